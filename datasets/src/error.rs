@@ -1,0 +1,163 @@
+//! The one error of this crate: each variant carries its data, [`Error::hint`] the way out.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What kept a dataset from being read, built or sampled.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another error, with the file or directory where it happened.
+    #[error("{error}: {}", path.display())]
+    At {
+        /// What happened.
+        error: Box<Error>,
+        /// Where it happened.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The file does not begin as an HDF5 file does.
+    #[error("not an HDF5 file")]
+    NotHdf5,
+    /// The file contradicts itself or ends early.
+    #[error("damaged file, {0}")]
+    Damaged(String),
+    /// Legal, but outside what this crate reads.
+    #[error("{0} is not supported")]
+    Unsupported(String),
+    /// The file or directory holds neither a Minari nor a D4RL dataset.
+    #[error("no dataset here")]
+    NotADataset,
+    /// A group or array that the format requires is absent.
+    #[error("{0} is missing")]
+    Missing(String),
+    /// Metadata that cannot be understood.
+    #[error("bad metadata, {0}")]
+    Metadata(String),
+    /// An array has another shape than the format or the spaces demand.
+    #[error("{what} has shape {found:?}, expected {expected}")]
+    Shape {
+        /// The array.
+        what: String,
+        /// Its shape in the file.
+        found: Vec<usize>,
+        /// The shape that would fit.
+        expected: String,
+    },
+    /// An episode of T steps needs T + 1 observations.
+    #[error(
+        "episode {episode} has {rows} observations for {steps} steps, expected {}",
+        steps + 1
+    )]
+    ObservationRows {
+        /// The episode, counted from 0.
+        episode: usize,
+        /// Observation rows found.
+        rows: usize,
+        /// Steps, which is the number of actions.
+        steps: usize,
+    },
+    /// The parts of an episode do not fit each other or the spaces.
+    #[error("episode {episode} has {found} {column} numbers, expected {expected}")]
+    Width {
+        /// The episode, counted from 0.
+        episode: usize,
+        /// The column.
+        column: Column,
+        /// Numbers found.
+        found: usize,
+        /// Numbers expected from the steps and the space.
+        expected: usize,
+    },
+    /// An episode without a step.
+    #[error("episode {episode} has no steps")]
+    EmptyEpisode {
+        /// The episode, counted from 0.
+        episode: usize,
+    },
+    /// A NaN or an infinity in the data.
+    #[error("{column} is {value} at episode {episode}, step {step}, dimension {dimension}")]
+    NotFinite {
+        /// The column.
+        column: Column,
+        /// The episode, counted from 0.
+        episode: usize,
+        /// The step within the episode, counted from 0.
+        step: usize,
+        /// The number within the row, counted from 0.
+        dimension: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// Neither an installed Minari id nor a path.
+    #[error("unknown dataset {id:?}")]
+    UnknownDataset {
+        /// What was asked for.
+        id: String,
+        /// The Minari root that was searched.
+        root: PathBuf,
+        /// The most similar installed ids, best first.
+        nearest: Vec<String>,
+    },
+    /// The data are sound, but no windows can be cut from them.
+    #[error("cannot sample windows, {0}")]
+    Sampling(String),
+}
+
+impl Error {
+    /// Adds the file or directory. The innermost path wins, since it says most.
+    #[must_use]
+    pub fn at(self, path: &Path) -> Self {
+        match self {
+            Self::At { .. } | Self::UnknownDataset { .. } => self,
+            error => Self::At { error: Box::new(error), path: path.to_path_buf() },
+        }
+    }
+
+    /// The way out, where there is one: a sentence to print after the error.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::At { error, .. } => return error.hint(),
+            Self::Io(_) | Self::Shape { .. } | Self::Width { .. } => return None,
+            Self::NotHdf5 => "only HDF5 files are read; a download that failed often leaves a web page under the file's name".into(),
+            Self::Damaged(_) => "the file was cut short or altered: download or copy it again and compare its size".into(),
+            Self::Unsupported(_) => "convert it with Python's minari or h5py to a Minari set in the hdf5 format whose observations are a Box or Discrete space and whose actions are Box or Discrete".into(),
+            Self::NotADataset => "give a Minari id, a Minari directory (it holds data/main_data.hdf5), or a D4RL file (it holds observations, actions and rewards)".into(),
+            Self::Missing(_) | Self::Metadata(_) => "the dataset is incomplete: download it again, or rewrite it with a current minari".into(),
+            Self::ObservationRows { .. } => "each episode stores the observation after its last step too; `rtg inspect` shows every such episode, and a writer that adds the final observation repairs it".into(),
+            Self::EmptyEpisode { .. } | Self::NotFinite { .. } => "`rtg inspect` counts all such places; remove these episodes or repair them before training".into(),
+            Self::UnknownDataset { root, nearest, .. } if nearest.is_empty() => format!(
+                "no dataset of a similar name is installed under {}; set MINARI_DATASETS_PATH if yours are elsewhere",
+                root.display()
+            ),
+            Self::UnknownDataset { root, nearest, .. } => format!(
+                "the nearest names installed under {} are {}",
+                root.display(),
+                nearest.join(", ")
+            ),
+            Self::Sampling(_) => "training needs at least one step, finite numbers, and Box or Discrete actions within their space".into(),
+        })
+    }
+}
+
+/// A column of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// The observations.
+    Observation,
+    /// The actions.
+    Action,
+    /// The rewards.
+    Reward,
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Observation => "observation",
+            Self::Action => "action",
+            Self::Reward => "reward",
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! JSON as Python writes it: with bare `NaN`, `Infinity` and `-Infinity`.
+//!
+//! Minari's metadata hold unbounded spaces, and Python's `json` writes their bounds as bare words
+//! that no JSON parser accepts. [`parse`] quotes those words, outside strings only, and
+//! [`number`] reads both spellings.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::Error;
+
+const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+
+/// Parses JSON with Python's three extra words, which become strings.
+pub(crate) fn parse(text: &str) -> Result<Value, Error> {
+    serde_json::from_str(&quote_words(text)).map_err(|error| Error::Metadata(error.to_string()))
+}
+
+/// The number in `value`, where `"NaN"`, `"Infinity"` and `"-Infinity"` count as numbers.
+pub(crate) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(word) => match word.as_str() {
+            "NaN" => Some(f64::NAN),
+            "Infinity" => Some(f64::INFINITY),
+            "-Infinity" => Some(f64::NEG_INFINITY),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Puts quotes around the three words wherever they stand outside a string.
+fn quote_words(text: &str) -> Cow<'_, str> {
+    if !WORDS.iter().any(|word| text.contains(word)) {
+        return Cow::Borrowed(text);
+    }
+    let mut quoted = String::with_capacity(text.len() + 64);
+    let mut rest = text;
+    let mut inside_string = false;
+    while let Some(character) = rest.chars().next() {
+        let word = WORDS.iter().find(|word| !inside_string && rest.starts_with(*word));
+        if let Some(word) = word {
+            quoted.push('"');
+            quoted.push_str(word);
+            quoted.push('"');
+            rest = &rest[word.len()..];
+            continue;
+        }
+        let mut end = character.len_utf8();
+        if character == '"' {
+            inside_string = !inside_string;
+        } else if character == '\\' && inside_string {
+            // An escape: the next character cannot end the string.
+            end += rest[1..].chars().next().map_or(0, char::len_utf8);
+        }
+        quoted.push_str(&rest[..end]);
+        rest = &rest[end..];
+    }
+    Cow::Owned(quoted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bare_words_become_numbers_and_strings_stay_as_they_are() {
+        let value = parse(r#"{"low": [-Infinity, NaN, 1.5, Infinity], "note": "é \"NaN\" Infinity\\"}"#).unwrap();
+        let low: Vec<f64> = value["low"].as_array().unwrap().iter().filter_map(number).collect();
+        assert_eq!(low[0], f64::NEG_INFINITY);
+        assert!(low[1].is_nan());
+        assert_eq!(low[2..], [1.5, f64::INFINITY]);
+        assert_eq!(value["note"], "é \"NaN\" Infinity\\");
+    }
+
+    #[test]
+    fn broken_text_is_an_error() {
+        for text in ["", "{", "{\"a\": Infinit}", "\"\\", "NaNNaN", "[-]"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_not_a_stack_overflow() {
+        assert!(parse(&"[".repeat(1_000_000)).is_err());
+    }
+}

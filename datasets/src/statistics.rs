@@ -1,0 +1,150 @@
+//! What the numbers of a dataset look like: observation scales and episode returns.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Dataset;
+
+/// Scales observations to mean 0 and spread 1: `(x - mean) / std`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normaliser {
+    /// The mean of each observation dimension.
+    pub mean: Vec<f64>,
+    /// The divisor of each observation dimension: its standard deviation plus an epsilon.
+    pub std: Vec<f64>,
+}
+
+impl Normaliser {
+    /// The epsilon of the official Decision Transformer and of CORL's.
+    pub const EPSILON: f64 = 1e-6;
+
+    /// The statistics of a dataset: population mean and standard deviation over the observations
+    /// *before* each step, all episodes together, as both peers have them; the observation after
+    /// an episode's last step does not count. `epsilon` is added to the deviation.
+    pub fn of(dataset: &Dataset, epsilon: f64) -> Self {
+        let width = dataset.observation_width();
+        let count = dataset.steps().max(1) as f64;
+        let rows = || {
+            dataset.iter().flat_map(move |episode| {
+                let stepped = &episode.observations[..episode.len() * width];
+                stepped.chunks_exact(width.max(1))
+            })
+        };
+        let mut mean = vec![0.0; width];
+        for row in rows() {
+            for (sum, x) in mean.iter_mut().zip(row) {
+                *sum += x;
+            }
+        }
+        for sum in &mut mean {
+            *sum /= count;
+        }
+        // Two passes, since squares of large numbers would swallow a small spread.
+        let mut std = vec![0.0; width];
+        for row in rows() {
+            for ((sum, x), mean) in std.iter_mut().zip(row).zip(&mean) {
+                *sum += (x - mean) * (x - mean);
+            }
+        }
+        for sum in &mut std {
+            *sum = (*sum / count).sqrt() + epsilon;
+        }
+        Self { mean, std }
+    }
+
+    /// A normaliser of `width` dimensions that changes nothing.
+    pub fn identity(width: usize) -> Self {
+        Self { mean: vec![0.0; width], std: vec![1.0; width] }
+    }
+
+    /// Numbers in a row.
+    pub fn width(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Writes the scaled rows, computed in `f64` and rounded once. Both slices hold whole rows.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn apply(&self, observations: &[f64], normalised: &mut [f32]) {
+        assert_eq!(observations.len(), normalised.len(), "rows in and rows out");
+        let width = self.width().max(1);
+        let rows = observations.chunks_exact(width).zip(normalised.chunks_exact_mut(width));
+        for (row, out) in rows {
+            for (((out, x), mean), std) in out.iter_mut().zip(row).zip(&self.mean).zip(&self.std) {
+                *out = ((x - mean) / std) as f32;
+            }
+        }
+    }
+}
+
+/// The undiscounted returns of a dataset's episodes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReturnSummary {
+    /// Their mean.
+    pub mean: f64,
+    /// Their population standard deviation.
+    pub std: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl ReturnSummary {
+    /// The summary of a dataset; all zeros if it has no episode.
+    pub fn of(dataset: &Dataset) -> Self {
+        if dataset.episodes() == 0 {
+            return Self { mean: 0.0, std: 0.0, min: 0.0, max: 0.0 };
+        }
+        let returns: Vec<f64> = dataset.iter().map(|episode| episode.return_()).collect();
+        let count = returns.len() as f64;
+        let mean = returns.iter().sum::<f64>() / count;
+        let variance = returns.iter().map(|r| (r - mean) * (r - mean)).sum::<f64>() / count;
+        Self {
+            mean,
+            std: variance.sqrt(),
+            min: returns.iter().copied().fold(f64::INFINITY, f64::min),
+            max: returns.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::tests::staircase;
+
+    #[test]
+    fn the_final_observation_does_not_count() {
+        // Observations before the steps: [0, 0], [0.01, 1], [1, 0].
+        let dataset = staircase(&[2, 1]);
+        let normaliser = Normaliser::of(&dataset, 0.5);
+        let mean = [1.01 / 3.0, 1.0 / 3.0];
+        let std = [
+            ((mean[0].powi(2) + (0.01_f64 - mean[0]).powi(2) + (1.0_f64 - mean[0]).powi(2)) / 3.0).sqrt(),
+            (2.0_f64 / 9.0).sqrt(),
+        ];
+        for i in 0..2 {
+            assert!((normaliser.mean[i] - mean[i]).abs() < 1e-15);
+            assert!((normaliser.std[i] - std[i] - 0.5).abs() < 1e-15);
+        }
+        let mut out = [0.0; 4];
+        normaliser.apply(&[mean[0], mean[1], 0.0, 0.0], &mut out);
+        assert_eq!(out[..2], [0.0, 0.0]);
+        assert_eq!(out[3], (-mean[1] / normaliser.std[1]) as f32);
+    }
+
+    #[test]
+    fn returns_are_summarised_per_episode() {
+        // Rewards [0, 1, 2] and [1].
+        let summary = ReturnSummary::of(&staircase(&[3, 1]));
+        assert_eq!(summary, ReturnSummary { mean: 2.0, std: 1.0, min: 1.0, max: 3.0 });
+    }
+
+    #[test]
+    fn a_dataset_without_episodes_has_finite_statistics() {
+        let dataset = staircase(&[]);
+        assert_eq!(Normaliser::of(&dataset, 1e-6).std, [1e-6, 1e-6]);
+        assert_eq!(ReturnSummary::of(&dataset).max.to_bits(), 0.0_f64.to_bits());
+    }
+}

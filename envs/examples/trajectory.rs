@@ -1,0 +1,90 @@
+//! Steps an environment by commands on standard input and prints what it gave, exactly: the other half of `golden/live_check.py`.
+//!
+//! ```text
+//! cargo run -p rtg-envs --example trajectory -- CartPole-v1                   one environment
+//! cargo run -p rtg-envs --example trajectory -- CartPole-v1 3 same-step       three rows; also next-step, disabled
+//! ```
+//!
+//! A line is `reset`, `reset SEED`, or the numbers of an action (of all rows' actions). Each is answered by one line of JSON.
+
+use rtg_envs::{Autoreset, Env, VecEnv, make};
+use serde_json::{Value, json};
+use std::{
+    error::Error,
+    io::{BufRead, Write, stdin, stdout},
+};
+
+enum Command {
+    Reset(Option<u64>),
+    Step(Vec<f64>),
+}
+
+fn parse(line: &str) -> Result<Command, Box<dyn Error>> {
+    let mut words = line.split_whitespace().peekable();
+    if words.next_if_eq(&"reset").is_some() {
+        return Ok(Command::Reset(words.next().map(str::parse).transpose()?));
+    }
+    Ok(Command::Step(
+        words.map(str::parse).collect::<Result<_, _>>()?,
+    ))
+}
+
+fn answer_one(env: &mut dyn Env, command: &Command) -> Value {
+    let mut observation = vec![0.0; env.spec().observation_space.width()];
+    match command {
+        Command::Reset(seed) => {
+            env.reset(*seed, &mut observation);
+            json!({"observation": observation, "state": env.state()})
+        }
+        Command::Step(action) => {
+            let step = env.step(action, &mut observation);
+            json!({"observation": observation, "state": env.state(), "reward": step.reward, "terminated": step.terminated, "truncated": step.truncated})
+        }
+    }
+}
+
+fn answer_rows(envs: &mut VecEnv, command: &Command) -> Result<Value, rtg_envs::Error> {
+    match command {
+        Command::Reset(seed) => envs.reset(*seed),
+        Command::Step(actions) => envs.step(actions)?,
+    }
+    Ok(json!({
+        "observations": envs.observations(),
+        "rewards": envs.rewards(),
+        "terminated": envs.terminated(),
+        "truncated": envs.truncated(),
+        "final_observations": envs.final_observations(),
+    }))
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut answer: Box<dyn FnMut(&Command) -> Result<Value, rtg_envs::Error>> =
+        match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [id] => {
+                let mut env = make(id)?;
+                Box::new(move |command| Ok(answer_one(&mut *env, command)))
+            }
+            [id, rows, autoreset] => {
+                let autoreset = match autoreset {
+                    "next-step" => Autoreset::NextStep,
+                    "same-step" => Autoreset::SameStep,
+                    "disabled" => Autoreset::Disabled,
+                    _ => {
+                        return Err(format!(
+                            "autoreset is next-step, same-step or disabled, not {autoreset}"
+                        )
+                        .into());
+                    }
+                };
+                let mut envs = VecEnv::new(id, rows.parse()?, autoreset)?;
+                Box::new(move |command| answer_rows(&mut envs, command))
+            }
+            _ => return Err("usage: trajectory ID [ROWS AUTORESET] < COMMANDS".into()),
+        };
+    let mut out = stdout().lock();
+    for line in stdin().lock().lines() {
+        writeln!(out, "{}", answer(&parse(&line?)?)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! `CartPole-v1`: balance a pole on a cart.
+//!
+//! A pole stands on a hinge on a cart, which runs on a track without friction and is pushed to the left or to the right with a fixed force.
+//! Source: A. G. Barto, R. S. Sutton, C. W. Anderson, "Neuronlike adaptive elements that can solve difficult learning control problems" (1983).
+//!
+//! | observation, state | unit | bounds of the space |
+//! |---|---|---|
+//! | 0: cart position | m | 4.8 (the episode ends beyond 2.4) |
+//! | 1: cart velocity | m/s | none |
+//! | 2: pole angle, 0 upright | rad | 24 degrees (the episode ends beyond 12) |
+//! | 3: pole angular velocity | rad/s | none |
+//!
+//! Actions: 0 pushes left, 1 pushes right. Reward: 1 for every step, the one that ends the episode included; 0 for steps after it.
+//! Start: all four uniform in ±0.05. Integration: explicit Euler.
+
+use super::{Dynamics, choice, float32};
+use crate::{
+    BoxSpace, Frame, Space,
+    random::NumpyRng,
+    render::{Canvas, colour},
+};
+use std::f64::consts::PI;
+
+const GRAVITY: f64 = 9.8;
+const POLE_MASS: f64 = 0.1;
+const TOTAL_MASS: f64 = POLE_MASS + 1.0;
+const HALF_LENGTH: f64 = 0.5;
+const POLE_MASS_LENGTH: f64 = POLE_MASS * HALF_LENGTH;
+const FORCE: f64 = 10.0;
+const SECS_PER_STEP: f64 = 0.02;
+const ANGLE_LIMIT_RAD: f64 = 12.0 * 2.0 * PI / 360.0;
+const POSITION_LIMIT: f64 = 2.4;
+
+/// The state, and whether the episode's end has been rewarded.
+#[derive(Clone, Debug, Default)]
+pub struct CartPole {
+    state: [f64; 4],
+    has_fallen: bool,
+}
+
+impl CartPole {
+    fn is_outside(&self) -> bool {
+        self.state[0].abs() > POSITION_LIMIT || self.state[2].abs() > ANGLE_LIMIT_RAD
+    }
+}
+
+impl Dynamics for CartPole {
+    const ID: &'static str = "CartPole-v1";
+
+    fn spaces() -> (Space, Space) {
+        let high = [POSITION_LIMIT * 2.0, f64::INFINITY, ANGLE_LIMIT_RAD * 2.0, f64::INFINITY];
+        (Space::Box(BoxSpace::float32(&high.map(|bound| -bound), &high)), Space::Discrete { n: 2, start: 0 })
+    }
+
+    fn start(&mut self, rng: &mut NumpyRng) {
+        *self = Self { state: std::array::from_fn(|_| rng.uniform(-0.05, 0.05)), has_fallen: false };
+    }
+
+    #[inline]
+    fn advance(&mut self, action: &[f64]) -> (f64, bool) {
+        let [x, x_dot, theta, theta_dot] = self.state;
+        let force = if choice(action[0], 2) == 1 { FORCE } else { -FORCE };
+        let (sin, cos) = theta.sin_cos();
+        let push = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS;
+        let theta_acc =
+            (GRAVITY * sin - cos * push) / (HALF_LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS));
+        let x_acc = push - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS;
+        self.state = [
+            x + SECS_PER_STEP * x_dot,
+            x_dot + SECS_PER_STEP * x_acc,
+            theta + SECS_PER_STEP * theta_dot,
+            theta_dot + SECS_PER_STEP * theta_acc,
+        ];
+        let terminated = self.is_outside();
+        let reward = if terminated && self.has_fallen { 0.0 } else { 1.0 };
+        self.has_fallen |= terminated;
+        (reward, terminated)
+    }
+
+    #[inline]
+    fn observe(&self, observation: &mut [f64]) {
+        observation.copy_from_slice(&self.state.map(float32));
+    }
+
+    fn state(&self) -> &[f64] {
+        &self.state
+    }
+
+    fn restore(&mut self, state: &[f64]) {
+        self.state.copy_from_slice(state);
+        self.has_fallen = self.is_outside();
+    }
+
+    fn draw(&self) -> Frame {
+        const PIXELS_PER_METRE: f64 = 600.0 / (2.0 * POSITION_LIMIT);
+        let [x, _, theta, _] = self.state;
+        let mut canvas = Canvas::new(600, 400);
+        let (cart_x, hinge_y) = (300.0 + x * PIXELS_PER_METRE, 285.0);
+        let pole = 2.0 * HALF_LENGTH * PIXELS_PER_METRE * 1.2;
+        canvas.line(&[(0.0, 320.0), (600.0, 320.0)], 3.0, colour::LINE);
+        canvas.rounded_rectangle((cart_x, 300.0), (80.0, 36.0), 7.0, colour::BODY);
+        canvas.circle((cart_x - 22.0, 318.0), 8.0, colour::DARK);
+        canvas.circle((cart_x + 22.0, 318.0), 8.0, colour::DARK);
+        let tip = (cart_x + pole * theta.sin(), hinge_y - pole * theta.cos());
+        canvas.line(&[(cart_x, hinge_y), tip], 11.0, colour::ACCENT);
+        canvas.circle((cart_x, hinge_y), 5.0, colour::PAPER);
+        canvas.into_frame()
+    }
+}

@@ -1,0 +1,77 @@
+//! `MountainCar-v0`: drive an underpowered car up a hill.
+//!
+//! The car's engine is weaker than gravity on the slope, so it must swing to and fro to gain energy. Source: A. W. Moore, "Efficient memory-based learning
+//! for robot control" (1990).
+//!
+//! | observation, state | bounds |
+//! |---|---|
+//! | 0: position along the track | -1.2 .. 0.6 (a wall at the left end stops the car) |
+//! | 1: velocity, distance a step | ±0.07 |
+//!
+//! Actions: 0 accelerates left, 1 coasts, 2 accelerates right. Reward: -1 for every step. The episode ends at position 0.5.
+//! Start: position uniform in -0.6 .. -0.4, at rest.
+
+use super::{Dynamics, choice, float32, hill};
+use crate::{BoxSpace, Frame, Space, random::NumpyRng};
+
+const FORCE: f64 = 0.001;
+const GRAVITY: f64 = 0.0025;
+const GOAL: f64 = 0.5;
+/// Least and greatest position.
+pub(super) const POSITIONS: (f64, f64) = (-1.2, 0.6);
+/// Greatest speed.
+pub(super) const MAX_SPEED: f64 = 0.07;
+
+/// Position and velocity.
+#[derive(Clone, Debug, Default)]
+pub struct MountainCar {
+    state: [f64; 2],
+}
+
+/// What both mountain cars see.
+pub(super) fn observation_space() -> Space {
+    Space::Box(BoxSpace::float32(&[POSITIONS.0, -MAX_SPEED], &[POSITIONS.1, MAX_SPEED]))
+}
+
+impl Dynamics for MountainCar {
+    const ID: &'static str = "MountainCar-v0";
+
+    fn spaces() -> (Space, Space) {
+        (observation_space(), Space::Discrete { n: 3, start: 0 })
+    }
+
+    fn start(&mut self, rng: &mut NumpyRng) {
+        self.state = [rng.uniform(-0.6, -0.4), 0.0];
+    }
+
+    #[inline]
+    fn advance(&mut self, action: &[f64]) -> (f64, bool) {
+        let [position, velocity] = self.state;
+        let direction = choice(action[0], 3) as f64 - 1.0;
+        let velocity = velocity + (direction * FORCE + (3.0 * position).cos() * -GRAVITY);
+        let mut velocity = velocity.clamp(-MAX_SPEED, MAX_SPEED);
+        let position = (position + velocity).clamp(POSITIONS.0, POSITIONS.1);
+        if position <= POSITIONS.0 && velocity < 0.0 {
+            velocity = 0.0;
+        }
+        self.state = [position, velocity];
+        (-1.0, position >= GOAL && velocity >= 0.0)
+    }
+
+    #[inline]
+    fn observe(&self, observation: &mut [f64]) {
+        observation.copy_from_slice(&self.state.map(float32));
+    }
+
+    fn state(&self) -> &[f64] {
+        &self.state
+    }
+
+    fn restore(&mut self, state: &[f64]) {
+        self.state.copy_from_slice(state);
+    }
+
+    fn draw(&self) -> Frame {
+        hill::draw(self.state[0], GOAL)
+    }
+}

@@ -1,0 +1,95 @@
+//! The crate's one error type.
+
+/// What can go wrong with an environment.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No environment has this id.
+    #[error("unknown environment `{id}`; the nearest are {}", nearest.join(", "))]
+    UnknownId {
+        /// The id that was asked for.
+        id: String,
+        /// Up to three known ids, nearest first.
+        nearest: Vec<String>,
+    },
+
+    /// A state vector of the wrong width.
+    #[error("a state of {id} has {expected} numbers, got {got}")]
+    StateWidth {
+        /// The environment.
+        id: String,
+        /// Numbers in its state.
+        expected: usize,
+        /// Numbers that were given.
+        got: usize,
+    },
+
+    /// A state with NaN or infinity in it.
+    #[error("number {index} of a state for {id} is {value}")]
+    StateNotFinite {
+        /// The environment.
+        id: String,
+        /// Position in the state.
+        index: usize,
+        /// The number found there.
+        value: f64,
+    },
+
+    /// The world does not let its state be set.
+    #[error("{id} has no way to set its state")]
+    StateHidden {
+        /// The environment.
+        id: String,
+    },
+
+    /// A vector environment needs at least one row.
+    #[error("a vector environment needs at least one row")]
+    NoRows,
+
+    /// Environments of different kinds cannot be rows of one vector.
+    #[error("row {row} is {got}, the rows before it are {expected}")]
+    MixedRows {
+        /// The first row that differs.
+        row: usize,
+        /// Id of row 0.
+        expected: String,
+        /// Id of this row.
+        got: String,
+    },
+
+    /// The batch of actions has the wrong size.
+    #[error("{rows} rows need {expected} action numbers, got {got}")]
+    ActionCount {
+        /// Rows of the vector.
+        rows: usize,
+        /// Rows times the action width.
+        expected: usize,
+        /// Numbers that were given.
+        got: usize,
+    },
+
+    /// A row that does not exist.
+    #[error("no row {row}: the vector has {rows}")]
+    NoSuchRow {
+        /// The row that was asked for.
+        row: usize,
+        /// Rows of the vector.
+        rows: usize,
+    },
+
+    /// Without autoreset, the row's episode is over and it was not reset.
+    #[error("the episode in row {row} is over; reset the row before stepping it")]
+    EpisodeOver {
+        /// The row.
+        row: usize,
+    },
+
+    /// A space that the other side cannot express.
+    #[error("{what} cannot be expressed in {target}")]
+    Inexpressible {
+        /// The thing at hand.
+        what: String,
+        /// Where it should have gone.
+        target: &'static str,
+    },
+}

@@ -1,0 +1,88 @@
+//! Acting towards a target return.
+//!
+//! The return-to-go starts at the target and falls by each reward received. Only the last K steps
+//! are seen. Rows act together: one forward pass a step for all of them.
+
+use super::Model;
+use super::preprocessing::Preprocessing;
+use crate::kernels::acting::Acting;
+use crate::policy::{Policy, Start};
+
+/// The greedy policy of a [`Model`] for several episodes at once.
+pub(super) struct TargetReturn {
+    acting: Acting,
+    parameters: Vec<f32>,
+    preprocessing: Preprocessing,
+    timestep_limit: u32,
+    /// Return-to-go of each row, in the units of the environment.
+    returns_to_go: Vec<f64>,
+    timesteps: Vec<u32>,
+    /// The row's last action, in the network's numbers.
+    last_actions: Vec<f32>,
+    observations: Vec<f32>,
+    scaled_returns: Vec<f32>,
+    outputs: Vec<f32>,
+    began: Vec<bool>,
+}
+
+impl TargetReturn {
+    pub(super) fn new(model: &Model, rows: usize) -> Self {
+        let shape = &model.shape;
+        Self {
+            acting: Acting::new(shape, rows),
+            parameters: model.parameters.clone(),
+            preprocessing: model.preprocessing.clone(),
+            timestep_limit: model.preprocessing.episode_length.saturating_sub(1) as u32,
+            returns_to_go: vec![0.0; rows],
+            timesteps: vec![0; rows],
+            last_actions: vec![0.0; rows * shape.action],
+            observations: vec![0.0; rows * shape.observation],
+            scaled_returns: vec![0.0; rows],
+            outputs: vec![0.0; rows * shape.action],
+            began: vec![false; rows],
+        }
+    }
+}
+
+impl Policy for TargetReturn {
+    fn begin(&mut self, row: usize, start: &Start) {
+        self.acting.begin(row);
+        self.returns_to_go[row] = start.target.unwrap_or_default();
+        self.timesteps[row] = 0;
+        self.began[row] = true;
+    }
+
+    fn act(&mut self, active: &[usize], observations: &[f64], last_rewards: &[f64], actions: &mut [f64]) {
+        let codec = &self.preprocessing.actions;
+        let width = self.preprocessing.normaliser.mean.len();
+        let inner = codec.width();
+        let outer = actions.len() / self.began.len();
+        for &row in active {
+            if !std::mem::take(&mut self.began[row]) {
+                self.returns_to_go[row] -= last_rewards[row];
+                self.timesteps[row] = (self.timesteps[row] + 1).min(self.timestep_limit);
+            }
+            let columns = row * width..(row + 1) * width;
+            self.preprocessing
+                .normaliser
+                .apply(&observations[columns.clone()], &mut self.observations[columns]);
+            self.scaled_returns[row] =
+                (self.returns_to_go[row] / self.preprocessing.return_scale) as f32;
+        }
+        self.acting.act(
+            &self.parameters,
+            active,
+            &self.observations,
+            &self.scaled_returns,
+            &self.timesteps,
+            &self.last_actions,
+            &mut self.outputs,
+        );
+        for &row in active {
+            let inside = row * inner..(row + 1) * inner;
+            let action = &mut actions[row * outer..(row + 1) * outer];
+            codec.decode(&self.outputs[inside.clone()], action);
+            codec.encode(action, &mut self.last_actions[inside]);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! All that a run continues from, in one safetensors file.
+//!
+//! Weights stand under the names of the recipe's PyTorch code; what only rtg needs is named `rtg.*`
+//! (the optimiser's moments) or lies as JSON in the file's metadata under `rtg` (step, random
+//! streams, normaliser, evaluations). The file appears whole or not at all.
+
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use crate::algorithms::decision_transformer::config::{ModelConfig, Recipe};
+use crate::algorithms::decision_transformer::preprocessing::Preprocessing;
+use crate::algorithms::decision_transformer::{Model, Moments, shape};
+use crate::error::Error;
+use crate::kernels::Layout;
+use crate::nn::state_dict::{self, Entry, StateDictError, Values};
+use crate::random::Stream;
+use crate::run::{self, Evaluation};
+
+const FIRST_MOMENT: &str = "rtg.first_moment";
+const SECOND_MOMENT: &str = "rtg.second_moment";
+const NOTES: &str = "rtg";
+/// Raised when older programs could not read the file.
+const FORMAT: u32 = 1;
+
+/// A run between two steps.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The policy's side.
+    pub model: Model,
+    /// The optimiser's side.
+    pub moments: Moments,
+    /// The loop's side.
+    pub progress: Progress,
+}
+
+/// Where the training loop stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Where the next windows come from.
+    pub sampler: Stream,
+    /// Seconds spent in training steps.
+    pub train_seconds: f64,
+    /// Losses since the last point of the curve.
+    pub unlogged_losses: Vec<f64>,
+    /// Loss of the last point of the curve.
+    pub last_loss: f64,
+    /// Largest mean return for the first target so far.
+    pub best_return: Option<f64>,
+    /// Every evaluation so far.
+    pub evaluations: Vec<Evaluation>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Notes {
+    format: u32,
+    env: String,
+    recipe: Recipe,
+    model: ModelConfig,
+    preprocessing: Preprocessing,
+    progress: Progress,
+}
+
+impl Checkpoint {
+    /// Writes the file, whole or not at all.
+    pub fn save(&self, path: &Path, env: &str) -> Result<(), Error> {
+        let mut entries = weights(&self.model);
+        for (name, values) in [(FIRST_MOMENT, &self.moments.first), (SECOND_MOMENT, &self.moments.second)] {
+            entries.push(Entry {
+                name: name.to_owned(),
+                dimensions: vec![values.len()],
+                values: Values::F32(values.clone()),
+            });
+        }
+        let notes = Notes {
+            format: FORMAT,
+            env: env.to_owned(),
+            recipe: self.model.recipe,
+            model: self.model.config.clone(),
+            preprocessing: self.model.preprocessing.clone(),
+            progress: self.progress.clone(),
+        };
+        let notes = serde_json::to_string(&notes)
+            .map_err(|error| damaged(path, &error.to_string()))?;
+        write(path, &entries, &[(NOTES.to_owned(), notes)])
+    }
+
+    /// Reads a checkpoint and the environment it was made for.
+    pub fn load(path: &Path) -> Result<(Self, String), Error> {
+        let bytes = read(path)?;
+        let weights_error = |source| Error::Weights { source, path: path.to_owned() };
+        let (_, metadata) = SafeTensors::read_metadata(&bytes)
+            .map_err(|error| weights_error(StateDictError::Unreadable(error)))?;
+        let notes = (metadata.metadata().as_ref())
+            .and_then(|texts| texts.get(NOTES))
+            .ok_or_else(|| damaged(path, "it has weights alone"))?;
+        let notes: Notes =
+            serde_json::from_str(notes).map_err(|error| damaged(path, &error.to_string()))?;
+        if notes.format != FORMAT {
+            return Err(damaged(path, &format!("format {}, this program reads {FORMAT}", notes.format)));
+        }
+        let mut model = Model {
+            recipe: notes.recipe,
+            shape: shape(notes.recipe, &notes.model, &notes.preprocessing),
+            config: notes.model,
+            parameters: Vec::new(),
+            untrained: Vec::new(),
+            preprocessing: notes.preprocessing,
+        };
+        let file = SafeTensors::deserialize(&bytes)
+            .map_err(|error| weights_error(StateDictError::Unreadable(error)))?;
+        read_weights(&mut model, &file).map_err(weights_error)?;
+        let moment = |name: &str| {
+            let values = file.tensor(name).map(|view| state_dict::floats(view.data())).unwrap_or_default();
+            match values.len() == model.parameters.len() {
+                true => Ok(values),
+                false => Err(weights_error(StateDictError::Missing(name.to_owned()))),
+            }
+        };
+        let moments = Moments { first: moment(FIRST_MOMENT)?, second: moment(SECOND_MOMENT)? };
+        Ok((Self { model, moments, progress: notes.progress }, notes.env))
+    }
+}
+
+/// Writes the weights alone, with the buffers that a strict `load_state_dict` asks for.
+pub fn export(model: &Model, path: &Path) -> Result<(), Error> {
+    let mut entries = weights(model);
+    entries.extend(state_dict::buffers(model.recipe.naming(), &model.shape));
+    write(path, &entries, &[])
+}
+
+/// Replaces a model's weights by those of a PyTorch state dict.
+pub fn load_weights(model: &mut Model, path: &Path) -> Result<(), Error> {
+    let bytes = read(path)?;
+    SafeTensors::deserialize(&bytes)
+        .map_err(StateDictError::Unreadable)
+        .and_then(|file| read_weights(model, &file))
+        .map_err(|source| Error::Weights { source, path: path.to_owned() })
+}
+
+fn weights(model: &Model) -> Vec<Entry> {
+    let layout = Layout::new(&model.shape);
+    let mut entries = state_dict::export(model.recipe.naming(), &layout, &model.parameters);
+    entries.extend(model.untrained.iter().cloned());
+    entries
+}
+
+fn read_weights(model: &mut Model, file: &SafeTensors) -> Result<(), StateDictError> {
+    let layout = Layout::new(&model.shape);
+    let mut parameters = vec![0.0; layout.len()];
+    let naming = model.recipe.naming();
+    let untrained = state_dict::import(naming, &model.shape, &layout, file, &mut parameters)?;
+    model.parameters = parameters;
+    model.untrained = untrained;
+    Ok(())
+}
+
+fn write(path: &Path, entries: &[Entry], metadata: &[(String, String)]) -> Result<(), Error> {
+    let bytes = state_dict::serialise(entries, metadata)
+        .map_err(|error| Error::Weights { source: error.into(), path: path.to_owned() })?;
+    Ok(run::write_whole(path, |file| file.write_all(&bytes))?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Read { source, path: path.to_owned() })
+}
+
+fn damaged(path: &Path, reason: &str) -> Error {
+    Error::NotACheckpoint { reason: reason.to_owned(), path: path.to_owned() }
+}

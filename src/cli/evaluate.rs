@@ -1,0 +1,107 @@
+//! `rtg evaluate`: what a run's policy reaches for each target return.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{print, print_json};
+use crate::checkpoint::Checkpoint;
+use crate::error::Error;
+use crate::evaluate::{Evaluation, Plan, evaluate};
+use crate::experiment::Experiment;
+use crate::run::Run;
+use crate::train::{BEST, LATEST};
+
+/// Evaluate a trained run in its environment.
+#[derive(Args)]
+#[command(after_help = "Example: rtg evaluate runs/pendulum --targets=-150,-500 --episodes 100 --json")]
+pub(super) struct Evaluate {
+    /// Run directory of `rtg train`.
+    run: PathBuf,
+    /// Target returns, separated by commas [default: those of the run].
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    targets: Option<Vec<f64>>,
+    /// Episodes for each target.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    episodes: u64,
+    /// Seed of the first episode's start [default: the run's evaluation.seed].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Which checkpoint.
+    #[arg(long, value_enum, default_value_t = Which::Latest)]
+    checkpoint: Which,
+    /// Environments that step at once; changes the speed, not the numbers.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    rows: Option<u64>,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Which {
+    /// After the last step.
+    Latest,
+    /// With the largest return for the run's first target.
+    Best,
+}
+
+impl Evaluate {
+    pub(super) fn run(self) -> Result<(), Error> {
+        let run = Run::open(&self.run)?;
+        let plan = Experiment::from_layers(&[Experiment::parse_layer(&run.experiment()?)?])?;
+        let path = run.checkpoints().join(match self.checkpoint {
+            Which::Latest => LATEST,
+            Which::Best => BEST,
+        });
+        if !path.exists() {
+            return Err(Error::NoCheckpoint { path: self.run });
+        }
+        let (Checkpoint { model, .. }, env) = Checkpoint::load(&path)?;
+        let targets = self.targets.or(plan.evaluation.targets).unwrap_or_default();
+        let plan = Plan {
+            env,
+            episodes: self.episodes as usize,
+            seed: self.seed.unwrap_or(plan.evaluation.seed),
+            rows: self.rows.map(|rows| rows as usize),
+            targets,
+        };
+        let bar = ProgressBar::new((plan.targets.len() * plan.episodes) as u64);
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} episodes, {eta} left") {
+            bar.set_style(style);
+        }
+        let evaluation =
+            evaluate(&mut |rows| model.policy(rows), &plan, |ended| bar.set_position(ended as u64))?;
+        bar.finish_and_clear();
+        if self.json { print_json(&evaluation) } else { print(&table(&evaluation)) }
+    }
+}
+
+fn table(evaluation: &Evaluation) -> String {
+    let mut text = format!(
+        "{}, {} episodes for each target, {} steps in {:.1} s\n{:>10} {:>22} {:>10} {:>16}\n",
+        evaluation.env,
+        evaluation.episodes,
+        evaluation.env_steps,
+        evaluation.seconds,
+        "target",
+        "return",
+        "length",
+        "score"
+    );
+    for score in &evaluation.targets {
+        let normalised = match (score.score, score.score_std) {
+            (Some(mean), Some(std)) => format!("{mean:.1} ± {std:.1}"),
+            _ => "-".to_owned(),
+        };
+        let achieved = format!("{:.1} ± {:.1}", score.return_mean, score.return_std);
+        let _ = writeln!(
+            text,
+            "{:>10} {achieved:>22} {:>10.1} {normalised:>16}",
+            score.target, score.length_mean
+        );
+    }
+    text
+}

@@ -1,0 +1,78 @@
+//! The command line: what was typed becomes a call of the library, one file for each command.
+//!
+//! stdout carries data, stderr talk. Exit codes: 0 done, 1 failed, 2 wrong usage.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program's mouth")]
+
+mod bench;
+mod envs;
+mod evaluate;
+mod inspect;
+mod report;
+mod train;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// Decision Transformers: train on offline trajectories, evaluate in simulation, compare.
+#[derive(Parser)]
+#[command(name = "rtg", version, max_term_width = 100)]
+#[command(after_help = "Example: rtg train && rtg evaluate runs/builtin-cartpole-mixed-corl-0 --targets 500,100")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Envs(envs::Envs),
+    Inspect(inspect::Inspect),
+    Train(train::Train),
+    Evaluate(evaluate::Evaluate),
+    Report(report::Report),
+    Bench(bench::Bench),
+}
+
+/// Parses the command line, does what it says and gives the exit code.
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Envs(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Train(command) => command.run(),
+        Command::Evaluate(command) => command.run(),
+        Command::Report(command) => command.run(),
+        Command::Bench(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes text to stdout. A reader that has gone away (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::Write { source, path: "stdout".into() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a value to stdout as JSON.
+fn print_json(value: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::Write { source: error.into(), path: "stdout".into() })?;
+    print(&format!("{text}\n"))
+}

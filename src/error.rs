@@ -1,0 +1,185 @@
+//! Everything that can go wrong in the workbench, each with the way out.
+
+use std::path::PathBuf;
+
+use rtg_envs::Space;
+
+use crate::experiment::ExperimentError;
+use crate::nn::state_dict::StateDictError;
+use crate::{metrics, run};
+
+/// What stopped a command.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An environment.
+    #[error(transparent)]
+    Environment(#[from] rtg_envs::Error),
+    /// A dataset.
+    #[error(transparent)]
+    Dataset(#[from] rtg_datasets::Error),
+    /// A plan given on the command line.
+    #[error(transparent)]
+    Plan(#[from] ExperimentError),
+    /// A plan in a file.
+    #[error("{source}: {}", path.display())]
+    PlanFile {
+        /// What is wrong.
+        source: ExperimentError,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A run directory.
+    #[error(transparent)]
+    Run(#[from] run::Error),
+    /// A metrics file.
+    #[error(transparent)]
+    Metrics(#[from] metrics::Error),
+    /// A file of weights or a checkpoint.
+    #[error("{source}: {}", path.display())]
+    Weights {
+        /// What is wrong.
+        source: StateDictError,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A checkpoint without the notes that a run continues from.
+    #[error("not a checkpoint of rtg ({reason}): {}", path.display())]
+    NotACheckpoint {
+        /// What is missing or wrong.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that could not be read.
+    #[error("cannot read ({source}): {}", path.display())]
+    Read {
+        /// What the operating system said.
+        source: std::io::Error,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A dataset that does not say where it comes from.
+    #[error("dataset '{dataset}' does not name its environment")]
+    NoEnvironment {
+        /// The dataset.
+        dataset: String,
+    },
+    /// A dataset of another environment than the one to evaluate in.
+    #[error("dataset '{dataset}' does not fit {env}: its {what} space is {found}, the environment's is {expected}")]
+    WrongEnvironment {
+        /// The dataset.
+        dataset: String,
+        /// The environment.
+        env: String,
+        /// `observation` or `action`.
+        what: &'static str,
+        /// The environment's space.
+        expected: String,
+        /// The dataset's space.
+        found: String,
+    },
+    /// A dataset without a single step.
+    #[error("dataset '{dataset}' has no steps")]
+    EmptyDataset {
+        /// The dataset.
+        dataset: String,
+    },
+    /// An action space that a Decision Transformer cannot act in.
+    #[error("a Decision Transformer needs discrete actions or a box with finite bounds, this is {found}")]
+    ActionSpace {
+        /// What it is.
+        found: String,
+    },
+    /// A number that is not finite.
+    #[error("{metric} became {value} in step {step}; last good checkpoint: {checkpoint}")]
+    Diverged {
+        /// The optimiser step.
+        step: u64,
+        /// The metric's name.
+        metric: &'static str,
+        /// Its value.
+        value: f64,
+        /// Where the last good weights are, or `none`.
+        checkpoint: String,
+    },
+    /// A built-in dataset that does not exist.
+    #[error("unknown built-in dataset '{id}'")]
+    UnknownBuiltin {
+        /// What was asked for.
+        id: String,
+        /// The nearest that exist.
+        nearest: Vec<String>,
+    },
+    /// A device that this program cannot use.
+    #[error("device '{0}' is not available")]
+    Device(String),
+    /// A report of an unknown kind.
+    #[error("a report ends in .md, .svg or .html: {}", path.display())]
+    ReportKind {
+        /// The file asked for.
+        path: PathBuf,
+    },
+    /// A run without any checkpoint.
+    #[error("the run has no checkpoint yet: {}", path.display())]
+    NoCheckpoint {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// A result that could not be stored.
+    #[error("cannot write ({source}): {}", path.display())]
+    Write {
+        /// What the operating system said.
+        source: std::io::Error,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// The way out, for the line after the error.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Environment(error) => return error.hint(),
+            Self::Dataset(error) => return error.hint(),
+            Self::Plan(error) | Self::PlanFile { source: error, .. } => return error.hint(),
+            Self::Run(error) => error.hint(),
+            Self::Metrics(error) => error.hint(),
+            Self::Weights { source: StateDictError::Missing(_) | StateDictError::Unknown(_), .. } => {
+                "the names must be those of the recipe's PyTorch code; try the other --recipe".to_owned()
+            }
+            Self::Weights { source: StateDictError::Shape { .. }, .. } => {
+                "give the sizes of the file's model with --set model.width=... and the like".to_owned()
+            }
+            Self::Weights { .. } => "save the state dict as float32 with safetensors".to_owned(),
+            Self::NotACheckpoint { .. } => {
+                "name a run directory of `rtg train`; plain weights go into --set initial_weights=FILE".to_owned()
+            }
+            Self::Read { .. } => "check that the path is right and that you may read it".to_owned(),
+            Self::NoEnvironment { .. } => "say it with --env ID; `rtg envs` lists them".to_owned(),
+            Self::WrongEnvironment { .. } => {
+                "give the dataset's own environment with --env ID, or another dataset".to_owned()
+            }
+            Self::EmptyDataset { .. } => "`rtg inspect` shows what a dataset holds".to_owned(),
+            Self::ActionSpace { .. } => "`rtg envs` lists environments with such actions".to_owned(),
+            Self::Diverged { .. } => {
+                "lower it with --set optimiser.learning_rate=..., or clip with --set optimiser.gradient_clip=0.25"
+                    .to_owned()
+            }
+            Self::UnknownBuiltin { nearest, .. } => format!("did you mean {}?", nearest.join(" or ")),
+            Self::Device(_) => "this build computes on the CPU: --device cpu".to_owned(),
+            Self::ReportKind { .. } => "for example --out report.html".to_owned(),
+            Self::NoCheckpoint { .. } => "let `rtg train` reach its first checkpoint".to_owned(),
+            Self::Write { .. } => "check that the folder exists, is writable and has free space".to_owned(),
+        })
+    }
+}
+
+/// A space in a few words, for messages.
+pub fn describe(space: &Space) -> String {
+    match space {
+        Space::Box(space) => format!("a box of shape {:?}", space.shape),
+        Space::Discrete { n, start: 0 } => format!("{n} discrete actions"),
+        Space::Discrete { n, start } => format!("{n} discrete actions from {start}"),
+        other => format!("of {} numbers", other.width()),
+    }
+}

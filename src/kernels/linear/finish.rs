@@ -1,0 +1,69 @@
+//! What happens to an element of a product as it leaves the registers.
+
+use crate::kernels::simd::Simd;
+
+/// Takes the elements of a product, each once, by vectors of `lanes` neighbours in a row.
+pub(crate) trait Finish {
+    /// Takes the elements (row, column), ..., (row, column + lanes - 1).
+    fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F);
+}
+
+/// to = product
+pub(crate) struct Store<'a> {
+    pub(crate) to: &'a mut [f32],
+    pub(crate) stride: usize,
+}
+
+impl Finish for Store<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F) {
+        let at = row * self.stride + column;
+        s.store(value, &mut self.to[at..at + lanes]);
+    }
+}
+
+/// to = factor product
+pub(crate) struct StoreScaled<'a> {
+    pub(crate) factor: f32,
+    pub(crate) to: &'a mut [f32],
+    pub(crate) stride: usize,
+}
+
+impl Finish for StoreScaled<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F) {
+        let at = row * self.stride + column;
+        s.store(s.mul(value, s.splat(self.factor)), &mut self.to[at..at + lanes]);
+    }
+}
+
+/// to += product
+pub(crate) struct Accumulate<'a> {
+    pub(crate) to: &'a mut [f32],
+    pub(crate) stride: usize,
+}
+
+impl Finish for Accumulate<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F) {
+        let at = row * self.stride + column;
+        let to = &mut self.to[at..at + lanes];
+        s.store(s.add(s.load(to), value), to);
+    }
+}
+
+/// to = product + bias
+pub(crate) struct StoreWithBias<'a> {
+    pub(crate) bias: &'a [f32],
+    pub(crate) to: &'a mut [f32],
+    pub(crate) stride: usize,
+}
+
+impl Finish for StoreWithBias<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F) {
+        let at = row * self.stride + column;
+        let bias = s.load(&self.bias[column..column + lanes]);
+        s.store(s.add(value, bias), &mut self.to[at..at + lanes]);
+    }
+}

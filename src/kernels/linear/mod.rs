@@ -1,0 +1,108 @@
+//! The matrix product of a fully connected layer: Y = X W + b.
+//!
+//! X is rows x in, W is in x out, b is out; all row-major. With dY the gradient of the loss at Y:
+//!
+//! ```text
+//! Y[r, o]  = sum_i X[r, i] W[i, o] + b[o]
+//! dX[r, i] = sum_o dY[r, o] W[i, o]         = dY W^T
+//! dW[i, o] = sum_r X[r, i] dY[r, o]         = X^T dY
+//! db[o]    = sum_r dY[r, o]
+//! ```
+//!
+//! All three are one loop in `cpu`, `product`: the right factor lies in *panels*, copies of two vectors' width of its columns, so
+//! that the inner loop reads it line after line; the left factor is read where it is, by any two strides (X, dY and X^T
+//! need no copy). W and W^T are packed once for a training step and shared by all threads; dY is packed once for
+//! its group of rows, and db falls out of that pass. A register tile of rows x two vectors gathers its sums over the
+//! whole depth, each element by one chain of multiply-adds in the order of the depth. So an element's bits depend on
+//! its row and column alone, not on how many rows are computed together or by whom. Bias, activation, dropout and residual are applied
+//! as the tile leaves the registers (`finish`).
+
+pub(crate) mod cpu;
+pub(crate) mod finish;
+pub mod reference;
+
+#[cfg(test)]
+mod tests {
+    use super::cpu::{Left, Panels, product};
+    use super::finish::{Accumulate, Store, StoreWithBias};
+    use super::reference;
+    use crate::kernels::simd::Level;
+    use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
+
+    const SIZES: [(usize, usize, usize); 6] =
+        [(1, 1, 1), (5, 3, 7), (12, 16, 32), (59, 96, 40), (31, 128, 33), (70, 20, 130)];
+
+    #[test]
+    fn the_product_is_the_reference_in_value_and_every_gradient() {
+        for level in Level::available() {
+            for (rows, inputs, outputs) in SIZES {
+                let x = numbers(1, rows * inputs);
+                let weight = numbers(2, inputs * outputs);
+                let bias = numbers(3, outputs);
+                let dy = numbers(4, rows * outputs);
+                let exact = to_f64(&x);
+                let (exact_weight, exact_dy) = (to_f64(&weight), to_f64(&dy));
+
+                let mut y = vec![0.0; rows * outputs];
+                let mut panels = Panels::default();
+                panels.pack(level, &weight, outputs, inputs, outputs, None);
+                let finish = StoreWithBias { bias: &bias, to: &mut y, stride: outputs };
+                product(level, Left::rows(&x, rows, inputs), panels.all(), finish);
+                assert_close(&y, &reference::forward(&exact, &exact_weight, &to_f64(&bias)), "Y");
+
+                let expected = reference::backward(&exact, &exact_weight, &exact_dy, outputs);
+                let mut dx = vec![0.0; rows * inputs];
+                panels.pack_transposed(level, &weight, outputs, outputs, inputs);
+                let finish = Store { to: &mut dx, stride: inputs };
+                product(level, Left::rows(&dy, rows, outputs), panels.all(), finish);
+                assert_close(&dx, &expected.x, "dX");
+
+                let mut dw = vec![0.0; inputs * outputs];
+                let mut db = vec![0.0; outputs];
+                panels.pack(level, &dy, outputs, rows, outputs, Some(&mut db));
+                let finish = Accumulate { to: &mut dw, stride: outputs };
+                product(level, Left::columns(&x, rows, inputs), panels.all(), finish);
+                assert_close(&dw, &expected.weight, "dW");
+                assert_close(&db, &expected.bias, "db");
+            }
+        }
+    }
+
+    #[test]
+    fn an_element_has_the_same_bits_whatever_rows_are_computed_with_it() {
+        let (rows, inputs, outputs) = (61, 37, 50);
+        let x = numbers(1, rows * inputs);
+        let weight = numbers(2, inputs * outputs);
+        for level in Level::available() {
+            let mut panels = Panels::default();
+            panels.pack(level, &weight, outputs, inputs, outputs, None);
+            let mut all = vec![0.0; rows * outputs];
+            let finish = Store { to: &mut all, stride: outputs };
+            product(level, Left::rows(&x, rows, inputs), panels.all(), finish);
+            for few in 1..=13 {
+                for first in [0, 11, rows - few] {
+                    let mut some = vec![0.0; few * outputs];
+                    let left = Left::rows(&x[first * inputs..], few, inputs);
+                    product(level, left, panels.all(), Store { to: &mut some, stride: outputs });
+                    assert_eq!(some, all[first * outputs..(first + few) * outputs]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_reference_gradient_is_the_finite_difference() {
+        let (rows, inputs, outputs) = (4, 3, 5);
+        let x = to_f64(&numbers(1, rows * inputs));
+        let weight = to_f64(&numbers(2, inputs * outputs));
+        let bias = to_f64(&numbers(3, outputs));
+        let dy = to_f64(&numbers(4, rows * outputs));
+        let loss = |x: &[f64], weight: &[f64], bias: &[f64]| -> f64 {
+            reference::forward(x, weight, bias).iter().zip(&dy).map(|(y, d)| y * d).sum()
+        };
+        let gradient = reference::backward(&x, &weight, &dy, outputs);
+        assert_gradient(&x, &gradient.x, |x| loss(x, &weight, &bias));
+        assert_gradient(&weight, &gradient.weight, |weight| loss(&x, weight, &bias));
+        assert_gradient(&bias, &gradient.bias, |bias| loss(&x, &weight, bias));
+    }
+}

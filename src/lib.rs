@@ -1,0 +1,30 @@
+//! rtg (return-to-go): a Decision Transformer workbench.
+//!
+//! Offline trajectories train a Decision Transformer; rollouts evaluate it for every target return
+//! at once. Data flow one way:
+//!
+//! ```text
+//! envs -> rollout -> Episode -> Dataset -> Batch -> Learner -> checkpoint -> evaluate -> report
+//! ```
+//!
+//! Each module uses only those above it in this file; `ARCHITECTURE.md` has the picture.
+
+pub mod random;
+pub mod kernels;
+pub mod nn;
+pub mod policy;
+pub mod behaviour;
+pub mod algorithms;
+pub mod rollout;
+pub mod evaluate;
+pub mod metrics;
+pub mod run;
+pub mod experiment;
+pub mod error;
+pub mod builtin;
+pub mod data;
+pub mod checkpoint;
+pub mod train;
+pub mod report;
+pub mod bench;
+pub mod cli;

@@ -1,0 +1,7 @@
+//! The command line program; see `rtg --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rtg::cli::run()
+}

@@ -1,0 +1,289 @@
+//! Weights under the names of the two published codes, in safetensors files.
+//!
+//! A PyTorch state dict of either code loads unchanged, and what we save loads there with
+//! `strict=True`. Inside, every matrix is `inputs x outputs` and lies in one flat vector; PyTorch's
+//! `Linear` stores `outputs x inputs`, kzl's `Conv1D` stores `inputs x outputs`.
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::initialise::{fill_normal, fill_uniform};
+use crate::kernels::{Layout, Shape};
+use crate::random::Stream;
+
+/// Whose names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// kzl/decision-transformer, `gym/decision_transformer/models/decision_transformer.py`.
+    Official,
+    /// corl-team/CORL, `algorithms/offline/dt.py`.
+    Corl,
+}
+
+/// A named tensor in row-major order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Name in the state dict.
+    pub name: String,
+    /// Dimensions.
+    pub dimensions: Vec<usize>,
+    /// Values.
+    pub values: Values,
+}
+
+/// The element types that state dicts of the two codes hold.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Weights.
+    F32(Vec<f32>),
+    /// kzl's causal mask.
+    U8(Vec<u8>),
+    /// CORL's causal mask.
+    Bool(Vec<bool>),
+}
+
+/// What is wrong with a weights file.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDictError {
+    /// Not a safetensors file.
+    #[error("not a readable safetensors file: {0}")]
+    Unreadable(#[from] safetensors::SafeTensorError),
+    /// A weight of the model is not there.
+    #[error("weight '{0}' is missing")]
+    Missing(String),
+    /// A weight has other dimensions than the model's.
+    #[error("weight '{name}' is {found:?}, the model needs {expected:?}")]
+    Shape {
+        /// The weight.
+        name: String,
+        /// Dimensions of the model's.
+        expected: Vec<usize>,
+        /// Dimensions in the file.
+        found: Vec<usize>,
+    },
+    /// A weight is not float32.
+    #[error("weight '{name}' has element type {found:?}, float32 is needed")]
+    ElementType {
+        /// The weight.
+        name: String,
+        /// Element type in the file.
+        found: Dtype,
+    },
+    /// A weight holds NaN or infinity.
+    #[error("weight '{0}' holds a number that is not finite")]
+    NotFinite(String),
+    /// A tensor that the code of this naming does not have.
+    #[error("tensor '{0}' is not part of the model")]
+    Unknown(String),
+}
+
+/// The peer's name for one of our views, and whether the peer stores it transposed.
+fn peer_name(naming: Naming, view: &str) -> (String, bool) {
+    let (layer, kind) = view.rsplit_once('.').unwrap_or((view, "weight"));
+    let block = layer.strip_prefix("block.").and_then(|rest| rest.split_once('.'));
+    let (name, transposed) = match (naming, block) {
+        (Naming::Official, Some((number, part))) => {
+            let part = match part {
+                "norm_1" => "ln_1",
+                "norm_2" => "ln_2",
+                "attention.qkv" => "attn.c_attn",
+                "attention.projection" => "attn.c_proj",
+                "mlp.up" => "mlp.c_fc",
+                _ => "mlp.c_proj",
+            };
+            (format!("transformer.h.{number}.{part}"), false)
+        }
+        (Naming::Corl, Some((number, part))) => {
+            let part = match part {
+                "norm_1" => "norm1",
+                "norm_2" => "norm2",
+                // MultiheadAttention joins these two names with an underscore.
+                "attention.qkv" => return (format!("blocks.{number}.attention.in_proj_{kind}"), true),
+                "attention.projection" => "attention.out_proj",
+                "mlp.up" => "mlp.0",
+                _ => "mlp.2",
+            };
+            (format!("blocks.{number}.{part}"), true)
+        }
+        (naming, None) => {
+            let layer = if view == "embed.timestep" { view } else { layer };
+            let (official, corl) = match layer {
+                "embed.timestep" => ("embed_timestep", "timestep_emb"),
+                "embed.return_to_go" => ("embed_return", "return_emb"),
+                "embed.observation" => ("embed_state", "state_emb"),
+                "embed.action" => ("embed_action", "action_emb"),
+                "embed.norm" => ("embed_ln", "emb_norm"),
+                "final_norm" => ("transformer.ln_f", "out_norm"),
+                _ => ("predict_action.0", "action_head.0"),
+            };
+            let name = if naming == Naming::Official { official } else { corl };
+            (name.to_owned(), layer != "embed.timestep")
+        }
+    };
+    let kind = if view == "embed.timestep" { "weight" } else { kind };
+    (format!("{name}.{kind}"), transposed)
+}
+
+/// Weights that kzl's model has and never trains: they travel with the model so that its state dict
+/// stays complete. CORL has none.
+pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entry> {
+    if naming == Naming::Corl {
+        return Vec::new();
+    }
+    let width = shape.width;
+    let mut entry = |name: &str, dimensions: Vec<usize>| {
+        let mut values = vec![0.0; dimensions.iter().product()];
+        match name {
+            "transformer.wte.weight" => fill_normal(&mut values, 0.02, stream),
+            _ => fill_uniform(&mut values, width, stream),
+        }
+        Entry { name: name.to_owned(), dimensions, values: Values::F32(values) }
+    };
+    vec![
+        entry("transformer.wte.weight", vec![1, width]),
+        entry("predict_state.weight", vec![shape.observation, width]),
+        entry("predict_state.bias", vec![shape.observation]),
+        entry("predict_return.weight", vec![1, width]),
+        entry("predict_return.bias", vec![1]),
+    ]
+}
+
+/// The masks that the peers register as buffers; the model's code does not need them, a strict
+/// `load_state_dict` does.
+pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
+    /// kzl passes n_positions = 1024 to its GPT-2.
+    const POSITIONS: usize = 1024;
+    let triangle = |n: usize| (0..n * n).map(move |index| index % n <= index / n);
+    (0..shape.layers)
+        .flat_map(|layer| match naming {
+            Naming::Official => vec![
+                Entry {
+                    name: format!("transformer.h.{layer}.attn.bias"),
+                    dimensions: vec![1, 1, POSITIONS, POSITIONS],
+                    values: Values::U8(triangle(POSITIONS).map(u8::from).collect()),
+                },
+                Entry {
+                    name: format!("transformer.h.{layer}.attn.masked_bias"),
+                    dimensions: vec![],
+                    values: Values::F32(vec![-1e4]),
+                },
+            ],
+            Naming::Corl => vec![Entry {
+                name: format!("blocks.{layer}.causal_mask"),
+                dimensions: vec![3 * shape.context, 3 * shape.context],
+                values: Values::Bool(triangle(3 * shape.context).map(|seen| !seen).collect()),
+            }],
+        })
+        .collect()
+}
+
+/// The trained weights under the peer's names.
+pub fn export(naming: Naming, layout: &Layout, parameters: &[f32]) -> Vec<Entry> {
+    (layout.views().iter())
+        .map(|view| {
+            let (name, transposed) = peer_name(naming, &view.name);
+            let values = &parameters[view.range.clone()];
+            let (dimensions, values) = match (view.dimensions.as_slice(), transposed) {
+                (&[rows, columns], true) => (vec![columns, rows], transpose(values, rows, columns)),
+                (dimensions, _) => (dimensions.to_vec(), values.to_vec()),
+            };
+            Entry { name, dimensions, values: Values::F32(values) }
+        })
+        .collect()
+}
+
+/// Reads the trained weights into `parameters` and gives the untrained ones that the file holds.
+/// Names that start with `rtg.` belong to a checkpoint and are passed over.
+pub fn import(
+    naming: Naming,
+    shape: &Shape,
+    layout: &Layout,
+    file: &SafeTensors,
+    parameters: &mut [f32],
+) -> Result<Vec<Entry>, StateDictError> {
+    let mut known = Vec::new();
+    for view in layout.views() {
+        let (name, transposed) = peer_name(naming, &view.name);
+        let found = file.tensor(&name).map_err(|_| StateDictError::Missing(name.clone()))?;
+        let mut expected = view.dimensions.clone();
+        if transposed {
+            expected.reverse();
+        }
+        let values = weight(&name, &expected, &found)?;
+        let values = match (view.dimensions.as_slice(), transposed) {
+            (&[rows, columns], true) => transpose(&values, columns, rows),
+            _ => values,
+        };
+        parameters[view.range.clone()].copy_from_slice(&values);
+        known.push(name);
+    }
+    let mut carried = Vec::new();
+    for mut entry in untrained(naming, shape, &mut Stream::new(0, "placeholder")) {
+        if let Ok(found) = file.tensor(&entry.name) {
+            entry.values = Values::F32(weight(&entry.name, &entry.dimensions, &found)?);
+            known.push(entry.name.clone());
+            carried.push(entry);
+        }
+    }
+    let is_buffer = |name: &str| {
+        name.ends_with(".attn.bias") || name.ends_with(".masked_bias") || name.ends_with(".causal_mask")
+    };
+    for name in file.names() {
+        if !(known.iter().any(|known| known == name) || is_buffer(name) || name.starts_with("rtg.")) {
+            return Err(StateDictError::Unknown(name.to_owned()));
+        }
+    }
+    Ok(carried)
+}
+
+/// A finite float32 tensor of the expected dimensions.
+fn weight(name: &str, expected: &[usize], found: &TensorView) -> Result<Vec<f32>, StateDictError> {
+    if found.dtype() != Dtype::F32 {
+        return Err(StateDictError::ElementType { name: name.to_owned(), found: found.dtype() });
+    }
+    if found.shape() != expected {
+        return Err(StateDictError::Shape {
+            name: name.to_owned(),
+            expected: expected.to_vec(),
+            found: found.shape().to_vec(),
+        });
+    }
+    let values = floats(found.data());
+    match values.iter().all(|value| value.is_finite()) {
+        true => Ok(values),
+        false => Err(StateDictError::NotFinite(name.to_owned())),
+    }
+}
+
+/// Little-endian float32 numbers.
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect()
+}
+
+/// The bytes of a safetensors file with these tensors and this text metadata.
+pub fn serialise(
+    entries: &[Entry],
+    metadata: &[(String, String)],
+) -> Result<Vec<u8>, safetensors::SafeTensorError> {
+    let bytes: Vec<(Dtype, Vec<u8>)> = (entries.iter())
+        .map(|entry| match &entry.values {
+            Values::F32(values) => {
+                (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+            Values::U8(values) => (Dtype::U8, values.clone()),
+            Values::Bool(values) => (Dtype::BOOL, values.iter().map(|&value| u8::from(value)).collect()),
+        })
+        .collect();
+    let views = (entries.iter().zip(&bytes))
+        .map(|(entry, (dtype, bytes))| {
+            TensorView::new(*dtype, entry.dimensions.clone(), bytes).map(|view| (&entry.name, view))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    safetensors::serialize(views, Some(metadata.iter().cloned().collect()))
+}
+
+/// The transpose of a row-major matrix of `rows` x `columns`.
+fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..columns)
+        .flat_map(|column| (0..rows).map(move |row| values[row * columns + column]))
+        .collect()
+}

@@ -1,0 +1,195 @@
+//! The Decision Transformer composed of dfdx's own operations: the readable reference.
+//!
+//! Each step k of a window gives three tokens in the order return-to-go, observation, action. All
+//! three get the row of the time-step table for that step. The tokens pass an embedding LayerNorm
+//! and L pre-LN blocks with causal attention; the action of step k is read from the *observation*
+//! token of step k (Chen et al. 2021, `gym/decision_transformer/models/decision_transformer.py`;
+//! the same shape in CORL's `algorithms/offline/dt.py`).
+//!
+//! The fast engine in [`crate::kernels`] computes the same function; a test holds the two together.
+//! Dropout masks come from the engine's counter-based generator, so both see the same ones.
+
+use dfdx::prelude::*;
+
+use super::gelu::gelu;
+use crate::kernels::dropout::{Dropout, Site};
+use crate::kernels::{Activation, Head, Layout, Shape, Side, Windows};
+
+/// A tensor that records the operations it passes through.
+pub type Traced<S> = Tensor<S, f32, Cpu, OwnedTape<f32, Cpu>>;
+/// All parameters of a model in one flat vector.
+pub type Parameters = Tensor<(usize,), f32, Cpu>;
+
+type Matrix = Traced<(usize, usize)>;
+
+/// Added to attention scores that must not count; `exp` of it is zero in f32.
+const MASKED: f32 = -1e4;
+/// LayerNorm's epsilon in both recipes.
+const EPSILON: f64 = 1e-5;
+
+/// The forward pass for one batch of windows.
+pub struct Transformer<'a> {
+    /// Sizes and choices of the model.
+    pub shape: &'a Shape,
+    /// Where each weight lies in the flat parameter vector.
+    pub layout: &'a Layout,
+    /// The parameters (recorded as one leaf of the tape).
+    pub parameters: &'a Parameters,
+    /// `None` evaluates without dropout.
+    pub dropout: Option<&'a Dropout>,
+}
+
+impl Transformer<'_> {
+    /// Predicted actions, B x K x A: after tanh and scaling, or logits. Rows of padded steps hold
+    /// whatever the masked attention gives; no loss may look at them.
+    pub fn forward(&self, windows: &Windows) -> Traced<(usize, usize, usize)> {
+        let (batch, context, width) = (windows.lengths.len(), windows.context, self.shape.width);
+        let tokens = 3 * context;
+        let mask = attention_mask(windows);
+
+        let mut x = self.embed(windows);
+        x = self.layer_norm(x, "embed.norm");
+        x = self.dropped(x, Site::Embedding, batch, tokens);
+        for layer in 0..self.shape.layers {
+            let block = format!("block.{layer}");
+            let (skip, normed) = (x.with_empty_tape(), x);
+            let normed = self.layer_norm(normed, &format!("{block}.norm_1"));
+            let attended = self.attend(normed, &mask, layer, batch, tokens);
+            x = skip + self.dropped(attended, Site::AttentionOutput(layer), batch, tokens);
+
+            let (skip, normed) = (x.with_empty_tape(), x);
+            let normed = self.layer_norm(normed, &format!("{block}.norm_2"));
+            let hidden = self.linear(normed, &format!("{block}.mlp.up"));
+            let hidden = match self.shape.activation {
+                Activation::Relu => hidden.relu(),
+                Activation::Gelu => gelu(hidden),
+            };
+            let out = self.linear(hidden, &format!("{block}.mlp.down"));
+            x = skip + self.dropped(out, Site::MlpOutput(layer), batch, tokens);
+        }
+        let x = self.layer_norm(x, "final_norm");
+        let observation_tokens = x
+            .reshape_like(&(batch * context, 3, width))
+            .slice((0.., 1..2, 0..))
+            .reshape_like(&(batch * context, width));
+        let out = self.linear(observation_tokens, "head");
+        let out = match self.shape.head {
+            Head::Tanh { scale } => out.tanh() * scale,
+            Head::Logits => out,
+        };
+        out.reshape_like(&(batch, context, self.shape.action))
+    }
+
+    /// Tokens (B * 3K) x C in the order return-to-go, observation, action of each step.
+    fn embed(&self, windows: &Windows) -> Matrix {
+        let (steps, width) = (windows.lengths.len() * windows.context, self.shape.width);
+        let device = self.parameters.device();
+        let input = |values: &[f32], columns: usize| -> Matrix {
+            device.tensor_from_vec(values.to_vec(), (steps, columns)).leaky_traced()
+        };
+        let indices = windows.timesteps.iter().map(|&t| t as usize).collect();
+        let indices = device.tensor_from_vec(indices, (steps,));
+        let time: Matrix = self.weight("embed.timestep", self.shape.timesteps).gather(indices);
+        let token = |values: &[f32], columns, name: &str, time: Matrix| {
+            (self.linear(input(values, columns), name) + time).reshape_like(&(steps, 1, width))
+        };
+        let (sizes, windows) = (self.shape, windows);
+        let observations =
+            token(windows.observations, sizes.observation, "embed.observation", time.with_empty_tape());
+        let actions = token(windows.actions, sizes.action, "embed.action", time.with_empty_tape());
+        let returns = token(windows.returns_to_go, 1, "embed.return_to_go", time);
+        let pairs = (returns, observations).concat_along(Axis::<1>);
+        (pairs, actions).concat_along(Axis::<1>).reshape_like(&(steps * 3, width))
+    }
+
+    /// Causal multi-head self-attention with its output projection.
+    fn attend(
+        &self,
+        x: Matrix,
+        mask: &Tensor<(usize, usize, usize), f32, Cpu>,
+        layer: usize,
+        batch: usize,
+        tokens: usize,
+    ) -> Matrix {
+        let (width, heads) = (self.shape.width, self.shape.heads);
+        let depth = width / heads;
+        let name = format!("block.{layer}.attention");
+        let qkv = self.linear(x, &format!("{name}.qkv"));
+        let part = |qkv: Matrix, index: usize| {
+            qkv.slice((0.., index * width..(index + 1) * width))
+                .reshape_like(&(batch, tokens, heads, depth))
+                .permute::<_, Axes4<0, 2, 1, 3>>()
+        };
+        let (key, value) = (part(qkv.with_empty_tape(), 1), part(qkv.with_empty_tape(), 2));
+        let query = part(qkv, 0);
+        let scores = query.matmul(key.permute::<_, Axes4<0, 1, 3, 2>>()) * (depth as f32).sqrt().recip();
+        let shape = (batch, heads, tokens, tokens);
+        let scores = scores + mask.clone().broadcast_like::<_, Axis<1>>(&shape);
+        let mut probabilities = scores.softmax::<Axis<3>>();
+        if let Some(dropout) = self.dropout {
+            let keep = dropout.attention_mask(layer, batch, heads, tokens);
+            probabilities = probabilities * self.parameters.device().tensor_from_vec(keep, shape);
+        }
+        let attended = probabilities
+            .matmul(value)
+            .permute::<_, Axes4<0, 2, 1, 3>>()
+            .reshape_like(&(batch * tokens, width));
+        self.linear(attended, &format!("{name}.projection"))
+    }
+
+    /// `x W + b` with the weights called `name`.
+    fn linear(&self, x: Matrix, name: &str) -> Matrix {
+        let rows = x.shape().0;
+        let inputs = x.shape().1;
+        let weight = self.weight(&format!("{name}.weight"), inputs);
+        let outputs = weight.shape().1;
+        x.matmul(weight) + self.vector(&format!("{name}.bias")).broadcast_like::<_, Axis<0>>(&(rows, outputs))
+    }
+
+    /// LayerNorm over the channels of each token.
+    fn layer_norm(&self, x: Matrix, name: &str) -> Matrix {
+        let shape = *x.shape();
+        let gain = self.vector(&format!("{name}.weight")).broadcast_like::<_, Axis<0>>(&shape);
+        let bias = self.vector(&format!("{name}.bias")).broadcast_like::<_, Axis<0>>(&shape);
+        x.normalize::<Axis<1>>(EPSILON) * gain + bias
+    }
+
+    fn dropped(&self, x: Matrix, site: Site, batch: usize, tokens: usize) -> Matrix {
+        let Some(dropout) = self.dropout else { return x };
+        let keep = dropout.channel_mask(site, batch, tokens, self.shape.width);
+        let shape = *x.shape();
+        x * self.parameters.device().tensor_from_vec(keep, shape)
+    }
+
+    fn vector(&self, name: &str) -> Traced<(usize,)> {
+        self.parameters.leaky_trace().slice((self.layout.range(name),))
+    }
+
+    fn weight(&self, name: &str, rows: usize) -> Matrix {
+        let range = self.layout.range(name);
+        let columns = range.len() / rows;
+        self.parameters.leaky_trace().slice((range,)).reshape_like(&(rows, columns))
+    }
+}
+
+/// B x T x T, zero where token i may look at token j: j is not later than i, and j's step is valid.
+fn attention_mask(windows: &Windows) -> Tensor<(usize, usize, usize), f32, Cpu> {
+    let (batch, context) = (windows.lengths.len(), windows.context);
+    let tokens = 3 * context;
+    let mut mask = vec![0.0; batch * tokens * tokens];
+    for (b, &length) in windows.lengths.iter().enumerate() {
+        let first = match windows.side {
+            Side::Left => 3 * (context - length),
+            Side::Right => 0,
+        };
+        let valid = first..first + 3 * length;
+        for i in 0..tokens {
+            for j in 0..tokens {
+                if j > i || !valid.contains(&j) {
+                    mask[(b * tokens + i) * tokens + j] = MASKED;
+                }
+            }
+        }
+    }
+    Cpu::default().tensor_from_vec(mask, (batch, tokens, tokens))
+}

@@ -1,0 +1,582 @@
+//! A run directory: everything that one training leaves behind.
+//!
+//! ```text
+//! experiment.toml         the resolved experiment
+//! metrics.jsonl           every measurement, see metrics::json_lines
+//! events.out.tfevents.*   the same for TensorBoard
+//! checkpoints/            what a run continues from
+//! summary.json            the result, written at the end
+//! .lock                   held by the process that writes here
+//! ```
+//!
+//! Whole files appear at once or not at all ([`write_whole`]). The lock is the operating system's,
+//! so it ends with its process, even one that was killed.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::{
+    self, EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, JsonLines, Sink,
+    TensorBoard, for_target, json_lines, number, tensorboard,
+};
+
+const EXPERIMENT: &str = "experiment.toml";
+const METRICS: &str = "metrics.jsonl";
+const CHECKPOINTS: &str = "checkpoints";
+const SUMMARY: &str = "summary.json";
+const LOCK: &str = ".lock";
+/// Ending of a file that is being written.
+const PARTIAL: &str = ".partial";
+/// Ours are far smaller; a larger file is not read into memory.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// Why a run directory could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A new run was asked for where something lies already.
+    #[error("the run directory is not empty: {}", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+        /// Whether it holds a run that could be continued.
+        is_run: bool,
+    },
+    /// There is no run here.
+    #[error("not a run directory (it has no {EXPERIMENT}): {}", path.display())]
+    NotARun {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another process is writing this run.
+    #[error("another process is writing this run: {}", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file could not be read.
+    #[error("cannot read a file of the run ({source}): {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file or directory could not be written.
+    #[error("cannot write ({source}): {}", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file of the run does not hold what it should.
+    #[error("damaged file ({message}): {}", path.display())]
+    Damaged {
+        /// What is wrong, and where in the file.
+        message: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The metrics files could not be opened.
+    #[error(transparent)]
+    Metrics(#[from] metrics::Error),
+}
+
+impl Error {
+    /// The way out, for the line after the error.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotEmpty { is_run: true, .. } => {
+                "continue this run with --resume, or choose another --run-dir".into()
+            }
+            Self::NotEmpty { is_run: false, .. } => {
+                "choose another --run-dir; a new run needs an empty or a new directory".into()
+            }
+            Self::NotARun { .. } => format!(
+                "name the directory that `rtg train` wrote, the one with {EXPERIMENT} in it"
+            ),
+            Self::Locked { .. } => {
+                "wait for it to end, stop it, or choose another --run-dir".into()
+            }
+            Self::Read { .. } => "check that the path is right and that you may read it".into(),
+            Self::Write { path, source } => metrics::Error::Write {
+                path: path.clone(),
+                source: io::Error::from(source.kind()),
+            }
+            .hint(),
+            Self::Damaged { .. } => {
+                "restore the file from a copy, or train the run again in another --run-dir".into()
+            }
+            Self::Metrics(error) => error.hint(),
+        }
+    }
+}
+
+/// One evaluation of one target return.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Optimiser steps done before it.
+    pub step: u64,
+    /// Return asked of the policy; none for a policy that takes no target.
+    #[serde(with = "number::option")]
+    pub target: Option<f64>,
+    /// Mean undiscounted return over the episodes.
+    #[serde(with = "number")]
+    pub return_mean: f64,
+    /// Standard deviation of the returns over the episodes.
+    #[serde(with = "number")]
+    pub return_std: f64,
+    /// Mean number of environment steps of an episode.
+    #[serde(with = "number")]
+    pub length_mean: f64,
+    /// Normalised score of the mean return (0 random, 100 expert), where the environment has
+    /// reference returns.
+    #[serde(with = "number::option")]
+    pub score: Option<f64>,
+    /// Return of each episode.
+    #[serde(with = "number::list")]
+    pub returns: Vec<f64>,
+}
+
+impl Evaluation {
+    /// The evaluation as named metrics, for the recorder.
+    pub fn scalars(&self) -> Vec<(String, f64)> {
+        [
+            (EVAL_RETURN_MEAN, Some(self.return_mean)),
+            (EVAL_RETURN_STD, Some(self.return_std)),
+            (EVAL_LENGTH_MEAN, Some(self.length_mean)),
+            (EVAL_SCORE, self.score),
+        ]
+        .into_iter()
+        .filter_map(|(metric, value)| Some((for_target(metric, self.target), value?)))
+        .collect()
+    }
+}
+
+/// The result of a run, `summary.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Optimiser steps done.
+    pub steps: u64,
+    /// Seconds spent in optimiser steps, over all sessions, without evaluations.
+    #[serde(with = "number")]
+    pub train_seconds: f64,
+    /// Milliseconds of one optimiser step.
+    #[serde(with = "number")]
+    pub ms_per_step: f64,
+    /// Training loss at the end.
+    #[serde(with = "number")]
+    pub final_loss: f64,
+    /// Every evaluation, in the order of the steps.
+    pub evaluations: Vec<Evaluation>,
+}
+
+/// A run directory. Made by [`Run::create`] or [`Run::resume`] it holds the lock until it is
+/// dropped and may be written; made by [`Run::open`] it is for reading.
+#[derive(Debug)]
+pub struct Run {
+    path: PathBuf,
+    _lock: Option<File>,
+}
+
+impl Run {
+    /// Makes the directory of a new run and stores its experiment. Refuses a directory that holds
+    /// anything.
+    pub fn create(path: &Path, experiment_toml: &str) -> Result<Self, Error> {
+        std::fs::create_dir_all(path).map_err(|source| write_error(path, source))?;
+        // Before the lock, so as to leave no lock file in a stranger's directory; and under it,
+        // because two processes may have started at once.
+        refuse_contents(path)?;
+        let lock = lock(path)?;
+        refuse_contents(path)?;
+        let run = Self {
+            path: path.to_owned(),
+            _lock: lock,
+        };
+        let checkpoints = run.checkpoints();
+        std::fs::create_dir_all(&checkpoints)
+            .map_err(|source| write_error(&checkpoints, source))?;
+        // Last, because a directory with this file is a run.
+        write_whole(&path.join(EXPERIMENT), |file| {
+            file.write_all(experiment_toml.as_bytes())
+        })?;
+        Ok(run)
+    }
+
+    /// Takes up an existing run to continue it.
+    pub fn resume(path: &Path) -> Result<Self, Error> {
+        let Self { path, .. } = Self::open(path)?;
+        let lock = lock(&path)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Opens an existing run for reading; it may be in progress.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        if !path.join(EXPERIMENT).is_file() {
+            return Err(Error::NotARun {
+                path: path.to_owned(),
+            });
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: None,
+        })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory's own name, for tables.
+    pub fn name(&self) -> String {
+        let resolved = self.path.canonicalize();
+        let path = resolved.as_ref().unwrap_or(&self.path);
+        path.file_name().map_or_else(
+            || path.display().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    }
+
+    /// The folder of the checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join(CHECKPOINTS)
+    }
+
+    /// The file of the measurements.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join(METRICS)
+    }
+
+    /// The text of the resolved experiment.
+    pub fn experiment(&self) -> Result<String, Error> {
+        read_text(&self.path.join(EXPERIMENT))
+    }
+
+    /// Replaces the experiment, for a run that continues with more steps.
+    pub fn write_experiment(&self, experiment_toml: &str) -> Result<(), Error> {
+        write_whole(&self.path.join(EXPERIMENT), |file| {
+            file.write_all(experiment_toml.as_bytes())
+        })
+    }
+
+    /// The result; none while the run has not ended.
+    pub fn summary(&self) -> Result<Option<Summary>, Error> {
+        let path = self.path.join(SUMMARY);
+        let text = match read_text(&path) {
+            Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            text => text?,
+        };
+        match serde_json::from_str(&text) {
+            Ok(summary) => Ok(Some(summary)),
+            Err(error) => Err(Error::Damaged {
+                message: error.to_string(),
+                path,
+            }),
+        }
+    }
+
+    /// Stores the result.
+    pub fn write_summary(&self, summary: &Summary) -> Result<(), Error> {
+        write_whole(&self.path.join(SUMMARY), |file| {
+            serde_json::to_writer_pretty(&mut *file, summary)?;
+            writeln!(file)
+        })
+    }
+
+    /// Opens the metrics files of this run for a session of training. A session that continues
+    /// from the checkpoint of step n passes `Some(n)`: what was measured after it is removed
+    /// first, and a result of the earlier session with it, since it no longer tells the end.
+    pub fn open_metrics(&self, resumed_from: Option<u64>) -> Result<Vec<Box<dyn Sink>>, Error> {
+        if let Some(last_step) = resumed_from {
+            self.cut_back(last_step)?;
+        }
+        Ok(vec![
+            Box::new(TensorBoard::open(&self.path, resumed_from)?),
+            Box::new(JsonLines::open(&self.metrics())?),
+        ])
+    }
+
+    fn cut_back(&self, last_step: u64) -> Result<(), Error> {
+        let summary = self.path.join(SUMMARY);
+        if let Err(source) = std::fs::remove_file(&summary)
+            && source.kind() != io::ErrorKind::NotFound
+        {
+            return Err(write_error(&summary, source));
+        }
+        let metrics = self.metrics();
+        if metrics.exists() {
+            rewrite(&metrics, |input, output| {
+                json_lines::copy_until(input, output, last_step)
+            })?;
+        }
+        let files = tensorboard::event_files(&self.path).map_err(|source| Error::Read {
+            path: self.path.clone(),
+            source,
+        })?;
+        for path in files {
+            rewrite(&path, |input, output| {
+                tensorboard::copy_until(input, output, last_step)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file so that under its name there is the old file or the whole new one, whatever
+/// happens meanwhile: into a temporary file beside it, which is synchronised and then renamed.
+/// Two writers of one path at the same time need a lock; a run has one.
+pub fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), Error> {
+    let partial = partial(path);
+    let result = (|| {
+        let mut file = BufWriter::new(File::create(&partial)?);
+        write(&mut file)?;
+        file.into_inner()?.sync_all()?;
+        std::fs::rename(&partial, path)?;
+        sync_folder(path)
+    })();
+    result.map_err(|source| {
+        drop(std::fs::remove_file(&partial));
+        write_error(path, source)
+    })
+}
+
+/// `.name.partial` in the same directory: one fixed name, so that killed writers leave one file.
+fn partial(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(PARTIAL);
+    path.with_file_name(name)
+}
+
+/// Makes a rename in the folder of `path` last. Only Unix can open a directory for that.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn rewrite(
+    path: &Path,
+    copy: impl FnOnce(&mut BufReader<File>, &mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), Error> {
+    let input = File::open(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    write_whole(path, |output| copy(&mut BufReader::new(input), output))
+}
+
+fn read_text(path: &Path) -> Result<String, Error> {
+    let read = || {
+        let mut text = String::new();
+        let n = File::open(path)?
+            .take(MAX_FILE_BYTES)
+            .read_to_string(&mut text)?;
+        Ok::<_, io::Error>((n as u64 != MAX_FILE_BYTES).then_some(text))
+    };
+    match read() {
+        Ok(Some(text)) => Ok(text),
+        Ok(None) => Err(Error::Damaged {
+            message: format!("larger than {} MiB", MAX_FILE_BYTES >> 20),
+            path: path.to_owned(),
+        }),
+        Err(source) => Err(Error::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn refuse_contents(path: &Path) -> Result<(), Error> {
+    let read_error = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    for entry in std::fs::read_dir(path).map_err(read_error)? {
+        let name = entry.map_err(read_error)?.file_name();
+        // What a process leaves that was killed in the middle of `create`.
+        let leftover = name == LOCK
+            || name.to_string_lossy().ends_with(PARTIAL)
+            || (name == CHECKPOINTS && std::fs::remove_dir(path.join(CHECKPOINTS)).is_ok());
+        if !leftover {
+            return Err(Error::NotEmpty {
+                path: path.to_owned(),
+                is_run: path.join(EXPERIMENT).exists(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Takes the run's lock. A file system that has no locks is used without one.
+fn lock(path: &Path) -> Result<Option<File>, Error> {
+    let name = path.join(LOCK);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|source| write_error(&name, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) if source.kind() == io::ErrorKind::Unsupported => Ok(None),
+        Err(TryLockError::Error(source)) => Err(write_error(&name, source)),
+    }
+}
+
+fn write_error(path: &Path, source: io::Error) -> Error {
+    Error::Write {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Outcome, Recorder, TRAIN_LOSS};
+
+    fn summary() -> Summary {
+        Summary {
+            steps: 3000,
+            train_seconds: 12.5,
+            ms_per_step: 4.1,
+            final_loss: f64::NAN,
+            evaluations: vec![Evaluation {
+                step: 3000,
+                target: Some(500.0),
+                return_mean: 498.0,
+                return_std: f64::INFINITY,
+                length_mean: 498.0,
+                score: None,
+                returns: vec![500.0, f64::NAN],
+            }],
+        }
+    }
+
+    #[test]
+    fn a_new_run_refuses_a_directory_that_holds_anything() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/run");
+        drop(Run::create(&path, "seed = 1\n").unwrap());
+        let error = Run::create(&path, "").unwrap_err();
+        assert!(error.hint().contains("--resume"), "{error}");
+        std::fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        let error = Run::create(folder.path(), "").unwrap_err();
+        assert!(!error.hint().contains("--resume"), "{error}");
+        assert!(!folder.path().join(LOCK).exists());
+        assert!(matches!(
+            Run::open(folder.path()),
+            Err(Error::NotARun { .. })
+        ));
+    }
+
+    #[test]
+    fn what_a_killed_create_leaves_is_no_obstacle() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(LOCK), "").unwrap();
+        std::fs::write(folder.path().join(".experiment.toml.partial"), "s").unwrap();
+        std::fs::create_dir(folder.path().join(CHECKPOINTS)).unwrap();
+        let run = Run::create(folder.path(), "seed = 1\n").unwrap();
+        assert_eq!(run.experiment().unwrap(), "seed = 1\n");
+    }
+
+    #[test]
+    fn two_writers_are_refused_and_the_lock_ends_with_its_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::create(folder.path(), "").unwrap();
+        assert!(matches!(
+            Run::resume(folder.path()),
+            Err(Error::Locked { .. })
+        ));
+        assert!(Run::open(folder.path()).is_ok());
+        drop(run);
+        assert!(Run::resume(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_whole(&path, |file| file.write_all(b"old")).unwrap();
+        let error = write_whole(&path, |file| {
+            file.write_all(b"ne")?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        })
+        .unwrap_err();
+        assert!(error.hint().contains("free some space"));
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(write_whole(&folder.path().join("no/file"), |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn a_summary_comes_back_as_it_was_even_with_nan() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::create(folder.path(), "").unwrap();
+        assert_eq!(run.summary().unwrap(), None);
+        run.write_summary(&summary()).unwrap();
+        let back = run.summary().unwrap().unwrap();
+        assert_eq!(format!("{back:?}"), format!("{:?}", summary()));
+    }
+
+    #[test]
+    fn a_hostile_summary_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::create(folder.path(), "").unwrap();
+        let path = folder.path().join(SUMMARY);
+        let nested = "[".repeat(100_000);
+        for text in ["", "{}", "{\"steps\": -1}", "\u{0}", &nested] {
+            std::fs::write(&path, text).unwrap();
+            let error = run.summary().unwrap_err();
+            assert!(error.to_string().ends_with(SUMMARY), "{error}");
+        }
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert!(matches!(run.summary(), Err(Error::Read { .. })));
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(matches!(run.summary(), Err(Error::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_resumed_run_has_no_measurement_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::create(folder.path(), "").unwrap();
+        let mut recorder = Recorder::new(run.open_metrics(None).unwrap());
+        for step in 1..=5 {
+            recorder.scalars(step, &[(TRAIN_LOSS, 1.0)]).unwrap();
+        }
+        recorder.finish(5, Outcome::Completed).unwrap();
+        run.write_summary(&summary()).unwrap();
+
+        let mut recorder = Recorder::new(run.open_metrics(Some(3)).unwrap());
+        assert_eq!(run.summary().unwrap(), None);
+        for step in 4..=6 {
+            recorder.scalars(step, &[(TRAIN_LOSS, 2.0)]).unwrap();
+        }
+        recorder.finish(6, Outcome::Completed).unwrap();
+
+        let mut input = BufReader::new(File::open(run.metrics()).unwrap());
+        let mut points = Vec::new();
+        while let Some(line) = json_lines::read_line(&mut input).unwrap() {
+            points.push((line.step, line.scalars[0].1));
+        }
+        let expected = [(1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0), (5, 2.0), (6, 2.0)];
+        assert_eq!(points, expected);
+    }
+}

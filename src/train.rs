@@ -1,0 +1,237 @@
+//! The training loop: sample, learn, and now and then log, evaluate and store.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use rtg_datasets::Dataset;
+use rtg_datasets::sample::{Batch, WindowSampler};
+use rtg_datasets::statistics::Normaliser;
+use rtg_envs::Spec;
+
+use crate::algorithms::decision_transformer::preprocessing::{ActionCodec, Preprocessing};
+use crate::algorithms::decision_transformer::{Learner, Model, Update, sampler};
+use crate::checkpoint::{self, Checkpoint, Progress};
+use crate::error::Error;
+use crate::evaluate::{Plan, evaluate};
+use crate::experiment::Experiment;
+use crate::metrics::{self, Recorder};
+use crate::random::Stream;
+use crate::run::{Evaluation, Run, Summary};
+
+/// File of the last state under `checkpoints/`.
+pub const LATEST: &str = "latest.safetensors";
+/// File of the state with the largest return for the first target.
+pub const BEST: &str = "best.safetensors";
+/// File of the final weights alone, for PyTorch.
+pub const WEIGHTS: &str = "weights.safetensors";
+
+/// Added to the standard deviation of each observation column, in both recipes.
+const STD_EPSILON: f64 = 1e-6;
+
+/// A run under way.
+pub struct Training<'a> {
+    experiment: &'a Experiment,
+    env: &'a str,
+    run: &'a Run,
+    learner: Learner,
+    sampler: WindowSampler,
+    progress: Progress,
+    recorder: Recorder,
+}
+
+/// A new model for this experiment and data: fitted normaliser, initial or given weights.
+pub fn new_model(experiment: &Experiment, spec: &Spec, data: &Dataset) -> Result<Model, Error> {
+    let (recipe, config) = (experiment.recipe, &experiment.model);
+    let actions = ActionCodec::of(recipe, &data.info().action_space)
+        .map_err(|found| Error::ActionSpace { found })?;
+    let preprocessing = Preprocessing {
+        normaliser: Normaliser::of(data, STD_EPSILON),
+        return_scale: config.return_scale_for(recipe, &spec.id, data),
+        episode_length: config.episode_length_for(spec, data),
+        actions,
+    };
+    let mut model = Model::new(recipe, config, preprocessing, experiment.seed);
+    if let Some(path) = &experiment.initial_weights {
+        checkpoint::load_weights(&mut model, path)?;
+    }
+    Ok(model)
+}
+
+impl<'a> Training<'a> {
+    /// Prepares a run: from the start, or from a checkpoint.
+    pub fn new(
+        experiment: &'a Experiment,
+        (spec, data): (&'a Spec, &Dataset),
+        run: &'a Run,
+        resumed: Option<Checkpoint>,
+        recorder: Recorder,
+    ) -> Result<Self, Error> {
+        let setup = (experiment.seed, experiment.steps, experiment.threads);
+        let learner = |model| Learner::new(model, &experiment.model, &experiment.optimiser, setup);
+        let (learner, progress) = match resumed {
+            None => {
+                let progress = Progress {
+                    step: 0,
+                    sampler: Stream::new(experiment.seed, "sampler"),
+                    train_seconds: 0.0,
+                    unlogged_losses: Vec::new(),
+                    last_loss: 0.0,
+                    best_return: None,
+                    evaluations: Vec::new(),
+                };
+                (learner(new_model(experiment, spec, data)?), progress)
+            }
+            Some(Checkpoint { model, moments, progress }) => {
+                let mut learner = learner(model);
+                learner.restore(moments, progress.step);
+                (learner, progress)
+            }
+        };
+        let sampler = sampler(learner.model(), data);
+        Ok(Self { experiment, env: &spec.id, run, learner, sampler, progress, recorder })
+    }
+
+    /// Trains to the last step and evaluates the result.
+    pub fn run(mut self) -> Result<Summary, Error> {
+        let outcome = self.run_steps();
+        let (step, ended) = match &outcome {
+            Ok(_) => (self.experiment.steps, metrics::Outcome::Completed),
+            Err(_) => (self.progress.step, metrics::Outcome::Failed),
+        };
+        let finished = self.recorder.finish(step, ended);
+        let summary = outcome?;
+        finished?;
+        Ok(summary)
+    }
+
+    fn run_steps(&mut self) -> Result<Summary, Error> {
+        let Experiment { steps, logging, evaluation, checkpoint_every, .. } = self.experiment;
+        let evaluate_every = evaluation.every_for(*steps);
+        let due = |step: u64, every: u64| every > 0 && step.is_multiple_of(every);
+        let mut batch = Batch::default();
+        while self.progress.step < *steps {
+            let update = self.step(&mut batch)?;
+            let step = self.progress.step;
+            let last = step == *steps;
+            if due(step, logging.every) || last {
+                self.log(update)?;
+            }
+            if due(step, logging.histograms_every) {
+                self.log_histograms()?;
+            }
+            if due(step, evaluate_every) && !last {
+                self.evaluate(evaluation.episodes)?;
+            }
+            if due(step, *checkpoint_every) || due(step, evaluate_every) || last {
+                self.save(LATEST)?;
+            }
+        }
+        if !self.progress.evaluations.iter().any(|evaluation| evaluation.step == *steps) {
+            self.evaluate(evaluation.final_episodes)?;
+            self.save(LATEST)?;
+        }
+        checkpoint::export(self.learner.model(), &self.checkpoint_path(WEIGHTS))?;
+        let summary = Summary {
+            steps: *steps,
+            train_seconds: self.progress.train_seconds,
+            ms_per_step: 1e3 * self.progress.train_seconds / (*steps).max(1) as f64,
+            final_loss: self.progress.last_loss,
+            evaluations: self.progress.evaluations.clone(),
+        };
+        self.run.write_summary(&summary)?;
+        Ok(summary)
+    }
+
+    /// One optimiser step.
+    fn step(&mut self, batch: &mut Batch) -> Result<Update, Error> {
+        let began = Instant::now();
+        let optimiser = &self.experiment.optimiser;
+        for _ in 0..optimiser.accumulation {
+            self.sampler.sample(&mut self.progress.sampler, optimiser.batch_size, batch);
+            self.learner.accumulate(batch);
+        }
+        let update = self.learner.apply();
+        self.progress.step += 1;
+        self.progress.train_seconds += began.elapsed().as_secs_f64();
+        self.progress.unlogged_losses.push(update.loss);
+        for (metric, value) in
+            [(metrics::TRAIN_LOSS, update.loss), (metrics::TRAIN_GRADIENT_NORM, update.gradient_norm)]
+        {
+            if !value.is_finite() {
+                return Err(self.diverged(metric, value));
+            }
+        }
+        Ok(update)
+    }
+
+    fn diverged(&self, metric: &'static str, value: f64) -> Error {
+        let path = self.checkpoint_path(LATEST);
+        let checkpoint = if path.exists() { path.display().to_string() } else { "none".to_owned() };
+        Error::Diverged { step: self.progress.step, metric, value, checkpoint }
+    }
+
+    fn log(&mut self, update: Update) -> Result<(), Error> {
+        let progress = &mut self.progress;
+        let count = progress.unlogged_losses.len().max(1) as f64;
+        progress.last_loss = progress.unlogged_losses.drain(..).sum::<f64>() / count;
+        let seconds_per_step = progress.train_seconds / progress.step as f64;
+        let values = [
+            (metrics::TRAIN_LOSS, progress.last_loss),
+            (metrics::TRAIN_LEARNING_RATE, update.learning_rate),
+            (metrics::TRAIN_GRADIENT_NORM, update.gradient_norm),
+            (metrics::SPEED_STEPS_PER_SEC, seconds_per_step.recip()),
+            (metrics::SPEED_MS_PER_STEP, 1e3 * seconds_per_step),
+        ];
+        Ok(self.recorder.scalars(progress.step, &values)?)
+    }
+
+    fn log_histograms(&mut self) -> Result<(), Error> {
+        for (name, weights, gradient) in self.learner.histograms() {
+            self.recorder.histogram(self.progress.step, &metrics::weights(name), weights)?;
+            self.recorder.histogram(self.progress.step, &metrics::gradients(name), gradient)?;
+        }
+        Ok(())
+    }
+
+    /// Every target, `episodes` each; keeps the best checkpoint.
+    fn evaluate(&mut self, episodes: usize) -> Result<(), Error> {
+        let plan = Plan {
+            env: self.env.to_owned(),
+            targets: self.experiment.evaluation.targets.clone().unwrap_or_default(),
+            episodes,
+            seed: self.experiment.evaluation.seed,
+            rows: None,
+        };
+        let step = self.progress.step;
+        let model = self.learner.model();
+        let results = evaluate(&mut |rows| model.policy(rows), &plan, |_| ())?;
+        let evaluations: Vec<Evaluation> =
+            results.targets.into_iter().map(|score| Evaluation::of(step, score)).collect();
+        let mut scalars: Vec<(String, f64)> =
+            evaluations.iter().flat_map(Evaluation::scalars).collect();
+        scalars.extend(crate::run::best_scalars(&evaluations));
+        self.recorder.scalars(step, &scalars)?;
+        let first = evaluations.first().map(|evaluation| evaluation.return_mean);
+        self.progress.evaluations.extend(evaluations);
+        if first > self.progress.best_return {
+            self.progress.best_return = first;
+            self.save(BEST)?;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, name: &str) -> Result<(), Error> {
+        // A resumed run keeps the metrics up to its checkpoint, so they must be there first.
+        self.recorder.flush()?;
+        let checkpoint = Checkpoint {
+            model: self.learner.model().clone(),
+            moments: self.learner.moments().clone(),
+            progress: self.progress.clone(),
+        };
+        checkpoint.save(&self.checkpoint_path(name), self.env)
+    }
+
+    fn checkpoint_path(&self, name: &str) -> PathBuf {
+        self.run.checkpoints().join(name)
+    }
+}

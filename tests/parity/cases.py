@@ -1,0 +1,154 @@
+"""The parity cases: their sizes, their batches, and the modules with weights worth comparing.
+
+Everything is drawn from NumPy's PCG64 with the case's own seed: PyTorch's own draws differ from
+one instruction set to the next.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+
+from corl import Corl
+from official import Official
+
+# Left padding of the official recipe: zero before normalisation, so -mean/std; made up here.
+PADDED_OBSERVATION = np.array([0.7, -1.3, 0.4])
+PADDED_ACTION = -10.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fixture. `timesteps` is the number of rows in the time-step table."""
+
+    name: str
+    recipe: str
+    seed: int
+    heads: int = 1
+    discrete: bool = False
+    max_action: float = 1.0
+    width: int = 16
+    layers: int = 2
+    context: int = 5
+    observation: int = 3
+    action: int = 2
+    episode: int = 20
+    lengths: tuple = (5, 1, 3, 4)
+    starts: tuple = (17, 19, 0, 6)
+
+    @property
+    def timesteps(self):
+        return self.episode + (self.context if self.recipe == "corl" else 0)
+
+    def sizes(self):
+        """Everything that a reader of the fixture needs to build the same network."""
+        return asdict(self) | {"timesteps": self.timesteps}
+
+
+CASES = (
+    Case("official_1_head", "official", 1),
+    Case("official_2_heads", "official", 2, heads=2),
+    Case("official_discrete", "official", 3, discrete=True, action=3, layers=1),
+    Case("corl_1_head", "corl", 7),
+    Case("corl_2_heads", "corl", 5, heads=2, max_action=2.0),
+    Case("corl_discrete", "corl", 6, discrete=True, action=3, layers=1),
+)
+
+
+def fixture_case(path):
+    """The sizes that a fixture's metadata holds, as a dictionary."""
+    with safe_open(Path(path), framework="pt") as file:
+        return json.loads((file.metadata() or {}).get("case", "{}"))
+
+
+def network(recipe, observation, action, width, layers, heads, timesteps, context,
+            max_action=1.0, discrete=False, dropout=0.0, positions=None):
+    """The module of a recipe. `positions` is the edge of the official causal mask."""
+    sizes = dict(observation=observation, action=action, width=width, layers=layers,
+                 heads=heads, timesteps=timesteps, discrete=discrete, dropout=dropout)
+    if recipe == "official":
+        return Official(**sizes, **({} if positions is None else {"positions": positions}))
+    return Corl(**sizes, context=context, max_action=max_action)
+
+
+def case_network(case):
+    """The case's network, with weights that make it sensitive to every part.
+
+    Fresh networks attend almost evenly and have zero biases: much could be wrong in them and
+    nobody would see it. So matrices that start from N(0, 0.02) are ten times that, the others
+    keep the spread they start with, and biases and LayerNorms are moved from zero and one.
+    """
+    model = network(case.recipe, case.observation, case.action, case.width, case.layers,
+                    case.heads, case.timesteps, case.context, case.max_action, case.discrete,
+                    positions=16)
+    rng = np.random.default_rng(1000 + case.seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            drawn = rng.standard_normal(tuple(parameter.shape))
+            if parameter.dim() == 1:
+                one = 1.0 if is_norm(name) and name.endswith("weight") else 0.0
+                drawn = one + 0.1 * drawn
+            else:
+                drawn *= spread(name, parameter.shape)
+            parameter.copy_(torch.from_numpy(drawn))
+    return model
+
+
+def is_norm(name):
+    """Whether a parameter belongs to a LayerNorm."""
+    return "norm" in name or "ln_" in name or "embed_ln" in name
+
+
+def spread(name, shape):
+    """The standard deviation that a matrix of a case is drawn with."""
+    if name == "embed_timestep.weight":
+        return 1.0
+    if name.startswith(("embed_", "predict_")):
+        # PyTorch's default: uniform within 1 / sqrt(inputs).
+        return 1.0 / np.sqrt(3.0 * shape[1])
+    return 0.2
+
+
+def case_batch(case):
+    """The batch as the recipe pads it: float32 and int64 tensors by name."""
+    rng = np.random.default_rng(2000 + case.seed)
+    rows, context = len(case.lengths), case.context
+    left = case.recipe == "official"
+    observations = np.zeros((rows, context, case.observation))
+    actions = np.zeros((rows, context, case.action))
+    returns_to_go = np.zeros((rows, context))
+    timesteps = np.zeros((rows, context), dtype=np.int64)
+    mask = np.zeros((rows, context))
+    if left:
+        observations[:] = PADDED_OBSERVATION
+        # A row without a one is the padding of one-hot actions.
+        actions[:] = 0.0 if case.discrete else PADDED_ACTION
+    for row, (length, start) in enumerate(zip(case.lengths, case.starts)):
+        valid = slice(context - length, context) if left else slice(0, length)
+        observations[row, valid] = rng.standard_normal((length, case.observation))
+        if case.discrete:
+            actions[row, valid] = np.eye(case.action)[rng.integers(case.action, size=length)]
+        else:
+            actions[row, valid] = rng.uniform(-1.0, 1.0, (length, case.action)) * case.max_action
+        returns_to_go[row, valid] = 3.6 - np.cumsum(rng.uniform(0.0, 0.5, length))
+        if left:
+            # Steps past the table use its last row.
+            timesteps[row, valid] = np.minimum(start + np.arange(length), case.timesteps - 1)
+        else:
+            timesteps[row] = start + np.arange(context)
+        mask[row, valid] = 1.0
+    floats = dict(observations=observations, actions=actions,
+                  returns_to_go=returns_to_go, mask=mask)
+    batch = {name: torch.from_numpy(array.astype(np.float32)) for name, array in floats.items()}
+    batch["timesteps"] = torch.from_numpy(timesteps)
+    batch["lengths"] = torch.tensor(case.lengths, dtype=torch.int64)
+    return batch
+
+
+def inputs(batch):
+    """What a network's forward takes, in a batch that may hold more."""
+    return {name: batch[name] for name in
+            ("observations", "actions", "returns_to_go", "timesteps", "mask")}

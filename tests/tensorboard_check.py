@@ -1,0 +1,258 @@
+"""Does the real TensorBoard show what a run measured?
+
+    python tests/tensorboard_check.py RUN
+
+Starts the installed TensorBoard on the loopback interface for the run directory RUN, reads every
+tag back through its HTTP interface, and compares with metrics.jsonl: every scalar (tag, step,
+value as f32, time), every histogram (number of values, extremes), the texts and the
+hyperparameters. Exits with 1 and one line for each difference. Needs `pip install tensorboard`.
+"""
+
+import argparse
+import json
+import math
+import os
+import re
+import struct
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+import urllib.parse
+import urllib.request
+
+DEADLINE_SECS = 60
+KEYS = ("step", "wall_secs")
+# What TensorBoard calls the run that lies in the log directory itself.
+RUN = "."
+
+
+def number(value):
+    """JSON has no NaN; both sides write it as a word."""
+    return float(value)
+
+
+def as_f32(value):
+    try:
+        return struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def same(left, right):
+    return left == right or (math.isnan(left) and math.isnan(right))
+
+
+def measured(run_dir):
+    """The scalars and histograms in metrics.jsonl: {tag: [(wall_secs, step, value)]}."""
+    scalars, histograms = {}, {}
+    with open(os.path.join(run_dir, "metrics.jsonl"), encoding="utf-8") as lines:
+        for line in lines:
+            entry = json.loads(line)
+            for tag in entry.keys() - set(KEYS):
+                value = entry[tag]
+                kind = histograms if isinstance(value, dict) else scalars
+                value = value if isinstance(value, dict) else number(value)
+                kind.setdefault(tag, []).append((entry["wall_secs"], entry["step"], value))
+    return scalars, histograms
+
+
+class TensorBoard:
+    """The real one, in a process of its own, for as long as the `with` lasts."""
+
+    def __init__(self, logdir):
+        # Below its limits TensorBoard shows every point, above them a sample. (Zero, which it
+        # documents as "all", makes it answer with none.)
+        keep_all = ",".join(f"{plugin}=10000000" for plugin in ("scalars", "histograms", "text"))
+        self.command = [
+            *(sys.executable, "-m", "tensorboard.main", "--logdir", logdir),
+            *("--host", "127.0.0.1", "--port", "0", "--samples_per_plugin", keep_all),
+        ]
+        self.address, self.output = None, []
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.ready = threading.Event()
+        threading.Thread(target=self.listen, daemon=True).start()
+        if not self.ready.wait(DEADLINE_SECS) or self.address is None:
+            self.__exit__()
+            sys.exit("TensorBoard did not start:\n" + "".join(self.output))
+        return self
+
+    def listen(self):
+        """Reads TensorBoard's talk to its end; the address is in it."""
+        for line in self.process.stdout:
+            self.output.append(line)
+            found = re.search(r"http://127\.0\.0\.1:\d+", line)
+            if found:
+                self.address = found.group()
+                self.ready.set()
+        self.ready.set()
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+    def get(self, path, body=None, **query):
+        url = f"{self.address}/data/plugin/{path}"
+        if query:
+            url += "?" + urllib.parse.urlencode(query)
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, data, headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+
+def read_back(board, tags):
+    """Everything TensorBoard shows of the run, in the form of `measured`."""
+    scalars = {
+        tag: [(wall, step, number(value)) for wall, step, value in points]
+        for tag in tags["scalars"]
+        for points in [board.get("scalars/scalars", run=RUN, tag=tag)]
+    }
+    histograms = {
+        tag: board.get("histograms/histograms", run=RUN, tag=tag)
+        for tag in tags["histograms"]
+    }
+    return scalars, histograms
+
+
+def wait_for_tags(board, scalars, histograms):
+    """TensorBoard loads in the background; wait until it has as many points as were measured."""
+    tags = {}
+    deadline = time.monotonic() + DEADLINE_SECS
+    while time.monotonic() < deadline:
+        for plugin in ("scalars", "histograms", "text"):
+            tags[plugin] = board.get(f"{plugin}/tags").get(RUN, [])
+        shown = read_back(board, tags)
+        counts = [{tag: len(points) for tag, points in kind.items()} for kind in shown]
+        wanted = [{tag: len(points) for tag, points in kind.items()} for kind in (scalars, histograms)]
+        if counts == wanted and tags["text"]:
+            break
+        time.sleep(0.5)
+    return tags, shown
+
+
+def compare_scalars(wanted, shown):
+    for tag in sorted(wanted.keys() | shown.keys()):
+        left, right = wanted.get(tag, []), shown.get(tag, [])
+        if len(left) != len(right):
+            yield f"scalar {tag}: {len(left)} points measured, {len(right)} shown"
+            continue
+        for (wall, step, value), (shown_wall, shown_step, shown_value) in zip(left, right):
+            if step != shown_step or not same(as_f32(value), shown_value):
+                yield f"scalar {tag}: step {step} is {value}, shown is step {shown_step}, {shown_value}"
+            elif abs(wall - shown_wall) > 1e-3:
+                yield f"scalar {tag}: step {step} was at {wall} s, shown at {shown_wall} s"
+
+
+def compare_histograms(wanted, shown):
+    for tag in sorted(wanted.keys() | shown.keys()):
+        left, right = wanted.get(tag, []), shown.get(tag, [])
+        if len(left) != len(right):
+            yield f"histogram {tag}: {len(left)} measured, {len(right)} shown"
+            continue
+        for (_, step, value), (_, shown_step, buckets) in zip(left, right):
+            where = f"histogram {tag}: step {step}"
+            if step != shown_step:
+                yield f"{where} is shown as step {shown_step}"
+            count = sum(bucket[2] for bucket in buckets)
+            if count != value["count"]:
+                yield f"{where} has {value['count']} values, {count} are shown"
+            if value["count"] == 0:
+                continue
+            ends = (as_f32(value["min"]), as_f32(value["max"]))
+            # A tensor of one value has a bucket without width, which TensorBoard widens.
+            shown_ends = (buckets[0][0], buckets[-1][1])
+            if ends[0] < ends[1] and not all(
+                math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-7) for a, b in zip(ends, shown_ends)
+            ):
+                yield f"{where} spans {ends}, shown is {shown_ends}"
+
+
+def compare_texts(board, tags):
+    if not tags["text"]:
+        yield "no text is shown"
+    for tag in tags["text"]:
+        texts = board.get("text/text", run=RUN, tag=tag)
+        if len(texts) != 1 or not texts[0]["text"].strip():
+            yield f"text {tag}: {len(texts)} texts are shown, one is wanted"
+
+
+def compare_hparams(board, run_dir, scalars):
+    """The table must have one line, with hyperparameters and the last value of each metric."""
+    experiment = board.get("hparams/experiment", body={})
+    names = [info["name"] for info in experiment.get("hparamInfos", [])]
+    metrics = [info["name"] for info in experiment.get("metricInfos", [])]
+    if not names or not metrics:
+        yield f"hyperparameters: the table has columns {names} and metrics {metrics}"
+        return
+    request = {
+        "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
+        "colParams": [{"hparam": name, "includeInResult": True} for name in names]
+        + [{"metric": name} for name in metrics],
+        "aggregationType": "AGGREGATION_AVG",
+        "startIndex": 0,
+        "sliceSize": 10,
+    }
+    groups = board.get("hparams/session_groups", body=request).get("sessionGroups", [])
+    if len(groups) != 1:
+        yield f"hyperparameters: the table has {len(groups)} lines, one is wanted"
+        return
+    group = groups[0]
+    for name in sorted(set(names) - group["hparams"].keys()):
+        yield f"hyperparameters: {name} has no value"
+    values = {value["name"]["tag"]: value for value in group.get("metricValues", [])}
+    for tag in (metric["tag"] for metric in metrics):
+        if tag not in scalars:
+            continue
+        _, step, value = scalars[tag][-1]
+        shown = values.get(tag)
+        if shown is None:
+            yield f"hyperparameters: {tag} has no value"
+        elif not same(as_f32(value), as_f32(number(shown["value"]))):
+            yield f"hyperparameters: {tag} ends with {value}, shown is {shown['value']}"
+    if not any(metric["tag"] in scalars for metric in metrics):
+        yield f"hyperparameters: none of {metrics} was measured"
+    # A plan that both know must be the same in both.
+    with open(os.path.join(run_dir, "experiment.toml"), "rb") as file:
+        plan = tomllib.load(file)
+    for name in sorted(plan.keys() & group["hparams"].keys()):
+        if plan[name] != group["hparams"][name] and not isinstance(plan[name], dict):
+            yield f"hyperparameters: {name} is {plan[name]}, shown is {group['hparams'][name]}"
+    if os.path.exists(os.path.join(run_dir, "summary.json")):
+        status = group["sessions"][0].get("status")
+        if status != "STATUS_SUCCESS":
+            yield f"hyperparameters: the run has ended, its status is shown as {status}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", help="a run directory made by `rtg train`")
+    run_dir = os.path.abspath(parser.parse_args().run)
+    scalars, histograms = measured(run_dir)
+    if not scalars:
+        sys.exit(f"nothing was measured in {run_dir}")
+    with TensorBoard(run_dir) as board:
+        tags, shown = wait_for_tags(board, scalars, histograms)
+        differences = [
+            *compare_scalars(scalars, shown[0]),
+            *compare_histograms(histograms, shown[1]),
+            *compare_texts(board, tags),
+            *compare_hparams(board, run_dir, scalars),
+        ]
+    if differences:
+        sys.exit("\n".join(differences))
+    points = sum(len(points) for points in scalars.values())
+    print(
+        f"TensorBoard shows all: {len(scalars)} scalar tags with {points} points,"
+        f" {len(histograms)} histogram tags, {len(tags['text'])} texts, the hyperparameters"
+    )
+
+
+if __name__ == "__main__":
+    main()
