@@ -139,7 +139,8 @@ impl Error {
     /// The way out, for the line after the error.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Environment(error) => return error.hint(),
+            Self::Environment(rtg_envs::Error::UnknownId { .. }) => "`rtg envs` lists them all".to_owned(),
+            Self::Environment(_) => return None,
             Self::Dataset(error) => return error.hint(),
             Self::Plan(error) | Self::PlanFile { source: error, .. } => return error.hint(),
             Self::Run(error) => error.hint(),

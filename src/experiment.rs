@@ -270,17 +270,13 @@ impl Experiment {
         positive("optimiser.batch_size", optimiser.batch_size)?;
         positive("optimiser.accumulation", optimiser.accumulation)?;
         positive("model.episode_length", model.episode_length.unwrap_or(1))?;
-        if model.width % model.heads != 0 {
-            return Err(invalid("model.heads", model.heads, "it must divide model.width"));
-        }
+        check_heads(model.width, model.heads)?;
         for (key, value) in [
             ("model.attention_dropout", model.attention_dropout),
             ("model.residual_dropout", model.residual_dropout),
             ("model.embedding_dropout", model.embedding_dropout),
         ] {
-            if !(0.0..1.0).contains(&value) {
-                return Err(invalid(key, value, "it must be at least 0 and less than 1"));
-            }
+            check_dropout(key, value)?;
         }
         let numbers = [
             ("optimiser.learning_rate", optimiser.learning_rate, f64::MIN_POSITIVE..f64::MAX),
@@ -317,6 +313,22 @@ impl EvaluationConfig {
             let summary = rtg_datasets::statistics::ReturnSummary::of(data);
             vec![summary.max.round(), summary.mean.round()]
         })
+    }
+}
+
+/// Attention heads must divide the width.
+pub fn check_heads(width: usize, heads: usize) -> Result<(), ExperimentError> {
+    match width.is_multiple_of(heads) {
+        true => Ok(()),
+        false => Err(invalid("model.heads", heads, "it must divide the width")),
+    }
+}
+
+/// A dropout probability is in [0, 1).
+pub fn check_dropout(key: &'static str, value: f32) -> Result<(), ExperimentError> {
+    match (0.0..1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(invalid(key, value, "it must be at least 0 and less than 1")),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::algorithms::decision_transformer::preprocessing::{ActionCodec, Prepro
 use crate::algorithms::decision_transformer::{Learner, Model, Update, sampler};
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::error::Error;
-use crate::evaluate::{Plan, evaluate};
+use crate::evaluate::{Plan, TargetScore, evaluate};
 use crate::experiment::Experiment;
 use crate::metrics::{self, Recorder};
 use crate::random::Stream;
@@ -24,9 +24,6 @@ pub const LATEST: &str = "latest.safetensors";
 pub const BEST: &str = "best.safetensors";
 /// File of the final weights alone, for PyTorch.
 pub const WEIGHTS: &str = "weights.safetensors";
-
-/// Added to the standard deviation of each observation column, in both recipes.
-const STD_EPSILON: f64 = 1e-6;
 
 /// A run under way.
 pub struct Training<'a> {
@@ -45,7 +42,7 @@ pub fn new_model(experiment: &Experiment, spec: &Spec, data: &Dataset) -> Result
     let actions = ActionCodec::of(recipe, &data.info().action_space)
         .map_err(|found| Error::ActionSpace { found })?;
     let preprocessing = Preprocessing {
-        normaliser: Normaliser::of(data, STD_EPSILON),
+        normaliser: Normaliser::of(data, Normaliser::EPSILON),
         return_scale: config.return_scale_for(recipe, &spec.id, data),
         episode_length: config.episode_length_for(spec, data),
         actions,
@@ -87,7 +84,7 @@ impl<'a> Training<'a> {
                 (learner, progress)
             }
         };
-        let sampler = sampler(learner.model(), data);
+        let sampler = sampler(learner.model(), data)?;
         Ok(Self { experiment, env: &spec.id, run, learner, sampler, progress, recorder })
     }
 
@@ -122,10 +119,11 @@ impl<'a> Training<'a> {
             if due(step, evaluate_every) && !last {
                 self.evaluate(evaluation.episodes)?;
             }
-            if due(step, *checkpoint_every) || due(step, evaluate_every) || last {
+            if (due(step, *checkpoint_every) || due(step, evaluate_every)) && !last {
                 self.save(LATEST)?;
             }
         }
+        // Before the checkpoint, so that a resumed run never records an evaluation twice.
         if !self.progress.evaluations.iter().any(|evaluation| evaluation.step == *steps) {
             self.evaluate(evaluation.final_episodes)?;
             self.save(LATEST)?;
@@ -203,13 +201,19 @@ impl<'a> Training<'a> {
             rows: None,
         };
         let step = self.progress.step;
-        let model = self.learner.model();
-        let results = evaluate(&mut |rows| model.policy(rows), &plan, |_| ())?;
+        let (model, threads) = (self.learner.model(), self.experiment.threads);
+        let results = evaluate(&mut |rows| model.policy(rows, threads), &plan, |_| ())?;
         let evaluations: Vec<Evaluation> =
-            results.targets.into_iter().map(|score| Evaluation::of(step, score)).collect();
+            results.targets.into_iter().map(|score| record(step, score)).collect();
         let mut scalars: Vec<(String, f64)> =
             evaluations.iter().flat_map(Evaluation::scalars).collect();
-        scalars.extend(crate::run::best_scalars(&evaluations));
+        let largest = |pick: fn(&Evaluation) -> Option<f64>| evaluations.iter().filter_map(pick).reduce(f64::max);
+        for (name, value) in [
+            (metrics::EVAL_RETURN_MEAN_BEST, largest(|evaluation| Some(evaluation.return_mean))),
+            (metrics::EVAL_SCORE_BEST, largest(|evaluation| evaluation.score)),
+        ] {
+            scalars.extend(value.map(|value| (name.to_owned(), value)));
+        }
         self.recorder.scalars(step, &scalars)?;
         let first = evaluations.first().map(|evaluation| evaluation.return_mean);
         self.progress.evaluations.extend(evaluations);
@@ -233,5 +237,18 @@ impl<'a> Training<'a> {
 
     fn checkpoint_path(&self, name: &str) -> PathBuf {
         self.run.checkpoints().join(name)
+    }
+}
+
+/// One target's result as the run keeps it.
+fn record(step: u64, score: TargetScore) -> Evaluation {
+    Evaluation {
+        step,
+        target: Some(score.target),
+        return_mean: score.return_mean,
+        return_std: score.return_std,
+        length_mean: score.length_mean,
+        score: score.score,
+        returns: score.returns,
     }
 }

@@ -1,3 +1,5 @@
 //! The integration tests: one binary, one file for each subject.
 
 mod architecture;
+mod engines;
+mod parity;

@@ -250,7 +250,7 @@ def main():
     points = sum(len(points) for points in scalars.values())
     print(
         f"TensorBoard shows all: {len(scalars)} scalar tags with {points} points,"
-        f" {len(histograms)} histogram tags, {len(tags['text'])} texts, the hyperparameters"
+        f" {len(histograms)} histogram tags, texts {', '.join(tags['text'])}, the hyperparameters"
     )
 
 

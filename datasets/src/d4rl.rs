@@ -11,7 +11,8 @@
 //! An episode ends where either flag is set. Without `timeouts` it also ends, truncated, when it
 //! is as long as its environment allows: by the file's name as in `WORLDS`, else 1000 steps. Rows
 //! after the last end are an unfinished episode and are dropped, as D4RL's own splitter and the
-//! Decision Transformer's do. The observation after the last step comes from `next_observations`;
+//! Decision Transformer's do; only if no row ends an episode, all rows are one unfinished episode.
+//! The observation after the last step comes from `next_observations`;
 //! without them the last observation is repeated. No window contains that row, so training is the
 //! same; the doctor reports each of these decisions. Other arrays and scalars are ignored.
 //!
@@ -19,6 +20,7 @@
 //! are one choice of `max + 1`; others lie in [-1, 1], as in all of D4RL's environments, or up to
 //! the largest absolute value if that is more.
 
+use std::ops::Range;
 use std::path::Path;
 
 use rtg_envs::{BoxSpace, Dtype, Space};
@@ -33,8 +35,16 @@ struct World {
     env_id: Option<&'static str>,
 }
 
-const fn world(prefix: &'static str, max_episode_steps: usize, env_id: Option<&'static str>) -> World {
-    World { prefix, max_episode_steps, env_id }
+const fn world(
+    prefix: &'static str,
+    max_episode_steps: usize,
+    env_id: Option<&'static str>,
+) -> World {
+    World {
+        prefix,
+        max_episode_steps,
+        env_id,
+    }
 }
 
 /// D4RL's time limits; the first prefix that fits counts.
@@ -77,13 +87,18 @@ struct Columns {
 
 /// Reads the file whose root group is `root`; `path` gives the name.
 pub(crate) fn read(root: &Group, path: &Path, defects: Defects) -> Result<Dataset, Error> {
-    let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let name = path
+        .file_stem()
+        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let observations = root.required_array("observations")?;
     let actions = root.required_array("actions")?;
     let rows = observations.shape().first().copied().unwrap_or(0);
-    let (observation_width, action_width) = (row_width(&observations, rows)?, row_width(&actions, rows)?);
+    let (observation_width, action_width) =
+        (row_width(&observations, rows)?, row_width(&actions, rows)?);
     let single = |name: &str| -> Result<Option<Vec<f64>>, Error> {
-        let Some(array) = root.array(name)? else { return Ok(None) };
+        let Some(array) = root.array(name)? else {
+            return Ok(None);
+        };
         if row_width(&array, rows)? != 1 {
             return Err(misshapen(&array, format!("({rows},)")));
         }
@@ -124,7 +139,7 @@ pub(crate) fn read(root: &Group, path: &Path, defects: Defects) -> Result<Datase
 
 /// Cuts the columns into the episodes of `dataset`.
 fn cut(columns: &Columns, limit: usize, mut dataset: Dataset) -> Result<Dataset, Error> {
-    let (s, a) = (dataset.observation_width(), dataset.action_width());
+    let width = dataset.observation_width();
     let steps = columns.rewards.len();
     let flag = |flags: &Option<Vec<f64>>, row: usize| {
         flags.as_ref().is_some_and(|flags| flags[row] != 0.0)
@@ -135,46 +150,86 @@ fn cut(columns: &Columns, limit: usize, mut dataset: Dataset) -> Result<Dataset,
         let terminated = flag(&columns.terminals, row);
         let at_limit = columns.timeouts.is_none() && row + 1 - start == limit;
         let truncated = flag(&columns.timeouts, row) || (at_limit && !terminated);
-        if !terminated && !truncated {
-            breaks += usize::from(is_broken(columns, row, s));
-            continue;
+        if terminated || truncated {
+            inferred += usize::from(at_limit && !terminated);
+            let episode = columns.episode(start..row + 1, &dataset);
+            dataset.push(Episode {
+                terminated,
+                truncated,
+                ..episode
+            })?;
+            start = row + 1;
+        } else {
+            breaks += usize::from(columns.breaks_after(row, width));
         }
-        inferred += usize::from(at_limit && !terminated);
-        let end = row + 1;
-        let mut observations = Vec::with_capacity((end - start + 1) * s);
-        observations.extend_from_slice(&columns.observations[start * s..end * s]);
-        let last = columns.next_observations.as_ref().unwrap_or(&columns.observations);
-        observations.extend_from_slice(&last[row * s..end * s]);
-        dataset.push(Episode {
-            observations,
-            actions: columns.actions[start * a..end * a].to_vec(),
-            rewards: columns.rewards[start..end].to_vec(),
-            terminated,
-            truncated,
-            seed: None,
-        })?;
-        start = end;
     }
-    if dataset.episodes() == 0 {
-        return Err(Error::Damaged(format!("no episode ends within its {steps} rows")));
+    if start == 0 {
+        dataset.push(columns.episode(0..steps, &dataset))?;
+        start = steps;
     }
-    let repeated = if columns.next_observations.is_some() { 0 } else { dataset.episodes() };
-    dataset.note(Finding::error("discontinuity", breaks, "steps within episodes are not followed by the observation that they led to".into()));
-    dataset.note(Finding::warning("unmarked-timeout", inferred, format!("episodes were cut at {limit} steps, since the file marks no timeouts")));
-    dataset.note(Finding::note("dropped-tail", steps - start, "rows after the last finished episode were left out".into()));
-    dataset.note(Finding::note("repeated-final-observation", repeated, "episodes repeat their last observation, since the file has no next_observations".into()));
+    let repeated = if columns.next_observations.is_some() {
+        0
+    } else {
+        dataset.episodes()
+    };
+    dataset.note(Finding::error(
+        "discontinuity",
+        breaks,
+        "steps within episodes are not followed by the observation that they led to".into(),
+    ));
+    dataset.note(Finding::warning(
+        "unmarked-timeout",
+        inferred,
+        format!("episodes were cut at {limit} steps, since the file marks no timeouts"),
+    ));
+    dataset.note(Finding::note(
+        "dropped-tail",
+        steps - start,
+        "rows after the last finished episode were left out".into(),
+    ));
+    dataset.note(Finding::note(
+        "repeated-final-observation",
+        repeated,
+        "episodes repeat their last observation, since the file has no next_observations".into(),
+    ));
     Ok(dataset)
 }
 
-/// Whether the observation after `row` is not the one that the step led to. The last row of all
-/// belongs to the tail, and there is nothing to compare without `next_observations`.
-fn is_broken(columns: &Columns, row: usize, width: usize) -> bool {
-    let Some(next) = &columns.next_observations else { return false };
-    let Some(following) = columns.observations.get((row + 1) * width..(row + 2) * width) else {
-        return false;
-    };
-    let led_to = &next[row * width..(row + 1) * width];
-    led_to.iter().zip(following).any(|(a, b)| (a - b).abs() > CONTINUITY * (1.0 + a.abs()))
+impl Columns {
+    /// The episode of these rows, without its flags.
+    fn episode(&self, rows: Range<usize>, dataset: &Dataset) -> Episode {
+        let of =
+            |column: &[f64], width: usize| column[rows.start * width..rows.end * width].to_vec();
+        let width = dataset.observation_width();
+        let mut observations = of(&self.observations, width);
+        let last = self
+            .next_observations
+            .as_ref()
+            .unwrap_or(&self.observations);
+        observations.extend(&last[rows.end.saturating_sub(1) * width..rows.end * width]);
+        Episode {
+            observations,
+            actions: of(&self.actions, dataset.action_width()),
+            rewards: of(&self.rewards, 1),
+            ..Episode::default()
+        }
+    }
+
+    /// Whether the observation after `row` is not the one that the step led to. The last row of
+    /// all has nothing after it, and without `next_observations` nothing can be compared.
+    fn breaks_after(&self, row: usize, width: usize) -> bool {
+        let Some(next) = &self.next_observations else {
+            return false;
+        };
+        let Some(following) = self.observations.get((row + 1) * width..(row + 2) * width) else {
+            return false;
+        };
+        let led_to = &next[row * width..(row + 1) * width];
+        led_to
+            .iter()
+            .zip(following)
+            .any(|(a, b)| (a - b).abs() > CONTINUITY * (1.0 + a.abs()))
+    }
 }
 
 /// Numbers in a row of an array that must have `rows` rows.
@@ -187,22 +242,39 @@ fn row_width(array: &Array, rows: usize) -> Result<usize, Error> {
 }
 
 fn misshapen(array: &Array, expected: String) -> Error {
-    Error::Shape { what: array.path().to_owned(), found: array.shape().to_vec(), expected }
+    Error::Shape {
+        what: array.path().to_owned(),
+        found: array.shape().to_vec(),
+        expected,
+    }
 }
 
 fn dtype(number: Number) -> Dtype {
-    if number == Number::Float32 { Dtype::Float32 } else { Dtype::Float64 }
+    if number == Number::Float32 {
+        Dtype::Float32
+    } else {
+        Dtype::Float64
+    }
 }
 
 /// The space of the actions, as the module's page says.
 fn action_space(array: &Array, width: usize, actions: &[f64]) -> Result<Space, Error> {
-    let largest = actions.iter().copied().filter(|a| a.is_finite()).fold(1.0_f64, |m, a| m.max(a.abs()));
+    let largest = actions
+        .iter()
+        .copied()
+        .filter(|a| a.is_finite())
+        .fold(1.0_f64, |m, a| m.max(a.abs()));
     if matches!(array.number(), Number::Integer { .. }) {
         let smallest = actions.iter().copied().fold(0.0, f64::min);
         if width != 1 || smallest < 0.0 {
-            return Err(Error::Unsupported("an integer action of several numbers or below 0".into()));
+            return Err(Error::Unsupported(
+                "an integer action of several numbers or below 0".into(),
+            ));
         }
-        return Ok(Space::Discrete { n: largest as usize + 1, start: 0 });
+        return Ok(Space::Discrete {
+            n: largest as usize + 1,
+            start: 0,
+        });
     }
     Ok(Space::Box(BoxSpace {
         low: vec![-largest; width],
@@ -227,7 +299,11 @@ mod tests {
     }
 
     fn codes(dataset: &Dataset) -> Vec<(&'static str, usize)> {
-        dataset.findings().iter().map(|finding| (finding.code, finding.count)).collect()
+        dataset
+            .findings()
+            .iter()
+            .map(|finding| (finding.code, finding.count))
+            .collect()
     }
 
     #[test]
@@ -235,15 +311,20 @@ mod tests {
         // 40 rows: a terminal at row 9, a timeout at row 24, a terminal at row 34, five rows more.
         let dataset = open(&fixture("hopper_marked-v2.hdf5"), None).unwrap();
         assert_eq!(lengths(&dataset), [10, 15, 10]);
-        let ends: Vec<_> = dataset.iter().map(|e| (e.terminated, e.truncated)).collect();
+        let ends: Vec<_> = dataset
+            .iter()
+            .map(|e| (e.terminated, e.truncated))
+            .collect();
         assert_eq!(ends, [(true, false), (false, true), (true, false)]);
         assert_eq!(codes(&dataset), [("dropped-tail", 5)]);
         // The fixture's observations count rows, its next_observations are one ahead.
         let second = dataset.episode(1);
-        assert_eq!(second.observations[0], 10.0);
-        assert_eq!(second.observations[15 * 3], 25.0);
+        assert_eq!(second.observations[..3], [10.0, 20.0, -10.0]);
+        assert_eq!(second.observations[15 * 3..], [25.0, 50.0, -25.0]);
         assert_eq!(dataset.info().env_id.as_deref(), Some("Hopper-v5"));
-        assert!(matches!(&dataset.info().action_space, Space::Box(space) if space.high == [1.0, 1.0]));
+        assert!(
+            matches!(&dataset.info().action_space, Space::Box(space) if space.high == [1.0, 1.0])
+        );
     }
 
     #[test]
@@ -253,18 +334,30 @@ mod tests {
         assert_eq!(lengths(&dataset), [30, 100, 100]);
         assert_eq!(
             codes(&dataset),
-            [("unmarked-timeout", 2), ("dropped-tail", 20), ("repeated-final-observation", 3)]
+            [
+                ("unmarked-timeout", 2),
+                ("dropped-tail", 20),
+                ("repeated-final-observation", 3)
+            ]
         );
         let first = dataset.episode(0);
-        assert_eq!(first.observations[29 * 3..30 * 3], first.observations[30 * 3..]);
+        assert_eq!(
+            first.observations[29 * 3..30 * 3],
+            first.observations[30 * 3..]
+        );
         // Actions beyond [-1, 1] widen the space.
-        assert!(matches!(&dataset.info().action_space, Space::Box(space) if space.high == [2.5, 2.5]));
+        assert!(
+            matches!(&dataset.info().action_space, Space::Box(space) if space.high == [2.5, 2.5])
+        );
     }
 
     #[test]
     fn integer_actions_are_choices_and_columns_of_one_number_are_squeezed() {
         let dataset = open(&fixture("choices.hdf5"), None).unwrap();
-        assert_eq!(dataset.info().action_space, Space::Discrete { n: 4, start: 0 });
+        assert_eq!(
+            dataset.info().action_space,
+            Space::Discrete { n: 4, start: 0 }
+        );
         assert_eq!(dataset.info().env_id, None);
         assert_eq!(lengths(&dataset), [6, 6]);
     }
@@ -273,15 +366,21 @@ mod tests {
     fn numbers_that_are_not_finite_are_refused_or_kept() {
         let path = fixture("hopper_broken-v2.hdf5");
         let error = open(&path, None).unwrap_err().to_string();
-        assert_eq!(error, format!("reward is NaN at episode 1, step 2, dimension 0: {path}"));
+        assert_eq!(
+            error,
+            format!("reward is NaN at episode 1, step 2, dimension 0: {path}")
+        );
         let dataset = open_with(&path, None, Defects::Keep).unwrap();
         assert_eq!(codes(&dataset), [("discontinuity", 1)]);
         assert!(dataset.episode(1).rewards[2].is_nan());
     }
 
     #[test]
-    fn a_file_in_which_nothing_ends_is_refused() {
-        let error = open(&fixture("endless.hdf5"), None).unwrap_err().to_string();
-        assert!(error.contains("no episode ends within its 8 rows"), "{error}");
+    fn a_file_in_which_nothing_ends_is_one_unfinished_episode() {
+        let dataset = open(&fixture("endless.hdf5"), None).unwrap();
+        assert_eq!(lengths(&dataset), [8]);
+        let findings = crate::doctor::examine(&dataset);
+        let codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, ["unfinished-episode"]);
     }
 }

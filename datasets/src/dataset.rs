@@ -4,6 +4,8 @@
 //! `T` rows of actions and rewards and `T + 1` rows of observations, so its observations begin
 //! `i` rows later than its actions do.
 
+use std::fmt;
+
 use rtg_envs::Space;
 use sha2::{Digest, Sha256};
 
@@ -36,7 +38,6 @@ pub enum Defects {
 }
 
 /// A dataset in memory.
-#[derive(Debug)]
 pub struct Dataset {
     info: Info,
     defects: Defects,
@@ -88,26 +89,48 @@ impl Dataset {
         }
         let width = |column, found, expected| {
             let fits = found == expected;
-            fits.then_some(()).ok_or(Error::Width { episode: index, column, found, expected })
+            fits.then_some(()).ok_or(Error::Width {
+                episode: index,
+                column,
+                found,
+                expected,
+            })
         };
         let observation_width = self.observation_width();
-        width(Column::Action, episode.actions.len(), steps * self.action_width())?;
+        width(
+            Column::Action,
+            episode.actions.len(),
+            steps * self.action_width(),
+        )?;
         if episode.observations.len() == steps * observation_width && observation_width > 0 {
-            return Err(Error::ObservationRows { episode: index, rows: steps, steps });
+            return Err(Error::ObservationRows {
+                episode: index,
+                rows: steps,
+                steps,
+            });
         }
         let expected = (steps + 1) * observation_width;
         width(Column::Observation, episode.observations.len(), expected)?;
         if self.defects == Defects::Refuse {
-            finite(index, Column::Observation, &episode.observations, observation_width)?;
+            finite(
+                index,
+                Column::Observation,
+                &episode.observations,
+                observation_width,
+            )?;
             finite(index, Column::Action, &episode.actions, self.action_width())?;
             finite(index, Column::Reward, &episode.rewards, 1)?;
         }
-        self.observations.extend_from_slice(&episode.observations);
-        self.actions.extend_from_slice(&episode.actions);
-        self.rewards.extend_from_slice(&episode.rewards);
+        let end = End {
+            terminated: episode.terminated,
+            truncated: episode.truncated,
+            seed: episode.seed,
+        };
+        self.ends.push(end);
+        self.observations.extend(episode.observations);
+        self.actions.extend(episode.actions);
+        self.rewards.extend(episode.rewards);
         self.starts.push(self.rewards.len());
-        let Episode { terminated, truncated, seed, .. } = episode;
-        self.ends.push(End { terminated, truncated, seed });
         Ok(())
     }
 
@@ -128,11 +151,6 @@ impl Dataset {
     /// What the reader noted.
     pub(crate) fn findings(&self) -> &[Finding] {
         &self.findings
-    }
-
-    /// What becomes of defective episodes.
-    pub(crate) fn defects(&self) -> Defects {
-        self.defects
     }
 
     /// What the dataset knows about itself.
@@ -172,7 +190,11 @@ impl Dataset {
     pub fn episode(&self, index: usize) -> EpisodeView<'_> {
         let (start, end) = (self.starts[index], self.starts[index + 1]);
         let (observation_width, action_width) = (self.observation_width(), self.action_width());
-        let End { terminated, truncated, seed } = self.ends[index];
+        let End {
+            terminated,
+            truncated,
+            seed,
+        } = self.ends[index];
         EpisodeView {
             observations: &self.observations
                 [(start + index) * observation_width..(end + index + 1) * observation_width],
@@ -198,7 +220,11 @@ impl Dataset {
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(b"rtg-dataset-1");
-        for size in [self.observation_width(), self.action_width(), self.episodes()] {
+        for size in [
+            self.observation_width(),
+            self.action_width(),
+            self.episodes(),
+        ] {
             hash.update((size as u64).to_le_bytes());
         }
         let mut bytes = Vec::new();
@@ -211,12 +237,26 @@ impl Dataset {
             }
             hash.update(&bytes);
         }
-        hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-            for digit in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-            }
-            text
-        })
+        hash.finalize()
+            .iter()
+            .fold(String::with_capacity(64), |mut text, byte| {
+                for digit in [byte >> 4, byte & 15] {
+                    text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+                }
+                text
+            })
+    }
+}
+
+/// Names and sizes; the columns would fill the screen.
+impl fmt::Debug for Dataset {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Dataset")
+            .field("id", &self.info.id)
+            .field("episodes", &self.episodes())
+            .field("steps", &self.steps())
+            .finish_non_exhaustive()
     }
 }
 
@@ -244,7 +284,12 @@ pub(crate) mod tests {
     pub(crate) fn unbounded(width: usize) -> Space {
         let shape = vec![width];
         let (low, high) = (vec![f64::NEG_INFINITY; width], vec![f64::INFINITY; width]);
-        Space::Box(BoxSpace { low, high, shape, dtype: Dtype::Float64 })
+        Space::Box(BoxSpace {
+            low,
+            high,
+            shape,
+            dtype: Dtype::Float64,
+        })
     }
 
     /// A dataset of the given lengths: observation `[e + t/100, t]`, action `10 e + t`, reward 1.
@@ -281,7 +326,13 @@ pub(crate) mod tests {
         assert_eq!(last.observations, [2.0, 0.0, 2.01, 1.0, 2.02, 2.0]);
         assert_eq!(last.actions, [20.0, 21.0]);
         assert_eq!(last.rewards, [2.0, 3.0]);
-        assert_eq!(dataset.iter().map(|episode| episode.len()).collect::<Vec<_>>(), [3, 1, 2]);
+        assert_eq!(
+            dataset
+                .iter()
+                .map(|episode| episode.len())
+                .collect::<Vec<_>>(),
+            [3, 1, 2]
+        );
     }
 
     #[test]
@@ -294,15 +345,24 @@ pub(crate) mod tests {
             ..Episode::default()
         };
         let error = dataset.push(episode.clone()).unwrap_err();
-        assert_eq!(error.to_string(), "observation is NaN at episode 1, step 2, dimension 1");
+        assert_eq!(
+            error.to_string(),
+            "observation is NaN at episode 1, step 2, dimension 1"
+        );
         episode.observations[5] = 5.0;
         episode.rewards[1] = f64::INFINITY;
         let error = dataset.push(episode.clone()).unwrap_err();
-        assert_eq!(error.to_string(), "reward is inf at episode 1, step 1, dimension 0");
+        assert_eq!(
+            error.to_string(),
+            "reward is inf at episode 1, step 1, dimension 0"
+        );
         episode.rewards[1] = 0.0;
         episode.actions[0] = f64::NEG_INFINITY;
         let error = dataset.push(episode.clone()).unwrap_err();
-        assert_eq!(error.to_string(), "action is -inf at episode 1, step 0, dimension 0");
+        assert_eq!(
+            error.to_string(),
+            "action is -inf at episode 1, step 0, dimension 0"
+        );
         assert_eq!((dataset.episodes(), dataset.steps()), (1, 2));
 
         let mut keeping = Dataset::with(dataset.info().clone(), Defects::Keep);
@@ -320,12 +380,30 @@ pub(crate) mod tests {
             ..Episode::default()
         };
         let error = dataset.push(episode.clone()).unwrap_err();
-        assert_eq!(error.to_string(), "episode 0 has 2 observations for 2 steps, expected 3");
-        let error = dataset.push(Episode { actions: vec![0.0; 3], ..episode.clone() }).unwrap_err();
-        assert_eq!(error.to_string(), "episode 0 has 3 action numbers, expected 2");
-        let error =
-            dataset.push(Episode { observations: vec![0.0; 7], ..episode }).unwrap_err();
-        assert_eq!(error.to_string(), "episode 0 has 7 observation numbers, expected 6");
+        assert_eq!(
+            error.to_string(),
+            "episode 0 has 2 observations for 2 steps, expected 3"
+        );
+        let error = dataset
+            .push(Episode {
+                actions: vec![0.0; 3],
+                ..episode.clone()
+            })
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "episode 0 has 3 action numbers, expected 2"
+        );
+        let error = dataset
+            .push(Episode {
+                observations: vec![0.0; 7],
+                ..episode
+            })
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "episode 0 has 7 observation numbers, expected 6"
+        );
         let error = dataset.push(Episode::default()).unwrap_err();
         assert_eq!(error.to_string(), "episode 0 has no steps");
     }
@@ -334,7 +412,10 @@ pub(crate) mod tests {
     fn the_hash_depends_on_numbers_and_flags_and_on_nothing_else() {
         let dataset = staircase(&[3, 1]);
         let copy = |change: &dyn Fn(&mut Episode)| {
-            let mut copy = Dataset::new(Info { id: "other".into(), ..dataset.info().clone() });
+            let mut copy = Dataset::new(Info {
+                id: "other".into(),
+                ..dataset.info().clone()
+            });
             for view in dataset.iter() {
                 let mut episode = Episode {
                     observations: view.observations.to_vec(),
@@ -354,6 +435,6 @@ pub(crate) mod tests {
         assert_ne!(copy(&|episode| episode.rewards[0] += 1e-9), dataset.hash());
         assert_eq!(dataset.hash().len(), 64);
         // Recorded once: a change of the definition would orphan the hashes in published results.
-        assert_eq!(&staircase(&[2, 1]).hash()[..16], "RECORDED");
+        assert_eq!(&staircase(&[2, 1]).hash()[..16], "d75a2c9f52415e12");
     }
 }

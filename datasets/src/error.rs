@@ -111,7 +111,10 @@ impl Error {
     pub fn at(self, path: &Path) -> Self {
         match self {
             Self::At { .. } | Self::UnknownDataset { .. } => self,
-            error => Self::At { error: Box::new(error), path: path.to_path_buf() },
+            error => Self::At {
+                error: Box::new(error),
+                path: path.to_path_buf(),
+            },
         }
     }
 

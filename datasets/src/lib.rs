@@ -69,10 +69,18 @@ pub fn open_with(
 fn read_file(path: &Path, defects: Defects) -> Result<Dataset, Error> {
     let file = hdf5::File::open(path).map_err(|error| error.at(path))?;
     let root = file.root().map_err(|error| error.at(path))?;
-    if root.array("observations").map_err(|error| error.at(path))?.is_some() {
+    if root
+        .array("observations")
+        .map_err(|error| error.at(path))?
+        .is_some()
+    {
         return d4rl::read(&root, path, defects).map_err(|error| error.at(path));
     }
-    if root.group("episode_0").map_err(|error| error.at(path))?.is_some() {
+    if root
+        .group("episode_0")
+        .map_err(|error| error.at(path))?
+        .is_some()
+    {
         return minari::read(path, defects);
     }
     Err(Error::NotADataset.at(path))
@@ -119,7 +127,7 @@ mod tests {
     fn a_file_that_is_not_hdf5_says_so_with_its_path_last() {
         let path = fixture("make_fixtures.py");
         let error = open(&path, None).unwrap_err();
-        assert!(error.to_string().ends_with(&format!("{path}")), "{error}");
+        assert!(error.to_string().ends_with(path.as_str()), "{error}");
         assert!(error.hint().is_some());
     }
 }

@@ -44,7 +44,9 @@ fn data_directory(path: &Path) -> Option<PathBuf> {
     if path.is_file() {
         return path.parent().map(Path::to_path_buf);
     }
-    [path.join("data"), path.to_path_buf()].into_iter().find(|directory| holds(directory))
+    [path.join("data"), path.to_path_buf()]
+        .into_iter()
+        .find(|directory| holds(directory))
 }
 
 fn read_hdf5(path: &Path, metadata: Option<Metadata>, defects: Defects) -> Result<Dataset, Error> {
@@ -54,13 +56,21 @@ fn read_hdf5(path: &Path, metadata: Option<Metadata>, defects: Defects) -> Resul
         Some(metadata) => metadata,
         None => Metadata::of_root(&root)?,
     };
-    let Metadata { total_episodes, total_steps, .. } = metadata;
+    let Metadata {
+        total_episodes,
+        total_steps,
+        ..
+    } = metadata;
     let folder_fits = catalogue::folder_fits(path, &metadata.dataset_id);
     let id = metadata.dataset_id.clone();
     let mut dataset = Dataset::with(Info::from(metadata), defects);
-    // Each step takes at least a byte of the file, unless the file is compressed.
+    // In a file without compression each number takes at least a byte.
+    let row = dataset.observation_width() + dataset.action_width() + 1;
     let bytes = std::fs::metadata(path)?.len();
-    if u64::try_from(total_steps).is_ok_and(|steps| steps <= bytes) && dataset.observation_width() <= 1024 {
+    if total_steps
+        .checked_mul(row)
+        .is_some_and(|numbers| numbers as u64 <= bytes)
+    {
         dataset.reserve(total_steps);
     }
 
@@ -68,9 +78,9 @@ fn read_hdf5(path: &Path, metadata: Option<Metadata>, defects: Defects) -> Resul
     let mut empty = 0;
     let mut early = 0;
     for index in 0..total_episodes {
-        let group = root
-            .group(&format!("episode_{index}"))?
-            .ok_or_else(|| Error::Missing(format!("/episode_{index} of {total_episodes} episodes")))?;
+        let group = root.group(&format!("episode_{index}"))?.ok_or_else(|| {
+            Error::Missing(format!("/episode_{index} of {total_episodes} episodes"))
+        })?;
         let (mut episode, flagged_early) = read_episode(&group, &dataset)?;
         if defects == Defects::Keep {
             if episode.is_empty() {
@@ -88,12 +98,38 @@ fn read_hdf5(path: &Path, metadata: Option<Metadata>, defects: Defects) -> Resul
         dataset.push(episode)?;
     }
 
-    dataset.note(Finding::error("missing-final-observation", completed, "episodes have as many observations as steps: the one after the last step is missing".into()));
-    dataset.note(Finding::error("empty-episode", empty, "episodes have no step".into()));
-    dataset.note(Finding::error("early-end", early, "episodes are marked as ended before their last step".into()));
+    dataset.note(Finding::error(
+        "missing-final-observation",
+        completed,
+        "episodes have as many observations as steps: the one after the last step is missing"
+            .into(),
+    ));
+    dataset.note(Finding::error(
+        "empty-episode",
+        empty,
+        "episodes have no step".into(),
+    ));
+    dataset.note(Finding::error(
+        "early-end",
+        early,
+        "episodes are marked as ended before their last step".into(),
+    ));
     let off = dataset.steps().abs_diff(total_steps);
-    dataset.note(Finding::warning("step-count", off, format!("the metadata count {total_steps} steps, the episodes hold {}", dataset.steps())));
-    dataset.note(Finding::warning("misplaced", usize::from(!folder_fits), format!("the folder does not end in the dataset's id {id}: Python's minari would not list it")));
+    dataset.note(Finding::warning(
+        "step-count",
+        off,
+        format!(
+            "the metadata count {total_steps} steps, the episodes hold {}",
+            dataset.steps()
+        ),
+    ));
+    dataset.note(Finding::note(
+        "misplaced",
+        usize::from(!folder_fits),
+        format!(
+            "the folder does not end in the dataset's id {id}: Python's minari would not list it"
+        ),
+    ));
     Ok(dataset)
 }
 
@@ -102,16 +138,22 @@ fn read_episode(group: &Group, dataset: &Dataset) -> Result<(Episode, bool), Err
     let observations = group.required_array("observations")?;
     let actions = group.required_array("actions")?;
     let rewards = group.required_array("rewards")?;
-    let steps = match *rewards.shape() {
-        [steps] | [steps, 1] => steps,
-        _ => return Err(misshapen(&rewards, "one number a step".into())),
+    let ([steps] | [steps, 1]) = *rewards.shape() else {
+        return Err(misshapen(&rewards, "one number a step".into()));
     };
     expect_rows(&actions, &[steps], dataset.action_width())?;
-    expect_rows(&observations, &[steps + 1, steps], dataset.observation_width())?;
+    expect_rows(
+        &observations,
+        &[steps.saturating_add(1), steps],
+        dataset.observation_width(),
+    )?;
     let terminated = read_flags(group, "terminations", steps)?;
     let truncated = read_flags(group, "truncations", steps)?;
     let last = steps.saturating_sub(1);
-    let early = terminated[..last].iter().chain(&truncated[..last]).any(|&flag| flag);
+    let early = terminated[..last]
+        .iter()
+        .chain(&truncated[..last])
+        .any(|&flag| flag);
     let episode = Episode {
         observations: observations.read()?,
         actions: actions.read()?,
@@ -132,15 +174,24 @@ fn read_flags(group: &Group, name: &str, steps: usize) -> Result<Vec<bool>, Erro
 /// Checks that an array has one of the given numbers of rows, `width` numbers each.
 fn expect_rows(array: &Array, rows: &[usize], width: usize) -> Result<(), Error> {
     let (found, row) = array.shape().split_first().unwrap_or((&0, &[]));
-    let numbers = row.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+    let numbers = row
+        .iter()
+        .try_fold(1_usize, |product, &size| product.checked_mul(size));
     if rows.contains(found) && numbers == Some(width) {
         return Ok(());
     }
-    Err(misshapen(array, format!("{} rows of {width} numbers", rows[0])))
+    Err(misshapen(
+        array,
+        format!("{} rows of {width} numbers", rows[0]),
+    ))
 }
 
 fn misshapen(array: &Array, expected: String) -> Error {
-    Error::Shape { what: array.path().to_owned(), found: array.shape().to_vec(), expected }
+    Error::Shape {
+        what: array.path().to_owned(),
+        found: array.shape().to_vec(),
+        expected,
+    }
 }
 
 #[cfg(test)]
@@ -161,29 +212,47 @@ mod tests {
         let dataset = tiny("cartpole-v0").unwrap();
         assert_eq!(dataset.info().env_id.as_deref(), Some("CartPole-v1"));
         assert_eq!(dataset.info().max_episode_steps, Some(500));
-        assert!(matches!(dataset.info().action_space, rtg_envs::Space::Discrete { n: 2, start: 0 }));
-        assert_eq!(dataset.episodes(), 12);
+        assert!(matches!(
+            dataset.info().action_space,
+            rtg_envs::Space::Discrete { n: 2, start: 0 }
+        ));
+        assert_eq!(dataset.episodes(), 4);
         // Gymnasium's own start state for the recorded seed.
         let first = dataset.episode(0);
         assert_eq!(first.seed, Some(42));
-        assert_eq!(first.observations[0], f64::from(0.027_395_605_f32));
+        assert_eq!(first.observations[..1], [f64::from(0.027_395_605_f32)]);
         assert!(first.terminated && !first.truncated);
-        assert_eq!(first.return_(), first.len() as f64);
-        // Numeric order: seeds count up from 42, though HDF5 lists episode_10 before episode_2.
-        let seeds: Vec<_> = dataset.iter().map(|episode| episode.seed.unwrap()).collect();
-        assert_eq!(seeds, (42..54).collect::<Vec<_>>());
+        assert_eq!(first.rewards, vec![1.0; first.len()]);
+    }
+
+    #[test]
+    fn episodes_come_in_numeric_order() {
+        let dataset = tiny("ordered-v0").unwrap();
+        let lengths: Vec<_> = dataset.iter().map(|episode| episode.len()).collect();
+        assert_eq!(lengths, (1..=11).collect::<Vec<_>>());
     }
 
     #[test]
     fn a_continuous_set_is_read_and_truncation_is_kept_apart_from_termination() {
         let dataset = tiny("pendulum-v0").unwrap();
-        assert_eq!((dataset.observation_width(), dataset.action_width()), (3, 1));
-        assert!(dataset.iter().all(|episode| episode.truncated && !episode.terminated));
+        assert_eq!(
+            (dataset.observation_width(), dataset.action_width()),
+            (3, 1)
+        );
+        assert!(
+            dataset
+                .iter()
+                .all(|episode| episode.truncated && !episode.terminated)
+        );
     }
 
     #[test]
     fn the_old_layout_without_metadata_json_is_read() {
-        let dataset = open(fixtures().join("old/cartpole-old-v0").to_str().unwrap(), None).unwrap();
+        let dataset = open(
+            fixtures().join("old/cartpole-old-v0").to_str().unwrap(),
+            None,
+        )
+        .unwrap();
         assert_eq!(dataset.info().id, "cartpole-old-v0");
         assert_eq!(dataset.info().env_id.as_deref(), Some("CartPole-v1"));
         assert_eq!(dataset.episodes(), 2);
@@ -191,7 +260,11 @@ mod tests {
 
     #[test]
     fn what_is_not_read_is_named_and_the_hint_says_what_to_do() {
-        for (name, word) in [("arrow-v0", "arrow"), ("dict-v0", "Dict"), ("image-v0", "image")] {
+        for (name, word) in [
+            ("arrow-v0", "arrow"),
+            ("dict-v0", "Dict"),
+            ("image-v0", "image"),
+        ] {
             let error = tiny(name).unwrap_err();
             assert!(error.to_string().contains(word), "{name}: {error}");
             assert!(error.hint().unwrap().contains("hdf5"), "{name}");
@@ -202,11 +275,17 @@ mod tests {
     fn an_episode_without_its_final_observation_is_refused_or_completed() {
         let error = tiny("broken-rows-v0").unwrap_err();
         let text = error.to_string();
-        assert!(text.starts_with("episode 1 has 3 observations for 3 steps, expected 4: "), "{text}");
+        assert!(
+            text.starts_with("episode 1 has 3 observations for 3 steps, expected 4: "),
+            "{text}"
+        );
         let root = fixtures().join("minari");
         let dataset = crate::open_with("tiny/broken-rows-v0", Some(&root), Defects::Keep).unwrap();
         let finding = &dataset.findings()[0];
-        assert_eq!((finding.code, finding.count), ("missing-final-observation", 1));
+        assert_eq!(
+            (finding.code, finding.count),
+            ("missing-final-observation", 1)
+        );
         let episode = dataset.episode(1);
         assert_eq!(episode.observations[4..6], episode.observations[6..8]);
     }
@@ -215,11 +294,20 @@ mod tests {
     fn a_missing_episode_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let source = fixtures().join("minari/tiny/cartpole-v0/data");
-        std::fs::copy(source.join("main_data.hdf5"), directory.path().join("main_data.hdf5")).unwrap();
+        std::fs::copy(
+            source.join("main_data.hdf5"),
+            directory.path().join("main_data.hdf5"),
+        )
+        .unwrap();
         let text = std::fs::read_to_string(source.join("metadata.json")).unwrap();
-        let text = text.replace("\"total_episodes\": 12", "\"total_episodes\": 4000000000000");
+        let text = text.replace("\"total_episodes\": 4", "\"total_episodes\": 4000000000000");
         std::fs::write(directory.path().join("metadata.json"), text).unwrap();
-        let error = open(directory.path().to_str().unwrap(), None).unwrap_err().to_string();
-        assert!(error.contains("/episode_12 of 4000000000000 episodes is missing"), "{error}");
+        let error = open(directory.path().to_str().unwrap(), None)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("/episode_4 of 4000000000000 episodes is missing"),
+            "{error}"
+        );
     }
 }

@@ -53,7 +53,10 @@ impl Normaliser {
 
     /// A normaliser of `width` dimensions that changes nothing.
     pub fn identity(width: usize) -> Self {
-        Self { mean: vec![0.0; width], std: vec![1.0; width] }
+        Self {
+            mean: vec![0.0; width],
+            std: vec![1.0; width],
+        }
     }
 
     /// Numbers in a row.
@@ -68,7 +71,9 @@ impl Normaliser {
     pub fn apply(&self, observations: &[f64], normalised: &mut [f32]) {
         assert_eq!(observations.len(), normalised.len(), "rows in and rows out");
         let width = self.width().max(1);
-        let rows = observations.chunks_exact(width).zip(normalised.chunks_exact_mut(width));
+        let rows = observations
+            .chunks_exact(width)
+            .zip(normalised.chunks_exact_mut(width));
         for (row, out) in rows {
             for (((out, x), mean), std) in out.iter_mut().zip(row).zip(&self.mean).zip(&self.std) {
                 *out = ((x - mean) / std) as f32;
@@ -94,7 +99,12 @@ impl ReturnSummary {
     /// The summary of a dataset; all zeros if it has no episode.
     pub fn of(dataset: &Dataset) -> Self {
         if dataset.episodes() == 0 {
-            return Self { mean: 0.0, std: 0.0, min: 0.0, max: 0.0 };
+            return Self {
+                mean: 0.0,
+                std: 0.0,
+                min: 0.0,
+                max: 0.0,
+            };
         }
         let returns: Vec<f64> = dataset.iter().map(|episode| episode.return_()).collect();
         let count = returns.len() as f64;
@@ -111,6 +121,9 @@ impl ReturnSummary {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::path::{Path, PathBuf};
+
     use super::*;
     use crate::dataset::tests::staircase;
 
@@ -119,11 +132,9 @@ mod tests {
         // Observations before the steps: [0, 0], [0.01, 1], [1, 0].
         let dataset = staircase(&[2, 1]);
         let normaliser = Normaliser::of(&dataset, 0.5);
-        let mean = [1.01 / 3.0, 1.0 / 3.0];
-        let std = [
-            ((mean[0].powi(2) + (0.01_f64 - mean[0]).powi(2) + (1.0_f64 - mean[0]).powi(2)) / 3.0).sqrt(),
-            (2.0_f64 / 9.0).sqrt(),
-        ];
+        let mean: [f64; 2] = [1.01 / 3.0, 1.0 / 3.0];
+        let squares = mean[0].powi(2) + (0.01 - mean[0]).powi(2) + (1.0 - mean[0]).powi(2);
+        let std = [(squares / 3.0).sqrt(), (2.0_f64 / 9.0).sqrt()];
         for i in 0..2 {
             assert!((normaliser.mean[i] - mean[i]).abs() < 1e-15);
             assert!((normaliser.std[i] - std[i] - 0.5).abs() < 1e-15);
@@ -131,14 +142,22 @@ mod tests {
         let mut out = [0.0; 4];
         normaliser.apply(&[mean[0], mean[1], 0.0, 0.0], &mut out);
         assert_eq!(out[..2], [0.0, 0.0]);
-        assert_eq!(out[3], (-mean[1] / normaliser.std[1]) as f32);
+        assert_eq!(out[3..], [(-mean[1] / normaliser.std[1]) as f32]);
     }
 
     #[test]
     fn returns_are_summarised_per_episode() {
         // Rewards [0, 1, 2] and [1].
         let summary = ReturnSummary::of(&staircase(&[3, 1]));
-        assert_eq!(summary, ReturnSummary { mean: 2.0, std: 1.0, min: 1.0, max: 3.0 });
+        assert_eq!(
+            summary,
+            ReturnSummary {
+                mean: 2.0,
+                std: 1.0,
+                min: 1.0,
+                max: 3.0
+            }
+        );
     }
 
     #[test]
@@ -146,5 +165,58 @@ mod tests {
         let dataset = staircase(&[]);
         assert_eq!(Normaliser::of(&dataset, 1e-6).std, [1e-6, 1e-6]);
         assert_eq!(ReturnSummary::of(&dataset).max.to_bits(), 0.0_f64.to_bits());
+    }
+
+    /// What NumPy computes for a recorded set (`fixtures/numpy_figures.py`).
+    #[test]
+    #[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
+    fn a_recorded_set_has_the_statistics_that_numpy_finds() {
+        let shared = std::env::var_os("RTG_SHARED").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
+            PathBuf::from,
+        );
+        let root = shared.join("datasets/minari");
+        if !root.is_dir() {
+            eprintln!(
+                "SKIPPED: no recorded sets at {}; set RTG_SHARED",
+                root.display()
+            );
+            return;
+        }
+        let text = include_str!("../fixtures/numpy_figures.json");
+        let figures: BTreeMap<String, Figures> = serde_json::from_str(text).unwrap();
+        for (id, figures) in figures {
+            let dataset = crate::open(&id, Some(&root)).unwrap();
+            let normaliser = Normaliser::of(&dataset, 0.0);
+            let returns = ReturnSummary::of(&dataset);
+            let ours = [returns.mean, returns.std, returns.min, returns.max];
+            for (ours, numpys) in [
+                (normaliser.mean.as_slice(), &figures.mean),
+                (&normaliser.std, &figures.std),
+                (&ours, &figures.returns),
+            ] {
+                assert_eq!(ours.len(), numpys.len());
+                for (a, b) in ours.iter().zip(numpys) {
+                    assert!(
+                        (a - b).abs() <= 1e-10 * (1.0 + b.abs()),
+                        "{id}: {a} and {b}"
+                    );
+                }
+            }
+            // Sound data: the doctor has nothing but notes.
+            let findings = crate::doctor::examine(&dataset);
+            assert!(
+                findings.iter().all(|f| f.severity == crate::Severity::Note),
+                "{findings:?}"
+            );
+        }
+    }
+
+    #[derive(Deserialize)]
+    struct Figures {
+        mean: Vec<f64>,
+        std: Vec<f64>,
+        /// Mean, standard deviation, least and largest.
+        returns: Vec<f64>,
     }
 }

@@ -21,7 +21,7 @@ fn steps(criterion: &mut Criterion) {
                 .for_each(|action| space.sample(&mut rng, action));
             group.throughput(Throughput::Elements(rows as u64));
             group.bench_function(format!("{id}/{rows}"), |bencher| {
-                bencher.iter(|| envs.step(black_box(&actions)))
+                bencher.iter(|| envs.step(black_box(&actions)));
             });
         }
     }

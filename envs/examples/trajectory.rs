@@ -1,11 +1,13 @@
-//! Steps an environment by commands on standard input and prints what it gave, exactly: the other half of `golden/live_check.py`.
+//! Steps an environment by commands on standard input and prints what it gave, exactly: the other
+//! half of `golden/live_check.py`.
 //!
 //! ```text
 //! cargo run -p rtg-envs --example trajectory -- CartPole-v1                   one environment
-//! cargo run -p rtg-envs --example trajectory -- CartPole-v1 3 same-step       three rows; also next-step, disabled
+//! cargo run -p rtg-envs --example trajectory -- CartPole-v1 3 same-step   three rows
 //! ```
 //!
-//! A line is `reset`, `reset SEED`, or the numbers of an action (of all rows' actions). Each is answered by one line of JSON.
+//! The modes are `next-step`, `same-step` and `disabled`. A line is `reset`, `reset SEED`, or the
+//! numbers of an action (of all rows' actions). Each is answered by one line of JSON.
 
 use rtg_envs::{Autoreset, Env, VecEnv, make};
 use serde_json::{Value, json};
@@ -43,27 +45,27 @@ fn answer_one(env: &mut dyn Env, command: &Command) -> Value {
     }
 }
 
-fn answer_rows(envs: &mut VecEnv, command: &Command) -> Result<Value, rtg_envs::Error> {
+fn answer_rows(envs: &mut VecEnv, command: &Command) -> Value {
     match command {
         Command::Reset(seed) => envs.reset(*seed),
-        Command::Step(actions) => envs.step(actions)?,
+        Command::Step(actions) => envs.step(actions),
     }
-    Ok(json!({
+    json!({
         "observations": envs.observations(),
         "rewards": envs.rewards(),
         "terminated": envs.terminated(),
         "truncated": envs.truncated(),
         "final_observations": envs.final_observations(),
-    }))
+    })
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let mut answer: Box<dyn FnMut(&Command) -> Result<Value, rtg_envs::Error>> =
+    let mut answer: Box<dyn FnMut(&Command) -> Value> =
         match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [id] => {
                 let mut env = make(id)?;
-                Box::new(move |command| Ok(answer_one(&mut *env, command)))
+                Box::new(move |command| answer_one(&mut *env, command))
             }
             [id, rows, autoreset] => {
                 let autoreset = match autoreset {
@@ -84,7 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
     let mut out = stdout().lock();
     for line in stdin().lock().lines() {
-        writeln!(out, "{}", answer(&parse(&line?)?)?)?;
+        writeln!(out, "{}", answer(&parse(&line?)?))?;
     }
     Ok(())
 }

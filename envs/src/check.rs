@@ -1,7 +1,8 @@
 //! One checker of the contract, for every environment.
 //!
-//! [`check_env`] steps an environment and tells in sentences what it does that [`Env`] forbids. It runs over all registered environments in this crate's
-//! tests; run it over your own before you train on it.
+//! [`check_env`] steps an environment and tells in sentences what it does that [`Env`] forbids. It
+//! runs over all registered environments in this crate's tests; run it over your own before you
+//! train on it.
 
 use crate::{Env, Space, random::NumpyRng};
 
@@ -10,7 +11,8 @@ const STEPS: usize = 10_000;
 /// Steps after which a repeated trajectory is believed.
 const REPEAT: usize = 300;
 
-/// Checks the contract. The errors are sentences, one for each thing found. The environment is left in some state of its own.
+/// Checks the contract. The errors are sentences, one for each thing found. The environment is left
+/// in some state of its own.
 pub fn check_env(env: &mut dyn Env) -> Result<(), Vec<String>> {
     let mut check = Check::new(env);
     check.description();
@@ -23,7 +25,11 @@ pub fn check_env(env: &mut dyn Env) -> Result<(), Vec<String>> {
         check.time_limit();
         check.frame();
     }
-    if check.findings.is_empty() { Ok(()) } else { Err(check.findings) }
+    if check.findings.is_empty() {
+        Ok(())
+    } else {
+        Err(check.findings)
+    }
 }
 
 struct Check<'a> {
@@ -39,8 +45,18 @@ impl<'a> Check<'a> {
     fn new(env: &'a mut dyn Env) -> Self {
         let spec = env.spec();
         let actions = spec.action_space.clone();
-        let (observation, action) = (vec![f64::NAN; spec.observation_space.width()], vec![0.0; actions.width()]);
-        Self { env, observation, action, actions, rng: NumpyRng::from_seed(0), findings: Vec::new() }
+        let (observation, action) = (
+            vec![f64::NAN; spec.observation_space.width()],
+            vec![0.0; actions.width()],
+        );
+        Self {
+            env,
+            observation,
+            action,
+            actions,
+            rng: NumpyRng::from_seed(0),
+            findings: Vec::new(),
+        }
     }
 
     fn expect(&mut self, holds: bool, finding: &str) {
@@ -84,23 +100,39 @@ impl<'a> Check<'a> {
     fn description(&mut self) {
         let spec = self.env.spec().clone();
         self.expect(!spec.id.is_empty(), "the id is empty");
-        self.expect(spec.observation_space.width() > 0, "an observation holds no numbers");
+        self.expect(
+            spec.observation_space.width() > 0,
+            "an observation holds no numbers",
+        );
         self.expect(spec.action_space.width() > 0, "an action holds no numbers");
         self.expect(spec.max_episode_steps != Some(0), "the time limit is 0");
         if let Some(reference) = spec.reference_returns {
-            self.expect(reference.random < reference.expert, "the random reference return is not below the expert's");
+            self.expect(
+                reference.random < reference.expert,
+                "the random reference return is not below the expert's",
+            );
         }
     }
 
     fn see(&mut self, place: &str) {
         let is_finite = self.observation.iter().all(|number| number.is_finite());
         self.expect(is_finite, &format!("an observation {place} is not finite"));
-        let is_member = self.env.spec().observation_space.contains(&self.observation);
-        self.expect(is_member, &format!("an observation {place} is outside of its space or not of its number type"));
+        let is_member = self
+            .env
+            .spec()
+            .observation_space
+            .contains(&self.observation);
+        self.expect(
+            is_member,
+            &format!("an observation {place} is outside of its space or not of its number type"),
+        );
         let mut again = vec![f64::NAN; self.observation.len()];
         self.env.observe(&mut again);
         let is_same = bits(&again) == bits(&self.observation);
-        self.expect(is_same, &format!("observe() differs from the observation {place}"));
+        self.expect(
+            is_same,
+            &format!("observe() differs from the observation {place}"),
+        );
     }
 
     fn reset_by_seed(&mut self) {
@@ -112,7 +144,10 @@ impl<'a> Check<'a> {
             self.step();
             self.reset(Some(seed));
             let is_same = first == bits(&self.observation);
-            self.expect(is_same, "a reset with the same seed gives another start state");
+            self.expect(
+                is_same,
+                "a reset with the same seed gives another start state",
+            );
             starts.push(first);
         }
         let is_varied = starts.iter().any(|start| *start != starts[0]);
@@ -126,11 +161,17 @@ impl<'a> Check<'a> {
             let first = bits(&self.observation);
             self.reset(None);
             let second = bits(&self.observation);
-            self.expect(first != second, "a reset without a seed repeats the start state");
+            self.expect(
+                first != second,
+                "a reset without a seed repeats the start state",
+            );
             self.reset(None);
             runs.push((second, bits(&self.observation)));
         }
-        self.expect(runs[0] == runs[1], "a reset without a seed does not go on with the seeded generator");
+        self.expect(
+            runs[0] == runs[1],
+            "a reset without a seed does not go on with the seeded generator",
+        );
     }
 
     fn same_seed_same_trajectory(&mut self) {
@@ -138,7 +179,10 @@ impl<'a> Check<'a> {
         let first = self.trajectory(REPEAT);
         self.reset(Some(4));
         let second = self.trajectory(REPEAT);
-        self.expect(first == second, "the same seed and actions give another trajectory");
+        self.expect(
+            first == second,
+            "the same seed and actions give another trajectory",
+        );
     }
 
     fn long_walk(&mut self) {
@@ -150,7 +194,10 @@ impl<'a> Check<'a> {
             let record = self.step();
             length += 1;
             self.see("after a step");
-            self.expect(f64::from_bits(record.reward).is_finite(), "a reward is not finite");
+            self.expect(
+                f64::from_bits(record.reward).is_finite(),
+                "a reward is not finite",
+            );
             self.expect(length <= limit, "an episode is longer than the time limit");
             if record.is_last() {
                 self.reset(None);
@@ -176,8 +223,12 @@ impl<'a> Check<'a> {
         }
         let before = bits(&self.env.state());
         let too_long = vec![0.0; state.len() + 1];
-        let is_refused = self.env.set_state(&too_long).is_err() && self.env.set_state(&vec![f64::NAN; state.len()]).is_err();
-        self.expect(is_refused, "a state of a wrong width or with NaN is accepted");
+        let is_refused = self.env.set_state(&too_long).is_err()
+            && self.env.set_state(&vec![f64::NAN; state.len()]).is_err();
+        self.expect(
+            is_refused,
+            "a state of a wrong width or with NaN is accepted",
+        );
         let is_same = before == bits(&self.env.state());
         self.expect(is_same, "a refused state changes the world");
     }
@@ -192,7 +243,10 @@ impl<'a> Check<'a> {
                 let record = self.step();
                 let ended = record.terminated;
                 // The time limit's count is not part of the state.
-                walk.push(Record { truncated: false, ..record });
+                walk.push(Record {
+                    truncated: false,
+                    ..record
+                });
                 if ended {
                     break;
                 }
@@ -206,13 +260,18 @@ impl<'a> Check<'a> {
             let is_seen = bits(&self.observation) == seen;
             self.expect(is_seen, "the observation after set_state() differs");
         }
-        self.expect(walks[0] == walks[1], "the world goes on differently after set_state()");
+        self.expect(
+            walks[0] == walks[1],
+            "the world goes on differently after set_state()",
+        );
         self.reset(None);
     }
 
     /// Holds the world at its start state, so that nothing but the clock can end the episode.
     fn time_limit(&mut self) {
-        let Some(limit) = self.env.spec().max_episode_steps else { return };
+        let Some(limit) = self.env.spec().max_episode_steps else {
+            return;
+        };
         self.reset(Some(7));
         let start = self.env.state();
         if start.is_empty() {
@@ -222,7 +281,10 @@ impl<'a> Check<'a> {
             let mut truncated_at = None;
             for count in 1..=limit + 1 {
                 let record = self.step();
-                self.expect(!record.terminated, "the world ends one step after a start, or the time limit sets `terminated`");
+                self.expect(
+                    !record.terminated,
+                    "the world ends one step after a start, or the time limit sets `terminated`",
+                );
                 if record.truncated {
                     truncated_at = Some(count);
                     break;
@@ -230,7 +292,10 @@ impl<'a> Check<'a> {
                 let _ = self.env.set_state(&start);
             }
             let when = if pass == 0 { "" } else { " after a reset" };
-            self.expect(truncated_at == Some(limit), &format!("the episode is not truncated exactly at the time limit{when}"));
+            self.expect(
+                truncated_at == Some(limit),
+                &format!("the episode is not truncated exactly at the time limit{when}"),
+            );
             self.reset(Some(7));
         }
     }
@@ -238,10 +303,14 @@ impl<'a> Check<'a> {
     fn frame(&mut self) {
         self.reset(Some(8));
         let before = bits(&self.env.state());
-        let Some(frame) = self.env.render() else { return };
-        let is_sized = !frame.pixels.is_empty() && frame.pixels.len() == 3 * frame.width * frame.height;
+        let Some(frame) = self.env.render() else {
+            return;
+        };
+        let is_sized =
+            !frame.pixels.is_empty() && frame.pixels.len() == 3 * frame.width * frame.height;
         self.expect(is_sized, "a frame does not hold three bytes a pixel");
-        let is_same = self.env.render().as_ref() == Some(&frame) && bits(&self.env.state()) == before;
+        let is_same =
+            self.env.render().as_ref() == Some(&frame) && bits(&self.env.state()) == before;
         self.expect(is_same, "drawing a frame changes the world");
     }
 }

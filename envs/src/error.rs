@@ -57,33 +57,6 @@ pub enum Error {
         got: String,
     },
 
-    /// The batch of actions has the wrong size.
-    #[error("{rows} rows need {expected} action numbers, got {got}")]
-    ActionCount {
-        /// Rows of the vector.
-        rows: usize,
-        /// Rows times the action width.
-        expected: usize,
-        /// Numbers that were given.
-        got: usize,
-    },
-
-    /// A row that does not exist.
-    #[error("no row {row}: the vector has {rows}")]
-    NoSuchRow {
-        /// The row that was asked for.
-        row: usize,
-        /// Rows of the vector.
-        rows: usize,
-    },
-
-    /// Without autoreset, the row's episode is over and it was not reset.
-    #[error("the episode in row {row} is over; reset the row before stepping it")]
-    EpisodeOver {
-        /// The row.
-        row: usize,
-    },
-
     /// A space that the other side cannot express.
     #[error("{what} cannot be expressed in {target}")]
     Inexpressible {

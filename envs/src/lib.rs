@@ -1,20 +1,24 @@
 //! Control environments in Rust that give Gymnasium's numbers.
 //!
-//! A start state by seed and every step after it equal those of Gymnasium 1.x bit for bit: the same random numbers ([`random`]), the same order of
-//! floating point operations, the same places where Python's float becomes a float32. What is learned or measured here therefore holds there.
+//! A start state by seed and every step after it equal those of Gymnasium 1.x bit for bit: the same
+//! random numbers ([`random`]), the same order of floating point operations, the same places where
+//! Python's float becomes a float32. What is learned or measured here therefore holds there.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | this page | the contract: [`Env`], [`Step`] |
-//! | [`spec`], [`space`] | what an environment says about itself: its [`Spec`] and its [`Space`]s |
+//! | [`mod@spec`], [`space`] | what an environment says about itself: its [`Spec`] and its [`Space`]s |
 //! | [`registry`] | one table of all environments: [`make`], [`ids`], [`spec()`](registry::spec) |
-//! | [`classic_control`] | `CartPole`, `MountainCar`, `MountainCarContinuous`, `Acrobot`, `Pendulum`: one file each |
+//! | [`classic_control`] | five worlds, from `CartPole` to `Pendulum`: one file each |
 //! | [`time_limit`] | the wrapper that truncates |
 //! | [`vector`] | [`VecEnv`]: many copies, stepped as contiguous rows |
 //! | [`random`] | `NumPy`'s default generator |
 //! | [`render`] | RGB frames |
 //! | [`check`] | one checker of the contract for every environment, yours too |
-#![cfg_attr(feature = "gymnasium-rs", doc = "| [`gymnasium_rs`] | adapters to and from the crate of that name |")]
+#![cfg_attr(
+    feature = "gymnasium-rs",
+    doc = "| [`gymnasium_rs`] | adapters to and from the crate of that name |"
+)]
 //!
 //! ```
 //! let mut env = rtg_envs::make("CartPole-v1")?;
@@ -54,7 +58,8 @@ pub struct Step {
     pub reward: f64,
     /// The world has ended: no reward can follow. Never set by a time limit.
     pub terminated: bool,
-    /// The episode is cut off though the world goes on, as by a time limit. May come together with `terminated`.
+    /// The episode is cut off though the world goes on, as by a time limit. May come together with
+    /// `terminated`.
     pub truncated: bool,
 }
 
@@ -67,26 +72,31 @@ impl Step {
 
 /// An environment: one world that is reset and stepped.
 ///
-/// Observations and actions are rows of `f64` as wide as the space says ([`Space::width`]). Observations are rounded to the space's own number type, so
-/// they go into a dataset and come back without loss; actions are rounded to theirs before use. A discrete action is one number that holds the choice;
-/// outside of its range it counts as the nearest choice. A slice of a wrong width is the caller's bug and panics.
+/// Observations and actions are rows of `f64` as wide as the space says ([`Space::width`]).
+/// Observations are rounded to the space's own number type, so they go into a dataset and come back
+/// without loss; actions are rounded to theirs before use. A discrete action is one number that
+/// holds the choice; outside of its range it counts as the nearest choice. A slice of a wrong width
+/// is the caller's bug and panics.
 ///
 /// A new environment stands at the start state of seed 0.
 pub trait Env: Send {
     /// The description: id, spaces, time limit.
     fn spec(&self) -> &Spec;
 
-    /// Starts an episode and writes its first observation. `Some(seed)` restarts the generator and gives the start state that Gymnasium gives for that
-    /// seed, bit for bit; `None` goes on with the generator as Gymnasium does.
+    /// Starts an episode and writes its first observation. `Some(seed)` restarts the generator and
+    /// gives the start state that Gymnasium gives for that seed, bit for bit; `None` goes on with
+    /// the generator as Gymnasium does.
     fn reset(&mut self, seed: Option<u64>, observation: &mut [f64]);
 
-    /// Goes one step and writes the observation after it. After the last step of an episode the caller resets.
+    /// Goes one step and writes the observation after it. After the last step of an episode the
+    /// caller resets.
     fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Step;
 
     /// Writes the observation of the present state, without any step.
     fn observe(&self, observation: &mut [f64]);
 
-    /// The whole physical state; empty where the world does not show it. A time limit's count of steps is not part of it.
+    /// The whole physical state; empty where the world does not show it. A time limit's count of
+    /// steps is not part of it.
     fn state(&self) -> Vec<f64>;
 
     /// Puts the world into a state that [`Env::state`] gave. An error leaves it where it was.

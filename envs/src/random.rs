@@ -1,8 +1,10 @@
 //! `NumPy`'s default random generator, so that a seed means here what it means in Gymnasium.
 //!
-//! `numpy.random.default_rng(seed)` is a PCG64 whose 256 bits of state come from the seed through a `SeedSequence`: the seed's 32-bit words are hashed
-//! into a pool of four, mixed until every word of the pool depends on every word of the seed, and stretched to the words asked for (M. E. O'Neill's
-//! `seed_seq_fe`). A spawn key appended to the seed gives a stream that is independent of the seed's own.
+//! `numpy.random.default_rng(seed)` is a PCG64 whose 256 bits of state come from the seed through a
+//! `SeedSequence`: the seed's 32-bit words are hashed into a pool of four, mixed until every word
+//! of the pool depends on every word of the seed, and stretched to the words asked for (M. E.
+//! O'Neill's `seed_seq_fe`). A spawn key appended to the seed gives a stream that is independent of
+//! the seed's own.
 
 use rand::{Rng, TryRng};
 use rand_pcg::Pcg64;
@@ -27,7 +29,8 @@ impl NumpyRng {
         Self::from_words(&words(seed))
     }
 
-    /// `default_rng(SeedSequence(seed, spawn_key=(key,)))`: for each key a stream of its own, independent of that of [`NumpyRng::from_seed`].
+    /// `default_rng(SeedSequence(seed, spawn_key=(key,)))`: for each key a stream of its own,
+    /// independent of that of [`NumpyRng::from_seed`].
     pub fn spawned(seed: u64, key: u32) -> Self {
         let mut entropy = words(seed);
         entropy.resize(POOL, 0);
@@ -35,15 +38,18 @@ impl NumpyRng {
         Self::from_words(&entropy)
     }
 
-    /// The stream of random actions for the episode that starts with this seed. The world draws its start state from the seed's own stream, so the
-    /// actions must not.
+    /// The stream of random actions for the episode that starts with this seed. The world draws its
+    /// start state from the seed's own stream, so the actions must not.
     pub fn for_actions(seed: u64) -> Self {
         Self::spawned(seed, ACTIONS)
     }
 
     fn from_words(entropy: &[u32]) -> Self {
         let [a, b, c, d] = stretch(pool(entropy));
-        Self { pcg: Pcg64::new(join(a, b), join(c, d)), spare: None }
+        Self {
+            pcg: Pcg64::new(join(a, b), join(c, d)),
+            spare: None,
+        }
     }
 
     /// Uniform in `[0, 1)` with 53 random bits: `Generator.random()`.
@@ -90,7 +96,11 @@ const POOL: usize = 4;
 /// The 32-bit words of a seed, low first, without leading zeros.
 fn words(seed: u64) -> Vec<u32> {
     let (low, high) = (seed as u32, (seed >> 32) as u32);
-    if high == 0 { vec![low] } else { vec![low, high] }
+    if high == 0 {
+        vec![low]
+    } else {
+        vec![low, high]
+    }
 }
 
 fn join(high: u64, low: u64) -> u128 {
@@ -113,13 +123,18 @@ impl Hash {
 }
 
 fn mix(x: u32, y: u32) -> u32 {
-    let mixed = x.wrapping_mul(0xca01_f9dd).wrapping_sub(y.wrapping_mul(0x4973_f715));
+    let mixed = x
+        .wrapping_mul(0xca01_f9dd)
+        .wrapping_sub(y.wrapping_mul(0x4973_f715));
     mixed ^ mixed >> 16
 }
 
 /// Hashes the entropy into the pool and mixes the pool with itself and with what did not fit.
 fn pool(entropy: &[u32]) -> [u32; POOL] {
-    let mut hash = Hash { constant: 0x43b0_d7e5, multiplier: 0x931e_8875 };
+    let mut hash = Hash {
+        constant: 0x43b0_d7e5,
+        multiplier: 0x931e_8875,
+    };
     let mut pool = std::array::from_fn(|i| hash.hash(entropy.get(i).copied().unwrap_or(0)));
     for source in 0..POOL {
         for target in 0..POOL {
@@ -138,7 +153,10 @@ fn pool(entropy: &[u32]) -> [u32; POOL] {
 
 /// Stretches the pool to four 64-bit words: `SeedSequence.generate_state(4, uint64)`.
 fn stretch(pool: [u32; POOL]) -> [u64; 4] {
-    let mut hash = Hash { constant: 0x8b51_f9dd, multiplier: 0x58f3_8ded };
+    let mut hash = Hash {
+        constant: 0x8b51_f9dd,
+        multiplier: 0x58f3_8ded,
+    };
     let words: [u32; 8] = std::array::from_fn(|i| hash.hash(pool[i % POOL]));
     std::array::from_fn(|i| u64::from(words[2 * i]) | u64::from(words[2 * i + 1]) << 32)
 }
@@ -150,7 +168,11 @@ mod tests {
     #[test]
     fn raw_numbers_are_those_of_numpy() {
         let mut rng = NumpyRng::from_seed(42);
-        let raw = [14_276_969_152_011_380_360, 8_095_878_257_575_067_585, 15_838_336_090_824_644_132];
+        let raw = [
+            14_276_969_152_011_380_360,
+            8_095_878_257_575_067_585,
+            15_838_336_090_824_644_132,
+        ];
         assert_eq!([rng.next_u64(), rng.next_u64(), rng.next_u64()], raw);
     }
 
@@ -159,22 +181,32 @@ mod tests {
         // numpy.random.default_rng(seed).uniform(-0.05, 0.05, 2), NumPy 2.4
         for (seed, expected) in UNIFORM {
             let mut rng = NumpyRng::from_seed(seed);
-            assert_eq!([rng.uniform(-0.05, 0.05), rng.uniform(-0.05, 0.05)].map(f64::to_bits), expected.map(f64::to_bits), "{seed}");
+            assert_eq!(
+                [rng.uniform(-0.05, 0.05), rng.uniform(-0.05, 0.05)].map(f64::to_bits),
+                expected.map(f64::to_bits),
+                "{seed}"
+            );
         }
     }
 
     #[test]
     fn spawned_streams_are_those_of_numpy() {
-        // numpy.random.default_rng(numpy.random.SeedSequence(seed, spawn_key=(1,))).random(2), NumPy 2.4
+        // numpy.random.default_rng(numpy.random.SeedSequence(seed, spawn_key=(1,))).random(2),
+        // NumPy 2.4
         for (seed, expected) in SPAWNED {
             let mut rng = NumpyRng::spawned(seed, 1);
-            assert_eq!([rng.random(), rng.random()].map(f64::to_bits), expected.map(f64::to_bits), "{seed}");
+            assert_eq!(
+                [rng.random(), rng.random()].map(f64::to_bits),
+                expected.map(f64::to_bits),
+                "{seed}"
+            );
         }
     }
 
     #[test]
     fn a_32_bit_number_is_half_a_draw_and_the_other_half_waits() {
-        // numpy.random.default_rng(7).integers(0, 2**32, 3, dtype="uint32"), with a random() after the first
+        // numpy.random.default_rng(7).integers(0, 2**32, 3, dtype="uint32"), with a random() after
+        // the first
         let mut rng = NumpyRng::from_seed(7);
         let first = rng.next_u32();
         let between = rng.random();
@@ -186,17 +218,35 @@ mod tests {
         (0, [0.013_696_168_732_145_436, -0.023_021_328_623_612_97]),
         (1, [0.001_182_162_470_025_671_7, 0.045_046_369_632_593_536]),
         (42, [0.027_395_604_855_596_334, -0.006_112_156_024_794_771]),
-        (4_294_967_295, [-0.024_805_643_195_500_35, -0.028_093_420_371_314_338]),
-        (4_294_967_296, [0.038_973_879_127_813_43, 0.005_713_805_020_622_631]),
-        (18_446_744_073_709_551_615, [0.018_002_667_896_169_305, 0.034_531_175_856_247_43]),
+        (
+            4_294_967_295,
+            [-0.024_805_643_195_500_35, -0.028_093_420_371_314_338],
+        ),
+        (
+            4_294_967_296,
+            [0.038_973_879_127_813_43, 0.005_713_805_020_622_631],
+        ),
+        (
+            18_446_744_073_709_551_615,
+            [0.018_002_667_896_169_305, 0.034_531_175_856_247_43],
+        ),
     ];
     const SPAWNED: [(u64, [f64; 2]); 6] = [
         (0, [0.677_196_856_975_101_9, 0.242_986_748_542_821_2]),
         (1, [0.475_764_518_589_990_6, 0.600_588_403_908_478_1]),
         (42, [0.467_490_779_951_842_4, 0.046_448_896_448_687_33]),
-        (4_294_967_295, [0.345_284_401_034_013_7, 0.415_056_084_560_743_94]),
-        (4_294_967_296, [0.124_097_252_958_906_5, 0.628_292_610_172_424_8]),
-        (18_446_744_073_709_551_615, [0.626_604_702_849_244_4, 0.003_316_920_404_323_076]),
+        (
+            4_294_967_295,
+            [0.345_284_401_034_013_7, 0.415_056_084_560_743_94],
+        ),
+        (
+            4_294_967_296,
+            [0.124_097_252_958_906_5, 0.628_292_610_172_424_8],
+        ),
+        (
+            18_446_744_073_709_551_615,
+            [0.626_604_702_849_244_4, 0.003_316_920_404_323_076],
+        ),
     ];
     const HALVES: [u32; 3] = [4_058_335_883, 2_684_764_585, 2_483_747_170];
     const BETWEEN: f64 = 0.897_213_800_969_575_5;

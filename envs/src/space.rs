@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 mod bounds;
 
-/// The set of values that an observation or an action may take, and how such a value is stored: as a row of [`Space::width`] numbers.
+/// The set of values that an observation or an action may take, and how such a value is stored: as
+/// a row of [`Space::width`] numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Space {
     /// An array of numbers between bounds.
@@ -64,8 +65,18 @@ pub struct BoxSpace {
 impl BoxSpace {
     /// A vector of float32 numbers; the bounds are rounded to that type, as Gymnasium does.
     pub fn float32(low: &[f64], high: &[f64]) -> Self {
-        let round = |bounds: &[f64]| bounds.iter().map(|&bound| Dtype::Float32.round(bound)).collect();
-        Self { low: round(low), high: round(high), shape: vec![low.len()], dtype: Dtype::Float32 }
+        let round = |bounds: &[f64]| {
+            bounds
+                .iter()
+                .map(|&bound| Dtype::Float32.round(bound))
+                .collect()
+        };
+        Self {
+            low: round(low),
+            high: round(high),
+            shape: vec![low.len()],
+            dtype: Dtype::Float32,
+        }
     }
 
     fn sample(&self, rng: &mut impl Rng, row: &mut [f64]) {
@@ -106,7 +117,8 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// The value of this type that is nearest to `value`. A 64-bit integer beyond 2^53 is only as exact as an `f64`.
+    /// The value of this type that is nearest to `value`. A 64-bit integer beyond 2^53 is only as
+    /// exact as an `f64`.
     pub fn round(self, value: f64) -> f64 {
         match self {
             Self::Float16 => round_to_half(value),
@@ -141,11 +153,16 @@ fn round_to_half(value: f64) -> f64 {
     let exponent = ((value.to_bits() >> 52) & 0x7ff) as i32 - 1023;
     let step = 2.0_f64.powi(exponent - 10).max(SMALLEST_STEP);
     let rounded = (value / step).round_ties_even() * step;
-    if rounded.abs() > LARGEST { f64::INFINITY.copysign(value) } else { rounded }
+    if rounded.abs() > LARGEST {
+        f64::INFINITY.copysign(value)
+    } else {
+        rounded
+    }
 }
 
 impl Space {
-    /// Numbers in a stored row: the product of a box's shape, one for a discrete choice, the sum over the parts of a dict or tuple.
+    /// Numbers in a stored row: the product of a box's shape, one for a discrete choice, the sum
+    /// over the parts of a dict or tuple.
     pub fn width(&self) -> usize {
         match self {
             Self::Box(space) => space.shape.iter().product(),
@@ -158,23 +175,30 @@ impl Space {
         }
     }
 
-    /// Whether the row is a member: right width, within bounds, each number one of the space's own type. NaN is never a member.
+    /// Whether the row is a member: right width, within bounds, each number one of the space's own
+    /// type. NaN is never a member.
     pub fn contains(&self, row: &[f64]) -> bool {
         if row.len() != self.width() {
             return false;
         }
         match self {
-            Self::Box(BoxSpace { low, high, dtype, .. }) => {
+            Self::Box(BoxSpace {
+                low, high, dtype, ..
+            }) => {
                 row.len() == low.len()
                     && row.len() == high.len()
-                    && row.iter().zip(low.iter().zip(high)).all(|(&number, (&low, &high))| {
-                        low <= number && number <= high && same(dtype.round(number), number)
-                    })
+                    && row
+                        .iter()
+                        .zip(low.iter().zip(high))
+                        .all(|(&number, (&low, &high))| {
+                            low <= number && number <= high && same(dtype.round(number), number)
+                        })
             }
             Self::Discrete { n, start } => is_choice(row[0], *n, *start),
-            Self::MultiDiscrete { nvec, start } => {
-                row.iter().zip(nvec.iter().zip(start)).all(|(&number, (&n, &start))| is_choice(number, n, start))
-            }
+            Self::MultiDiscrete { nvec, start } => row
+                .iter()
+                .zip(nvec.iter().zip(start))
+                .all(|(&number, (&n, &start))| is_choice(number, n, start)),
             Self::MultiBinary { .. } => row.iter().all(|&number| is_choice(number, 2, 0)),
             Self::Dict(parts) => in_parts(parts.iter().map(|(_, part)| part), row),
             Self::Tuple(parts) => in_parts(parts.iter(), row),
@@ -182,7 +206,8 @@ impl Space {
         }
     }
 
-    /// Draws a member into `row`: uniform between two bounds, exponential away from a single one, standard normal where there is none.
+    /// Draws a member into `row`: uniform between two bounds, exponential away from a single one,
+    /// standard normal where there is none.
     pub fn sample(&self, rng: &mut impl Rng, row: &mut [f64]) {
         match self {
             Self::Box(space) => space.sample(rng, row),
@@ -192,7 +217,9 @@ impl Space {
                     *number = choose(rng, n, start);
                 }
             }
-            Self::MultiBinary { .. } => row.iter_mut().for_each(|number| *number = choose(rng, 2, 0)),
+            Self::MultiBinary { .. } => row
+                .iter_mut()
+                .for_each(|number| *number = choose(rng, 2, 0)),
             Self::Dict(parts) => sample_parts(parts.iter().map(|(_, part)| part), rng, row),
             Self::Tuple(parts) => sample_parts(parts.iter(), rng, row),
             Self::Text { .. } => {}
@@ -225,7 +252,11 @@ fn in_parts<'a>(parts: impl Iterator<Item = &'a Space>, mut row: &[f64]) -> bool
     true
 }
 
-fn sample_parts<'a>(parts: impl Iterator<Item = &'a Space>, rng: &mut impl Rng, mut row: &mut [f64]) {
+fn sample_parts<'a>(
+    parts: impl Iterator<Item = &'a Space>,
+    rng: &mut impl Rng,
+    mut row: &mut [f64],
+) {
     for part in parts {
         let (own, rest) = row.split_at_mut(part.width());
         part.sample(rng, own);

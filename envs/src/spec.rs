@@ -20,7 +20,8 @@ pub struct Spec {
     pub reference_returns: Option<ReferenceReturns>,
 }
 
-/// Mean returns of a random and of an expert policy: the 0 and the 100 of a score. [`registry`](crate::registry) says how ours were measured.
+/// Mean returns of a random and of an expert policy: the 0 and the 100 of a score.
+/// [`registry`](crate::registry) says how ours were measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReferenceReturns {
     /// Mean return of uniformly random actions.
@@ -35,7 +36,8 @@ impl ReferenceReturns {
         100.0 * (episode_return - self.random) / (self.expert - self.random)
     }
 
-    /// The spread of scores (a standard deviation, an interval's width) from that of returns: scaled alike, not shifted.
+    /// The spread of scores (a standard deviation, an interval's width) from that of returns:
+    /// scaled alike, not shifted.
     pub fn score_spread(&self, spread: f64) -> f64 {
         100.0 * spread / (self.expert - self.random)
     }
@@ -47,7 +49,10 @@ mod tests {
 
     #[test]
     fn a_score_is_0_for_random_and_100_for_the_expert() {
-        let reference = ReferenceReturns { random: -1200.0, expert: -200.0 };
+        let reference = ReferenceReturns {
+            random: -1200.0,
+            expert: -200.0,
+        };
         assert_eq!(reference.score(-1200.0).to_bits(), 0.0_f64.to_bits());
         assert_eq!(reference.score(-200.0).to_bits(), 100.0_f64.to_bits());
         assert_eq!(reference.score_spread(10.0).to_bits(), 1.0_f64.to_bits());

@@ -3,7 +3,8 @@
 use crate::{Env, Error, Frame, Spec, Step};
 use std::sync::Arc;
 
-/// Truncates an episode at a number of steps. It sets `truncated` and never touches `terminated`: a world that ends with its last allowed step sets both.
+/// Truncates an episode at a number of steps. It sets `truncated` and never touches `terminated`: a
+/// world that ends with its last allowed step sets both.
 ///
 /// The count belongs to the episode, not to the world: [`Env::set_state`] leaves it as it is.
 #[derive(Clone, Debug)]
@@ -17,13 +18,21 @@ pub struct TimeLimit<E> {
 impl<E: Env> TimeLimit<E> {
     /// Wraps an environment; `limit` is the number of steps in a full episode, at least 1.
     pub fn new(env: E, limit: usize) -> Self {
-        let spec = Spec { max_episode_steps: Some(limit.max(1)), ..env.spec().clone() };
+        let spec = Spec {
+            max_episode_steps: Some(limit.max(1)),
+            ..env.spec().clone()
+        };
         Self::with_spec(env, Arc::new(spec))
     }
 
     /// Wraps an environment under a complete description, time limit included.
     pub(crate) fn with_spec(env: E, spec: Arc<Spec>) -> Self {
-        Self { env, elapsed: 0, limit: spec.max_episode_steps.unwrap_or(usize::MAX), spec }
+        Self {
+            env,
+            elapsed: 0,
+            limit: spec.max_episode_steps.unwrap_or(usize::MAX),
+            spec,
+        }
     }
 
     /// Steps since the last reset.
@@ -45,7 +54,10 @@ impl<E: Env> Env for TimeLimit<E> {
     fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Step {
         let step = self.env.step(action, observation);
         self.elapsed += 1;
-        Step { truncated: step.truncated || self.elapsed >= self.limit, ..step }
+        Step {
+            truncated: step.truncated || self.elapsed >= self.limit,
+            ..step
+        }
     }
 
     fn observe(&self, observation: &mut [f64]) {
@@ -77,7 +89,9 @@ mod tests {
         let mut observation = [0.0; 3];
         for _ in 0..2 {
             env.reset(Some(1), &mut observation);
-            let truncated: Vec<bool> = (0..4).map(|_| env.step(&[0.0], &mut observation).truncated).collect();
+            let truncated: Vec<bool> = (0..4)
+                .map(|_| env.step(&[0.0], &mut observation).truncated)
+                .collect();
             assert_eq!(truncated, [false, false, true, true]);
         }
     }

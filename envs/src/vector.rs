@@ -1,7 +1,8 @@
 //! Many copies of one environment, stepped together.
 //!
-//! All rows lie next to each other: observations are rows x S, actions rows x A. Nothing is allocated in a step. The rows are of one concrete type, so a
-//! batch costs one virtual call and the dynamics are compiled into the loop.
+//! All rows lie next to each other: observations are rows x S, actions rows x A. Nothing is
+//! allocated in a step. The rows are of one concrete type, so a batch costs one virtual call and
+//! the dynamics are compiled into the loop.
 
 use crate::{Env, Error, Spec, registry};
 
@@ -11,9 +12,10 @@ pub enum Autoreset {
     /// With the next step, which ignores the row's action and gives reward 0. Gymnasium's default.
     #[default]
     NextStep,
-    /// In the same step: the observation is the new episode's first, the old one's last is in [`VecEnv::final_observations`].
+    /// In the same step: the observation is the new episode's first, the old one's last is in
+    /// [`VecEnv::final_observations`].
     SameStep,
-    /// Never: the caller resets, and stepping an ended row is an error.
+    /// Never: the caller resets, and stepping an ended row is a bug that panics.
     Disabled,
 }
 
@@ -31,21 +33,33 @@ pub(crate) struct Outcome {
 
 /// Rows of one concrete type behind one virtual call.
 pub(crate) trait Batch: Send {
-    fn step(&mut self, active: Option<&[usize]>, actions: &[f64], autoreset: Autoreset, outcome: &mut Outcome);
+    fn step(
+        &mut self,
+        active: Option<&[usize]>,
+        actions: &[f64],
+        autoreset: Autoreset,
+        outcome: &mut Outcome,
+    );
     fn reset(&mut self, row: usize, seed: Option<u64>, observation: &mut [f64]);
     fn env(&self, row: usize) -> &dyn Env;
 }
 
 impl<E: Env + 'static> Batch for Vec<E> {
-    fn step(&mut self, active: Option<&[usize]>, actions: &[f64], autoreset: Autoreset, outcome: &mut Outcome) {
+    fn step(
+        &mut self,
+        active: Option<&[usize]>,
+        actions: &[f64],
+        autoreset: Autoreset,
+        outcome: &mut Outcome,
+    ) {
         let (rows, width) = (self.len(), actions.len() / self.len());
+        let step = |row: usize| {
+            let action = &actions[row * width..][..width];
+            step_row(&mut self[row], row, action, autoreset, outcome);
+        };
         match active {
-            None => (0..rows).for_each(|row| {
-                step_row(&mut self[row], row, &actions[row * width..][..width], autoreset, outcome);
-            }),
-            Some(active) => active.iter().for_each(|&row| {
-                step_row(&mut self[row], row, &actions[row * width..][..width], autoreset, outcome);
-            }),
+            None => (0..rows).for_each(step),
+            Some(active) => active.iter().copied().for_each(step),
         }
     }
 
@@ -59,7 +73,13 @@ impl<E: Env + 'static> Batch for Vec<E> {
 }
 
 #[inline]
-fn step_row<E: Env>(env: &mut E, row: usize, action: &[f64], autoreset: Autoreset, outcome: &mut Outcome) {
+fn step_row<E: Env>(
+    env: &mut E,
+    row: usize,
+    action: &[f64],
+    autoreset: Autoreset,
+    outcome: &mut Outcome,
+) {
     let width = outcome.width;
     let observation = &mut outcome.observations[row * width..][..width];
     let is_over = outcome.terminated[row] || outcome.truncated[row];
@@ -86,7 +106,7 @@ fn step_row<E: Env>(env: &mut E, row: usize, action: &[f64], autoreset: Autorese
 /// use rtg_envs::{Autoreset, VecEnv};
 /// let mut envs = VecEnv::new("CartPole-v1", 3, Autoreset::SameStep)?;
 /// envs.reset(Some(7)); // seeds 7, 8, 9
-/// envs.step(&[0.0, 1.0, 1.0])?;
+/// envs.step(&[0.0, 1.0, 1.0]);
 /// assert_eq!(envs.observations().len(), 3 * 4);
 /// assert_eq!(envs.rewards(), [1.0, 1.0, 1.0]);
 /// # Ok::<(), rtg_envs::Error>(())
@@ -108,7 +128,11 @@ impl VecEnv {
     /// Rows made of your own environments, reset with seeds 0, 1, 2 ... All must be of one kind.
     pub fn from_envs<E: Env + 'static>(envs: Vec<E>, autoreset: Autoreset) -> Result<Self, Error> {
         if let Some(row) = envs.iter().position(|env| env.spec() != envs[0].spec()) {
-            return Err(Error::MixedRows { row, expected: envs[0].spec().id.clone(), got: envs[row].spec().id.clone() });
+            return Err(Error::MixedRows {
+                row,
+                expected: envs[0].spec().id.clone(),
+                got: envs[row].spec().id.clone(),
+            });
         }
         let rows = envs.len();
         Self::from_batch(Box::new(envs), rows, autoreset)
@@ -128,7 +152,13 @@ impl VecEnv {
             truncated: vec![false; rows],
             final_observations: vec![0.0; rows * width],
         };
-        let mut envs = Self { batch, autoreset, outcome, action_width: spec.action_space.width(), spec };
+        let mut envs = Self {
+            batch,
+            autoreset,
+            outcome,
+            action_width: spec.action_space.width(),
+            spec,
+        };
         envs.reset(Some(0));
         Ok(envs)
     }
@@ -143,7 +173,8 @@ impl VecEnv {
         &self.spec
     }
 
-    /// Resets every row. `Some(seed)` gives row `i` the seed `seed + i`, as Gymnasium does; `None` goes on with each row's own generator.
+    /// Resets every row. `Some(seed)` gives row `i` the seed `seed + i`, as Gymnasium does; `None`
+    /// goes on with each row's own generator.
     pub fn reset(&mut self, seed: Option<u64>) {
         for row in 0..self.rows() {
             self.restart(row, seed.map(|seed| seed.wrapping_add(row as u64)));
@@ -151,57 +182,69 @@ impl VecEnv {
     }
 
     /// Resets one row with a seed of its own.
-    pub fn reset_row(&mut self, row: usize, seed: u64) -> Result<(), Error> {
-        self.check_row(row)?;
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn reset_row(&mut self, row: usize, seed: u64) {
         self.restart(row, Some(seed));
-        Ok(())
     }
 
     fn restart(&mut self, row: usize, seed: Option<u64>) {
         let width = self.outcome.width;
-        self.batch.reset(row, seed, &mut self.outcome.observations[row * width..][..width]);
+        self.batch.reset(
+            row,
+            seed,
+            &mut self.outcome.observations[row * width..][..width],
+        );
         self.outcome.rewards[row] = 0.0;
         self.outcome.terminated[row] = false;
         self.outcome.truncated[row] = false;
     }
 
-    /// Steps every row; `actions` is rows x A. An error leaves all rows where they were.
-    pub fn step(&mut self, actions: &[f64]) -> Result<(), Error> {
-        self.check_actions(actions)?;
-        if self.autoreset == Autoreset::Disabled {
-            (0..self.rows()).try_for_each(|row| self.check_running(row))?;
+    /// Steps every row; `actions` is rows x A.
+    ///
+    /// # Panics
+    /// If `actions` has another size or, with [`Autoreset::Disabled`], if a row's episode is over.
+    /// Then no row has moved.
+    pub fn step(&mut self, actions: &[f64]) {
+        self.check_actions(actions);
+        for row in 0..self.rows() {
+            self.check_running(row);
         }
-        self.batch.step(None, actions, self.autoreset, &mut self.outcome);
-        Ok(())
+        self.batch
+            .step(None, actions, self.autoreset, &mut self.outcome);
     }
 
-    /// Steps the rows in `active` and leaves the others as they are, for evaluations in lock step; `actions` is rows x A, only the active rows are read.
-    /// An error leaves all rows where they were.
-    pub fn step_rows(&mut self, active: &[usize], actions: &[f64]) -> Result<(), Error> {
-        self.check_actions(actions)?;
+    /// Steps the rows in `active` and leaves the others as they are, for evaluations in lock step;
+    /// `actions` is rows x A, only the active rows are read.
+    ///
+    /// # Panics
+    /// If there is no such row, and as [`VecEnv::step`].
+    pub fn step_rows(&mut self, active: &[usize], actions: &[f64]) {
+        self.check_actions(actions);
         for &row in active {
-            self.check_row(row)?;
-            if self.autoreset == Autoreset::Disabled {
-                self.check_running(row)?;
-            }
+            self.check_running(row);
         }
-        self.batch.step(Some(active), actions, self.autoreset, &mut self.outcome);
-        Ok(())
+        self.batch
+            .step(Some(active), actions, self.autoreset, &mut self.outcome);
     }
 
-    fn check_actions(&self, actions: &[f64]) -> Result<(), Error> {
-        let (rows, expected, got) = (self.rows(), self.rows() * self.action_width, actions.len());
-        if got == expected { Ok(()) } else { Err(Error::ActionCount { rows, expected, got }) }
+    fn check_actions(&self, actions: &[f64]) {
+        let expected = self.rows() * self.action_width;
+        assert_eq!(
+            actions.len(),
+            expected,
+            "{} rows need {expected} action numbers",
+            self.rows()
+        );
     }
 
-    fn check_row(&self, row: usize) -> Result<(), Error> {
-        let rows = self.rows();
-        if row < rows { Ok(()) } else { Err(Error::NoSuchRow { row, rows }) }
-    }
-
-    fn check_running(&self, row: usize) -> Result<(), Error> {
+    fn check_running(&self, row: usize) {
         let is_over = self.outcome.terminated[row] || self.outcome.truncated[row];
-        if is_over { Err(Error::EpisodeOver { row }) } else { Ok(()) }
+        assert!(
+            !is_over || self.autoreset != Autoreset::Disabled,
+            "the episode in row {row} is over; reset the row before stepping it"
+        );
     }
 
     /// The present observations, rows x S.
@@ -224,7 +267,8 @@ impl VecEnv {
         &self.outcome.truncated
     }
 
-    /// With [`Autoreset::SameStep`], the last observation of each row's last ended episode, rows x S; zeros where none has ended.
+    /// With [`Autoreset::SameStep`], the last observation of each row's last ended episode, rows x
+    /// S; zeros where none has ended.
     pub fn final_observations(&self) -> &[f64] {
         &self.outcome.final_observations
     }
@@ -247,7 +291,7 @@ mod tests {
     /// Steps to the right until a row ends; gives that row.
     fn run_to_an_end(envs: &mut VecEnv) -> usize {
         loop {
-            envs.step(&[1.0; 3]).unwrap();
+            envs.step(&[1.0; 3]);
             if let Some(row) = envs.terminated().iter().position(|&terminated| terminated) {
                 return row;
             }
@@ -262,7 +306,7 @@ mod tests {
     fn row_i_is_the_environment_with_seed_plus_i() {
         let mut envs = with(Autoreset::Disabled);
         envs.reset(Some(7));
-        envs.step(&[0.0, 1.0, 0.0]).unwrap();
+        envs.step(&[0.0, 1.0, 0.0]);
         for row in 0..3 {
             let mut env = make("CartPole-v1").unwrap();
             let mut observation = [0.0; 4];
@@ -278,11 +322,17 @@ mod tests {
         let mut envs = with(Autoreset::NextStep);
         let row = run_to_an_end(&mut envs);
         assert_eq!(envs.rewards(), [1.0; 3]);
-        assert!(row_of(envs.observations(), row)[2].abs() > 0.2, "the last observation is seen");
-        envs.step(&[1.0; 3]).unwrap();
+        assert!(
+            row_of(envs.observations(), row)[2].abs() > 0.2,
+            "the last observation is seen"
+        );
+        envs.step(&[1.0; 3]);
         assert_eq!(envs.rewards()[row].to_bits(), 0.0_f64.to_bits());
         assert!(!envs.terminated()[row]);
-        assert!(row_of(envs.observations(), row)[2].abs() < 0.05, "a new episode");
+        assert!(
+            row_of(envs.observations(), row)[2].abs() < 0.05,
+            "a new episode"
+        );
     }
 
     #[test]
@@ -295,24 +345,36 @@ mod tests {
     }
 
     #[test]
-    fn without_autoreset_an_ended_row_is_refused_and_nothing_moves() {
+    fn without_autoreset_the_caller_resets_the_row() {
         let mut envs = with(Autoreset::Disabled);
-        let row = run_to_an_end(&mut envs);
-        let before = envs.observations().to_vec();
-        assert_eq!(envs.step(&[1.0; 3]), Err(Error::EpisodeOver { row }));
-        assert_eq!(envs.observations(), before);
-        envs.reset_row(row, 1).unwrap();
+        run_to_an_end(&mut envs);
         while let Some(row) = (0..3).find(|&row| envs.terminated()[row]) {
-            envs.reset_row(row, 1).unwrap();
+            envs.reset_row(row, 1);
+            assert!(row_of(envs.observations(), row)[2].abs() < 0.05);
         }
-        assert_eq!(envs.step(&[1.0; 3]), Ok(()));
+        envs.step(&[1.0; 3]);
+        assert_eq!(envs.rewards(), [1.0; 3]);
+    }
+
+    #[test]
+    #[should_panic(expected = "is over; reset the row before stepping it")]
+    fn without_autoreset_an_ended_row_is_refused() {
+        let mut envs = with(Autoreset::Disabled);
+        run_to_an_end(&mut envs);
+        envs.step(&[1.0; 3]);
+    }
+
+    #[test]
+    #[should_panic(expected = "3 rows need 3 action numbers")]
+    fn a_batch_of_actions_of_the_wrong_size_is_refused() {
+        with(Autoreset::NextStep).step(&[0.0]);
     }
 
     #[test]
     fn step_rows_leaves_the_other_rows_untouched() {
         let mut envs = with(Autoreset::Disabled);
         let before = envs.observations().to_vec();
-        envs.step_rows(&[1], &[1.0; 3]).unwrap();
+        envs.step_rows(&[1], &[1.0; 3]);
         assert_eq!(row_of(envs.observations(), 0), row_of(&before, 0));
         assert_ne!(row_of(envs.observations(), 1), row_of(&before, 1));
         assert_eq!(row_of(envs.observations(), 2), row_of(&before, 2));
@@ -320,13 +382,15 @@ mod tests {
     }
 
     #[test]
-    fn misuse_is_an_error() {
-        let mut envs = with(Autoreset::NextStep);
-        assert_eq!(envs.step(&[0.0]), Err(Error::ActionCount { rows: 3, expected: 3, got: 1 }));
-        assert_eq!(envs.step_rows(&[3], &[0.0; 3]), Err(Error::NoSuchRow { row: 3, rows: 3 }));
-        assert_eq!(envs.reset_row(3, 0), Err(Error::NoSuchRow { row: 3, rows: 3 }));
-        assert_eq!(VecEnv::new("CartPole-v1", 0, Autoreset::NextStep).err(), Some(Error::NoRows));
+    fn rows_of_nothing_or_of_different_kinds_are_an_error() {
+        assert_eq!(
+            VecEnv::new("CartPole-v1", 0, Autoreset::NextStep).err(),
+            Some(Error::NoRows)
+        );
         let mixed = vec![make("CartPole-v1").unwrap(), make("Pendulum-v1").unwrap()];
-        assert!(matches!(VecEnv::from_envs(mixed, Autoreset::NextStep), Err(Error::MixedRows { row: 1, .. })));
+        assert!(matches!(
+            VecEnv::from_envs(mixed, Autoreset::NextStep),
+            Err(Error::MixedRows { row: 1, .. })
+        ));
     }
 }

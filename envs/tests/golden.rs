@@ -1,4 +1,5 @@
-//! Trajectories that the real Gymnasium gave, against ours. `golden/record.py` made them and says what the files hold.
+//! Trajectories that the real Gymnasium gave, against ours. `golden/record.py` made them and says
+//! what the files hold.
 
 use rtg_envs::{Env, Step, ids, make};
 use std::{fs, path::Path};
@@ -73,9 +74,12 @@ fn golden(id: &str) -> Vec<Record> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("golden")
         .join(format!("{id}.bin"));
-    let bytes = fs::read(path).unwrap();
-    let end = bytes.iter().position(|&byte| byte == b'\n').unwrap();
-    let header: Header = serde_json::from_slice(&bytes[..end]).unwrap();
+    let bytes = fs::read(path).expect("a golden file for every environment");
+    let end = bytes
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .expect("a header");
+    let header: Header = serde_json::from_slice(&bytes[..end]).expect("a header in JSON");
     assert_eq!(header.environment, id);
     let mut reader = Reader(&bytes[end + 1..]);
     let records = (0..header.records)
@@ -160,7 +164,8 @@ fn whole_trajectories_are_gymnasiums() {
     }
 }
 
-/// From each recorded state on its own, so that a difference cannot grow: this must hold on every platform.
+/// From each recorded state on its own, so that a difference cannot grow: this must hold on every
+/// platform.
 #[test]
 fn single_steps_are_gymnasiums() {
     for id in ids() {

@@ -4,7 +4,7 @@ use rtg_envs::{ids, make, random::NumpyRng};
 
 /// Mean return of random actions over the episodes with seeds 0 to 999.
 fn random_return(id: &str) -> f64 {
-    let mut env = make(id).unwrap();
+    let mut env = make(id).expect("a registered environment");
     let actions = env.spec().action_space.clone();
     let mut observation = vec![0.0; env.spec().observation_space.width()];
     let mut action = vec![0.0; actions.width()];

@@ -68,12 +68,13 @@ impl Evaluate {
             rows: self.rows.map(|rows| rows as usize),
             targets,
         };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let bar = ProgressBar::new((plan.targets.len() * plan.episodes) as u64);
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} episodes, {eta} left") {
             bar.set_style(style);
         }
         let evaluation =
-            evaluate(&mut |rows| model.policy(rows), &plan, |ended| bar.set_position(ended as u64))?;
+            evaluate(&mut |rows| model.policy(rows, threads), &plan, |ended| bar.set_position(ended as u64))?;
         bar.finish_and_clear();
         if self.json { print_json(&evaluation) } else { print(&table(&evaluation)) }
     }

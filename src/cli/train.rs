@@ -10,7 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::data;
 use crate::error::Error;
 use crate::experiment::Experiment;
-use crate::metrics::{HparamValue, Recorder, Sink, Terminal};
+use crate::metrics::{HPARAM_METRICS, HparamValue, Recorder, Sink, Terminal};
 use crate::report;
 use crate::run::Run;
 use crate::train::{LATEST, Training};
@@ -83,7 +83,7 @@ impl Train {
         sinks.push(Box::new(Terminal::new(step.unwrap_or(0), experiment.steps)));
         let mut recorder = Recorder::new(sinks);
         recorder.text("experiment", &format!("```toml\n{text}```\n\ndataset hash: {}\n", data.hash()))?;
-        recorder.hparams(&hparams(&text)?, &report::HPARAM_METRICS)?;
+        recorder.hparams(&hparams(&text)?, &HPARAM_METRICS)?;
         recorder.message(&format!(
             "{}: {} episodes, {} steps; {} for {} steps into {}",
             experiment.dataset,

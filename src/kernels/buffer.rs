@@ -25,7 +25,11 @@ impl Buffer {
     pub(crate) fn resize(&mut self, len: usize) {
         if self.start + len > self.memory.len() {
             self.memory = vec![0.0; len + LINE_FLOATS];
-            self.start = self.memory.as_ptr().align_offset(LINE_BYTES).min(LINE_FLOATS);
+            self.start = self
+                .memory
+                .as_ptr()
+                .align_offset(LINE_BYTES)
+                .min(LINE_FLOATS);
         }
         self.len = len;
     }

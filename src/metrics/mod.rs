@@ -37,6 +37,9 @@ pub const EVAL_SCORE: &str = "eval/score";
 pub const EVAL_RETURN_MEAN_BEST: &str = "eval/return_mean/best";
 /// The largest score over the targets of one evaluation, also the same name in every run.
 pub const EVAL_SCORE_BEST: &str = "eval/score/best";
+/// The metrics in a run's line of TensorBoard's table of hyperparameters. TensorBoard takes the
+/// columns from one of the runs it shows, so these are names that every run has.
+pub const HPARAM_METRICS: [&str; 3] = [TRAIN_LOSS, EVAL_RETURN_MEAN_BEST, EVAL_SCORE_BEST];
 /// Optimiser steps a second.
 pub const SPEED_STEPS_PER_SEC: &str = "speed/steps_per_sec";
 /// Milliseconds of one optimiser step, without evaluations.
@@ -230,9 +233,8 @@ impl Recorder {
         self.each(|sink| sink.text(at, name, markdown))
     }
 
-    /// Records the hyperparameters, once a session and before the first scalar. TensorBoard takes
-    /// the columns of its table from one of the runs it shows, so `metrics` should be names that
-    /// every run has: [`TRAIN_LOSS`], [`EVAL_RETURN_MEAN_BEST`], [`EVAL_SCORE_BEST`].
+    /// Records the hyperparameters, once a session, and the `metrics` to show beside them, such as
+    /// [`HPARAM_METRICS`].
     pub fn hparams<N: AsRef<str>>(
         &mut self,
         values: &[(N, HparamValue)],

@@ -8,21 +8,20 @@
 use dfdx::prelude::*;
 
 use super::transformer::Traced;
-use crate::kernels::activation::reference;
+use crate::kernels::activation::{Activation, reference};
 
 /// Exact GELU of each element.
 pub fn gelu<S: dfdx::shapes::Shape>(x: Traced<S>) -> Traced<S> {
     let (x, mut tape) = x.split_tape();
     let inputs = x.as_vec();
-    let values = inputs.iter().map(|&x| reference::gelu(x)).collect();
+    let values = reference::forward(Activation::Gelu, &inputs);
     let out = x.device().tensor_from_vec(values, *x.shape());
     let (input, output) = (x.ghost(), out.ghost());
     tape.add_backward_op(move |gradients| {
-        let upstream = std::mem::take(gradients.get_or_alloc_mut(&output)?);
+        let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
         let gradient = gradients.get_or_alloc_mut(&input)?;
-        for ((slot, &x), &g) in gradient.iter_mut().zip(&inputs).zip(upstream.iter()) {
-            *slot += g * reference::gelu_slope(x);
-        }
+        let own = reference::backward(Activation::Gelu, &inputs, &upstream);
+        gradient.iter_mut().zip(own).for_each(|(slot, value)| *slot += value);
         Ok(())
     });
     out.put_tape(tape)

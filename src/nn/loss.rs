@@ -8,7 +8,7 @@
 use dfdx::prelude::*;
 
 use super::transformer::Traced;
-use crate::kernels::{Denominator, Objective, Side, Windows};
+use crate::kernels::{Denominator, Objective, Windows};
 
 /// The scalar loss of predictions B x K x A on the actions of the windows.
 pub fn loss(
@@ -23,16 +23,13 @@ pub fn loss(
     let mut mask = vec![0.0; batch * context * width];
     let mut targets = mask.clone();
     for (b, &length) in windows.lengths.iter().enumerate() {
-        let first = match windows.side {
-            Side::Left => context - length,
-            Side::Right => 0,
-        };
+        let first = windows.first_step(b);
         let valid = (b * context + first) * width..(b * context + first + length) * width;
         mask[valid.clone()].fill(1.0);
         targets[valid.clone()].copy_from_slice(&windows.actions[valid]);
     }
     let steps = match denominator {
-        Denominator::Valid => windows.lengths.iter().sum::<usize>(),
+        Denominator::Valid => windows.steps(),
         Denominator::All => batch * context,
     };
     let mask = device.tensor_from_vec(mask, shape);

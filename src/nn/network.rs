@@ -13,7 +13,7 @@ pub struct Network {
     /// Names and places of the weights in the flat vector.
     pub layout: Layout,
     parameters: Parameters,
-    gradients: Gradients<f32, Cpu>,
+    gradient: Vec<f32>,
     /// `None`: dfdx's own operations.
     engine: Option<Engine>,
 }
@@ -23,12 +23,15 @@ impl Network {
     pub fn new(shape: Shape, parameters: Vec<f32>, fused: bool, threads: usize) -> Self {
         let layout = Layout::new(&shape);
         let count = parameters.len();
-        let engine = fused.then(|| Engine::new(&shape, threads));
+        let engine = fused.then(|| Engine::new(shape, threads));
         let parameters = Cpu::default().tensor_from_vec(parameters, (count,));
-        Self { shape, layout, parameters, gradients: Gradients::leaky(), engine }
+        Self { shape, layout, parameters, gradient: Vec::new(), engine }
     }
 
     /// The loss on a batch; its gradient is added to what [`Network::take_gradient`] gives.
+    ///
+    /// # Panics
+    /// If the machine has no memory for a gradient, as any operation of dfdx does.
     pub fn accumulate(
         &mut self,
         windows: &Windows,
@@ -36,30 +39,31 @@ impl Network {
         denominator: Denominator,
         dropout: Option<&Dropout>,
     ) -> f64 {
-        let gradients = std::mem::replace(&mut self.gradients, Gradients::leaky());
-        let parameters = self.parameters.trace(gradients);
         let loss = match &mut self.engine {
-            Some(engine) => fused::loss(engine, parameters, windows, objective, denominator, dropout),
+            Some(engine) => {
+                let parameters = self.parameters.leaky_trace();
+                fused::loss(engine, parameters, windows, objective, denominator, dropout)
+            }
             None => {
-                let (shape, layout) = (&self.shape, &self.layout);
-                let transformer = Transformer { shape, layout, parameters: &self.parameters, dropout };
-                let predictions = transformer.forward(windows);
-                let (predictions, tape) = predictions.split_tape();
-                let (_, earlier) = parameters.split_tape();
-                let predictions = predictions.put_tape(earlier.merge(tape));
+                let (shape, layout, parameters) = (&self.shape, &self.layout, &self.parameters);
+                let predictions = Transformer { shape, layout, parameters, dropout }.forward(windows);
                 loss::loss(predictions, windows, objective, denominator)
             }
         };
         let value = f64::from(loss.array());
-        self.gradients = loss.backward();
-        self.gradients.retain_leafs(&[*self.parameters.id()]);
+        let mut gradients = loss.backward();
+        let fresh = gradients.get_or_alloc_mut(&self.parameters).expect("backward allocated it");
+        if self.gradient.is_empty() {
+            self.gradient = std::mem::take(&mut **fresh);
+        } else {
+            self.gradient.iter_mut().zip(fresh.iter()).for_each(|(sum, value)| *sum += value);
+        }
         value
     }
 
     /// The gradient summed over the batches since it was last taken.
     pub fn take_gradient(&mut self) -> Vec<f32> {
-        let mut gradients = std::mem::replace(&mut self.gradients, Gradients::leaky());
-        gradients.get_or_alloc_mut(&self.parameters).map(std::mem::take).unwrap_or_default()
+        std::mem::take(&mut self.gradient)
     }
 
     /// A copy of the flat parameter vector.

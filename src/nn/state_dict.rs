@@ -6,7 +6,7 @@
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::initialise::{fill_normal, fill_uniform};
+use super::initialise::{fill_normal, fill_uniform, linear_bound};
 use crate::kernels::{Layout, Shape};
 use crate::random::Stream;
 
@@ -134,7 +134,7 @@ pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entr
         let mut values = vec![0.0; dimensions.iter().product()];
         match name {
             "transformer.wte.weight" => fill_normal(&mut values, 0.02, stream),
-            _ => fill_uniform(&mut values, width, stream),
+            _ => fill_uniform(&mut values, linear_bound(width), stream),
         }
         Entry { name: name.to_owned(), dimensions, values: Values::F32(values) }
     };
@@ -178,11 +178,11 @@ pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
 
 /// The trained weights under the peer's names.
 pub fn export(naming: Naming, layout: &Layout, parameters: &[f32]) -> Vec<Entry> {
-    (layout.views().iter())
+    (layout.views())
         .map(|view| {
             let (name, transposed) = peer_name(naming, &view.name);
             let values = &parameters[view.range.clone()];
-            let (dimensions, values) = match (view.dimensions.as_slice(), transposed) {
+            let (dimensions, values) = match (view.dims.as_slice(), transposed) {
                 (&[rows, columns], true) => (vec![columns, rows], transpose(values, rows, columns)),
                 (dimensions, _) => (dimensions.to_vec(), values.to_vec()),
             };
@@ -204,12 +204,12 @@ pub fn import(
     for view in layout.views() {
         let (name, transposed) = peer_name(naming, &view.name);
         let found = file.tensor(&name).map_err(|_| StateDictError::Missing(name.clone()))?;
-        let mut expected = view.dimensions.clone();
+        let mut expected = view.dims.clone();
         if transposed {
             expected.reverse();
         }
         let values = weight(&name, &expected, &found)?;
-        let values = match (view.dimensions.as_slice(), transposed) {
+        let values = match (view.dims.as_slice(), transposed) {
             (&[rows, columns], true) => transpose(&values, columns, rows),
             _ => values,
         };

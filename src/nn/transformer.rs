@@ -12,8 +12,7 @@
 use dfdx::prelude::*;
 
 use super::gelu::gelu;
-use crate::kernels::dropout::{Dropout, Site};
-use crate::kernels::{Activation, Head, Layout, Shape, Side, Windows};
+use crate::kernels::{Activation, Dropout, Head, Layout, Shape, Site, Windows};
 
 /// A tensor that records the operations it passes through.
 pub type Traced<S> = Tensor<S, f32, Cpu, OwnedTape<f32, Cpu>>;
@@ -49,13 +48,13 @@ impl Transformer<'_> {
 
         let mut x = self.embed(windows);
         x = self.layer_norm(x, "embed.norm");
-        x = self.dropped(x, Site::Embedding, batch, tokens);
+        x = self.dropped(x, Site::Embedding, tokens);
         for layer in 0..self.shape.layers {
             let block = format!("block.{layer}");
             let (skip, normed) = (x.with_empty_tape(), x);
             let normed = self.layer_norm(normed, &format!("{block}.norm_1"));
             let attended = self.attend(normed, &mask, layer, batch, tokens);
-            x = skip + self.dropped(attended, Site::AttentionOutput(layer), batch, tokens);
+            x = skip + self.dropped(attended, Site::Projection { layer }, tokens);
 
             let (skip, normed) = (x.with_empty_tape(), x);
             let normed = self.layer_norm(normed, &format!("{block}.norm_2"));
@@ -65,7 +64,7 @@ impl Transformer<'_> {
                 Activation::Gelu => gelu(hidden),
             };
             let out = self.linear(hidden, &format!("{block}.mlp.down"));
-            x = skip + self.dropped(out, Site::MlpOutput(layer), batch, tokens);
+            x = skip + self.dropped(out, Site::Mlp { layer }, tokens);
         }
         let x = self.layer_norm(x, "final_norm");
         let observation_tokens = x
@@ -127,7 +126,11 @@ impl Transformer<'_> {
         let scores = scores + mask.clone().broadcast_like::<_, Axis<1>>(&shape);
         let mut probabilities = scores.softmax::<Axis<3>>();
         if let Some(dropout) = self.dropout {
-            let keep = dropout.attention_mask(layer, batch, heads, tokens);
+            let mut keep = vec![0.0; batch * heads * tokens * tokens];
+            for (row, mask) in keep.chunks_mut(tokens).enumerate() {
+                let (window, head) = (row / (heads * tokens), row / tokens % heads);
+                dropout.mask(Site::Attention { layer, head }, window, row % tokens, mask);
+            }
             probabilities = probabilities * self.parameters.device().tensor_from_vec(keep, shape);
         }
         let attended = probabilities
@@ -154,21 +157,29 @@ impl Transformer<'_> {
         x.normalize::<Axis<1>>(EPSILON) * gain + bias
     }
 
-    fn dropped(&self, x: Matrix, site: Site, batch: usize, tokens: usize) -> Matrix {
+    fn dropped(&self, x: Matrix, site: Site, tokens: usize) -> Matrix {
         let Some(dropout) = self.dropout else { return x };
-        let keep = dropout.channel_mask(site, batch, tokens, self.shape.width);
         let shape = *x.shape();
+        let mut keep = vec![0.0; shape.0 * shape.1];
+        for (row, mask) in keep.chunks_mut(shape.1).enumerate() {
+            dropout.mask(site, row / tokens, row % tokens, mask);
+        }
         x * self.parameters.device().tensor_from_vec(keep, shape)
     }
 
     fn vector(&self, name: &str) -> Traced<(usize,)> {
-        self.parameters.leaky_trace().slice((self.layout.range(name),))
+        self.parameters.leaky_trace().slice((self.place(name),))
     }
 
     fn weight(&self, name: &str, rows: usize) -> Matrix {
-        let range = self.layout.range(name);
+        let range = self.place(name);
         let columns = range.len() / rows;
         self.parameters.leaky_trace().slice((range,)).reshape_like(&(rows, columns))
+    }
+
+    /// Names in this file and in the layout are the same; an empty range would fail in the next operation.
+    fn place(&self, name: &str) -> std::ops::Range<usize> {
+        self.layout.range(name).unwrap_or_default()
     }
 }
 
@@ -178,10 +189,7 @@ fn attention_mask(windows: &Windows) -> Tensor<(usize, usize, usize), f32, Cpu> 
     let tokens = 3 * context;
     let mut mask = vec![0.0; batch * tokens * tokens];
     for (b, &length) in windows.lengths.iter().enumerate() {
-        let first = match windows.side {
-            Side::Left => 3 * (context - length),
-            Side::Right => 0,
-        };
+        let first = 3 * windows.first_step(b);
         let valid = first..first + 3 * length;
         for i in 0..tokens {
             for j in 0..tokens {

@@ -16,7 +16,10 @@ const MIN_SIMILARITY: f64 = 0.5;
 pub fn datasets_root() -> PathBuf {
     match std::env::var_os("MINARI_DATASETS_PATH") {
         Some(root) if !root.is_empty() => PathBuf::from(root),
-        _ => std::env::home_dir().unwrap_or_default().join(".minari").join("datasets"),
+        _ => std::env::home_dir()
+            .unwrap_or_default()
+            .join(".minari")
+            .join("datasets"),
     }
 }
 
@@ -32,34 +35,61 @@ pub(crate) fn unknown(root: &Path, id: &str) -> Error {
     collect(root, "", 0, &mut ids);
     let mut ranked: Vec<(f64, String)> = ids
         .into_iter()
-        .map(|candidate| (strsim::normalized_levenshtein(id, &candidate), candidate))
+        .map(|candidate| {
+            // The beginning of a name is as good as the name: `mujoco/hopper`, or no version.
+            let begins = !id.is_empty() && candidate.starts_with(id);
+            let similarity = if begins {
+                1.0
+            } else {
+                strsim::normalized_levenshtein(id, &candidate)
+            };
+            (similarity, candidate)
+        })
         .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
         .collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    let nearest = ranked.into_iter().take(3).map(|(_, candidate)| candidate).collect();
-    Error::UnknownDataset { id: id.to_owned(), root: root.to_path_buf(), nearest }
+    let nearest = ranked
+        .into_iter()
+        .take(3)
+        .map(|(_, candidate)| candidate)
+        .collect();
+    Error::UnknownDataset {
+        id: id.to_owned(),
+        root: root.to_path_buf(),
+        nearest,
+    }
 }
 
 /// Whether the folder of `main_data.hdf5` ends in the dataset's id, as Minari demands.
 pub(super) fn folder_fits(hdf5: &Path, id: &str) -> bool {
     let absolute = fs::canonicalize(hdf5).unwrap_or_else(|_| hdf5.to_path_buf());
-    absolute.ancestors().nth(2).is_some_and(|folder| folder.ends_with(id))
+    absolute
+        .ancestors()
+        .nth(2)
+        .is_some_and(|folder| folder.ends_with(id))
 }
 
 /// Minari's ids: letters, digits, `-` and `_`, in parts between slashes.
 fn is_id(id: &str) -> bool {
     let is_part = |part: &str| {
-        !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|c| c.is_alphanumeric() || c == '-' || c == '_')
     };
     id.split('/').all(is_part)
 }
 
 /// Appends the ids of all datasets below `directory`. A folder with `data` in it is a dataset.
 fn collect(directory: &Path, prefix: &str, depth: usize, ids: &mut Vec<String>) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| is_id(name)) else { continue };
+        let Some(name) = name.to_str().filter(|name| is_id(name)) else {
+            continue;
+        };
         let path = entry.path();
         if ids.len() >= MAX_DATASETS || !path.is_dir() {
             continue;
@@ -90,15 +120,30 @@ mod tests {
     #[test]
     fn suggestions_are_the_nearest_installed_ids_best_first() {
         let root = tempfile::tempdir().unwrap();
-        for id in ["mujoco/hopper/medium-v0", "mujoco/hopper/expert-v0", "mujoco/hopper/medium-v1", "zz-v0"] {
+        for id in [
+            "mujoco/hopper/medium-v0",
+            "mujoco/hopper/expert-v0",
+            "mujoco/hopper/medium-v1",
+            "zz-v0",
+        ] {
             fs::create_dir_all(root.path().join(id).join("data")).unwrap();
         }
         let error = unknown(root.path(), "mujoco/hoper/medium-v0");
-        let Error::UnknownDataset { nearest, .. } = &error else { panic!("{error}") };
-        assert_eq!(nearest[..2], ["mujoco/hopper/medium-v0", "mujoco/hopper/medium-v1"]);
+        let Error::UnknownDataset { nearest, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(
+            nearest[..2],
+            ["mujoco/hopper/medium-v0", "mujoco/hopper/medium-v1"]
+        );
         assert!(!nearest.contains(&"zz-v0".to_owned()));
 
-        let error = unknown(Path::new("/no/such/root"), "x");
-        assert!(error.hint().unwrap().contains("/no/such/root"));
+        let Error::UnknownDataset { nearest, .. } = unknown(root.path(), "mujoco/hopper") else {
+            panic!("an unknown dataset")
+        };
+        assert_eq!(nearest.len(), 3);
+
+        let error = unknown(Path::new("/no/such/place"), "x");
+        assert!(error.hint().unwrap().contains("/no/such/place"));
     }
 }

@@ -31,7 +31,9 @@ impl Metadata {
     /// Reads `metadata.json`.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let mut text = String::new();
-        let read = File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+        let read = File::open(path)?
+            .take(MAX_BYTES + 1)
+            .read_to_string(&mut text)?;
         if read as u64 > MAX_BYTES {
             return Err(Error::Metadata(format!("longer than {MAX_BYTES} bytes")));
         }
@@ -41,7 +43,15 @@ impl Metadata {
     /// Reads the attributes of the HDF5 root, where version 0.4 keeps them.
     pub(super) fn of_root(root: &Group) -> Result<Self, Error> {
         let mut entries = serde_json::Map::new();
-        for name in ["dataset_id", "observation_space", "action_space", "env_spec", "minari_version", "algorithm_name", "author"] {
+        for name in [
+            "dataset_id",
+            "observation_space",
+            "action_space",
+            "env_spec",
+            "minari_version",
+            "algorithm_name",
+            "author",
+        ] {
             if let Some(text) = root.text_attribute(name) {
                 entries.insert(name.into(), text.into());
             }
@@ -55,7 +65,10 @@ impl Metadata {
     }
 
     fn of(entries: &Value) -> Result<Self, Error> {
-        let format = entries.get("data_format").and_then(Value::as_str).unwrap_or("hdf5");
+        let format = entries
+            .get("data_format")
+            .and_then(Value::as_str)
+            .unwrap_or("hdf5");
         if format != "hdf5" {
             return Err(Error::Unsupported(format!("the data format {format}")));
         }
@@ -70,7 +83,10 @@ impl Metadata {
             total_steps: count(entries, "total_steps")?,
             observation_space: space(entries, "observation_space")?,
             action_space: space(entries, "action_space")?,
-            env_id: env_spec.get("id").and_then(Value::as_str).map(str::to_owned),
+            env_id: env_spec
+                .get("id")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
             max_episode_steps: limit.and_then(|limit| usize::try_from(limit).ok()),
             provenance: provenance(entries),
         })
@@ -91,16 +107,22 @@ impl From<Metadata> for Info {
 }
 
 fn entry<'a>(entries: &'a Value, name: &str) -> Result<&'a Value, Error> {
-    entries.get(name).ok_or_else(|| Error::Missing(format!("the metadata entry {name}")))
+    entries
+        .get(name)
+        .ok_or_else(|| Error::Missing(format!("the metadata entry {name}")))
 }
 
 fn text<'a>(entries: &'a Value, name: &str) -> Result<&'a str, Error> {
     let value = entry(entries, name)?;
-    value.as_str().ok_or_else(|| Error::Metadata(format!("{name} is not text")))
+    value
+        .as_str()
+        .ok_or_else(|| Error::Metadata(format!("{name} is not text")))
 }
 
 fn count(entries: &Value, name: &str) -> Result<usize, Error> {
-    let count = entry(entries, name)?.as_u64().and_then(|count| usize::try_from(count).ok());
+    let count = entry(entries, name)?
+        .as_u64()
+        .and_then(|count| usize::try_from(count).ok());
     count.ok_or_else(|| Error::Metadata(format!("{name} is not a count")))
 }
 
@@ -111,22 +133,21 @@ fn space(entries: &Value, name: &str) -> Result<Space, Error> {
 
 /// One line for people: version, algorithm, authors.
 fn provenance(entries: &Value) -> String {
-    let mut line = String::from("Minari");
-    if let Some(version) = entries.get("minari_version").and_then(Value::as_str) {
-        line += &format!(" {version}");
-    }
-    if let Some(algorithm) = entries.get("algorithm_name").and_then(Value::as_str) {
-        line += &format!(", {algorithm}");
-    }
+    let text = |name: &str| entries.get(name).and_then(Value::as_str);
     let authors = match entries.get("author") {
         Some(Value::Array(authors)) => authors.iter().filter_map(Value::as_str).collect(),
         Some(Value::String(authors)) => vec![authors.as_str()],
         _ => Vec::new(),
     };
+    let mut parts = vec![format!(
+        "Minari {}",
+        text("minari_version").unwrap_or("dataset")
+    )];
+    parts.extend(text("algorithm_name").map(str::to_owned));
     if !authors.is_empty() {
-        line += &format!(", by {}", authors.join(", "));
+        parts.push(format!("by {}", authors.join(", ")));
     }
-    line
+    parts.join(", ")
 }
 
 #[cfg(test)]
@@ -147,20 +168,31 @@ mod tests {
         assert_eq!(info.env_id.as_deref(), Some("CartPole-v1"));
         assert_eq!(info.max_episode_steps, Some(500));
         assert_eq!(info.provenance, "Minari 0.5.3, random, by A, B");
-        let Space::Box(space) = info.observation_space else { panic!("a box") };
+        let Space::Box(space) = info.observation_space else {
+            panic!("a box")
+        };
         assert_eq!(space.high, [4.8, f64::INFINITY]);
     }
 
     #[test]
     fn each_missing_or_wrong_entry_is_named() {
-        for name in ["total_episodes", "total_steps", "observation_space", "action_space", "dataset_id"] {
+        for name in [
+            "total_episodes",
+            "total_steps",
+            "observation_space",
+            "action_space",
+            "dataset_id",
+        ] {
             let mut entries = json::parse(CARTPOLE).unwrap();
             entries.as_object_mut().unwrap().remove(name);
             let error = Metadata::of(&entries).unwrap_err().to_string();
             assert_eq!(error, format!("the metadata entry {name} is missing"));
             entries[name] = Value::from(-1);
             let error = Metadata::of(&entries).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("bad metadata, {name} is not")), "{error}");
+            assert!(
+                error.starts_with(&format!("bad metadata, {name} is not")),
+                "{error}"
+            );
         }
     }
 }

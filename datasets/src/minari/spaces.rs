@@ -19,14 +19,19 @@ pub(super) fn parse(value: &Value, name: &str) -> Result<Space, Error> {
         "Box" => parse_box(value, name),
         "Discrete" => {
             let n = value.get("n").and_then(Value::as_u64).filter(|&n| n > 0);
-            let n = n.and_then(|n| usize::try_from(n).ok()).ok_or_else(|| bad("has no n"))?;
+            let n = n
+                .and_then(|n| usize::try_from(n).ok())
+                .ok_or_else(|| bad("has no n"))?;
             let start = value.get("start").and_then(Value::as_i64).unwrap_or(0);
             Ok(Space::Discrete { n, start })
         }
         "MultiDiscrete" => {
             let integers = |key: &str| -> Option<Vec<f64>> {
                 let mut numbers = Vec::new();
-                value.get(key).is_some_and(|value| flatten(value, &mut numbers)).then_some(numbers)
+                value
+                    .get(key)
+                    .is_some_and(|value| flatten(value, &mut numbers))
+                    .then_some(numbers)
             };
             let nvec = integers("nvec").ok_or_else(|| bad("has no nvec"))?;
             let start = integers("start").unwrap_or_else(|| vec![0.0; nvec.len()]);
@@ -34,7 +39,10 @@ pub(super) fn parse(value: &Value, name: &str) -> Result<Space, Error> {
                 return Err(bad("has a bad nvec"));
             }
             let nvec = nvec.into_iter().map(|n| n as usize).collect();
-            Ok(Space::MultiDiscrete { nvec, start: start.into_iter().map(|n| n as i64).collect() })
+            Ok(Space::MultiDiscrete {
+                nvec,
+                start: start.into_iter().map(|n| n as i64).collect(),
+            })
         }
         "MultiBinary" => {
             let shape = match value.get("n") {
@@ -43,7 +51,9 @@ pub(super) fn parse(value: &Value, name: &str) -> Result<Space, Error> {
                 None => None,
             };
             let shape = shape.filter(|shape| width_of(shape).is_some());
-            Ok(Space::MultiBinary { shape: shape.ok_or_else(|| bad("has a bad n"))? })
+            Ok(Space::MultiBinary {
+                shape: shape.ok_or_else(|| bad("has a bad n"))?,
+            })
         }
         other => Err(Error::Unsupported(format!("the {name} of type {other}"))),
     }
@@ -51,25 +61,42 @@ pub(super) fn parse(value: &Value, name: &str) -> Result<Space, Error> {
 
 fn parse_box(value: &Value, name: &str) -> Result<Space, Error> {
     let bad = |what: &str| Error::Metadata(format!("{name} {what}"));
-    let dtype = value.get("dtype").and_then(Value::as_str).ok_or_else(|| bad("has no dtype"))?;
-    let shape = value.get("shape").and_then(Value::as_array).ok_or_else(|| bad("has no shape"))?;
+    let dtype = value
+        .get("dtype")
+        .and_then(Value::as_str)
+        .ok_or_else(|| bad("has no dtype"))?;
+    let shape = value
+        .get("shape")
+        .and_then(Value::as_array)
+        .ok_or_else(|| bad("has no shape"))?;
     let shape = shape.iter().map(size).collect::<Option<Vec<_>>>();
     let shape = shape.ok_or_else(|| bad("has a bad shape"))?;
     if dtype == "uint8" && shape.len() > 1 {
-        return Err(Error::Unsupported(format!("the {name} of images {shape:?}")));
+        return Err(Error::Unsupported(format!(
+            "the {name} of images {shape:?}"
+        )));
     }
     let width = width_of(&shape).ok_or_else(|| bad("has a bad shape"))?;
     let bounds = |side: &str| {
         let mut numbers = Vec::new();
-        let sound = value.get(side).is_some_and(|value| flatten(value, &mut numbers));
+        let sound = value
+            .get(side)
+            .is_some_and(|value| flatten(value, &mut numbers));
         if sound && numbers.len() == 1 {
             numbers.resize(width, numbers[0]);
         }
         let fits = sound && numbers.len() == width;
-        fits.then_some(numbers).ok_or_else(|| bad(&format!("has bad {side} bounds")))
+        fits.then_some(numbers)
+            .ok_or_else(|| bad(&format!("has bad {side} bounds")))
     };
-    let dtype = parse_dtype(dtype).ok_or_else(|| Error::Unsupported(format!("the {name} of dtype {dtype}")))?;
-    Ok(Space::Box(BoxSpace { low: bounds("low")?, high: bounds("high")?, shape, dtype }))
+    let dtype = parse_dtype(dtype)
+        .ok_or_else(|| Error::Unsupported(format!("the {name} of dtype {dtype}")))?;
+    Ok(Space::Box(BoxSpace {
+        low: bounds("low")?,
+        high: bounds("high")?,
+        shape,
+        dtype,
+    }))
 }
 
 fn size(value: &Value) -> Option<usize> {
@@ -78,7 +105,9 @@ fn size(value: &Value) -> Option<usize> {
 
 /// The numbers in a row of that shape, if there are some and not too many.
 fn width_of(shape: &[usize]) -> Option<usize> {
-    let width = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+    let width = shape
+        .iter()
+        .try_fold(1_usize, |product, &size| product.checked_mul(size));
     width.filter(|&width| (1..=MAX_WIDTH).contains(&width))
 }
 
@@ -90,7 +119,9 @@ fn flatten(value: &Value, numbers: &mut Vec<f64>) -> bool {
             numbers.push(f64::from(u8::from(*flag)));
             true
         }
-        value => json::number(value).map(|number| numbers.push(number)).is_some(),
+        value => json::number(value)
+            .map(|number| numbers.push(number))
+            .is_some(),
     }
 }
 
@@ -122,7 +153,9 @@ mod tests {
 
     #[test]
     fn spaces_of_numbers_are_read() {
-        let space = parsed(r#"{"type": "Box", "dtype": "float64", "shape": [2, 2], "low": [[-Infinity, 0], [1, 2]], "high": 3}"#);
+        let space = parsed(
+            r#"{"type": "Box", "dtype": "float64", "shape": [2, 2], "low": [[-Infinity, 0], [1, 2]], "high": 3}"#,
+        );
         let expected = BoxSpace {
             low: vec![f64::NEG_INFINITY, 0.0, 1.0, 2.0],
             high: vec![3.0; 4],
@@ -133,7 +166,13 @@ mod tests {
         let space = parsed(r#"{"type": "Discrete", "dtype": "int64", "start": -1, "n": 3}"#);
         assert_eq!(space.unwrap(), Space::Discrete { n: 3, start: -1 });
         let space = parsed(r#"{"type": "MultiDiscrete", "dtype": "int64", "nvec": [2, 3]}"#);
-        assert_eq!(space.unwrap(), Space::MultiDiscrete { nvec: vec![2, 3], start: vec![0, 0] });
+        assert_eq!(
+            space.unwrap(),
+            Space::MultiDiscrete {
+                nvec: vec![2, 3],
+                start: vec![0, 0]
+            }
+        );
         let space = parsed(r#"{"type": "MultiBinary", "n": [2, 3]}"#);
         assert_eq!(space.unwrap(), Space::MultiBinary { shape: vec![2, 3] });
     }

@@ -39,7 +39,12 @@ struct Faulty {
 
 impl Faulty {
     fn new(defect: Defect) -> Self {
-        Self { env: make("Pendulum-v1").unwrap(), defect, count: 0, resets: 0 }
+        Self {
+            env: make("Pendulum-v1").unwrap(),
+            defect,
+            count: 0,
+            resets: 0,
+        }
     }
 }
 
@@ -66,7 +71,7 @@ impl Env for Faulty {
         self.count += 1;
         let mut step = self.env.step(action, observation);
         match self.defect {
-            Defect::KeepsNoise if self.resets.is_multiple_of(2) => step.reward += 1e-12,
+            Defect::KeepsNoise if self.resets.is_multiple_of(3) => step.reward += 1e-12,
             Defect::LeavesSpace => observation[2] = 9.0,
             Defect::UnroundedObservation => observation[2] = 0.1,
             Defect::NotANumber => observation[2] = f64::NAN,
@@ -113,22 +118,43 @@ fn the_checker_finds_every_planted_defect() {
     let planted = [
         (Defect::IgnoresSeed, "the seed has no influence"),
         (Defect::RestartsWithoutSeed, "repeats the start state"),
-        (Defect::ForgetsToSeed, "does not go on with the seeded generator"),
-        (Defect::KeepsNoise, "the same seed and actions give another trajectory"),
+        (
+            Defect::ForgetsToSeed,
+            "does not go on with the seeded generator",
+        ),
+        (
+            Defect::KeepsNoise,
+            "the same seed and actions give another trajectory",
+        ),
         (Defect::LeavesSpace, "outside of its space"),
         (Defect::UnroundedObservation, "not of its number type"),
         (Defect::NotANumber, "is not finite"),
         (Defect::InfiniteReward, "a reward is not finite"),
-        (Defect::StateIncomplete, "goes on differently after set_state()"),
-        (Defect::AcceptsAnyState, "of a wrong width or with NaN is accepted"),
-        (Defect::TruncatesLate, "not truncated exactly at the time limit"),
-        (Defect::CountsAcrossResets, "not truncated exactly at the time limit after a reset"),
+        (
+            Defect::StateIncomplete,
+            "goes on differently after set_state()",
+        ),
+        (
+            Defect::AcceptsAnyState,
+            "of a wrong width or with NaN is accepted",
+        ),
+        (
+            Defect::TruncatesLate,
+            "not truncated exactly at the time limit",
+        ),
+        (
+            Defect::CountsAcrossResets,
+            "not truncated exactly at the time limit after a reset",
+        ),
         (Defect::LimitTerminates, "the time limit sets `terminated`"),
         (Defect::SmallFrame, "three bytes a pixel"),
         (Defect::ObservesSomethingElse, "observe() differs"),
     ];
     for (defect, sentence) in planted {
         let findings = check_env(&mut Faulty::new(defect)).unwrap_err();
-        assert!(findings.iter().any(|finding| finding.contains(sentence)), "{defect:?}: {findings:?}");
+        assert!(
+            findings.iter().any(|finding| finding.contains(sentence)),
+            "{defect:?}: {findings:?}"
+        );
     }
 }

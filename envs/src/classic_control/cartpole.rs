@@ -1,7 +1,8 @@
 //! `CartPole-v1`: balance a pole on a cart.
 //!
-//! A pole stands on a hinge on a cart, which runs on a track without friction and is pushed to the left or to the right with a fixed force.
-//! Source: A. G. Barto, R. S. Sutton, C. W. Anderson, "Neuronlike adaptive elements that can solve difficult learning control problems" (1983).
+//! A pole stands on a hinge on a cart, which runs on a track without friction and is pushed to the
+//! left or to the right with a fixed force. Source: A. G. Barto, R. S. Sutton, C. W. Anderson,
+//! "Neuronlike adaptive elements that can solve difficult learning control problems" (1983).
 //!
 //! | observation, state | unit | bounds of the space |
 //! |---|---|---|
@@ -10,8 +11,8 @@
 //! | 2: pole angle, 0 upright | rad | 24 degrees (the episode ends beyond 12) |
 //! | 3: pole angular velocity | rad/s | none |
 //!
-//! Actions: 0 pushes left, 1 pushes right. Reward: 1 for every step, the one that ends the episode included; 0 for steps after it.
-//! Start: all four uniform in ±0.05. Integration: explicit Euler.
+//! Actions: 0 pushes left, 1 pushes right. Reward: 1 for every step, the one that ends the episode
+//! included; 0 for steps after it. Start: all four uniform in ±0.05. Integration: explicit Euler.
 
 use super::{Dynamics, choice, float32};
 use crate::{
@@ -48,22 +49,37 @@ impl Dynamics for CartPole {
     const ID: &'static str = "CartPole-v1";
 
     fn spaces() -> (Space, Space) {
-        let high = [POSITION_LIMIT * 2.0, f64::INFINITY, ANGLE_LIMIT_RAD * 2.0, f64::INFINITY];
-        (Space::Box(BoxSpace::float32(&high.map(|bound| -bound), &high)), Space::Discrete { n: 2, start: 0 })
+        let high = [
+            POSITION_LIMIT * 2.0,
+            f64::INFINITY,
+            ANGLE_LIMIT_RAD * 2.0,
+            f64::INFINITY,
+        ];
+        (
+            Space::Box(BoxSpace::float32(&high.map(|bound| -bound), &high)),
+            Space::Discrete { n: 2, start: 0 },
+        )
     }
 
     fn start(&mut self, rng: &mut NumpyRng) {
-        *self = Self { state: std::array::from_fn(|_| rng.uniform(-0.05, 0.05)), has_fallen: false };
+        *self = Self {
+            state: std::array::from_fn(|_| rng.uniform(-0.05, 0.05)),
+            has_fallen: false,
+        };
     }
 
     #[inline]
     fn advance(&mut self, action: &[f64]) -> (f64, bool) {
         let [x, x_dot, theta, theta_dot] = self.state;
-        let force = if choice(action[0], 2) == 1 { FORCE } else { -FORCE };
+        let force = if choice(action[0], 2) == 1 {
+            FORCE
+        } else {
+            -FORCE
+        };
         let (sin, cos) = theta.sin_cos();
         let push = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS;
-        let theta_acc =
-            (GRAVITY * sin - cos * push) / (HALF_LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS));
+        let theta_acc = (GRAVITY * sin - cos * push)
+            / (HALF_LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS));
         let x_acc = push - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS;
         self.state = [
             x + SECS_PER_STEP * x_dot,
@@ -72,7 +88,11 @@ impl Dynamics for CartPole {
             theta_dot + SECS_PER_STEP * theta_acc,
         ];
         let terminated = self.is_outside();
-        let reward = if terminated && self.has_fallen { 0.0 } else { 1.0 };
+        let reward = if terminated && self.has_fallen {
+            0.0
+        } else {
+            1.0
+        };
         self.has_fallen |= terminated;
         (reward, terminated)
     }

@@ -1,15 +1,15 @@
 //! `MountainCar-v0`: drive an underpowered car up a hill.
 //!
-//! The car's engine is weaker than gravity on the slope, so it must swing to and fro to gain energy. Source: A. W. Moore, "Efficient memory-based learning
-//! for robot control" (1990).
+//! The car's engine is weaker than gravity on the slope, so it must swing to and fro to gain
+//! energy. Source: A. W. Moore, "Efficient memory-based learning for robot control" (1990).
 //!
 //! | observation, state | bounds |
 //! |---|---|
 //! | 0: position along the track | -1.2 .. 0.6 (a wall at the left end stops the car) |
 //! | 1: velocity, distance a step | ±0.07 |
 //!
-//! Actions: 0 accelerates left, 1 coasts, 2 accelerates right. Reward: -1 for every step. The episode ends at position 0.5.
-//! Start: position uniform in -0.6 .. -0.4, at rest.
+//! Actions: 0 accelerates left, 1 coasts, 2 accelerates right. Reward: -1 for every step. The
+//! episode ends at position 0.5. Start: position uniform in -0.6 .. -0.4, at rest.
 
 use super::{Dynamics, choice, float32, hill};
 use crate::{BoxSpace, Frame, Space, random::NumpyRng};
@@ -30,7 +30,10 @@ pub struct MountainCar {
 
 /// What both mountain cars see.
 pub(super) fn observation_space() -> Space {
-    Space::Box(BoxSpace::float32(&[POSITIONS.0, -MAX_SPEED], &[POSITIONS.1, MAX_SPEED]))
+    Space::Box(BoxSpace::float32(
+        &[POSITIONS.0, -MAX_SPEED],
+        &[POSITIONS.1, MAX_SPEED],
+    ))
 }
 
 impl Dynamics for MountainCar {

@@ -1,11 +1,14 @@
 //! `MountainCarContinuous-v0`: the mountain car with an engine that can be throttled.
 //!
-//! Observation and state: position (-1.2 .. 0.6) and velocity (±0.07), as in `MountainCar-v0`. Action: the throttle, clipped to ±1; the engine has 1.5
-//! times the power. Reward: 100 at the goal, less `0.1 a²` for every step, where `a` is the action *before* it is clipped. The episode ends at position
-//! 0.45 or beyond with a velocity that is not negative. Start: position uniform in -0.6 .. -0.4, at rest.
+//! Observation and state: position (-1.2 .. 0.6) and velocity (±0.07), as in `MountainCar-v0`.
+//! Action: the throttle, clipped to ±1; the engine has 1.5 times the power. Reward: 100 at the
+//! goal, less `0.1 a²` for every step, where `a` is the action *before* it is clipped. The episode
+//! ends at position 0.45 or beyond with a velocity that is not negative. Start: position uniform in
+//! -0.6 .. -0.4, at rest.
 //!
-//! Gymnasium keeps this state as float64 after a reset and as float32 from the first step on, and the sums are made in the type of the state. Here the
-//! state says it itself: the arithmetic is float32 when both numbers of the state are float32 values.
+//! Gymnasium keeps this state as float64 after a reset and as float32 from the first step on, and
+//! the sums are made in the type of the state. Here the state says it itself: the arithmetic is
+//! float32 when both numbers of the state are float32 values.
 
 use super::{
     Dynamics, float32, hill, is_float32,
@@ -25,8 +28,8 @@ pub struct MountainCarContinuous {
     is_single: bool,
 }
 
-/// The engine's share and gravity's share of the acceleration, added in the types that Python adds them in: a throttle within bounds is a float32, one that
-/// was clipped has become a Python float.
+/// The engine's share and gravity's share of the acceleration, added in the types that Python adds
+/// them in: a throttle within bounds is a float32, one that was clipped has become a Python float.
 #[inline]
 fn acceleration(throttle: f32, slope: f64) -> f64 {
     if throttle < -1.0 {
@@ -47,7 +50,10 @@ fn advance_double([position, velocity]: [f64; 2], throttle: f32) -> ([f64; 2], b
     if position <= POSITIONS.0 && velocity < 0.0 {
         velocity = 0.0;
     }
-    ([float32(position), float32(velocity)], position >= GOAL && velocity >= 0.0)
+    (
+        [float32(position), float32(velocity)],
+        position >= GOAL && velocity >= 0.0,
+    )
 }
 
 /// The step in float32, all others. The cosine is that of a float32 angle, but taken in float64.
@@ -55,23 +61,33 @@ fn advance_double([position, velocity]: [f64; 2], throttle: f32) -> ([f64; 2], b
 fn advance_single([position, velocity]: [f32; 2], throttle: f32) -> ([f32; 2], bool) {
     let slope = GRAVITY * f64::from(3.0 * position).cos();
     let (least, greatest, max_speed) = (POSITIONS.0 as f32, POSITIONS.1 as f32, MAX_SPEED as f32);
-    let mut velocity = (velocity + acceleration(throttle, slope) as f32).clamp(-max_speed, max_speed);
+    let mut velocity =
+        (velocity + acceleration(throttle, slope) as f32).clamp(-max_speed, max_speed);
     let position = (position + velocity).clamp(least, greatest);
     if position <= least && velocity < 0.0 {
         velocity = 0.0;
     }
-    ([position, velocity], position >= GOAL as f32 && velocity >= 0.0)
+    (
+        [position, velocity],
+        position >= GOAL as f32 && velocity >= 0.0,
+    )
 }
 
 impl Dynamics for MountainCarContinuous {
     const ID: &'static str = "MountainCarContinuous-v0";
 
     fn spaces() -> (Space, Space) {
-        (observation_space(), Space::Box(BoxSpace::float32(&[-1.0], &[1.0])))
+        (
+            observation_space(),
+            Space::Box(BoxSpace::float32(&[-1.0], &[1.0])),
+        )
     }
 
     fn start(&mut self, rng: &mut NumpyRng) {
-        *self = Self { state: [rng.uniform(-0.6, -0.4), 0.0], is_single: false };
+        *self = Self {
+            state: [rng.uniform(-0.6, -0.4), 0.0],
+            is_single: false,
+        };
     }
 
     #[inline]

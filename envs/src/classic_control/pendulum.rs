@@ -1,8 +1,10 @@
 //! `Pendulum-v1`: swing a pendulum up with too weak a motor and hold it there.
 //!
-//! State: the angle in rad, 0 upright and not wrapped, and the angular velocity in rad/s. Observation: cosine and sine of the angle, angular velocity
-//! (±8). Action: the torque in N m, clipped to ±2. Reward: `-(θ² + 0.1 θ̇² + 0.001 u²)` of the state *before* the step, the angle wrapped to ±π, the
-//! torque clipped. The world never ends. Start: angle uniform in ±π, velocity uniform in ±1. Rod of 1 m and 1 kg, gravity 10 m/s².
+//! State: the angle in rad, 0 upright and not wrapped, and the angular velocity in rad/s.
+//! Observation: cosine and sine of the angle, angular velocity (±8). Action: the torque in N m,
+//! clipped to ±2. Reward: `-(θ² + 0.1 θ̇² + 0.001 u²)` of the state *before* the step, the angle
+//! wrapped to ±π, the torque clipped. The world never ends. Start: angle uniform in ±π, velocity
+//! uniform in ±1. Rod of 1 m and 1 kg, gravity 10 m/s².
 
 use super::{Dynamics, float32, pow2};
 use crate::{
@@ -33,7 +35,10 @@ impl Dynamics for Pendulum {
     fn spaces() -> (Space, Space) {
         let high = [1.0, 1.0, MAX_SPEED];
         let observations = BoxSpace::float32(&high.map(|bound| -bound), &high);
-        (Space::Box(observations), Space::Box(BoxSpace::float32(&[-MAX_TORQUE], &[MAX_TORQUE])))
+        (
+            Space::Box(observations),
+            Space::Box(BoxSpace::float32(&[-MAX_TORQUE], &[MAX_TORQUE])),
+        )
     }
 
     fn start(&mut self, rng: &mut NumpyRng) {
@@ -73,7 +78,11 @@ impl Dynamics for Pendulum {
         let (sin, cos) = self.state[0].sin_cos();
         let mut canvas = Canvas::new(500, 500);
         canvas.ring((250.0, 250.0), ROD, 2.0, colour::GROUND);
-        canvas.line(&[(250.0, 250.0), (250.0 - ROD * sin, 250.0 - ROD * cos)], 34.0, colour::ACCENT);
+        canvas.line(
+            &[(250.0, 250.0), (250.0 - ROD * sin, 250.0 - ROD * cos)],
+            34.0,
+            colour::ACCENT,
+        );
         canvas.circle((250.0, 250.0), 8.0, colour::DARK);
         canvas.into_frame()
     }

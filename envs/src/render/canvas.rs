@@ -34,7 +34,11 @@ impl Canvas {
             let [red, green, blue] = colour::PAPER;
             sheet.fill(Color::from_rgba8(red, green, blue, 255));
         }
-        Self { width, height, sheet }
+        Self {
+            width,
+            height,
+            sheet,
+        }
     }
 
     /// Fills a closed polygon.
@@ -66,9 +70,20 @@ impl Canvas {
     }
 
     /// Fills a rectangle with rounded corners around `centre`.
-    pub(crate) fn rounded_rectangle(&mut self, centre: Point, size: (f64, f64), corner: f64, colour: colour::Rgb) {
+    pub(crate) fn rounded_rectangle(
+        &mut self,
+        centre: Point,
+        size: (f64, f64),
+        corner: f64,
+        colour: colour::Rgb,
+    ) {
         let (across, down) = (size.0 / 2.0 - corner, size.1 / 2.0 - corner);
-        let (left, right, top, bottom) = (centre.0 - across, centre.0 + across, centre.1 - down, centre.1 + down);
+        let (left, right, top, bottom) = (
+            centre.0 - across,
+            centre.0 + across,
+            centre.1 - down,
+            centre.1 + down,
+        );
         let inner = [(left, top), (right, top), (right, bottom), (left, bottom)];
         self.polygon(&inner, colour);
         if let Some(path) = path(&inner, true) {
@@ -78,7 +93,13 @@ impl Canvas {
 
     fn fill(&mut self, path: &Path, colour: colour::Rgb) {
         if let Some(sheet) = &mut self.sheet {
-            sheet.fill_path(path, &paint(colour), FillRule::Winding, Transform::identity(), None);
+            sheet.fill_path(
+                path,
+                &paint(colour),
+                FillRule::Winding,
+                Transform::identity(),
+                None,
+            );
         }
     }
 
@@ -99,9 +120,17 @@ impl Canvas {
         let (width, height) = (self.width as usize, self.height as usize);
         let pixels = self.sheet.map_or_else(Vec::new, |sheet| {
             // The paper is opaque, so premultiplied colours are the colours.
-            sheet.pixels().iter().flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]).collect()
+            sheet
+                .pixels()
+                .iter()
+                .flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()])
+                .collect()
         });
-        Frame { width, height, pixels }
+        Frame {
+            width,
+            height,
+            pixels,
+        }
     }
 }
 
@@ -121,7 +150,11 @@ fn path(points: &[Point], closed: bool) -> Option<Path> {
     let mut builder = PathBuilder::new();
     for (i, &(x, y)) in points.iter().enumerate() {
         let (x, y) = (coordinate(x), coordinate(y));
-        if i == 0 { builder.move_to(x, y) } else { builder.line_to(x, y) }
+        if i == 0 {
+            builder.move_to(x, y);
+        } else {
+            builder.line_to(x, y);
+        }
     }
     if closed {
         builder.close();
@@ -130,8 +163,17 @@ fn path(points: &[Point], closed: bool) -> Option<Path> {
 }
 
 fn circle(centre: Point, radius: f64) -> Option<Path> {
-    let (x, y, radius) = (coordinate(centre.0), coordinate(centre.1), coordinate(radius));
-    PathBuilder::from_oval(Rect::from_ltrb(x - radius, y - radius, x + radius, y + radius)?)
+    let (x, y, radius) = (
+        coordinate(centre.0),
+        coordinate(centre.1),
+        coordinate(radius),
+    );
+    PathBuilder::from_oval(Rect::from_ltrb(
+        x - radius,
+        y - radius,
+        x + radius,
+        y + radius,
+    )?)
 }
 
 #[cfg(test)]
@@ -141,11 +183,17 @@ mod tests {
     #[test]
     fn shapes_land_where_they_are_told_to() {
         let mut canvas = Canvas::new(40, 20);
-        canvas.polygon(&[(0.0, 0.0), (10.0, 0.0), (10.0, 10.0), (0.0, 10.0)], colour::BODY);
+        canvas.polygon(
+            &[(0.0, 0.0), (10.0, 0.0), (10.0, 10.0), (0.0, 10.0)],
+            colour::BODY,
+        );
         canvas.circle((30.0, 10.0), 5.0, colour::ACCENT);
         canvas.line(&[(0.0, 15.0), (20.0, 15.0)], 4.0, colour::DARK);
         let frame = canvas.into_frame();
-        assert_eq!((frame.width, frame.height, frame.pixels.len()), (40, 20, 2400));
+        assert_eq!(
+            (frame.width, frame.height, frame.pixels.len()),
+            (40, 20, 2400)
+        );
         assert_eq!(frame.pixel(5, 5), Some(colour::BODY));
         assert_eq!(frame.pixel(30, 10), Some(colour::ACCENT));
         assert_eq!(frame.pixel(10, 15), Some(colour::DARK));

@@ -11,11 +11,17 @@ enum Bound {
 
 pub(super) fn serialize<S: Serializer>(bounds: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(bounds.iter().map(|bound| {
-        if bound.is_finite() { Bound::Finite(*bound) } else { Bound::Word(bound.to_string()) }
+        if bound.is_finite() {
+            Bound::Finite(*bound)
+        } else {
+            Bound::Word(bound.to_string())
+        }
     }))
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<f64>, D::Error> {
     let bounds = Vec::<Bound>::deserialize(deserializer)?;
     bounds
         .into_iter()
@@ -24,7 +30,9 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
             Bound::Word(word) => match word.as_str() {
                 "inf" => Ok(f64::INFINITY),
                 "-inf" => Ok(f64::NEG_INFINITY),
-                _ => Err(D::Error::custom(format_args!("a bound is a number, \"inf\" or \"-inf\", not \"{word}\""))),
+                _ => Err(D::Error::custom(format_args!(
+                    "a bound is a number, \"inf\" or \"-inf\", not \"{word}\""
+                ))),
             },
         })
         .collect()

@@ -1,7 +1,6 @@
 //! Every choice of a Decision Transformer, with the values of the two published recipes.
 
 use rtg_datasets::Dataset;
-use rtg_datasets::sample::{Padding, Side};
 use rtg_envs::Spec;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +29,14 @@ pub enum EngineKind {
     Composed,
 }
 
+/// How an activation is called in a file.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Activation", rename_all = "lowercase")]
+enum ActivationName {
+    Relu,
+    Gelu,
+}
+
 /// How the learning rate goes on after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -53,6 +60,7 @@ pub struct ModelConfig {
     /// Attention heads, H; divides the width. Both recipes: 1.
     pub heads: usize,
     /// Between the two layers of a block's MLP. Official: relu; corl: gelu.
+    #[serde(with = "ActivationName")]
     pub activation: Activation,
     /// Dropout on attention probabilities. Both recipes: 0.1.
     pub attention_dropout: f32,
@@ -169,7 +177,7 @@ impl ModelConfig {
     /// The longest episode for this data.
     pub fn episode_length_for(&self, spec: &Spec, data: &Dataset) -> usize {
         self.episode_length.unwrap_or_else(|| {
-            let longest = data.iter().map(|episode| episode.rewards.len()).max().unwrap_or(1);
+            let longest = data.iter().map(|episode| episode.len()).max().unwrap_or(1);
             longest.max(spec.max_episode_steps.unwrap_or(0))
         })
     }
@@ -200,19 +208,6 @@ impl Recipe {
         }
     }
 
-    /// Where and with what a short window is filled up.
-    pub fn padding(self) -> (Side, Padding) {
-        match self {
-            Recipe::Official => (Side::Left, Padding::OFFICIAL),
-            Recipe::Corl => (Side::Right, Padding::CORL),
-        }
-    }
-
-    /// Whether time steps stop at the last row of the table. CORL's table is long enough.
-    pub fn clamps_timesteps(self) -> bool {
-        self == Recipe::Official
-    }
-
     /// Rows of the time-step table. CORL's right padding runs past the episode's end.
     pub fn timesteps(self, episode_length: usize, context: usize) -> usize {
         match self {
@@ -240,7 +235,7 @@ impl Recipe {
 
 fn largest_absolute_return(data: &Dataset) -> f64 {
     data.iter()
-        .map(|episode| episode.rewards.iter().sum::<f64>().abs())
+        .map(|episode| episode.return_().abs())
         .fold(0.0, f64::max)
 }
 

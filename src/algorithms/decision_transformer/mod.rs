@@ -10,7 +10,7 @@ mod policy;
 pub mod preprocessing;
 
 use rtg_datasets::Dataset;
-use rtg_datasets::sample::{Batch, WindowConfig, WindowSampler};
+use rtg_datasets::sample::{ActionMap, Batch, WindowConfig, WindowSampler};
 
 use self::config::{EngineKind, ModelConfig, OptimiserConfig, Recipe};
 use self::preprocessing::{ActionCodec, Preprocessing};
@@ -49,9 +49,10 @@ impl Model {
         Self { recipe, config: config.clone(), shape, parameters, untrained, preprocessing }
     }
 
-    /// A policy for up to `rows` episodes at once, conditioned on each episode's target return.
-    pub fn policy(&self, rows: usize) -> Box<dyn Policy> {
-        Box::new(policy::TargetReturn::new(self, rows))
+    /// A policy for up to `rows` episodes at once, conditioned on each episode's target return. Its
+    /// actions have the same bits for any number of rows and threads.
+    pub fn policy(&self, rows: usize, threads: usize) -> Box<dyn Policy> {
+        Box::new(policy::TargetReturn::new(self, rows, threads))
     }
 }
 
@@ -127,9 +128,9 @@ impl Learner {
                 ActionCodec::Continuous { .. } => Objective::SquaredError,
             },
             dropout: Dropout {
-                attention: config.attention_dropout,
-                residual: config.residual_dropout,
-                embedding: config.embedding_dropout,
+                probability_attention: config.attention_dropout,
+                probability_residual: config.residual_dropout,
+                probability_embedding: config.embedding_dropout,
                 key: 0,
             },
             moments: Moments { first: zeros.clone(), second: zeros },
@@ -150,7 +151,7 @@ impl Learner {
         self.dropout.key =
             mix(self.dropout_key.wrapping_add(self.step * self.config.accumulation as u64 + part));
         let denominator = self.model.recipe.denominator();
-        let dropout = Some(&self.dropout).filter(|dropout| !dropout.is_off());
+        let dropout = Some(&self.dropout).filter(|dropout| is_on(dropout));
         let loss = self.network.accumulate(&windows(batch), self.objective, denominator, dropout);
         self.losses.push(loss);
     }
@@ -159,27 +160,25 @@ impl Learner {
     pub fn apply(&mut self) -> Update {
         let mut gradient = self.network.take_gradient();
         let batches = self.losses.len().max(1) as f64;
-        let norm = adamw::global_norm(&gradient) / batches;
-        let clip = self.config.gradient_clip;
-        let clipped = if clip > 0.0 { (clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
-        adamw::scale(&mut gradient, (clipped / batches) as f32);
-
+        if batches > 1.0 {
+            gradient.iter_mut().for_each(|value| *value /= batches as f32);
+        }
+        let norm = adamw::norm(&gradient);
+        let largest = self.config.gradient_clip;
+        let clip = if largest > 0.0 { adamw::clip(norm, largest) } else { 1.0 };
         let learning_rate = self.config.learning_rate_at(self.step, self.steps);
-        let loss = self.losses.iter().sum::<f64>() / batches;
-        self.losses.clear();
+        let loss = self.losses.drain(..).sum::<f64>() / batches;
         self.step += 1;
         let optimiser = AdamW {
-            learning_rate,
-            weight_decay: self.config.weight_decay,
             beta_1: self.config.beta_1,
             beta_2: self.config.beta_2,
             epsilon: self.config.epsilon,
+            decay: self.config.weight_decay,
         };
-        let mut parameters = std::mem::take(&mut self.model.parameters);
+        let parameters = &mut self.model.parameters;
         let Moments { first, second } = &mut self.moments;
-        optimiser.step(self.step, &mut parameters, &gradient, first, second);
-        self.network.set_parameters(&parameters);
-        self.model.parameters = parameters;
+        adamw::update(&optimiser, learning_rate, self.step, clip, &gradient, parameters, first, second);
+        self.network.set_parameters(parameters);
         self.gradient = gradient;
         Update { loss, gradient_norm: norm, learning_rate }
     }
@@ -199,9 +198,9 @@ impl Learner {
         self.step
     }
 
-    /// Weights and last clipped gradient, by name: (name, weights, gradient).
+    /// Weights and last gradient before clipping, by name: (name, weights, gradient).
     pub fn histograms(&self) -> impl Iterator<Item = (&str, &[f32], &[f32])> {
-        self.network.layout.views().iter().map(|view| {
+        self.network.layout.views().map(|view| {
             let weights = &self.model.parameters[view.range.clone()];
             let gradient = self.gradient.get(view.range.clone()).unwrap_or_default();
             (view.name.as_str(), weights, gradient)
@@ -216,21 +215,22 @@ impl Learner {
 }
 
 /// Draws this model's windows from the data: padded, normalised and scaled as its recipe asks.
-pub fn sampler(model: &Model, data: &Dataset) -> WindowSampler {
+pub fn sampler(model: &Model, data: &Dataset) -> Result<WindowSampler, rtg_datasets::Error> {
     let Preprocessing { normaliser, return_scale, episode_length, actions } = &model.preprocessing;
-    let (side, padding) = model.recipe.padding();
-    let config = WindowConfig {
-        context: model.config.context,
-        side,
-        padding,
-        return_scale: *return_scale,
-        max_timestep: model.recipe.clamps_timesteps().then(|| episode_length.saturating_sub(1)),
-        actions: match actions {
-            ActionCodec::Discrete { .. } => None,
-            ActionCodec::Continuous { offset, scale, .. } => Some((offset.clone(), scale.clone())),
-        },
+    let context = model.config.context;
+    let mut config = match model.recipe {
+        Recipe::Official => WindowConfig::official(context, *return_scale, *episode_length),
+        Recipe::Corl => WindowConfig::corl(context, *return_scale),
     };
+    if let ActionCodec::Continuous { offset, scale, .. } = actions {
+        config.action_map = Some(ActionMap { offset: offset.clone(), scale: scale.clone() });
+    }
     WindowSampler::new(data, normaliser, config)
+}
+
+/// Whether anything is dropped at all.
+fn is_on(dropout: &Dropout) -> bool {
+    dropout.probability_attention.max(dropout.probability_residual).max(dropout.probability_embedding) > 0.0
 }
 
 /// A sampled batch as the engine sees it.

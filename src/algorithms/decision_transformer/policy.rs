@@ -5,13 +5,12 @@
 
 use super::Model;
 use super::preprocessing::Preprocessing;
-use crate::kernels::acting::Acting;
+use crate::kernels::{Acting, Scene};
 use crate::policy::{Policy, Start};
 
 /// The greedy policy of a [`Model`] for several episodes at once.
 pub(super) struct TargetReturn {
     acting: Acting,
-    parameters: Vec<f32>,
     preprocessing: Preprocessing,
     timestep_limit: u32,
     /// Return-to-go of each row, in the units of the environment.
@@ -26,11 +25,10 @@ pub(super) struct TargetReturn {
 }
 
 impl TargetReturn {
-    pub(super) fn new(model: &Model, rows: usize) -> Self {
+    pub(super) fn new(model: &Model, rows: usize, threads: usize) -> Self {
         let shape = &model.shape;
         Self {
-            acting: Acting::new(shape, rows),
-            parameters: model.parameters.clone(),
+            acting: Acting::new(*shape, &model.parameters, rows, threads),
             preprocessing: model.preprocessing.clone(),
             timestep_limit: model.preprocessing.episode_length.saturating_sub(1) as u32,
             returns_to_go: vec![0.0; rows],
@@ -69,15 +67,13 @@ impl Policy for TargetReturn {
             self.scaled_returns[row] =
                 (self.returns_to_go[row] / self.preprocessing.return_scale) as f32;
         }
-        self.acting.act(
-            &self.parameters,
-            active,
-            &self.observations,
-            &self.scaled_returns,
-            &self.timesteps,
-            &self.last_actions,
-            &mut self.outputs,
-        );
+        let scene = Scene {
+            observations: &self.observations,
+            returns_to_go: &self.scaled_returns,
+            timesteps: &self.timesteps,
+            previous_actions: &self.last_actions,
+        };
+        self.acting.act(active, &scene, &mut self.outputs);
         for &row in active {
             let inside = row * inner..(row + 1) * inner;
             let action = &mut actions[row * outer..(row + 1) * outer];

@@ -17,12 +17,22 @@ pub(crate) struct Left<'a> {
 impl<'a> Left<'a> {
     /// The first `rows` rows of a matrix whose rows lie `stride` apart; the depth runs along a row.
     pub(crate) fn rows(data: &'a [f32], rows: usize, stride: usize) -> Self {
-        Self { data, rows, row_stride: stride, depth_stride: 1 }
+        Self {
+            data,
+            rows,
+            row_stride: stride,
+            depth_stride: 1,
+        }
     }
 
     /// The transpose of a matrix with `columns` columns, rows just as far apart; the depth, `_depth`, runs down the rows.
     pub(crate) fn columns(data: &'a [f32], _depth: usize, columns: usize) -> Self {
-        Self { data, rows: columns, row_stride: 1, depth_stride: columns }
+        Self {
+            data,
+            rows: columns,
+            row_stride: 1,
+            depth_stride: columns,
+        }
     }
 }
 
@@ -50,7 +60,8 @@ impl Panels {
         self.width = 2 * level.lanes();
         self.depth = depth;
         self.columns = columns;
-        self.data.resize(depth * columns.next_multiple_of(self.width));
+        self.data
+            .resize(depth * columns.next_multiple_of(self.width));
     }
 
     /// Packs a depth x columns matrix whose rows lie `stride` apart; adds its column sums to `sums`, if wanted.
@@ -86,26 +97,14 @@ impl Panels {
         depth: usize,
         columns: usize,
     ) {
-        /// Depth that is moved at a time, so that the lines written stay in the first cache.
-        const BLOCK: usize = 16;
         self.shape(level, depth, columns);
-        let width = self.width;
         if depth == 0 {
             return;
         }
-        for (j, panel) in self.data.chunks_exact_mut(depth * width).enumerate() {
-            let columns = width.min(columns - j * width);
-            if columns < width {
-                panel.fill(0.0);
-            }
-            for (block, lines) in panel.chunks_mut(BLOCK * width).enumerate() {
-                for column in 0..columns {
-                    let row = &from[(j * width + column) * stride + block * BLOCK..];
-                    for (line, x) in lines.chunks_exact_mut(width).zip(row) {
-                        line[column] = *x;
-                    }
-                }
-            }
+        let panels = self.data.chunks_exact_mut(depth * self.width);
+        for (panel, start) in panels.zip((0..columns).step_by(self.width)) {
+            let columns = self.width.min(columns - start);
+            pack_panel_transposed(level, &from[start * stride..], stride, columns, panel);
         }
     }
 
@@ -116,8 +115,16 @@ impl Panels {
 
     /// The rows `depth` of the factor, and its first `columns`.
     pub(crate) fn part(&self, depth: Range<usize>, columns: usize) -> Right<'_> {
-        assert!(depth.end <= self.depth && columns <= self.columns, "a part lies within its whole");
-        Right { panels: self, first: depth.start, depth: depth.len(), columns }
+        assert!(
+            depth.end <= self.depth && columns <= self.columns,
+            "a part lies within its whole"
+        );
+        Right {
+            panels: self,
+            first: depth.start,
+            depth: depth.len(),
+            columns,
+        }
     }
 }
 
@@ -144,7 +151,10 @@ fn pack_panel_with<S: Simd>(
 ) {
     let split = columns.min(S::LANES);
     let mut totals = [s.splat(0.0); 2];
-    for (row, line) in from.chunks(stride).zip(panel.chunks_exact_mut(2 * S::LANES)) {
+    for (row, line) in from
+        .chunks(stride)
+        .zip(panel.chunks_exact_mut(2 * S::LANES))
+    {
         let (line_0, line_1) = line.split_at_mut(S::LANES);
         let x_0 = s.load(&row[..split]);
         let x_1 = s.load(&row[split..columns]);
@@ -160,24 +170,85 @@ fn pack_panel_with<S: Simd>(
 }
 
 dispatched! {
+    /// Fills one panel with the transpose of the first rows of `from`.
+    fn pack_panel_transposed(from: &[f32], stride: usize, columns: usize, panel: &mut [f32]) = pack_panel_transposed_with;
+}
+
+#[inline(always)]
+fn pack_panel_transposed_with<S: Simd>(
+    s: S,
+    from: &[f32],
+    stride: usize,
+    columns: usize,
+    panel: &mut [f32],
+) {
+    let width = 2 * S::LANES;
+    let depth = panel.len() / width;
+    for (block, lines) in panel.chunks_mut(S::LANES * width).enumerate() {
+        let across = block * S::LANES..depth.min((block + 1) * S::LANES);
+        for half in [0, S::LANES] {
+            let mut square = [s.splat(0.0); MOST_LANES];
+            for (i, row) in square[..S::LANES].iter_mut().enumerate() {
+                if half + i < columns {
+                    let start = (half + i) * stride;
+                    *row = s.load(&from[start + across.start..start + across.end]);
+                }
+            }
+            transpose(s, &mut square);
+            for (row, line) in square.iter().zip(lines.chunks_exact_mut(width)) {
+                s.store(*row, &mut line[half..half + S::LANES]);
+            }
+        }
+    }
+}
+
+const MOST_LANES: usize = 16;
+
+/// Transposes the first LANES vectors. Zipping the first half of the rows with the second moves the highest bit of
+/// the row's number to the lowest of the column's; after log2 LANES rounds, rows and columns have changed places.
+#[inline(always)]
+fn transpose<S: Simd>(s: S, square: &mut [S::F; MOST_LANES]) {
+    for _ in 0..S::LANES.ilog2() {
+        let before = *square;
+        for i in 0..S::LANES / 2 {
+            (square[2 * i], square[2 * i + 1]) = s.zip(before[i], before[i + S::LANES / 2]);
+        }
+    }
+}
+
+dispatched! {
     /// Hands every element of the product left x right to `finish`, once.
     pub(crate) fn product<F: Finish>(left: Left<'_>, right: Right<'_>, finish: F) = product_with;
 }
 
 #[inline(always)]
 fn product_with<S: Simd, F: Finish>(s: S, left: Left<'_>, right: Right<'_>, mut finish: F) {
-    assert_eq!(right.panels.width, 2 * S::LANES, "panels are packed for the level that reads them");
+    assert_eq!(
+        right.panels.width,
+        2 * S::LANES,
+        "panels are packed for the level that reads them"
+    );
     for column in (0..right.columns).step_by(2 * S::LANES) {
         let panel = right.panel(column / (2 * S::LANES));
-        let place = |row| Place { row, column, columns: right.columns };
+        let place = |row| Place {
+            row,
+            column,
+            columns: right.columns,
+        };
         let mut row = 0;
         while row < left.rows {
             let rows = (left.rows - row).min(S::TILE_ROWS);
             // The largest tile that fits; compilers drop those above TILE_ROWS.
             row += match rows {
-                12.. if S::TILE_ROWS >= 12 => tile::<S, F, 12>(s, left, panel, place(row), &mut finish),
-                8.. if S::TILE_ROWS >= 8 => tile::<S, F, 8>(s, left, panel, place(row), &mut finish),
-                6.. if S::TILE_ROWS == 6 => tile::<S, F, 6>(s, left, panel, place(row), &mut finish),
+                12.. if S::TILE_ROWS >= 12 => {
+                    tile::<S, F, 12>(s, left, panel, place(row), &mut finish)
+                }
+                8.. if S::TILE_ROWS >= 8 => {
+                    tile::<S, F, 8>(s, left, panel, place(row), &mut finish)
+                }
+                6.. if S::TILE_ROWS == 6 => {
+                    tile::<S, F, 6>(s, left, panel, place(row), &mut finish)
+                }
                 4.. => tile::<S, F, 4>(s, left, panel, place(row), &mut finish),
                 3 => tile::<S, F, 3>(s, left, panel, place(row), &mut finish),
                 2 => tile::<S, F, 2>(s, left, panel, place(row), &mut finish),
@@ -212,7 +283,10 @@ fn tile<S: Simd, F: Finish, const R: usize>(
         let (line_0, line_1) = line.split_at(S::LANES);
         let (b_0, b_1) = (s.load(line_0), s.load(line_1));
         for (r, sums) in sums.iter_mut().enumerate() {
-            #[expect(unsafe_code, reason = "in the innermost loop; the assertion above covers the largest index")]
+            #[expect(
+                unsafe_code,
+                reason = "in the innermost loop; the assertion above covers the largest index"
+            )]
             let a = s.splat(unsafe { *left.data.get_unchecked(at + r * left.row_stride) });
             sums[0] = s.mul_add(a, b_0, sums[0]);
             sums[1] = s.mul_add(a, b_1, sums[1]);

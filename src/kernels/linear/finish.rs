@@ -33,7 +33,10 @@ impl Finish for StoreScaled<'_> {
     #[inline(always)]
     fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F) {
         let at = row * self.stride + column;
-        s.store(s.mul(value, s.splat(self.factor)), &mut self.to[at..at + lanes]);
+        s.store(
+            s.mul(value, s.splat(self.factor)),
+            &mut self.to[at..at + lanes],
+        );
     }
 }
 
@@ -65,5 +68,21 @@ impl Finish for StoreWithBias<'_> {
         let at = row * self.stride + column;
         let bias = s.load(&self.bias[column..column + lanes]);
         s.store(s.add(value, bias), &mut self.to[at..at + lanes]);
+    }
+}
+
+/// The rows `rows` of to += the rows of the product, in turn.
+pub(crate) struct AccumulateRows<'a> {
+    pub(crate) to: &'a mut [f32],
+    pub(crate) rows: &'a [usize],
+    pub(crate) stride: usize,
+}
+
+impl Finish for AccumulateRows<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F) {
+        let at = self.rows[row] * self.stride + column;
+        let to = &mut self.to[at..at + lanes];
+        s.store(s.add(s.load(to), value), to);
     }
 }

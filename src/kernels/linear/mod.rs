@@ -29,8 +29,14 @@ mod tests {
     use crate::kernels::simd::Level;
     use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
 
-    const SIZES: [(usize, usize, usize); 6] =
-        [(1, 1, 1), (5, 3, 7), (12, 16, 32), (59, 96, 40), (31, 128, 33), (70, 20, 130)];
+    const SIZES: [(usize, usize, usize); 6] = [
+        (1, 1, 1),
+        (5, 3, 7),
+        (12, 16, 32),
+        (59, 96, 40),
+        (31, 128, 33),
+        (70, 20, 130),
+    ];
 
     #[test]
     fn the_product_is_the_reference_in_value_and_every_gradient() {
@@ -46,21 +52,35 @@ mod tests {
                 let mut y = vec![0.0; rows * outputs];
                 let mut panels = Panels::default();
                 panels.pack(level, &weight, outputs, inputs, outputs, None);
-                let finish = StoreWithBias { bias: &bias, to: &mut y, stride: outputs };
+                let finish = StoreWithBias {
+                    bias: &bias,
+                    to: &mut y,
+                    stride: outputs,
+                };
                 product(level, Left::rows(&x, rows, inputs), panels.all(), finish);
-                assert_close(&y, &reference::forward(&exact, &exact_weight, &to_f64(&bias)), "Y");
+                assert_close(
+                    &y,
+                    &reference::forward(&exact, &exact_weight, &to_f64(&bias)),
+                    "Y",
+                );
 
                 let expected = reference::backward(&exact, &exact_weight, &exact_dy, outputs);
                 let mut dx = vec![0.0; rows * inputs];
                 panels.pack_transposed(level, &weight, outputs, outputs, inputs);
-                let finish = Store { to: &mut dx, stride: inputs };
+                let finish = Store {
+                    to: &mut dx,
+                    stride: inputs,
+                };
                 product(level, Left::rows(&dy, rows, outputs), panels.all(), finish);
                 assert_close(&dx, &expected.x, "dX");
 
                 let mut dw = vec![0.0; inputs * outputs];
                 let mut db = vec![0.0; outputs];
                 panels.pack(level, &dy, outputs, rows, outputs, Some(&mut db));
-                let finish = Accumulate { to: &mut dw, stride: outputs };
+                let finish = Accumulate {
+                    to: &mut dw,
+                    stride: outputs,
+                };
                 product(level, Left::columns(&x, rows, inputs), panels.all(), finish);
                 assert_close(&dw, &expected.weight, "dW");
                 assert_close(&db, &expected.bias, "db");
@@ -77,13 +97,24 @@ mod tests {
             let mut panels = Panels::default();
             panels.pack(level, &weight, outputs, inputs, outputs, None);
             let mut all = vec![0.0; rows * outputs];
-            let finish = Store { to: &mut all, stride: outputs };
+            let finish = Store {
+                to: &mut all,
+                stride: outputs,
+            };
             product(level, Left::rows(&x, rows, inputs), panels.all(), finish);
             for few in 1..=13 {
                 for first in [0, 11, rows - few] {
                     let mut some = vec![0.0; few * outputs];
                     let left = Left::rows(&x[first * inputs..], few, inputs);
-                    product(level, left, panels.all(), Store { to: &mut some, stride: outputs });
+                    product(
+                        level,
+                        left,
+                        panels.all(),
+                        Store {
+                            to: &mut some,
+                            stride: outputs,
+                        },
+                    );
                     assert_eq!(some, all[first * outputs..(first + few) * outputs]);
                 }
             }
@@ -98,7 +129,11 @@ mod tests {
         let bias = to_f64(&numbers(3, outputs));
         let dy = to_f64(&numbers(4, rows * outputs));
         let loss = |x: &[f64], weight: &[f64], bias: &[f64]| -> f64 {
-            reference::forward(x, weight, bias).iter().zip(&dy).map(|(y, d)| y * d).sum()
+            reference::forward(x, weight, bias)
+                .iter()
+                .zip(&dy)
+                .map(|(y, d)| y * d)
+                .sum()
         };
         let gradient = reference::backward(&x, &weight, &dy, outputs);
         assert_gradient(&x, &gradient.x, |x| loss(x, &weight, &bias));

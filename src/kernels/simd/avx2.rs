@@ -1,7 +1,11 @@
 //! AVX2 with FMA: eight lanes, sixteen registers.
-#![expect(unsafe_code, reason = "vector intrinsics; `new` demands that the CPU has them")]
+#![expect(
+    unsafe_code,
+    reason = "vector intrinsics; `new` demands that the CPU has them"
+)]
 
 use super::Simd;
+#[expect(clippy::wildcard_imports, reason = "two dozen intrinsics")]
 use std::arch::x86_64::*;
 
 /// Proof that the CPU has AVX2 and FMA.
@@ -102,6 +106,15 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn zip(self, a: __m256, b: __m256) -> (__m256, __m256) {
+        unsafe {
+            let (even, odd) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let low = _mm256_permute2f128_ps::<0x20>(even, odd);
+            (low, _mm256_permute2f128_ps::<0x31>(even, odd))
+        }
+    }
+
+    #[inline(always)]
     fn sum(self, a: __m256) -> f32 {
         unsafe {
             let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
@@ -138,7 +151,7 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn from_bits(self, a: __m256i) -> __m256 {
+    fn to_float(self, a: __m256i) -> __m256 {
         unsafe { _mm256_castsi256_ps(a) }
     }
 

@@ -1,7 +1,11 @@
 //! AVX-512: sixteen lanes, thirty-two registers.
-#![expect(unsafe_code, reason = "vector intrinsics; `new` demands that the CPU has them")]
+#![expect(
+    unsafe_code,
+    reason = "vector intrinsics; `new` demands that the CPU has them"
+)]
 
 use super::Simd;
+#[expect(clippy::wildcard_imports, reason = "two dozen intrinsics")]
 use std::arch::x86_64::*;
 
 /// Proof that the CPU has AVX-512 F and DQ.
@@ -100,6 +104,19 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn zip(self, a: __m512, b: __m512) -> (__m512, __m512) {
+        unsafe {
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high =
+                _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            (
+                _mm512_permutex2var_ps(a, low, b),
+                _mm512_permutex2var_ps(a, high, b),
+            )
+        }
+    }
+
+    #[inline(always)]
     fn sum(self, a: __m512) -> f32 {
         unsafe { _mm512_reduce_add_ps(a) }
     }
@@ -128,7 +145,7 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn from_bits(self, a: __m512i) -> __m512 {
+    fn to_float(self, a: __m512i) -> __m512 {
         unsafe { _mm512_castsi512_ps(a) }
     }
 

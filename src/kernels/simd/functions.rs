@@ -15,11 +15,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     const TAYLOR: [f32; 6] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0];
 
     let x = s.min(s.splat(88.0), s.max(s.splat(-87.0), x));
-    let rounded = s.mul_add(
-        x,
-        s.splat(std::f32::consts::LOG2_E),
-        s.splat(ROUND),
-    );
+    let rounded = s.mul_add(x, s.splat(std::f32::consts::LOG2_E), s.splat(ROUND));
     let n = s.sub(rounded, s.splat(ROUND));
     let r = s.mul_add(n, s.splat(-LN_2_HIGH), x);
     let r = s.mul_add(n, s.splat(-LN_2_LOW), r);
@@ -30,7 +26,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     series = s.mul_add(series, r, s.splat(1.0));
     let power = s.shift_left::<23>(s.bits(rounded));
     let power = s.add_bits(power, s.splat_bits(0x3f80_0000));
-    s.mul(series, s.from_bits(power))
+    s.mul(series, s.to_float(power))
 }
 
 /// (Phi(x), phi(x)): the standard normal distribution, Phi(x) = (1 + erf(x / sqrt 2)) / 2, and its density.
@@ -85,7 +81,9 @@ mod tests {
 
     #[inline(always)]
     fn all_normal_with<S: Simd>(s: S, x: &[f32], distribution: &mut [f32], density: &mut [f32]) {
-        let outputs = distribution.chunks_mut(S::LANES).zip(density.chunks_mut(S::LANES));
+        let outputs = distribution
+            .chunks_mut(S::LANES)
+            .zip(density.chunks_mut(S::LANES));
         for (x, (distribution, density)) in x.chunks(S::LANES).zip(outputs) {
             let (big, small) = normal(s, s.load(x));
             s.store(big, distribution);
@@ -94,7 +92,9 @@ mod tests {
     }
 
     fn points(low: f32, high: f32) -> Vec<f32> {
-        (0..=4001).map(|i| low + (high - low) * i as f32 / 4001.0).collect()
+        (0..=4001)
+            .map(|i| low + (high - low) * i as f32 / 4001.0)
+            .collect()
     }
 
     #[test]
@@ -105,7 +105,10 @@ mod tests {
             all_exp(level, &x, &mut y);
             for (x, y) in x.iter().zip(y) {
                 let exact = f64::from(*x).exp();
-                assert!((f64::from(y) / exact - 1.0).abs() < 2.4e-7, "exp({x}) = {y} on {level:?}");
+                assert!(
+                    (f64::from(y) / exact - 1.0).abs() < 2.4e-7,
+                    "exp({x}) = {y} on {level:?}"
+                );
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A kernel's inner loop is written once, generic over [`Simd`], and the macro `dispatched!` compiles it for every
 //! instruction set of the platform: AVX-512, AVX2 with FMA, and the compiler's baseline ("plain": SSE2 on x86-64,
-//! NEON on AArch64). Which of them runs is decided at run time by a [`Level`], a proof that the CPU can do it.
+//! NEON on ARM). Which of them runs is decided at run time by a [`Level`], a proof that the CPU can do it.
 //!
 //! [`Simd::load`] and [`Simd::store`] accept slices shorter than a vector, so loops over odd widths need no tail:
 //! missing lanes read as zero and are not written.
@@ -123,6 +123,8 @@ pub(crate) trait Simd: Copy {
     fn sqrt(self, a: Self::F) -> Self::F;
     /// `yes` in the lanes where `test > 0`, else `no`.
     fn if_positive(self, test: Self::F, yes: Self::F, no: Self::F) -> Self::F;
+    /// `a[0], b[0], a[1], b[1], ...`, in two vectors.
+    fn zip(self, a: Self::F, b: Self::F) -> (Self::F, Self::F);
     /// The lanes added up, in a fixed order.
     fn sum(self, a: Self::F) -> f32;
     /// The largest lane.
@@ -132,7 +134,7 @@ pub(crate) trait Simd: Copy {
     /// `start, start + 1, ...`
     fn count_from(self, start: u32) -> Self::I;
     fn bits(self, a: Self::F) -> Self::I;
-    fn from_bits(self, a: Self::I) -> Self::F;
+    fn to_float(self, a: Self::I) -> Self::F;
     /// Wrapping sum.
     fn add_bits(self, a: Self::I, b: Self::I) -> Self::I;
     /// Wrapping product.

@@ -90,7 +90,18 @@ impl Simd for Plain {
 
     #[inline(always)]
     fn if_positive(self, test: F, yes: F, no: F) -> F {
-        from_fn(|lane| if test[lane] > 0.0 { yes[lane] } else { no[lane] })
+        from_fn(|lane| {
+            if test[lane] > 0.0 {
+                yes[lane]
+            } else {
+                no[lane]
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn zip(self, a: F, b: F) -> (F, F) {
+        ([a[0], b[0], a[1], b[1]], [a[2], b[2], a[3], b[3]])
     }
 
     #[inline(always)]
@@ -119,7 +130,7 @@ impl Simd for Plain {
     }
 
     #[inline(always)]
-    fn from_bits(self, a: I) -> F {
+    fn to_float(self, a: I) -> F {
         a.map(f32::from_bits)
     }
 
@@ -150,6 +161,12 @@ impl Simd for Plain {
 
     #[inline(always)]
     fn keep_at_least(self, a: I, least: I, value: F) -> F {
-        from_fn(|lane| if a[lane] >= least[lane] { value[lane] } else { 0.0 })
+        from_fn(|lane| {
+            if a[lane] >= least[lane] {
+                value[lane]
+            } else {
+                0.0
+            }
+        })
     }
 }

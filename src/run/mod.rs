@@ -16,163 +16,26 @@ use std::fs::{File, TryLockError};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use crate::metrics::{JsonLines, Sink, TensorBoard, json_lines, tensorboard};
 
-use crate::metrics::{
-    self, EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, JsonLines, Sink,
-    TensorBoard, for_target, json_lines, number, tensorboard,
-};
+mod error;
+mod result;
+mod whole_file;
+
+pub use error::Error;
+pub use result::{Evaluation, Summary};
+pub use whole_file::write_whole;
+
+use error::write_error;
+use whole_file::PARTIAL;
 
 const EXPERIMENT: &str = "experiment.toml";
 const METRICS: &str = "metrics.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 const SUMMARY: &str = "summary.json";
 const LOCK: &str = ".lock";
-/// Ending of a file that is being written.
-const PARTIAL: &str = ".partial";
 /// Ours are far smaller; a larger file is not read into memory.
 const MAX_FILE_BYTES: u64 = 64 << 20;
-
-/// Why a run directory could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A new run was asked for where something lies already.
-    #[error("the run directory is not empty: {}", path.display())]
-    NotEmpty {
-        /// The directory.
-        path: PathBuf,
-        /// Whether it holds a run that could be continued.
-        is_run: bool,
-    },
-    /// There is no run here.
-    #[error("not a run directory (it has no {EXPERIMENT}): {}", path.display())]
-    NotARun {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// Another process is writing this run.
-    #[error("another process is writing this run: {}", path.display())]
-    Locked {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A file could not be read.
-    #[error("cannot read a file of the run ({source}): {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// A file or directory could not be written.
-    #[error("cannot write ({source}): {}", path.display())]
-    Write {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// A file of the run does not hold what it should.
-    #[error("damaged file ({message}): {}", path.display())]
-    Damaged {
-        /// What is wrong, and where in the file.
-        message: String,
-        /// The file.
-        path: PathBuf,
-    },
-    /// The metrics files could not be opened.
-    #[error(transparent)]
-    Metrics(#[from] metrics::Error),
-}
-
-impl Error {
-    /// The way out, for the line after the error.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::NotEmpty { is_run: true, .. } => {
-                "continue this run with --resume, or choose another --run-dir".into()
-            }
-            Self::NotEmpty { is_run: false, .. } => {
-                "choose another --run-dir; a new run needs an empty or a new directory".into()
-            }
-            Self::NotARun { .. } => format!(
-                "name the directory that `rtg train` wrote, the one with {EXPERIMENT} in it"
-            ),
-            Self::Locked { .. } => {
-                "wait for it to end, stop it, or choose another --run-dir".into()
-            }
-            Self::Read { .. } => "check that the path is right and that you may read it".into(),
-            Self::Write { path, source } => metrics::Error::Write {
-                path: path.clone(),
-                source: io::Error::from(source.kind()),
-            }
-            .hint(),
-            Self::Damaged { .. } => {
-                "restore the file from a copy, or train the run again in another --run-dir".into()
-            }
-            Self::Metrics(error) => error.hint(),
-        }
-    }
-}
-
-/// One evaluation of one target return.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// Optimiser steps done before it.
-    pub step: u64,
-    /// Return asked of the policy; none for a policy that takes no target.
-    #[serde(with = "number::option")]
-    pub target: Option<f64>,
-    /// Mean undiscounted return over the episodes.
-    #[serde(with = "number")]
-    pub return_mean: f64,
-    /// Standard deviation of the returns over the episodes.
-    #[serde(with = "number")]
-    pub return_std: f64,
-    /// Mean number of environment steps of an episode.
-    #[serde(with = "number")]
-    pub length_mean: f64,
-    /// Normalised score of the mean return (0 random, 100 expert), where the environment has
-    /// reference returns.
-    #[serde(with = "number::option")]
-    pub score: Option<f64>,
-    /// Return of each episode.
-    #[serde(with = "number::list")]
-    pub returns: Vec<f64>,
-}
-
-impl Evaluation {
-    /// The evaluation as named metrics, for the recorder.
-    pub fn scalars(&self) -> Vec<(String, f64)> {
-        [
-            (EVAL_RETURN_MEAN, Some(self.return_mean)),
-            (EVAL_RETURN_STD, Some(self.return_std)),
-            (EVAL_LENGTH_MEAN, Some(self.length_mean)),
-            (EVAL_SCORE, self.score),
-        ]
-        .into_iter()
-        .filter_map(|(metric, value)| Some((for_target(metric, self.target), value?)))
-        .collect()
-    }
-}
-
-/// The result of a run, `summary.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Optimiser steps done.
-    pub steps: u64,
-    /// Seconds spent in optimiser steps, over all sessions, without evaluations.
-    #[serde(with = "number")]
-    pub train_seconds: f64,
-    /// Milliseconds of one optimiser step.
-    #[serde(with = "number")]
-    pub ms_per_step: f64,
-    /// Training loss at the end.
-    #[serde(with = "number")]
-    pub final_loss: f64,
-    /// Every evaluation, in the order of the steps.
-    pub evaluations: Vec<Evaluation>,
-}
 
 /// A run directory. Made by [`Run::create`] or [`Run::resume`] it holds the lock until it is
 /// dropped and may be written; made by [`Run::open`] it is for reading.
@@ -328,46 +191,6 @@ impl Run {
     }
 }
 
-/// Writes a file so that under its name there is the old file or the whole new one, whatever
-/// happens meanwhile: into a temporary file beside it, which is synchronised and then renamed.
-/// Two writers of one path at the same time need a lock; a run has one.
-pub fn write_whole(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> Result<(), Error> {
-    let partial = partial(path);
-    let result = (|| {
-        let mut file = BufWriter::new(File::create(&partial)?);
-        write(&mut file)?;
-        file.into_inner()?.sync_all()?;
-        std::fs::rename(&partial, path)?;
-        sync_folder(path)
-    })();
-    result.map_err(|source| {
-        drop(std::fs::remove_file(&partial));
-        write_error(path, source)
-    })
-}
-
-/// `.name.partial` in the same directory: one fixed name, so that killed writers leave one file.
-fn partial(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(PARTIAL);
-    path.with_file_name(name)
-}
-
-/// Makes a rename in the folder of `path` last. Only Unix can open a directory for that.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
-    Ok(())
-}
-
 fn rewrite(
     path: &Path,
     copy: impl FnOnce(&mut BufReader<File>, &mut BufWriter<File>) -> io::Result<()>,
@@ -410,7 +233,7 @@ fn refuse_contents(path: &Path) -> Result<(), Error> {
         // What a process leaves that was killed in the middle of `create`.
         let leftover = name == LOCK
             || name.to_string_lossy().ends_with(PARTIAL)
-            || (name == CHECKPOINTS && std::fs::remove_dir(path.join(CHECKPOINTS)).is_ok());
+            || (name == CHECKPOINTS && is_empty(&path.join(CHECKPOINTS)));
         if !leftover {
             return Err(Error::NotEmpty {
                 path: path.to_owned(),
@@ -419,6 +242,10 @@ fn refuse_contents(path: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Takes the run's lock. A file system that has no locks is used without one.
@@ -437,13 +264,6 @@ fn lock(path: &Path) -> Result<Option<File>, Error> {
         }),
         Err(TryLockError::Error(source)) if source.kind() == io::ErrorKind::Unsupported => Ok(None),
         Err(TryLockError::Error(source)) => Err(write_error(&name, source)),
-    }
-}
-
-fn write_error(path: &Path, source: io::Error) -> Error {
-    Error::Write {
-        path: path.to_owned(),
-        source,
     }
 }
 
@@ -477,6 +297,7 @@ mod tests {
         drop(Run::create(&path, "seed = 1\n").unwrap());
         let error = Run::create(&path, "").unwrap_err();
         assert!(error.hint().contains("--resume"), "{error}");
+        assert!(path.join(CHECKPOINTS).is_dir());
         std::fs::write(folder.path().join("thesis.tex"), "").unwrap();
         let error = Run::create(folder.path(), "").unwrap_err();
         assert!(!error.hint().contains("--resume"), "{error}");
@@ -508,22 +329,6 @@ mod tests {
         assert!(Run::open(folder.path()).is_ok());
         drop(run);
         assert!(Run::resume(folder.path()).is_ok());
-    }
-
-    #[test]
-    fn a_failed_write_leaves_the_old_file_and_no_other() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        write_whole(&path, |file| file.write_all(b"old")).unwrap();
-        let error = write_whole(&path, |file| {
-            file.write_all(b"ne")?;
-            Err(io::Error::from(io::ErrorKind::StorageFull))
-        })
-        .unwrap_err();
-        assert!(error.hint().contains("free some space"));
-        assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(write_whole(&folder.path().join("no/file"), |_| Ok(())).is_err());
     }
 
     #[test]

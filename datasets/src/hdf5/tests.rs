@@ -1,0 +1,111 @@
+use std::fs;
+use std::io::Write;
+
+use super::*;
+use crate::{Defects, open_with};
+
+fn mutants(name: &str, each: usize) {
+    let path = format!("{}/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+    let original = fs::read(&path).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("main_data.hdf5");
+    let metadata = Path::new(&path).with_file_name("metadata.json");
+    if metadata.exists() {
+        fs::copy(metadata, directory.path().join("metadata.json")).unwrap();
+    }
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let (mut opened, mut refused) = (0, 0);
+    for round in 0..each {
+        let mut bytes = original.clone();
+        if round % 4 == 0 {
+            bytes.truncate(random(original.len()));
+        } else {
+            for _ in 0..=random(8) {
+                let at = random(original.len());
+                bytes[at] = [0, 0xff, bytes[at] ^ (1 << random(8)), random(256) as u8][random(4)];
+            }
+        }
+        fs::File::create(&copy).unwrap().write_all(&bytes).unwrap();
+        // Whatever comes back, it comes back: no panic, no hang, no allocation without end.
+        match open_with(copy.to_str().unwrap(), None, Defects::Keep) {
+            Ok(dataset) => {
+                crate::doctor::examine(&dataset);
+                opened += 1;
+            }
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                refused += 1;
+            }
+        }
+    }
+    assert!(
+        opened > 0 && refused > each / 8,
+        "{opened} opened, {refused} refused"
+    );
+}
+
+#[test]
+fn mutated_minari_files_end_in_data_or_an_error() {
+    mutants("minari/tiny/cartpole-v0/data/main_data.hdf5", 400);
+}
+
+#[test]
+fn mutated_d4rl_files_end_in_data_or_an_error() {
+    mutants("d4rl/hopper_marked-v2.hdf5", 400);
+}
+
+#[test]
+fn every_cut_of_a_file_is_refused_with_a_hint() {
+    let path = format!(
+        "{}/fixtures/d4rl/hopper_marked-v2.hdf5",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let original = fs::read(path).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("cut.hdf5");
+    for length in (0..original.len()).step_by(97) {
+        fs::write(&copy, &original[..length]).unwrap();
+        let error = open_with(copy.to_str().unwrap(), None, Defects::Refuse).unwrap_err();
+        assert!(error.hint().is_some(), "{length}: {error}");
+    }
+}
+
+#[test]
+fn a_file_that_claims_a_billion_rows_is_refused_before_memory_is_taken() {
+    let path = format!("{}/fixtures/d4rl/claims.hdf5", env!("CARGO_MANIFEST_DIR"));
+    let error = open_with(&path, None, Defects::Keep)
+        .unwrap_err()
+        .to_string();
+    let expected = "damaged file, /observations claims more than its file could hold";
+    assert_eq!(error, format!("{expected}: {path}"));
+}
+
+#[test]
+fn numbers_of_every_width_are_decoded() {
+    let decoded = |number: Number, bytes: &[u8]| {
+        let mut decoded = vec![0.0; bytes.len() / number.bytes()];
+        number.decode(bytes, &mut decoded);
+        decoded
+    };
+    let integer = |bytes, signed| Number::Integer { bytes, signed };
+    assert_eq!(decoded(integer(1, true), &[255, 1]), [-1.0, 1.0]);
+    assert_eq!(decoded(integer(1, false), &[255, 1]), [255.0, 1.0]);
+    assert_eq!(decoded(integer(2, true), &[255, 255]), [-1.0]);
+    assert_eq!(decoded(integer(2, false), &[255, 255]), [65535.0]);
+    assert_eq!(decoded(integer(4, true), &(-7_i32).to_ne_bytes()), [-7.0]);
+    assert_eq!(decoded(integer(4, false), &7_u32.to_ne_bytes()), [7.0]);
+    assert_eq!(decoded(integer(8, true), &(-7_i64).to_ne_bytes()), [-7.0]);
+    assert_eq!(decoded(integer(8, false), &7_u64.to_ne_bytes()), [7.0]);
+    assert_eq!(
+        decoded(Number::Float32, &0.1_f32.to_ne_bytes()),
+        [f64::from(0.1_f32)]
+    );
+    assert_eq!(decoded(Number::Float64, &0.1_f64.to_ne_bytes()), [0.1]);
+    assert_eq!(decoded(Number::Bool, &[0, 1, 255]), [0.0, 1.0, 1.0]);
+}

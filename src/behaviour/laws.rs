@@ -1,0 +1,85 @@
+//! Hand-written control laws: from an observation to an action, without memory and without
+//! learning.
+//!
+//! Each solves its environment from every start state; the mean returns over 1000 episodes are the
+//! experts' reference returns in the registry.
+
+/// An action (one number) for an observation. Continuous ones are float32 values within their
+/// bounds.
+pub type Law = fn(&[f64]) -> f64;
+
+/// The law for an environment, if there is one.
+pub fn law(env_id: &str) -> Option<Law> {
+    match env_id {
+        "CartPole-v1" => Some(cartpole),
+        "MountainCar-v0" => Some(mountain_car),
+        "MountainCarContinuous-v0" => Some(mountain_car_continuous),
+        "Acrobot-v1" => Some(acrobot),
+        "Pendulum-v1" => Some(pendulum),
+        _ => None,
+    }
+}
+
+/// Linear feedback: push to the side to which the pole leans and falls; the small weights on the
+/// cart bring it back to the middle, because pushing outwards first tilts the pole inwards.
+/// Balances all 500 steps.
+pub fn cartpole(observation: &[f64]) -> f64 {
+    let &[x, x_dot, theta, theta_dot] = observation else {
+        return 0.0;
+    };
+    f64::from(theta + 0.4 * theta_dot + 0.05 * x + 0.1 * x_dot > 0.0)
+}
+
+/// Pump energy by pushing the way the car moves, but turn around a little early on the left slope,
+/// where the run-up is already long enough: push right when the velocity lies above a curve over
+/// the position. The curve was found by random search; the car needs 83 to 116 steps.
+pub fn mountain_car(observation: &[f64]) -> f64 {
+    let &[position, velocity] = observation else {
+        return 1.0;
+    };
+    let offset = position + 0.5;
+    if velocity > -0.0011 + 0.0214 * offset - 0.0342 * offset * offset {
+        2.0
+    } else {
+        0.0
+    }
+}
+
+/// Pump energy gently: effort costs its square and time costs nothing, so a fifth of full throttle
+/// in the direction of motion beats haste.
+pub fn mountain_car_continuous(observation: &[f64]) -> f64 {
+    let &[_, velocity] = observation else {
+        return 0.0;
+    };
+    f64::from(0.2_f32.copysign(velocity as f32))
+}
+
+/// Pump energy through the elbow: torque in the direction in which the elbow moves against the
+/// shoulder, shifted by the lean of the first link so that the second is thrown upwards as the
+/// first comes up. The weights were found by random search.
+pub fn acrobot(observation: &[f64]) -> f64 {
+    let &[_, sin1, _, _, velocity1, velocity2] = observation else {
+        return 1.0;
+    };
+    if velocity2 - 0.5 * velocity1 + 2.5 * sin1 > 0.0 {
+        2.0
+    } else {
+        0.0
+    }
+}
+
+/// Swing up by energy, hold by linear feedback. Far from the top, the torque drives the energy
+/// `θ̇²/2 + 15 (cos θ - 1)` to 0, that of resting upright; within 37 degrees of it, a spring and a
+/// damper take over (K. J. Åström, K. Furuta, "Swinging up a pendulum by energy control", 2000).
+pub fn pendulum(observation: &[f64]) -> f64 {
+    let &[cos, sin, velocity] = observation else {
+        return 0.0;
+    };
+    let torque = if cos > 0.8 {
+        -(10.0 * sin + 2.5 * velocity)
+    } else {
+        let energy = velocity * velocity / 2.0 + 15.0 * (cos - 1.0);
+        (-energy).copysign(-energy * velocity)
+    };
+    f64::from(torque.clamp(-2.0, 2.0) as f32)
+}

@@ -1,0 +1,54 @@
+//! Environment steps a second under random actions, resets included.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rtg_envs::vector::{Autoreset, VecEnv};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::random::Stream;
+
+/// The answer of `rtg bench env`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EnvSpeed {
+    what: &'static str,
+    env: String,
+    rows: usize,
+    threads: usize,
+    /// Environment steps a second over all rows and threads.
+    pub per_second: f64,
+}
+
+/// Steps `rows` copies on each of `threads` threads for about two seconds.
+pub fn env(id: &str, rows: usize, threads: usize) -> Result<EnvSpeed, Error> {
+    let budget = Duration::from_secs(2);
+    let groups = (0..threads)
+        .map(|_| VecEnv::new(id, rows, Autoreset::SameStep))
+        .collect::<Result<Vec<_>, _>>()?;
+    let speeds = thread::scope(|scope| {
+        let clocks: Vec<_> = (groups.into_iter().enumerate())
+            .map(|(index, envs)| scope.spawn(move || steps_per_second(envs, index as u64, budget)))
+            .collect();
+        clocks.into_iter().filter_map(|clock| clock.join().ok()).sum()
+    });
+    Ok(EnvSpeed { what: "env", env: id.to_owned(), rows, threads, per_second: speeds })
+}
+
+/// Actions are drawn before the clock starts and used in turn, so that the environment is timed.
+fn steps_per_second(mut envs: VecEnv, seed: u64, budget: Duration) -> f64 {
+    const TURNS: usize = 64;
+    let (rows, space) = (envs.rows(), envs.spec().action_space.clone());
+    let mut stream = Stream::new(seed, "bench");
+    let mut actions = vec![0.0; TURNS * rows * space.width()];
+    actions.chunks_mut(space.width()).for_each(|action| space.sample(&mut stream, action));
+    envs.reset(Some(seed));
+    let (began, mut steps) = (Instant::now(), 0);
+    while began.elapsed() < budget {
+        for turn in actions.chunks(rows * space.width()) {
+            envs.step(turn);
+        }
+        steps += TURNS * rows;
+    }
+    steps as f64 / began.elapsed().as_secs_f64()
+}

@@ -1,0 +1,92 @@
+//! The yardsticks of a training step: the operations it cannot do without, and the machine's speed.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gemm::{Parallelism, gemm};
+
+use crate::kernels::Shape;
+
+/// Floating point operations of forward and backward over B full windows, without recomputation.
+///
+/// A product with a weight counts three times (output, input gradient, weight gradient), attention
+/// counts causal pairs only, and the last layer counts queries, projection and MLP for the K
+/// observation tokens alone, since nothing else reaches the action head.
+pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
+    let [k, c, s, a] = [shape.context, shape.width, shape.observation, shape.action].map(|n| n as f64);
+    let tokens = 3.0 * k;
+    let attention = |pairs: f64| 3.0 * 4.0 * pairs * c;
+    let products = |multiplications: f64| 3.0 * 2.0 * multiplications;
+    let whole = products(tokens * 12.0 * c * c) + attention(tokens * (tokens + 1.0) / 2.0);
+    let pairs_of_observations = 2.0 * k + 3.0 * k * (k - 1.0) / 2.0;
+    let last = products(tokens * 2.0 * c * c + k * 10.0 * c * c) + attention(pairs_of_observations);
+    // The embedding's inputs need no gradient.
+    let ends = 2.0 * 2.0 * k * (1.0 + s + a) * c + products(k * c * a);
+    batch as f64 * ((shape.layers as f64 - 1.0) * whole + last + ends)
+}
+
+/// Operations a second that large f32 products reach with this many threads: the best of several.
+pub(super) fn matrix_peak(threads: usize) -> f64 {
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(one_thread)).collect();
+        workers.into_iter().filter_map(|worker| worker.join().ok()).sum()
+    })
+}
+
+fn one_thread() -> f64 {
+    const N: usize = 768;
+    let (left, right) = (vec![0.5_f32; N * N], vec![0.25_f32; N * N]);
+    let mut product = vec![0.0_f32; N * N];
+    let (began, mut best) = (Instant::now(), f64::INFINITY);
+    while began.elapsed() < Duration::from_secs(1) {
+        let call = Instant::now();
+        multiply(&left, &right, &mut product, N);
+        best = best.min(call.elapsed().as_secs_f64());
+    }
+    2.0 * (N * N * N) as f64 / best
+}
+
+/// `product = left right`, all n x n and row-major.
+fn multiply(left: &[f32], right: &[f32], product: &mut [f32], n: usize) {
+    assert!([left.len(), right.len(), product.len()] == [n * n; 3], "square matrices");
+    let row = n as isize;
+    #[expect(unsafe_code, reason = "gemm takes pointers; the lengths were checked above")]
+    unsafe {
+        gemm(
+            n, n, n, product.as_mut_ptr(), 1, row, false, left.as_ptr(), 1, row, right.as_ptr(), 1, row,
+            0.0, 1.0, false, false, false, Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{Activation, Head};
+
+    #[test]
+    fn the_yardstick_multiplies() {
+        let mut product = vec![0.0; 9];
+        let left = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+        let unit = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        multiply(&left, &unit, &mut product, 3);
+        assert_eq!(product, left);
+    }
+
+    #[test]
+    fn the_published_size_needs_about_eleven_billion_operations() {
+        let shape = Shape {
+            observation: 11,
+            action: 3,
+            context: 20,
+            width: 128,
+            heads: 1,
+            layers: 3,
+            timesteps: 1000,
+            activation: Activation::Relu,
+            head: Head::Tanh { scale: 1.0 },
+        };
+        let billions = step_flops(&shape, 64) / 1e9;
+        assert!((11.0..12.0).contains(&billions), "{billions}");
+    }
+}

@@ -1,0 +1,83 @@
+//! One optimiser step: forward, backward, clipping and AdamW on a fixed batch of full windows.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rtg_datasets::sample::{Batch, Side};
+use serde::Serialize;
+
+use super::peak::{matrix_peak, step_flops};
+use super::{EPISODE_LENGTH, Sizes, median_secs, model};
+use crate::algorithms::decision_transformer::Learner;
+use crate::algorithms::decision_transformer::config::{EngineKind, OptimiserConfig};
+
+use crate::random::Stream;
+
+/// The answer of `rtg bench train-step`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrainStep {
+    what: &'static str,
+    sizes: Sizes,
+    threads: usize,
+    engine: EngineKind,
+    /// Median milliseconds of one optimiser step.
+    pub median_ms: f64,
+    /// Floating point operations of a step that no exact computation can leave out, in 1e9.
+    pub gigaflops_per_step: f64,
+    /// What the engine reaches, in 1e9 operations a second.
+    pub gigaflops: f64,
+    /// What large f32 matrix products reach on this machine with these threads.
+    pub peak_gigaflops: f64,
+    /// The engine's share of that peak.
+    pub peak_share: f64,
+}
+
+/// Times the step. The clock runs over everything that `rtg train` does for a step but sampling.
+pub fn train_step(sizes: Sizes, threads: usize, engine: EngineKind) -> TrainStep {
+    let model = model(&sizes);
+    let mut config = model.config.clone();
+    config.engine = engine;
+    let shape = model.shape;
+    let batch = full_windows(&sizes);
+    let optimiser = OptimiserConfig { batch_size: sizes.batch, ..OptimiserConfig::default() };
+    let mut learner = Learner::new(model, &config, &optimiser, (0, 100_000, threads));
+    let secs = median_secs(Duration::from_secs(4), || {
+        learner.accumulate(&batch);
+        learner.apply();
+    });
+    let gigaflops_per_step = step_flops(&shape, sizes.batch) / 1e9;
+    let peak_gigaflops = matrix_peak(threads) / 1e9;
+    let gigaflops = gigaflops_per_step / secs;
+    TrainStep {
+        what: "train-step",
+        sizes,
+        threads,
+        engine,
+        median_ms: 1e3 * secs,
+        gigaflops_per_step,
+        gigaflops,
+        peak_gigaflops,
+        peak_share: gigaflops / peak_gigaflops,
+    }
+}
+
+/// Random windows without padding.
+fn full_windows(sizes: &Sizes) -> Batch {
+    let Sizes { batch, context, observation, action, .. } = *sizes;
+    let mut stream = Stream::new(0, "bench");
+    let mut numbers = |count: usize| -> Vec<f32> {
+        (0..count).map(|_| stream.random_range(-1.0..1.0)).collect()
+    };
+    let steps = batch * context;
+    Batch {
+        observations: numbers(steps * observation),
+        actions: numbers(steps * action),
+        returns_to_go: numbers(steps),
+        timesteps: (0..steps).map(|index| (index / context * 37 % (EPISODE_LENGTH - context) + index % context) as u32).collect(),
+        lengths: vec![context; batch],
+        side: Side::Right,
+        rows: batch,
+        context,
+        ..Batch::default()
+    }
+}

@@ -1,0 +1,176 @@
+//! `rtg bench`: how fast is it on this machine.
+
+use std::num::NonZeroUsize;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use super::{print, print_json};
+use crate::algorithms::decision_transformer::config::EngineKind;
+use crate::bench::{self, Sizes};
+use crate::error::Error;
+
+/// Measure the speed of one part on this machine.
+#[derive(Args)]
+#[command(after_help = "Example: rtg bench train-step --width 512 --layers 4 --heads 4 --json")]
+pub(super) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// One optimiser step: forward, backward, clipping, AdamW.
+    TrainStep {
+        #[command(flatten)]
+        sizes: SizeArgs,
+        /// What computes.
+        #[arg(long, value_enum, default_value_t = Engine::Fused)]
+        engine: Engine,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+    /// One decision with a full context.
+    Act {
+        #[command(flatten)]
+        sizes: SizeArgs,
+        /// Episodes in lock-step.
+        #[arg(long, default_value = "1")]
+        rows: NonZeroUsize,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+    /// Environment steps under random actions, resets included.
+    Env {
+        /// Environment id.
+        id: String,
+        /// Copies on each thread.
+        #[arg(long, default_value = "64")]
+        rows: NonZeroUsize,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+    /// Opening a dataset and drawing batches of 64 x 20 from it.
+    Load {
+        /// Minari id, path of a Minari or D4RL file, or builtin/<env>/<kind>.
+        dataset: String,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+struct SizeArgs {
+    /// Windows in a batch.
+    #[arg(long, default_value = "64")]
+    batch: NonZeroUsize,
+    /// Steps in a window.
+    #[arg(long, default_value = "20")]
+    context: NonZeroUsize,
+    /// Channels of a token.
+    #[arg(long, default_value = "128")]
+    width: NonZeroUsize,
+    /// Transformer blocks.
+    #[arg(long, default_value = "3")]
+    layers: NonZeroUsize,
+    /// Attention heads; must divide the width.
+    #[arg(long, default_value = "1")]
+    heads: NonZeroUsize,
+    /// Dropout probability.
+    #[arg(long, default_value_t = 0.1)]
+    dropout: f32,
+    /// Numbers of an observation.
+    #[arg(long, default_value = "11")]
+    observation: NonZeroUsize,
+    /// Numbers of an action.
+    #[arg(long, default_value = "3")]
+    action: NonZeroUsize,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// Threads [default: all cores].
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Engine {
+    /// Our kernels.
+    Fused,
+    /// dfdx's own operations.
+    Composed,
+}
+
+impl Bench {
+    pub(super) fn run(self) -> Result<(), Error> {
+        match self.what {
+            What::TrainStep { sizes, engine, run } => {
+                let engine = match engine {
+                    Engine::Fused => EngineKind::Fused,
+                    Engine::Composed => EngineKind::Composed,
+                };
+                let answer = bench::train_step(sizes.checked()?, run.threads(), engine);
+                let line = format!(
+                    "{:.2} ms a step: {:.1} GFLOP at {:.0} GFLOP/s, {:.0} % of the {:.0} that large matrix products reach\n",
+                    answer.median_ms,
+                    answer.gigaflops_per_step,
+                    answer.gigaflops,
+                    100.0 * answer.peak_share,
+                    answer.peak_gigaflops
+                );
+                say(run.json, &answer, &line)
+            }
+            What::Act { sizes, rows, run } => {
+                let answer = bench::act(sizes.checked()?, rows.get(), run.threads());
+                let line = format!("{:.3} ms a decision, {:.0} actions a second\n", answer.median_ms, answer.per_second);
+                say(run.json, &answer, &line)
+            }
+            What::Env { id, rows, run } => {
+                let answer = bench::env(&id, rows.get(), run.threads())?;
+                say(run.json, &answer, &format!("{:.0} steps a second\n", answer.per_second))
+            }
+            What::Load { dataset, json } => {
+                let answer = bench::load(&dataset)?;
+                let line = format!(
+                    "opened in {:.1} ms; {:.4} ms a batch, {:.0} batches a second\n",
+                    answer.open_ms, answer.median_ms, answer.per_second
+                );
+                say(json, &answer, &line)
+            }
+        }
+    }
+}
+
+impl SizeArgs {
+    fn checked(&self) -> Result<Sizes, Error> {
+        let sizes = Sizes {
+            batch: self.batch.get(),
+            context: self.context.get(),
+            width: self.width.get(),
+            layers: self.layers.get(),
+            heads: self.heads.get(),
+            dropout: self.dropout,
+            observation: self.observation.get(),
+            action: self.action.get(),
+        };
+        crate::experiment::check_heads(sizes.width, sizes.heads)?;
+        crate::experiment::check_dropout("dropout", sizes.dropout)?;
+        Ok(sizes)
+    }
+}
+
+impl RunArgs {
+    fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(all, usize::from)
+    }
+}
+
+fn say(json: bool, answer: &impl Serialize, line: &str) -> Result<(), Error> {
+    if json { print_json(answer) } else { print(line) }
+}

@@ -1,0 +1,58 @@
+//! The activations as the last step of a product.
+
+use super::Activation;
+use crate::kernels::linear::finish::Finish;
+use crate::kernels::simd::{Simd, functions::normal};
+
+/// output = f(product + bias). GELU also keeps input = product + bias for its backward; `ReLU` leaves `input` alone.
+pub(crate) struct Activate<'a> {
+    pub(crate) activation: Activation,
+    pub(crate) bias: &'a [f32],
+    pub(crate) input: &'a mut [f32],
+    pub(crate) output: &'a mut [f32],
+    pub(crate) stride: usize,
+}
+
+impl Finish for Activate<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F) {
+        let at = row * self.stride + column;
+        let x = s.add(value, s.load(&self.bias[column..column + lanes]));
+        let y = match self.activation {
+            Activation::Relu => s.max(s.splat(0.0), x),
+            Activation::Gelu => {
+                s.store(x, &mut self.input[at..at + lanes]);
+                s.mul(x, normal(s, x).0)
+            }
+        };
+        s.store(y, &mut self.output[at..at + lanes]);
+    }
+}
+
+/// to = product f'(input): the gradient in front of the activation from the one behind it.
+pub(crate) struct ActivateBackward<'a> {
+    pub(crate) activation: Activation,
+    pub(crate) input: &'a [f32],
+    pub(crate) output: &'a [f32],
+    pub(crate) to: &'a mut [f32],
+    pub(crate) stride: usize,
+}
+
+impl Finish for ActivateBackward<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F) {
+        let at = row * self.stride + column;
+        let dx = match self.activation {
+            Activation::Relu => {
+                let y = s.load(&self.output[at..at + lanes]);
+                s.if_positive(y, value, s.splat(0.0))
+            }
+            Activation::Gelu => {
+                let x = s.load(&self.input[at..at + lanes]);
+                let (distribution, density) = normal(s, x);
+                s.mul(value, s.mul_add(x, density, distribution))
+            }
+        };
+        s.store(dx, &mut self.to[at..at + lanes]);
+    }
+}

@@ -1,0 +1,323 @@
+//! The engine against the naive whole model in f64.
+
+use super::*;
+use crate::kernels::activation::Activation;
+use crate::kernels::loss::Head;
+use crate::kernels::testing::{Batch, assert_close, assert_gradient, parameters, to_f64};
+use crate::kernels::trunk::reference;
+use crate::kernels::windows::Side;
+
+const SMALL: Shape = Shape {
+    observation: 5,
+    action: 3,
+    context: 7,
+    width: 96,
+    heads: 3,
+    layers: 3,
+    timesteps: 30,
+    activation: Activation::Gelu,
+    head: Head::Tanh { scale: 0.8 },
+};
+
+const DROPOUT: Dropout = Dropout {
+    probability_attention: 0.2,
+    probability_residual: 0.1,
+    probability_embedding: 0.3,
+    key: 5,
+};
+
+/// Loss, predictions and every gradient, by name, against the reference.
+fn check(
+    level: Level,
+    shape: Shape,
+    threads: usize,
+    lengths: &[usize],
+    side: Side,
+    mean: (Objective, Denominator),
+    dropout: Option<&Dropout>,
+) {
+    let mut engine = Engine::at(level, shape, threads);
+    let batch = Batch::new(&shape, lengths, side);
+    let windows = batch.windows();
+    let parameters = parameters(engine.layout());
+    let (objective, denominator) = mean;
+    let task = reference::Task {
+        shape: &shape,
+        windows: &windows,
+        objective,
+        denominator,
+        dropout,
+    };
+    let exact = to_f64(&parameters);
+    let (_, expected_loss, expected) = reference::loss_and_gradient(task, &exact);
+
+    let mut gradient = vec![0.0; parameters.len()];
+    let loss = engine.loss_and_gradient(
+        &parameters,
+        &windows,
+        objective,
+        denominator,
+        dropout,
+        &mut gradient,
+    );
+    assert!(
+        (loss - expected_loss).abs() <= 1e-5 * expected_loss,
+        "{loss}, not {expected_loss}"
+    );
+    for view in engine.layout().views() {
+        let (found, expected) = (&gradient[view.range.clone()], &expected[view.range.clone()]);
+        // What is zero but for rounding, as the gradient of the keys' bias, has no scale of its own.
+        let largest = |x: &[f64]| x.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        if largest(expected) > 1e-9 {
+            assert_close(found, expected, &format!("the gradient of {}", view.name));
+        }
+    }
+    let untouched = reference::Task {
+        dropout: None,
+        ..task
+    };
+    let (expected, _, _) = reference::loss_and_gradient(untouched, &exact);
+    let mut predictions = vec![f32::NAN; expected.len()];
+    engine.predict(&parameters, &windows, &mut predictions);
+    assert_close(&predictions, &expected, "predictions");
+}
+
+const VALID: (Objective, Denominator) = (Objective::SquaredError, Denominator::Valid);
+
+#[test]
+fn every_instruction_set_and_number_of_threads_computes_the_reference() {
+    for level in Level::available() {
+        for threads in 1..=3 {
+            check(
+                level,
+                SMALL,
+                threads,
+                &[7, 0, 3, 1, 7, 6],
+                Side::Left,
+                VALID,
+                Some(&DROPOUT),
+            );
+        }
+    }
+}
+
+#[test]
+fn both_sides_of_padding_and_both_denominators_compute_the_reference() {
+    for side in [Side::Left, Side::Right] {
+        for denominator in [Denominator::Valid, Denominator::All] {
+            for dropout in [None, Some(&DROPOUT)] {
+                let mean = (Objective::SquaredError, denominator);
+                check(Level::detect(), SMALL, 2, &[2, 7, 5], side, mean, dropout);
+            }
+        }
+    }
+}
+
+#[test]
+fn odd_shapes_compute_the_reference() {
+    let relu = Shape {
+        activation: Activation::Relu,
+        ..SMALL
+    };
+    let shapes = [
+        Shape {
+            context: 1,
+            width: 128,
+            heads: 1,
+            ..relu
+        },
+        Shape {
+            layers: 1,
+            width: 20,
+            heads: 2,
+            ..relu
+        },
+        Shape {
+            layers: 2,
+            width: 33,
+            heads: 1,
+            observation: 1,
+            action: 1,
+            ..relu
+        },
+        Shape {
+            context: 50,
+            width: 64,
+            heads: 4,
+            observation: 17,
+            action: 6,
+            ..relu
+        },
+        Shape {
+            head: Head::Logits,
+            ..SMALL
+        },
+    ];
+    for shape in shapes {
+        for dropout in [None, Some(&DROPOUT)] {
+            check(
+                Level::detect(),
+                shape,
+                1,
+                &[shape.context],
+                Side::Right,
+                VALID,
+                dropout,
+            );
+        }
+    }
+    let mean = (Objective::CrossEntropy, Denominator::Valid);
+    let logits = Shape {
+        head: Head::Logits,
+        ..SMALL
+    };
+    check(
+        Level::detect(),
+        logits,
+        2,
+        &[7, 4],
+        Side::Left,
+        mean,
+        Some(&DROPOUT),
+    );
+}
+
+#[test]
+fn the_reference_gradient_is_the_finite_difference() {
+    let shape = Shape {
+        width: 6,
+        context: 2,
+        heads: 2,
+        layers: 2,
+        ..SMALL
+    };
+    let batch = Batch::new(&shape, &[2, 1], Side::Left);
+    for (objective, dropout) in [
+        (Objective::SquaredError, Some(&DROPOUT)),
+        (Objective::CrossEntropy, None),
+    ] {
+        let task = reference::Task {
+            shape: &shape,
+            windows: &batch.windows(),
+            objective,
+            denominator: Denominator::Valid,
+            dropout,
+        };
+        let exact = to_f64(&parameters(&Layout::new(&shape)));
+        let (_, _, gradient) = reference::loss_and_gradient(task, &exact);
+        for view in Layout::new(&shape).views() {
+            let loss = |part: &[f64]| {
+                let mut moved = exact.clone();
+                moved[view.range.clone()].copy_from_slice(part);
+                reference::loss_and_gradient(task, &moved).1
+            };
+            assert_gradient(
+                &exact[view.range.clone()],
+                &gradient[view.range.clone()],
+                loss,
+            );
+        }
+    }
+}
+
+#[test]
+fn the_same_step_gives_the_same_bits() {
+    let batch = Batch::new(&SMALL, &[7; 40], Side::Left);
+    let windows = batch.windows();
+    let (objective, denominator) = VALID;
+    for threads in 1..=3 {
+        let run = |engine: &mut Engine| {
+            let parameters = parameters(engine.layout());
+            let mut gradient = vec![0.0; parameters.len()];
+            let loss = engine.loss_and_gradient(
+                &parameters,
+                &windows,
+                objective,
+                denominator,
+                Some(&DROPOUT),
+                &mut gradient,
+            );
+            (loss, gradient)
+        };
+        let mut engine = Engine::new(SMALL, threads);
+        let first = run(&mut engine);
+        assert_eq!(first, run(&mut engine), "again, in used memory");
+        assert_eq!(
+            first,
+            run(&mut Engine::new(SMALL, threads)),
+            "in fresh memory"
+        );
+    }
+}
+
+#[test]
+fn padding_changes_no_bit_of_a_window_but_through_its_masks() {
+    let wide = Shape {
+        context: 9,
+        ..SMALL
+    };
+    let (short, long) = (
+        Batch::new(&SMALL, &[7], Side::Right),
+        Batch::new(&wide, &[7], Side::Right),
+    );
+    let mut engine = Engine::new(SMALL, 1);
+    let parameters = parameters(engine.layout());
+    let mut tight = vec![0.0; 7 * 3];
+    engine.predict(&parameters, &short.windows(), &mut tight);
+    let mut padded = vec![0.0; 9 * 3];
+    Engine::new(wide, 1).predict(&parameters, &long.windows(), &mut padded);
+    assert_eq!(tight, padded[..7 * 3]);
+    assert_eq!(padded[7 * 3..], [0.0; 6]);
+}
+
+#[test]
+fn a_batch_of_padding_has_no_loss_and_no_gradient() {
+    let batch = Batch::new(&SMALL, &[0, 0], Side::Left);
+    let windows = batch.windows();
+    let mut engine = Engine::new(SMALL, 2);
+    let parameters = parameters(engine.layout());
+    let mut gradient = vec![0.0; parameters.len()];
+    let (objective, denominator) = VALID;
+    let loss = engine.loss_and_gradient(
+        &parameters,
+        &windows,
+        objective,
+        denominator,
+        None,
+        &mut gradient,
+    );
+    assert!(loss.abs() < f64::MIN_POSITIVE);
+    assert!(gradient.iter().all(|g| g.abs() < f32::MIN_POSITIVE));
+    let mut predictions = vec![1.0; 2 * 7 * 3];
+    engine.predict(&parameters, &windows, &mut predictions);
+    assert!(predictions.iter().all(|y| y.abs() < f32::MIN_POSITIVE));
+}
+
+#[test]
+fn gradients_are_added_to_what_is_there() {
+    let batch = Batch::new(&SMALL, &[4], Side::Left);
+    let windows = batch.windows();
+    let mut engine = Engine::new(SMALL, 2);
+    let parameters = parameters(engine.layout());
+    let mut once = vec![0.0; parameters.len()];
+    let (objective, denominator) = VALID;
+    engine.loss_and_gradient(
+        &parameters,
+        &windows,
+        objective,
+        denominator,
+        None,
+        &mut once,
+    );
+    let mut twice = once.clone();
+    engine.loss_and_gradient(
+        &parameters,
+        &windows,
+        objective,
+        denominator,
+        None,
+        &mut twice,
+    );
+    let doubled: Vec<f64> = once.iter().map(|g| 2.0 * f64::from(*g)).collect();
+    assert_close(&twice, &doubled, "the sum");
+}

@@ -1,0 +1,409 @@
+//! Backward: from the gradient at the head's numbers to the gradient of every parameter.
+
+use super::memory::{Block, Gradients, Memory};
+use super::{Group, Model, masked, rate};
+use crate::kernels::activation::cpu::ActivateBackward;
+use crate::kernels::attention;
+use crate::kernels::buffer::Buffer;
+use crate::kernels::dropout::cpu::{Masks, Rate, Row};
+use crate::kernels::dropout::{self, Dropout, Site};
+use crate::kernels::embedding;
+use crate::kernels::layer_norm;
+use crate::kernels::layout::Pair;
+use crate::kernels::linear::cpu::{Left, Panels, product};
+use crate::kernels::linear::finish::{Accumulate, AccumulateRows, Store};
+use crate::kernels::simd::Level;
+use crate::kernels::windows::Windows;
+
+/// Adds to `gradient` (all parameters) what a group gives. `memory` is as the group's forward left it, with the
+/// loss's gradient in `memory.gradients.logits`.
+pub(crate) fn backward(
+    model: Model<'_>,
+    group: &Group,
+    windows: &Windows<'_>,
+    dropout: Option<&Dropout>,
+    memory: &mut Memory,
+    gradient: &mut [f32],
+) {
+    let Model {
+        level,
+        shape,
+        layout,
+        ..
+    } = model;
+    let (c, a) = (shape.width, shape.action);
+    let steps = group.observations.len();
+    let Gradients {
+        logits,
+        stream,
+        normed,
+        panels,
+        ..
+    } = &mut memory.gradients;
+    weight_gradient(
+        level,
+        &memory.final_normed,
+        logits,
+        &layout.head,
+        panels,
+        gradient,
+    );
+    normed.resize(steps * c);
+    let finish = Store {
+        to: normed,
+        stride: c,
+    };
+    product(
+        level,
+        Left::rows(logits, steps, a),
+        model.weights.head_across.all(),
+        finish,
+    );
+    stream.resize(steps * c);
+    stream.fill(0.0);
+    let x = &memory.streams[shape.layers];
+    let statistics = &memory.final_statistics;
+    norm_backward(
+        model,
+        &layout.final_norm,
+        x,
+        statistics,
+        normed,
+        stream,
+        gradient,
+    );
+
+    for layer in (0..shape.layers).rev() {
+        let block = &memory.blocks[layer];
+        let x = &memory.streams[layer];
+        mlp_backward(
+            model,
+            dropout,
+            layer,
+            block,
+            &mut memory.gradients,
+            gradient,
+        );
+        let scratch = &mut memory.attention;
+        let gradients = &mut memory.gradients;
+        attend_backward(
+            model, group, dropout, layer, x, block, gradients, scratch, gradient,
+        );
+    }
+
+    let Gradients {
+        stream,
+        branch,
+        normed,
+        panels,
+        ..
+    } = &mut memory.gradients;
+    let rate = rate(dropout, Site::Embedding);
+    let dy = undrop(level, rate, &memory.embedded_rows, stream, branch);
+    normed.resize(group.tokens * c);
+    normed.fill(0.0);
+    let statistics = &memory.embedded_statistics;
+    norm_backward(
+        model,
+        &layout.embed_norm,
+        &memory.embedded,
+        statistics,
+        dy,
+        normed,
+        gradient,
+    );
+    for sequence in &group.sequences {
+        let rows = sequence.token_rows();
+        let dx = &normed[rows.start * c..rows.end * c];
+        let steps = windows.sequence(sequence.window);
+        embedding::cpu::backward(level, layout, steps, dx, gradient, panels);
+    }
+}
+
+/// In `gradients.stream`: from the gradient behind a block's MLP to the one in front of it.
+fn mlp_backward(
+    model: Model<'_>,
+    dropout: Option<&Dropout>,
+    layer: usize,
+    block: &Block,
+    gradients: &mut Gradients,
+    gradient: &mut [f32],
+) {
+    let Model { level, shape, .. } = model;
+    let c = shape.width;
+    let (at, weights) = (
+        &model.layout.blocks[layer],
+        &model.weights.blocks[layer].across,
+    );
+    let Gradients {
+        stream,
+        branch,
+        hidden,
+        normed,
+        panels,
+        ..
+    } = gradients;
+    let queries = block.middle.len() / c;
+
+    let rate = rate(dropout, Site::Mlp { layer });
+    let dy = undrop(level, rate, &block.mlp_rows, stream, branch);
+    weight_gradient(level, &block.hidden, dy, &at.down, panels, gradient);
+    hidden.resize(queries * 4 * c);
+    let finish = ActivateBackward {
+        activation: shape.activation,
+        input: &block.hidden_input,
+        output: &block.hidden,
+        to: hidden,
+        stride: 4 * c,
+    };
+    product(
+        level,
+        Left::rows(dy, queries, c),
+        weights.down.all(),
+        finish,
+    );
+    weight_gradient(level, &block.normed_2, hidden, &at.up, panels, gradient);
+    normed.resize(queries * c);
+    let finish = Store {
+        to: normed,
+        stride: c,
+    };
+    product(
+        level,
+        Left::rows(hidden, queries, 4 * c),
+        weights.up.all(),
+        finish,
+    );
+    let statistics = &block.statistics_2;
+    norm_backward(
+        model,
+        &at.norm_2,
+        &block.middle,
+        statistics,
+        normed,
+        stream,
+        gradient,
+    );
+}
+
+/// In `gradients.stream`: from the gradient behind a block's attention to the one in front of the block.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a block's inputs, its activations, and where gradients go"
+)]
+fn attend_backward(
+    model: Model<'_>,
+    group: &Group,
+    dropout: Option<&Dropout>,
+    layer: usize,
+    x: &[f32],
+    block: &Block,
+    gradients: &mut Gradients,
+    scratch: &mut attention::cpu::Scratch,
+    gradient: &mut [f32],
+) {
+    let Model { level, shape, .. } = model;
+    let (c, h) = (shape.width, shape.heads);
+    let (at, weights) = (
+        &model.layout.blocks[layer],
+        &model.weights.blocks[layer].across,
+    );
+    let last = model.is_last(layer);
+    let (queries, visible) = group.queries(last);
+    let Gradients {
+        stream,
+        branch,
+        normed,
+        attended,
+        q,
+        kv,
+        panels,
+        ..
+    } = gradients;
+
+    let rate = rate(dropout, Site::Projection { layer });
+    let dy = undrop(level, rate, &block.projection_rows, stream, branch);
+    weight_gradient(level, &block.attended, dy, &at.projection, panels, gradient);
+    attended.resize(queries * c);
+    let finish = Store {
+        to: attended,
+        stride: c,
+    };
+    product(
+        level,
+        Left::rows(dy, queries, c),
+        weights.projection.all(),
+        finish,
+    );
+
+    q.resize(queries * c);
+    kv.resize(group.tokens * 2 * c);
+    for sequence in &group.sequences {
+        let rows = sequence.token_rows();
+        let asking = if last {
+            sequence.step_rows()
+        } else {
+            rows.clone()
+        };
+        let problem = attention::cpu::Problem {
+            queries: asking.len(),
+            keys: rows.len(),
+            width: c,
+            heads: h,
+            visible,
+            masked: masked(dropout, layer, sequence),
+        };
+        let (of_queries, of_keys) = (
+            asking.start * c..asking.end * c,
+            rows.start * 2 * c..rows.end * 2 * c,
+        );
+        let given = attention::cpu::Given {
+            q: &block.q[of_queries.clone()],
+            kv: &block.kv[of_keys.clone()],
+            out: &block.attended[of_queries.clone()],
+            logs: &block.logs[asking.start * h..asking.end * h],
+            dout: &attended[of_queries.clone()],
+        };
+        let (dq, dkv) = (&mut q[of_queries], &mut kv[of_keys]);
+        attention::cpu::backward(level, problem, given, dq, dkv, scratch);
+    }
+
+    let asking = if last { &block.asking } else { &block.normed_1 };
+    let (weight, bias) = (at.qkv.weight.clone(), at.qkv.bias.clone());
+    panels.pack(
+        level,
+        q,
+        c,
+        queries,
+        c,
+        Some(&mut gradient[bias.start..bias.start + c]),
+    );
+    let finish = Accumulate {
+        to: &mut gradient[weight.clone()],
+        stride: 3 * c,
+    };
+    product(
+        level,
+        Left::columns(asking, queries, c),
+        panels.all(),
+        finish,
+    );
+    let sums = &mut gradient[bias.start + c..bias.end];
+    panels.pack(level, kv, 2 * c, group.tokens, 2 * c, Some(sums));
+    let finish = Accumulate {
+        to: &mut gradient[weight.start + c..weight.end],
+        stride: 3 * c,
+    };
+    product(
+        level,
+        Left::columns(&block.normed_1, group.tokens, c),
+        panels.all(),
+        finish,
+    );
+
+    normed.resize(group.tokens * c);
+    let finish = Store {
+        to: normed,
+        stride: c,
+    };
+    product(
+        level,
+        Left::rows(kv, group.tokens, 2 * c),
+        weights.keys_values.all(),
+        finish,
+    );
+    let left = Left::rows(q, queries, c);
+    if last {
+        let finish = AccumulateRows {
+            to: normed,
+            rows: &group.observations,
+            stride: c,
+        };
+        product(level, left, weights.query.all(), finish);
+        // The residual path leads back to the observations' rows only.
+        branch.resize(group.tokens * c);
+        branch.fill(0.0);
+        for (row, d) in group.observations.iter().zip(stream.chunks(c)) {
+            branch[row * c..(row + 1) * c].copy_from_slice(d);
+        }
+        std::mem::swap(stream, branch);
+    } else {
+        let finish = Accumulate {
+            to: normed,
+            stride: c,
+        };
+        product(level, left, weights.query.all(), finish);
+    }
+    norm_backward(
+        model,
+        &at.norm_1,
+        x,
+        &block.statistics_1,
+        normed,
+        stream,
+        gradient,
+    );
+}
+
+/// The gradient in front of dropout: `dy` itself if nothing was dropped.
+fn undrop<'a>(
+    level: Level,
+    rate: Option<Rate>,
+    rows: &[Row],
+    dy: &'a [f32],
+    memory: &'a mut Buffer,
+) -> &'a [f32] {
+    let Some(rate) = rate else {
+        return dy;
+    };
+    memory.resize(dy.len());
+    dropout::cpu::apply(level, Masks { rate, rows }, dy, memory);
+    memory
+}
+
+/// dW += x^T dy, db += the column sums of dy.
+fn weight_gradient(
+    level: Level,
+    x: &[f32],
+    dy: &[f32],
+    pair: &Pair,
+    panels: &mut Panels,
+    gradient: &mut [f32],
+) {
+    let outputs = pair.bias.len();
+    let rows = dy.len() / outputs;
+    panels.pack(
+        level,
+        dy,
+        outputs,
+        rows,
+        outputs,
+        Some(&mut gradient[pair.bias.clone()]),
+    );
+    let finish = Accumulate {
+        to: &mut gradient[pair.weight.clone()],
+        stride: outputs,
+    };
+    product(
+        level,
+        Left::columns(x, rows, pair.weight.len() / outputs),
+        panels.all(),
+        finish,
+    );
+}
+
+/// Adds a norm's gradients: to dx, and to those of its gain and bias.
+fn norm_backward(
+    model: Model<'_>,
+    pair: &Pair,
+    x: &[f32],
+    statistics: &[[f32; 2]],
+    dy: &[f32],
+    dx: &mut [f32],
+    gradient: &mut [f32],
+) {
+    // The bias lies right behind the gain.
+    let (dgain, dbias) = gradient[pair.weight.start..pair.bias.end].split_at_mut(pair.weight.len());
+    let gain = model.of(&pair.weight);
+    layer_norm::cpu::backward(model.level, x, gain, statistics, dy, dx, dgain, dbias);
+}

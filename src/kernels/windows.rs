@@ -1,0 +1,100 @@
+//! A batch of windows: what the model reads.
+
+use super::embedding::Steps;
+use super::layout::Shape;
+
+/// Which side of a window that is shorter than the context is padded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// the valid steps are the last ones
+    Left,
+    /// the valid steps are the first ones
+    Right,
+}
+
+/// B windows of K steps. Padded steps are never read.
+#[derive(Clone, Copy, Debug)]
+pub struct Windows<'a> {
+    /// B x K x S, as the model is to see them (normalised)
+    pub observations: &'a [f32],
+    /// B x K x A, one-hot if discrete
+    pub actions: &'a [f32],
+    /// B x K, scaled
+    pub returns_to_go: &'a [f32],
+    /// B x K, each below the rows of the timestep table
+    pub timesteps: &'a [u32],
+    /// B, valid steps of each window, 0 to K
+    pub lengths: &'a [usize],
+    /// which side is padded
+    pub side: Side,
+    /// K
+    pub context: usize,
+}
+
+impl<'a> Windows<'a> {
+    /// The valid steps of a window.
+    pub fn sequence(&self, window: usize) -> Steps<'a> {
+        let start = window * self.context + self.first_step(window);
+        let steps = start..start + self.lengths[window];
+        let rows = self.lengths.len() * self.context;
+        let of = |all: &'a [f32]| {
+            let width = all.len() / rows;
+            &all[steps.start * width..steps.end * width]
+        };
+        Steps {
+            observations: of(self.observations),
+            actions: of(self.actions),
+            returns_to_go: of(self.returns_to_go),
+            timesteps: &self.timesteps[steps.clone()],
+        }
+    }
+
+    /// The first valid step of a window.
+    pub fn first_step(&self, window: usize) -> usize {
+        match self.side {
+            Side::Left => self.context - self.lengths[window],
+            Side::Right => 0,
+        }
+    }
+
+    /// The number of valid steps in all windows.
+    pub fn steps(&self) -> usize {
+        self.lengths.iter().sum()
+    }
+
+    /// Panics unless the arrays fit each other and the shape.
+    pub(crate) fn check(&self, shape: &Shape) {
+        let steps = self.lengths.len() * self.context;
+        assert_eq!(
+            self.observations.len(),
+            steps * shape.observation,
+            "observations are B x K x S"
+        );
+        assert_eq!(
+            self.actions.len(),
+            steps * shape.action,
+            "actions are B x K x A"
+        );
+        assert_eq!(self.returns_to_go.len(), steps, "returns-to-go are B x K");
+        assert_eq!(self.timesteps.len(), steps, "timesteps are B x K");
+        let longest = self.lengths.iter().max().copied().unwrap_or(0);
+        assert!(
+            longest <= self.context,
+            "a window of {longest} steps, the context is {}",
+            self.context
+        );
+        for (window, steps) in self.lengths.iter().enumerate() {
+            let start = window * self.context + self.first_step(window);
+            let latest = self.timesteps[start..start + steps]
+                .iter()
+                .max()
+                .copied()
+                .unwrap_or(0);
+            let rows = shape.timesteps;
+            assert!(
+                (latest as usize) < rows,
+                "timestep {latest}, the table has {rows} rows"
+            );
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Files that appear whole or not at all.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::error::write_error;
+
+/// Ending of a file that is being written.
+pub(super) const PARTIAL: &str = ".partial";
+
+/// Writes a file so that under its name there is the old file or the whole new one, whatever
+/// happens meanwhile: into a temporary file beside it, which is synchronised and then renamed.
+/// Two writers of one path at the same time need a lock; a run has one.
+pub fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), Error> {
+    let partial = partial(path);
+    let result = (|| {
+        let mut file = BufWriter::new(File::create(&partial)?);
+        write(&mut file)?;
+        file.into_inner()?.sync_all()?;
+        std::fs::rename(&partial, path)?;
+        sync_folder(path)
+    })();
+    result.map_err(|source| {
+        drop(std::fs::remove_file(&partial));
+        write_error(path, source)
+    })
+}
+
+/// `.name.partial` in the same directory: one fixed name, so that killed writers leave one file.
+fn partial(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(PARTIAL);
+    path.with_file_name(name)
+}
+
+/// Makes a rename in the folder of `path` last. Only Unix can open a directory for that.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_whole(&path, |file| file.write_all(b"old")).unwrap();
+        let error = write_whole(&path, |file| {
+            file.write_all(b"ne")?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        })
+        .unwrap_err();
+        assert!(error.hint().contains("free some space"));
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(write_whole(&folder.path().join("no/file"), |_| Ok(())).is_err());
+    }
+}

@@ -1,0 +1,221 @@
+//! The recipes against PyTorch: modules written after the two published codes computed the fixtures
+//! (`tests/parity/make_fixtures.py`); both engines must give their outputs, losses, gradients and
+//! parameters after three optimiser steps.
+
+use std::path::PathBuf;
+
+use rtg::algorithms::decision_transformer::config::{EngineKind, ModelConfig, OptimiserConfig, Recipe};
+use rtg::algorithms::decision_transformer::preprocessing::{ActionCodec, Preprocessing};
+use rtg::algorithms::decision_transformer::{Learner, Model, windows};
+use rtg::kernels::{Engine, Layout};
+use rtg::nn::state_dict::{self, Entry, Values};
+use rtg_datasets::sample::{Batch, Side};
+use rtg_datasets::statistics::Normaliser;
+use safetensors::SafeTensors;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    recipe: Recipe,
+    observation: usize,
+    action: usize,
+    context: usize,
+    width: usize,
+    layers: usize,
+    heads: usize,
+    discrete: bool,
+    max_action: f64,
+    episode: usize,
+    optimiser: Optimiser,
+    tolerance: Tolerance,
+    without_gradient: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Optimiser {
+    betas: [f64; 2],
+    clip_norm: f64,
+    epsilon: f64,
+    learning_rate: f64,
+    steps: u64,
+    warmup_steps: u64,
+    weight_decay: f64,
+}
+
+#[derive(Deserialize)]
+struct Tolerance {
+    outputs: f64,
+    loss: f64,
+    gradients: f64,
+    after: f64,
+    after_key_bias: f64,
+}
+
+#[test]
+fn both_recipes_give_what_pytorch_gives() {
+    let mut cases = 0;
+    for path in fixtures() {
+        let bytes = std::fs::read(&path).unwrap();
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        let case: Case = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["case"]).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        compare(&case, &file);
+        cases += 1;
+    }
+    assert_eq!(cases, 6, "a fixture is missing");
+}
+
+fn compare(case: &Case, file: &SafeTensors) {
+    let (model, batch) = (model(case, file), batch(case, file));
+    let mut predictions = vec![0.0; batch.rows * batch.context * case.action];
+    Engine::new(model.shape, 2).predict(&model.parameters, &windows(&batch), &mut predictions);
+    let expected = floats(file, "outputs/actions");
+    let valid = |values: &[f32]| -> Vec<f32> {
+        let row = |row: usize| batch.valid(row).map(move |step| row * case.context + step);
+        (0..batch.rows).flat_map(row).flat_map(|step| values[step * case.action..(step + 1) * case.action].to_vec()).collect()
+    };
+    close(&valid(&predictions), &valid(&expected), case.tolerance.outputs, &format!("{}: outputs", case.name));
+
+    for engine in [EngineKind::Fused, EngineKind::Composed] {
+        let label = |what: &str| format!("{} ({engine:?}): {what}", case.name);
+        let mut learner = learner(case, &model, engine);
+        for step in 0..=case.optimiser.steps {
+            learner.accumulate(&batch);
+            let update = learner.apply();
+            let name = if step == 0 { "loss".to_owned() } else { format!("loss/after_{step}") };
+            close(&[update.loss as f32], &floats(file, &name), case.tolerance.loss, &label(&name));
+            if step == 0 {
+                let gradient: Vec<f32> = learner.histograms().flat_map(|(_, _, gradient)| gradient.to_vec()).collect();
+                check(case, file, &learner, &gradient, "gradients", case.tolerance.gradients, &label("gradient"));
+            }
+            if step + 1 == case.optimiser.steps {
+                let parameters = learner.model().parameters.clone();
+                check(case, file, &learner, &parameters, "after", case.tolerance.after, &label("after 3 steps"));
+            }
+        }
+    }
+}
+
+/// Compares a flat vector with tensors of the fixture, by the peer's names.
+fn check(case: &Case, file: &SafeTensors, learner: &Learner, flat: &[f32], group: &str, tolerance: f64, label: &str) {
+    let layout = Layout::new(&learner.model().shape);
+    for Entry { name, values, .. } in state_dict::export(case.recipe.naming(), &layout, flat) {
+        let Values::F32(values) = values else { panic!("{name} is no weight") };
+        assert!(!case.without_gradient.contains(&name), "{name} is not trained");
+        let expected = floats(file, &format!("{group}/{name}"));
+        let label = format!("{label} of {name}");
+        // The loss does not depend on the bias of the keys: its gradient is rounding noise around
+        // zero, which Adam turns into steps of full length. It is compared at its own tolerance.
+        let (qkv, width) = (name.contains("c_attn.bias") || name.contains("in_proj_bias"), case.width);
+        if qkv {
+            let parts = |all: &[f32]| [all[..width].to_vec(), all[2 * width..].to_vec()].concat();
+            close(&parts(&values), &parts(&expected), tolerance, &label);
+            let keys = width..2 * width;
+            let worst = (values[keys.clone()].iter().zip(&expected[keys]))
+                .map(|(found, expected)| f64::from((found - expected).abs()))
+                .fold(0.0, f64::max);
+            let allowed = if group == "after" { 3.0 * case.optimiser.learning_rate } else { 1e-7 };
+            assert!(worst <= allowed.max(case.tolerance.after_key_bias * 1e-3), "{label}: key bias differs by {worst}");
+        } else {
+            close(&values, &expected, tolerance, &label);
+        }
+    }
+}
+
+fn close(found: &[f32], expected: &[f32], tolerance: f64, label: &str) {
+    assert_eq!(found.len(), expected.len(), "{label}");
+    let size = expected.iter().fold(0.0_f64, |size, value| size.max(f64::from(value.abs())));
+    let worst = (found.iter().zip(expected))
+        .map(|(found, expected)| f64::from((found - expected).abs()))
+        .fold(0.0, f64::max);
+    assert!(worst <= tolerance * size, "{label}: differs by {worst:e}, largest value {size:e}");
+}
+
+fn model(case: &Case, file: &SafeTensors) -> Model {
+    let config = ModelConfig {
+        context: case.context,
+        width: case.width,
+        layers: case.layers,
+        heads: case.heads,
+        attention_dropout: 0.0,
+        residual_dropout: 0.0,
+        embedding_dropout: 0.0,
+        ..ModelConfig::of(case.recipe)
+    };
+    let actions = if case.discrete {
+        ActionCodec::Discrete { n: case.action, start: 0 }
+    } else {
+        ActionCodec::Continuous {
+            offset: vec![0.0; case.action],
+            scale: vec![1.0; case.action],
+            max_action: case.max_action,
+        }
+    };
+    let preprocessing = Preprocessing {
+        normaliser: Normaliser::identity(case.observation),
+        return_scale: 1.0,
+        episode_length: case.episode,
+        actions,
+    };
+    let mut model = Model::new(case.recipe, &config, preprocessing, 0);
+    // The state dict as PyTorch saved it, buffers included, through the front door.
+    let entries: Vec<_> = (file.names().into_iter())
+        .filter_map(|name| Some((name.strip_prefix("weights/")?.to_owned(), file.tensor(name).unwrap())))
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state_dict.safetensors");
+    std::fs::write(&path, safetensors::serialize(entries, None).unwrap()).unwrap();
+    rtg::checkpoint::load_weights(&mut model, &path).unwrap();
+    model
+}
+
+fn learner(case: &Case, model: &Model, engine: EngineKind) -> Learner {
+    let config = ModelConfig { engine, ..model.config.clone() };
+    let Optimiser { betas, clip_norm, epsilon, learning_rate, steps, warmup_steps, weight_decay } = case.optimiser;
+    let optimiser = OptimiserConfig {
+        learning_rate,
+        weight_decay,
+        beta_1: betas[0],
+        beta_2: betas[1],
+        epsilon,
+        warmup_steps: Some(warmup_steps),
+        gradient_clip: clip_norm,
+        ..OptimiserConfig::default()
+    };
+    Learner::new(model.clone(), &config, &optimiser, (0, steps, 2))
+}
+
+fn batch(case: &Case, file: &SafeTensors) -> Batch {
+    let integers = |name: &str| -> Vec<i64> {
+        let view = file.tensor(name).unwrap();
+        view.data().as_chunks::<8>().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect()
+    };
+    let lengths: Vec<usize> = integers("batch/lengths").iter().map(|&length| length as usize).collect();
+    Batch {
+        observations: floats(file, "batch/observations"),
+        actions: floats(file, "batch/actions"),
+        returns_to_go: floats(file, "batch/returns_to_go"),
+        timesteps: integers("batch/timesteps").iter().map(|&step| step as u32).collect(),
+        side: if case.recipe == Recipe::Official { Side::Left } else { Side::Right },
+        rows: lengths.len(),
+        context: case.context,
+        lengths,
+        ..Batch::default()
+    }
+}
+
+fn floats(file: &SafeTensors, name: &str) -> Vec<f32> {
+    state_dict::floats(file.tensor(name).unwrap_or_else(|_| panic!("no {name}")).data())
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/parity");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+        .collect();
+    paths.sort();
+    paths
+}
