@@ -29,11 +29,22 @@ const WORLDS: [(&str, &str, usize); 5] = [
     ("acrobot", "Acrobot-v1", 60_000),
 ];
 
-/// Kinds of datasets: name and parts. A part is a share of the steps and the noise of the
-/// controller; `None` is the random policy.
-const KINDS: [(&str, &[(f64, Option<f64>)]); 3] = [
+/// A part of a dataset: its share of the steps, and the controller's noise; `None` is the random
+/// policy.
+type Part = (f64, Option<f64>);
+
+/// Kinds of datasets: name and parts.
+const KINDS: [(&str, &[Part]); 3] = [
     ("random", &[(1.0, None)]),
-    ("mixed", &[(0.1, None), (0.25, Some(0.5)), (0.25, Some(0.2)), (0.4, Some(0.0))]),
+    (
+        "mixed",
+        &[
+            (0.1, None),
+            (0.25, Some(0.5)),
+            (0.25, Some(0.2)),
+            (0.4, Some(0.0)),
+        ],
+    ),
     ("expert", &[(1.0, Some(0.0))]),
 ];
 
@@ -42,7 +53,11 @@ const ROWS: usize = 16;
 
 /// The ids of all built-in datasets.
 pub fn ids() -> impl Iterator<Item = String> {
-    WORLDS.iter().flat_map(|(world, ..)| KINDS.iter().map(move |(kind, _)| format!("{PREFIX}{world}/{kind}")))
+    WORLDS.iter().flat_map(|(world, ..)| {
+        KINDS
+            .iter()
+            .map(move |(kind, _)| format!("{PREFIX}{world}/{kind}"))
+    })
 }
 
 /// Makes the dataset called `id`.
@@ -54,10 +69,18 @@ pub fn make(id: &str, seed: u64) -> Result<Dataset, Error> {
         id: id.to_owned(),
         nearest: registry::nearest(id, ids().collect::<Vec<_>>().iter().map(String::as_str)),
     };
-    let (world, kind) =
-        id.strip_prefix(PREFIX).and_then(|rest| rest.split_once('/')).ok_or_else(unknown)?;
-    let &(_, env_id, steps) = WORLDS.iter().find(|(name, ..)| *name == world).ok_or_else(unknown)?;
-    let (_, parts) = KINDS.iter().find(|(name, _)| *name == kind).ok_or_else(unknown)?;
+    let (world, kind) = id
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.split_once('/'))
+        .ok_or_else(unknown)?;
+    let &(_, env_id, steps) = WORLDS
+        .iter()
+        .find(|(name, ..)| *name == world)
+        .ok_or_else(unknown)?;
+    let (_, parts) = KINDS
+        .iter()
+        .find(|(name, _)| *name == kind)
+        .ok_or_else(unknown)?;
     let spec = registry::spec(env_id)?;
     let mut data = Dataset::new(Info {
         id: id.to_owned(),
@@ -65,7 +88,10 @@ pub fn make(id: &str, seed: u64) -> Result<Dataset, Error> {
         max_episode_steps: spec.max_episode_steps,
         observation_space: spec.observation_space.clone(),
         action_space: spec.action_space.clone(),
-        provenance: format!("rtg {} behaviour policies, seed {seed}", env!("CARGO_PKG_VERSION")),
+        provenance: format!(
+            "rtg {} behaviour policies, seed {seed}",
+            env!("CARGO_PKG_VERSION")
+        ),
     });
     for (part, &(share, noise)) in parts.iter().enumerate() {
         let mut policy: Box<dyn Policy> = match noise {
@@ -73,7 +99,13 @@ pub fn make(id: &str, seed: u64) -> Result<Dataset, Error> {
             Some(noise) => behaviour::controller(env_id, noise, ROWS).ok_or_else(unknown)?,
         };
         let first_seed = derive(seed, &format!("{id} part {part}")) >> 32;
-        play(&mut data, env_id, policy.as_mut(), first_seed, (steps as f64 * share) as usize)?;
+        play(
+            &mut data,
+            env_id,
+            policy.as_mut(),
+            first_seed,
+            (steps as f64 * share) as usize,
+        )?;
     }
     Ok(data)
 }
@@ -90,8 +122,9 @@ fn play(
     let goal = data.steps() + steps;
     let mut seed = first_seed;
     while data.steps() < goal {
-        let starts: Vec<Start> =
-            (seed..seed + ROWS as u64).map(|seed| Start { seed, target: None }).collect();
+        let starts: Vec<Start> = (seed..seed + ROWS as u64)
+            .map(|seed| Start { seed, target: None })
+            .collect();
         seed += ROWS as u64;
         for outcome in roll_out(&mut envs, policy, &starts, Record::Episodes, |_, _| ()) {
             if let Some(episode) = outcome.episode.filter(|_| data.steps() < goal) {

@@ -70,7 +70,10 @@ impl Checkpoint {
     /// Writes the file, whole or not at all.
     pub fn save(&self, path: &Path, env: &str) -> Result<(), Error> {
         let mut entries = weights(&self.model);
-        for (name, values) in [(FIRST_MOMENT, &self.moments.first), (SECOND_MOMENT, &self.moments.second)] {
+        for (name, values) in [
+            (FIRST_MOMENT, &self.moments.first),
+            (SECOND_MOMENT, &self.moments.second),
+        ] {
             entries.push(Entry {
                 name: name.to_owned(),
                 dimensions: vec![values.len()],
@@ -85,15 +88,18 @@ impl Checkpoint {
             preprocessing: self.model.preprocessing.clone(),
             progress: self.progress.clone(),
         };
-        let notes = serde_json::to_string(&notes)
-            .map_err(|error| damaged(path, &error.to_string()))?;
+        let notes =
+            serde_json::to_string(&notes).map_err(|error| damaged(path, &error.to_string()))?;
         write(path, &entries, &[(NOTES.to_owned(), notes)])
     }
 
     /// Reads a checkpoint and the environment it was made for.
     pub fn load(path: &Path) -> Result<(Self, String), Error> {
         let bytes = read(path)?;
-        let weights_error = |source| Error::Weights { source, path: path.to_owned() };
+        let weights_error = |source| Error::Weights {
+            source,
+            path: path.to_owned(),
+        };
         let (_, metadata) = SafeTensors::read_metadata(&bytes)
             .map_err(|error| weights_error(StateDictError::Unreadable(error)))?;
         let notes = (metadata.metadata().as_ref())
@@ -102,7 +108,10 @@ impl Checkpoint {
         let notes: Notes =
             serde_json::from_str(notes).map_err(|error| damaged(path, &error.to_string()))?;
         if notes.format != FORMAT {
-            return Err(damaged(path, &format!("format {}, this program reads {FORMAT}", notes.format)));
+            return Err(damaged(
+                path,
+                &format!("format {}, this program reads {FORMAT}", notes.format),
+            ));
         }
         let mut model = Model {
             recipe: notes.recipe,
@@ -116,14 +125,28 @@ impl Checkpoint {
             .map_err(|error| weights_error(StateDictError::Unreadable(error)))?;
         read_weights(&mut model, &file).map_err(weights_error)?;
         let moment = |name: &str| {
-            let values = file.tensor(name).map(|view| state_dict::floats(view.data())).unwrap_or_default();
-            match values.len() == model.parameters.len() {
-                true => Ok(values),
-                false => Err(weights_error(StateDictError::Missing(name.to_owned()))),
+            let values = file
+                .tensor(name)
+                .map(|view| state_dict::floats(view.data()))
+                .unwrap_or_default();
+            if values.len() == model.parameters.len() {
+                Ok(values)
+            } else {
+                Err(weights_error(StateDictError::Missing(name.to_owned())))
             }
         };
-        let moments = Moments { first: moment(FIRST_MOMENT)?, second: moment(SECOND_MOMENT)? };
-        Ok((Self { model, moments, progress: notes.progress }, notes.env))
+        let moments = Moments {
+            first: moment(FIRST_MOMENT)?,
+            second: moment(SECOND_MOMENT)?,
+        };
+        Ok((
+            Self {
+                model,
+                moments,
+                progress: notes.progress,
+            },
+            notes.env,
+        ))
     }
 }
 
@@ -140,7 +163,10 @@ pub fn load_weights(model: &mut Model, path: &Path) -> Result<(), Error> {
     SafeTensors::deserialize(&bytes)
         .map_err(StateDictError::Unreadable)
         .and_then(|file| read_weights(model, &file))
-        .map_err(|source| Error::Weights { source, path: path.to_owned() })
+        .map_err(|source| Error::Weights {
+            source,
+            path: path.to_owned(),
+        })
 }
 
 fn weights(model: &Model) -> Vec<Entry> {
@@ -161,15 +187,23 @@ fn read_weights(model: &mut Model, file: &SafeTensors) -> Result<(), StateDictEr
 }
 
 fn write(path: &Path, entries: &[Entry], metadata: &[(String, String)]) -> Result<(), Error> {
-    let bytes = state_dict::serialise(entries, metadata)
-        .map_err(|error| Error::Weights { source: error.into(), path: path.to_owned() })?;
+    let bytes = state_dict::serialise(entries, metadata).map_err(|error| Error::Weights {
+        source: error.into(),
+        path: path.to_owned(),
+    })?;
     Ok(run::write_whole(path, |file| file.write_all(&bytes))?)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::Read { source, path: path.to_owned() })
+    std::fs::read(path).map_err(|source| Error::Read {
+        source,
+        path: path.to_owned(),
+    })
 }
 
 fn damaged(path: &Path, reason: &str) -> Error {
-    Error::NotACheckpoint { reason: reason.to_owned(), path: path.to_owned() }
+    Error::NotACheckpoint {
+        reason: reason.to_owned(),
+        path: path.to_owned(),
+    }
 }

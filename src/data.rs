@@ -1,6 +1,6 @@
 //! Opening what an experiment names: its dataset and the environment that fits it.
 
-use rtg_datasets::Dataset;
+use rtg_datasets::{Dataset, Defects};
 use rtg_envs::{Space, Spec, registry};
 
 use crate::builtin;
@@ -8,11 +8,12 @@ use crate::error::{Error, describe};
 use crate::experiment::Experiment;
 
 /// Opens a dataset: `builtin/<env>/<kind>`, a Minari id, or the path of a Minari or D4RL file.
-pub fn open_dataset(id: &str) -> Result<Dataset, Error> {
+/// `defects` says whether broken episodes are refused or kept for a look.
+pub fn open_dataset(id: &str, defects: Defects) -> Result<Dataset, Error> {
     if id.starts_with(builtin::PREFIX) {
         return builtin::make(id, builtin::SEED);
     }
-    Ok(rtg_datasets::open(id, None)?)
+    Ok(rtg_datasets::open_with(id, None, defects)?)
 }
 
 /// The environment and the dataset of an experiment, checked against each other.
@@ -20,19 +21,32 @@ pub fn open(experiment: &Experiment) -> Result<(Spec, Dataset), Error> {
     if let Some(env) = &experiment.env {
         registry::spec(env)?;
     }
-    let data = open_dataset(&experiment.dataset)?;
+    let data = open_dataset(&experiment.dataset, Defects::Refuse)?;
     let dataset = || experiment.dataset.clone();
-    let env = experiment.env.clone().or_else(|| data.info().env_id.clone());
+    let env = experiment
+        .env
+        .clone()
+        .or_else(|| data.info().env_id.clone());
     let env = env.ok_or_else(|| Error::NoEnvironment { dataset: dataset() })?;
     let spec = registry::spec(&env)?;
     let info = data.info();
     for (what, expected, found) in [
-        ("observation", &spec.observation_space, &info.observation_space),
+        (
+            "observation",
+            &spec.observation_space,
+            &info.observation_space,
+        ),
         ("action", &spec.action_space, &info.action_space),
     ] {
         if !compatible(expected, found) {
             let (expected, found) = (describe(expected), describe(found));
-            return Err(Error::WrongEnvironment { dataset: dataset(), env, what, expected, found });
+            return Err(Error::WrongEnvironment {
+                dataset: dataset(),
+                env,
+                what,
+                expected,
+                found,
+            });
         }
     }
     if data.steps() == 0 {

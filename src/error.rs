@@ -65,7 +65,9 @@ pub enum Error {
         dataset: String,
     },
     /// A dataset of another environment than the one to evaluate in.
-    #[error("dataset '{dataset}' does not fit {env}: its {what} space is {found}, the environment's is {expected}")]
+    #[error(
+        "dataset '{dataset}' does not fit {env}: its {what} space is {found}, the environment's is {expected}"
+    )]
     WrongEnvironment {
         /// The dataset.
         dataset: String,
@@ -85,7 +87,9 @@ pub enum Error {
         dataset: String,
     },
     /// An action space that a Decision Transformer cannot act in.
-    #[error("a Decision Transformer needs discrete actions or a box with finite bounds, this is {found}")]
+    #[error(
+        "a Decision Transformer needs discrete actions or a box with finite bounds, this is {found}"
+    )]
     ActionSpace {
         /// What it is.
         found: String,
@@ -151,6 +155,10 @@ impl Error {
             Self::Weights { source: StateDictError::Shape { .. }, .. } => {
                 "give the sizes of the file's model with --set model.width=... and the like".to_owned()
             }
+            Self::Weights {
+                source: StateDictError::Unreadable(_),
+                ..
+            } => "restore it from a copy; a run keeps best.safetensors beside latest.safetensors".to_owned(),
             Self::Weights { .. } => "save the state dict as float32 with safetensors".to_owned(),
             Self::NotACheckpoint { .. } => {
                 "name a run directory of `rtg train`; plain weights go into --set initial_weights=FILE".to_owned()

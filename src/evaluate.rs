@@ -76,20 +76,32 @@ pub fn evaluate(
     let began = Instant::now();
     let starts: Vec<Start> = (plan.targets.iter())
         .flat_map(|&target| {
-            (0..plan.episodes).map(move |e| Start { seed: plan.seed + e as u64, target: Some(target) })
+            (0..plan.episodes).map(move |e| Start {
+                seed: plan.seed + e as u64,
+                target: Some(target),
+            })
         })
         .collect();
     let rows = plan.rows.unwrap_or(MAX_ROWS).clamp(1, starts.len().max(1));
     let mut envs = VecEnv::new(&plan.env, rows, Autoreset::Disabled)?;
     let mut ended = 0;
-    let outcomes = roll_out(&mut envs, &mut *policy(rows), &starts, Record::Scores, |_, _| {
-        ended += 1;
-        finished(ended);
-    });
+    let outcomes = roll_out(
+        &mut envs,
+        &mut *policy(rows),
+        &starts,
+        Record::Scores,
+        |_, _| {
+            ended += 1;
+            finished(ended);
+        },
+    );
     let reference = registry::spec(&plan.env)?.reference_returns;
-    let targets = (plan.targets.iter().zip(outcomes.chunks(plan.episodes.max(1))))
-        .map(|(&target, outcomes)| TargetScore::of(target, outcomes, reference.as_ref()))
-        .collect();
+    let targets = (plan
+        .targets
+        .iter()
+        .zip(outcomes.chunks(plan.episodes.max(1))))
+    .map(|(&target, outcomes)| TargetScore::of(target, outcomes, reference.as_ref()))
+    .collect();
     Ok(Evaluation {
         env: plan.env.clone(),
         episodes: plan.episodes,
@@ -100,17 +112,32 @@ pub fn evaluate(
 }
 
 impl TargetScore {
-    fn of(target: f64, outcomes: &[Outcome], reference: Option<&rtg_envs::ReferenceReturns>) -> Self {
-        let returns: Vec<f64> = outcomes.iter().map(|outcome| outcome.episode_return).collect();
+    fn of(
+        target: f64,
+        outcomes: &[Outcome],
+        reference: Option<&rtg_envs::ReferenceReturns>,
+    ) -> Self {
+        let returns: Vec<f64> = outcomes
+            .iter()
+            .map(|outcome| outcome.episode_return)
+            .collect();
         let count = returns.len() as f64;
         let return_mean = returns.iter().sum::<f64>() / count;
-        let variance = returns.iter().map(|r| (r - return_mean).powi(2)).sum::<f64>() / count;
+        let variance = returns
+            .iter()
+            .map(|r| (r - return_mean).powi(2))
+            .sum::<f64>()
+            / count;
         let return_std = variance.sqrt();
         Self {
             target,
             return_mean,
             return_std,
-            length_mean: outcomes.iter().map(|outcome| outcome.length as f64).sum::<f64>() / count,
+            length_mean: outcomes
+                .iter()
+                .map(|outcome| outcome.length as f64)
+                .sum::<f64>()
+                / count,
             score: reference.map(|reference| reference.score(return_mean)),
             score_std: reference.map(|reference| reference.score_spread(return_std)),
             returns,

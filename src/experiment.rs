@@ -127,16 +127,25 @@ impl ExperimentError {
     /// The way out.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownKey { nearest, .. } if nearest.is_empty() => {
-                Some("`rtg train --help` names the tables; ARCHITECTURE.md lists every key".to_owned())
+            Self::UnknownKey { nearest, .. } if nearest.is_empty() => Some(
+                "`rtg train --help` names the tables; ARCHITECTURE.md lists every key".to_owned(),
+            ),
+            Self::UnknownKey { nearest, .. } => {
+                Some(format!("did you mean {}?", nearest.join(" or ")))
             }
-            Self::UnknownKey { nearest, .. } => Some(format!("did you mean {}?", nearest.join(" or "))),
             Self::NoValue(key) => Some(format!("write --set {key}=VALUE")),
-            Self::Syntax(_) => Some("strings need quotes: dataset = \"builtin/cartpole/mixed\"".to_owned()),
-            Self::OtherPlan { .. } => {
-                Some("continue without that option, or start a new run in another --run-dir".to_owned())
+            Self::Syntax(_) => {
+                Some("strings need quotes: dataset = \"builtin/cartpole/mixed\"".to_owned())
             }
-            Self::WrongType(_) | Self::Invalid { .. } => None,
+            Self::OtherPlan { .. } => Some(
+                "continue without that option, or start a new run in another --run-dir".to_owned(),
+            ),
+            Self::WrongType(_) => Some(
+                "experiment.toml of any run shows every key with a value of its type".to_owned(),
+            ),
+            Self::Invalid { key, .. } => {
+                Some(format!("change it in the file or with --set {key}=VALUE"))
+            }
         }
     }
 }
@@ -163,7 +172,10 @@ impl Experiment {
                 targets: None,
                 seed: 42,
             },
-            logging: LoggingConfig { every: 20, histograms_every: 200 },
+            logging: LoggingConfig {
+                every: 20,
+                histograms_every: 200,
+            },
         }
     }
 
@@ -173,7 +185,10 @@ impl Experiment {
     /// Unknown keys, values of a wrong type, values that make no sense.
     pub fn from_layers(layers: &[Table]) -> Result<Self, ExperimentError> {
         let recipe = match layers.iter().rev().find_map(|layer| layer.get("recipe")) {
-            Some(value) => value.clone().try_into().map_err(wrong_type)?,
+            Some(value) => value
+                .clone()
+                .try_into()
+                .map_err(|error| wrong_type(&error))?,
             None => Recipe::Corl,
         };
         let mut merged = table(&Self::of(recipe))?;
@@ -182,14 +197,24 @@ impl Experiment {
             check_keys(layer, "", &known)?;
             merge(&mut merged, layer.clone());
         }
-        let experiment: Self = Value::Table(merged).try_into().map_err(wrong_type)?;
+        let experiment: Self = Value::Table(merged)
+            .try_into()
+            .map_err(|error| wrong_type(&error))?;
         experiment.validate()?;
         Ok(experiment)
     }
 
     /// The text of an experiment file as a layer.
     pub fn parse_layer(text: &str) -> Result<Table, ExperimentError> {
-        text.parse().map_err(|error: toml::de::Error| ExperimentError::Syntax(error.to_string()))
+        text.parse().map_err(|error: toml::de::Error| {
+            let before = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = 1 + text
+                .bytes()
+                .take(before)
+                .filter(|&byte| byte == b'\n')
+                .count();
+            ExperimentError::Syntax(format!("{} in line {line}", error.message()))
+        })
     }
 
     /// One `--set key=value` as a layer. A value that is not TOML is a string.
@@ -215,11 +240,11 @@ impl Experiment {
     #[must_use]
     pub fn resolve(mut self, spec: &Spec, data: &Dataset) -> Self {
         let model = &mut self.model;
-        model.return_scale = Some(model.return_scale_for(self.recipe, &spec.id, data));
+        model.return_scale = Some(model.return_scale_for(&spec.id, data));
         model.episode_length = Some(model.episode_length_for(spec, data));
         self.optimiser.warmup_steps = Some(self.optimiser.warmup(self.steps));
         self.evaluation.every = Some(self.evaluation.every_for(self.steps));
-        self.evaluation.targets = Some(self.evaluation.targets_for(self.recipe, &spec.id, data));
+        self.evaluation.targets = Some(self.evaluation.targets_for(&spec.id, data));
         self.env = Some(spec.id.clone());
         self
     }
@@ -255,7 +280,7 @@ impl Experiment {
     fn validate(&self) -> Result<(), ExperimentError> {
         let (model, optimiser) = (&self.model, &self.optimiser);
         let positive = |key, value: usize| match value {
-            0 => Err(invalid(key, 0, "it must be at least 1")),
+            0 => Err(invalid(key, &0, "it must be at least 1")),
             _ => Ok(()),
         };
         positive("threads", self.threads)?;
@@ -279,22 +304,52 @@ impl Experiment {
             check_dropout(key, value)?;
         }
         let numbers = [
-            ("optimiser.learning_rate", optimiser.learning_rate, f64::MIN_POSITIVE..f64::MAX),
-            ("optimiser.epsilon", optimiser.epsilon, f64::MIN_POSITIVE..f64::MAX),
-            ("optimiser.weight_decay", optimiser.weight_decay, 0.0..f64::MAX),
-            ("optimiser.gradient_clip", optimiser.gradient_clip, 0.0..f64::MAX),
+            (
+                "optimiser.learning_rate",
+                optimiser.learning_rate,
+                f64::MIN_POSITIVE..f64::MAX,
+            ),
+            (
+                "optimiser.epsilon",
+                optimiser.epsilon,
+                f64::MIN_POSITIVE..f64::MAX,
+            ),
+            (
+                "optimiser.weight_decay",
+                optimiser.weight_decay,
+                0.0..f64::MAX,
+            ),
+            (
+                "optimiser.gradient_clip",
+                optimiser.gradient_clip,
+                0.0..f64::MAX,
+            ),
             ("optimiser.beta_1", optimiser.beta_1, 0.0..1.0),
             ("optimiser.beta_2", optimiser.beta_2, 0.0..1.0),
-            ("model.return_scale", model.return_scale.unwrap_or(1.0), f64::MIN_POSITIVE..f64::MAX),
+            (
+                "model.return_scale",
+                model.return_scale.unwrap_or(1.0),
+                f64::MIN_POSITIVE..f64::MAX,
+            ),
         ];
         for (key, value, range) in numbers {
             if !range.contains(&value) {
-                return Err(invalid(key, value, "it is outside the range that makes sense"));
+                return Err(invalid(
+                    key,
+                    &value,
+                    "it is outside the range that makes sense",
+                ));
             }
         }
         match &self.evaluation.targets {
-            Some(targets) if targets.is_empty() || targets.iter().any(|target| !target.is_finite()) => {
-                Err(invalid("evaluation.targets", format!("{targets:?}"), "it must list finite returns"))
+            Some(targets)
+                if targets.is_empty() || targets.iter().any(|target| !target.is_finite()) =>
+            {
+                Err(invalid(
+                    "evaluation.targets",
+                    &format!("{targets:?}"),
+                    "it must list finite returns",
+                ))
             }
             _ => Ok(()),
         }
@@ -308,35 +363,48 @@ impl EvaluationConfig {
     }
 
     /// Target returns for this data, the one that decides first.
-    pub fn targets_for(&self, recipe: Recipe, env_id: &str, data: &Dataset) -> Vec<f64> {
-        self.targets.clone().or_else(|| recipe.targets(env_id)).unwrap_or_else(|| {
-            let summary = rtg_datasets::statistics::ReturnSummary::of(data);
-            vec![summary.max.round(), summary.mean.round()]
-        })
+    pub fn targets_for(&self, env_id: &str, data: &Dataset) -> Vec<f64> {
+        self.targets
+            .clone()
+            .or_else(|| Recipe::targets(env_id))
+            .unwrap_or_else(|| {
+                let summary = rtg_datasets::statistics::ReturnSummary::of(data);
+                vec![summary.max.round(), summary.mean.round()]
+            })
     }
 }
 
 /// Attention heads must divide the width.
 pub fn check_heads(width: usize, heads: usize) -> Result<(), ExperimentError> {
-    match width.is_multiple_of(heads) {
-        true => Ok(()),
-        false => Err(invalid("model.heads", heads, "it must divide the width")),
+    if width.is_multiple_of(heads) {
+        Ok(())
+    } else {
+        Err(invalid("model.heads", &heads, "it must divide the width"))
     }
 }
 
 /// A dropout probability is in [0, 1).
 pub fn check_dropout(key: &'static str, value: f32) -> Result<(), ExperimentError> {
-    match (0.0..1.0).contains(&value) {
-        true => Ok(()),
-        false => Err(invalid(key, value, "it must be at least 0 and less than 1")),
+    if (0.0..1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(invalid(
+            key,
+            &value,
+            "it must be at least 0 and less than 1",
+        ))
     }
 }
 
-fn invalid(key: &'static str, value: impl ToString, reason: &'static str) -> ExperimentError {
-    ExperimentError::Invalid { key, value: value.to_string(), reason }
+fn invalid(key: &'static str, value: &impl ToString, reason: &'static str) -> ExperimentError {
+    ExperimentError::Invalid {
+        key,
+        value: value.to_string(),
+        reason,
+    }
 }
 
-fn wrong_type(error: toml::de::Error) -> ExperimentError {
+fn wrong_type(error: &toml::de::Error) -> ExperimentError {
     ExperimentError::WrongType(error.to_string().trim().replace('\n', " "))
 }
 
@@ -367,13 +435,22 @@ fn check_keys(layer: &Table, prefix: &str, known: &Table) -> Result<(), Experime
             }
             (Some(_), _) => {}
             (None, _) => {
-                let candidates = all_keys(&known_keys()?, "");
-                let nearest = rtg_envs::registry::nearest(&path, candidates.iter().map(String::as_str));
+                let nearest = nearest_keys(&path, known, prefix)?;
                 return Err(ExperimentError::UnknownKey { key: path, nearest });
             }
         }
     }
     Ok(())
+}
+
+/// Names like `path`: those of the same table where one is close, else any key.
+fn nearest_keys(path: &str, table: &Table, prefix: &str) -> Result<Vec<String>, ExperimentError> {
+    let siblings: Vec<String> = table.keys().map(|key| format!("{prefix}{key}")).collect();
+    let all = all_keys(&known_keys()?, "");
+    let candidates = siblings.iter().chain(&all).map(String::as_str);
+    let mut nearest = rtg_envs::registry::nearest(path, candidates);
+    nearest.dedup();
+    Ok(nearest)
 }
 
 fn all_keys(known: &Table, prefix: &str) -> Vec<String> {

@@ -21,5 +21,11 @@ pub trait Policy {
     ///
     /// `observations` is rows x S, `last_rewards` holds the reward of each row's previous step (0 at an
     /// episode's first), `actions` is rows x A; rows that are not active are left alone.
-    fn act(&mut self, active: &[usize], observations: &[f64], last_rewards: &[f64], actions: &mut [f64]);
+    fn act(
+        &mut self,
+        active: &[usize],
+        observations: &[f64],
+        last_rewards: &[f64],
+        actions: &mut [f64],
+    );
 }

@@ -47,14 +47,18 @@ pub fn roll_out(
     let mut waiting = starts.iter().enumerate();
     let mut under_way: Vec<Option<UnderWay>> = (0..rows).map(|_| None).collect();
     for (row, slot) in under_way.iter_mut().enumerate() {
-        *slot = waiting.next().map(|start| begin(envs, policy, row, start, record));
+        *slot = waiting
+            .next()
+            .map(|start| begin(envs, policy, row, start, record));
     }
     let mut active: Vec<usize> = (0..rows.min(starts.len())).collect();
     while !active.is_empty() {
         policy.act(&active, envs.observations(), &last_rewards, &mut actions);
         envs.step_rows(&active, &actions);
         for &row in &active {
-            let Some(current) = under_way[row].as_mut() else { continue };
+            let Some(current) = under_way[row].as_mut() else {
+                continue;
+            };
             last_rewards[row] = envs.rewards()[row];
             current.add(envs, row, &actions[row * width..(row + 1) * width]);
             if !(envs.terminated()[row] || envs.truncated()[row]) {
@@ -65,7 +69,9 @@ pub fn roll_out(
                 outcomes[ended.index] = Some(ended.outcome);
             }
             last_rewards[row] = 0.0;
-            under_way[row] = waiting.next().map(|start| begin(envs, policy, row, start, record));
+            under_way[row] = waiting
+                .next()
+                .map(|start| begin(envs, policy, row, start, record));
         }
         active.retain(|&row| under_way[row].is_some());
     }
@@ -95,7 +101,14 @@ fn begin(
         truncated: false,
         seed: Some(start.seed),
     });
-    UnderWay { index, outcome: Outcome { episode_return: 0.0, length: 0, episode } }
+    UnderWay {
+        index,
+        outcome: Outcome {
+            episode_return: 0.0,
+            length: 0,
+            episode,
+        },
+    }
 }
 
 impl UnderWay {
@@ -104,7 +117,9 @@ impl UnderWay {
         self.outcome.episode_return += reward;
         self.outcome.length += 1;
         if let Some(episode) = &mut self.outcome.episode {
-            episode.observations.extend_from_slice(observation(envs, row));
+            episode
+                .observations
+                .extend_from_slice(observation(envs, row));
             episode.actions.extend_from_slice(action);
             episode.rewards.push(reward);
             episode.terminated = envs.terminated()[row];

@@ -43,7 +43,7 @@ pub fn new_model(experiment: &Experiment, spec: &Spec, data: &Dataset) -> Result
         .map_err(|found| Error::ActionSpace { found })?;
     let preprocessing = Preprocessing {
         normaliser: Normaliser::of(data, Normaliser::EPSILON),
-        return_scale: config.return_scale_for(recipe, &spec.id, data),
+        return_scale: config.return_scale_for(&spec.id, data),
         episode_length: config.episode_length_for(spec, data),
         actions,
     };
@@ -78,14 +78,26 @@ impl<'a> Training<'a> {
                 };
                 (learner(new_model(experiment, spec, data)?), progress)
             }
-            Some(Checkpoint { model, moments, progress }) => {
+            Some(Checkpoint {
+                model,
+                moments,
+                progress,
+            }) => {
                 let mut learner = learner(model);
                 learner.restore(moments, progress.step);
                 (learner, progress)
             }
         };
         let sampler = sampler(learner.model(), data)?;
-        Ok(Self { experiment, env: &spec.id, run, learner, sampler, progress, recorder })
+        Ok(Self {
+            experiment,
+            env: &spec.id,
+            run,
+            learner,
+            sampler,
+            progress,
+            recorder,
+        })
     }
 
     /// Trains to the last step and evaluates the result.
@@ -102,7 +114,13 @@ impl<'a> Training<'a> {
     }
 
     fn run_steps(&mut self) -> Result<Summary, Error> {
-        let Experiment { steps, logging, evaluation, checkpoint_every, .. } = self.experiment;
+        let Experiment {
+            steps,
+            logging,
+            evaluation,
+            checkpoint_every,
+            ..
+        } = self.experiment;
         let evaluate_every = evaluation.every_for(*steps);
         let due = |step: u64, every: u64| every > 0 && step.is_multiple_of(every);
         let mut batch = Batch::default();
@@ -124,7 +142,12 @@ impl<'a> Training<'a> {
             }
         }
         // Before the checkpoint, so that a resumed run never records an evaluation twice.
-        if !self.progress.evaluations.iter().any(|evaluation| evaluation.step == *steps) {
+        if !self
+            .progress
+            .evaluations
+            .iter()
+            .any(|evaluation| evaluation.step == *steps)
+        {
             self.evaluate(evaluation.final_episodes)?;
             self.save(LATEST)?;
         }
@@ -145,16 +168,18 @@ impl<'a> Training<'a> {
         let began = Instant::now();
         let optimiser = &self.experiment.optimiser;
         for _ in 0..optimiser.accumulation {
-            self.sampler.sample(&mut self.progress.sampler, optimiser.batch_size, batch);
+            self.sampler
+                .sample(&mut self.progress.sampler, optimiser.batch_size, batch);
             self.learner.accumulate(batch);
         }
         let update = self.learner.apply();
         self.progress.step += 1;
         self.progress.train_seconds += began.elapsed().as_secs_f64();
         self.progress.unlogged_losses.push(update.loss);
-        for (metric, value) in
-            [(metrics::TRAIN_LOSS, update.loss), (metrics::TRAIN_GRADIENT_NORM, update.gradient_norm)]
-        {
+        for (metric, value) in [
+            (metrics::TRAIN_LOSS, update.loss),
+            (metrics::TRAIN_GRADIENT_NORM, update.gradient_norm),
+        ] {
             if !value.is_finite() {
                 return Err(self.diverged(metric, value));
             }
@@ -164,8 +189,17 @@ impl<'a> Training<'a> {
 
     fn diverged(&self, metric: &'static str, value: f64) -> Error {
         let path = self.checkpoint_path(LATEST);
-        let checkpoint = if path.exists() { path.display().to_string() } else { "none".to_owned() };
-        Error::Diverged { step: self.progress.step, metric, value, checkpoint }
+        let checkpoint = if path.exists() {
+            path.display().to_string()
+        } else {
+            "none".to_owned()
+        };
+        Error::Diverged {
+            step: self.progress.step,
+            metric,
+            value,
+            checkpoint,
+        }
     }
 
     fn log(&mut self, update: Update) -> Result<(), Error> {
@@ -185,8 +219,10 @@ impl<'a> Training<'a> {
 
     fn log_histograms(&mut self) -> Result<(), Error> {
         for (name, weights, gradient) in self.learner.histograms() {
-            self.recorder.histogram(self.progress.step, &metrics::weights(name), weights)?;
-            self.recorder.histogram(self.progress.step, &metrics::gradients(name), gradient)?;
+            self.recorder
+                .histogram(self.progress.step, &metrics::weights(name), weights)?;
+            self.recorder
+                .histogram(self.progress.step, &metrics::gradients(name), gradient)?;
         }
         Ok(())
     }
@@ -195,7 +231,12 @@ impl<'a> Training<'a> {
     fn evaluate(&mut self, episodes: usize) -> Result<(), Error> {
         let plan = Plan {
             env: self.env.to_owned(),
-            targets: self.experiment.evaluation.targets.clone().unwrap_or_default(),
+            targets: self
+                .experiment
+                .evaluation
+                .targets
+                .clone()
+                .unwrap_or_default(),
             episodes,
             seed: self.experiment.evaluation.seed,
             rows: None,
@@ -203,14 +244,25 @@ impl<'a> Training<'a> {
         let step = self.progress.step;
         let (model, threads) = (self.learner.model(), self.experiment.threads);
         let results = evaluate(&mut |rows| model.policy(rows, threads), &plan, |_| ())?;
-        let evaluations: Vec<Evaluation> =
-            results.targets.into_iter().map(|score| record(step, score)).collect();
+        let evaluations: Vec<Evaluation> = results
+            .targets
+            .into_iter()
+            .map(|score| record(step, score))
+            .collect();
         let mut scalars: Vec<(String, f64)> =
             evaluations.iter().flat_map(Evaluation::scalars).collect();
-        let largest = |pick: fn(&Evaluation) -> Option<f64>| evaluations.iter().filter_map(pick).reduce(f64::max);
+        let largest = |pick: fn(&Evaluation) -> Option<f64>| {
+            evaluations.iter().filter_map(pick).reduce(f64::max)
+        };
         for (name, value) in [
-            (metrics::EVAL_RETURN_MEAN_BEST, largest(|evaluation| Some(evaluation.return_mean))),
-            (metrics::EVAL_SCORE_BEST, largest(|evaluation| evaluation.score)),
+            (
+                metrics::EVAL_RETURN_MEAN_BEST,
+                largest(|evaluation| Some(evaluation.return_mean)),
+            ),
+            (
+                metrics::EVAL_SCORE_BEST,
+                largest(|evaluation| evaluation.score),
+            ),
         ] {
             scalars.extend(value.map(|value| (name.to_owned(), value)));
         }

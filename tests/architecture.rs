@@ -5,8 +5,25 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of `src/`, in order: each uses only rooms above it.
 const ROOMS: [&str; 19] = [
-    "random", "kernels", "nn", "policy", "behaviour", "algorithms", "rollout", "evaluate", "metrics",
-    "run", "experiment", "error", "builtin", "data", "checkpoint", "train", "report", "bench", "cli",
+    "random",
+    "kernels",
+    "nn",
+    "policy",
+    "behaviour",
+    "algorithms",
+    "rollout",
+    "evaluate",
+    "metrics",
+    "run",
+    "experiment",
+    "error",
+    "builtin",
+    "data",
+    "checkpoint",
+    "train",
+    "report",
+    "bench",
+    "cli",
 ];
 
 /// Where a foreign crate may be named; paths from the root of the repository.
@@ -14,16 +31,42 @@ const FOREIGN: [(&str, &[&str]); 18] = [
     ("dfdx", &["src/nn/"]),
     ("gemm", &["src/bench/peak.rs"]),
     ("rayon", &["src/kernels/"]),
-    ("rand", &["src/random.rs", "src/nn/initialise.rs", "src/behaviour/", "src/bench/", "envs/src/", "datasets/src/sample"]),
-    ("rand_distr", &["src/nn/initialise.rs", "src/behaviour/", "envs/src/space.rs"]),
+    (
+        "rand",
+        &[
+            "src/random.rs",
+            "src/nn/initialise.rs",
+            "src/behaviour/",
+            "src/bench/",
+            "envs/src/",
+            "datasets/src/sample",
+        ],
+    ),
+    (
+        "rand_distr",
+        &[
+            "src/nn/initialise.rs",
+            "src/behaviour/",
+            "envs/src/space.rs",
+        ],
+    ),
     ("rand_pcg", &["src/random.rs", "envs/src/random"]),
-    ("safetensors", &["src/nn/state_dict.rs", "src/checkpoint.rs"]),
+    (
+        "safetensors",
+        &["src/nn/state_dict.rs", "src/checkpoint.rs"],
+    ),
     ("clap", &["src/cli/"]),
-    ("indicatif", &["src/metrics/terminal.rs", "src/cli/evaluate.rs"]),
+    (
+        "indicatif",
+        &["src/metrics/terminal.rs", "src/cli/evaluate.rs"],
+    ),
     ("tensorboard_rs", &["src/metrics/tensorboard"]),
     ("tensorboard_proto", &["src/metrics/tensorboard"]),
     ("protobuf", &["src/metrics/tensorboard"]),
-    ("toml", &["src/experiment.rs", "src/report/", "src/cli/train.rs"]),
+    (
+        "toml",
+        &["src/experiment.rs", "src/report/", "src/cli/train.rs"],
+    ),
     ("tempfile", &[]),
     ("hdf5_reader", &["datasets/src/hdf5"]),
     ("rust_hdf5", &["datasets/src/hdf5"]),
@@ -38,14 +81,24 @@ fn each_room_uses_only_rooms_above_it() {
     for file in sources(&root.join("src")) {
         let path = relative(&root, &file);
         let Some(own) = ROOMS.iter().position(|room| in_room(&path, room)) else {
-            assert!(["src/lib.rs", "src/main.rs"].contains(&path.as_str()), "{path} is in no room");
+            assert!(
+                ["src/lib.rs", "src/main.rs"].contains(&path.as_str()),
+                "{path} is in no room"
+            );
             continue;
         };
         for (below, room) in ROOMS.iter().enumerate().skip(own + 1) {
             for (number, line) in code_lines(&file) {
-                let named = [format!("crate::{room}::"), format!("crate::{room};"), format!("crate::{room} ")];
+                let named = [
+                    format!("crate::{room}::"),
+                    format!("crate::{room};"),
+                    format!("crate::{room} "),
+                ];
                 if named.iter().any(|name| line.contains(name)) || listed(&line, room) {
-                    broken.push(format!("{path}:{number} uses {} (row {below}, below {own})", ROOMS[below]));
+                    broken.push(format!(
+                        "{path}:{number} uses {} (row {below}, below {own})",
+                        ROOMS[below]
+                    ));
                 }
             }
         }
@@ -65,7 +118,12 @@ fn a_foreign_crate_is_named_in_its_place_only() {
                     continue;
                 }
                 for (number, line) in code_lines(&file) {
-                    let uses = [format!("use {krate}::"), format!(" {krate}::"), format!("({krate}::"), format!("<{krate}::")];
+                    let uses = [
+                        format!("use {krate}::"),
+                        format!(" {krate}::"),
+                        format!("({krate}::"),
+                        format!("<{krate}::"),
+                    ];
                     if uses.iter().any(|text| line.contains(text)) {
                         broken.push(format!("{path}:{number} names {krate}"));
                     }
@@ -82,7 +140,12 @@ fn every_file_fits_in_a_head() {
     let mut lengths: Vec<(usize, String)> = ["src", "envs/src", "datasets/src", "tests", "benches"]
         .iter()
         .flat_map(|folder| sources(&root.join(folder)))
-        .map(|file| (fs::read_to_string(&file).unwrap().lines().count(), relative(&root, &file)))
+        .map(|file| {
+            (
+                fs::read_to_string(&file).unwrap().lines().count(),
+                relative(&root, &file),
+            )
+        })
         .collect();
     lengths.sort();
     let (longest, path) = lengths.last().unwrap();
@@ -106,7 +169,8 @@ fn code_lines(file: &Path) -> Vec<(usize, String)> {
 /// `use crate::{metrics, run};`
 fn listed(line: &str, room: &str) -> bool {
     line.split_once("crate::{").is_some_and(|(_, list)| {
-        list.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')).any(|name| name == room)
+        list.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'))
+            .any(|name| name == room)
     })
 }
 
@@ -129,7 +193,10 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn relative(root: &Path, file: &Path) -> String {
-    file.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/")
+    file.strip_prefix(root)
+        .unwrap()
+        .to_string_lossy()
+        .replace('\\', "/")
 }
 
 fn root() -> PathBuf {

@@ -2,7 +2,9 @@
 //! causality, padding, and the action read from the observation token.
 
 use rand::RngExt;
-use rtg::kernels::{Activation, Denominator, Dropout, Head, Layout, Objective, Shape, Side, Windows};
+use rtg::kernels::{
+    Activation, Denominator, Dropout, Head, Layout, Objective, Shape, Side, Windows,
+};
 use rtg::nn::network::Network;
 use rtg::nn::transformer::Transformer;
 use rtg::random::Stream;
@@ -35,11 +37,18 @@ impl Numbers {
     fn new(shape: &Shape, lengths: &[usize], side: Side) -> Self {
         let mut stream = Stream::new(3, "batch");
         let steps = lengths.len() * shape.context;
-        let mut draw = |count: usize| -> Vec<f32> { (0..count).map(|_| stream.random_range(-1.0..1.0)).collect() };
+        let mut draw = |count: usize| -> Vec<f32> {
+            (0..count).map(|_| stream.random_range(-1.0..1.0)).collect()
+        };
         let mut actions = draw(steps * shape.action);
         if shape.head == Head::Logits {
             for row in actions.chunks_mut(shape.action) {
-                let taken = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
+                let taken = row
+                    .iter()
+                    .enumerate()
+                    .max_by(|a, b| a.1.total_cmp(b.1))
+                    .unwrap()
+                    .0;
                 row.fill(0.0);
                 row[taken] = 1.0;
             }
@@ -47,7 +56,9 @@ impl Numbers {
         Self {
             observations: draw(steps * shape.observation),
             returns_to_go: draw(steps),
-            timesteps: (0..steps).map(|step| (step * 7 % shape.timesteps) as u32).collect(),
+            timesteps: (0..steps)
+                .map(|step| (step * 7 % shape.timesteps) as u32)
+                .collect(),
             actions,
             lengths: lengths.to_vec(),
             side,
@@ -71,9 +82,16 @@ impl Numbers {
 fn parameters(shape: &Shape) -> Vec<f32> {
     let mut stream = Stream::new(5, "parameters");
     let layout = Layout::new(shape);
-    let mut parameters: Vec<f32> = (0..layout.len()).map(|_| stream.random_range(-0.3..0.3)).collect();
-    for view in layout.views().filter(|view| view.name.ends_with("norm.weight") || view.name.contains("norm_")) {
-        parameters[view.range.clone()].iter_mut().for_each(|value| *value += 1.0);
+    let mut parameters: Vec<f32> = (0..layout.len())
+        .map(|_| stream.random_range(-0.3..0.3))
+        .collect();
+    for view in layout
+        .views()
+        .filter(|view| view.name.ends_with("norm.weight") || view.name.contains("norm_"))
+    {
+        parameters[view.range.clone()]
+            .iter_mut()
+            .for_each(|value| *value += 1.0);
     }
     parameters
 }
@@ -83,7 +101,12 @@ fn composed(shape: &Shape, numbers: &Numbers) -> Vec<f32> {
     let layout = Layout::new(shape);
     let flat = parameters(shape);
     let parameters = Cpu::default().tensor_from_vec(flat.clone(), (flat.len(),));
-    let transformer = Transformer { shape, layout: &layout, parameters: &parameters, dropout: None };
+    let transformer = Transformer {
+        shape,
+        layout: &layout,
+        parameters: &parameters,
+        dropout: None,
+    };
     transformer.forward(&numbers.windows()).as_vec()
 }
 
@@ -97,14 +120,46 @@ fn the_fused_engine_gives_the_loss_and_gradient_of_the_composed_model() {
     };
     let odd = [
         (SHAPE, vec![7, 1, 4, 0, 7], Side::Left),
-        (Shape { heads: 1, activation: Activation::Relu, ..SHAPE }, vec![7, 2, 7], Side::Right),
-        (Shape { heads: 3, width: 96, layers: 1, ..SHAPE }, vec![3], Side::Left),
-        (Shape { context: 1, head: Head::Logits, ..SHAPE }, vec![1, 1], Side::Right),
+        (
+            Shape {
+                heads: 1,
+                activation: Activation::Relu,
+                ..SHAPE
+            },
+            vec![7, 2, 7],
+            Side::Right,
+        ),
+        (
+            Shape {
+                heads: 3,
+                width: 96,
+                layers: 1,
+                ..SHAPE
+            },
+            vec![3],
+            Side::Left,
+        ),
+        (
+            Shape {
+                context: 1,
+                head: Head::Logits,
+                ..SHAPE
+            },
+            vec![1, 1],
+            Side::Right,
+        ),
     ];
     for (shape, lengths, side) in odd {
         let numbers = Numbers::new(&shape, &lengths, side);
-        let objective = if shape.head == Head::Logits { Objective::CrossEntropy } else { Objective::SquaredError };
-        for (dropout, denominator) in [(None, Denominator::Valid), (Some(&dropout), Denominator::All)] {
+        let objective = if shape.head == Head::Logits {
+            Objective::CrossEntropy
+        } else {
+            Objective::SquaredError
+        };
+        for (dropout, denominator) in [
+            (None, Denominator::Valid),
+            (Some(&dropout), Denominator::All),
+        ] {
             let run = |fused: bool, threads: usize| {
                 let mut network = Network::new(shape, parameters(&shape), fused, threads);
                 let loss = network.accumulate(&numbers.windows(), objective, denominator, dropout);
@@ -113,10 +168,18 @@ fn the_fused_engine_gives_the_loss_and_gradient_of_the_composed_model() {
             let (loss, gradient) = run(false, 1);
             for threads in [1, 2, 3] {
                 let (fused_loss, fused_gradient) = run(true, threads);
-                assert!((fused_loss / loss - 1.0).abs() < 1e-5, "{shape:?}: {fused_loss} {loss}");
+                assert!(
+                    (fused_loss / loss - 1.0).abs() < 1e-5,
+                    "{shape:?}: {fused_loss} {loss}"
+                );
                 for view in Layout::new(&shape).views() {
-                    let (expected, found) = (&gradient[view.range.clone()], &fused_gradient[view.range.clone()]);
-                    let size = expected.iter().fold(1e-6_f32, |size, value| size.max(value.abs()));
+                    let (expected, found) = (
+                        &gradient[view.range.clone()],
+                        &fused_gradient[view.range.clone()],
+                    );
+                    let size = expected
+                        .iter()
+                        .fold(1e-6_f32, |size, value| size.max(value.abs()));
                     for (expected, found) in expected.iter().zip(found) {
                         assert!(
                             (expected - found).abs() <= 2e-5 * size,
@@ -156,7 +219,11 @@ fn padding_does_not_change_a_prediction() {
             after.returns_to_go[step] = 3.0;
         }
         let valid = first * SHAPE.action..(first + 3) * SHAPE.action;
-        assert_eq!(composed(&SHAPE, &before)[valid.clone()], composed(&SHAPE, &after)[valid], "{side:?}");
+        assert_eq!(
+            composed(&SHAPE, &before)[valid.clone()],
+            composed(&SHAPE, &after)[valid],
+            "{side:?}"
+        );
     }
 }
 
@@ -167,8 +234,16 @@ fn the_action_is_read_from_the_observation_token() {
     let prediction = |numbers: &Numbers| composed(&SHAPE, numbers)[last * SHAPE.action..].to_vec();
     let mut own_action = before.clone();
     own_action.actions[last * SHAPE.action..].fill(9.0);
-    assert_eq!(prediction(&before), prediction(&own_action), "a step's own action is not seen");
+    assert_eq!(
+        prediction(&before),
+        prediction(&own_action),
+        "a step's own action is not seen"
+    );
     let mut observation = before.clone();
     observation.observations[last * SHAPE.observation..].fill(9.0);
-    assert_ne!(prediction(&before), prediction(&observation), "a step's own observation is seen");
+    assert_ne!(
+        prediction(&before),
+        prediction(&observation),
+        "a step's own observation is seen"
+    );
 }

@@ -1,5 +1,11 @@
 //! The integration tests: one binary, one file for each subject.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod command_line;
 mod engines;
+mod evaluation;
 mod parity;
+mod resume;
+mod weights;
+mod workbench;

@@ -4,7 +4,9 @@
 
 use std::path::PathBuf;
 
-use rtg::algorithms::decision_transformer::config::{EngineKind, ModelConfig, OptimiserConfig, Recipe};
+use rtg::algorithms::decision_transformer::config::{
+    EngineKind, ModelConfig, OptimiserConfig, Recipe,
+};
 use rtg::algorithms::decision_transformer::preprocessing::{ActionCodec, Preprocessing};
 use rtg::algorithms::decision_transformer::{Learner, Model, windows};
 use rtg::kernels::{Engine, Layout};
@@ -58,7 +60,8 @@ fn both_recipes_give_what_pytorch_gives() {
     for path in fixtures() {
         let bytes = std::fs::read(&path).unwrap();
         let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
-        let case: Case = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["case"]).unwrap();
+        let case: Case =
+            serde_json::from_str(&metadata.metadata().as_ref().unwrap()["case"]).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         compare(&case, &file);
         cases += 1;
@@ -73,9 +76,17 @@ fn compare(case: &Case, file: &SafeTensors) {
     let expected = floats(file, "outputs/actions");
     let valid = |values: &[f32]| -> Vec<f32> {
         let row = |row: usize| batch.valid(row).map(move |step| row * case.context + step);
-        (0..batch.rows).flat_map(row).flat_map(|step| values[step * case.action..(step + 1) * case.action].to_vec()).collect()
+        (0..batch.rows)
+            .flat_map(row)
+            .flat_map(|step| values[step * case.action..(step + 1) * case.action].to_vec())
+            .collect()
     };
-    close(&valid(&predictions), &valid(&expected), case.tolerance.outputs, &format!("{}: outputs", case.name));
+    close(
+        &valid(&predictions),
+        &valid(&expected),
+        case.tolerance.outputs,
+        &format!("{}: outputs", case.name),
+    );
 
     for engine in [EngineKind::Fused, EngineKind::Composed] {
         let label = |what: &str| format!("{} ({engine:?}): {what}", case.name);
@@ -83,31 +94,75 @@ fn compare(case: &Case, file: &SafeTensors) {
         for step in 0..=case.optimiser.steps {
             learner.accumulate(&batch);
             let update = learner.apply();
-            let name = if step == 0 { "loss".to_owned() } else { format!("loss/after_{step}") };
-            close(&[update.loss as f32], &floats(file, &name), case.tolerance.loss, &label(&name));
+            let name = if step == 0 {
+                "loss".to_owned()
+            } else {
+                format!("loss/after_{step}")
+            };
+            close(
+                &[update.loss as f32],
+                &floats(file, &name),
+                case.tolerance.loss,
+                &label(&name),
+            );
             if step == 0 {
-                let gradient: Vec<f32> = learner.histograms().flat_map(|(_, _, gradient)| gradient.to_vec()).collect();
-                check(case, file, &learner, &gradient, "gradients", case.tolerance.gradients, &label("gradient"));
+                let gradient: Vec<f32> = learner
+                    .histograms()
+                    .flat_map(|(_, _, gradient)| gradient.to_vec())
+                    .collect();
+                check(
+                    case,
+                    file,
+                    &learner,
+                    &gradient,
+                    "gradients",
+                    case.tolerance.gradients,
+                    &label("gradient"),
+                );
             }
             if step + 1 == case.optimiser.steps {
                 let parameters = learner.model().parameters.clone();
-                check(case, file, &learner, &parameters, "after", case.tolerance.after, &label("after 3 steps"));
+                check(
+                    case,
+                    file,
+                    &learner,
+                    &parameters,
+                    "after",
+                    case.tolerance.after,
+                    &label("after 3 steps"),
+                );
             }
         }
     }
 }
 
 /// Compares a flat vector with tensors of the fixture, by the peer's names.
-fn check(case: &Case, file: &SafeTensors, learner: &Learner, flat: &[f32], group: &str, tolerance: f64, label: &str) {
+fn check(
+    case: &Case,
+    file: &SafeTensors,
+    learner: &Learner,
+    flat: &[f32],
+    group: &str,
+    tolerance: f64,
+    label: &str,
+) {
     let layout = Layout::new(&learner.model().shape);
     for Entry { name, values, .. } in state_dict::export(case.recipe.naming(), &layout, flat) {
-        let Values::F32(values) = values else { panic!("{name} is no weight") };
-        assert!(!case.without_gradient.contains(&name), "{name} is not trained");
+        let Values::F32(values) = values else {
+            panic!("{name} is no weight")
+        };
+        assert!(
+            !case.without_gradient.contains(&name),
+            "{name} is not trained"
+        );
         let expected = floats(file, &format!("{group}/{name}"));
         let label = format!("{label} of {name}");
         // The loss does not depend on the bias of the keys: its gradient is rounding noise around
         // zero, which Adam turns into steps of full length. It is compared at its own tolerance.
-        let (qkv, width) = (name.contains("c_attn.bias") || name.contains("in_proj_bias"), case.width);
+        let (qkv, width) = (
+            name.contains("c_attn.bias") || name.contains("in_proj_bias"),
+            case.width,
+        );
         if qkv {
             let parts = |all: &[f32]| [all[..width].to_vec(), all[2 * width..].to_vec()].concat();
             close(&parts(&values), &parts(&expected), tolerance, &label);
@@ -115,8 +170,15 @@ fn check(case: &Case, file: &SafeTensors, learner: &Learner, flat: &[f32], group
             let worst = (values[keys.clone()].iter().zip(&expected[keys]))
                 .map(|(found, expected)| f64::from((found - expected).abs()))
                 .fold(0.0, f64::max);
-            let allowed = if group == "after" { 3.0 * case.optimiser.learning_rate } else { 1e-7 };
-            assert!(worst <= allowed.max(case.tolerance.after_key_bias * 1e-3), "{label}: key bias differs by {worst}");
+            let allowed = if group == "after" {
+                3.0 * case.optimiser.learning_rate
+            } else {
+                1e-7
+            };
+            assert!(
+                worst <= allowed.max(case.tolerance.after_key_bias * 1e-3),
+                "{label}: key bias differs by {worst}"
+            );
         } else {
             close(&values, &expected, tolerance, &label);
         }
@@ -125,11 +187,16 @@ fn check(case: &Case, file: &SafeTensors, learner: &Learner, flat: &[f32], group
 
 fn close(found: &[f32], expected: &[f32], tolerance: f64, label: &str) {
     assert_eq!(found.len(), expected.len(), "{label}");
-    let size = expected.iter().fold(0.0_f64, |size, value| size.max(f64::from(value.abs())));
+    let size = expected
+        .iter()
+        .fold(0.0_f64, |size, value| size.max(f64::from(value.abs())));
     let worst = (found.iter().zip(expected))
         .map(|(found, expected)| f64::from((found - expected).abs()))
         .fold(0.0, f64::max);
-    assert!(worst <= tolerance * size, "{label}: differs by {worst:e}, largest value {size:e}");
+    assert!(
+        worst <= tolerance * size,
+        "{label}: differs by {worst:e}, largest value {size:e}"
+    );
 }
 
 fn model(case: &Case, file: &SafeTensors) -> Model {
@@ -144,7 +211,10 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
         ..ModelConfig::of(case.recipe)
     };
     let actions = if case.discrete {
-        ActionCodec::Discrete { n: case.action, start: 0 }
+        ActionCodec::Discrete {
+            n: case.action,
+            start: 0,
+        }
     } else {
         ActionCodec::Continuous {
             offset: vec![0.0; case.action],
@@ -161,7 +231,12 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
     let mut model = Model::new(case.recipe, &config, preprocessing, 0);
     // The state dict as PyTorch saved it, buffers included, through the front door.
     let entries: Vec<_> = (file.names().into_iter())
-        .filter_map(|name| Some((name.strip_prefix("weights/")?.to_owned(), file.tensor(name).unwrap())))
+        .filter_map(|name| {
+            Some((
+                name.strip_prefix("weights/")?.to_owned(),
+                file.tensor(name).unwrap(),
+            ))
+        })
         .collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state_dict.safetensors");
@@ -171,8 +246,19 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
 }
 
 fn learner(case: &Case, model: &Model, engine: EngineKind) -> Learner {
-    let config = ModelConfig { engine, ..model.config.clone() };
-    let Optimiser { betas, clip_norm, epsilon, learning_rate, steps, warmup_steps, weight_decay } = case.optimiser;
+    let config = ModelConfig {
+        engine,
+        ..model.config.clone()
+    };
+    let Optimiser {
+        betas,
+        clip_norm,
+        epsilon,
+        learning_rate,
+        steps,
+        warmup_steps,
+        weight_decay,
+    } = case.optimiser;
     let optimiser = OptimiserConfig {
         learning_rate,
         weight_decay,
@@ -189,15 +275,30 @@ fn learner(case: &Case, model: &Model, engine: EngineKind) -> Learner {
 fn batch(case: &Case, file: &SafeTensors) -> Batch {
     let integers = |name: &str| -> Vec<i64> {
         let view = file.tensor(name).unwrap();
-        view.data().as_chunks::<8>().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect()
+        view.data()
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|&bytes| i64::from_le_bytes(bytes))
+            .collect()
     };
-    let lengths: Vec<usize> = integers("batch/lengths").iter().map(|&length| length as usize).collect();
+    let lengths: Vec<usize> = integers("batch/lengths")
+        .iter()
+        .map(|&length| length as usize)
+        .collect();
     Batch {
         observations: floats(file, "batch/observations"),
         actions: floats(file, "batch/actions"),
         returns_to_go: floats(file, "batch/returns_to_go"),
-        timesteps: integers("batch/timesteps").iter().map(|&step| step as u32).collect(),
-        side: if case.recipe == Recipe::Official { Side::Left } else { Side::Right },
+        timesteps: integers("batch/timesteps")
+            .iter()
+            .map(|&step| step as u32)
+            .collect(),
+        side: if case.recipe == Recipe::Official {
+            Side::Left
+        } else {
+            Side::Right
+        },
         rows: lengths.len(),
         context: case.context,
         lengths,
@@ -206,7 +307,11 @@ fn batch(case: &Case, file: &SafeTensors) -> Batch {
 }
 
 fn floats(file: &SafeTensors, name: &str) -> Vec<f32> {
-    state_dict::floats(file.tensor(name).unwrap_or_else(|_| panic!("no {name}")).data())
+    state_dict::floats(
+        file.tensor(name)
+            .unwrap_or_else(|_| panic!("no {name}"))
+            .data(),
+    )
 }
 
 fn fixtures() -> Vec<PathBuf> {
@@ -214,7 +319,10 @@ fn fixtures() -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "safetensors")
+        })
         .collect();
     paths.sort();
     paths

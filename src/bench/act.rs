@@ -26,13 +26,20 @@ pub struct Act {
 pub fn act(sizes: Sizes, rows: usize, threads: usize) -> Act {
     let mut policy = model(&sizes).policy(rows, threads);
     let mut stream = Stream::new(0, "bench");
-    let observations: Vec<f64> =
-        (0..rows * sizes.observation).map(|_| stream.random_range(-1.0..1.0)).collect();
+    let observations: Vec<f64> = (0..rows * sizes.observation)
+        .map(|_| stream.random_range(-1.0..1.0))
+        .collect();
     let rewards = vec![1.0; rows];
     let mut actions = vec![0.0; rows * sizes.action];
     let active: Vec<usize> = (0..rows).collect();
     for row in 0..rows {
-        policy.begin(row, &Start { seed: 0, target: Some(3600.0) });
+        policy.begin(
+            row,
+            &Start {
+                seed: 0,
+                target: Some(3600.0),
+            },
+        );
     }
     for _ in 0..=sizes.context {
         policy.act(&active, &observations, &rewards, &mut actions);

@@ -30,9 +30,18 @@ pub fn env(id: &str, rows: usize, threads: usize) -> Result<EnvSpeed, Error> {
         let clocks: Vec<_> = (groups.into_iter().enumerate())
             .map(|(index, envs)| scope.spawn(move || steps_per_second(envs, index as u64, budget)))
             .collect();
-        clocks.into_iter().filter_map(|clock| clock.join().ok()).sum()
+        clocks
+            .into_iter()
+            .filter_map(|clock| clock.join().ok())
+            .sum()
     });
-    Ok(EnvSpeed { what: "env", env: id.to_owned(), rows, threads, per_second: speeds })
+    Ok(EnvSpeed {
+        what: "env",
+        env: id.to_owned(),
+        rows,
+        threads,
+        per_second: speeds,
+    })
 }
 
 /// Actions are drawn before the clock starts and used in turn, so that the environment is timed.
@@ -41,7 +50,9 @@ fn steps_per_second(mut envs: VecEnv, seed: u64, budget: Duration) -> f64 {
     let (rows, space) = (envs.rows(), envs.spec().action_space.clone());
     let mut stream = Stream::new(seed, "bench");
     let mut actions = vec![0.0; TURNS * rows * space.width()];
-    actions.chunks_mut(space.width()).for_each(|action| space.sample(&mut stream, action));
+    actions
+        .chunks_mut(space.width())
+        .for_each(|action| space.sample(&mut stream, action));
     envs.reset(Some(seed));
     let (began, mut steps) = (Instant::now(), 0);
     while began.elapsed() < budget {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rtg_datasets::Defects;
 use rtg_datasets::sample::{Batch, WindowConfig, WindowSampler};
 use rtg_datasets::statistics::Normaliser;
 use serde::Serialize;
@@ -30,16 +31,19 @@ pub struct Load {
 pub fn load(id: &str) -> Result<Load, Error> {
     const ROWS: usize = 64;
     let began = Instant::now();
-    let data = open_dataset(id)?;
+    let data = open_dataset(id, Defects::Refuse)?;
     let open_ms = 1e3 * began.elapsed().as_secs_f64();
     if data.steps() == 0 {
-        return Err(Error::EmptyDataset { dataset: id.to_owned() });
+        return Err(Error::EmptyDataset {
+            dataset: id.to_owned(),
+        });
     }
     let normaliser = Normaliser::of(&data, Normaliser::EPSILON);
     let sampler = WindowSampler::new(&data, &normaliser, WindowConfig::corl(20, 1000.0))?;
     let (mut stream, mut batch) = (Stream::new(0, "bench"), Batch::default());
-    let secs =
-        median_secs(Duration::from_secs(1), || sampler.sample(&mut stream, ROWS, &mut batch));
+    let secs = median_secs(Duration::from_secs(1), || {
+        sampler.sample(&mut stream, ROWS, &mut batch);
+    });
     Ok(Load {
         what: "load",
         dataset: id.to_owned(),

@@ -13,7 +13,8 @@ use crate::kernels::Shape;
 /// counts causal pairs only, and the last layer counts queries, projection and MLP for the K
 /// observation tokens alone, since nothing else reaches the action head.
 pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
-    let [k, c, s, a] = [shape.context, shape.width, shape.observation, shape.action].map(|n| n as f64);
+    let [k, c, s, a] =
+        [shape.context, shape.width, shape.observation, shape.action].map(|n| n as f64);
     let tokens = 3.0 * k;
     let attention = |pairs: f64| 3.0 * 4.0 * pairs * c;
     let products = |multiplications: f64| 3.0 * 2.0 * multiplications;
@@ -29,7 +30,10 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
 pub(super) fn matrix_peak(threads: usize) -> f64 {
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(one_thread)).collect();
-        workers.into_iter().filter_map(|worker| worker.join().ok()).sum()
+        workers
+            .into_iter()
+            .filter_map(|worker| worker.join().ok())
+            .sum()
     })
 }
 
@@ -48,13 +52,36 @@ fn one_thread() -> f64 {
 
 /// `product = left right`, all n x n and row-major.
 fn multiply(left: &[f32], right: &[f32], product: &mut [f32], n: usize) {
-    assert!([left.len(), right.len(), product.len()] == [n * n; 3], "square matrices");
+    assert!(
+        [left.len(), right.len(), product.len()] == [n * n; 3],
+        "square matrices"
+    );
     let row = n as isize;
-    #[expect(unsafe_code, reason = "gemm takes pointers; the lengths were checked above")]
+    #[expect(
+        unsafe_code,
+        reason = "gemm takes pointers; the lengths were checked above"
+    )]
     unsafe {
         gemm(
-            n, n, n, product.as_mut_ptr(), 1, row, false, left.as_ptr(), 1, row, right.as_ptr(), 1, row,
-            0.0, 1.0, false, false, false, Parallelism::None,
+            n,
+            n,
+            n,
+            product.as_mut_ptr(),
+            1,
+            row,
+            false,
+            left.as_ptr(),
+            1,
+            row,
+            right.as_ptr(),
+            1,
+            row,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            Parallelism::None,
         );
     }
 }

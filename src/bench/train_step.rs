@@ -39,7 +39,10 @@ pub fn train_step(sizes: Sizes, threads: usize, engine: EngineKind) -> TrainStep
     config.engine = engine;
     let shape = model.shape;
     let batch = full_windows(&sizes);
-    let optimiser = OptimiserConfig { batch_size: sizes.batch, ..OptimiserConfig::default() };
+    let optimiser = OptimiserConfig {
+        batch_size: sizes.batch,
+        ..OptimiserConfig::default()
+    };
     let mut learner = Learner::new(model, &config, &optimiser, (0, 100_000, threads));
     let secs = median_secs(Duration::from_secs(4), || {
         learner.accumulate(&batch);
@@ -63,17 +66,26 @@ pub fn train_step(sizes: Sizes, threads: usize, engine: EngineKind) -> TrainStep
 
 /// Random windows without padding.
 fn full_windows(sizes: &Sizes) -> Batch {
-    let Sizes { batch, context, observation, action, .. } = *sizes;
+    let Sizes {
+        batch,
+        context,
+        observation,
+        action,
+        ..
+    } = *sizes;
     let mut stream = Stream::new(0, "bench");
-    let mut numbers = |count: usize| -> Vec<f32> {
-        (0..count).map(|_| stream.random_range(-1.0..1.0)).collect()
-    };
+    let mut numbers =
+        |count: usize| -> Vec<f32> { (0..count).map(|_| stream.random_range(-1.0..1.0)).collect() };
     let steps = batch * context;
     Batch {
         observations: numbers(steps * observation),
         actions: numbers(steps * action),
         returns_to_go: numbers(steps),
-        timesteps: (0..steps).map(|index| (index / context * 37 % (EPISODE_LENGTH - context) + index % context) as u32).collect(),
+        timesteps: (0..steps)
+            .map(|index| {
+                (index / context * 37 % (EPISODE_LENGTH - context) + index % context) as u32
+            })
+            .collect(),
         lengths: vec![context; batch],
         side: Side::Right,
         rows: batch,

@@ -24,7 +24,7 @@ enum What {
     TrainStep {
         #[command(flatten)]
         sizes: SizeArgs,
-        /// What computes.
+        /// Our kernels, or dfdx's own operations.
         #[arg(long, value_enum, default_value_t = Engine::Fused)]
         engine: Engine,
         #[command(flatten)]
@@ -100,9 +100,7 @@ struct RunArgs {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Engine {
-    /// Our kernels.
     Fused,
-    /// dfdx's own operations.
     Composed,
 }
 
@@ -127,12 +125,19 @@ impl Bench {
             }
             What::Act { sizes, rows, run } => {
                 let answer = bench::act(sizes.checked()?, rows.get(), run.threads());
-                let line = format!("{:.3} ms a decision, {:.0} actions a second\n", answer.median_ms, answer.per_second);
+                let line = format!(
+                    "{:.3} ms a decision, {:.0} actions a second\n",
+                    answer.median_ms, answer.per_second
+                );
                 say(run.json, &answer, &line)
             }
             What::Env { id, rows, run } => {
                 let answer = bench::env(&id, rows.get(), run.threads())?;
-                say(run.json, &answer, &format!("{:.0} steps a second\n", answer.per_second))
+                say(
+                    run.json,
+                    &answer,
+                    &format!("{:.0} steps a second\n", answer.per_second),
+                )
             }
             What::Load { dataset, json } => {
                 let answer = bench::load(&dataset)?;
@@ -172,5 +177,9 @@ impl RunArgs {
 }
 
 fn say(json: bool, answer: &impl Serialize, line: &str) -> Result<(), Error> {
-    if json { print_json(answer) } else { print(line) }
+    if json {
+        print_json(answer)
+    } else {
+        print(line)
+    }
 }

@@ -20,7 +20,9 @@ pub(super) struct Envs {
 
 impl Envs {
     pub(super) fn run(self) -> Result<(), Error> {
-        let specs = registry::ids().map(registry::spec).collect::<Result<Vec<_>, _>>()?;
+        let specs = registry::ids()
+            .map(registry::spec)
+            .collect::<Result<Vec<_>, _>>()?;
         if self.json {
             let answer: Vec<_> = (specs.iter())
                 .map(|spec| {
@@ -43,7 +45,9 @@ impl Envs {
         );
         for spec in specs {
             let returns = |pick: fn(&rtg_envs::ReferenceReturns) -> f64| {
-                spec.reference_returns.as_ref().map_or("-".to_owned(), |r| format!("{:.1}", pick(r)))
+                spec.reference_returns
+                    .as_ref()
+                    .map_or("-".to_owned(), |r| format!("{:.1}", pick(r)))
             };
             let _ = writeln!(
                 text,
@@ -51,7 +55,8 @@ impl Envs {
                 spec.id,
                 spec.observation_space.width(),
                 describe(&spec.action_space),
-                spec.max_episode_steps.map_or("-".to_owned(), |limit| limit.to_string()),
+                spec.max_episode_steps
+                    .map_or("-".to_owned(), |limit| limit.to_string()),
                 returns(|r| r.random),
                 returns(|r| r.expert),
             );

@@ -16,7 +16,9 @@ use crate::train::{BEST, LATEST};
 
 /// Evaluate a trained run in its environment.
 #[derive(Args)]
-#[command(after_help = "Example: rtg evaluate runs/pendulum --targets=-150,-500 --episodes 100 --json")]
+#[command(
+    after_help = "Example: rtg evaluate runs/pendulum --targets=-150,-500 --episodes 100 --json"
+)]
 pub(super) struct Evaluate {
     /// Run directory of `rtg train`.
     run: PathBuf,
@@ -29,7 +31,7 @@ pub(super) struct Evaluate {
     /// Seed of the first episode's start [default: the run's evaluation.seed].
     #[arg(long)]
     seed: Option<u64>,
-    /// Which checkpoint.
+    /// The last one, or the one with the largest return for the run's first target.
     #[arg(long, value_enum, default_value_t = Which::Latest)]
     checkpoint: Which,
     /// Environments that step at once; changes the speed, not the numbers.
@@ -42,9 +44,7 @@ pub(super) struct Evaluate {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Which {
-    /// After the last step.
     Latest,
-    /// With the largest return for the run's first target.
     Best,
 }
 
@@ -70,13 +70,19 @@ impl Evaluate {
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let bar = ProgressBar::new((plan.targets.len() * plan.episodes) as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} episodes, {eta} left") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} episodes, {eta} left")
+        {
             bar.set_style(style);
         }
-        let evaluation =
-            evaluate(&mut |rows| model.policy(rows, threads), &plan, |ended| bar.set_position(ended as u64))?;
+        let evaluation = evaluate(&mut |rows| model.policy(rows, threads), &plan, |ended| {
+            bar.set_position(ended as u64);
+        })?;
         bar.finish_and_clear();
-        if self.json { print_json(&evaluation) } else { print(&table(&evaluation)) }
+        if self.json {
+            print_json(&evaluation)
+        } else {
+            print(&table(&evaluation))
+        }
     }
 }
 

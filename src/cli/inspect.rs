@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 use rtg_datasets::doctor::{self, Finding};
 use rtg_datasets::statistics::ReturnSummary;
-use rtg_datasets::Dataset;
+use rtg_datasets::{Dataset, Defects};
 use serde_json::json;
 
 use super::{print, print_json};
@@ -25,7 +25,7 @@ pub(super) struct Inspect {
 
 impl Inspect {
     pub(super) fn run(self) -> Result<(), Error> {
-        let data = open_dataset(&self.dataset)?;
+        let data = open_dataset(&self.dataset, Defects::Keep)?;
         let summary = ReturnSummary::of(&data);
         let findings = doctor::examine(&data);
         if !self.json {
@@ -48,14 +48,23 @@ fn text(id: &str, data: &Dataset, returns: &ReturnSummary, findings: &[Finding])
     let mut text = String::new();
     let rows = [
         ("dataset", id.to_owned()),
-        ("environment", info.env_id.clone().unwrap_or("unknown".to_owned())),
+        (
+            "environment",
+            info.env_id.clone().unwrap_or("unknown".to_owned()),
+        ),
         ("episodes", data.episodes().to_string()),
         ("steps", data.steps().to_string()),
-        ("observation", format!("{} numbers", data.observation_width())),
+        (
+            "observation",
+            format!("{} numbers", data.observation_width()),
+        ),
         ("action", describe(&info.action_space)),
         (
             "return",
-            format!("{:.1} ± {:.1}, from {:.1} to {:.1}", returns.mean, returns.std, returns.min, returns.max),
+            format!(
+                "{:.1} ± {:.1}, from {:.1} to {:.1}",
+                returns.mean, returns.std, returns.min, returns.max
+            ),
         ),
         ("made by", info.provenance.clone()),
         ("hash", data.hash()),
@@ -67,7 +76,14 @@ fn text(id: &str, data: &Dataset, returns: &ReturnSummary, findings: &[Finding])
         let _ = writeln!(text, "{:<12} none", "findings");
     }
     for finding in findings {
-        let _ = writeln!(text, "{:<12} {} x {}: {}", finding.severity, finding.count, finding.code, finding.message);
+        let _ = writeln!(
+            text,
+            "{:<12} {} x {}: {}",
+            finding.severity.to_string(),
+            finding.count,
+            finding.code,
+            finding.message
+        );
     }
     text
 }

@@ -1,7 +1,7 @@
 //! The command line: what was typed becomes a call of the library, one file for each command.
 //!
 //! stdout carries data, stderr talk. Exit codes: 0 done, 1 failed, 2 wrong usage.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program's mouth")]
+#![expect(clippy::print_stderr, reason = "this is the program's mouth")]
 
 mod bench;
 mod envs;
@@ -21,7 +21,9 @@ use crate::error::Error;
 /// Decision Transformers: train on offline trajectories, evaluate in simulation, compare.
 #[derive(Parser)]
 #[command(name = "rtg", version, max_term_width = 100)]
-#[command(after_help = "Example: rtg train && rtg evaluate runs/builtin-cartpole-mixed-corl-0 --targets 500,100")]
+#[command(
+    after_help = "Example: rtg train && rtg evaluate runs/builtin-cartpole-mixed-corl-0 --targets 500,100"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -62,17 +64,23 @@ pub fn run() -> ExitCode {
 /// Writes text to stdout. A reader that has gone away (`| head`) is no failure.
 fn print(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::Write { source, path: "stdout".into() })
-        }
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => Err(Error::Write {
+            source,
+            path: "stdout".into(),
+        }),
         _ => Ok(()),
     }
 }
 
 /// Writes a value to stdout as JSON.
 fn print_json(value: &impl Serialize) -> Result<(), Error> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::Write { source: error.into(), path: "stdout".into() })?;
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::Write {
+        source: error.into(),
+        path: "stdout".into(),
+    })?;
     print(&format!("{text}\n"))
 }

@@ -25,7 +25,9 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn run(self) -> Result<(), Error> {
         let runs = read(&self.runs)?;
-        let Some(path) = self.out else { return print(&table(&runs)) };
+        let Some(path) = self.out else {
+            return print(&table(&runs));
+        };
         let text = match path.extension().and_then(|extension| extension.to_str()) {
             Some("md") => table(&runs),
             Some("svg") => curves_svg(&runs),

@@ -16,12 +16,13 @@ use crate::run::Run;
 use crate::train::{LATEST, Training};
 
 /// Train a Decision Transformer and evaluate it.
-///
-/// Without arguments: builtin/cartpole/mixed with the corl recipe. Values come from the recipe, then
-/// from the file, then from the options. The keys for --set are those of the run's experiment.toml,
-/// in the tables model, optimiser, evaluation and logging.
 #[derive(Args)]
-#[command(after_help = "Example: rtg train --dataset builtin/pendulum/mixed --steps 3000 --set model.width=64")]
+#[command(
+    after_help = "Without arguments: builtin/cartpole/mixed with the corl recipe. Values come from the \
+    recipe, then from the file, then from the options. The keys for --set are those of the run's \
+    experiment.toml, in the tables model, optimiser, evaluation and logging.\n\n\
+    Example: rtg train --dataset builtin/pendulum/mixed --steps 3000 --set model.width=64"
+)]
 pub(super) struct Train {
     /// A TOML file that says what differs from the recipe.
     experiment: Option<PathBuf>,
@@ -61,7 +62,11 @@ impl Train {
     pub(super) fn run(self) -> Result<(), Error> {
         let mut layers = self.layers()?;
         let run_dir = self.run_dir(&Experiment::from_layers(&layers)?);
-        let resumed = if self.resume { Some(resume(&run_dir)?) } else { None };
+        let resumed = if self.resume {
+            Some(resume(&run_dir)?)
+        } else {
+            None
+        };
         if let Some((_, before, _)) = &resumed {
             layers.insert(0, Experiment::parse_layer(before)?);
         }
@@ -78,11 +83,17 @@ impl Train {
                 (run, checkpoint)
             }
         };
-        let step = checkpoint.as_ref().map(|checkpoint| checkpoint.progress.step);
-        let mut sinks: Vec<Box<dyn Sink>> = run.open_metrics(self.resume.then(|| step.unwrap_or(0)))?;
+        let step = checkpoint
+            .as_ref()
+            .map(|checkpoint| checkpoint.progress.step);
+        let mut sinks: Vec<Box<dyn Sink>> =
+            run.open_metrics(self.resume.then(|| step.unwrap_or(0)))?;
         sinks.push(Box::new(Terminal::new(step.unwrap_or(0), experiment.steps)));
         let mut recorder = Recorder::new(sinks);
-        recorder.text("experiment", &format!("```toml\n{text}```\n\ndataset hash: {}\n", data.hash()))?;
+        recorder.text(
+            "experiment",
+            &format!("```toml\n{text}```\n\ndataset hash: {}\n", data.hash()),
+        )?;
         recorder.hparams(&hparams(&text)?, &HPARAM_METRICS)?;
         recorder.message(&format!(
             "{}: {} episodes, {} steps; {} for {} steps into {}",
@@ -101,11 +112,18 @@ impl Train {
     fn layers(&self) -> Result<Vec<Table>, Error> {
         let mut layers = Vec::new();
         if let Some(path) = &self.experiment {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| Error::Read { source, path: path.clone() })?;
+            let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+                source,
+                path: path.clone(),
+            })?;
             let layer = Experiment::parse_layer(&text)
-                .and_then(|layer| Experiment::from_layers(&[layer.clone()]).map(|_| layer))
-                .map_err(|source| Error::PlanFile { source, path: path.clone() })?;
+                .and_then(|layer| {
+                    Experiment::from_layers(std::slice::from_ref(&layer)).map(|_| layer)
+                })
+                .map_err(|source| Error::PlanFile {
+                    source,
+                    path: path.clone(),
+                })?;
             layers.push(layer);
         }
         if let Some(device) = self.device.as_ref().filter(|device| *device != "cpu") {
@@ -119,7 +137,11 @@ impl Train {
             ("device", &self.device),
         ];
         for (key, value) in texts {
-            options.extend(value.iter().map(|value| (key.to_owned(), Value::String(value.clone()))));
+            options.extend(
+                value
+                    .iter()
+                    .map(|value| (key.to_owned(), Value::String(value.clone()))),
+            );
         }
         let numbers = [
             ("steps", self.steps),
@@ -127,7 +149,11 @@ impl Train {
             ("threads", self.threads.map(|threads| threads as u64)),
         ];
         for (key, value) in numbers {
-            options.extend(value.iter().map(|&value| (key.to_owned(), Value::Integer(value as i64))));
+            options.extend(
+                value
+                    .iter()
+                    .map(|&value| (key.to_owned(), Value::Integer(value as i64))),
+            );
         }
         layers.push(options);
         for setting in &self.set {
@@ -140,7 +166,13 @@ impl Train {
         self.run_dir.clone().unwrap_or_else(|| {
             let name = format!("{}-{:?}-{}", planned.dataset, planned.recipe, planned.seed);
             let name: String = (name.to_lowercase().chars())
-                .map(|letter| if letter.is_alphanumeric() || letter == '.' { letter } else { '-' })
+                .map(|letter| {
+                    if letter.is_alphanumeric() || letter == '.' {
+                        letter
+                    } else {
+                        '-'
+                    }
+                })
                 .collect();
             Path::new("runs").join(name.trim_start_matches(['-', '.']))
         })
@@ -152,7 +184,11 @@ fn resume(run_dir: &Path) -> Result<(Run, String, Option<Checkpoint>), Error> {
     let run = Run::resume(run_dir)?;
     let before = run.experiment()?;
     let path = run.checkpoints().join(LATEST);
-    let checkpoint = if path.exists() { Some(Checkpoint::load(&path)?.0) } else { None };
+    let checkpoint = if path.exists() {
+        Some(Checkpoint::load(&path)?.0)
+    } else {
+        None
+    };
     Ok((run, before, checkpoint))
 }
 

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Each row is worked on alone, so its actions have the same bits whichever rows act beside it. Many rows are shared
-//! out to the threads; the tokens of a single one, to two threads. With one thread, a step of one row allocates nothing.
+//! out to the threads; the tokens of a single one, to two threads. With one thread, a step of one row allocates
+//! nothing.
 
 mod row;
 
@@ -145,7 +146,8 @@ impl Acting {
         self.rows[row].begin();
     }
 
-    /// The predictions of the active rows' next actions, into their rows of `actions` (rows x A; the others are left alone).
+    /// The predictions of the active rows' next actions, into their rows of `actions` (rows x A; the others are
+    /// left alone).
     ///
     /// # Panics
     /// If an array does not fit the rows and the shape, or a timestep the table.

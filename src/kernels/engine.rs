@@ -1,5 +1,6 @@
 //! The engine: a batch of windows, shared out to threads, with the gradients added up in a fixed order.
 
+use super::adamw::{self, AdamW};
 use super::buffer::Buffer;
 use super::dropout::Dropout;
 use super::embedding;
@@ -199,6 +200,34 @@ impl Engine {
         }
         each(pool, &mut jobs, &|_, (worker, share, mine)| {
             worker.predict(model, windows, share.clone(), mine);
+        });
+    }
+
+    /// One update of AdamW on the engine's threads; the arguments are those of [`adamw::update`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "three buffers of state, a gradient, and four numbers"
+    )]
+    pub fn update(
+        &self,
+        adamw: &AdamW,
+        rate: f64,
+        step: u64,
+        clip: f64,
+        gradient: &[f32],
+        weights: &mut [f32],
+        mean: &mut [f32],
+        square: &mut [f32],
+    ) {
+        let part = gradient.len().div_ceil(self.workers.len()).max(1);
+        let moments = mean.chunks_mut(part).zip(square.chunks_mut(part));
+        let parts = gradient
+            .chunks(part)
+            .zip(weights.chunks_mut(part))
+            .zip(moments);
+        let mut parts: Vec<_> = parts.collect();
+        each(self.pool.as_ref(), &mut parts, &|_, ((g, w), (m, v))| {
+            adamw::update_at(self.level, adamw, rate, step, clip, g, w, m, v);
         });
     }
 

@@ -2,15 +2,16 @@
 //!
 //! # Letters
 //!
-//! B windows in a batch, K steps of context, T = 3 K - 1 tokens of a full window, C width, H heads, d = C / H, L layers, S numbers in an
-//! observation, A numbers in an action. All matrices are row-major; a weight is \[in, out\].
+//! B windows in a batch, K steps of context, T = 3 K - 1 tokens of a full window, C width, H heads, d = C / H, L
+//! layers, S numbers in an observation, A numbers in an action. All matrices are row-major; a weight is \[in,
+//! out\].
 //!
 //! # The model
 //!
 //! Steps become tokens ([`embedding`]), normed and dropped; L blocks of causal [`attention`] and MLP, each
-//! behind a [`layer_norm`] and beside a residual stream; a last norm; and the action of each step from its observation token
-//! ([`loss`]). All parameters lie in one flat buffer ([`Layout`]), and gradients and moments have the same layout, so that
-//! clipping and [`adamw`] are loops over numbers.
+//! behind a [`layer_norm`] and beside a residual stream; a last norm; and the action of each step from its
+//! observation token ([`loss`]). All parameters lie in one flat buffer ([`Layout`]), and gradients and moments
+//! have the same layout, so that clipping and [`adamw`] are loops over numbers.
 //!
 //! # How a step flows
 //!
@@ -23,15 +24,16 @@
 //!    gradient of its own. Only one group's activations exist in a thread, a few megabytes, which stay in the cache.
 //! 4. The threads meet once: their gradients are added up in the order of the threads.
 //!
-//! Nine tenths of the time go into one register tile, `linear::cpu::tile`, at the speed of the CPU's multiply-add units. What is not a
-//! product happens as a tile leaves the registers (`linear::finish`: bias, activation, [`dropout`], residual) or between
-//! products on a few rows (norms, softmax).
+//! Nine tenths of the time go into one register tile, `linear::cpu::tile`, at the speed of the CPU's
+//! multiply-add units. What is not a product happens as a tile leaves the registers (`linear::finish`: bias,
+//! activation, [`dropout`], residual) or between products on a few rows (norms, softmax).
 //!
 //! # Work that is not done
 //!
-//! The last action token of a window leads nowhere and does not exist. In the last layer only observation tokens ask: its
-//! queries, projection and MLP have K rows, not T. Queries meet no later keys. Dropout masks are a function of key,
-//! site, window, token and channel, so none is stored and padding draws none. Probabilities are computed twice and kept never.
+//! The last action token of a window leads nowhere and does not exist. In the last layer only observation tokens
+//! ask: its queries, projection and MLP have K rows, not T. Queries meet no later keys. Dropout masks are a
+//! function of key, site, window, token and channel, so none is stored and padding draws none. Probabilities are
+//! computed twice and kept never.
 //!
 //! # The same bits
 //!
@@ -42,8 +44,8 @@
 //! # Where things are
 //!
 //! An op is a folder: `mod.rs` has the maths and the tests, `reference.rs` the naive loops in f32 or f64, `cpu.rs`
-//! the fast ones, written once over [`simd`] and compiled for each instruction set. `trunk` composes the ops, `engine` shares
-//! the work out, `acting` computes just the next action.
+//! the fast ones, written once over [`simd`] and compiled for each instruction set. `trunk` composes the ops,
+//! `engine` shares the work out, `acting` computes just the next action.
 #![expect(
     clippy::inline_always,
     reason = "vector code must end up in the function that is compiled for the CPU's features"

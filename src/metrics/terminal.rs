@@ -21,6 +21,8 @@ pub struct Terminal {
     progress: Progress,
     started: Instant,
     next_line: Duration,
+    /// Step of the last line, so that the end is not told twice.
+    told: Option<u64>,
 }
 
 impl Terminal {
@@ -43,6 +45,7 @@ impl Terminal {
             },
             started: Instant::now(),
             next_line: Duration::from_secs(1),
+            told: None,
         }
     }
 
@@ -60,7 +63,8 @@ impl Terminal {
         if let Some(bar) = &self.bar {
             bar.set_position(self.progress.step);
             bar.set_message(state);
-        } else if elapsed >= self.next_line {
+        } else if elapsed >= self.next_line && self.told != Some(self.progress.step) {
+            self.told = Some(self.progress.step);
             self.next_line = elapsed + LINE_INTERVAL;
             let Progress { step, steps, .. } = self.progress;
             self.print(&format!("step {step}/{steps}  {state}"));

@@ -11,7 +11,7 @@ use super::transformer::Traced;
 use crate::kernels::{Denominator, Dropout, Engine, Objective, Windows};
 
 /// The scalar loss of the model with these parameters on these windows.
-pub fn loss(
+pub(super) fn loss(
     engine: &mut Engine,
     parameters: Traced<(usize,)>,
     windows: &Windows,
@@ -22,7 +22,14 @@ pub fn loss(
     let (parameters, mut tape) = parameters.split_tape();
     let values = parameters.as_vec();
     let mut gradient = vec![0.0; values.len()];
-    let loss = engine.loss_and_gradient(&values, windows, objective, denominator, dropout, &mut gradient);
+    let loss = engine.loss_and_gradient(
+        &values,
+        windows,
+        objective,
+        denominator,
+        dropout,
+        &mut gradient,
+    );
     let out = parameters.device().tensor(loss as f32);
     let (input, output) = (parameters.ghost(), out.ghost());
     tape.add_backward_op(move |gradients| {

@@ -11,7 +11,7 @@ use super::transformer::Traced;
 use crate::kernels::activation::{Activation, reference};
 
 /// Exact GELU of each element.
-pub fn gelu<S: dfdx::shapes::Shape>(x: Traced<S>) -> Traced<S> {
+pub(super) fn gelu<S: dfdx::shapes::Shape>(x: Traced<S>) -> Traced<S> {
     let (x, mut tape) = x.split_tape();
     let inputs = x.as_vec();
     let values = reference::forward(Activation::Gelu, &inputs);
@@ -21,7 +21,10 @@ pub fn gelu<S: dfdx::shapes::Shape>(x: Traced<S>) -> Traced<S> {
         let upstream = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
         let gradient = gradients.get_or_alloc_mut(&input)?;
         let own = reference::backward(Activation::Gelu, &inputs, &upstream);
-        gradient.iter_mut().zip(own).for_each(|(slot, value)| *slot += value);
+        gradient
+            .iter_mut()
+            .zip(own)
+            .for_each(|(slot, value)| *slot += value);
         Ok(())
     });
     out.put_tape(tape)

@@ -18,7 +18,7 @@ pub enum Initialisation {
     Corl,
 }
 
-/// A new flat parameter vector. LayerNorms start at gain 1 and bias 0 in both recipes.
+/// A new flat parameter vector. A LayerNorm starts at gain 1 and bias 0 in both recipes.
 pub fn initialise(layout: &Layout, how: Initialisation, stream: &mut Stream) -> Vec<f32> {
     let mut parameters = vec![0.0; layout.len()];
     let mut inputs = 1;
@@ -37,7 +37,9 @@ pub fn initialise(layout: &Layout, how: Initialisation, stream: &mut Stream) -> 
                 fill_normal(values, 0.02, stream);
             }
         } else if view.name == "embed.timestep" {
-            values.iter_mut().for_each(|value| *value = StandardNormal.sample(stream));
+            for value in values {
+                *value = StandardNormal.sample(stream);
+            }
         } else {
             // A bias follows its weight, which has as many rows as the layer has inputs.
             if kind == "weight" {
@@ -52,7 +54,9 @@ pub fn initialise(layout: &Layout, how: Initialisation, stream: &mut Stream) -> 
 /// N(0, deviation).
 pub(super) fn fill_normal(values: &mut [f32], deviation: f32, stream: &mut Stream) {
     if let Ok(normal) = Normal::new(0.0, deviation) {
-        values.iter_mut().for_each(|value| *value = normal.sample(stream));
+        for value in values {
+            *value = normal.sample(stream);
+        }
     }
 }
 
@@ -64,7 +68,9 @@ pub(super) fn linear_bound(inputs: usize) -> f32 {
 /// U(-bound, bound).
 pub(super) fn fill_uniform(values: &mut [f32], bound: f32, stream: &mut Stream) {
     if let Ok(uniform) = Uniform::new(-bound, bound) {
-        values.iter_mut().for_each(|value| *value = stream.sample(uniform));
+        for value in values {
+            *value = stream.sample(uniform);
+        }
     }
 }
 
@@ -75,7 +81,12 @@ mod tests {
 
     fn deviation(values: &[f32]) -> f64 {
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
-        (values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+        (values
+            .iter()
+            .map(|&v| (f64::from(v) - mean).powi(2))
+            .sum::<f64>()
+            / values.len() as f64)
+            .sqrt()
     }
 
     #[test]
@@ -96,20 +107,39 @@ mod tests {
         let qkv = uniform((6.0_f64 / 512.0).sqrt());
         let expected = [
             (Initialisation::Official, "embed.timestep", 1.0),
-            (Initialisation::Official, "embed.observation.weight", uniform(0.125)),
-            (Initialisation::Official, "head.bias", uniform(1.0 / 128.0_f64.sqrt())),
-            (Initialisation::Official, "block.0.attention.qkv.weight", 0.02),
+            (
+                Initialisation::Official,
+                "embed.observation.weight",
+                uniform(0.125),
+            ),
+            (
+                Initialisation::Official,
+                "head.bias",
+                uniform(1.0 / 128.0_f64.sqrt()),
+            ),
+            (
+                Initialisation::Official,
+                "block.0.attention.qkv.weight",
+                0.02,
+            ),
             (Initialisation::Official, "block.0.mlp.up.bias", 0.0),
             (Initialisation::Corl, "embed.timestep", 0.02),
             (Initialisation::Corl, "embed.observation.weight", 0.02),
             (Initialisation::Corl, "head.bias", 0.0),
             (Initialisation::Corl, "block.0.attention.qkv.weight", qkv),
-            (Initialisation::Corl, "block.0.attention.projection.weight", 0.02),
+            (
+                Initialisation::Corl,
+                "block.0.attention.projection.weight",
+                0.02,
+            ),
         ];
         for (how, name, expected) in expected {
             let parameters = initialise(&layout, how, &mut Stream::new(1, "initialisation"));
             let found = deviation(&parameters[layout.range(name).unwrap()]);
-            assert!((found - expected).abs() <= 0.2 * expected, "{how:?} {name}: {found}, not {expected}");
+            assert!(
+                (found - expected).abs() <= 0.2 * expected,
+                "{how:?} {name}: {found}, not {expected}"
+            );
         }
     }
 }

@@ -25,7 +25,13 @@ impl Network {
         let count = parameters.len();
         let engine = fused.then(|| Engine::new(shape, threads));
         let parameters = Cpu::default().tensor_from_vec(parameters, (count,));
-        Self { shape, layout, parameters, gradient: Vec::new(), engine }
+        Self {
+            shape,
+            layout,
+            parameters,
+            gradient: Vec::new(),
+            engine,
+        }
     }
 
     /// The loss on a batch; its gradient is added to what [`Network::take_gradient`] gives.
@@ -39,24 +45,30 @@ impl Network {
         denominator: Denominator,
         dropout: Option<&Dropout>,
     ) -> f64 {
-        let loss = match &mut self.engine {
-            Some(engine) => {
-                let parameters = self.parameters.leaky_trace();
-                fused::loss(engine, parameters, windows, objective, denominator, dropout)
-            }
-            None => {
-                let (shape, layout, parameters) = (&self.shape, &self.layout, &self.parameters);
-                let predictions = Transformer { shape, layout, parameters, dropout }.forward(windows);
-                loss::loss(predictions, windows, objective, denominator)
-            }
+        let loss = if let Some(engine) = &mut self.engine {
+            let parameters = self.parameters.leaky_trace();
+            fused::loss(engine, parameters, windows, objective, denominator, dropout)
+        } else {
+            let composed = Transformer {
+                shape: &self.shape,
+                layout: &self.layout,
+                parameters: &self.parameters,
+                dropout,
+            };
+            loss::loss(composed.forward(windows), windows, objective, denominator)
         };
         let value = f64::from(loss.array());
         let mut gradients = loss.backward();
-        let fresh = gradients.get_or_alloc_mut(&self.parameters).expect("backward allocated it");
+        let fresh = gradients
+            .get_or_alloc_mut(&self.parameters)
+            .expect("backward allocated it");
         if self.gradient.is_empty() {
             self.gradient = std::mem::take(&mut **fresh);
         } else {
-            self.gradient.iter_mut().zip(fresh.iter()).for_each(|(sum, value)| *sum += value);
+            self.gradient
+                .iter_mut()
+                .zip(fresh.iter())
+                .for_each(|(sum, value)| *sum += value);
         }
         value
     }

@@ -79,7 +79,9 @@ pub enum StateDictError {
 /// The peer's name for one of our views, and whether the peer stores it transposed.
 fn peer_name(naming: Naming, view: &str) -> (String, bool) {
     let (layer, kind) = view.rsplit_once('.').unwrap_or((view, "weight"));
-    let block = layer.strip_prefix("block.").and_then(|rest| rest.split_once('.'));
+    let block = layer
+        .strip_prefix("block.")
+        .and_then(|rest| rest.split_once('.'));
     let (name, transposed) = match (naming, block) {
         (Naming::Official, Some((number, part))) => {
             let part = match part {
@@ -97,7 +99,9 @@ fn peer_name(naming: Naming, view: &str) -> (String, bool) {
                 "norm_1" => "norm1",
                 "norm_2" => "norm2",
                 // MultiheadAttention joins these two names with an underscore.
-                "attention.qkv" => return (format!("blocks.{number}.attention.in_proj_{kind}"), true),
+                "attention.qkv" => {
+                    return (format!("blocks.{number}.attention.in_proj_{kind}"), true);
+                }
                 "attention.projection" => "attention.out_proj",
                 "mlp.up" => "mlp.0",
                 _ => "mlp.2",
@@ -105,7 +109,11 @@ fn peer_name(naming: Naming, view: &str) -> (String, bool) {
             (format!("blocks.{number}.{part}"), true)
         }
         (naming, None) => {
-            let layer = if view == "embed.timestep" { view } else { layer };
+            let layer = if view == "embed.timestep" {
+                view
+            } else {
+                layer
+            };
             let (official, corl) = match layer {
                 "embed.timestep" => ("embed_timestep", "timestep_emb"),
                 "embed.return_to_go" => ("embed_return", "return_emb"),
@@ -115,11 +123,19 @@ fn peer_name(naming: Naming, view: &str) -> (String, bool) {
                 "final_norm" => ("transformer.ln_f", "out_norm"),
                 _ => ("predict_action.0", "action_head.0"),
             };
-            let name = if naming == Naming::Official { official } else { corl };
+            let name = if naming == Naming::Official {
+                official
+            } else {
+                corl
+            };
             (name.to_owned(), layer != "embed.timestep")
         }
     };
-    let kind = if view == "embed.timestep" { "weight" } else { kind };
+    let kind = if view == "embed.timestep" {
+        "weight"
+    } else {
+        kind
+    };
     (format!("{name}.{kind}"), transposed)
 }
 
@@ -136,7 +152,11 @@ pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entr
             "transformer.wte.weight" => fill_normal(&mut values, 0.02, stream),
             _ => fill_uniform(&mut values, linear_bound(width), stream),
         }
-        Entry { name: name.to_owned(), dimensions, values: Values::F32(values) }
+        Entry {
+            name: name.to_owned(),
+            dimensions,
+            values: Values::F32(values),
+        }
     };
     vec![
         entry("transformer.wte.weight", vec![1, width]),
@@ -150,7 +170,7 @@ pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entr
 /// The masks that the peers register as buffers; the model's code does not need them, a strict
 /// `load_state_dict` does.
 pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
-    /// kzl passes n_positions = 1024 to its GPT-2.
+    /// kzl passes `n_positions` = 1024 to its GPT-2.
     const POSITIONS: usize = 1024;
     let triangle = |n: usize| (0..n * n).map(move |index| index % n <= index / n);
     (0..shape.layers)
@@ -186,7 +206,11 @@ pub fn export(naming: Naming, layout: &Layout, parameters: &[f32]) -> Vec<Entry>
                 (&[rows, columns], true) => (vec![columns, rows], transpose(values, rows, columns)),
                 (dimensions, _) => (dimensions.to_vec(), values.to_vec()),
             };
-            Entry { name, dimensions, values: Values::F32(values) }
+            Entry {
+                name,
+                dimensions,
+                values: Values::F32(values),
+            }
         })
         .collect()
 }
@@ -203,7 +227,9 @@ pub fn import(
     let mut known = Vec::new();
     for view in layout.views() {
         let (name, transposed) = peer_name(naming, &view.name);
-        let found = file.tensor(&name).map_err(|_| StateDictError::Missing(name.clone()))?;
+        let found = file
+            .tensor(&name)
+            .map_err(|_| StateDictError::Missing(name.clone()))?;
         let mut expected = view.dims.clone();
         if transposed {
             expected.reverse();
@@ -225,10 +251,13 @@ pub fn import(
         }
     }
     let is_buffer = |name: &str| {
-        name.ends_with(".attn.bias") || name.ends_with(".masked_bias") || name.ends_with(".causal_mask")
+        name.ends_with(".attn.bias")
+            || name.ends_with(".masked_bias")
+            || name.ends_with(".causal_mask")
     };
     for name in file.names() {
-        if !(known.iter().any(|known| known == name) || is_buffer(name) || name.starts_with("rtg.")) {
+        if !(known.iter().any(|known| known == name) || is_buffer(name) || name.starts_with("rtg."))
+        {
             return Err(StateDictError::Unknown(name.to_owned()));
         }
     }
@@ -238,7 +267,10 @@ pub fn import(
 /// A finite float32 tensor of the expected dimensions.
 fn weight(name: &str, expected: &[usize], found: &TensorView) -> Result<Vec<f32>, StateDictError> {
     if found.dtype() != Dtype::F32 {
-        return Err(StateDictError::ElementType { name: name.to_owned(), found: found.dtype() });
+        return Err(StateDictError::ElementType {
+            name: name.to_owned(),
+            found: found.dtype(),
+        });
     }
     if found.shape() != expected {
         return Err(StateDictError::Shape {
@@ -248,15 +280,21 @@ fn weight(name: &str, expected: &[usize], found: &TensorView) -> Result<Vec<f32>
         });
     }
     let values = floats(found.data());
-    match values.iter().all(|value| value.is_finite()) {
-        true => Ok(values),
-        false => Err(StateDictError::NotFinite(name.to_owned())),
+    if values.iter().all(|value| value.is_finite()) {
+        Ok(values)
+    } else {
+        Err(StateDictError::NotFinite(name.to_owned()))
     }
 }
 
 /// Little-endian float32 numbers.
 pub fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks::<4>().0.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect()
+    bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|&chunk| f32::from_le_bytes(chunk))
+        .collect()
 }
 
 /// The bytes of a safetensors file with these tensors and this text metadata.
@@ -266,11 +304,18 @@ pub fn serialise(
 ) -> Result<Vec<u8>, safetensors::SafeTensorError> {
     let bytes: Vec<(Dtype, Vec<u8>)> = (entries.iter())
         .map(|entry| match &entry.values {
-            Values::F32(values) => {
-                (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
-            }
+            Values::F32(values) => (
+                Dtype::F32,
+                values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect(),
+            ),
             Values::U8(values) => (Dtype::U8, values.clone()),
-            Values::Bool(values) => (Dtype::BOOL, values.iter().map(|&value| u8::from(value)).collect()),
+            Values::Bool(values) => (
+                Dtype::BOOL,
+                values.iter().map(|&value| u8::from(value)).collect(),
+            ),
         })
         .collect();
     let views = (entries.iter().zip(&bytes))

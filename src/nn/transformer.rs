@@ -84,21 +84,36 @@ impl Transformer<'_> {
         let (steps, width) = (windows.lengths.len() * windows.context, self.shape.width);
         let device = self.parameters.device();
         let input = |values: &[f32], columns: usize| -> Matrix {
-            device.tensor_from_vec(values.to_vec(), (steps, columns)).leaky_traced()
+            device
+                .tensor_from_vec(values.to_vec(), (steps, columns))
+                .leaky_traced()
         };
         let indices = windows.timesteps.iter().map(|&t| t as usize).collect();
         let indices = device.tensor_from_vec(indices, (steps,));
-        let time: Matrix = self.weight("embed.timestep", self.shape.timesteps).gather(indices);
+        let time: Matrix = self
+            .weight("embed.timestep", self.shape.timesteps)
+            .gather(indices);
         let token = |values: &[f32], columns, name: &str, time: Matrix| {
             (self.linear(input(values, columns), name) + time).reshape_like(&(steps, 1, width))
         };
         let (sizes, windows) = (self.shape, windows);
-        let observations =
-            token(windows.observations, sizes.observation, "embed.observation", time.with_empty_tape());
-        let actions = token(windows.actions, sizes.action, "embed.action", time.with_empty_tape());
+        let observations = token(
+            windows.observations,
+            sizes.observation,
+            "embed.observation",
+            time.with_empty_tape(),
+        );
+        let actions = token(
+            windows.actions,
+            sizes.action,
+            "embed.action",
+            time.with_empty_tape(),
+        );
         let returns = token(windows.returns_to_go, 1, "embed.return_to_go", time);
         let pairs = (returns, observations).concat_along(Axis::<1>);
-        (pairs, actions).concat_along(Axis::<1>).reshape_like(&(steps * 3, width))
+        (pairs, actions)
+            .concat_along(Axis::<1>)
+            .reshape_like(&(steps * 3, width))
     }
 
     /// Causal multi-head self-attention with its output projection.
@@ -119,9 +134,13 @@ impl Transformer<'_> {
                 .reshape_like(&(batch, tokens, heads, depth))
                 .permute::<_, Axes4<0, 2, 1, 3>>()
         };
-        let (key, value) = (part(qkv.with_empty_tape(), 1), part(qkv.with_empty_tape(), 2));
+        let (key, value) = (
+            part(qkv.with_empty_tape(), 1),
+            part(qkv.with_empty_tape(), 2),
+        );
         let query = part(qkv, 0);
-        let scores = query.matmul(key.permute::<_, Axes4<0, 1, 3, 2>>()) * (depth as f32).sqrt().recip();
+        let scores =
+            query.matmul(key.permute::<_, Axes4<0, 1, 3, 2>>()) * (depth as f32).sqrt().recip();
         let shape = (batch, heads, tokens, tokens);
         let scores = scores + mask.clone().broadcast_like::<_, Axis<1>>(&shape);
         let mut probabilities = scores.softmax::<Axis<3>>();
@@ -146,19 +165,28 @@ impl Transformer<'_> {
         let inputs = x.shape().1;
         let weight = self.weight(&format!("{name}.weight"), inputs);
         let outputs = weight.shape().1;
-        x.matmul(weight) + self.vector(&format!("{name}.bias")).broadcast_like::<_, Axis<0>>(&(rows, outputs))
+        x.matmul(weight)
+            + self
+                .vector(&format!("{name}.bias"))
+                .broadcast_like::<_, Axis<0>>(&(rows, outputs))
     }
 
     /// LayerNorm over the channels of each token.
     fn layer_norm(&self, x: Matrix, name: &str) -> Matrix {
         let shape = *x.shape();
-        let gain = self.vector(&format!("{name}.weight")).broadcast_like::<_, Axis<0>>(&shape);
-        let bias = self.vector(&format!("{name}.bias")).broadcast_like::<_, Axis<0>>(&shape);
+        let gain = self
+            .vector(&format!("{name}.weight"))
+            .broadcast_like::<_, Axis<0>>(&shape);
+        let bias = self
+            .vector(&format!("{name}.bias"))
+            .broadcast_like::<_, Axis<0>>(&shape);
         x.normalize::<Axis<1>>(EPSILON) * gain + bias
     }
 
     fn dropped(&self, x: Matrix, site: Site, tokens: usize) -> Matrix {
-        let Some(dropout) = self.dropout else { return x };
+        let Some(dropout) = self.dropout else {
+            return x;
+        };
         let shape = *x.shape();
         let mut keep = vec![0.0; shape.0 * shape.1];
         for (row, mask) in keep.chunks_mut(shape.1).enumerate() {
@@ -174,7 +202,10 @@ impl Transformer<'_> {
     fn weight(&self, name: &str, rows: usize) -> Matrix {
         let range = self.place(name);
         let columns = range.len() / rows;
-        self.parameters.leaky_trace().slice((range,)).reshape_like(&(rows, columns))
+        self.parameters
+            .leaky_trace()
+            .slice((range,))
+            .reshape_like(&(rows, columns))
     }
 
     /// Names in this file and in the layout are the same; an empty range would fail in the next operation.

@@ -168,9 +168,9 @@ impl ModelConfig {
     }
 
     /// The divisor of returns-to-go for this data.
-    pub fn return_scale_for(&self, recipe: Recipe, env_id: &str, data: &Dataset) -> f64 {
+    pub fn return_scale_for(&self, env_id: &str, data: &Dataset) -> f64 {
         self.return_scale
-            .or_else(|| recipe.return_scale(env_id))
+            .or_else(|| Recipe::return_scale(env_id))
             .unwrap_or_else(|| nearest_power_of_ten(largest_absolute_return(data) / 4.0))
     }
 
@@ -217,13 +217,15 @@ impl Recipe {
     }
 
     /// kzl's `experiment.py` and CORL's locomotion files divide returns of these bodies by 1000.
-    fn return_scale(self, env_id: &str) -> Option<f64> {
+    fn return_scale(env_id: &str) -> Option<f64> {
         let body = env_id.split('-').next().unwrap_or(env_id);
-        ["Hopper", "HalfCheetah", "Walker2d"].contains(&body).then_some(1000.0)
+        ["Hopper", "HalfCheetah", "Walker2d"]
+            .contains(&body)
+            .then_some(1000.0)
     }
 
     /// Target returns that both recipes ask for, largest first.
-    pub fn targets(self, env_id: &str) -> Option<Vec<f64>> {
+    pub fn targets(env_id: &str) -> Option<Vec<f64>> {
         match env_id.split('-').next().unwrap_or(env_id) {
             "Hopper" => Some(vec![3600.0, 1800.0]),
             "HalfCheetah" => Some(vec![12_000.0, 6000.0]),
@@ -243,7 +245,11 @@ fn largest_absolute_return(data: &Dataset) -> f64 {
 fn nearest_power_of_ten(value: f64) -> f64 {
     let below = 10_f64.powi(value.max(1.0).log10().floor() as i32);
     let above = below * 10.0;
-    if value - below <= above - value { below } else { above }
+    if value - below <= above - value {
+        below
+    } else {
+        above
+    }
 }
 
 #[cfg(test)]
@@ -252,14 +258,19 @@ mod tests {
 
     #[test]
     fn return_scales_are_powers_of_ten_near_a_quarter_of_the_largest_return() {
-        let scales: Vec<f64> =
-            [0.0, 0.3, 24.0, 125.0, 475.0, 847.0].map(nearest_power_of_ten).to_vec();
+        let scales: Vec<f64> = [0.0, 0.3, 24.0, 125.0, 475.0, 847.0]
+            .map(nearest_power_of_ten)
+            .to_vec();
         assert_eq!(scales, [1.0, 1.0, 10.0, 100.0, 100.0, 1000.0]);
     }
 
     #[test]
     fn the_learning_rate_rises_linearly_and_then_stays_or_falls_to_zero() {
-        let mut config = OptimiserConfig { warmup_steps: Some(10), learning_rate: 1.0, ..OptimiserConfig::default() };
+        let mut config = OptimiserConfig {
+            warmup_steps: Some(10),
+            learning_rate: 1.0,
+            ..OptimiserConfig::default()
+        };
         assert!((config.learning_rate_at(0, 100) - 0.1).abs() < 1e-12);
         assert!((config.learning_rate_at(9, 100) - 1.0).abs() < 1e-12);
         assert!((config.learning_rate_at(99, 100) - 1.0).abs() < 1e-12);

@@ -41,12 +41,24 @@ pub struct Model {
 
 impl Model {
     /// A new model with the recipe's initialisation.
-    pub fn new(recipe: Recipe, config: &ModelConfig, preprocessing: Preprocessing, seed: u64) -> Self {
+    pub fn new(
+        recipe: Recipe,
+        config: &ModelConfig,
+        preprocessing: Preprocessing,
+        seed: u64,
+    ) -> Self {
         let shape = shape(recipe, config, &preprocessing);
         let mut stream = Stream::new(seed, "initialisation");
         let parameters = initialise(&Layout::new(&shape), recipe.initialisation(), &mut stream);
         let untrained = untrained(recipe.naming(), &shape, &mut stream);
-        Self { recipe, config: config.clone(), shape, parameters, untrained, preprocessing }
+        Self {
+            recipe,
+            config: config.clone(),
+            shape,
+            parameters,
+            untrained,
+            preprocessing,
+        }
     }
 
     /// A policy for up to `rows` episodes at once, conditioned on each episode's target return. Its
@@ -69,7 +81,9 @@ pub fn shape(recipe: Recipe, config: &ModelConfig, preprocessing: &Preprocessing
         activation: config.activation,
         head: match &preprocessing.actions {
             ActionCodec::Discrete { .. } => Head::Logits,
-            ActionCodec::Continuous { max_action, .. } => Head::Tanh { scale: *max_action as f32 },
+            ActionCodec::Continuous { max_action, .. } => Head::Tanh {
+                scale: *max_action as f32,
+            },
         },
     }
 }
@@ -133,7 +147,10 @@ impl Learner {
                 probability_embedding: config.embedding_dropout,
                 key: 0,
             },
-            moments: Moments { first: zeros.clone(), second: zeros },
+            moments: Moments {
+                first: zeros.clone(),
+                second: zeros,
+            },
             config: optimiser.clone(),
             network,
             model,
@@ -148,11 +165,14 @@ impl Learner {
     /// Adds the gradient of one batch to the step's.
     pub fn accumulate(&mut self, batch: &Batch) {
         let part = self.losses.len() as u64;
-        self.dropout.key =
-            mix(self.dropout_key.wrapping_add(self.step * self.config.accumulation as u64 + part));
+        self.dropout.key = mix(self
+            .dropout_key
+            .wrapping_add(self.step * self.config.accumulation as u64 + part));
         let denominator = self.model.recipe.denominator();
         let dropout = Some(&self.dropout).filter(|dropout| is_on(dropout));
-        let loss = self.network.accumulate(&windows(batch), self.objective, denominator, dropout);
+        let loss = self
+            .network
+            .accumulate(&windows(batch), self.objective, denominator, dropout);
         self.losses.push(loss);
     }
 
@@ -161,11 +181,17 @@ impl Learner {
         let mut gradient = self.network.take_gradient();
         let batches = self.losses.len().max(1) as f64;
         if batches > 1.0 {
-            gradient.iter_mut().for_each(|value| *value /= batches as f32);
+            for value in &mut gradient {
+                *value /= batches as f32;
+            }
         }
         let norm = adamw::norm(&gradient);
         let largest = self.config.gradient_clip;
-        let clip = if largest > 0.0 { adamw::clip(norm, largest) } else { 1.0 };
+        let clip = if largest > 0.0 {
+            adamw::clip(norm, largest)
+        } else {
+            1.0
+        };
         let learning_rate = self.config.learning_rate_at(self.step, self.steps);
         let loss = self.losses.drain(..).sum::<f64>() / batches;
         self.step += 1;
@@ -177,10 +203,23 @@ impl Learner {
         };
         let parameters = &mut self.model.parameters;
         let Moments { first, second } = &mut self.moments;
-        adamw::update(&optimiser, learning_rate, self.step, clip, &gradient, parameters, first, second);
+        adamw::update(
+            &optimiser,
+            learning_rate,
+            self.step,
+            clip,
+            &gradient,
+            parameters,
+            first,
+            second,
+        );
         self.network.set_parameters(parameters);
         self.gradient = gradient;
-        Update { loss, gradient_norm: norm, learning_rate }
+        Update {
+            loss,
+            gradient_norm: norm,
+            learning_rate,
+        }
     }
 
     /// The model as it stands.
@@ -216,21 +255,33 @@ impl Learner {
 
 /// Draws this model's windows from the data: padded, normalised and scaled as its recipe asks.
 pub fn sampler(model: &Model, data: &Dataset) -> Result<WindowSampler, rtg_datasets::Error> {
-    let Preprocessing { normaliser, return_scale, episode_length, actions } = &model.preprocessing;
+    let Preprocessing {
+        normaliser,
+        return_scale,
+        episode_length,
+        actions,
+    } = &model.preprocessing;
     let context = model.config.context;
     let mut config = match model.recipe {
         Recipe::Official => WindowConfig::official(context, *return_scale, *episode_length),
         Recipe::Corl => WindowConfig::corl(context, *return_scale),
     };
     if let ActionCodec::Continuous { offset, scale, .. } = actions {
-        config.action_map = Some(ActionMap { offset: offset.clone(), scale: scale.clone() });
+        config.action_map = Some(ActionMap {
+            offset: offset.clone(),
+            scale: scale.clone(),
+        });
     }
     WindowSampler::new(data, normaliser, config)
 }
 
 /// Whether anything is dropped at all.
 fn is_on(dropout: &Dropout) -> bool {
-    dropout.probability_attention.max(dropout.probability_residual).max(dropout.probability_embedding) > 0.0
+    dropout
+        .probability_attention
+        .max(dropout.probability_residual)
+        .max(dropout.probability_embedding)
+        > 0.0
 }
 
 /// A sampled batch as the engine sees it.

@@ -50,7 +50,13 @@ impl Policy for TargetReturn {
         self.began[row] = true;
     }
 
-    fn act(&mut self, active: &[usize], observations: &[f64], last_rewards: &[f64], actions: &mut [f64]) {
+    fn act(
+        &mut self,
+        active: &[usize],
+        observations: &[f64],
+        last_rewards: &[f64],
+        actions: &mut [f64],
+    ) {
         let codec = &self.preprocessing.actions;
         let width = self.preprocessing.normaliser.mean.len();
         let inner = codec.width();
@@ -61,9 +67,10 @@ impl Policy for TargetReturn {
                 self.timesteps[row] = (self.timesteps[row] + 1).min(self.timestep_limit);
             }
             let columns = row * width..(row + 1) * width;
-            self.preprocessing
-                .normaliser
-                .apply(&observations[columns.clone()], &mut self.observations[columns]);
+            self.preprocessing.normaliser.apply(
+                &observations[columns.clone()],
+                &mut self.observations[columns],
+            );
             self.scaled_returns[row] =
                 (self.returns_to_go[row] / self.preprocessing.return_scale) as f32;
         }

@@ -52,7 +52,12 @@ impl ActionCodec {
     /// A space without finite bounds, or one that is neither a box nor discrete; the text says which.
     pub fn of(recipe: Recipe, space: &Space) -> Result<Self, String> {
         let space = match space {
-            Space::Discrete { n, start } => return Ok(Self::Discrete { n: *n, start: *start }),
+            Space::Discrete { n, start } => {
+                return Ok(Self::Discrete {
+                    n: *n,
+                    start: *start,
+                });
+            }
             Space::Box(space) => space,
             other => return Err(format!("{other:?}")),
         };
@@ -62,7 +67,8 @@ impl ActionCodec {
         }
         let count = space.low.len();
         let limit = space.high.first().copied().unwrap_or(1.0);
-        if recipe == Recipe::Corl && bounds().all(|(&low, &high)| low == -limit && high == limit) {
+        let is_limit = |bound: f64| (bound.abs() - limit).abs() < f64::EPSILON * limit.abs();
+        if recipe == Recipe::Corl && bounds().all(|(&low, &high)| is_limit(low) && is_limit(high)) {
             return Ok(Self::Continuous {
                 offset: vec![0.0; count],
                 scale: vec![1.0; count],

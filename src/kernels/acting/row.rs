@@ -16,8 +16,8 @@ use crate::kernels::trunk::memory::Block;
 use rayon::ThreadPool;
 use std::ops::Range;
 
-/// The past of one episode. Tokens lie one behind the other in the order of time; when the memory is full, those that have left
-/// the window are dropped.
+/// The past of one episode. Tokens lie one behind the other in the order of time; when the memory is full, those
+/// that have left the window are dropped.
 #[derive(Debug)]
 pub(crate) struct Row {
     /// Steps of the episode so far.

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Phi is the standard normal distribution, phi its density: this is the exact GELU, with erf, not the approximation
-//! with tanh. Both directions are applied to a product as it leaves the registers (`cpu`), so the activation costs no pass over memory.
-//! The derivative of `ReLU` is read off its own output; GELU keeps its input x.
+//! with tanh. Both directions are applied to a product as it leaves the registers (`cpu`), so the activation
+//! costs no pass over memory. The derivative of `ReLU` is read off its own output; GELU keeps its input x.
 
 pub(crate) mod cpu;
 pub mod reference;

@@ -61,7 +61,7 @@ pub fn update(
     clippy::too_many_arguments,
     reason = "three buffers of state, a gradient, and four numbers"
 )]
-pub(super) fn update_at(
+pub(crate) fn update_at(
     level: Level,
     adamw: &AdamW,
     rate: f64,

@@ -8,13 +8,14 @@
 //! w <- w - rate / (1 - beta_1^n)  m / (sqrt(v) / sqrt(1 - beta_2^n) + epsilon)
 //! ```
 //!
-//! The decay is decoupled: it does not pass through the moments. Clipping scales the gradient to a global L2 norm of at most a
-//! given one ([`clip`]); the norm is added up in f64, block by block, and the scaling happens inside the update, so that the gradient is read
-//! twice and never written.
+//! The decay is decoupled: it does not pass through the moments. Clipping scales the gradient to a global L2
+//! norm of at most a given one ([`clip`]); the norm is added up in f64, block by block, and the scaling happens
+//! inside the update, so that the gradient is read twice and never written.
 
 mod cpu;
 pub mod reference;
 
+pub(crate) use cpu::update_at;
 pub use cpu::{norm, update};
 
 /// The constants of AdamW.

@@ -264,7 +264,15 @@ dispatched! {
     /// One query over as many keys and values as `scores` has room for, whose rows lie as far apart as `strides`
     /// say: out = the mean of the values weighted by the softmax. Nothing is copied.
     #[expect(clippy::too_many_arguments, reason = "three inputs, how they lie, and two outputs")]
-    pub(crate) fn one_query(q: &[f32], keys: &[f32], values: &[f32], strides: (usize, usize), scale: f32, scores: &mut [f32], out: &mut [f32]) = one_query_with;
+    pub(crate) fn one_query(
+        q: &[f32],
+        keys: &[f32],
+        values: &[f32],
+        strides: (usize, usize),
+        scale: f32,
+        scores: &mut [f32],
+        out: &mut [f32],
+    ) = one_query_with;
 }
 
 #[inline(always)]

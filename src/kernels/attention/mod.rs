@@ -18,10 +18,10 @@
 //! dk_j  = sum_i ds_ij q_i / sqrt d
 //! ```
 //!
-//! Forward keeps `l_i` only; backward computes p from it again. Queries are taken in blocks of [`cpu::BLOCK`] and a block meets no
-//! key beyond its last visible one, so half of the work of the square is never done. Queries, keys and values are
-//! read where the layer's products left them: queries rows x C, keys and values side by side in rows x 2 C. In the
-//! last layer only observation tokens ask (`Visible::OBSERVATIONS`).
+//! Forward keeps `l_i` only; backward computes p from it again. Queries are taken in blocks of `cpu::BLOCK`
+//! and a block meets no key beyond its last visible one, so half of the work of the square is never done.
+//! Queries, keys and values are read where the layer's products left them: queries rows x C, keys and values
+//! side by side in rows x 2 C. In the last layer only observation tokens ask (`Visible::OBSERVATIONS`).
 
 pub(crate) mod cpu;
 pub mod reference;

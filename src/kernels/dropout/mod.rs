@@ -5,10 +5,11 @@
 //! forward and backward just ask twice, padded tokens cost nothing, and the bits are the same for any number of
 //! threads, any order of work, and any other implementation that asks [`Dropout::mask`].
 //!
-//! A row (one token at one site) has 64 bits, mixed from key, site, window and token by the finaliser of `SplitMix64`;
-//! an element's 32 bits come from them and its channel by a two-round multiply-xorshift hash (constants: "lowbias32",
-//! C. Wellons, public domain), half of the row's bits entering before and half between the rounds. The element is dropped if its bits, as a number,
-//! are below p 2^32. Ten integer operations a vector.
+//! A row (one token at one site) has 64 bits, mixed from key, site, window and token by the finaliser of
+//! `SplitMix64`; an element's 32 bits come from them and its channel by a two-round multiply-xorshift hash
+//! (constants: "lowbias32", C. Wellons, public domain), half of the row's bits entering before and half between
+//! the rounds. The element is dropped if its bits, as a number, are below p 2^32. Ten integer operations a
+//! vector.
 //!
 //! Tokens are counted in the padded window of 3 K tokens. In attention the row is the query and the channel the key.
 

@@ -8,8 +8,9 @@
 //! dW_i += sum_k input_i[k]^T dx[3 k + i],   db_i += sum_k dx[3 k + i],   dtable[t_k] += sum_i dx[3 k + i]
 //! ```
 //!
-//! The inputs are data and get no gradient. No token comes behind the last action, and no prediction is made from it, so it is left out: n
-//! steps are 3 n - 1 tokens. The interleaving is a stride of the products' output, and costs nothing.
+//! The inputs are data and get no gradient. No token comes behind the last action, and no prediction is made
+//! from it, so it is left out: n steps are 3 n - 1 tokens. The interleaving is a stride of the products' output,
+//! and costs nothing.
 
 pub(crate) mod cpu;
 pub mod reference;

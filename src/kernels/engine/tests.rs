@@ -3,7 +3,7 @@
 use super::*;
 use crate::kernels::activation::Activation;
 use crate::kernels::loss::Head;
-use crate::kernels::testing::{Batch, assert_close, assert_gradient, parameters, to_f64};
+use crate::kernels::testing::{Batch, assert_close, assert_gradient, numbers, parameters, to_f64};
 use crate::kernels::trunk::reference;
 use crate::kernels::windows::Side;
 
@@ -26,20 +26,19 @@ const DROPOUT: Dropout = Dropout {
     key: 5,
 };
 
-/// Loss, predictions and every gradient, by name, against the reference.
+/// Loss, predictions and every gradient, by name, of some engines against the reference.
 fn check(
-    level: Level,
+    engines: &[(Level, usize)],
     shape: Shape,
-    threads: usize,
     lengths: &[usize],
     side: Side,
     mean: (Objective, Denominator),
     dropout: Option<&Dropout>,
 ) {
-    let mut engine = Engine::at(level, shape, threads);
+    let layout = Layout::new(&shape);
     let batch = Batch::new(&shape, lengths, side);
     let windows = batch.windows();
-    let parameters = parameters(engine.layout());
+    let parameters = parameters(&layout);
     let (objective, denominator) = mean;
     let task = reference::Task {
         shape: &shape,
@@ -49,56 +48,62 @@ fn check(
         dropout,
     };
     let exact = to_f64(&parameters);
-    let (_, expected_loss, expected) = reference::loss_and_gradient(task, &exact);
-
-    let mut gradient = vec![0.0; parameters.len()];
-    let loss = engine.loss_and_gradient(
-        &parameters,
-        &windows,
-        objective,
-        denominator,
-        dropout,
-        &mut gradient,
-    );
-    assert!(
-        (loss - expected_loss).abs() <= 1e-5 * expected_loss,
-        "{loss}, not {expected_loss}"
-    );
-    for view in engine.layout().views() {
-        let (found, expected) = (&gradient[view.range.clone()], &expected[view.range.clone()]);
-        // What is zero but for rounding, as the gradient of the keys' bias, has no scale of its own.
-        let largest = |x: &[f64]| x.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-        if largest(expected) > 1e-9 {
-            assert_close(found, expected, &format!("the gradient of {}", view.name));
-        }
-    }
+    let (_, exact_loss, exact_gradient) = reference::loss_and_gradient(task, &exact);
     let untouched = reference::Task {
         dropout: None,
         ..task
     };
-    let (expected, _, _) = reference::loss_and_gradient(untouched, &exact);
-    let mut predictions = vec![f32::NAN; expected.len()];
-    engine.predict(&parameters, &windows, &mut predictions);
-    assert_close(&predictions, &expected, "predictions");
+    let (exact_predictions, _, _) = reference::loss_and_gradient(untouched, &exact);
+
+    for (level, threads) in engines {
+        let mut engine = Engine::at(*level, shape, *threads);
+        let mut gradient = vec![0.0; parameters.len()];
+        let loss = engine.loss_and_gradient(
+            &parameters,
+            &windows,
+            objective,
+            denominator,
+            dropout,
+            &mut gradient,
+        );
+        assert!(
+            (loss - exact_loss).abs() <= 1e-5 * exact_loss,
+            "{loss}, not {exact_loss}"
+        );
+        for view in layout.views() {
+            let expected = &exact_gradient[view.range.clone()];
+            // What is zero but for rounding, as the gradient of the keys' bias, has no scale of its own.
+            if expected.iter().any(|g| g.abs() > 1e-9) {
+                let what = format!("the gradient of {}", view.name);
+                assert_close(&gradient[view.range.clone()], expected, &what);
+            }
+        }
+        let mut predictions = vec![f32::NAN; exact_predictions.len()];
+        engine.predict(&parameters, &windows, &mut predictions);
+        assert_close(&predictions, &exact_predictions, "predictions");
+    }
+}
+
+fn fastest(threads: usize) -> [(Level, usize); 1] {
+    [(Level::detect(), threads)]
 }
 
 const VALID: (Objective, Denominator) = (Objective::SquaredError, Denominator::Valid);
 
 #[test]
 fn every_instruction_set_and_number_of_threads_computes_the_reference() {
-    for level in Level::available() {
-        for threads in 1..=3 {
-            check(
-                level,
-                SMALL,
-                threads,
-                &[7, 0, 3, 1, 7, 6],
-                Side::Left,
-                VALID,
-                Some(&DROPOUT),
-            );
-        }
-    }
+    let engines: Vec<_> = Level::available()
+        .into_iter()
+        .flat_map(|level| [(level, 1), (level, 2), (level, 3)])
+        .collect();
+    check(
+        &engines,
+        SMALL,
+        &[7, 0, 3, 1, 7, 6],
+        Side::Left,
+        VALID,
+        Some(&DROPOUT),
+    );
 }
 
 #[test]
@@ -107,7 +112,7 @@ fn both_sides_of_padding_and_both_denominators_compute_the_reference() {
         for denominator in [Denominator::Valid, Denominator::All] {
             for dropout in [None, Some(&DROPOUT)] {
                 let mean = (Objective::SquaredError, denominator);
-                check(Level::detect(), SMALL, 2, &[2, 7, 5], side, mean, dropout);
+                check(&fastest(2), SMALL, &[2, 7, 5], side, mean, dropout);
             }
         }
     }
@@ -142,9 +147,9 @@ fn odd_shapes_compute_the_reference() {
         },
         Shape {
             context: 50,
-            width: 64,
+            width: 32,
             heads: 4,
-            observation: 17,
+            layers: 2,
             action: 6,
             ..relu
         },
@@ -156,9 +161,8 @@ fn odd_shapes_compute_the_reference() {
     for shape in shapes {
         for dropout in [None, Some(&DROPOUT)] {
             check(
-                Level::detect(),
+                &fastest(1),
                 shape,
-                1,
                 &[shape.context],
                 Side::Right,
                 VALID,
@@ -172,14 +176,34 @@ fn odd_shapes_compute_the_reference() {
         ..SMALL
     };
     check(
-        Level::detect(),
+        &fastest(2),
         logits,
-        2,
         &[7, 4],
         Side::Left,
         mean,
         Some(&DROPOUT),
     );
+}
+
+#[test]
+fn an_update_on_three_threads_is_the_update_on_one() {
+    let engine = Engine::new(SMALL, 3);
+    let adamw = AdamW::default();
+    let start = parameters(engine.layout());
+    let gradient = numbers(4, start.len());
+    let state = || {
+        (
+            start.clone(),
+            vec![0.1; start.len()],
+            vec![0.1; start.len()],
+        )
+    };
+    let (mut w, mut m, mut v) = state();
+    engine.update(&adamw, 1e-3, 3, 0.5, &gradient, &mut w, &mut m, &mut v);
+    let found = (w, m, v);
+    let (mut w, mut m, mut v) = state();
+    adamw::update(&adamw, 1e-3, 3, 0.5, &gradient, &mut w, &mut m, &mut v);
+    assert_eq!(found, (w, m, v));
 }
 
 #[test]

@@ -5,7 +5,13 @@ use crate::kernels::simd::{Simd, dispatched};
 
 dispatched! {
     /// y = norm of each row of x; `statistics` receives mean and 1 / standard deviation of each row.
-    pub(crate) fn forward(x: &[f32], gain: &[f32], bias: &[f32], y: &mut [f32], statistics: &mut [[f32; 2]]) = forward_with;
+    pub(crate) fn forward(
+        x: &[f32],
+        gain: &[f32],
+        bias: &[f32],
+        y: &mut [f32],
+        statistics: &mut [[f32; 2]],
+    ) = forward_with;
 }
 
 #[inline(always)]
@@ -50,7 +56,15 @@ fn forward_with<S: Simd>(
 dispatched! {
     /// Adds the gradients from dy to dx, dgain and dbias.
     #[expect(clippy::too_many_arguments, reason = "three inputs, their statistics, and a gradient for each")]
-    pub(crate) fn backward(x: &[f32], gain: &[f32], statistics: &[[f32; 2]], dy: &[f32], dx: &mut [f32], dgain: &mut [f32], dbias: &mut [f32]) = backward_with;
+    pub(crate) fn backward(
+        x: &[f32],
+        gain: &[f32],
+        statistics: &[[f32; 2]],
+        dy: &[f32],
+        dx: &mut [f32],
+        dgain: &mut [f32],
+        dbias: &mut [f32],
+    ) = backward_with;
 }
 
 #[inline(always)]

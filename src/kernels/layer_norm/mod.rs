@@ -4,7 +4,8 @@
 //! y_c = x_hat_c gain_c + bias_c,   x_hat_c = s (x_c - mean),   s = 1 / sqrt(variance + epsilon)
 //!
 //! with g_c = dy_c gain_c, the gradient at x_hat_c:
-//! d mean / d x_c = 1 / n,   d variance / d x_c = 2 (x_c - mean) / n,   so   d x_hat_k / d x_c = s (delta_kc - 1/n - x_hat_k x_hat_c / n)
+//! d mean / d x_c = 1 / n,   d variance / d x_c = 2 (x_c - mean) / n,   so
+//! d x_hat_k / d x_c = s ([k = c] - 1/n - x_hat_k x_hat_c / n)
 //! dx_c    = s (g_c - mean_k(g_k) - x_hat_c mean_k(g_k x_hat_k))
 //! dgain_c = sum over rows of dy_c x_hat_c,   dbias_c = sum over rows of dy_c
 //! ```

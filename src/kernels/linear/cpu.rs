@@ -25,7 +25,8 @@ impl<'a> Left<'a> {
         }
     }
 
-    /// The transpose of a matrix with `columns` columns, rows just as far apart; the depth, `_depth`, runs down the rows.
+    /// The transpose of a matrix with `columns` columns, rows just as far apart; the depth, `_depth`, runs down
+    /// the rows.
     pub(crate) fn columns(data: &'a [f32], _depth: usize, columns: usize) -> Self {
         Self {
             data,
@@ -171,7 +172,12 @@ fn pack_panel_with<S: Simd>(
 
 dispatched! {
     /// Fills one panel with the transpose of the first rows of `from`.
-    fn pack_panel_transposed(from: &[f32], stride: usize, columns: usize, panel: &mut [f32]) = pack_panel_transposed_with;
+    fn pack_panel_transposed(
+        from: &[f32],
+        stride: usize,
+        columns: usize,
+        panel: &mut [f32],
+    ) = pack_panel_transposed_with;
 }
 
 #[inline(always)]

@@ -9,13 +9,14 @@
 //! db[o]    = sum_r dY[r, o]
 //! ```
 //!
-//! All three are one loop in `cpu`, `product`: the right factor lies in *panels*, copies of two vectors' width of its columns, so
-//! that the inner loop reads it line after line; the left factor is read where it is, by any two strides (X, dY and X^T
-//! need no copy). W and W^T are packed once for a training step and shared by all threads; dY is packed once for
-//! its group of rows, and db falls out of that pass. A register tile of rows x two vectors gathers its sums over the
-//! whole depth, each element by one chain of multiply-adds in the order of the depth. So an element's bits depend on
-//! its row and column alone, not on how many rows are computed together or by whom. Bias, activation, dropout and residual are applied
-//! as the tile leaves the registers (`finish`).
+//! All three are one loop in `cpu`, `product`: the right factor lies in *panels*, copies of two vectors' width
+//! of its columns, so that the inner loop reads it line after line; the left factor is read where it is, by any
+//! two strides (X, dY and X^T need no copy). W and W^T are packed once for a training step and shared by all
+//! threads; dY is packed once for its group of rows, and db falls out of that pass. A register tile of rows x
+//! two vectors gathers its sums over the whole depth, each element by one chain of multiply-adds in the order of
+//! the depth. So an element's bits depend on its row and column alone, not on how many rows are computed
+//! together or by whom. Bias, activation, dropout and residual are applied as the tile leaves the registers
+//! (`finish`).
 
 pub(crate) mod cpu;
 pub(crate) mod finish;

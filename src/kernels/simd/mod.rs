@@ -1,10 +1,10 @@
 //! Vectors of f32 and the choice of the instruction set.
 //!
-//! A kernel's inner loop is written once, generic over [`Simd`], and the macro `dispatched!` compiles it for every
+//! A kernel's inner loop is written once, generic over `Simd`, and the macro `dispatched!` compiles it for every
 //! instruction set of the platform: AVX-512, AVX2 with FMA, and the compiler's baseline ("plain": SSE2 on x86-64,
 //! NEON on ARM). Which of them runs is decided at run time by a [`Level`], a proof that the CPU can do it.
 //!
-//! [`Simd::load`] and [`Simd::store`] accept slices shorter than a vector, so loops over odd widths need no tail:
+//! `Simd::load` and `Simd::store` accept slices shorter than a vector, so loops over odd widths need no tail:
 //! missing lanes read as zero and are not written.
 
 #[cfg(target_arch = "x86_64")]
@@ -149,9 +149,17 @@ pub(crate) trait Simd: Copy {
 /// Compiles `$body`, a function generic over [`Simd`] whose first argument is the vector set, for each instruction
 /// set, under a function of the given signature whose first argument is the [`Level`].
 macro_rules! dispatched {
-    ($(#[$attribute:meta])* $visibility:vis fn $name:ident $(<$generic:ident: $bound:path>)? ($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)? = $body:ident;) => {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident $(<$generic:ident: $bound:path>)? (
+            $($argument:ident: $type:ty),* $(,)?
+        ) $(-> $output:ty)? = $body:ident;
+    ) => {
         $(#[$attribute])*
-        $visibility fn $name $(<$generic: $bound>)? (level: $crate::kernels::simd::Level, $($argument: $type),*) $(-> $output)? {
+        $visibility fn $name $(<$generic: $bound>)? (
+            level: $crate::kernels::simd::Level,
+            $($argument: $type),*
+        ) $(-> $output)? {
             use $crate::kernels::simd::{Kind, Plain};
             #[cfg(target_arch = "x86_64")]
             use $crate::kernels::simd::{Avx2, Avx512};

@@ -84,10 +84,16 @@ pub(crate) fn backward(
             &mut memory.gradients,
             gradient,
         );
-        let scratch = &mut memory.attention;
-        let gradients = &mut memory.gradients;
-        attend_backward(
-            model, group, dropout, layer, x, block, gradients, scratch, gradient,
+        let scratch = (&mut memory.gradients, &mut memory.attention);
+        attend_backward(model, group, dropout, layer, block, scratch, gradient);
+        project_backward(
+            model,
+            group,
+            layer,
+            x,
+            block,
+            &mut memory.gradients,
+            gradient,
         );
     }
 
@@ -186,34 +192,24 @@ fn mlp_backward(
     );
 }
 
-/// In `gradients.stream`: from the gradient behind a block's attention to the one in front of the block.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "a block's inputs, its activations, and where gradients go"
-)]
+/// From the gradient behind a block's attention, in `gradients.stream`, to those of its queries, keys and values.
 fn attend_backward(
     model: Model<'_>,
     group: &Group,
     dropout: Option<&Dropout>,
     layer: usize,
-    x: &[f32],
     block: &Block,
-    gradients: &mut Gradients,
-    scratch: &mut attention::cpu::Scratch,
+    memory: (&mut Gradients, &mut attention::cpu::Scratch),
     gradient: &mut [f32],
 ) {
     let Model { level, shape, .. } = model;
     let (c, h) = (shape.width, shape.heads);
-    let (at, weights) = (
-        &model.layout.blocks[layer],
-        &model.weights.blocks[layer].across,
-    );
     let last = model.is_last(layer);
     let (queries, visible) = group.queries(last);
+    let (gradients, scratch) = memory;
     let Gradients {
         stream,
         branch,
-        normed,
         attended,
         q,
         kv,
@@ -223,18 +219,15 @@ fn attend_backward(
 
     let rate = rate(dropout, Site::Projection { layer });
     let dy = undrop(level, rate, &block.projection_rows, stream, branch);
-    weight_gradient(level, &block.attended, dy, &at.projection, panels, gradient);
+    let pair = &model.layout.blocks[layer].projection;
+    weight_gradient(level, &block.attended, dy, pair, panels, gradient);
     attended.resize(queries * c);
     let finish = Store {
         to: attended,
         stride: c,
     };
-    product(
-        level,
-        Left::rows(dy, queries, c),
-        weights.projection.all(),
-        finish,
-    );
+    let weights = &model.weights.blocks[layer].across.projection;
+    product(level, Left::rows(dy, queries, c), weights.all(), finish);
 
     q.resize(queries * c);
     kv.resize(group.tokens * 2 * c);
@@ -253,10 +246,8 @@ fn attend_backward(
             visible,
             masked: masked(dropout, layer, sequence),
         };
-        let (of_queries, of_keys) = (
-            asking.start * c..asking.end * c,
-            rows.start * 2 * c..rows.end * 2 * c,
-        );
+        let of_queries = asking.start * c..asking.end * c;
+        let of_keys = rows.start * 2 * c..rows.end * 2 * c;
         let given = attention::cpu::Given {
             q: &block.q[of_queries.clone()],
             kv: &block.kv[of_keys.clone()],
@@ -267,17 +258,40 @@ fn attend_backward(
         let (dq, dkv) = (&mut q[of_queries], &mut kv[of_keys]);
         attention::cpu::backward(level, problem, given, dq, dkv, scratch);
     }
+}
+
+/// In `gradients.stream`: from the gradients of a block's queries, keys and values to the one in front of it.
+fn project_backward(
+    model: Model<'_>,
+    group: &Group,
+    layer: usize,
+    x: &[f32],
+    block: &Block,
+    gradients: &mut Gradients,
+    gradient: &mut [f32],
+) {
+    let level = model.level;
+    let (c, tokens) = (model.shape.width, group.tokens);
+    let (at, weights) = (
+        &model.layout.blocks[layer],
+        &model.weights.blocks[layer].across,
+    );
+    let last = model.is_last(layer);
+    let (queries, _) = group.queries(last);
+    let Gradients {
+        stream,
+        branch,
+        normed,
+        q,
+        kv,
+        panels,
+        ..
+    } = gradients;
 
     let asking = if last { &block.asking } else { &block.normed_1 };
     let (weight, bias) = (at.qkv.weight.clone(), at.qkv.bias.clone());
-    panels.pack(
-        level,
-        q,
-        c,
-        queries,
-        c,
-        Some(&mut gradient[bias.start..bias.start + c]),
-    );
+    let sums = &mut gradient[bias.start..bias.start + c];
+    panels.pack(level, q, c, queries, c, Some(sums));
     let finish = Accumulate {
         to: &mut gradient[weight.clone()],
         stride: 3 * c,
@@ -289,26 +303,26 @@ fn attend_backward(
         finish,
     );
     let sums = &mut gradient[bias.start + c..bias.end];
-    panels.pack(level, kv, 2 * c, group.tokens, 2 * c, Some(sums));
+    panels.pack(level, kv, 2 * c, tokens, 2 * c, Some(sums));
     let finish = Accumulate {
         to: &mut gradient[weight.start + c..weight.end],
         stride: 3 * c,
     };
     product(
         level,
-        Left::columns(&block.normed_1, group.tokens, c),
+        Left::columns(&block.normed_1, tokens, c),
         panels.all(),
         finish,
     );
 
-    normed.resize(group.tokens * c);
+    normed.resize(tokens * c);
     let finish = Store {
         to: normed,
         stride: c,
     };
     product(
         level,
-        Left::rows(kv, group.tokens, 2 * c),
+        Left::rows(kv, tokens, 2 * c),
         weights.keys_values.all(),
         finish,
     );
@@ -321,7 +335,7 @@ fn attend_backward(
         };
         product(level, left, weights.query.all(), finish);
         // The residual path leads back to the observations' rows only.
-        branch.resize(group.tokens * c);
+        branch.resize(tokens * c);
         branch.fill(0.0);
         for (row, d) in group.observations.iter().zip(stream.chunks(c)) {
             branch[row * c..(row + 1) * c].copy_from_slice(d);

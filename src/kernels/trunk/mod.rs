@@ -1,9 +1,9 @@
 //! The whole model for a group of sequences: tokens in, predictions out, gradients back.
 //!
-//! A *group* is a few windows whose valid tokens lie one behind the other as the rows of every matrix. It is the unit of
-//! work of one thread: forward through all layers, loss, and backward, before the next group starts, so no
-//! activation of more than one group exists in a thread. `forward` fills [`memory::Memory`], `backward` reads it and adds to a
-//! gradient of all parameters.
+//! A *group* is a few windows whose valid tokens lie one behind the other as the rows of every matrix. It is the
+//! unit of work of one thread: forward through all layers, loss, and backward, before the next group starts, so
+//! no activation of more than one group exists in a thread. `forward` fills `memory::Memory`, `backward` reads
+//! it and adds to a gradient of all parameters.
 //!
 //! A block has M rows of tokens and as many queries, except the last, where only the observations' rows go on:
 //!

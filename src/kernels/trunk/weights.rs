@@ -81,8 +81,8 @@ impl<'a> Matrix<'a> {
 }
 
 impl Weights {
-    /// Packs all weights; `backward` says whether the transposes are wanted too. Blocks are handed to `each`, which may
-    /// spread them over threads.
+    /// Packs all weights; `backward` says whether the transposes are wanted too. Blocks are handed to `each`,
+    /// which may spread them over threads.
     pub(crate) fn pack(
         &mut self,
         level: Level,

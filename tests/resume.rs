@@ -1,0 +1,105 @@
+//! A killed run that is resumed ends with the same bits as one that was never interrupted.
+
+use std::fs;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::workbench::{TINY, Workbench};
+
+const RUN: &str = "train --dataset builtin/pendulum/mixed --recipe official --steps 120 --seed 3 \
+    --set checkpoint_every=7 --set optimiser.accumulation=2 --set evaluation.every=40";
+
+#[test]
+fn a_run_killed_in_the_middle_resumes_to_the_bits_of_an_uninterrupted_one() {
+    let bench = Workbench::new();
+    bench.succeed(&format!("{RUN} {TINY} --run-dir whole"));
+
+    let latest = bench.path("cut/checkpoints/latest.safetensors");
+    let mut child = bench
+        .command(&format!("{RUN} {TINY} --run-dir cut"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let patience = Instant::now();
+    while !latest.exists() {
+        assert!(
+            patience.elapsed() < Duration::from_secs(60),
+            "no checkpoint was written"
+        );
+        sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(
+        !bench.path("cut/summary.json").exists(),
+        "the run ended before it could be killed"
+    );
+
+    bench.succeed(&format!("{RUN} {TINY} --run-dir cut --resume"));
+    for file in ["checkpoints/weights.safetensors", "experiment.toml"] {
+        let read = |run: &str| fs::read(bench.path(run).join(file)).unwrap();
+        assert!(read("whole") == read("cut"), "{file} differs");
+    }
+    assert_eq!(measurements(&bench, "whole"), measurements(&bench, "cut"));
+    assert_eq!(
+        checkpoint_tensors(&bench, "whole"),
+        checkpoint_tensors(&bench, "cut")
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_weights_and_another_seed_others() {
+    let bench = Workbench::new();
+    let weights = |run: &str, seed: u64| {
+        bench.succeed(&format!(
+            "train --steps 10 --seed {seed} {TINY} --run-dir {run}"
+        ));
+        fs::read(bench.path(run).join("checkpoints/weights.safetensors")).unwrap()
+    };
+    let first = weights("a", 1);
+    assert!(first == weights("b", 1));
+    assert!(first != weights("c", 2));
+}
+
+#[test]
+fn a_finished_run_goes_on_with_more_steps_but_not_with_another_plan() {
+    let bench = Workbench::new();
+    bench.succeed(&format!("train --steps 10 {TINY} --run-dir run"));
+    bench.succeed("train --steps 20 --run-dir run --resume");
+    let summary: serde_json::Value =
+        serde_json::from_slice(&fs::read(bench.path("run/summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["steps"], 20);
+    let transcript = bench.transcript("train --seed 9 --run-dir run --resume");
+    assert!(
+        transcript.contains("error: the run was made with seed = 0, not 9"),
+        "{transcript}"
+    );
+}
+
+/// metrics.jsonl without what the clock decides.
+fn measurements(bench: &Workbench, run: &str) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(bench.path(run).join("metrics.jsonl")).unwrap();
+    text.lines()
+        .map(|line| {
+            let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let fields = line.as_object_mut().unwrap();
+            fields.retain(|name, _| name != "wall_secs" && !name.starts_with("speed/"));
+            line
+        })
+        .collect()
+}
+
+/// Weights and optimiser state, without the notes (they hold the seconds spent).
+fn checkpoint_tensors(bench: &Workbench, run: &str) -> Vec<(String, Vec<u8>)> {
+    let bytes = fs::read(bench.path(run).join("checkpoints/latest.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<_> = file
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| (name, view.data().to_vec()))
+        .collect();
+    tensors.sort();
+    tensors
+}
