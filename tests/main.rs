@@ -7,5 +7,6 @@ mod engines;
 mod evaluation;
 mod parity;
 mod resume;
+mod training;
 mod weights;
 mod workbench;

@@ -1,0 +1,82 @@
+//! Options of training that must do what they say.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::workbench::{TINY, Workbench};
+
+/// The training losses of a run, step by step.
+fn losses(bench: &Workbench, run: &str) -> Vec<f64> {
+    let text = fs::read_to_string(bench.path(run).join("metrics.jsonl")).unwrap();
+    text.lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["train/loss"].as_f64())
+        .collect()
+}
+
+#[test]
+fn the_composed_engine_trains_along_the_same_losses_dropout_included() {
+    let bench = Workbench::new();
+    for (recipe, data) in [
+        ("official", "builtin/pendulum/mixed"),
+        ("corl", "builtin/cartpole/mixed"),
+    ] {
+        for engine in ["fused", "composed"] {
+            bench.succeed(&format!(
+                "train --dataset {data} --recipe {recipe} --steps 12 {TINY} --set model.engine={engine} \
+                 --set logging.every=1 --run-dir {recipe}-{engine}"
+            ));
+        }
+        let (fused, composed) = (
+            losses(&bench, &format!("{recipe}-fused")),
+            losses(&bench, &format!("{recipe}-composed")),
+        );
+        assert_eq!(fused.len(), 12);
+        for (step, (fused, composed)) in fused.iter().zip(&composed).enumerate() {
+            assert!(
+                (fused / composed - 1.0).abs() < 1e-4,
+                "{recipe}, step {step}: {fused} {composed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn accumulated_batches_are_averaged() {
+    let bench = Workbench::new();
+    let run = |name: &str, batch: usize, accumulation: usize| {
+        // The sampler draws the same windows, in one batch or in four.
+        bench.succeed(&format!(
+            "train --dataset builtin/pendulum/mixed --steps 10 {TINY} --set optimiser.batch_size={batch} \
+             --set optimiser.accumulation={accumulation} --set model.attention_dropout=0 \
+             --set model.residual_dropout=0 --set model.embedding_dropout=0 --set logging.every=1 \
+             --run-dir {name}"
+        ));
+        losses(&bench, name)
+    };
+    for (one, four) in run("one", 32, 1).iter().zip(run("four", 8, 4)) {
+        assert!((one / four - 1.0).abs() < 1e-4, "{one} {four}");
+    }
+}
+
+#[test]
+fn the_cosine_schedule_ends_near_zero() {
+    let bench = Workbench::new();
+    bench.succeed(&format!(
+        "train --steps 20 {TINY} --set optimiser.schedule=cosine --set optimiser.warmup_steps=5 \
+         --set logging.every=1 --run-dir run"
+    ));
+    let text = fs::read_to_string(bench.path("run/metrics.jsonl")).unwrap();
+    let rates: Vec<f64> = text
+        .lines()
+        .filter_map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["train/learning_rate"].as_f64()
+        })
+        .collect();
+    let peak = rates.iter().copied().fold(0.0, f64::max);
+    assert!(
+        (peak - 1e-4).abs() < 1e-9 && (rates[0] - 2e-5).abs() < 1e-9,
+        "{rates:?}"
+    );
+    assert!(rates[19] < 0.05 * peak, "{rates:?}");
+}
