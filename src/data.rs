@@ -16,20 +16,41 @@ pub fn open_dataset(id: &str, defects: Defects) -> Result<Dataset, Error> {
     Ok(rtg_datasets::open_with(id, None, defects)?)
 }
 
-/// The environment and the dataset of an experiment, checked against each other.
-pub fn open(experiment: &Experiment) -> Result<(Spec, Dataset), Error> {
-    if let Some(env) = &experiment.env {
-        registry::spec(env)?;
-    }
+/// What an experiment works on.
+pub struct Opened {
+    /// The trajectories.
+    pub data: Dataset,
+    /// The environment's description; where it is not registered, what the dataset says of it.
+    pub spec: Spec,
+    /// Why policies cannot be evaluated here, if so.
+    pub unsimulated: Option<rtg_envs::Error>,
+}
+
+/// Opens the dataset and the environment of an experiment and checks them against each other.
+///
+/// A dataset of an environment that cannot be simulated here is fine: its policy can be trained.
+///
+/// # Errors
+/// An environment that was asked for, is not the dataset's own and does not exist.
+pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     let data = open_dataset(&experiment.dataset, Defects::Refuse)?;
-    let dataset = || experiment.dataset.clone();
-    let env = experiment
-        .env
-        .clone()
-        .or_else(|| data.info().env_id.clone());
+    let (dataset, info) = (|| experiment.dataset.clone(), data.info());
+    if data.steps() == 0 {
+        return Err(Error::EmptyDataset { dataset: dataset() });
+    }
+    let env = experiment.env.clone().or_else(|| info.env_id.clone());
     let env = env.ok_or_else(|| Error::NoEnvironment { dataset: dataset() })?;
-    let spec = registry::spec(&env)?;
-    let info = data.info();
+    let spec = match registry::spec(&env) {
+        Err(_) if info.env_id.as_ref() == Some(&env) => Spec {
+            id: env.clone(),
+            observation_space: info.observation_space.clone(),
+            action_space: info.action_space.clone(),
+            max_episode_steps: info.max_episode_steps,
+            reward_threshold: None,
+            reference_returns: None,
+        },
+        spec => spec?,
+    };
     for (what, expected, found) in [
         (
             "observation",
@@ -39,9 +60,9 @@ pub fn open(experiment: &Experiment) -> Result<(Spec, Dataset), Error> {
         ("action", &spec.action_space, &info.action_space),
     ] {
         if !compatible(expected, found) {
-            let (expected, found) = (describe(expected), describe(found));
+            let (dataset, expected, found) = (dataset(), describe(expected), describe(found));
             return Err(Error::WrongEnvironment {
-                dataset: dataset(),
+                dataset,
                 env,
                 what,
                 expected,
@@ -49,10 +70,12 @@ pub fn open(experiment: &Experiment) -> Result<(Spec, Dataset), Error> {
             });
         }
     }
-    if data.steps() == 0 {
-        return Err(Error::EmptyDataset { dataset: dataset() });
-    }
-    Ok((spec, data))
+    let unsimulated = registry::make(&env).err();
+    Ok(Opened {
+        data,
+        spec,
+        unsimulated,
+    })
 }
 
 /// Whether rows of one space can be read as rows of the other. Bounds and number types may differ:

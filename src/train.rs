@@ -29,6 +29,8 @@ pub const WEIGHTS: &str = "weights.safetensors";
 pub struct Training<'a> {
     experiment: &'a Experiment,
     env: &'a str,
+    /// Whether the environment can be stepped here.
+    simulated: bool,
     run: &'a Run,
     learner: Learner,
     sampler: WindowSampler,
@@ -39,7 +41,7 @@ pub struct Training<'a> {
 /// A new model for this experiment and data: fitted normaliser, initial or given weights.
 pub fn new_model(experiment: &Experiment, spec: &Spec, data: &Dataset) -> Result<Model, Error> {
     let (recipe, config) = (experiment.recipe, &experiment.model);
-    let actions = ActionCodec::of(recipe, &data.info().action_space)
+    let actions = ActionCodec::of(recipe, &spec.action_space)
         .map_err(|found| Error::ActionSpace { found })?;
     let preprocessing = Preprocessing {
         normaliser: Normaliser::of(data, Normaliser::EPSILON),
@@ -58,7 +60,7 @@ impl<'a> Training<'a> {
     /// Prepares a run: from the start, or from a checkpoint.
     pub fn new(
         experiment: &'a Experiment,
-        (spec, data): (&'a Spec, &Dataset),
+        (spec, data, simulated): (&'a Spec, &Dataset, bool),
         run: &'a Run,
         resumed: Option<Checkpoint>,
         recorder: Recorder,
@@ -92,6 +94,7 @@ impl<'a> Training<'a> {
         Ok(Self {
             experiment,
             env: &spec.id,
+            simulated,
             run,
             learner,
             sampler,
@@ -227,8 +230,11 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Every target, `episodes` each; keeps the best checkpoint.
+    /// Every target, `episodes` each; keeps the best checkpoint. Nothing where there is no simulator.
     fn evaluate(&mut self, episodes: usize) -> Result<(), Error> {
+        if !self.simulated {
+            return Ok(());
+        }
         let plan = Plan {
             env: self.env.to_owned(),
             targets: self

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::workbench::{TINY, Workbench};
+use crate::workbench::{TINY, Workbench, repository};
 
 /// The training losses of a run, step by step.
 fn losses(bench: &Workbench, run: &str) -> Vec<f64> {
@@ -79,4 +79,36 @@ fn the_cosine_schedule_ends_near_zero() {
         "{rates:?}"
     );
     assert!(rates[19] < 0.05 * peak, "{rates:?}");
+}
+
+#[test]
+fn a_dataset_of_an_environment_that_is_not_here_trains_without_evaluation() {
+    let bench = Workbench::new();
+    let fixture = repository("datasets/fixtures/minari/tiny/cartpole-v0/data");
+    let metadata = fs::read_to_string(fixture.join("metadata.json")).unwrap();
+    assert!(metadata.contains("CartPole-v1"));
+    bench.write(
+        "mystery/data/metadata.json",
+        metadata.replace("CartPole-v1", "Mystery-v3").as_bytes(),
+    );
+    bench.write(
+        "mystery/data/main_data.hdf5",
+        &fs::read(fixture.join("main_data.hdf5")).unwrap(),
+    );
+    let train = format!("train --dataset mystery --steps 10 {TINY} --run-dir run");
+    bench.succeed(&train);
+    bench.succeed(&format!("{train} --resume"));
+    let summary: Value =
+        serde_json::from_slice(&fs::read(bench.path("run/summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["evaluations"], Value::Array(vec![]));
+    assert_eq!(losses(&bench, "run").len(), 1);
+    // The same data in the environment that they are from are evaluated.
+    bench.succeed(&format!(
+        "train --dataset mystery --env CartPole-v1 --steps 10 {TINY} --run-dir other"
+    ));
+    let transcript = bench.transcript("train --dataset mystery --env Nowhere-v1");
+    assert!(
+        transcript.contains("error: unknown environment `Nowhere-v1`"),
+        "{transcript}"
+    );
 }

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::print;
 use crate::checkpoint::Checkpoint;
-use crate::data;
+use crate::data::{self, Opened};
 use crate::error::Error;
 use crate::experiment::Experiment;
 use crate::metrics::{HPARAM_METRICS, HparamValue, Recorder, Sink, Terminal};
@@ -71,7 +71,11 @@ impl Train {
             layers.insert(0, Experiment::parse_layer(before)?);
         }
         let planned = Experiment::from_layers(&layers)?;
-        let (spec, data) = data::open(&planned)?;
+        let Opened {
+            data,
+            spec,
+            unsimulated,
+        } = data::open(&planned)?;
         let experiment = planned.resolve(&spec, &data);
         let text = experiment.to_toml()?;
         let (run, checkpoint) = match resumed {
@@ -104,7 +108,18 @@ impl Train {
             experiment.steps,
             run_dir.display()
         ));
-        Training::new(&experiment, (&spec, &data), &run, checkpoint, recorder)?.run()?;
+        if let Some(reason) = &unsimulated {
+            recorder.message(&format!("no evaluation: {reason}"));
+        }
+        let simulated = unsimulated.is_none();
+        Training::new(
+            &experiment,
+            (&spec, &data, simulated),
+            &run,
+            checkpoint,
+            recorder,
+        )?
+        .run()?;
         print(&report::table(&report::read(&[run_dir])?))
     }
 
