@@ -67,6 +67,29 @@ struct Notes {
 }
 
 impl Checkpoint {
+    /// Before the first step of a run with this seed.
+    pub fn fresh(model: Model, seed: u64) -> Self {
+        let zeros = vec![0.0; model.parameters.len()];
+        let progress = Progress {
+            step: 0,
+            sampler: Stream::new(seed, "sampler"),
+            train_seconds: 0.0,
+            unlogged_losses: Vec::new(),
+            last_loss: 0.0,
+            best_return: None,
+            evaluations: Vec::new(),
+        };
+        let moments = Moments {
+            first: zeros.clone(),
+            second: zeros,
+        };
+        Self {
+            model,
+            moments,
+            progress,
+        }
+    }
+
     /// Writes the file, whole or not at all.
     pub fn save(&self, path: &Path, env: &str) -> Result<(), Error> {
         let mut entries = weights(&self.model);

@@ -3,19 +3,17 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use rtg_datasets::Dataset;
 use rtg_datasets::sample::{Batch, WindowSampler};
 use rtg_datasets::statistics::Normaliser;
-use rtg_envs::Spec;
 
 use crate::algorithms::decision_transformer::preprocessing::{ActionCodec, Preprocessing};
 use crate::algorithms::decision_transformer::{Learner, Model, Update, sampler};
 use crate::checkpoint::{self, Checkpoint, Progress};
+use crate::data::Opened;
 use crate::error::Error;
 use crate::evaluate::{Plan, TargetScore, evaluate};
 use crate::experiment::Experiment;
 use crate::metrics::{self, Recorder};
-use crate::random::Stream;
 use crate::run::{Evaluation, Run, Summary};
 
 /// File of the last state under `checkpoints/`.
@@ -39,8 +37,9 @@ pub struct Training<'a> {
 }
 
 /// A new model for this experiment and data: fitted normaliser, initial or given weights.
-pub fn new_model(experiment: &Experiment, spec: &Spec, data: &Dataset) -> Result<Model, Error> {
+pub fn new_model(experiment: &Experiment, opened: &Opened) -> Result<Model, Error> {
     let (recipe, config) = (experiment.recipe, &experiment.model);
+    let Opened { data, spec, .. } = opened;
     let actions = ActionCodec::of(recipe, &spec.action_space)
         .map_err(|found| Error::ActionSpace { found })?;
     let preprocessing = Preprocessing {
@@ -57,47 +56,29 @@ pub fn new_model(experiment: &Experiment, spec: &Spec, data: &Dataset) -> Result
 }
 
 impl<'a> Training<'a> {
-    /// Prepares a run: from the start, or from a checkpoint.
+    /// Prepares the steps after a checkpoint, which may be a fresh one.
     pub fn new(
         experiment: &'a Experiment,
-        (spec, data, simulated): (&'a Spec, &Dataset, bool),
+        opened: &'a Opened,
         run: &'a Run,
-        resumed: Option<Checkpoint>,
+        checkpoint: Checkpoint,
         recorder: Recorder,
     ) -> Result<Self, Error> {
+        let Checkpoint {
+            model,
+            moments,
+            progress,
+        } = checkpoint;
         let setup = (experiment.seed, experiment.steps, experiment.threads);
-        let learner = |model| Learner::new(model, &experiment.model, &experiment.optimiser, setup);
-        let (learner, progress) = match resumed {
-            None => {
-                let progress = Progress {
-                    step: 0,
-                    sampler: Stream::new(experiment.seed, "sampler"),
-                    train_seconds: 0.0,
-                    unlogged_losses: Vec::new(),
-                    last_loss: 0.0,
-                    best_return: None,
-                    evaluations: Vec::new(),
-                };
-                (learner(new_model(experiment, spec, data)?), progress)
-            }
-            Some(Checkpoint {
-                model,
-                moments,
-                progress,
-            }) => {
-                let mut learner = learner(model);
-                learner.restore(moments, progress.step);
-                (learner, progress)
-            }
-        };
-        let sampler = sampler(learner.model(), data)?;
+        let mut learner = Learner::new(model, &experiment.model, &experiment.optimiser, setup);
+        learner.restore(moments, progress.step);
         Ok(Self {
             experiment,
-            env: &spec.id,
-            simulated,
+            env: &opened.spec.id,
+            simulated: opened.unsimulated.is_none(),
             run,
+            sampler: sampler(learner.model(), &opened.data)?,
             learner,
-            sampler,
             progress,
             recorder,
         })

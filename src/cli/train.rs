@@ -10,10 +10,10 @@ use crate::checkpoint::Checkpoint;
 use crate::data::{self, Opened};
 use crate::error::Error;
 use crate::experiment::Experiment;
-use crate::metrics::{HPARAM_METRICS, HparamValue, Recorder, Sink, Terminal};
+use crate::metrics::{HPARAM_METRICS, HparamValue, Recorder, Terminal};
 use crate::report;
 use crate::run::Run;
-use crate::train::{LATEST, Training};
+use crate::train::{LATEST, Training, new_model};
 
 /// Train a Decision Transformer and evaluate it.
 #[derive(Args)]
@@ -62,64 +62,43 @@ impl Train {
     pub(super) fn run(self) -> Result<(), Error> {
         let mut layers = self.layers()?;
         let run_dir = self.run_dir(&Experiment::from_layers(&layers)?);
-        let resumed = if self.resume {
-            Some(resume(&run_dir)?)
-        } else {
-            None
-        };
-        if let Some((_, before, _)) = &resumed {
-            layers.insert(0, Experiment::parse_layer(before)?);
+        let earlier = self.resume.then(|| Earlier::read(&run_dir)).transpose()?;
+        if let Some(earlier) = &earlier {
+            layers.insert(0, earlier.plan.clone());
         }
         let planned = Experiment::from_layers(&layers)?;
-        let Opened {
-            data,
-            spec,
-            unsimulated,
-        } = data::open(&planned)?;
-        let experiment = planned.resolve(&spec, &data);
+        let opened = data::open(&planned)?;
+        let experiment = planned.resolve(&opened.spec, &opened.data);
         let text = experiment.to_toml()?;
-        let (run, checkpoint) = match resumed {
-            None => (Run::create(&run_dir, &text)?, None),
-            Some((run, before, checkpoint)) => {
-                let before = Experiment::from_layers(&[Experiment::parse_layer(&before)?])?;
-                experiment.continues(&before)?;
+
+        let fresh = || {
+            Ok::<_, Error>(Checkpoint::fresh(
+                new_model(&experiment, &opened)?,
+                experiment.seed,
+            ))
+        };
+        let (run, checkpoint) = match earlier {
+            None => {
+                // Everything that can be wrong with the plan shows before the directory is made.
+                let checkpoint = fresh()?;
+                (Run::create(&run_dir, &text)?, checkpoint)
+            }
+            Some(Earlier {
+                run,
+                plan,
+                checkpoint,
+            }) => {
+                experiment.continues(&Experiment::from_layers(&[plan])?)?;
                 run.write_experiment(&text)?;
+                let checkpoint = checkpoint.map_or_else(fresh, Ok)?;
                 (run, checkpoint)
             }
         };
-        let step = checkpoint
-            .as_ref()
-            .map(|checkpoint| checkpoint.progress.step);
-        let mut sinks: Vec<Box<dyn Sink>> =
-            run.open_metrics(self.resume.then(|| step.unwrap_or(0)))?;
-        sinks.push(Box::new(Terminal::new(step.unwrap_or(0), experiment.steps)));
-        let mut recorder = Recorder::new(sinks);
-        recorder.text(
-            "experiment",
-            &format!("```toml\n{text}```\n\ndataset hash: {}\n", data.hash()),
-        )?;
-        recorder.hparams(&hparams(&text)?, &HPARAM_METRICS)?;
-        recorder.message(&format!(
-            "{}: {} episodes, {} steps; {} for {} steps into {}",
-            experiment.dataset,
-            data.episodes(),
-            data.steps(),
-            spec.id,
-            experiment.steps,
-            run_dir.display()
-        ));
-        if let Some(reason) = &unsimulated {
-            recorder.message(&format!("no evaluation: {reason}"));
-        }
-        let simulated = unsimulated.is_none();
-        Training::new(
-            &experiment,
-            (&spec, &data, simulated),
-            &run,
-            checkpoint,
-            recorder,
-        )?
-        .run()?;
+        let step = checkpoint.progress.step;
+        let mut sinks = run.open_metrics(self.resume.then_some(step))?;
+        sinks.push(Box::new(Terminal::new(step, experiment.steps)));
+        let recorder = introduce(Recorder::new(sinks), &experiment, &opened, &text, &run_dir)?;
+        Training::new(&experiment, &opened, &run, checkpoint, recorder)?.run()?;
         print(&report::table(&report::read(&[run_dir])?))
     }
 
@@ -194,17 +173,58 @@ impl Train {
     }
 }
 
-/// The run, the text of its plan and its latest checkpoint, if it got that far.
-fn resume(run_dir: &Path) -> Result<(Run, String, Option<Checkpoint>), Error> {
-    let run = Run::resume(run_dir)?;
-    let before = run.experiment()?;
-    let path = run.checkpoints().join(LATEST);
-    let checkpoint = if path.exists() {
-        Some(Checkpoint::load(&path)?.0)
-    } else {
-        None
-    };
-    Ok((run, before, checkpoint))
+/// What an earlier session left: the run, its plan, and a checkpoint if it got that far.
+struct Earlier {
+    run: Run,
+    plan: Table,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Earlier {
+    fn read(run_dir: &Path) -> Result<Self, Error> {
+        let run = Run::resume(run_dir)?;
+        let plan = Experiment::parse_layer(&run.experiment()?)?;
+        let path = run.checkpoints().join(LATEST);
+        let checkpoint = if path.exists() {
+            Some(Checkpoint::load(&path)?.0)
+        } else {
+            None
+        };
+        Ok(Self {
+            run,
+            plan,
+            checkpoint,
+        })
+    }
+}
+
+/// Tells every sink what is about to happen.
+fn introduce(
+    mut recorder: Recorder,
+    experiment: &Experiment,
+    opened: &Opened,
+    plan: &str,
+    run_dir: &Path,
+) -> Result<Recorder, Error> {
+    let data = &opened.data;
+    recorder.text(
+        "experiment",
+        &format!("```toml\n{plan}```\n\ndataset hash: {}\n", data.hash()),
+    )?;
+    recorder.hparams(&hparams(plan)?, &HPARAM_METRICS)?;
+    recorder.message(&format!(
+        "{}: {} episodes, {} steps; {} for {} steps into {}",
+        experiment.dataset,
+        data.episodes(),
+        data.steps(),
+        opened.spec.id,
+        experiment.steps,
+        run_dir.display()
+    ));
+    if let Some(reason) = &opened.unsimulated {
+        recorder.message(&format!("no evaluation: {reason}"));
+    }
+    Ok(recorder)
 }
 
 /// The plan's numbers and words as columns of TensorBoard's table.
