@@ -144,6 +144,11 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Environment(rtg_envs::Error::UnknownId { .. }) => "`rtg envs` lists them all".to_owned(),
+            Self::Environment(
+                rtg_envs::Error::MujocoMissing
+                | rtg_envs::Error::MujocoUnusable { .. }
+                | rtg_envs::Error::MujocoVersion { .. },
+            ) => rtg_envs::mujoco::HINT.to_owned(),
             Self::Environment(_) => return None,
             Self::Dataset(error) => return error.hint(),
             Self::Plan(error) | Self::PlanFile { source: error, .. } => return error.hint(),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::algorithms::decision_transformer::config::{ModelConfig, OptimiserConfig, Recipe};
+use crate::kernels::Precision;
 
 /// Everything that decides a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -296,6 +297,7 @@ impl Experiment {
         positive("optimiser.accumulation", optimiser.accumulation)?;
         positive("model.episode_length", model.episode_length.unwrap_or(1))?;
         check_heads(model.width, model.heads)?;
+        check_precision(model.precision)?;
         for (key, value) in [
             ("model.attention_dropout", model.attention_dropout),
             ("model.residual_dropout", model.residual_dropout),
@@ -380,6 +382,20 @@ pub fn check_heads(width: usize, heads: usize) -> Result<(), ExperimentError> {
         Ok(())
     } else {
         Err(invalid("model.heads", &heads, "it must divide the width"))
+    }
+}
+
+/// Not every CPU multiplies bfloat16 numbers.
+pub fn check_precision(precision: Precision) -> Result<(), ExperimentError> {
+    if precision.is_available() {
+        Ok(())
+    } else {
+        let value = format!("{precision:?}").to_lowercase();
+        Err(invalid(
+            "model.precision",
+            &value,
+            "this CPU has no AVX512-BF16; f32 works everywhere",
+        ))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use rand::RngExt;
 use rtg::kernels::{
-    Activation, Denominator, Dropout, Head, Layout, Objective, Shape, Side, Windows,
+    Activation, Denominator, Dropout, Head, Layout, Objective, Precision, Shape, Side, Windows,
 };
 use rtg::nn::network::Network;
 use rtg::nn::transformer::Transformer;
@@ -161,7 +161,12 @@ fn the_fused_engine_gives_the_loss_and_gradient_of_the_composed_model() {
             (Some(&dropout), Denominator::All),
         ] {
             let run = |fused: bool, threads: usize| {
-                let mut network = Network::new(shape, parameters(&shape), fused, threads);
+                let mut network = Network::new(
+                    shape,
+                    parameters(&shape),
+                    fused.then_some(Precision::F32),
+                    threads,
+                );
                 let loss = network.accumulate(&numbers.windows(), objective, denominator, dropout);
                 (loss, network.take_gradient())
             };

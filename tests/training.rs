@@ -112,3 +112,29 @@ fn a_dataset_of_an_environment_that_is_not_here_trains_without_evaluation() {
         "{transcript}"
     );
 }
+
+#[test]
+fn bfloat16_products_train_along_nearly_the_same_losses_or_are_refused() {
+    let bench = Workbench::new();
+    let train = |precision: &str| {
+        format!(
+            "train --dataset builtin/pendulum/mixed --steps 12 {TINY} --set logging.every=1 \
+             --set model.precision={precision} --run-dir {precision}"
+        )
+    };
+    if !rtg::kernels::Precision::Bf16.is_available() {
+        let transcript = bench.transcript(&train("bf16"));
+        assert!(
+            transcript.contains("error: 'model.precision' is bf16"),
+            "{transcript}"
+        );
+        return;
+    }
+    bench.succeed(&train("f32"));
+    bench.succeed(&train("bf16"));
+    let (exact, rounded) = (losses(&bench, "f32"), losses(&bench, "bf16"));
+    assert_ne!(exact, rounded, "the option is ignored");
+    for (exact, rounded) in exact.iter().zip(&rounded) {
+        assert!((exact / rounded - 1.0).abs() < 0.01, "{exact} {rounded}");
+    }
+}

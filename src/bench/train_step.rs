@@ -11,6 +11,7 @@ use super::{EPISODE_LENGTH, Sizes, median_secs, model};
 use crate::algorithms::decision_transformer::Learner;
 use crate::algorithms::decision_transformer::config::{EngineKind, OptimiserConfig};
 
+use crate::kernels::Precision;
 use crate::random::Stream;
 
 /// The answer of `rtg bench train-step`.
@@ -20,6 +21,7 @@ pub struct TrainStep {
     sizes: Sizes,
     threads: usize,
     engine: EngineKind,
+    precision: &'static str,
     /// Median milliseconds of one optimiser step.
     pub median_ms: f64,
     /// Floating point operations of a step that no exact computation can leave out, in 1e9.
@@ -33,10 +35,16 @@ pub struct TrainStep {
 }
 
 /// Times the step. The clock runs over everything that `rtg train` does for a step but sampling.
-pub fn train_step(sizes: Sizes, threads: usize, engine: EngineKind) -> TrainStep {
+pub fn train_step(
+    sizes: Sizes,
+    threads: usize,
+    engine: EngineKind,
+    precision: Precision,
+) -> TrainStep {
     let model = model(&sizes);
     let mut config = model.config.clone();
     config.engine = engine;
+    config.precision = precision;
     let shape = model.shape;
     let batch = full_windows(&sizes);
     let optimiser = OptimiserConfig {
@@ -56,6 +64,10 @@ pub fn train_step(sizes: Sizes, threads: usize, engine: EngineKind) -> TrainStep
         sizes,
         threads,
         engine,
+        precision: match precision {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        },
         median_ms: 1e3 * secs,
         gigaflops_per_step,
         gigaflops,

@@ -9,6 +9,8 @@ use super::{print, print_json};
 use crate::algorithms::decision_transformer::config::EngineKind;
 use crate::bench::{self, Sizes};
 use crate::error::Error;
+use crate::experiment::{check_dropout, check_heads, check_precision};
+use crate::kernels::Precision;
 
 /// Measure the speed of one part on this machine.
 #[derive(Args)]
@@ -27,6 +29,9 @@ enum What {
         /// Our kernels, or dfdx's own operations.
         #[arg(long, value_enum, default_value_t = Engine::Fused)]
         engine: Engine,
+        /// Factors of the large products.
+        #[arg(long, value_enum, default_value_t = Factors::F32)]
+        precision: Factors,
         #[command(flatten)]
         run: RunArgs,
     },
@@ -104,15 +109,31 @@ enum Engine {
     Composed,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Factors {
+    F32,
+    Bf16,
+}
+
 impl Bench {
     pub(super) fn run(self) -> Result<(), Error> {
         match self.what {
-            What::TrainStep { sizes, engine, run } => {
+            What::TrainStep {
+                sizes,
+                engine,
+                precision,
+                run,
+            } => {
+                let precision = match precision {
+                    Factors::F32 => Precision::F32,
+                    Factors::Bf16 => Precision::Bf16,
+                };
+                check_precision(precision)?;
                 let engine = match engine {
                     Engine::Fused => EngineKind::Fused,
                     Engine::Composed => EngineKind::Composed,
                 };
-                let answer = bench::train_step(sizes.checked()?, run.threads(), engine);
+                let answer = bench::train_step(sizes.checked()?, run.threads(), engine, precision);
                 let line = format!(
                     "{:.2} ms a step: {:.1} GFLOP at {:.0} GFLOP/s, {:.0} % of the {:.0} that large matrix products reach\n",
                     answer.median_ms,
@@ -163,8 +184,8 @@ impl SizeArgs {
             observation: self.observation.get(),
             action: self.action.get(),
         };
-        crate::experiment::check_heads(sizes.width, sizes.heads)?;
-        crate::experiment::check_dropout("dropout", sizes.dropout)?;
+        check_heads(sizes.width, sizes.heads)?;
+        check_dropout("dropout", sizes.dropout)?;
         Ok(sizes)
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::Args;
-use rtg_envs::registry;
+use rtg_envs::{mujoco, registry};
 use serde_json::json;
 
 use super::{print, print_json};
@@ -61,6 +61,19 @@ impl Envs {
                 returns(|r| r.expert),
             );
         }
+        let _ = match mujoco::find() {
+            Ok(found) => writeln!(
+                text,
+                "\nMuJoCo {} at {}",
+                found.version,
+                found.path.display()
+            ),
+            Err(_) => writeln!(
+                text,
+                "\nno MuJoCo here: the environments of version v4 and v5 need it ({})",
+                mujoco::HINT
+            ),
+        };
         print(&text)
     }
 }

@@ -20,9 +20,10 @@ mod row;
 
 use super::layout::{Layout, Shape};
 use super::linear::cpu::Panels;
+use super::precision::Precision;
 use super::simd::Level;
 use super::trunk::Model;
-use super::trunk::weights::Weights;
+use super::trunk::weights::{Packing, Weights};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use row::{Row, Scratch};
@@ -116,7 +117,12 @@ impl Acting {
             weights,
             ..
         } = self;
-        weights.pack(*level, layout, parameters, false, |blocks, pack| {
+        let packing = Packing {
+            level: *level,
+            precision: Precision::F32,
+            backward: false,
+        };
+        weights.pack(packing, layout, parameters, |blocks, pack| {
             blocks
                 .iter_mut()
                 .enumerate()
@@ -177,6 +183,7 @@ impl Acting {
         } = self;
         let model = Model {
             level: *level,
+            precision: Precision::F32,
             shape,
             layout,
             parameters,

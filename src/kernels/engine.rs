@@ -6,18 +6,21 @@ use super::dropout::Dropout;
 use super::embedding;
 use super::layout::{Layout, Shape};
 use super::loss::{self, Denominator, Objective};
+use super::precision::Precision;
 use super::simd::Level;
 use super::trunk::memory::Memory;
-use super::trunk::weights::{Block, Weights};
+use super::trunk::weights::{Block, Packing, Weights};
 use super::trunk::{Group, Model, backward::backward, forward::forward};
 use super::windows::Windows;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::ops::Range;
 
-/// Tokens that a thread works on together: enough rows to keep the weights' way from memory cheap, few enough that
-/// a layer's activations stay in the cache.
-const GROUP_TOKENS: usize = 256;
+/// Tokens that a thread works on together: enough rows to keep the way of the weights and their gradients from memory
+/// cheap, few enough that a layer's activations stay in the cache.
+fn group_tokens(shape: &Shape) -> usize {
+    shape.width.max(256)
+}
 
 /// Trains and predicts on the CPU. Owns its threads and all memory; both stay what they are after the first call.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub struct Engine {
     shape: Shape,
     layout: Layout,
     level: Level,
+    precision: Precision,
     pool: Option<ThreadPool>,
     weights: Weights,
     workers: Vec<Worker>,
@@ -56,14 +60,23 @@ impl Engine {
     /// # Panics
     /// If a size of the shape is zero or the width is no multiple of the heads.
     pub fn new(shape: Shape, threads: usize) -> Self {
-        Self::at(Level::detect(), shape, threads)
+        Self::with(shape, threads, Precision::F32)
     }
 
-    /// The same with a chosen instruction set.
+    /// The same with a chosen precision.
+    ///
+    /// # Panics
+    /// As [`Engine::new`], or if the precision [is not available](Precision::is_available).
+    pub fn with(shape: Shape, threads: usize, precision: Precision) -> Self {
+        assert!(precision.is_available(), "this CPU has no {precision:?}");
+        Self::at(Level::detect(), shape, threads, precision)
+    }
+
+    /// The same with a chosen instruction set; imitates a precision that it lacks.
     ///
     /// # Panics
     /// As [`Engine::new`].
-    pub fn at(level: Level, shape: Shape, threads: usize) -> Self {
+    pub fn at(level: Level, shape: Shape, threads: usize, precision: Precision) -> Self {
         let Shape {
             observation,
             action,
@@ -101,6 +114,7 @@ impl Engine {
             layout: Layout::new(&shape),
             shape,
             level,
+            precision,
             pool,
             weights: Weights::default(),
             workers: (0..workers).map(|_| Worker::default()).collect(),
@@ -125,6 +139,11 @@ impl Engine {
     /// The instruction set.
     pub fn level(&self) -> Level {
         self.level
+    }
+
+    /// The precision of the large products' factors.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The loss of a batch; its gradient is added to `gradient` (as long as the parameters). A batch without valid
@@ -241,8 +260,12 @@ impl Engine {
     }
 
     fn pack(&mut self, parameters: &[f32], backward: bool) {
+        let packing = Packing {
+            level: self.level,
+            precision: self.precision,
+            backward,
+        };
         let Self {
-            level,
             layout,
             weights,
             pool,
@@ -251,7 +274,7 @@ impl Engine {
         let spread = |blocks: &mut [Block], work: &(dyn Fn(usize, &mut Block) + Sync)| {
             each(pool.as_ref(), blocks, work);
         };
-        weights.pack(*level, layout, parameters, backward, spread);
+        weights.pack(packing, layout, parameters, spread);
     }
 
     fn split<'a>(
@@ -260,6 +283,7 @@ impl Engine {
     ) -> (Model<'a>, &'a mut [Worker], Option<&'a ThreadPool>) {
         let Self {
             level,
+            precision,
             shape,
             layout,
             weights,
@@ -268,6 +292,7 @@ impl Engine {
         } = self;
         let model = Model {
             level: *level,
+            precision: *precision,
             shape,
             layout,
             parameters,
@@ -278,17 +303,18 @@ impl Engine {
 }
 
 impl Worker {
-    /// Runs `work` on each group of a share of the windows.
+    /// Runs `work` on each group of a share of the windows. A group has one window, or at most `most_tokens`.
     fn groups(
         &mut self,
         windows: &Windows<'_>,
         share: Range<usize>,
+        most_tokens: usize,
         mut work: impl FnMut(&Group, &mut Memory, &mut Buffer),
     ) {
         self.group.clear();
         for window in share {
             let tokens = embedding::tokens(windows.lengths[window]);
-            if self.group.tokens > 0 && self.group.tokens + tokens > GROUP_TOKENS {
+            if self.group.tokens > 0 && self.group.tokens + tokens > most_tokens {
                 work(&self.group, &mut self.memory, &mut self.gradient);
                 self.group.clear();
             }
@@ -309,7 +335,8 @@ impl Worker {
         } = task;
         let a = model.shape.action;
         let mut total = 0.0;
-        self.groups(windows, share, |group, memory, gradient| {
+        let most = group_tokens(model.shape);
+        self.groups(windows, share, most, |group, memory, gradient| {
             forward(model, group, windows, dropout, memory);
             memory.targets.clear();
             for sequence in &group.sequences {
@@ -348,7 +375,8 @@ impl Worker {
     ) {
         let a = model.shape.action;
         let start = share.start;
-        self.groups(windows, share, |group, memory, _| {
+        let most = group_tokens(model.shape);
+        self.groups(windows, share, most, |group, memory, _| {
             forward(model, group, windows, None, memory);
             for sequence in &group.sequences {
                 let at = (sequence.window - start) * windows.context + sequence.first_step;

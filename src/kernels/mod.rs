@@ -35,11 +35,17 @@
 //! function of key, site, window, token and channel, so none is stored and padding draws none. Probabilities are
 //! computed twice and kept never.
 //!
+//! # Half precision
+//!
+//! With [`Precision::Bf16`] the large products take factors of eight significant bits, two to a lane, and add up in
+//! f32. Weights are packed so, and each product copies its left factor so; no activation, gradient or parameter is
+//! kept so. Embeddings, attention and the head stay f32: their products are small.
+//!
 //! # The same bits
 //!
 //! Every sum has one order: an element of a product is one chain of multiply-adds along the depth, whatever rows
-//! are computed with it. So a step gives the same bits again for the same number of threads and instruction set,
-//! and [`Acting`] gives a row the same action whichever rows act beside it.
+//! are computed with it. So a step gives the same bits again for the same number of threads, instruction set and
+//! precision, and [`Acting`] gives a row the same action whichever rows act beside it.
 //!
 //! # Where things are
 //!
@@ -63,6 +69,7 @@ pub mod layer_norm;
 mod layout;
 pub mod linear;
 pub mod loss;
+mod precision;
 pub mod real;
 pub mod simd;
 #[cfg(test)]
@@ -76,5 +83,6 @@ pub use dropout::{Dropout, Site};
 pub use engine::Engine;
 pub use layout::{Layout, Shape, View};
 pub use loss::{Denominator, Head, Objective};
+pub use precision::Precision;
 pub use simd::Level;
 pub use windows::{Side, Windows};

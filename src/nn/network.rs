@@ -4,7 +4,7 @@ use dfdx::prelude::*;
 
 use super::transformer::{Parameters, Transformer};
 use super::{fused, loss};
-use crate::kernels::{Denominator, Dropout, Engine, Layout, Objective, Shape, Windows};
+use crate::kernels::{Denominator, Dropout, Engine, Layout, Objective, Precision, Shape, Windows};
 
 /// The parameters and what computes with them.
 pub struct Network {
@@ -19,11 +19,17 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network over these parameters. With `fused`, steps go through our kernels.
-    pub fn new(shape: Shape, parameters: Vec<f32>, fused: bool, threads: usize) -> Self {
+    /// A network over these parameters. With `fused`, steps go through our kernels, whose large
+    /// products have that precision.
+    pub fn new(
+        shape: Shape,
+        parameters: Vec<f32>,
+        fused: Option<Precision>,
+        threads: usize,
+    ) -> Self {
         let layout = Layout::new(&shape);
         let count = parameters.len();
-        let engine = fused.then(|| Engine::new(shape, threads));
+        let engine = fused.map(|precision| Engine::with(shape, threads, precision));
         let parameters = Cpu::default().tensor_from_vec(parameters, (count,));
         Self {
             shape,

@@ -4,7 +4,7 @@ use rtg_datasets::Dataset;
 use rtg_envs::Spec;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::{Activation, Denominator};
+use crate::kernels::{Activation, Denominator, Precision};
 use crate::nn::initialise::Initialisation;
 use crate::nn::state_dict::Naming;
 
@@ -35,6 +35,14 @@ pub enum EngineKind {
 enum ActivationName {
     Relu,
     Gelu,
+}
+
+/// How a precision is called in a file.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Precision", rename_all = "lowercase")]
+enum PrecisionName {
+    F32,
+    Bf16,
 }
 
 /// How the learning rate goes on after the warm-up.
@@ -76,6 +84,10 @@ pub struct ModelConfig {
     pub episode_length: Option<usize>,
     /// What computes a training step.
     pub engine: EngineKind,
+    /// Factors of the fused engine's large products: `f32`, or `bf16` where the CPU has AVX512-BF16
+    /// (sums, weights, gradients and moments stay f32). Both recipes: f32.
+    #[serde(with = "PrecisionName")]
+    pub precision: Precision,
 }
 
 /// AdamW and its schedule.
@@ -164,6 +176,7 @@ impl ModelConfig {
             return_scale: None,
             episode_length: None,
             engine: EngineKind::Fused,
+            precision: Precision::F32,
         }
     }
 

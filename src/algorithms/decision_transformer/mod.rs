@@ -133,7 +133,7 @@ impl Learner {
         optimiser: &OptimiserConfig,
         (seed, steps, threads): (u64, u64, usize),
     ) -> Self {
-        let fused = config.engine == EngineKind::Fused;
+        let fused = (config.engine == EngineKind::Fused).then_some(config.precision);
         let network = Network::new(model.shape, model.parameters.clone(), fused, threads);
         let zeros = vec![0.0; model.parameters.len()];
         Self {

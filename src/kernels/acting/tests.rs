@@ -4,6 +4,7 @@ use super::*;
 use crate::kernels::activation::Activation;
 use crate::kernels::engine::Engine;
 use crate::kernels::loss::Head;
+use crate::kernels::precision::Precision;
 use crate::kernels::testing::{assert_close, numbers, parameters};
 use crate::kernels::windows::{Side, Windows};
 
@@ -91,7 +92,7 @@ impl Episodes {
             context,
             ..
         } = self.shape;
-        let mut engine = Engine::at(level, self.shape, 1);
+        let mut engine = Engine::at(level, self.shape, 1, Precision::F32);
         let mut all = Vec::new();
         for row in 0..self.rows {
             for step in 0..self.steps {

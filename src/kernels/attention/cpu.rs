@@ -237,6 +237,7 @@ pub(crate) fn backward(
                 rows,
                 row_stride: 1,
                 depth_stride: stride,
+                tile_stride: None,
             };
             let finish = Store {
                 to: &mut dkv[at + c..],
@@ -249,6 +250,7 @@ pub(crate) fn backward(
                 rows,
                 row_stride: 1,
                 depth_stride: stride,
+                tile_stride: None,
             };
             let finish = StoreScaled {
                 factor: scale,

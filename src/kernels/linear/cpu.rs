@@ -1,17 +1,22 @@
 //! The fast product: a packed right factor, a register tile, one order of summation.
 
 use super::finish::Finish;
+use super::pairs;
 use crate::kernels::buffer::Buffer;
+use crate::kernels::precision::Precision;
+use crate::kernels::simd::pairs::MOST_LANES;
 use crate::kernels::simd::{Level, Simd, dispatched};
 use std::ops::Range;
 
-/// The left factor: element (row, d) is `data[row * row_stride + d * depth_stride]`.
+/// The left factor: element (row, d) is `data[row * row_stride + d * depth_stride]`. If there is a tile stride, each
+/// register tile of rows lies that far behind the one before.
 #[derive(Clone, Copy)]
 pub(crate) struct Left<'a> {
     pub(crate) data: &'a [f32],
     pub(crate) rows: usize,
     pub(crate) row_stride: usize,
     pub(crate) depth_stride: usize,
+    pub(crate) tile_stride: Option<usize>,
 }
 
 impl<'a> Left<'a> {
@@ -22,6 +27,7 @@ impl<'a> Left<'a> {
             rows,
             row_stride: stride,
             depth_stride: 1,
+            tile_stride: None,
         }
     }
 
@@ -33,15 +39,26 @@ impl<'a> Left<'a> {
             rows: columns,
             row_stride: 1,
             depth_stride: columns,
+            tile_stride: None,
+        }
+    }
+
+    /// Where a row begins; tiles have `tile` rows.
+    #[inline(always)]
+    fn start(&self, row: usize, tile: usize) -> usize {
+        match self.tile_stride {
+            Some(stride) => row / tile * stride + row % tile * self.row_stride,
+            None => row * self.row_stride,
         }
     }
 }
 
 /// A right factor, depth x columns, cut into panels of two vectors' width: panel by panel, depth by depth, the
-/// numbers of the panel's columns, with zeros beyond the last column.
+/// numbers of the panel's columns, with zeros beyond the last column; as f32, or as pairs of bfloat16 (`pairs`).
 #[derive(Debug, Default)]
 pub(crate) struct Panels {
     data: Buffer,
+    precision: Precision,
     width: usize,
     depth: usize,
     columns: usize,
@@ -57,12 +74,27 @@ pub(crate) struct Right<'a> {
 }
 
 impl Panels {
+    /// Chooses how the factors packed from now on are kept; f32 if nobody chooses.
+    pub(crate) fn hold(&mut self, precision: Precision) -> &mut Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Lines of a panel for so many of the factor.
+    fn lines(&self, depth: usize) -> usize {
+        match self.precision {
+            Precision::F32 => depth,
+            Precision::Bf16 => depth.div_ceil(2),
+        }
+    }
+
     fn shape(&mut self, level: Level, depth: usize, columns: usize) {
         self.width = 2 * level.lanes();
         self.depth = depth;
         self.columns = columns;
+        let lines = self.lines(depth);
         self.data
-            .resize(depth * columns.next_multiple_of(self.width));
+            .resize(lines * columns.next_multiple_of(self.width));
     }
 
     /// Packs a depth x columns matrix whose rows lie `stride` apart; adds its column sums to `sums`, if wanted.
@@ -79,12 +111,19 @@ impl Panels {
         if depth == 0 {
             return;
         }
-        let panels = self.data.chunks_exact_mut(depth * self.width);
+        let lines = self.lines(depth);
+        let panels = self.data.chunks_exact_mut(lines * self.width);
         let mut sums = sums.unwrap_or_default();
         for (panel, start) in panels.zip((0..columns).step_by(self.width)) {
             let columns = self.width.min(columns - start);
             let (now, later) = sums.split_at_mut(columns.min(sums.len()));
-            pack_panel(level, &from[start..], stride, columns, panel, now);
+            let from = &from[start..];
+            match self.precision {
+                Precision::F32 => pack_panel(level, from, stride, columns, panel, now),
+                Precision::Bf16 => {
+                    pairs::pack_panel(level, from, stride, depth, columns, panel, now);
+                }
+            }
             sums = later;
         }
     }
@@ -102,10 +141,17 @@ impl Panels {
         if depth == 0 {
             return;
         }
-        let panels = self.data.chunks_exact_mut(depth * self.width);
+        let lines = self.lines(depth);
+        let panels = self.data.chunks_exact_mut(lines * self.width);
         for (panel, start) in panels.zip((0..columns).step_by(self.width)) {
             let columns = self.width.min(columns - start);
-            pack_panel_transposed(level, &from[start * stride..], stride, columns, panel);
+            let from = &from[start * stride..];
+            match self.precision {
+                Precision::F32 => pack_panel_transposed(level, from, stride, columns, panel),
+                Precision::Bf16 => {
+                    pairs::pack_panel_transposed(level, from, stride, depth, columns, panel);
+                }
+            }
         }
     }
 
@@ -114,11 +160,15 @@ impl Panels {
         self.part(0..self.depth, self.columns)
     }
 
-    /// The rows `depth` of the factor, and its first `columns`.
+    /// The rows `depth` of the factor, and its first `columns`. Pairs are not cut along the depth.
     pub(crate) fn part(&self, depth: Range<usize>, columns: usize) -> Right<'_> {
         assert!(
             depth.end <= self.depth && columns <= self.columns,
             "a part lies within its whole"
+        );
+        assert!(
+            self.precision == Precision::F32 || depth.len() == self.depth,
+            "pairs stay together"
         );
         Right {
             panels: self,
@@ -131,8 +181,16 @@ impl Panels {
 
 impl<'a> Right<'a> {
     fn panel(&self, index: usize) -> &'a [f32] {
-        let start = (index * self.panels.depth + self.first) * self.panels.width;
-        &self.panels.data[start..start + self.depth * self.panels.width]
+        let (all, lines) = (
+            self.panels.lines(self.panels.depth),
+            self.panels.lines(self.depth),
+        );
+        let start = (index * all + self.first) * self.panels.width;
+        &self.panels.data[start..start + lines * self.panels.width]
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.depth
     }
 }
 
@@ -208,12 +266,10 @@ fn pack_panel_transposed_with<S: Simd>(
     }
 }
 
-const MOST_LANES: usize = 16;
-
 /// Transposes the first LANES vectors. Zipping the first half of the rows with the second moves the highest bit of
 /// the row's number to the lowest of the column's; after log2 LANES rounds, rows and columns have changed places.
 #[inline(always)]
-fn transpose<S: Simd>(s: S, square: &mut [S::F; MOST_LANES]) {
+pub(super) fn transpose<S: Simd>(s: S, square: &mut [S::F; MOST_LANES]) {
     for _ in 0..S::LANES.ilog2() {
         let before = *square;
         for i in 0..S::LANES / 2 {
@@ -222,20 +278,70 @@ fn transpose<S: Simd>(s: S, square: &mut [S::F; MOST_LANES]) {
     }
 }
 
+/// Hands every element of the product left x right to `finish`, once.
+pub(crate) fn product<F: Finish>(level: Level, left: Left<'_>, right: Right<'_>, finish: F) {
+    match right.panels.precision {
+        Precision::F32 => product_of_floats(level, left, right, finish),
+        Precision::Bf16 => pairs::product(level, left, right, finish),
+    }
+}
+
 dispatched! {
-    /// Hands every element of the product left x right to `finish`, once.
-    pub(crate) fn product<F: Finish>(left: Left<'_>, right: Right<'_>, finish: F) = product_with;
+    fn product_of_floats<F: Finish>(left: Left<'_>, right: Right<'_>, finish: F) = product_with;
 }
 
 #[inline(always)]
-fn product_with<S: Simd, F: Finish>(s: S, left: Left<'_>, right: Right<'_>, mut finish: F) {
+fn product_with<S: Simd, F: Finish>(s: S, left: Left<'_>, right: Right<'_>, finish: F) {
+    product_of(Floats(s), left, right, finish);
+}
+
+/// What two factors are made of.
+pub(super) trait Factors: Copy {
+    /// The vectors of the sums.
+    type S: Simd;
+
+    fn simd(self) -> Self::S;
+    /// sum + a b
+    fn add_product(
+        self,
+        a: <Self::S as Simd>::F,
+        b: <Self::S as Simd>::F,
+        sum: <Self::S as Simd>::F,
+    ) -> <Self::S as Simd>::F;
+}
+
+#[derive(Clone, Copy)]
+struct Floats<S>(S);
+
+impl<S: Simd> Factors for Floats<S> {
+    type S = S;
+
+    #[inline(always)]
+    fn simd(self) -> S {
+        self.0
+    }
+
+    #[inline(always)]
+    fn add_product(self, a: S::F, b: S::F, sum: S::F) -> S::F {
+        self.0.mul_add(a, b, sum)
+    }
+}
+
+#[inline(always)]
+pub(super) fn product_of<V: Factors, F: Finish>(
+    v: V,
+    left: Left<'_>,
+    right: Right<'_>,
+    mut finish: F,
+) {
+    let most = V::S::TILE_ROWS;
     assert_eq!(
         right.panels.width,
-        2 * S::LANES,
+        2 * V::S::LANES,
         "panels are packed for the level that reads them"
     );
-    for column in (0..right.columns).step_by(2 * S::LANES) {
-        let panel = right.panel(column / (2 * S::LANES));
+    for column in (0..right.columns).step_by(2 * V::S::LANES) {
+        let panel = right.panel(column / (2 * V::S::LANES));
         let place = |row| Place {
             row,
             column,
@@ -243,22 +349,16 @@ fn product_with<S: Simd, F: Finish>(s: S, left: Left<'_>, right: Right<'_>, mut 
         };
         let mut row = 0;
         while row < left.rows {
-            let rows = (left.rows - row).min(S::TILE_ROWS);
+            let rows = (left.rows - row).min(most);
             // The largest tile that fits; compilers drop those above TILE_ROWS.
             row += match rows {
-                12.. if S::TILE_ROWS >= 12 => {
-                    tile::<S, F, 12>(s, left, panel, place(row), &mut finish)
-                }
-                8.. if S::TILE_ROWS >= 8 => {
-                    tile::<S, F, 8>(s, left, panel, place(row), &mut finish)
-                }
-                6.. if S::TILE_ROWS == 6 => {
-                    tile::<S, F, 6>(s, left, panel, place(row), &mut finish)
-                }
-                4.. => tile::<S, F, 4>(s, left, panel, place(row), &mut finish),
-                3 => tile::<S, F, 3>(s, left, panel, place(row), &mut finish),
-                2 => tile::<S, F, 2>(s, left, panel, place(row), &mut finish),
-                _ => tile::<S, F, 1>(s, left, panel, place(row), &mut finish),
+                12.. if most >= 12 => tile::<V, F, 12>(v, left, panel, place(row), &mut finish),
+                8.. if most >= 8 => tile::<V, F, 8>(v, left, panel, place(row), &mut finish),
+                6.. if most == 6 => tile::<V, F, 6>(v, left, panel, place(row), &mut finish),
+                4.. => tile::<V, F, 4>(v, left, panel, place(row), &mut finish),
+                3 => tile::<V, F, 3>(v, left, panel, place(row), &mut finish),
+                2 => tile::<V, F, 2>(v, left, panel, place(row), &mut finish),
+                _ => tile::<V, F, 1>(v, left, panel, place(row), &mut finish),
             };
         }
     }
@@ -273,20 +373,22 @@ struct Place {
 
 /// One register tile, R rows x two vectors, over the whole depth. Returns R.
 #[inline(always)]
-fn tile<S: Simd, F: Finish, const R: usize>(
-    s: S,
+fn tile<V: Factors, F: Finish, const R: usize>(
+    v: V,
     left: Left<'_>,
     panel: &[f32],
     place: Place,
     finish: &mut F,
 ) -> usize {
-    let depth = panel.len() / (2 * S::LANES);
-    let last = (place.row + R - 1) * left.row_stride + depth.saturating_sub(1) * left.depth_stride;
+    let (s, lanes) = (v.simd(), V::S::LANES);
+    let depth = panel.len() / (2 * lanes);
+    let start = left.start(place.row, V::S::TILE_ROWS);
+    let last = start + (R - 1) * left.row_stride + depth.saturating_sub(1) * left.depth_stride;
     assert!(last < left.data.len(), "the left factor holds its rows");
     let mut sums = [[s.splat(0.0); 2]; R];
-    let mut at = place.row * left.row_stride;
-    for line in panel.chunks_exact(2 * S::LANES) {
-        let (line_0, line_1) = line.split_at(S::LANES);
+    let mut at = start;
+    for line in panel.chunks_exact(2 * lanes) {
+        let (line_0, line_1) = line.split_at(lanes);
         let (b_0, b_1) = (s.load(line_0), s.load(line_1));
         for (r, sums) in sums.iter_mut().enumerate() {
             #[expect(
@@ -294,17 +396,17 @@ fn tile<S: Simd, F: Finish, const R: usize>(
                 reason = "in the innermost loop; the assertion above covers the largest index"
             )]
             let a = s.splat(unsafe { *left.data.get_unchecked(at + r * left.row_stride) });
-            sums[0] = s.mul_add(a, b_0, sums[0]);
-            sums[1] = s.mul_add(a, b_1, sums[1]);
+            sums[0] = v.add_product(a, b_0, sums[0]);
+            sums[1] = v.add_product(a, b_1, sums[1]);
         }
         at += left.depth_stride;
     }
-    let lanes = (place.columns - place.column).min(S::LANES);
-    let more = (place.columns - place.column - lanes).min(S::LANES);
+    let some = (place.columns - place.column).min(lanes);
+    let more = (place.columns - place.column - some).min(lanes);
     for (r, sums) in sums.into_iter().enumerate() {
-        finish.finish(s, place.row + r, place.column, lanes, sums[0]);
+        finish.finish(s, place.row + r, place.column, some, sums[0]);
         if more > 0 {
-            finish.finish(s, place.row + r, place.column + S::LANES, more, sums[1]);
+            finish.finish(s, place.row + r, place.column + lanes, more, sums[1]);
         }
     }
     R

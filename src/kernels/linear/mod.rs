@@ -17,9 +17,12 @@
 //! the depth. So an element's bits depend on its row and column alone, not on how many rows are computed
 //! together or by whom. Bias, activation, dropout and residual are applied as the tile leaves the registers
 //! (`finish`).
+//!
+//! Factors are f32 or, for half the time, pairs of bfloat16 (`pairs`); sums are f32 in either case.
 
 pub(crate) mod cpu;
 pub(crate) mod finish;
+mod pairs;
 pub mod reference;
 
 #[cfg(test)]
@@ -27,6 +30,7 @@ mod tests {
     use super::cpu::{Left, Panels, product};
     use super::finish::{Accumulate, Store, StoreWithBias};
     use super::reference;
+    use crate::kernels::precision::Precision;
     use crate::kernels::simd::Level;
     use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
 
@@ -39,9 +43,14 @@ mod tests {
         (70, 20, 130),
     ];
 
+    fn all_kinds() -> impl Iterator<Item = (Level, Precision)> {
+        let both = |level| [(level, Precision::F32), (level, Precision::Bf16)];
+        Level::available().into_iter().flat_map(both)
+    }
+
     #[test]
     fn the_product_is_the_reference_in_value_and_every_gradient() {
-        for level in Level::available() {
+        for (level, precision) in all_kinds() {
             for (rows, inputs, outputs) in SIZES {
                 let x = numbers(1, rows * inputs);
                 let weight = numbers(2, inputs * outputs);
@@ -52,6 +61,7 @@ mod tests {
 
                 let mut y = vec![0.0; rows * outputs];
                 let mut panels = Panels::default();
+                panels.hold(precision);
                 panels.pack(level, &weight, outputs, inputs, outputs, None);
                 let finish = StoreWithBias {
                     bias: &bias,
@@ -59,13 +69,12 @@ mod tests {
                     stride: outputs,
                 };
                 product(level, Left::rows(&x, rows, inputs), panels.all(), finish);
-                assert_close(
-                    &y,
-                    &reference::forward(&exact, &exact_weight, &to_f64(&bias)),
-                    "Y",
-                );
+                let exact_bias = to_f64(&bias);
+                let expected = reference::forward(precision, &exact, &exact_weight, &exact_bias);
+                assert_close(&y, &expected, "Y");
 
-                let expected = reference::backward(&exact, &exact_weight, &exact_dy, outputs);
+                let expected =
+                    reference::backward(precision, &exact, &exact_weight, &exact_dy, outputs);
                 let mut dx = vec![0.0; rows * inputs];
                 panels.pack_transposed(level, &weight, outputs, outputs, inputs);
                 let finish = Store {
@@ -94,8 +103,9 @@ mod tests {
         let (rows, inputs, outputs) = (61, 37, 50);
         let x = numbers(1, rows * inputs);
         let weight = numbers(2, inputs * outputs);
-        for level in Level::available() {
+        for (level, precision) in all_kinds() {
             let mut panels = Panels::default();
+            panels.hold(precision);
             panels.pack(level, &weight, outputs, inputs, outputs, None);
             let mut all = vec![0.0; rows * outputs];
             let finish = Store {
@@ -130,13 +140,13 @@ mod tests {
         let bias = to_f64(&numbers(3, outputs));
         let dy = to_f64(&numbers(4, rows * outputs));
         let loss = |x: &[f64], weight: &[f64], bias: &[f64]| -> f64 {
-            reference::forward(x, weight, bias)
+            reference::forward(Precision::F32, x, weight, bias)
                 .iter()
                 .zip(&dy)
                 .map(|(y, d)| y * d)
                 .sum()
         };
-        let gradient = reference::backward(&x, &weight, &dy, outputs);
+        let gradient = reference::backward(Precision::F32, &x, &weight, &dy, outputs);
         assert_gradient(&x, &gradient.x, |x| loss(x, &weight, &bias));
         assert_gradient(&weight, &gradient.weight, |weight| loss(&x, weight, &bias));
         assert_gradient(&bias, &gradient.bias, |bias| loss(&x, &weight, bias));

@@ -1,5 +1,6 @@
 //! The fully connected layer, naively.
 
+use crate::kernels::precision::Precision;
 use crate::kernels::real::Real;
 
 /// The gradients of a layer.
@@ -13,7 +14,8 @@ pub struct Gradient<R> {
 }
 
 /// Y = X W + b: x is rows x in, weight in x out; returns rows x out.
-pub fn forward<R: Real>(x: &[R], weight: &[R], bias: &[R]) -> Vec<R> {
+pub fn forward<R: Real>(precision: Precision, x: &[R], weight: &[R], bias: &[R]) -> Vec<R> {
+    let (x, weight) = (precision.round(x), precision.round(weight));
     let outputs = bias.len();
     let inputs = weight.len() / outputs;
     let rows = x.len() / inputs;
@@ -31,7 +33,18 @@ pub fn forward<R: Real>(x: &[R], weight: &[R], bias: &[R]) -> Vec<R> {
 }
 
 /// dX, dW and db from dY (rows x out).
-pub fn backward<R: Real>(x: &[R], weight: &[R], dy: &[R], outputs: usize) -> Gradient<R> {
+pub fn backward<R: Real>(
+    precision: Precision,
+    x: &[R],
+    weight: &[R],
+    dy: &[R],
+    outputs: usize,
+) -> Gradient<R> {
+    let (x, weight, factor) = (
+        precision.round(x),
+        precision.round(weight),
+        precision.round(dy),
+    );
     let inputs = weight.len() / outputs;
     let rows = x.len() / inputs;
     let mut gradient = Gradient {
@@ -41,8 +54,8 @@ pub fn backward<R: Real>(x: &[R], weight: &[R], dy: &[R], outputs: usize) -> Gra
     };
     for r in 0..rows {
         for o in 0..outputs {
-            let d = dy[r * outputs + o];
-            gradient.bias[o] += d;
+            gradient.bias[o] += dy[r * outputs + o];
+            let d = factor[r * outputs + o];
             for i in 0..inputs {
                 gradient.x[r * inputs + i] += d * weight[i * outputs + o];
                 gradient.weight[i * outputs + o] += d * x[r * inputs + i];

@@ -12,6 +12,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(crate) mod functions;
+pub(crate) mod pairs;
 mod plain;
 
 #[cfg(target_arch = "x86_64")]
@@ -39,16 +40,25 @@ pub(crate) enum Kind {
 }
 
 impl Level {
+    /// The compiler's baseline.
+    pub const PLAIN: Self = Self(Kind::Plain);
+
     /// The widest instruction set of this CPU, or the one that [`SIMD_VARIABLE`] names. A name that is unknown
     /// or that the CPU lacks is as good as none.
     pub fn detect() -> Self {
         static DETECTED: OnceLock<Level> = OnceLock::new();
         *DETECTED.get_or_init(|| {
-            let available = Self::available();
-            let forced = std::env::var(SIMD_VARIABLE).unwrap_or_default();
-            let named = available.iter().find(|level| level.name() == forced);
-            *named.unwrap_or(&available[0])
+            let widest = Self::available()[0];
+            Self::forced().unwrap_or(widest)
         })
+    }
+
+    /// The instruction set that [`SIMD_VARIABLE`] names, if it names one that this CPU has.
+    pub fn forced() -> Option<Self> {
+        let name = std::env::var(SIMD_VARIABLE).ok()?;
+        Self::available()
+            .into_iter()
+            .find(|level| level.name() == name)
     }
 
     /// Every instruction set this CPU can run, widest first.
@@ -82,6 +92,15 @@ impl Level {
         }
     }
 
+    /// Has it an instruction for products of bfloat16 pairs?
+    pub fn multiplies_pairs(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if self.0 == Kind::Avx512 {
+            return is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw");
+        }
+        false
+    }
+
     /// f32 numbers in a vector.
     pub(crate) fn lanes(self) -> usize {
         match self.0 {
@@ -90,6 +109,17 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => Avx2::LANES,
             Kind::Plain => Plain::LANES,
+        }
+    }
+
+    /// Rows of a matrix product's register tile.
+    pub(crate) fn tile_rows(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => Avx512::TILE_ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => Avx2::TILE_ROWS,
+            Kind::Plain => Plain::TILE_ROWS,
         }
     }
 

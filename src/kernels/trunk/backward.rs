@@ -12,6 +12,7 @@ use crate::kernels::layer_norm;
 use crate::kernels::layout::Pair;
 use crate::kernels::linear::cpu::{Left, Panels, product};
 use crate::kernels::linear::finish::{Accumulate, AccumulateRows, Store};
+use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
 use crate::kernels::windows::Windows;
 
@@ -45,7 +46,7 @@ pub(crate) fn backward(
         &memory.final_normed,
         logits,
         &layout.head,
-        panels,
+        panels.hold(Precision::F32),
         gradient,
     );
     normed.resize(steps * c);
@@ -122,6 +123,7 @@ pub(crate) fn backward(
         let rows = sequence.token_rows();
         let dx = &normed[rows.start * c..rows.end * c];
         let steps = windows.sequence(sequence.window);
+        let panels = panels.hold(Precision::F32);
         embedding::cpu::backward(level, layout, steps, dx, gradient, panels);
     }
 }
@@ -149,6 +151,7 @@ fn mlp_backward(
         panels,
         ..
     } = gradients;
+    panels.hold(model.precision);
     let queries = block.middle.len() / c;
 
     let rate = rate(dropout, Site::Mlp { layer });
@@ -216,6 +219,7 @@ fn attend_backward(
         panels,
         ..
     } = gradients;
+    panels.hold(model.precision);
 
     let rate = rate(dropout, Site::Projection { layer });
     let dy = undrop(level, rate, &block.projection_rows, stream, branch);
@@ -287,6 +291,7 @@ fn project_backward(
         panels,
         ..
     } = gradients;
+    panels.hold(model.precision);
 
     let asking = if last { &block.asking } else { &block.normed_1 };
     let (weight, bias) = (at.qkv.weight.clone(), at.qkv.bias.clone());
@@ -375,7 +380,7 @@ fn undrop<'a>(
     memory
 }
 
-/// dW += x^T dy, db += the column sums of dy.
+/// dW += x^T dy, with factors as `panels` hold them; db += the column sums of dy.
 fn weight_gradient(
     level: Level,
     x: &[f32],

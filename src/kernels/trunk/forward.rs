@@ -68,6 +68,7 @@ fn embed(
         layout,
         parameters,
         weights,
+        ..
     } = model;
     let c = shape.width;
     memory.embedded.resize(group.tokens * c);

@@ -26,6 +26,7 @@ use super::dropout::{
 };
 use super::embedding::tokens;
 use super::layout::{Layout, Shape};
+use super::precision::Precision;
 use super::simd::Level;
 use super::windows::Windows;
 use std::ops::Range;
@@ -35,6 +36,7 @@ use weights::Weights;
 #[derive(Clone, Copy)]
 pub(crate) struct Model<'a> {
     pub(crate) level: Level,
+    pub(crate) precision: Precision,
     pub(crate) shape: &'a Shape,
     pub(crate) layout: &'a Layout,
     pub(crate) parameters: &'a [f32],

@@ -4,6 +4,7 @@ use crate::kernels::attention::{self, Visible};
 use crate::kernels::dropout::{self, Dropout, Site};
 use crate::kernels::layout::{Block, Layout, Pair, Shape};
 use crate::kernels::loss::{self, Denominator, Objective};
+use crate::kernels::precision::Precision;
 use crate::kernels::real::Real;
 use crate::kernels::windows::Windows;
 use crate::kernels::{activation, embedding, layer_norm, linear};
@@ -16,6 +17,8 @@ pub struct Task<'a> {
     pub shape: &'a Shape,
     /// the batch
     pub windows: &'a Windows<'a>,
+    /// what the large products multiply
+    pub precision: Precision,
     /// squared error or cross-entropy
     pub objective: Objective,
     /// what the mean counts
@@ -136,12 +139,12 @@ fn sum<R: Real>(a: &[R], b: &[R]) -> Vec<R> {
     a.iter().zip(b).map(|(a, b)| *a + *b).collect()
 }
 
-fn linear_forward<R: Real>(parameters: &[R], pair: &Pair, x: &[R]) -> Vec<R> {
+fn linear_forward<R: Real>(precision: Precision, parameters: &[R], pair: &Pair, x: &[R]) -> Vec<R> {
     let (weight, bias) = (
         &parameters[pair.weight.clone()],
         &parameters[pair.bias.clone()],
     );
-    linear::reference::forward(x, weight, bias)
+    linear::reference::forward(precision, x, weight, bias)
 }
 
 fn norm_forward<R: Real>(parameters: &[R], pair: &Pair, x: &[R]) -> Vec<R> {
@@ -165,7 +168,7 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
     let mut blocks = Vec::new();
     for (layer, at) in layout.blocks.iter().enumerate() {
         let normed_1 = norm_forward(parameters, &at.norm_1, &x);
-        let qkv = linear_forward(parameters, &at.qkv, &normed_1);
+        let qkv = linear_forward(task.precision, parameters, &at.qkv, &normed_1);
         let (q, kv) = split(&qkv, c);
         let keep = attention_mask(task, window, layer);
         let visible = Visible::TOKENS;
@@ -176,13 +179,13 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
             mask: keep.as_deref(),
         };
         let attended = attention::reference::forward(problem, &q, &kv);
-        let branch = linear_forward(parameters, &at.projection, &attended);
+        let branch = linear_forward(task.precision, parameters, &at.projection, &attended);
         let keep = mask(task, window, Site::Projection { layer });
         let middle = sum(&x, &dropout::reference::forward(&keep, &branch));
         let normed_2 = norm_forward(parameters, &at.norm_2, &middle);
-        let hidden_input = linear_forward(parameters, &at.up, &normed_2);
+        let hidden_input = linear_forward(task.precision, parameters, &at.up, &normed_2);
         let hidden = activation::reference::forward(activation, &hidden_input);
-        let branch = linear_forward(parameters, &at.down, &hidden);
+        let branch = linear_forward(task.precision, parameters, &at.down, &hidden);
         let keep = mask(task, window, Site::Mlp { layer });
         let behind = sum(&middle, &dropout::reference::forward(&keep, &branch));
         blocks.push(BlockTape {
@@ -198,7 +201,7 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
     }
     let stream: Vec<R> = x.chunks(c).skip(1).step_by(3).flatten().copied().collect();
     let normed = norm_forward(parameters, &layout.final_norm, &stream);
-    let logits = linear_forward(parameters, &layout.head, &normed);
+    let logits = linear_forward(Precision::F32, parameters, &layout.head, &normed);
     Tape {
         embedded,
         blocks,
@@ -210,6 +213,7 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
 
 /// Gradients of one window, on their way back.
 struct Backward<'a, R> {
+    precision: Precision,
     parameters: &'a [R],
     gradient: &'a mut [R],
 }
@@ -223,7 +227,7 @@ impl<R: Real> Backward<'_, R> {
 
     fn linear(&mut self, pair: &Pair, x: &[R], dy: &[R]) -> Vec<R> {
         let weight = &self.parameters[pair.weight.clone()];
-        let found = linear::reference::backward(x, weight, dy, pair.bias.len());
+        let found = linear::reference::backward(self.precision, x, weight, dy, pair.bias.len());
         self.add(&pair.weight, &found.weight);
         self.add(&pair.bias, &found.bias);
         found.x
@@ -287,10 +291,12 @@ fn backward<R: Real>(
 ) {
     let c = task.shape.width;
     let mut back = Backward {
+        precision: Precision::F32,
         parameters,
         gradient,
     };
     let normed = back.linear(&layout.head, &tape.normed, dz);
+    back.precision = task.precision;
     let stream = back.norm(&layout.final_norm, &tape.stream, &normed);
     let mut dx = vec![R::zero(); tape.embedded.len()];
     for (to, from) in dx.chunks_mut(c).skip(1).step_by(3).zip(stream.chunks(c)) {

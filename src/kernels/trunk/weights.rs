@@ -3,6 +3,7 @@
 use crate::kernels::embedding;
 use crate::kernels::layout::{Layout, Pair};
 use crate::kernels::linear::cpu::Panels;
+use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
 
 /// W for the forward products and W^T for the backward ones.
@@ -44,6 +45,15 @@ struct Matrix<'a> {
     stride: usize,
 }
 
+/// How the weights of the blocks are packed.
+#[derive(Clone, Copy)]
+pub(crate) struct Packing {
+    pub(crate) level: Level,
+    pub(crate) precision: Precision,
+    /// Are the transposes wanted too?
+    pub(crate) backward: bool,
+}
+
 impl<'a> Matrix<'a> {
     fn of(parameters: &'a [f32], pair: &Pair) -> Self {
         let outputs = pair.bias.len();
@@ -81,16 +91,19 @@ impl<'a> Matrix<'a> {
 }
 
 impl Weights {
-    /// Packs all weights; `backward` says whether the transposes are wanted too. Blocks are handed to `each`,
-    /// which may spread them over threads.
+    /// Packs all weights. Blocks are handed to `each`, which may spread them over threads.
     pub(crate) fn pack(
         &mut self,
-        level: Level,
+        packing: Packing,
         layout: &Layout,
         parameters: &[f32],
-        backward: bool,
         each: impl FnOnce(&mut [Block], &(dyn Fn(usize, &mut Block) + Sync)),
     ) {
+        let Packing {
+            level,
+            precision,
+            backward,
+        } = packing;
         embedding::cpu::pack(level, layout, parameters, &mut self.embedding);
         let head = Matrix::of(parameters, &layout.head);
         head.pack(level, &mut self.head);
@@ -106,18 +119,18 @@ impl Weights {
             let projection = Matrix::of(parameters, &at.projection);
             let up = Matrix::of(parameters, &at.up);
             let down = Matrix::of(parameters, &at.down);
-            query.pack(level, &mut block.query);
-            keys_values.pack(level, &mut block.keys_values);
-            projection.pack(level, &mut block.projection);
-            up.pack(level, &mut block.up);
-            down.pack(level, &mut block.down);
+            query.pack(level, block.query.hold(precision));
+            keys_values.pack(level, block.keys_values.hold(precision));
+            projection.pack(level, block.projection.hold(precision));
+            up.pack(level, block.up.hold(precision));
+            down.pack(level, block.down.hold(precision));
             if backward {
                 let across = &mut block.across;
-                query.pack_across(level, &mut across.query);
-                keys_values.pack_across(level, &mut across.keys_values);
-                projection.pack_across(level, &mut across.projection);
-                up.pack_across(level, &mut across.up);
-                down.pack_across(level, &mut across.down);
+                query.pack_across(level, across.query.hold(precision));
+                keys_values.pack_across(level, across.keys_values.hold(precision));
+                projection.pack_across(level, across.projection.hold(precision));
+                up.pack_across(level, across.up.hold(precision));
+                down.pack_across(level, across.down.hold(precision));
             }
         });
     }

@@ -1,0 +1,40 @@
+//! How many bits the factors of the large products have.
+
+use super::real::Real;
+use super::simd::Level;
+use super::simd::pairs;
+
+/// What the large products of training multiply: queries, keys, values, projection and MLP, forward
+/// and backward.
+///
+/// Everything else is f32 in either case: the sums of these products, the residual stream, norms,
+/// softmax, the parameters and their gradients, `AdamW`, and acting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// f32 factors.
+    #[default]
+    F32,
+    /// bfloat16 factors, f32 rounded to the nearest of 8 significant bits, ties to even; f32 sums.
+    /// Products take half the time on CPUs with AVX512-BF16.
+    Bf16,
+}
+
+impl Precision {
+    /// Can an [`Engine`](super::Engine) have this precision here? `Bf16` takes a CPU with
+    /// AVX512-BF16. It is imitated, slowly, where [`SIMD_VARIABLE`](super::simd::SIMD_VARIABLE)
+    /// asks for `plain`.
+    pub fn is_available(self) -> bool {
+        self == Self::F32
+            || Level::detect().multiplies_pairs()
+            || Level::forced() == Some(Level::PLAIN)
+    }
+
+    /// The factors that a product of this precision takes for these, naively.
+    pub(crate) fn round<R: Real>(self, x: &[R]) -> Vec<R> {
+        let round = |x: &R| match self {
+            Self::F32 => *x,
+            Self::Bf16 => R::from_f64(pairs::rounded(x.to_f64() as f32).into()),
+        };
+        x.iter().map(round).collect()
+    }
+}
