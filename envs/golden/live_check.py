@@ -1,15 +1,17 @@
 """Compares this crate with the installed Gymnasium on fresh random seeds, every bit of it.
 
-    pip install gymnasium numpy && python envs/golden/live_check.py [--seeds 20] [--steps 1000] [--tolerance 0]
+    pip install gymnasium mujoco numpy && python envs/golden/live_check.py [--seeds 20] [--steps 1000] [--tolerance 0]
 
 Runs the example `trajectory` (built by cargo, or given with --program) and the real environments with the same seeds and actions: states, observations,
 rewards and ends of all environments, and the autoreset modes of SyncVectorEnv. Exits with 1 and the first difference of each environment.
+The example loads the MuJoCo that this Python imports.
 On another platform than x86-64 Linux with glibc the C library's sine may differ in the last bit: use --tolerance 1e-9 with fewer steps there.
 """
 
 import argparse
 import json
 import math
+import os
 import pathlib
 import secrets
 import subprocess
@@ -17,11 +19,26 @@ import sys
 import warnings
 
 import gymnasium
+import mujoco
 import numpy
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 warnings.filterwarnings("ignore")
+mujoco.set_mju_user_warning(lambda message: None)  # MuJoCo's own handler writes a log file
 IDS = ["CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1", "Pendulum-v1"]
+# The bodies whose positions the task looks at: part of the state, because MuJoCo leaves them at a stage inside of the last time step.
+MUJOCO = {
+    "Hopper-v5": [],
+    "HalfCheetah-v5": [],
+    "Walker2d-v5": [],
+    "Swimmer-v5": [],
+    "Reacher-v5": ["fingertip", "target"],
+    "InvertedPendulum-v5": [],
+    "Pusher-v5": ["tips_arm", "object", "goal"],
+    "Hopper-v4": [],
+    "HalfCheetah-v4": [],
+    "Walker2d-v4": [],
+}
 MODES = {"next-step": AutoresetMode.NEXT_STEP, "same-step": AutoresetMode.SAME_STEP}
 
 
@@ -48,6 +65,14 @@ def compare(what, mine, theirs, tolerance):
         got, expected = numpy.ravel(mine[name]), numpy.ravel(expected)
         if got.shape != expected.shape or not numpy.allclose(got, expected, rtol=tolerance, atol=tolerance):
             raise Difference(f"{what}: {name} is {got.tolist()}, Gymnasium has {expected.tolist()}")
+
+
+def state_of(env):
+    world = env.unwrapped
+    if env.spec.id not in MUJOCO:
+        return [float(number) for number in world.state]
+    bodies = [world.data.body(name).xpos for name in MUJOCO[env.spec.id]]
+    return numpy.concatenate([world.data.qpos, world.data.qvel, world.data.qacc_warmstart, *bodies]).tolist()
 
 
 def words(action):
@@ -77,8 +102,7 @@ def check_one(program, env_id, seed, steps, tolerance):
 
     def expect(command, observation, **rest):
         commands.append(command)
-        state = [float(number) for number in env.unwrapped.state]
-        theirs.append({"observation": observation.astype(float), "state": state, **rest})
+        theirs.append({"observation": observation.astype(float), "state": state_of(env), **rest})
 
     expect(f"reset {seed}", env.reset(seed=seed)[0])
     for _ in range(steps):
@@ -121,10 +145,11 @@ def main():
     arguments.add_argument("--program", help="the built example `trajectory`")
     options = arguments.parse_args()
     program = options.program or build()
-    print(f"Gymnasium {gymnasium.__version__}, NumPy {numpy.__version__}")
+    os.environ["RTG_MUJOCO"] = str(pathlib.Path(mujoco.__file__).parent)
+    print(f"Gymnasium {gymnasium.__version__}, MuJoCo {mujoco.__version__}, NumPy {numpy.__version__}")
 
-    checks = [(env_id, lambda seed, e=env_id: check_one(program, e, seed, options.steps, options.tolerance)) for env_id in IDS]
-    for env_id in ("CartPole-v1", "MountainCarContinuous-v0"):
+    checks = [(env_id, lambda seed, e=env_id: check_one(program, e, seed, options.steps, options.tolerance)) for env_id in [*IDS, *MUJOCO]]
+    for env_id in ("CartPole-v1", "MountainCarContinuous-v0", "Hopper-v5"):
         for mode in MODES:
             checks.append((f"{env_id} {mode}", lambda seed, e=env_id, m=mode: check_rows(program, e, m, seed, options.steps, options.tolerance)))
     failed = False

@@ -1,6 +1,6 @@
 """Records trajectories from the real Gymnasium into `<id>.bin`, which the tests compare with.
 
-    pip install gymnasium numpy && python record.py
+    pip install gymnasium mujoco==4.0.0 numpy && python record.py [ID ...]
 
 Each file starts with one line of JSON: the environment, the versions, the widths. Then follow records of one size, little endian:
 
@@ -9,21 +9,27 @@ Each file starts with one line of JSON: the environment, the versions, the width
     f32 action[A]     of a step, else 0
     f64 reward        of a step, else 0
     u8  flags         1 terminated, 2 truncated
-    f64 state[N]      after it, exactly
-    f32 observation[S]
+    f64 state[N]      after it, exactly; N is 0 for MuJoCo
+    f32 observation[S], f64 where the header's `observation_bits` is 64
 
 For each of ten seeds there is a seeded reset, then 500 steps; an ended episode goes on with a reset without a seed. Odd seeds act at random, even seeds
 mostly follow a simple policy, so that poles stay up and cars reach their goals. Some of the continuous actions lie outside of their bounds.
+
+MuJoCo's environments have three seeds of 300 random steps each (version 4 one), and in `<id>-options.bin` one of 60 steps with every option of the
+constructor changed.
 """
 
 import json
 import pathlib
 import platform
 import struct
+import sys
 
 import gymnasium
+import mujoco
 import numpy
 
+mujoco.set_mju_user_warning(lambda message: None)  # MuJoCo's own handler writes a log file
 SEEDS = range(10)
 STEPS = 500
 
@@ -34,6 +40,25 @@ POLICIES = {
     "Acrobot-v1": lambda o: 2 if o[4] < 0 else 0,
     "Pendulum-v1": lambda o: numpy.array([numpy.sign(o[2]) * 2 - 0.3 * o[1]], dtype=numpy.float32),
 }
+
+# Options as the tests set them, too.
+LOCOMOTION = {"forward_reward_weight": 1.5, "reset_noise_scale": 0.02, "exclude_current_positions_from_observation": False}
+OPTIONS = {
+    "Hopper-v5": LOCOMOTION | {
+        "frame_skip": 3, "ctrl_cost_weight": 0.02, "healthy_reward": 0.7, "healthy_state_range": (-30.0, 20.0), "healthy_z_range": (0.9, 1.3),
+        "healthy_angle_range": (-0.15, 0.1), "terminate_when_unhealthy": False,
+    },
+    "HalfCheetah-v5": LOCOMOTION | {"frame_skip": 3, "ctrl_cost_weight": 0.2},
+    "Walker2d-v5": LOCOMOTION | {
+        "frame_skip": 3, "ctrl_cost_weight": 0.02, "healthy_reward": 0.7, "healthy_z_range": (1.0, 1.3), "healthy_angle_range": (-0.3, 0.2),
+        "terminate_when_unhealthy": False,
+    },
+    "Swimmer-v5": LOCOMOTION | {"frame_skip": 3, "ctrl_cost_weight": 0.02},
+    "Reacher-v5": {"frame_skip": 3, "reward_dist_weight": 0.3, "reward_control_weight": 0.7},
+    "InvertedPendulum-v5": {"frame_skip": 3, "reset_noise_scale": 0.1},
+    "Pusher-v5": {"frame_skip": 3, "reward_near_weight": 0.3, "reward_dist_weight": 0.9, "reward_control_weight": 0.2},
+}
+V4 = ["Hopper-v4", "HalfCheetah-v4", "Walker2d-v4"]
 
 
 def choose(env, observation, rng, is_random):
@@ -46,27 +71,29 @@ def choose(env, observation, rng, is_random):
     return (space.high * 1.25 * rng.uniform(-1, 1, space.shape)).astype(numpy.float32)
 
 
-def record(env_id):
-    env = gymnasium.make(env_id)
-    width = 1
+def record(env_id, name, seeds, steps, **options):
+    env = gymnasium.make(env_id, **options)
+    is_mujoco = env_id not in POLICIES
+    number = "d" if is_mujoco else "f"
+    width = 1 if isinstance(env.action_space, gymnasium.spaces.Discrete) else env.action_space.shape[0]
     empty = [0.0] * width
     records = []
 
     def write(kind, seed, action, reward, flags, observation):
-        state = [float(number) for number in env.unwrapped.state]
+        state = [] if is_mujoco else [float(number) for number in env.unwrapped.state]
         records.append(
             struct.pack(
-                f"<BI{width}fdB{len(state)}d{len(observation)}f", kind, seed, *action, reward, flags, *state, *observation
+                f"<BI{width}fdB{len(state)}d{len(observation)}{number}", kind, seed, *action, reward, flags, *state, *observation
             )
         )
         return len(state)
 
-    for seed in SEEDS:
+    for seed in seeds:
         rng = numpy.random.default_rng(1000 + seed)
         observation, _ = env.reset(seed=seed)
         states = write(0, seed, empty, 0.0, 0, observation)
-        for _ in range(STEPS):
-            action = choose(env, observation, rng, seed % 2 == 1)
+        for _ in range(steps):
+            action = choose(env, observation, rng, is_mujoco or seed % 2 == 1)
             observation, reward, terminated, truncated, _ = env.step(action)
             write(2, 0, numpy.ravel(action), float(reward), terminated + 2 * truncated, observation)
             if terminated or truncated:
@@ -84,10 +111,19 @@ def record(env_id):
         "observation_width": len(observation),
         "records": len(records),
     }
-    path = pathlib.Path(__file__).parent / f"{env_id}.bin"
+    if is_mujoco:
+        header |= {"mujoco": mujoco.__version__, "observation_bits": 64}
+    path = pathlib.Path(__file__).parent / f"{name}.bin"
     path.write_bytes(json.dumps(header).encode() + b"\n" + b"".join(records))
     print(path.name, len(records), "records", path.stat().st_size, "bytes")
 
 
-for env_id in POLICIES:
-    record(env_id)
+chosen = sys.argv[1:] or [*POLICIES, *OPTIONS, *V4]
+for env_id in chosen:
+    if env_id in POLICIES:
+        record(env_id, env_id, SEEDS, STEPS)
+    elif env_id in V4:
+        record(env_id, env_id, range(1), 300)
+    else:
+        record(env_id, env_id, range(3), 300)
+        record(env_id, f"{env_id}-options", [3], 60, **OPTIONS[env_id])

@@ -1,5 +1,7 @@
 //! The crate's one error type.
 
+use std::path::PathBuf;
+
 /// What can go wrong with an environment.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -64,5 +66,36 @@ pub enum Error {
         what: String,
         /// Where it should have gone.
         target: &'static str,
+    },
+
+    /// No `MuJoCo` library was found.
+    #[error("MuJoCo is not on this machine")]
+    MujocoMissing,
+
+    /// A file that cannot be used as the `MuJoCo` library.
+    #[error("MuJoCo cannot be loaded: {reason} ({})", path.display())]
+    MujocoUnusable {
+        /// What is wrong.
+        reason: String,
+        /// The file or folder.
+        path: PathBuf,
+    },
+
+    /// A `MuJoCo` library that is too old or too new.
+    #[error("MuJoCo {version} is not one of 3.2 to 4.x ({})", path.display())]
+    MujocoVersion {
+        /// Its version.
+        version: String,
+        /// Its file.
+        path: PathBuf,
+    },
+
+    /// `MuJoCo` refused a model.
+    #[error("MuJoCo refuses the model of {id}: {message}")]
+    MujocoModel {
+        /// The environment.
+        id: String,
+        /// The library's words.
+        message: String,
     },
 }

@@ -10,6 +10,7 @@
 //! | [`mod@spec`], [`space`] | what an environment says about itself: its [`Spec`] and its [`Space`]s |
 //! | [`registry`] | one table of all environments: [`make`], [`ids`], [`spec()`](registry::spec) |
 //! | [`classic_control`] | five worlds, from `CartPole` to `Pendulum`: one file each |
+//! | [`mujoco`] | seven worlds, from `Hopper` to `Pusher`, for whoever has that library |
 //! | [`time_limit`] | the wrapper that truncates |
 //! | [`vector`] | [`VecEnv`]: many copies, stepped as contiguous rows |
 //! | [`random`] | `NumPy`'s default generator |
@@ -35,6 +36,7 @@ pub mod classic_control;
 pub mod error;
 #[cfg(feature = "gymnasium-rs")]
 pub mod gymnasium_rs;
+pub mod mujoco;
 pub mod random;
 pub mod registry;
 pub mod render;

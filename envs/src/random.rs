@@ -10,6 +10,8 @@ use rand::{Rng, TryRng};
 use rand_pcg::Pcg64;
 use std::convert::Infallible;
 
+mod ziggurat;
+
 /// The spawn key of the stream that belongs to an episode's random actions.
 const ACTIONS: u32 = 1;
 
@@ -60,6 +62,52 @@ impl NumpyRng {
     /// Uniform in `[low, high)`: `Generator.uniform(low, high)`.
     pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.random()
+    }
+
+    /// Normal with mean 0 and standard deviation 1: `Generator.standard_normal()`.
+    pub fn standard_normal(&mut self) -> f64 {
+        ziggurat::standard_normal(self)
+    }
+
+    /// Uniform among the integers `low .. high`: `Generator.integers(low, high)`. An empty range
+    /// gives `low`.
+    ///
+    /// Lemire's method: the upper half of a random word times the number of choices, where the
+    /// products whose lower half would favour a choice are drawn again.
+    pub fn integers(&mut self, low: i64, high: i64) -> i64 {
+        const SHORT: u64 = u32::MAX as u64;
+        let last = high.max(low.saturating_add(1)).wrapping_sub(low) as u64 - 1;
+        let drawn = match last {
+            0 => 0,
+            SHORT => u64::from(self.next_u32()),
+            last if last < SHORT => self.short_lemire(last as u32),
+            last => self.long_lemire(last),
+        };
+        low.wrapping_add(drawn as i64)
+    }
+
+    /// One of `0 ..= last` from 32-bit words.
+    fn short_lemire(&mut self, last: u32) -> u64 {
+        let choices = u64::from(last) + 1;
+        let refused = u64::from(u32::MAX - last) % choices;
+        loop {
+            let product = u64::from(self.next_u32()) * choices;
+            if product & u64::from(u32::MAX) >= refused {
+                return product >> 32;
+            }
+        }
+    }
+
+    /// One of `0 ..= last` from 64-bit words; `last` is below the largest word.
+    fn long_lemire(&mut self, last: u64) -> u64 {
+        let choices = u128::from(last) + 1;
+        let refused = u128::from(u64::MAX - last) % choices;
+        loop {
+            let product = u128::from(self.next_u64()) * choices;
+            if product & u128::from(u64::MAX) >= refused {
+                return (product >> 64) as u64;
+            }
+        }
     }
 }
 
@@ -214,6 +262,56 @@ mod tests {
         assert_eq!(between.to_bits(), BETWEEN.to_bits());
     }
 
+    #[test]
+    fn normal_numbers_are_those_of_numpy_in_the_tail_too() {
+        // numpy.random.default_rng(42).standard_normal(200_000), NumPy 2.4; 59 lie in the tail.
+        let mut rng = NumpyRng::from_seed(42);
+        let numbers: Vec<f64> = (0..200_000).map(|_| rng.standard_normal()).collect();
+        let sum = (numbers.iter()).fold(0_u64, |sum, number| sum.wrapping_add(number.to_bits()));
+        assert_eq!(numbers[0].to_bits(), 0.304_717_079_754_431_35_f64.to_bits());
+        assert_eq!(sum, NORMAL_BITS);
+        assert!(numbers.iter().any(|number| *number > 5.0));
+        assert_eq!(rng.integers(0, 10), 7);
+        assert_eq!(
+            rng.random().to_bits(),
+            0.265_809_020_983_687_3_f64.to_bits()
+        );
+    }
+
+    #[test]
+    fn integers_are_those_of_numpy() {
+        // default_rng(7).integers(low, high) one after the other, NumPy 2.4
+        let mut rng = NumpyRng::from_seed(7);
+        for (low, high, expected) in INTEGERS {
+            assert_eq!(rng.integers(low, high), expected, "{low} .. {high}");
+        }
+        // Ranges in which a third or a quarter of all words is refused.
+        let mut rng = NumpyRng::from_seed(11);
+        let short: i64 = (0..2000).map(|_| rng.integers(0, 3_000_000_000)).sum();
+        let long = (0..2000)
+            .map(|_| rng.integers(0, 3 << 61) as u64)
+            .fold(0, u64::wrapping_add);
+        assert_eq!(
+            (short, long),
+            (3_006_623_450_917, 2_632_856_691_744_073_448)
+        );
+        assert_eq!(rng.random().to_bits(), 0.605_831_296_297_429_f64.to_bits());
+        assert_eq!(rng.integers(5, 5), 5);
+    }
+
+    const NORMAL_BITS: u64 = 2_109_066_011_298_008_678;
+    const INTEGERS: [(i64, i64, i64); 10] = [
+        (0, 2, 1),
+        (0, 10, 6),
+        (-5, 6, 2),
+        (0, 3_000_000_000, 2_691_641_402),
+        (0, 1 << 32, 2_483_747_170),
+        (0, (1 << 32) + 1, 967_257_516),
+        (-(1 << 40), 1 << 50, 337_187_716_911_595),
+        (0, i64::MAX, 8_057_108_420_966_028_185),
+        (3, 4, 3),
+        (0, 7, 5),
+    ];
     const UNIFORM: [(u64, [f64; 2]); 6] = [
         (0, [0.013_696_168_732_145_436, -0.023_021_328_623_612_97]),
         (1, [0.001_182_162_470_025_671_7, 0.045_046_369_632_593_536]),

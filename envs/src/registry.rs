@@ -2,7 +2,7 @@
 //!
 //! # Where the reference returns come from
 //!
-//! Both are mean returns over the 1000 episodes with reset seeds 0 to 999, measured with this
+//! Of the classic control environments, both are mean returns over the 1000 episodes with reset seeds 0 to 999, measured with this
 //! crate's environments (time limit included).
 //!
 //! - *random*: each action is drawn by [`Space::sample`](crate::Space::sample) from
@@ -10,55 +10,105 @@
 //!   recomputes it.
 //! - *expert*: the hand-written controller for that environment, without noise. A policy that does
 //!   better scores above 100; in `CartPole-v1` none can, 500 is the most there is.
+//!
+//! Of `Hopper`, `HalfCheetah` and `Walker2d` they are those of D4RL (`d4rl/infos.py`, for all
+//! datasets of an environment), which published scores are made with. D4RL measured them in older
+//! versions of the same environments. The other `MuJoCo` environments have none.
 
 use crate::{
     Env, Error, ReferenceReturns, Spec, TimeLimit,
     classic_control::{Acrobot, CartPole, MountainCar, MountainCarContinuous, Pendulum},
+    mujoco::{
+        self, HalfCheetah, Hopper, InvertedPendulum, MujocoEnv, Pusher, Reacher, Swimmer, Task, V4,
+        Walker2d,
+    },
     vector::Batch,
 };
 use std::sync::Arc;
 
 #[rustfmt::skip]
-const TABLE: [Entry; 5] = [
-    //                             id                          limit  threshold      random          expert
-    entry::<CartPole>(             "CartPole-v1",              500,   Some(475.0),   22.235,         500.0),
-    entry::<MountainCar>(          "MountainCar-v0",           200,   Some(-110.0),  -200.0,         -108.121),
-    entry::<MountainCarContinuous>("MountainCarContinuous-v0", 999,   Some(90.0),    -33.344_411,    98.589_980),
-    entry::<Acrobot>(              "Acrobot-v1",               500,   Some(-100.0),  -499.425,       -75.857),
-    entry::<Pendulum>(             "Pendulum-v1",              200,   None,          -1_215.772_602, -146.841_254),
+const TABLE: [Entry; 15] = [
+    //                              id                          limit  threshold      random          expert
+    classic::<CartPole>(            "CartPole-v1",              500,   Some(475.0),   (22.235,         500.0)),
+    classic::<MountainCar>(         "MountainCar-v0",           200,   Some(-110.0),  (-200.0,         -108.121)),
+    classic::<MountainCarContinuous>("MountainCarContinuous-v0", 999,  Some(90.0),    (-33.344_411,    98.589_980)),
+    classic::<Acrobot>(             "Acrobot-v1",               500,   Some(-100.0),  (-499.425,       -75.857)),
+    classic::<Pendulum>(            "Pendulum-v1",              200,   None,          (-1_215.772_602, -146.841_254)),
+    mujoco::<Hopper>(               "Hopper-v5",                1000,  Some(3800.0),  Some((-20.272_305,  3234.3))),
+    mujoco::<HalfCheetah>(          "HalfCheetah-v5",           1000,  Some(4800.0),  Some((-280.178_953, 12_135.0))),
+    mujoco::<Walker2d>(             "Walker2d-v5",              1000,  None,          Some((1.629_008,    4592.3))),
+    mujoco::<Swimmer>(              "Swimmer-v5",               1000,  Some(360.0),   None),
+    mujoco::<Reacher>(              "Reacher-v5",               50,    Some(-3.75),   None),
+    mujoco::<InvertedPendulum>(     "InvertedPendulum-v5",      1000,  Some(950.0),   None),
+    mujoco::<Pusher>(               "Pusher-v5",                100,   Some(0.0),     None),
+    mujoco::<V4<Hopper>>(           "Hopper-v4",                1000,  Some(3800.0),  Some((-20.272_305,  3234.3))),
+    mujoco::<V4<HalfCheetah>>(      "HalfCheetah-v4",           1000,  Some(4800.0),  Some((-280.178_953, 12_135.0))),
+    mujoco::<V4<Walker2d>>(         "Walker2d-v4",              1000,  None,          Some((1.629_008,    4592.3))),
 ];
 
 struct Entry {
     id: &'static str,
     max_episode_steps: usize,
     reward_threshold: Option<f64>,
-    reference_returns: ReferenceReturns,
+    /// Of a random and of an expert policy.
+    reference_returns: Option<(f64, f64)>,
+    needs_mujoco: bool,
     /// The bare world's description.
     bare: fn() -> Spec,
-    one: fn(Arc<Spec>) -> Box<dyn Env>,
-    rows: fn(Arc<Spec>, usize) -> Box<dyn Batch>,
+    one: fn(Arc<Spec>) -> Made<dyn Env>,
+    rows: fn(Arc<Spec>, usize) -> Made<dyn Batch>,
 }
 
-const fn entry<E: Env + Default + 'static>(
+type Made<T> = Result<Box<T>, Error>;
+
+const fn classic<E: Env + Default + 'static>(
     id: &'static str,
     max_episode_steps: usize,
     reward_threshold: Option<f64>,
-    random: f64,
-    expert: f64,
+    reference_returns: (f64, f64),
 ) -> Entry {
     Entry {
         id,
         max_episode_steps,
         reward_threshold,
-        reference_returns: ReferenceReturns { random, expert },
+        reference_returns: Some(reference_returns),
+        needs_mujoco: false,
         bare: || E::default().spec().clone(),
-        one: |spec| Box::new(TimeLimit::with_spec(E::default(), spec)),
+        one: |spec| Ok(Box::new(TimeLimit::with_spec(E::default(), spec))),
         rows: |spec, rows| {
-            Box::new(
+            Ok(Box::new(
                 (0..rows)
                     .map(|_| TimeLimit::with_spec(E::default(), Arc::clone(&spec)))
                     .collect::<Vec<_>>(),
-            )
+            ))
+        },
+    }
+}
+
+const fn mujoco<T: Task + Default + 'static>(
+    id: &'static str,
+    max_episode_steps: usize,
+    reward_threshold: Option<f64>,
+    reference_returns: Option<(f64, f64)>,
+) -> Entry {
+    Entry {
+        id,
+        max_episode_steps,
+        reward_threshold,
+        reference_returns,
+        needs_mujoco: true,
+        bare: || mujoco::spec(&T::default()),
+        one: |spec| {
+            let env = MujocoEnv::new(T::default())?;
+            Ok(Box::new(TimeLimit::with_spec(env, spec)))
+        },
+        rows: |spec, rows| {
+            let first = MujocoEnv::new(T::default())?;
+            let limited = |env| TimeLimit::with_spec(env, Arc::clone(&spec));
+            let rows: Vec<_> = (0..rows)
+                .map(|_| first.twin().map(limited))
+                .collect::<Result<_, _>>()?;
+            Ok(Box::new(rows))
         },
     }
 }
@@ -68,7 +118,9 @@ impl Entry {
         Spec {
             max_episode_steps: Some(self.max_episode_steps),
             reward_threshold: self.reward_threshold,
-            reference_returns: Some(self.reference_returns),
+            reference_returns: self
+                .reference_returns
+                .map(|(random, expert)| ReferenceReturns { random, expert }),
             ..(self.bare)()
         }
     }
@@ -79,13 +131,20 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|entry| entry.id)
 }
 
-/// Makes an environment with its time limit. An unknown id is an error that names the nearest ones.
-pub fn make(id: &str) -> Result<Box<dyn Env>, Error> {
-    let entry = find(id)?;
-    Ok((entry.one)(Arc::new(entry.spec())))
+/// Whether an environment can be made only where `MuJoCo` is installed; see
+/// [`mujoco::find`]. False for an unknown id.
+pub fn needs_mujoco(id: &str) -> bool {
+    find(id).is_ok_and(|entry| entry.needs_mujoco)
 }
 
-/// The description of an environment.
+/// Makes an environment with its time limit. An unknown id is an error that names the nearest ones,
+/// a missing `MuJoCo` one that says how to get it.
+pub fn make(id: &str) -> Result<Box<dyn Env>, Error> {
+    let entry = find(id)?;
+    (entry.one)(Arc::new(entry.spec()))
+}
+
+/// The description of an environment; that of a `MuJoCo` environment needs no `MuJoCo`.
 pub fn spec(id: &str) -> Result<Spec, Error> {
     Ok(find(id)?.spec())
 }
@@ -93,7 +152,7 @@ pub fn spec(id: &str) -> Result<Spec, Error> {
 /// Many copies of an environment behind one virtual call a batch.
 pub(crate) fn rows(id: &str, rows: usize) -> Result<Box<dyn Batch>, Error> {
     let entry = find(id)?;
-    Ok((entry.rows)(Arc::new(entry.spec()), rows))
+    (entry.rows)(Arc::new(entry.spec()), rows)
 }
 
 fn find(id: &str) -> Result<&'static Entry, Error> {
@@ -122,8 +181,10 @@ mod tests {
     #[test]
     fn every_id_makes_an_environment_of_that_id() {
         for id in ids() {
-            assert_eq!(make(id).unwrap().spec(), &spec(id).unwrap());
             assert_eq!(spec(id).unwrap().id, id);
+            if !needs_mujoco(id) || mujoco::is_here(id) {
+                assert_eq!(make(id).unwrap().spec(), &spec(id).unwrap());
+            }
         }
     }
 

@@ -79,6 +79,16 @@ impl BoxSpace {
         }
     }
 
+    /// A vector of `width` float64 numbers without bounds.
+    pub fn unbounded(width: usize) -> Self {
+        Self {
+            low: vec![f64::NEG_INFINITY; width],
+            high: vec![f64::INFINITY; width],
+            shape: vec![width],
+            dtype: Dtype::Float64,
+        }
+    }
+
     fn sample(&self, rng: &mut impl Rng, row: &mut [f64]) {
         for ((number, &low), &high) in row.iter_mut().zip(&self.low).zip(&self.high) {
             let drawn = match (low.is_finite(), high.is_finite()) {

@@ -1,4 +1,6 @@
 //! Tests of the crate from outside.
 
 mod golden;
+mod mujoco;
+mod recording;
 mod reference_returns;

@@ -1,0 +1,123 @@
+//! `MuJoCo`'s environments, for whoever has `MuJoCo`: one file each.
+//!
+//! The library is loaded when the first environment is made; nothing of it is needed to build.
+//! [`find`] says which one that is. Any version from 3.2 to 4.x does, and with the same version the
+//! numbers are Gymnasium's. Get it with `pip install mujoco`, or name its file in `RTG_MUJOCO`.
+//!
+//! A [`Task`] is the world's options as Gymnasium's constructor has them, and what it observes,
+//! earns and ends by. [`MujocoEnv`] makes an environment of it. The models in `models/` state the
+//! same masses, sizes and gains as Gymnasium's; `golden/model_check.py` compares them number for
+//! number.
+//!
+//! ```no_run
+//! use rtg_envs::{Env, mujoco::{Hopper, MujocoEnv}};
+//! let mut env = MujocoEnv::new(Hopper { ctrl_cost_weight: 0.0, ..Hopper::default() })?;
+//! let mut observation = [0.0; 11];
+//! env.reset(Some(7), &mut observation);
+//! # Ok::<(), rtg_envs::Error>(())
+//! ```
+
+use crate::Error;
+use std::{
+    env,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+mod half_cheetah;
+mod hopper;
+mod inverted_pendulum;
+mod library;
+mod locate;
+mod pusher;
+mod reacher;
+mod simulation;
+mod swimmer;
+mod v4;
+mod walker2d;
+
+pub use half_cheetah::HalfCheetah;
+pub use hopper::Hopper;
+pub use inverted_pendulum::InvertedPendulum;
+pub use pusher::Pusher;
+pub use reacher::Reacher;
+pub use simulation::{Move, MujocoEnv, Task, View, instabilities};
+pub use swimmer::Swimmer;
+pub use v4::{HasV4, V4};
+pub use walker2d::Walker2d;
+
+pub(crate) use simulation::spec;
+
+use library::Library;
+
+/// How to get the library.
+pub const HINT: &str = "`pip install mujoco`, or name its library in RTG_MUJOCO";
+
+/// The library that environments are made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its version, such as `4.0.0`.
+    pub version: String,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// The library that has been loaded. A failure is not kept: [`find_at`] may still name it.
+static LOADED: Mutex<Option<Arc<Library>>> = Mutex::new(None);
+
+/// Finds and loads the library, once: where `RTG_MUJOCO` says (the file or its folder), in the
+/// packages of the `python3` or `python` on `PATH` (asked once), or among the system's libraries.
+pub fn find() -> Result<Found, Error> {
+    library().map(|library| found(&library))
+}
+
+/// Loads the library at `path`, a file or the folder that holds it. Environments made from now on
+/// use it; those made before keep theirs.
+pub fn find_at(path: &Path) -> Result<Found, Error> {
+    let library = Arc::new(Library::open(&locate::at(path)?)?);
+    let found = found(&library);
+    *LOADED.lock().unwrap_or_else(PoisonError::into_inner) = Some(library);
+    Ok(found)
+}
+
+fn found(library: &Library) -> Found {
+    Found {
+        version: library.version().to_owned(),
+        path: library.path().to_owned(),
+    }
+}
+
+/// The library, loaded now if it has not been yet.
+fn library() -> Result<Arc<Library>, Error> {
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(library) = &*loaded {
+        return Ok(Arc::clone(library));
+    }
+    let library = Arc::new(Library::open(&locate::anywhere()?)?);
+    *loaded = Some(Arc::clone(&library));
+    Ok(library)
+}
+
+/// For tests of what needs the library: whether it is here. If it is not, `what` is [skipped](skip).
+pub fn is_here(what: &str) -> bool {
+    let Err(error) = find() else {
+        return true;
+    };
+    skip(what, &error.to_string());
+    false
+}
+
+/// For tests that cannot run: says so on standard error, past any capture of a test's output.
+///
+/// # Panics
+/// If the environment variable `RTG_REQUIRE_MUJOCO` is 1: then nothing may be skipped.
+pub fn skip(what: &str, reason: &str) {
+    assert!(
+        env::var_os("RTG_REQUIRE_MUJOCO").is_none_or(|value| value != "1"),
+        "RTG_REQUIRE_MUJOCO is 1, but {what} cannot be tested: {reason}"
+    );
+    // A test's own output is shown only when it fails; one write keeps the line whole.
+    let line = format!("SKIPPED {what}: {reason}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}

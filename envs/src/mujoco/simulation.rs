@@ -1,0 +1,330 @@
+//! What the environments share: stepping a model, noise, the state.
+
+use super::library::{Model, World};
+use crate::{BoxSpace, Env, Error, Frame, Space, Spec, Step, random::NumpyRng};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// How often a simulation has become unstable, in all environments of this process.
+static INSTABILITIES: AtomicU64 = AtomicU64::new(0);
+
+/// How often a simulation has become unstable (an infinite or huge acceleration, say) in this
+/// process. `MuJoCo` then puts the world back to its start at rest and goes on, as it does under
+/// Gymnasium; whether that ends the episode is up to the task's own rules, as there.
+pub fn instabilities() -> u64 {
+    INSTABILITIES.load(Ordering::Relaxed)
+}
+
+/// One task for a model: Gymnasium's constructor options as fields, and the rules that they govern.
+pub trait Task: Clone + Send {
+    /// Gymnasium's id.
+    const ID: &'static str;
+    /// The model's time step in seconds.
+    const TIME_STEP: f64;
+    /// The bound of each action number, on both sides.
+    const ACTION_BOUNDS: &'static [f32];
+    /// Names of the bodies whose positions the task looks at.
+    const BODIES: &'static [&'static str] = &[];
+
+    /// The model, in MJCF.
+    fn model() -> Cow<'static, str>;
+
+    /// Time steps of the model in one step of the environment.
+    fn frame_skip(&self) -> usize;
+
+    /// Numbers in an observation.
+    fn observation_width(&self) -> usize;
+
+    /// Disturbs the model's own start, which the slices hold.
+    fn start(&self, rng: &mut NumpyRng, positions: &mut [f64], velocities: &mut [f64]);
+
+    /// Writes the observation of what is seen.
+    fn observe(&self, seen: View, observation: &mut [f64]);
+
+    /// The reward of a move, and whether the world has ended.
+    fn judge(&self, made: &Move) -> (f64, bool);
+}
+
+/// What a task sees of its world.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The joints' positions.
+    pub positions: &'a [f64],
+    /// The joints' velocities.
+    pub velocities: &'a [f64],
+    /// Positions of the bodies named by [`Task::BODIES`].
+    pub bodies: &'a [[f64; 3]],
+}
+
+/// One step of the environment, for its judgement.
+#[derive(Clone, Copy, Debug)]
+pub struct Move<'a> {
+    /// The first joint's position before the step.
+    pub x_before: f64,
+    /// Seconds that the step took.
+    pub duration: f64,
+    /// The action as it was given, before the actuators' limits.
+    pub action: &'a [f32],
+    /// The world after the step.
+    pub after: View<'a>,
+}
+
+impl Move<'_> {
+    /// Velocity of the first joint over the step.
+    pub fn x_velocity(&self) -> f64 {
+        (self.after.positions[0] - self.x_before) / self.duration
+    }
+
+    /// The sum of the squared action numbers, in the action's own precision.
+    pub fn effort(&self) -> f32 {
+        (self.action.iter()).fold(0.0, |sum, number| sum + number * number)
+    }
+}
+
+/// An environment made of one task, still without a time limit ([`make`](crate::make) adds it).
+///
+/// Its state is the joints' positions, their velocities, the accelerations that the solver starts
+/// from, and the positions of the bodies that the task looks at. `MuJoCo` leaves the latter at a
+/// stage inside of the last time step, so they do not follow from the others.
+pub struct MujocoEnv<T> {
+    task: T,
+    world: World,
+    rng: NumpyRng,
+    spec: Arc<Spec>,
+    /// The model's start: positions and velocities.
+    origin: Vec<f64>,
+    /// The clock, positions and velocities after the last step.
+    motion: Vec<f64>,
+    bodies: Vec<[f64; 3]>,
+    joints: usize,
+    action: Vec<f32>,
+    control: Vec<f64>,
+}
+
+impl<T: Task> MujocoEnv<T> {
+    /// Makes the environment, loading the library if that has not happened yet.
+    pub fn new(task: T) -> Result<Self, Error> {
+        let model = super::library()?
+            .compile(&T::model())
+            .map_err(refused::<T>)?;
+        Self::of(task, &Arc::new(model))
+    }
+
+    /// Another one with the same model, at the start state of seed 0.
+    pub fn twin(&self) -> Result<Self, Error> {
+        Self::of(self.task.clone(), self.world.model())
+    }
+
+    fn of(task: T, model: &Arc<Model>) -> Result<Self, Error> {
+        let world = World::new(model, T::BODIES).map_err(refused::<T>)?;
+        let parts = model.parts();
+        let controls = model.width(parts.control);
+        if controls != T::ACTION_BOUNDS.len() {
+            return Err(refused::<T>(format!("it has {controls} actuators")));
+        }
+        let mut origin = vec![0.0; model.width(parts.start)];
+        world.read(parts.start, &mut origin);
+        let mut env = Self {
+            spec: Arc::new(spec(&task)),
+            task,
+            rng: NumpyRng::from_seed(0),
+            motion: vec![0.0; model.width(parts.motion)],
+            bodies: vec![[0.0; 3]; T::BODIES.len()],
+            joints: model.width(parts.positions),
+            action: vec![0.0; controls],
+            control: vec![0.0; controls],
+            origin,
+            world,
+        };
+        env.restart();
+        Ok(env)
+    }
+
+    fn restart(&mut self) {
+        self.world.reset();
+        let start = &mut self.motion[1..];
+        start.copy_from_slice(&self.origin);
+        let (positions, velocities) = start.split_at_mut(self.joints);
+        self.task.start(&mut self.rng, positions, velocities);
+        let parts = self.world.model().parts();
+        self.world.write(parts.start, start);
+        self.world.forward();
+        self.look();
+    }
+
+    /// Takes over what the library computed.
+    fn look(&mut self) {
+        let parts = self.world.model().parts();
+        self.world.read(parts.motion, &mut self.motion);
+        self.world.body_positions(&mut self.bodies);
+    }
+
+    fn view(&self) -> View<'_> {
+        let (positions, velocities) = self.motion[1..].split_at(self.joints);
+        View {
+            positions,
+            velocities,
+            bodies: &self.bodies,
+        }
+    }
+}
+
+fn refused<T: Task>(message: String) -> Error {
+    Error::MujocoModel {
+        id: T::ID.to_owned(),
+        message,
+    }
+}
+
+/// The description of a task's environment, without its time limit. It needs no library.
+pub(crate) fn spec(task: &impl Task) -> Spec {
+    fn of<T: Task>(task: &T) -> Spec {
+        let high: Vec<f64> = T::ACTION_BOUNDS.iter().copied().map(f64::from).collect();
+        let low: Vec<f64> = high.iter().map(|bound| -bound).collect();
+        Spec {
+            id: T::ID.to_owned(),
+            observation_space: Space::Box(BoxSpace::unbounded(task.observation_width())),
+            action_space: Space::Box(BoxSpace::float32(&low, &high)),
+            max_episode_steps: None,
+            reward_threshold: None,
+            reference_returns: None,
+        }
+    }
+    of(task)
+}
+
+impl<T: Task> Env for MujocoEnv<T> {
+    fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    fn reset(&mut self, seed: Option<u64>, observation: &mut [f64]) {
+        if let Some(seed) = seed {
+            self.rng = NumpyRng::from_seed(seed);
+        }
+        self.restart();
+        self.observe(observation);
+    }
+
+    fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Step {
+        assert_eq!(action.len(), self.action.len(), "width of an action");
+        for ((single, double), number) in
+            (self.action.iter_mut().zip(&mut self.control)).zip(action)
+        {
+            *single = *number as f32;
+            *double = f64::from(*single);
+        }
+        let frames = self.task.frame_skip();
+        let (time, x_before) = (self.motion[0], self.motion[1]);
+        let parts = self.world.model().parts();
+        self.world.write(parts.control, &self.control);
+        self.world.step(frames);
+        self.look();
+        if self.motion[0] < time + (frames as f64 - 0.5) * T::TIME_STEP {
+            // The library turns the clock back only when it has given up on the state.
+            INSTABILITIES.fetch_add(1, Ordering::Relaxed);
+        }
+        let (reward, terminated) = self.task.judge(&Move {
+            x_before,
+            duration: T::TIME_STEP * frames as f64,
+            action: &self.action,
+            after: self.view(),
+        });
+        self.observe(observation);
+        Step {
+            reward,
+            terminated,
+            truncated: false,
+        }
+    }
+
+    fn observe(&self, observation: &mut [f64]) {
+        self.task.observe(self.view(), observation);
+    }
+
+    fn state(&self) -> Vec<f64> {
+        let model = self.world.model();
+        let mut state = vec![0.0; model.width(model.parts().physics)];
+        self.world.read(model.parts().physics, &mut state);
+        state.extend(self.bodies.as_flattened());
+        state
+    }
+
+    fn set_state(&mut self, state: &[f64]) -> Result<(), Error> {
+        let parts = self.world.model().parts();
+        let physics = self.world.model().width(parts.physics);
+        let expected = physics + 3 * self.bodies.len();
+        let id = || T::ID.to_owned();
+        if state.len() != expected {
+            return Err(Error::StateWidth {
+                id: id(),
+                expected,
+                got: state.len(),
+            });
+        }
+        if let Some(index) = state.iter().position(|number| !number.is_finite()) {
+            return Err(Error::StateNotFinite {
+                id: id(),
+                index,
+                value: state[index],
+            });
+        }
+        self.world.write(parts.physics, &state[..physics]);
+        self.look();
+        self.bodies
+            .as_flattened_mut()
+            .copy_from_slice(&state[physics..]);
+        Ok(())
+    }
+
+    fn render(&self) -> Option<Frame> {
+        None
+    }
+}
+
+/// Adds to each number one uniform in `-scale .. scale`.
+pub(super) fn add_uniform(rng: &mut NumpyRng, scale: f64, numbers: &mut [f64]) {
+    for number in numbers {
+        *number += rng.uniform(-scale, scale);
+    }
+}
+
+/// Adds to each number one that is normal with a standard deviation of `scale`.
+pub(super) fn add_normal(rng: &mut NumpyRng, scale: f64, numbers: &mut [f64]) {
+    for number in numbers {
+        *number += scale * rng.standard_normal();
+    }
+}
+
+/// Writes the positions without the first `skipped`, then the velocities through `limit`.
+pub(super) fn write_joints(
+    seen: View,
+    skipped: usize,
+    limit: impl Fn(f64) -> f64,
+    observation: &mut [f64],
+) {
+    let shown = &seen.positions[skipped..];
+    let (positions, velocities) = observation.split_at_mut(shown.len());
+    positions.copy_from_slice(shown);
+    for (number, &velocity) in velocities.iter_mut().zip(seen.velocities) {
+        *number = limit(velocity);
+    }
+}
+
+/// The vector from `b` to `a`.
+pub(super) fn difference(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    std::array::from_fn(|i| a[i] - b[i])
+}
+
+/// The length of a vector, as `numpy.linalg.norm` has it: its dot product fuses
+/// multiplication and addition where the processor can.
+pub(super) fn length(vector: &[f64]) -> f64 {
+    (vector.iter())
+        .fold(0.0_f64, |sum, number| number.mul_add(*number, sum))
+        .sqrt()
+}

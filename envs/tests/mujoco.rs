@@ -1,0 +1,244 @@
+//! Trajectories of `MuJoCo`'s environments that the real Gymnasium gave, against ours, and what the
+//! library itself is trusted with. Without `MuJoCo` each test says that it was skipped.
+
+use crate::recording::{Header, Kind, Record, recording};
+use rtg_envs::{
+    Autoreset, Env, Error, TimeLimit, VecEnv, ids, make,
+    mujoco::{
+        self, HalfCheetah, Hopper, InvertedPendulum, MujocoEnv, Pusher, Reacher, Swimmer, Task,
+        Walker2d, is_here,
+    },
+    random::NumpyRng,
+    registry::needs_mujoco,
+    spec,
+};
+use std::path::Path;
+
+/// Largest difference that is forgiven; on Linux it is 0.
+const TOLERANCE: f64 = 1e-10;
+
+fn mujoco_ids() -> impl Iterator<Item = &'static str> {
+    ids().filter(|id| needs_mujoco(id))
+}
+
+/// Whether the library is the one that was recorded with. Another one's numbers drift apart from
+/// these, so comparing them says nothing.
+fn is_recorded_version(header: &Header, name: &str) -> bool {
+    let found = mujoco::find().expect("a library, or this is not asked");
+    if found.version == header.mujoco {
+        return true;
+    }
+    let reason = format!(
+        "it was recorded with MuJoCo {}, found is {} ({})",
+        header.mujoco,
+        found.version,
+        found.path.display()
+    );
+    mujoco::skip(name, &reason);
+    false
+}
+
+/// Follows a recording; gives the largest difference.
+fn follow(env: &mut dyn Env, name: &str, records: &[Record]) -> f64 {
+    let mut largest = 0.0_f64;
+    for (i, record) in records.iter().enumerate() {
+        let mut observation = vec![0.0; record.observation.len()];
+        let mut step = record.step;
+        match record.kind {
+            Kind::Seeded(seed) => env.reset(Some(seed), &mut observation),
+            Kind::Continued => env.reset(None, &mut observation),
+            Kind::Stepped => step = env.step(&record.action, &mut observation),
+        }
+        for (ours, theirs) in observation.iter().zip(&record.observation) {
+            largest = largest.max((ours - theirs).abs());
+        }
+        largest = largest.max((step.reward - record.step.reward).abs());
+        assert_eq!(
+            (step.terminated, step.truncated),
+            (record.step.terminated, record.step.truncated),
+            "{name}, record {i}"
+        );
+        assert!(largest <= TOLERANCE, "{name}, record {i}: off by {largest}");
+    }
+    largest
+}
+
+#[test]
+fn start_states_are_gymnasiums_with_every_version() {
+    for id in mujoco_ids().filter(|id| is_here(id)) {
+        let mut env = make(id).unwrap();
+        for record in &recording(id, id).1 {
+            if let Kind::Seeded(seed) = record.kind {
+                let mut observation = vec![0.0; record.observation.len()];
+                env.reset(Some(seed), &mut observation);
+                let gap = (observation.iter().zip(&record.observation))
+                    .map(|(ours, theirs)| (ours - theirs).abs())
+                    .fold(0.0, f64::max);
+                assert!(gap <= 1e-15, "{id}, seed {seed}: off by {gap}");
+            }
+        }
+    }
+}
+
+#[test]
+fn trajectories_of_the_recorded_version_are_gymnasiums() {
+    for id in mujoco_ids().filter(|id| is_here(id)) {
+        let (header, records) = recording(id, id);
+        if is_recorded_version(&header, id) {
+            follow(&mut *make(id).unwrap(), id, &records);
+        }
+    }
+}
+
+fn follow_with_options<T: Task>(task: T) {
+    let name = format!("{}-options", T::ID);
+    let (header, records) = recording(&name, T::ID);
+    if is_here(&name) && is_recorded_version(&header, &name) {
+        let limit = spec(T::ID).ok().and_then(|spec| spec.max_episode_steps);
+        let env = MujocoEnv::new(task).expect("the library is here");
+        let mut env = TimeLimit::new(env, limit.expect("a time limit"));
+        follow(&mut env, &name, &records);
+    }
+}
+
+#[test]
+fn every_option_means_what_it_means_in_gymnasium() {
+    follow_with_options(Hopper {
+        frame_skip: 3,
+        forward_reward_weight: 1.5,
+        ctrl_cost_weight: 0.02,
+        healthy_reward: 0.7,
+        rewards_last_step: false,
+        terminate_when_unhealthy: false,
+        healthy_state_range: -30.0..20.0,
+        healthy_z_range: 0.9..1.3,
+        healthy_angle_range: -0.15..0.1,
+        reset_noise_scale: 0.02,
+        exclude_current_positions_from_observation: false,
+    });
+    follow_with_options(HalfCheetah {
+        frame_skip: 3,
+        forward_reward_weight: 1.5,
+        ctrl_cost_weight: 0.2,
+        reset_noise_scale: 0.02,
+        exclude_current_positions_from_observation: false,
+    });
+    follow_with_options(Walker2d {
+        frame_skip: 3,
+        forward_reward_weight: 1.5,
+        ctrl_cost_weight: 0.02,
+        healthy_reward: 0.7,
+        rewards_last_step: false,
+        terminate_when_unhealthy: false,
+        healthy_z_range: 1.0..1.3,
+        healthy_angle_range: -0.3..0.2,
+        reset_noise_scale: 0.02,
+        exclude_current_positions_from_observation: false,
+    });
+    follow_with_options(Swimmer {
+        frame_skip: 3,
+        forward_reward_weight: 1.5,
+        ctrl_cost_weight: 0.02,
+        reset_noise_scale: 0.02,
+        exclude_current_positions_from_observation: false,
+    });
+    follow_with_options(Reacher {
+        frame_skip: 3,
+        reward_dist_weight: 0.3,
+        reward_control_weight: 0.7,
+    });
+    follow_with_options(InvertedPendulum {
+        frame_skip: 3,
+        reset_noise_scale: 0.1,
+    });
+    follow_with_options(Pusher {
+        frame_skip: 3,
+        reward_near_weight: 0.3,
+        reward_dist_weight: 0.9,
+        reward_control_weight: 0.2,
+    });
+}
+
+#[test]
+fn an_unstable_simulation_starts_over_and_is_counted() {
+    if !is_here("unstable simulations") {
+        return;
+    }
+    let mut env = MujocoEnv::new(HalfCheetah::default()).unwrap();
+    let mut observation = [0.0; 17];
+    env.reset(Some(1), &mut observation);
+    env.step(&[0.5; 6], &mut observation);
+    let mut state = env.state();
+    state[9] = 1e11; // a velocity that the library does not accept
+    env.set_state(&state).unwrap();
+    let before = mujoco::instabilities();
+    let broken = env.step(&[0.5; 6], &mut observation);
+    assert!(mujoco::instabilities() > before);
+    assert!(broken.reward.is_finite() && !broken.terminated);
+
+    // The library went back to the model's start, dropped the action and went on.
+    let mut rested = MujocoEnv::new(HalfCheetah::default()).unwrap();
+    rested.set_state(&[0.0; 27]).unwrap();
+    let mut expected = [0.0; 17];
+    rested.step(&[0.0; 6], &mut expected);
+    assert_eq!(observation.map(f64::to_bits), expected.map(f64::to_bits));
+}
+
+#[test]
+fn rows_of_a_vector_go_the_ways_of_single_environments() {
+    for id in mujoco_ids().filter(|id| is_here(id)) {
+        let mut rows = VecEnv::new(id, 3, Autoreset::SameStep).unwrap();
+        rows.reset(Some(11));
+        let space = rows.spec().action_space.clone();
+        let (width, seen) = (space.width(), rows.spec().observation_space.width());
+        let mut singles: Vec<_> = (0..3).map(|_| make(id).unwrap()).collect();
+        let mut observations = vec![0.0; 3 * seen];
+        for (row, env) in singles.iter_mut().enumerate() {
+            env.reset(
+                Some(11 + row as u64),
+                &mut observations[row * seen..][..seen],
+            );
+        }
+        let mut rng = NumpyRng::from_seed(0);
+        let mut actions = vec![0.0; 3 * width];
+        for _ in 0..100 {
+            (actions.chunks_mut(width)).for_each(|action| space.sample(&mut rng, action));
+            rows.step(&actions);
+            for (row, env) in singles.iter_mut().enumerate() {
+                let observation = &mut observations[row * seen..][..seen];
+                let step = env.step(&actions[row * width..][..width], observation);
+                assert_eq!(step.reward.to_bits(), rows.rewards()[row].to_bits(), "{id}");
+                if step.is_last() {
+                    env.reset(None, observation);
+                }
+            }
+            assert_eq!(rows.observations(), observations, "{id}");
+        }
+    }
+}
+
+#[test]
+fn the_library_is_named_and_can_be_named() {
+    if !is_here("naming the library") {
+        return;
+    }
+    let found = mujoco::find().unwrap();
+    assert!(found.version.starts_with(['3', '4']) && found.path.is_file());
+    assert_eq!(mujoco::find_at(&found.path), Ok(found.clone()));
+    assert_eq!(mujoco::find_at(found.path.parent().unwrap()), Ok(found));
+    let error = mujoco::find_at(Path::new("/nowhere")).unwrap_err();
+    assert!(matches!(error, Error::MujocoUnusable { .. }), "{error}");
+}
+
+#[test]
+fn a_missing_library_is_an_error_that_says_how_to_get_it() {
+    assert_eq!(
+        Error::MujocoMissing.to_string(),
+        "MuJoCo is not on this machine; get it with `pip install mujoco`, or name its library in \
+         RTG_MUJOCO"
+    );
+    for id in mujoco_ids() {
+        let spec = spec(id).unwrap();
+        assert!(spec.observation_space.width() > 0 && spec.max_episode_steps.is_some());
+    }
+}
