@@ -232,7 +232,10 @@ fn the_library_is_named_and_can_be_named() {
 
 #[test]
 fn a_missing_library_is_an_error_that_says_how_to_get_it() {
-    assert_eq!(Error::MujocoMissing.to_string(), "MuJoCo is not on this machine");
+    assert_eq!(
+        Error::MujocoMissing.to_string(),
+        "MuJoCo is not on this machine"
+    );
     assert!(mujoco::HINT.contains("pip install mujoco"));
     for id in mujoco_ids() {
         let spec = spec(id).unwrap();
