@@ -86,7 +86,7 @@ pub struct ModelConfig {
     pub engine: EngineKind,
     /// Factors of the fused engine's large products: `f32`, or `bf16` where the CPU has AVX512-BF16
     /// (sums, weights, gradients and moments stay f32). Both recipes: f32.
-    #[serde(with = "PrecisionName")]
+    #[serde(with = "PrecisionName", default)]
     pub precision: Precision,
 }
 
