@@ -160,7 +160,7 @@ impl Experiment {
             recipe,
             steps: 1000,
             seed: 0,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: all_cores(),
             device: Device::Cpu,
             initial_weights: None,
             checkpoint_every: 1000,
@@ -374,6 +374,11 @@ impl EvaluationConfig {
                 vec![summary.max.round(), summary.mean.round()]
             })
     }
+}
+
+/// Threads where nobody says how many.
+pub fn all_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Attention heads must divide the width.

@@ -9,7 +9,7 @@ use super::{print, print_json};
 use crate::algorithms::decision_transformer::config::EngineKind;
 use crate::bench::{self, Sizes};
 use crate::error::Error;
-use crate::experiment::{check_dropout, check_heads, check_precision};
+use crate::experiment::{all_cores, check_dropout, check_heads, check_precision};
 use crate::kernels::Precision;
 
 /// Measure the speed of one part on this machine.
@@ -192,8 +192,7 @@ impl SizeArgs {
 
 impl RunArgs {
     fn threads(&self) -> usize {
-        let all = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.threads.map_or_else(all, usize::from)
+        self.threads.map_or_else(all_cores, usize::from)
     }
 }
 

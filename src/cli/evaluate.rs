@@ -10,7 +10,7 @@ use super::{print, print_json};
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::evaluate::{Evaluation, Plan, evaluate};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, all_cores};
 use crate::run::Run;
 use crate::train::{BEST, LATEST};
 
@@ -68,7 +68,7 @@ impl Evaluate {
             rows: self.rows.map(|rows| rows as usize),
             targets,
         };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = all_cores();
         let bar = ProgressBar::new((plan.targets.len() * plan.episodes) as u64);
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} episodes, {eta} left")
         {

@@ -84,9 +84,9 @@ impl Network {
         std::mem::take(&mut self.gradient)
     }
 
-    /// A copy of the flat parameter vector.
-    pub fn parameters(&self) -> Vec<f32> {
-        self.parameters.as_vec()
+    /// The fused engine, whose threads others may use too.
+    pub fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref()
     }
 
     /// Replaces the flat parameter vector.

@@ -203,16 +203,15 @@ impl Learner {
         };
         let parameters = &mut self.model.parameters;
         let Moments { first, second } = &mut self.moments;
-        adamw::update(
-            &optimiser,
-            learning_rate,
-            self.step,
-            clip,
-            &gradient,
-            parameters,
-            first,
-            second,
-        );
+        let (rate, step) = (learning_rate, self.step);
+        match self.network.engine() {
+            Some(engine) => engine.update(
+                &optimiser, rate, step, clip, &gradient, parameters, first, second,
+            ),
+            None => adamw::update(
+                &optimiser, rate, step, clip, &gradient, parameters, first, second,
+            ),
+        }
         self.network.set_parameters(parameters);
         self.gradient = gradient;
         Update {
