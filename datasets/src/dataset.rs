@@ -1,18 +1,24 @@
-//! A dataset in memory: contiguous columns and the places where episodes begin.
+//! A dataset: columns of numbers, and a list of episodes that lie in them.
 //!
-//! Three flat `f64` columns hold all episodes one after the other. Episode `i` of `T` steps owns
-//! `T` rows of actions and rewards and `T + 1` rows of observations, so its observations begin
-//! `i` rows later than its actions do.
+//! A column set ([`Columns`]) holds episodes one after the other as flat `f64` numbers: an episode
+//! of `T` steps owns `T` rows of actions and rewards and `T + 1` rows of observations. The columns
+//! are shared, in memory or mapped from a file; the list of episodes is the dataset's own. So a
+//! dataset is cheap to clone, and a selection or a mixture ([`crate::select`]) is another list over
+//! the same numbers.
+
+mod numbers;
 
 use std::fmt;
 
 use rtg_envs::Space;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::numbers::Numbers;
 use crate::{Column, Episode, EpisodeView, Error, Finding};
 
 /// What a dataset knows about itself besides its numbers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Info {
     /// Minari's id, or a file's name without its ending.
     pub id: String,
@@ -37,24 +43,65 @@ pub enum Defects {
     Keep,
 }
 
-/// A dataset in memory.
+/// Trajectories at rest. Cloning shares the numbers.
+#[derive(Clone)]
 pub struct Dataset {
-    info: Info,
+    pub(crate) info: Info,
     defects: Defects,
-    observations: Vec<f64>,
-    actions: Vec<f64>,
-    rewards: Vec<f64>,
+    /// Several after mixing or growing something shared; see [`Place::columns`].
+    pub(crate) columns: Vec<Columns>,
+    pub(crate) places: Vec<Place>,
     /// The first step of each episode, and the number of all steps as the last entry.
     starts: Vec<usize>,
-    ends: Vec<End>,
-    findings: Vec<Finding>,
+    /// For each episode how much likelier a step of it is drawn; `None`: all alike.
+    pub(crate) weights: Option<Vec<f64>>,
+    pub(crate) findings: Vec<Finding>,
+    /// The hash, where it was computed before.
+    pub(crate) known_hash: Option<String>,
 }
 
+/// The numbers of some episodes.
+#[derive(Clone)]
+pub(crate) struct Columns {
+    pub(crate) observations: Numbers,
+    pub(crate) actions: Numbers,
+    pub(crate) rewards: Numbers,
+    /// Undiscounted returns-to-go, where they were computed before.
+    pub(crate) returns_to_go: Option<Numbers>,
+}
+
+/// Where an episode lies, and how it ended.
 #[derive(Clone, Copy, Debug)]
-struct End {
-    terminated: bool,
-    truncated: bool,
-    seed: Option<u64>,
+pub(crate) struct Place {
+    /// Which of the dataset's column sets.
+    pub(crate) columns: usize,
+    /// The row of its first observation.
+    pub(crate) observation: usize,
+    /// The row of its first action and reward.
+    pub(crate) step: usize,
+    pub(crate) steps: usize,
+    pub(crate) terminated: bool,
+    pub(crate) truncated: bool,
+    pub(crate) seed: Option<u64>,
+}
+
+impl Columns {
+    fn empty() -> Self {
+        Self {
+            observations: Numbers::new(),
+            actions: Numbers::new(),
+            rewards: Numbers::new(),
+            returns_to_go: None,
+        }
+    }
+
+    /// Whether these columns are in memory and nobody else reads them.
+    fn can_grow(&mut self) -> bool {
+        self.returns_to_go.is_none()
+            && self.observations.is_own()
+            && self.actions.is_own()
+            && self.rewards.is_own()
+    }
 }
 
 impl Dataset {
@@ -65,15 +112,29 @@ impl Dataset {
 
     /// An empty dataset, and what it does with defective episodes.
     pub fn with(info: Info, defects: Defects) -> Self {
+        Self::over(info, defects, Vec::new(), Vec::new())
+    }
+
+    /// A dataset of the episodes at these places.
+    pub(crate) fn over(
+        info: Info,
+        defects: Defects,
+        columns: Vec<Columns>,
+        places: Vec<Place>,
+    ) -> Self {
+        let steps = places.iter().scan(0, |steps, place| {
+            *steps += place.steps;
+            Some(*steps)
+        });
         Self {
             info,
             defects,
-            observations: Vec::new(),
-            actions: Vec::new(),
-            rewards: Vec::new(),
-            starts: vec![0],
-            ends: Vec::new(),
+            columns,
+            starts: [0].into_iter().chain(steps).collect(),
+            places,
+            weights: None,
             findings: Vec::new(),
+            known_hash: None,
         }
     }
 
@@ -82,63 +143,53 @@ impl Dataset {
     /// Widths must fit the spaces in any case. Numbers that are not finite are an error unless
     /// the dataset keeps defects.
     pub fn push(&mut self, episode: Episode) -> Result<(), Error> {
-        let index = self.episodes();
+        check(&self.info, self.defects, self.episodes(), &episode)?;
         let steps = episode.len();
-        if steps == 0 {
-            return Err(Error::EmptyEpisode { episode: index });
-        }
-        let width = |column, found, expected| {
-            let fits = found == expected;
-            fits.then_some(()).ok_or(Error::Width {
-                episode: index,
-                column,
-                found,
-                expected,
-            })
-        };
-        let observation_width = self.observation_width();
-        width(
-            Column::Action,
-            episode.actions.len(),
-            steps * self.action_width(),
-        )?;
-        if episode.observations.len() == steps * observation_width && observation_width > 0 {
-            return Err(Error::ObservationRows {
-                episode: index,
-                rows: steps,
-                steps,
-            });
-        }
-        let expected = (steps + 1) * observation_width;
-        width(Column::Observation, episode.observations.len(), expected)?;
-        if self.defects == Defects::Refuse {
-            finite(
-                index,
-                Column::Observation,
-                &episode.observations,
-                observation_width,
-            )?;
-            finite(index, Column::Action, &episode.actions, self.action_width())?;
-            finite(index, Column::Reward, &episode.rewards, 1)?;
-        }
-        let end = End {
+        let [observations, actions, rewards] = self.to_grow();
+        observations.extend(episode.observations);
+        actions.extend(episode.actions);
+        rewards.extend(episode.rewards);
+        let step = rewards.len() - steps;
+        let observation = observations.len();
+        let place = Place {
+            columns: self.columns.len() - 1,
+            observation: rows(observation, self.observation_width()).saturating_sub(steps + 1),
+            step,
+            steps,
             terminated: episode.terminated,
             truncated: episode.truncated,
             seed: episode.seed,
         };
-        self.ends.push(end);
-        self.observations.extend(episode.observations);
-        self.actions.extend(episode.actions);
-        self.rewards.extend(episode.rewards);
-        self.starts.push(self.rewards.len());
+        self.places.push(place);
+        self.starts.push(self.steps() + steps);
+        if let Some(weights) = &mut self.weights {
+            weights.push(1.0);
+        }
+        self.known_hash = None;
         Ok(())
     }
 
     /// Makes room for that many more steps, to spare repeated growing.
     pub fn reserve(&mut self, steps: usize) {
-        self.observations.reserve(steps * self.observation_width());
-        self.actions.reserve(steps * self.action_width());
-        self.rewards.reserve(steps);
+        let (observation_width, action_width) = (self.observation_width(), self.action_width());
+        let [observations, actions, rewards] = self.to_grow();
+        observations.reserve(steps * observation_width);
+        actions.reserve(steps * action_width);
+        rewards.reserve(steps);
+    }
+
+    /// Columns to append to: the last ones, or new ones if those are shared.
+    fn to_grow(&mut self) -> [&mut Vec<f64>; 3] {
+        if !self.columns.last_mut().is_some_and(Columns::can_grow) {
+            self.columns.push(Columns::empty());
+        }
+        let last = self.columns.len() - 1;
+        let columns = &mut self.columns[last];
+        [
+            columns.observations.to_mut(),
+            columns.actions.to_mut(),
+            columns.rewards.to_mut(),
+        ]
     }
 
     /// Notes something that only the reader could see, for [`doctor::examine`](crate::doctor::examine).
@@ -158,14 +209,19 @@ impl Dataset {
         &self.info
     }
 
+    /// What it does with defective episodes.
+    pub(crate) fn defects(&self) -> Defects {
+        self.defects
+    }
+
     /// The number of episodes.
     pub fn episodes(&self) -> usize {
-        self.ends.len()
+        self.places.len()
     }
 
     /// The number of steps in all episodes.
     pub fn steps(&self) -> usize {
-        self.rewards.len()
+        self.starts.last().copied().unwrap_or(0)
     }
 
     /// Numbers in an observation row, `S`.
@@ -183,26 +239,28 @@ impl Dataset {
         &self.starts
     }
 
+    /// For each episode how much likelier one of its steps is drawn than a step of weight 1;
+    /// `None` where all are alike, which is so unless the dataset is a mixture.
+    pub fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
+    }
+
     /// One episode.
     ///
     /// # Panics
     /// If there is no episode of that index.
     pub fn episode(&self, index: usize) -> EpisodeView<'_> {
-        let (start, end) = (self.starts[index], self.starts[index + 1]);
-        let (observation_width, action_width) = (self.observation_width(), self.action_width());
-        let End {
-            terminated,
-            truncated,
-            seed,
-        } = self.ends[index];
+        let place = self.places[index];
+        let columns = &self.columns[place.columns];
+        let (s, a) = (self.observation_width(), self.action_width());
+        let (observation, step, steps) = (place.observation, place.step, place.steps);
         EpisodeView {
-            observations: &self.observations
-                [(start + index) * observation_width..(end + index + 1) * observation_width],
-            actions: &self.actions[start * action_width..end * action_width],
-            rewards: &self.rewards[start..end],
-            terminated,
-            truncated,
-            seed,
+            observations: &columns.observations[observation * s..(observation + steps + 1) * s],
+            actions: &columns.actions[step * a..(step + steps) * a],
+            rewards: &columns.rewards[step..step + steps],
+            terminated: place.terminated,
+            truncated: place.truncated,
+            seed: place.seed,
         }
     }
 
@@ -215,37 +273,67 @@ impl Dataset {
     ///
     /// It is the SHA-256 of the text `rtg-dataset-1`, then, as little-endian 64-bit numbers, `S`,
     /// `A` and the number of episodes, then for each episode its steps (64 bits), its two flags
-    /// (a byte each), and its observations, actions and rewards as little-endian `f64`. Seeds,
-    /// spaces and names are not part of it.
+    /// (a byte each), and its observations, actions and rewards as little-endian `f64`, then, only
+    /// where steps are not all drawn alike, the weight of each episode as `f64`. Seeds, spaces and
+    /// names are not part of it.
     pub fn hash(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(b"rtg-dataset-1");
-        for size in [
+        if let Some(hash) = &self.known_hash {
+            return hash.clone();
+        }
+        let mut hash = Hash::new(
             self.observation_width(),
             self.action_width(),
             self.episodes(),
-        ] {
+        );
+        for episode in self.iter() {
+            hash.add(episode);
+        }
+        for weight in self.weights.iter().flatten() {
+            hash.0.update(weight.to_le_bytes());
+        }
+        hash.text()
+    }
+}
+
+/// [`Dataset::hash`], episode by episode.
+pub(crate) struct Hash(Sha256);
+
+impl Hash {
+    pub(crate) fn new(observation_width: usize, action_width: usize, episodes: usize) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"rtg-dataset-1");
+        for size in [observation_width, action_width, episodes] {
             hash.update((size as u64).to_le_bytes());
         }
-        let mut bytes = Vec::new();
-        for episode in self.iter() {
-            bytes.clear();
-            bytes.extend((episode.len() as u64).to_le_bytes());
-            bytes.extend([u8::from(episode.terminated), u8::from(episode.truncated)]);
-            for column in [episode.observations, episode.actions, episode.rewards] {
-                bytes.extend(column.iter().flat_map(|number| number.to_le_bytes()));
-            }
-            hash.update(&bytes);
-        }
-        hash.finalize()
-            .iter()
-            .fold(String::with_capacity(64), |mut text, byte| {
-                for digit in [byte >> 4, byte & 15] {
-                    text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-                }
-                text
-            })
+        Self(hash)
     }
+
+    pub(crate) fn add(&mut self, episode: EpisodeView<'_>) {
+        let mut bytes = Vec::with_capacity(8 * 1024);
+        bytes.extend((episode.len() as u64).to_le_bytes());
+        bytes.extend([u8::from(episode.terminated), u8::from(episode.truncated)]);
+        for column in [episode.observations, episode.actions, episode.rewards] {
+            for part in column.chunks(1024) {
+                bytes.extend(part.iter().flat_map(|number| number.to_le_bytes()));
+                self.0.update(&bytes);
+                bytes.clear();
+            }
+        }
+        self.0.update(&bytes);
+    }
+
+    pub(crate) fn text(self) -> String {
+        hexadecimal(&self.0.finalize())
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |four: u8| char::from_digit(u32::from(four), 16).unwrap_or('0');
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 /// Names and sizes; the columns would fill the screen.
@@ -258,6 +346,50 @@ impl fmt::Debug for Dataset {
             .field("steps", &self.steps())
             .finish_non_exhaustive()
     }
+}
+
+/// Whole rows in that many numbers; an observation may have none.
+fn rows(numbers: usize, width: usize) -> usize {
+    numbers.checked_div(width).unwrap_or(0)
+}
+
+/// Refuses an episode that does not fit the spaces or, unless defects are kept, is not finite.
+pub(crate) fn check(
+    info: &Info,
+    defects: Defects,
+    index: usize,
+    episode: &Episode,
+) -> Result<(), Error> {
+    let steps = episode.len();
+    if steps == 0 {
+        return Err(Error::EmptyEpisode { episode: index });
+    }
+    let width = |column, found, expected| {
+        let fits = found == expected;
+        fits.then_some(()).ok_or(Error::Width {
+            episode: index,
+            column,
+            found,
+            expected,
+        })
+    };
+    let (s, a) = (info.observation_space.width(), info.action_space.width());
+    width(Column::Action, episode.actions.len(), steps * a)?;
+    if episode.observations.len() == steps * s && s > 0 {
+        return Err(Error::ObservationRows {
+            episode: index,
+            rows: steps,
+            steps,
+        });
+    }
+    let expected = (steps + 1) * s;
+    width(Column::Observation, episode.observations.len(), expected)?;
+    if defects == Defects::Refuse {
+        finite(index, Column::Observation, &episode.observations, s)?;
+        finite(index, Column::Action, &episode.actions, a)?;
+        finite(index, Column::Reward, &episode.rewards, 1)?;
+    }
+    Ok(())
 }
 
 /// Refuses the first number that is not finite.
@@ -275,166 +407,4 @@ fn finite(episode: usize, column: Column, numbers: &[f64], width: usize) -> Resu
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use rtg_envs::{BoxSpace, Dtype};
-
-    use super::*;
-
-    /// A box without bounds.
-    pub(crate) fn unbounded(width: usize) -> Space {
-        let shape = vec![width];
-        let (low, high) = (vec![f64::NEG_INFINITY; width], vec![f64::INFINITY; width]);
-        Space::Box(BoxSpace {
-            low,
-            high,
-            shape,
-            dtype: Dtype::Float64,
-        })
-    }
-
-    /// A dataset of the given lengths: observation `[e + t/100, t]`, action `10 e + t`, reward 1.
-    pub(crate) fn staircase(lengths: &[usize]) -> Dataset {
-        let info = Info {
-            id: "staircase".into(),
-            env_id: None,
-            max_episode_steps: None,
-            observation_space: unbounded(2),
-            action_space: unbounded(1),
-            provenance: "made for tests".into(),
-        };
-        let mut dataset = Dataset::new(info);
-        for (e, &steps) in lengths.iter().enumerate() {
-            let row = |t| [e as f64 + t as f64 / 100.0, t as f64];
-            dataset
-                .push(Episode {
-                    observations: (0..=steps).flat_map(row).collect(),
-                    actions: (0..steps).map(|t| (10 * e + t) as f64).collect(),
-                    rewards: (0..steps).map(|t| (e + t) as f64).collect(),
-                    terminated: true,
-                    ..Episode::default()
-                })
-                .unwrap();
-        }
-        dataset
-    }
-
-    #[test]
-    fn episodes_come_back_as_they_were_pushed() {
-        let dataset = staircase(&[3, 1, 2]);
-        assert_eq!((dataset.episodes(), dataset.steps()), (3, 6));
-        let last = dataset.episode(2);
-        assert_eq!(last.observations, [2.0, 0.0, 2.01, 1.0, 2.02, 2.0]);
-        assert_eq!(last.actions, [20.0, 21.0]);
-        assert_eq!(last.rewards, [2.0, 3.0]);
-        assert_eq!(
-            dataset
-                .iter()
-                .map(|episode| episode.len())
-                .collect::<Vec<_>>(),
-            [3, 1, 2]
-        );
-    }
-
-    #[test]
-    fn the_first_number_that_is_not_finite_is_named() {
-        let mut dataset = staircase(&[2]);
-        let mut episode = Episode {
-            observations: vec![0.0, 1.0, 2.0, 3.0, 4.0, f64::NAN],
-            actions: vec![0.0, 0.0],
-            rewards: vec![0.0, 0.0],
-            ..Episode::default()
-        };
-        let error = dataset.push(episode.clone()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "observation is NaN at episode 1, step 2, dimension 1"
-        );
-        episode.observations[5] = 5.0;
-        episode.rewards[1] = f64::INFINITY;
-        let error = dataset.push(episode.clone()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "reward is inf at episode 1, step 1, dimension 0"
-        );
-        episode.rewards[1] = 0.0;
-        episode.actions[0] = f64::NEG_INFINITY;
-        let error = dataset.push(episode.clone()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "action is -inf at episode 1, step 0, dimension 0"
-        );
-        assert_eq!((dataset.episodes(), dataset.steps()), (1, 2));
-
-        let mut keeping = Dataset::with(dataset.info().clone(), Defects::Keep);
-        keeping.push(episode).unwrap();
-        assert_eq!(keeping.episodes(), 1);
-    }
-
-    #[test]
-    fn episodes_of_the_wrong_size_are_refused() {
-        let mut dataset = staircase(&[]);
-        let episode = Episode {
-            observations: vec![0.0; 4],
-            actions: vec![0.0; 2],
-            rewards: vec![0.0; 2],
-            ..Episode::default()
-        };
-        let error = dataset.push(episode.clone()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "episode 0 has 2 observations for 2 steps, expected 3"
-        );
-        let error = dataset
-            .push(Episode {
-                actions: vec![0.0; 3],
-                ..episode.clone()
-            })
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "episode 0 has 3 action numbers, expected 2"
-        );
-        let error = dataset
-            .push(Episode {
-                observations: vec![0.0; 7],
-                ..episode
-            })
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "episode 0 has 7 observation numbers, expected 6"
-        );
-        let error = dataset.push(Episode::default()).unwrap_err();
-        assert_eq!(error.to_string(), "episode 0 has no steps");
-    }
-
-    #[test]
-    fn the_hash_depends_on_numbers_and_flags_and_on_nothing_else() {
-        let dataset = staircase(&[3, 1]);
-        let copy = |change: &dyn Fn(&mut Episode)| {
-            let mut copy = Dataset::new(Info {
-                id: "other".into(),
-                ..dataset.info().clone()
-            });
-            for view in dataset.iter() {
-                let mut episode = Episode {
-                    observations: view.observations.to_vec(),
-                    actions: view.actions.to_vec(),
-                    rewards: view.rewards.to_vec(),
-                    terminated: view.terminated,
-                    truncated: view.truncated,
-                    seed: None,
-                };
-                change(&mut episode);
-                copy.push(episode).unwrap();
-            }
-            copy.hash()
-        };
-        assert_eq!(copy(&|episode| episode.seed = Some(1)), dataset.hash());
-        assert_ne!(copy(&|episode| episode.truncated = true), dataset.hash());
-        assert_ne!(copy(&|episode| episode.rewards[0] += 1e-9), dataset.hash());
-        assert_eq!(dataset.hash().len(), 64);
-        // Recorded once: a change of the definition would orphan the hashes in published results.
-        assert_eq!(&staircase(&[2, 1]).hash()[..16], "d75a2c9f52415e12");
-    }
-}
+pub(crate) mod tests;

@@ -66,6 +66,18 @@ impl EpisodeView<'_> {
     pub fn return_(&self) -> f64 {
         self.rewards.iter().sum()
     }
+
+    /// A copy that owns its numbers.
+    pub fn to_owned(&self) -> Episode {
+        Episode {
+            observations: self.observations.to_vec(),
+            actions: self.actions.to_vec(),
+            rewards: self.rewards.to_vec(),
+            terminated: self.terminated,
+            truncated: self.truncated,
+            seed: self.seed,
+        }
+    }
 }
 
 /// Returns-to-go `R[t] = rewards[t] + gamma R[t + 1]`, summed from the end as the peers do.

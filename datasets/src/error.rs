@@ -103,6 +103,9 @@ pub enum Error {
     /// The data are sound, but no windows can be cut from them.
     #[error("cannot sample windows, {0}")]
     Sampling(String),
+    /// A selection or a mixture that cannot be made.
+    #[error("cannot select episodes, {0}")]
+    Selection(String),
 }
 
 impl Error {
@@ -139,6 +142,7 @@ impl Error {
                 root.display(),
                 nearest.join(", ")
             ),
+            Self::Selection(_) => "fractions lie above 0 and up to 1, weights above 0; mixed datasets need rows of the same shapes".into(),
             Self::Sampling(_) => "training needs at least one step, finite numbers, and Box or Discrete actions within their space".into(),
         })
     }

@@ -21,6 +21,7 @@ mod hdf5;
 mod json;
 mod minari;
 pub mod sample;
+pub mod select;
 pub mod statistics;
 
 use std::path::Path;
@@ -31,6 +32,7 @@ pub use episode::{Episode, EpisodeView, returns_to_go};
 pub use error::{Column, Error};
 pub use minari::datasets_root;
 pub use sample::{Batch, WindowConfig, WindowSampler};
+pub use select::{Selection, TopBy, mix};
 pub use statistics::{Normaliser, ReturnSummary};
 
 /// Opens a dataset by Minari id or by path, and refuses data that cannot be trained on.

@@ -3,8 +3,9 @@
 //! Shapes: `B` rows of a batch, `K` steps of context, `S` observation numbers, `A` action numbers.
 //!
 //! Both peers draw an episode with a probability proportional to its length and then a start in
-//! it uniformly. That is one uniform draw over all steps, and the step fixes the episode. The
-//! window runs from that step on, to the episode's end at most.
+//! it uniformly. That is one uniform draw over all steps, and the step fixes the episode. In a
+//! mixture an episode's probability is its length times its weight. The window runs from the drawn
+//! step on, to the episode's end at most.
 //!
 //! | | official (kzl) | CORL |
 //! |---|---|---|
@@ -20,7 +21,7 @@
 use rand::{Rng, RngExt};
 use rtg_envs::Space;
 
-use crate::{Column, Dataset, Error, Normaliser};
+use crate::{Column, Dataset, EpisodeView, Error, Normaliser};
 
 /// More choices than this are not laid out as one-hot rows.
 const MAX_CHOICES: usize = 4096;
@@ -155,6 +156,8 @@ pub struct WindowSampler {
     returns_to_go: Vec<f32>,
     /// As [`Dataset::starts`].
     starts: Vec<usize>,
+    /// Steps times weight of all episodes up to and with each; empty where all weigh alike.
+    shares: Vec<f64>,
     /// `S`.
     padded_observation: Vec<f32>,
 }
@@ -217,6 +220,7 @@ impl WindowSampler {
             observations,
             returns_to_go,
             starts: dataset.starts().to_vec(),
+            shares: shares(dataset),
             padded_observation,
             config,
         })
@@ -238,11 +242,24 @@ impl WindowSampler {
     /// Fills `batch` with `rows` windows. The same generator state gives the same batch.
     pub fn sample(&self, rng: &mut impl Rng, rows: usize, batch: &mut Batch) {
         self.shape(rows, batch);
-        let steps = self.returns_to_go.len() as u64;
         for row in 0..rows {
-            let step = rng.random_range(0..steps) as usize;
+            let step = self.draw(rng);
             self.write(step, row, batch);
         }
+    }
+
+    /// Draws the step, counted over all episodes, at which a window begins.
+    fn draw(&self, rng: &mut impl Rng) -> usize {
+        let Some(&all) = self.shares.last() else {
+            return rng.random_range(0..self.returns_to_go.len() as u64) as usize;
+        };
+        let share = rng.random::<f64>() * all;
+        let last = self.shares.len() - 1;
+        let episode = self
+            .shares
+            .partition_point(|&up_to| up_to <= share)
+            .min(last);
+        rng.random_range(self.starts[episode] as u64..self.starts[episode + 1] as u64) as usize
     }
 
     /// Gives the batch its sizes, without allocation if it has had them before.
@@ -303,6 +320,17 @@ impl WindowSampler {
             *timestep = (first_timestep + k).min(limit) as u32;
         }
     }
+}
+
+/// Steps times weight of a mixture's episodes, summed up; empty where all weigh alike.
+fn shares(dataset: &Dataset) -> Vec<f64> {
+    let weights = dataset.weights().unwrap_or_default();
+    let own = dataset.iter().zip(weights);
+    let sum = |sum: &mut f64, (episode, weight): (EpisodeView<'_>, &f64)| {
+        *sum += episode.len() as f64 * weight;
+        Some(*sum)
+    };
+    own.scan(0.0, sum).collect()
 }
 
 impl Actions {

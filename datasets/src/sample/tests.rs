@@ -288,3 +288,45 @@ fn a_batch_is_not_allocated_twice() {
     sampler.sample(&mut rng, 16, &mut batch);
     assert_eq!(batch.observations.as_ptr(), place);
 }
+
+#[test]
+fn a_mixture_is_drawn_by_length_times_weight() {
+    let (short, long) = (staircase(&[4, 6]), staircase(&[30]));
+    let mixture = crate::mix(&[(short, 6.0), (long, 0.5)]).unwrap();
+    let (config, identity) = (WindowConfig::corl(1, 1.0), Normaliser::identity(2));
+    let sampler = WindowSampler::new(&mixture, &identity, config).unwrap();
+    let mut rng = Pcg64::seed_from_u64(11);
+    let mut counts = [0.0; 40];
+    let draws = 60_000;
+    for _ in 0..draws {
+        counts[sampler.draw(&mut rng)] += 1.0;
+    }
+    // Ten steps of weight 6 and thirty of weight 0.5.
+    let expected = |step: usize| draws as f64 * if step < 10 { 6.0 } else { 0.5 } / 75.0;
+    let chi_square: f64 = (0..40)
+        .map(|step| (counts[step] - expected(step)).powi(2) / expected(step))
+        .sum();
+    // 39 degrees of freedom, as above.
+    assert!((15.7..72.1).contains(&chi_square), "{chi_square}");
+}
+
+#[test]
+fn a_selection_is_sampled_as_if_nothing_else_were_there() {
+    let all = staircase(&[3, 9, 4, 9, 2]);
+    let long = crate::Selection {
+        min_length: Some(5),
+        ..crate::Selection::default()
+    };
+    let drawn = |dataset: &Dataset| {
+        let config = WindowConfig::official(4, 1.0, 20);
+        let sampler = WindowSampler::new(dataset, &normaliser(), config).unwrap();
+        let mut batch = Batch::default();
+        sampler.sample(&mut Pcg64::seed_from_u64(5), 32, &mut batch);
+        batch
+    };
+    let mut copied = Dataset::new(all.info().clone());
+    for index in [1, 3] {
+        copied.push(all.episode(index).to_owned()).unwrap();
+    }
+    assert_eq!(drawn(&all.select(&long).unwrap()), drawn(&copied));
+}
