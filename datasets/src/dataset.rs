@@ -145,7 +145,7 @@ impl Dataset {
     pub fn push(&mut self, episode: Episode) -> Result<(), Error> {
         check(&self.info, self.defects, self.episodes(), &episode)?;
         let steps = episode.len();
-        let [observations, actions, rewards] = self.to_grow();
+        let [observations, actions, rewards] = self.grow();
         observations.extend(episode.observations);
         actions.extend(episode.actions);
         rewards.extend(episode.rewards);
@@ -172,14 +172,14 @@ impl Dataset {
     /// Makes room for that many more steps, to spare repeated growing.
     pub fn reserve(&mut self, steps: usize) {
         let (observation_width, action_width) = (self.observation_width(), self.action_width());
-        let [observations, actions, rewards] = self.to_grow();
+        let [observations, actions, rewards] = self.grow();
         observations.reserve(steps * observation_width);
         actions.reserve(steps * action_width);
         rewards.reserve(steps);
     }
 
     /// Columns to append to: the last ones, or new ones if those are shared.
-    fn to_grow(&mut self) -> [&mut Vec<f64>; 3] {
+    fn grow(&mut self) -> [&mut Vec<f64>; 3] {
         if !self.columns.last_mut().is_some_and(Columns::can_grow) {
             self.columns.push(Columns::empty());
         }

@@ -22,6 +22,7 @@ mod json;
 mod minari;
 pub mod sample;
 pub mod select;
+pub mod splitters;
 pub mod statistics;
 
 use std::path::Path;

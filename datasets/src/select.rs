@@ -8,7 +8,7 @@
 //! What was selected is written into [`Info::provenance`](crate::Info) and changes the dataset's
 //! hash. Two peers cut the best part differently, so the rule has a name ([`TopBy`]).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -165,7 +165,7 @@ impl Dataset {
         let part = |episodes: &[usize], what: &str| {
             let mut part = self.of(episodes);
             if *selection != Selection::default() {
-                part.info.provenance += &format!("; {what}{selection}");
+                let _ = write!(part.info.provenance, "; {what}{selection}");
             }
             if selection.delayed_rewards {
                 part.delay_rewards();
