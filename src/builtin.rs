@@ -126,7 +126,7 @@ fn play(
             .map(|seed| Start { seed, target: None })
             .collect();
         seed += ROWS as u64;
-        for outcome in roll_out(&mut envs, policy, &starts, Record::Episodes, |_, _| ()) {
+        for outcome in roll_out(&mut envs, policy, &starts, Record::Episodes, &mut ()) {
             if let Some(episode) = outcome.episode.filter(|_| data.steps() < goal) {
                 data.push(episode)?;
             }

@@ -123,6 +123,32 @@ pub enum Error {
         /// The file asked for.
         path: PathBuf,
     },
+    /// A film of an unknown kind.
+    #[error("a film ends in .gif or .mp4, or is a folder of PNG frames: {}", path.display())]
+    FilmKind {
+        /// The file asked for.
+        path: PathBuf,
+    },
+    /// A folder that should be new and is not.
+    #[error("the folder is not empty: {}", path.display())]
+    FolderInUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A world that cannot be drawn.
+    #[error("{env} has no pictures")]
+    NoPicture {
+        /// The environment.
+        env: String,
+    },
+    /// A video that ffmpeg did not write.
+    #[error("ffmpeg could not write the video ({reason}): {}", path.display())]
+    Ffmpeg {
+        /// What it or the operating system said.
+        reason: String,
+        /// The video.
+        path: PathBuf,
+    },
     /// A run without any checkpoint.
     #[error("the run has no checkpoint yet: {}", path.display())]
     NoCheckpoint {
@@ -182,6 +208,10 @@ impl Error {
             Self::UnknownBuiltin { nearest, .. } => format!("did you mean {}?", nearest.join(" or ")),
             Self::Device(_) => "this build computes on the CPU: --device cpu".to_owned(),
             Self::ReportKind { .. } => "for example --out report.html".to_owned(),
+            Self::FilmKind { .. } => "for example --out rollout.gif, or --out frames for single pictures".to_owned(),
+            Self::FolderInUse { .. } => "name another folder, or empty this one".to_owned(),
+            Self::NoPicture { .. } => "`rtg evaluate` gives its numbers".to_owned(),
+            Self::Ffmpeg { .. } => "put ffmpeg on PATH, or write a .gif instead".to_owned(),
             Self::NoCheckpoint { .. } => "let `rtg train` reach its first checkpoint".to_owned(),
             Self::Write { .. } => "check that the folder exists, is writable and has free space".to_owned(),
         })

@@ -10,7 +10,7 @@ use rtg_envs::vector::{Autoreset, VecEnv};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Policy, Start};
-use crate::rollout::{Outcome, Record, roll_out};
+use crate::rollout::{AtEnds, Outcome, Record, roll_out};
 
 /// Environments that step at once, at most.
 const MAX_ROWS: usize = 128;
@@ -90,10 +90,10 @@ pub fn evaluate(
         &mut *policy(rows),
         &starts,
         Record::Scores,
-        |_, _| {
+        &mut AtEnds(|_, _: &Outcome| {
             ended += 1;
             finished(ended);
-        },
+        }),
     );
     let reference = registry::spec(&plan.env)?.reference_returns;
     let targets = (plan

@@ -24,6 +24,7 @@ pub mod error;
 pub mod builtin;
 pub mod data;
 pub mod checkpoint;
+pub mod film;
 pub mod train;
 pub mod report;
 pub mod bench;

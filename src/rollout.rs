@@ -5,6 +5,7 @@
 //! not on the number of rows or on its neighbours.
 
 use rtg_datasets::Episode;
+use rtg_envs::Env;
 use rtg_envs::vector::VecEnv;
 
 use crate::policy::{Policy, Start};
@@ -29,15 +30,37 @@ pub enum Record {
     Episodes,
 }
 
+/// Follows a rollout from outside: for progress, for pictures. `index` is that of the episode's start.
+pub trait Watcher {
+    /// An episode has begun; `env` shows its first observation.
+    fn begun(&mut self, _index: usize, _env: &dyn Env) {}
+
+    /// A step was taken; `env` stands after it.
+    fn stepped(&mut self, _index: usize, _env: &dyn Env) {}
+
+    /// An episode has ended.
+    fn ended(&mut self, _index: usize, _outcome: &Outcome) {}
+}
+
+/// Nobody watches.
+impl Watcher for () {}
+
+/// Tells a function of each episode that has ended.
+pub struct AtEnds<F>(pub F);
+
+impl<F: FnMut(usize, &Outcome)> Watcher for AtEnds<F> {
+    fn ended(&mut self, index: usize, outcome: &Outcome) {
+        (self.0)(index, outcome);
+    }
+}
+
 /// Runs one episode for each start and gives the outcomes in the order of the starts.
-///
-/// `finished` is told of each episode when it ends (index of the start, outcome): for progress.
 pub fn roll_out(
     envs: &mut VecEnv,
     policy: &mut dyn Policy,
     starts: &[Start],
     record: Record,
-    mut finished: impl FnMut(usize, &Outcome),
+    watcher: &mut dyn Watcher,
 ) -> Vec<Outcome> {
     let rows = envs.rows();
     let width = envs.spec().action_space.width();
@@ -49,7 +72,7 @@ pub fn roll_out(
     for (row, slot) in under_way.iter_mut().enumerate() {
         *slot = waiting
             .next()
-            .map(|start| begin(envs, policy, row, start, record));
+            .map(|start| begin(envs, policy, row, start, record, watcher));
     }
     let mut active: Vec<usize> = (0..rows.min(starts.len())).collect();
     while !active.is_empty() {
@@ -61,17 +84,18 @@ pub fn roll_out(
             };
             last_rewards[row] = envs.rewards()[row];
             current.add(envs, row, &actions[row * width..(row + 1) * width]);
+            watcher.stepped(current.index, envs.env(row));
             if !(envs.terminated()[row] || envs.truncated()[row]) {
                 continue;
             }
             if let Some(ended) = under_way[row].take() {
-                finished(ended.index, &ended.outcome);
+                watcher.ended(ended.index, &ended.outcome);
                 outcomes[ended.index] = Some(ended.outcome);
             }
             last_rewards[row] = 0.0;
             under_way[row] = waiting
                 .next()
-                .map(|start| begin(envs, policy, row, start, record));
+                .map(|start| begin(envs, policy, row, start, record, watcher));
         }
         active.retain(|&row| under_way[row].is_some());
     }
@@ -90,9 +114,11 @@ fn begin(
     row: usize,
     (index, start): (usize, &Start),
     record: Record,
+    watcher: &mut dyn Watcher,
 ) -> UnderWay {
     envs.reset_row(row, start.seed);
     policy.begin(row, start);
+    watcher.begun(index, envs.env(row));
     let episode = (record == Record::Episodes).then(|| Episode {
         observations: observation(envs, row).to_vec(),
         actions: Vec::new(),

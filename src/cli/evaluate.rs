@@ -3,16 +3,14 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::Args;
 
+use super::progress::bar;
+use super::trained::{Trained, Which};
 use super::{print, print_json};
-use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::evaluate::{Evaluation, Plan, evaluate};
-use crate::experiment::{Experiment, all_cores};
-use crate::run::Run;
-use crate::train::{BEST, LATEST};
+use crate::experiment::all_cores;
 
 /// Evaluate a trained run in its environment.
 #[derive(Args)]
@@ -42,24 +40,11 @@ pub(super) struct Evaluate {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Which {
-    Latest,
-    Best,
-}
-
 impl Evaluate {
     pub(super) fn run(self) -> Result<(), Error> {
-        let run = Run::open(&self.run)?;
-        let plan = Experiment::from_layers(&[Experiment::parse_layer(&run.experiment()?)?])?;
-        let path = run.checkpoints().join(match self.checkpoint {
-            Which::Latest => LATEST,
-            Which::Best => BEST,
-        });
-        if !path.exists() {
-            return Err(Error::NoCheckpoint { path: self.run });
-        }
-        let (Checkpoint { model, .. }, env) = Checkpoint::load(&path)?;
+        let Trained {
+            model, env, plan, ..
+        } = Trained::open(&self.run, self.checkpoint)?;
         let targets = self.targets.or(plan.evaluation.targets).unwrap_or_default();
         let plan = Plan {
             env,
@@ -69,11 +54,7 @@ impl Evaluate {
             targets,
         };
         let threads = all_cores();
-        let bar = ProgressBar::new((plan.targets.len() * plan.episodes) as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} episodes, {eta} left")
-        {
-            bar.set_style(style);
-        }
+        let bar = bar(plan.targets.len() * plan.episodes, "episodes");
         let evaluation = evaluate(&mut |rows| model.policy(rows, threads), &plan, |ended| {
             bar.set_position(ended as u64);
         })?;

@@ -7,10 +7,14 @@ mod bench;
 mod envs;
 mod evaluate;
 mod inspect;
+mod progress;
+mod render;
 mod report;
 mod train;
+mod trained;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,6 +29,13 @@ use crate::error::Error;
     after_help = "Example: rtg train && rtg evaluate runs/builtin-cartpole-mixed-corl-0 --targets 500,100"
 )]
 struct Cli {
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        help = "MuJoCo's library or its folder [default: RTG_MUJOCO, else the Python on PATH]"
+    )]
+    mujoco: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -35,20 +46,28 @@ enum Command {
     Inspect(inspect::Inspect),
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
+    Render(render::Render),
     Report(report::Report),
     Bench(bench::Bench),
 }
 
 /// Parses the command line, does what it says and gives the exit code.
 pub fn run() -> ExitCode {
-    let result = match Cli::parse().command {
+    let Cli { mujoco, command } = Cli::parse();
+    let found = mujoco.map_or(Ok(()), |path| {
+        rtg_envs::mujoco::find_at(&path)
+            .map(drop)
+            .map_err(Error::from)
+    });
+    let result = found.and_then(|()| match command {
         Command::Envs(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Evaluate(command) => command.run(),
+        Command::Render(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Bench(command) => command.run(),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -40,6 +40,8 @@ pub const EVAL_SCORE_BEST: &str = "eval/score/best";
 /// The metrics in a run's line of TensorBoard's table of hyperparameters. TensorBoard takes the
 /// columns from one of the runs it shows, so these are names that every run has.
 pub const HPARAM_METRICS: [&str; 3] = [TRAIN_LOSS, EVAL_RETURN_MEAN_BEST, EVAL_SCORE_BEST];
+/// A film of the policy at work, an image; see [`for_target`].
+pub const ROLLOUT: &str = "rollout";
 /// Optimiser steps a second.
 pub const SPEED_STEPS_PER_SEC: &str = "speed/steps_per_sec";
 /// Milliseconds of one optimiser step, without evaluations.
@@ -138,6 +140,17 @@ pub enum HparamValue {
     Number(f64),
     /// A switch.
     Flag(bool),
+}
+
+/// A picture in a file's format, such as PNG or GIF.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// The file's bytes.
+    pub encoded: Vec<u8>,
 }
 
 /// How a session of training ended.

@@ -28,7 +28,7 @@ use tensorboard_rs::masked_crc32c::masked_crc32c;
 use tensorboard_rs::record_writer::RecordWriter;
 use tensorboard_rs::summary::{histogram_raw, scalar};
 
-use super::{Error, Histogram, HparamValue, Moment, Outcome, Sink};
+use super::{Error, Histogram, HparamValue, Image, Moment, Outcome, Sink};
 
 const PREFIX: &str = "events.out.tfevents.";
 /// The file of the session as a whole; its name sorts before those of the points.
@@ -76,6 +76,23 @@ impl TensorBoard {
             last_step: resumed_from.unwrap_or(0),
         })
     }
+}
+
+/// Adds an image to a run that nobody writes to, in a file of its own, so that a session that
+/// continues from an earlier step drops it like every other point.
+pub fn add_image(folder: &Path, step: u64, name: &str, image: Image) -> Result<(), Error> {
+    let at = Moment::now(step);
+    let mut file = EventFile::create_after(folder, at.wall_secs as u64)?;
+    file.write(at, |event| event.set_file_version("brain.Event:2".into()))?;
+    let mut value = Summary_Value::new();
+    value.set_tag(name.to_owned());
+    let picture = value.mut_image();
+    picture.set_width(image.width as i32);
+    picture.set_height(image.height as i32);
+    picture.set_colorspace(3);
+    picture.set_encoded_image_string(image.encoded);
+    file.value(at, value)?;
+    file.flush()
 }
 
 impl Sink for TensorBoard {

@@ -16,7 +16,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::metrics::{JsonLines, Sink, TensorBoard, json_lines, tensorboard};
+use crate::metrics::{Image, JsonLines, Sink, TensorBoard, json_lines, tensorboard};
 
 mod error;
 mod result;
@@ -163,6 +163,11 @@ impl Run {
             Box::new(TensorBoard::open(&self.path, resumed_from)?),
             Box::new(JsonLines::open(&self.metrics())?),
         ])
+    }
+
+    /// Adds an image to the run's TensorBoard, between sessions of training.
+    pub fn add_image(&self, step: u64, name: &str, image: Image) -> Result<(), Error> {
+        Ok(tensorboard::add_image(&self.path, step, name, image)?)
     }
 
     fn cut_back(&self, last_step: u64) -> Result<(), Error> {

@@ -101,6 +101,7 @@ fn single_sin_cos(angle_rad: f64) -> (f64, f64) {
 
 impl Dynamics for Acrobot {
     const ID: &'static str = "Acrobot-v1";
+    const STEPS_PER_SECOND: f64 = 15.0;
 
     fn spaces() -> (Space, Space) {
         let high = [1.0, 1.0, 1.0, 1.0, MAX_SPEEDS[0], MAX_SPEEDS[1]];

@@ -47,6 +47,7 @@ impl CartPole {
 
 impl Dynamics for CartPole {
     const ID: &'static str = "CartPole-v1";
+    const STEPS_PER_SECOND: f64 = 50.0;
 
     fn spaces() -> (Space, Space) {
         let high = [

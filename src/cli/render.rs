@@ -1,0 +1,124 @@
+//! `rtg render`: what a run's policy does, as a film.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::progress::bar;
+use super::trained::{Trained, Which};
+use super::{print, print_json};
+use crate::error::Error;
+use crate::experiment::all_cores;
+use crate::film::{self, Plan, Reel};
+use crate::run::Run;
+
+/// Film a trained run in its environment.
+#[derive(Args)]
+#[command(
+    after_help = "Beside the world are the return-to-go, the rewards and the actions. The film's kind follows \
+    from the name: .gif, .mp4 (needs ffmpeg), or a folder for PNG frames.\n\n\
+    Example: rtg render runs/pendulum --episodes 3 --target=-150 --out rollout.gif"
+)]
+pub(super) struct Render {
+    /// Run directory of `rtg train`.
+    run: PathBuf,
+    /// Where the film goes: a .gif, a .mp4 or a folder.
+    #[arg(long, default_value = "rollout.gif")]
+    out: PathBuf,
+    /// Return to ask for [default: the run's first target].
+    #[arg(long, allow_hyphen_values = true)]
+    target: Option<f64>,
+    /// Episodes.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    episodes: u64,
+    /// Seed of the first episode's start [default: the run's evaluation.seed].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The last one, or the one with the largest return for the run's first target.
+    #[arg(long, value_enum, default_value_t = Which::Latest)]
+    checkpoint: Which,
+    /// Frames a second, at most [default: 30]; the film runs at the world's own speed.
+    #[arg(long, value_parser = frames_per_second)]
+    fps: Option<f64>,
+    /// Put the film into the run's TensorBoard as well.
+    #[arg(long)]
+    tensorboard: bool,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn frames_per_second(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if number > 0.0 && number <= 1000.0 {
+        Ok(number)
+    } else {
+        Err("must lie above 0 and not above 1000".to_owned())
+    }
+}
+
+impl Render {
+    pub(super) fn run(self) -> Result<(), Error> {
+        let trained = Trained::open(&self.run, self.checkpoint)?;
+        let evaluation = &trained.plan.evaluation;
+        let targets = evaluation.targets.as_deref().unwrap_or_default();
+        let plan = Plan {
+            env: trained.env,
+            target: self.target.or(targets.first().copied()).unwrap_or_default(),
+            episodes: self.episodes as usize,
+            seed: self.seed.unwrap_or(evaluation.seed),
+            frames_per_second: self.fps,
+        };
+        let pace = film::pace(&plan)?;
+        let mut reels: Vec<Box<dyn Reel>> = vec![film::reel(&self.out, pace.frames_per_second())?];
+        if self.tensorboard {
+            let run = Run::resume(&self.run)?;
+            let tag = film::tag(plan.target);
+            reels.push(Box::new(film::Board::new(run, tag, trained.step)));
+        }
+        let (model, threads) = (trained.model, all_cores());
+        let bar = bar(0, "steps");
+        let outcomes = film::film(
+            &mut |rows| model.policy(rows, threads),
+            &plan,
+            &mut reels,
+            &mut |done, steps| {
+                bar.set_length(steps as u64);
+                bar.set_position(done as u64);
+            },
+        )?;
+        for reel in reels {
+            reel.finish()?;
+        }
+        bar.finish_and_clear();
+        let returns: Vec<f64> = outcomes
+            .iter()
+            .map(|outcome| outcome.episode_return)
+            .collect();
+        if self.json {
+            return print_json(&json!({
+                "env": plan.env,
+                "target": plan.target,
+                "seed": plan.seed,
+                "returns": returns,
+                "lengths": outcomes.iter().map(|outcome| outcome.length).collect::<Vec<_>>(),
+                "frames_per_second": pace.frames_per_second(),
+                "out": self.out,
+            }));
+        }
+        let mut text = String::new();
+        for (episode, outcome) in outcomes.iter().enumerate() {
+            let _ = writeln!(
+                text,
+                "episode {}: target {}, return {:.1}, {} steps",
+                episode + 1,
+                plan.target,
+                outcome.episode_return,
+                outcome.length
+            );
+        }
+        print(&format!("{text}{}\n", self.out.display()))
+    }
+}

@@ -1,0 +1,52 @@
+//! A film among a run's metrics: TensorBoard shows a GIF as an image that moves.
+
+use rtg_envs::Frame;
+
+use super::Reel;
+use super::gif::Gif;
+use crate::error::Error;
+use crate::metrics::{self, Image};
+use crate::run::Run;
+
+/// The tag under which TensorBoard has the films for a target return.
+pub fn tag(target: f64) -> String {
+    metrics::for_target(metrics::ROLLOUT, Some(target))
+}
+
+/// Writes a film into the TensorBoard of a run that nobody else writes to.
+pub struct Board {
+    run: Run,
+    tag: String,
+    step: u64,
+    gif: Gif,
+    size: (usize, usize),
+}
+
+impl Board {
+    /// A film for the image `tag` at an optimiser step of `run`, which is locked.
+    pub fn new(run: Run, tag: String, step: u64) -> Self {
+        Self {
+            gif: Gif::new(run.path()),
+            run,
+            tag,
+            step,
+            size: (0, 0),
+        }
+    }
+}
+
+impl Reel for Board {
+    fn add(&mut self, frame: &Frame, seconds: f64) -> Result<(), Error> {
+        self.size = (frame.width, frame.height);
+        self.gif.add(frame, seconds)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Error> {
+        let image = Image {
+            width: self.size.0,
+            height: self.size.1,
+            encoded: self.gif.into_bytes()?,
+        };
+        Ok(self.run.add_image(self.step, &self.tag, image)?)
+    }
+}

@@ -1,0 +1,78 @@
+//! An animated GIF.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use gif::{Encoder, EncodingError, Repeat};
+use rtg_envs::Frame;
+
+use super::Reel;
+use crate::error::Error;
+use crate::run::write_whole;
+
+/// How carefully colours are chosen, 1 (slowly) to 30: the drawings have few.
+const HASTE: i32 = 30;
+
+/// Makes a GIF that repeats for ever. It grows in memory, a few kilobytes a frame.
+pub struct Gif {
+    path: PathBuf,
+    encoder: Option<Encoder<Vec<u8>>>,
+    /// Hundredths of a second that were promised and not yet shown: each frame has a whole number.
+    owed: f64,
+}
+
+impl Gif {
+    /// Starts a film for the file at `path`.
+    pub fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            encoder: None,
+            owed: 0.0,
+        }
+    }
+
+    /// The film so far; nothing if it has no frame.
+    pub fn into_bytes(mut self) -> Result<Vec<u8>, Error> {
+        let encoder = self.encoder.take();
+        let bytes = encoder.map_or(Ok(Vec::new()), Encoder::into_inner);
+        bytes.map_err(|error| self.failed(io::Error::other(error)))
+    }
+
+    fn encode(&mut self, frame: &Frame, seconds: f64) -> Result<(), EncodingError> {
+        let (width, height) = (frame.width as u16, frame.height as u16);
+        let mut picture = gif::Frame::from_rgb_speed(width, height, &frame.pixels, HASTE);
+        self.owed += 100.0 * seconds;
+        // Viewers show a frame of less than two hundredths much longer.
+        picture.delay = self.owed.round().max(2.0) as u16;
+        self.owed -= f64::from(picture.delay);
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => {
+                let mut encoder = Encoder::new(Vec::new(), width, height, &[])?;
+                encoder.set_repeat(Repeat::Infinite)?;
+                none.insert(encoder)
+            }
+        };
+        encoder.write_frame(&picture)
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Write {
+            source,
+            path: self.path.clone(),
+        }
+    }
+}
+
+impl Reel for Gif {
+    fn add(&mut self, frame: &Frame, seconds: f64) -> Result<(), Error> {
+        self.encode(frame, seconds)
+            .map_err(|error| self.failed(io::Error::other(error)))
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Error> {
+        let path = self.path.clone();
+        let bytes = self.into_bytes()?;
+        Ok(write_whole(&path, |file| file.write_all(&bytes))?)
+    }
+}
