@@ -6,8 +6,9 @@
 //! cargo run -p rtg-envs --example trajectory -- CartPole-v1 3 same-step   three rows
 //! ```
 //!
-//! The modes are `next-step`, `same-step` and `disabled`. A line is `reset`, `reset SEED`, or the
-//! numbers of an action (of all rows' actions). Each is answered by one line of JSON.
+//! The modes are `next-step`, `same-step` and `disabled`. A line is `reset`, `reset SEED`, the
+//! numbers of an action (of all rows' actions) or, for one environment, `state` and its numbers.
+//! Each is answered by one line of JSON.
 
 use rtg_envs::{Autoreset, Env, VecEnv, make};
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ use std::{
 enum Command {
     Reset(Option<u64>),
     Step(Vec<f64>),
+    State(Vec<f64>),
 }
 
 fn parse(line: &str) -> Result<Command, Box<dyn Error>> {
@@ -26,42 +28,51 @@ fn parse(line: &str) -> Result<Command, Box<dyn Error>> {
     if words.next_if_eq(&"reset").is_some() {
         return Ok(Command::Reset(words.next().map(str::parse).transpose()?));
     }
-    Ok(Command::Step(
-        words.map(str::parse).collect::<Result<_, _>>()?,
-    ))
+    let make = match words.next_if_eq(&"state") {
+        Some(_) => Command::State,
+        None => Command::Step,
+    };
+    Ok(make(words.map(str::parse).collect::<Result<_, _>>()?))
 }
 
-fn answer_one(env: &mut dyn Env, command: &Command) -> Value {
+fn answer_one(env: &mut dyn Env, command: &Command) -> Result<Value, Box<dyn Error>> {
     let mut observation = vec![0.0; env.spec().observation_space.width()];
+    let mut answer = json!({});
     match command {
-        Command::Reset(seed) => {
-            env.reset(*seed, &mut observation);
-            json!({"observation": observation, "state": env.state()})
-        }
+        Command::Reset(seed) => env.reset(*seed, &mut observation),
         Command::Step(action) => {
             let step = env.step(action, &mut observation);
-            json!({"observation": observation, "state": env.state(), "reward": step.reward, "terminated": step.terminated, "truncated": step.truncated})
+            answer = json!({"reward": step.reward, "terminated": step.terminated, "truncated": step.truncated});
+        }
+        Command::State(state) => {
+            env.set_state(state)?;
+            env.observe(&mut observation);
         }
     }
+    answer["observation"] = json!(observation);
+    answer["state"] = json!(env.state());
+    answer["instabilities"] = json!(env.instabilities());
+    Ok(answer)
 }
 
-fn answer_rows(envs: &mut VecEnv, command: &Command) -> Value {
+fn answer_rows(envs: &mut VecEnv, command: &Command) -> Result<Value, Box<dyn Error>> {
     match command {
         Command::Reset(seed) => envs.reset(*seed),
         Command::Step(actions) => envs.step(actions),
+        Command::State(_) => return Err("the state of rows cannot be set".into()),
     }
-    json!({
+    Ok(json!({
         "observations": envs.observations(),
         "rewards": envs.rewards(),
         "terminated": envs.terminated(),
         "truncated": envs.truncated(),
         "final_observations": envs.final_observations(),
-    })
+    }))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let mut answer: Box<dyn FnMut(&Command) -> Value> =
+    let mut answer: Box<dyn FnMut(&Command) -> Result<Value, Box<dyn Error>>> =
         match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [id] => {
                 let mut env = make(id)?;
@@ -86,7 +97,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
     let mut out = stdout().lock();
     for line in stdin().lock().lines() {
-        writeln!(out, "{}", answer(&parse(&line?)?))?;
+        writeln!(out, "{}", answer(&parse(&line?)?)?)?;
     }
     Ok(())
 }

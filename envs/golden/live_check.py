@@ -3,7 +3,7 @@
     pip install gymnasium mujoco numpy && python envs/golden/live_check.py [--seeds 20] [--steps 1000] [--tolerance 0]
 
 Runs the example `trajectory` (built by cargo, or given with --program) and the real environments with the same seeds and actions: states, observations,
-rewards and ends of all environments, and the autoreset modes of SyncVectorEnv. Exits with 1 and the first difference of each environment.
+rewards and ends of all environments, the autoreset modes of SyncVectorEnv, and what comes after a MuJoCo simulation has become unstable. Exits with 1 and the first difference of each environment.
 The example loads the MuJoCo that this Python imports.
 On another platform than x86-64 Linux with glibc the C library's sine may differ in the last bit: use --tolerance 1e-9 with fewer steps there.
 """
@@ -26,18 +26,22 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 warnings.filterwarnings("ignore")
 mujoco.set_mju_user_warning(lambda message: None)  # MuJoCo's own handler writes a log file
 IDS = ["CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1", "Pendulum-v1"]
-# The bodies whose positions the task looks at: part of the state, because MuJoCo leaves them at a stage inside of the last time step.
+# What the task looks at beyond the joints is part of the state, because MuJoCo leaves it at a stage inside of the last time step.
 MUJOCO = {
-    "Hopper-v5": [],
-    "HalfCheetah-v5": [],
-    "Walker2d-v5": [],
-    "Swimmer-v5": [],
-    "Reacher-v5": ["fingertip", "target"],
-    "InvertedPendulum-v5": [],
-    "Pusher-v5": ["tips_arm", "object", "goal"],
-    "Hopper-v4": [],
-    "HalfCheetah-v4": [],
-    "Walker2d-v4": [],
+    "Hopper-v5": lambda data: [],
+    "HalfCheetah-v5": lambda data: [],
+    "Walker2d-v5": lambda data: [],
+    "Ant-v5": lambda data: [data.xpos, data.cfrc_ext],
+    "Humanoid-v5": lambda data: [data.ctrl, data.xipos, data.cinert, data.cvel, data.qfrc_actuator, data.cfrc_ext],
+    "Swimmer-v5": lambda data: [],
+    "Reacher-v5": lambda data: [data.body(name).xpos for name in ("fingertip", "target")],
+    "InvertedPendulum-v5": lambda data: [],
+    "InvertedDoublePendulum-v5": lambda data: [data.site_xpos, data.qfrc_constraint],
+    "Pusher-v5": lambda data: [data.body(name).xpos for name in ("tips_arm", "object", "goal")],
+    "Hopper-v4": lambda data: [],
+    "HalfCheetah-v4": lambda data: [],
+    "Walker2d-v4": lambda data: [],
+    "Ant-v4": lambda data: [data.xpos, data.cfrc_ext],
 }
 MODES = {"next-step": AutoresetMode.NEXT_STEP, "same-step": AutoresetMode.SAME_STEP}
 
@@ -71,8 +75,8 @@ def state_of(env):
     world = env.unwrapped
     if env.spec.id not in MUJOCO:
         return [float(number) for number in world.state]
-    bodies = [world.data.body(name).xpos for name in MUJOCO[env.spec.id]]
-    return numpy.concatenate([world.data.qpos, world.data.qvel, world.data.qacc_warmstart, *bodies]).tolist()
+    seen = map(numpy.ravel, MUJOCO[env.spec.id](world.data))
+    return numpy.concatenate([world.data.qpos, world.data.qvel, world.data.qacc_warmstart, *seen]).tolist()
 
 
 def words(action):
@@ -115,6 +119,26 @@ def check_one(program, env_id, seed, steps, tolerance):
         compare(f"{env_id}, seed {seed}, command {i} ({commands[i]})", mine, expected, tolerance)
 
 
+def check_unstable(program, env_id, seed, steps, tolerance):
+    """What follows when a velocity has become too large for MuJoCo."""
+    env = gymnasium.make(env_id)
+    rng = numpy.random.default_rng([seed, 3])
+    data = env.unwrapped.data
+    commands, theirs = [f"reset {seed}"], [{"observation": env.reset(seed=seed)[0]}]
+    for i in range(steps):
+        if i % 10 == 5:
+            data.qvel[rng.integers(data.qvel.size)] = 1e11 * rng.choice([-1, 1])
+            commands.append(f"state {words(state_of(env))}")
+            theirs.append({"state": state_of(env), "instabilities": len(theirs) // 11})
+        action = random_action(env.action_space, rng)
+        observation, reward, terminated, truncated, _ = env.step(action)
+        commands.append(words(action))
+        # Here nobody resets: the episode goes on after its end, too.
+        theirs.append({"observation": observation, "reward": float(reward), "terminated": terminated, "truncated": truncated, "state": state_of(env)})
+    for i, (mine, expected) in enumerate(zip(ours(program, [env_id], commands), theirs, strict=True)):
+        compare(f"{env_id}, unstable, seed {seed}, command {i} ({commands[i]})", mine, expected, tolerance)
+
+
 def check_rows(program, env_id, mode, seed, steps, tolerance, rows=5):
     envs = SyncVectorEnv([lambda: gymnasium.make(env_id)] * rows, autoreset_mode=MODES[mode])
     rng = numpy.random.default_rng([seed, 2])
@@ -152,6 +176,8 @@ def main():
     for env_id in ("CartPole-v1", "MountainCarContinuous-v0", "Hopper-v5"):
         for mode in MODES:
             checks.append((f"{env_id} {mode}", lambda seed, e=env_id, m=mode: check_rows(program, e, m, seed, options.steps, options.tolerance)))
+    for env_id in MUJOCO:
+        checks.append((f"{env_id} unstable", lambda seed, e=env_id: check_unstable(program, e, seed, min(options.steps, 45), options.tolerance)))
     failed = False
     for name, check in checks:
         # Seeds of one, two and more words take different ways through NumPy's SeedSequence.

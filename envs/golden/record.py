@@ -15,7 +15,7 @@ Each file starts with one line of JSON: the environment, the versions, the width
 For each of ten seeds there is a seeded reset, then 500 steps; an ended episode goes on with a reset without a seed. Odd seeds act at random, even seeds
 mostly follow a simple policy, so that poles stay up and cars reach their goals. Some of the continuous actions lie outside of their bounds.
 
-MuJoCo's environments have three seeds of 300 random steps each (version 4 one), and in `<id>-options.bin` one of 60 steps with every option of the
+MuJoCo's environments have three seeds of 300 random steps each (version 4 and those of wide observations one), and in `<id>-options.bin` one of 60 steps with every option of the
 constructor changed.
 """
 
@@ -54,11 +54,21 @@ OPTIONS = {
         "terminate_when_unhealthy": False,
     },
     "Swimmer-v5": LOCOMOTION | {"frame_skip": 3, "ctrl_cost_weight": 0.02},
+    "Ant-v5": LOCOMOTION | {
+        "frame_skip": 3, "ctrl_cost_weight": 0.02, "contact_cost_weight": 0.01, "healthy_reward": 0.7, "main_body": 3, "healthy_z_range": (0.4, 0.9),
+        "contact_force_range": (-3.0, 2.0), "terminate_when_unhealthy": False,
+    },
+    "Humanoid-v5": LOCOMOTION | {
+        "frame_skip": 3, "ctrl_cost_weight": 0.02, "contact_cost_weight": 1e-5, "contact_cost_range": (0.5, 3.0), "healthy_reward": 0.7,
+        "healthy_z_range": (1.1, 1.35), "terminate_when_unhealthy": False, "include_cinert_in_observation": False, "include_cvel_in_observation": False,
+    },
+    "InvertedDoublePendulum-v5": {"frame_skip": 3, "healthy_reward": 2.0, "reset_noise_scale": 0.2},
     "Reacher-v5": {"frame_skip": 3, "reward_dist_weight": 0.3, "reward_control_weight": 0.7},
     "InvertedPendulum-v5": {"frame_skip": 3, "reset_noise_scale": 0.1},
     "Pusher-v5": {"frame_skip": 3, "reward_near_weight": 0.3, "reward_dist_weight": 0.9, "reward_control_weight": 0.2},
 }
-V4 = ["Hopper-v4", "HalfCheetah-v4", "Walker2d-v4"]
+V4 = ["Hopper-v4", "HalfCheetah-v4", "Walker2d-v4", "Ant-v4"]
+WIDE = ["Ant-v5", "Humanoid-v5"]
 
 
 def choose(env, observation, rng, is_random):
@@ -125,5 +135,5 @@ for env_id in chosen:
     elif env_id in V4:
         record(env_id, env_id, range(1), 300)
     else:
-        record(env_id, env_id, range(3), 300)
+        record(env_id, env_id, range(1 if env_id in WIDE else 3), 300)
         record(env_id, f"{env_id}-options", [3], 60, **OPTIONS[env_id])

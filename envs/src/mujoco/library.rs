@@ -1,32 +1,36 @@
 //! The C library, loaded at run time: every `unsafe` line of this crate.
 //!
-//! Nothing of `MuJoCo` is needed to build. Its types stay opaque: numbers go in and out through
-//! `mj_setState` and `mj_getState` and body positions through `mj_local2Global`, so that no layout
-//! of a struct has to be known and one program runs with every version from 3.2 to 4.x.
+//! Nothing of `MuJoCo` is needed to build, and no layout of a struct has to be known, so that one
+//! program runs with every version from 3.2 to 4.x: numbers go in and out through `mj_setState` and
+//! `mj_getState`, body positions through `mj_local2Global`, and `fields` finds what no function
+//! gives.
 //!
 //! What makes it sound: a [`Model`] is never written after it was compiled, so it may be shared; a
 //! [`World`] belongs to one owner, lengths are checked against the library's own sizes, and body
-//! numbers are looked up in the model that they are used with.
+//! numbers against the model's.
 #![expect(unsafe_code, reason = "calls a C library")]
 
+mod fields;
+mod functions;
+mod world;
+
+pub use fields::Field;
+pub(super) use world::{Model, Place, Pose, World};
+
 use crate::Error;
+use fields::Fields;
+use functions::{Functions, Handler, symbol, text};
 use std::{
-    ffi::{CStr, CString, c_char, c_int, c_void},
+    ffi::{CString, c_char, c_int},
     mem::ManuallyDrop,
     path::{Path, PathBuf},
     ptr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// The versions that work: from this one on, and below that one.
 const FIRST: (u32, u32) = (3, 2);
 const END: (u32, u32) = (5, 0);
-/// The number of bodies among the kinds of named things, `mjOBJ_BODY`.
-const BODY: c_int = 1;
-
-type Opaque = *mut c_void;
-type Handler = Option<unsafe extern "C-unwind" fn(*const c_char)>;
-
 /// Parts of a world's state, as bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Parts {
@@ -38,12 +42,15 @@ pub(super) struct Parts {
     /// starts from.
     pub(super) physics: c_int,
     pub(super) positions: c_int,
+    pub(super) velocities: c_int,
     /// The numbers that drive the actuators.
     pub(super) control: c_int,
+    /// Forces and torques that are applied to the bodies, six numbers each.
+    body_forces: c_int,
 }
 
 impl Parts {
-    /// From 3.5 on a part of its own lies before the last two.
+    /// From 3.5 on a part that is not used here lies before the warm start.
     fn of(version: (u32, u32)) -> Self {
         let shift = c_int::from(version >= (3, 5));
         let (time, positions, velocities) = (1, 1 << 1, 1 << 2);
@@ -53,29 +60,11 @@ impl Parts {
             start: positions | velocities,
             physics: positions | velocities | warm_start,
             positions,
+            velocities,
             control,
+            body_forces: 1 << (7 + shift),
         }
     }
-}
-
-/// The functions that are used.
-struct Functions {
-    parse: unsafe extern "C-unwind" fn(*const c_char, Opaque, *mut c_char, c_int) -> Opaque,
-    compile: unsafe extern "C-unwind" fn(Opaque, Opaque) -> Opaque,
-    spec_error: unsafe extern "C-unwind" fn(Opaque) -> *const c_char,
-    delete_spec: unsafe extern "C-unwind" fn(Opaque),
-    delete_model: unsafe extern "C-unwind" fn(Opaque),
-    make_data: unsafe extern "C-unwind" fn(Opaque) -> Opaque,
-    delete_data: unsafe extern "C-unwind" fn(Opaque),
-    reset: unsafe extern "C-unwind" fn(Opaque, Opaque),
-    forward: unsafe extern "C-unwind" fn(Opaque, Opaque),
-    step: unsafe extern "C-unwind" fn(Opaque, Opaque),
-    state_size: unsafe extern "C-unwind" fn(Opaque, c_int) -> c_int,
-    get_state: unsafe extern "C-unwind" fn(Opaque, Opaque, *mut f64, c_int),
-    set_state: unsafe extern "C-unwind" fn(Opaque, Opaque, *const f64, c_int),
-    name_to_id: unsafe extern "C-unwind" fn(Opaque, c_int, *const c_char) -> c_int,
-    local_to_global:
-        unsafe extern "C-unwind" fn(Opaque, *mut f64, *mut f64, *const f64, *const f64, c_int, u8),
 }
 
 /// A loaded library.
@@ -84,12 +73,14 @@ pub(super) struct Library {
     parts: Parts,
     version: String,
     path: PathBuf,
+    /// Where its worlds keep what no function gives; set when it is opened.
+    fields: OnceLock<Result<Fields, String>>,
 }
 
 impl Library {
     /// Loads the library file at `path`. Its warnings are silenced and its errors become panics;
-    /// neither prints, writes a log file or ends the process.
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    /// neither prints, writes a log file or ends the process. A file is to be opened only once.
+    pub(super) fn open(path: &Path) -> Result<Arc<Self>, Error> {
         let unusable = |reason: String| Error::MujocoUnusable {
             reason,
             path: path.to_owned(),
@@ -120,12 +111,24 @@ impl Library {
             *warning = Some(ignore);
             *error = Some(give_up);
         }
-        Ok(Self {
+        let library = Arc::new(Self {
             functions,
             parts: Parts::of(number),
             version,
             path: path.to_owned(),
-        })
+            fields: OnceLock::new(),
+        });
+        library.fields.get_or_init(|| Fields::find(&library));
+        Ok(library)
+    }
+
+    /// Where its worlds keep what no function gives, or why that is not known.
+    fn fields(&self) -> Result<&Fields, String> {
+        match self.fields.get() {
+            Some(Ok(fields)) => Ok(fields),
+            Some(Err(reason)) => Err(reason.clone()),
+            None => Err("they have not been looked for".to_owned()),
+        }
     }
 
     pub(super) fn version(&self) -> &str {
@@ -166,206 +169,6 @@ impl Library {
             pointer,
         })
     }
-}
-
-impl Functions {
-    fn of(handle: &libloading::Library) -> Result<Self, String> {
-        Ok(Self {
-            parse: symbol(handle, c"mj_parseXMLString")?,
-            compile: symbol(handle, c"mj_compile")?,
-            spec_error: symbol(handle, c"mjs_getError")?,
-            delete_spec: symbol(handle, c"mj_deleteSpec")?,
-            delete_model: symbol(handle, c"mj_deleteModel")?,
-            make_data: symbol(handle, c"mj_makeData")?,
-            delete_data: symbol(handle, c"mj_deleteData")?,
-            reset: symbol(handle, c"mj_resetData")?,
-            forward: symbol(handle, c"mj_forward")?,
-            step: symbol(handle, c"mj_step")?,
-            state_size: symbol(handle, c"mj_stateSize")?,
-            get_state: symbol(handle, c"mj_getState")?,
-            set_state: symbol(handle, c"mj_setState")?,
-            name_to_id: symbol(handle, c"mj_name2id")?,
-            local_to_global: symbol(handle, c"mj_local2Global")?,
-        })
-    }
-}
-
-/// A compiled model.
-pub(super) struct Model {
-    library: Arc<Library>,
-    pointer: Opaque,
-}
-
-// SAFETY: after `compile` the model is only read, by us and, being `const` in its signatures, by
-// the library.
-unsafe impl Send for Model {}
-unsafe impl Sync for Model {}
-
-impl Model {
-    pub(super) fn parts(&self) -> Parts {
-        self.library.parts
-    }
-
-    /// Numbers in these parts of a world's state.
-    pub(super) fn width(&self, parts: c_int) -> usize {
-        // SAFETY: a live model.
-        unsafe { (self.library.functions.state_size)(self.pointer, parts) as usize }
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        // SAFETY: made by `compile`, and no world refers to it any more.
-        unsafe { (self.library.functions.delete_model)(self.pointer) }
-    }
-}
-
-/// A model's world: everything that moves.
-pub(super) struct World {
-    model: Arc<Model>,
-    pointer: Opaque,
-    /// The numbers of the bodies that are watched.
-    bodies: Vec<c_int>,
-}
-
-// SAFETY: it belongs to one owner and is not tied to a thread.
-unsafe impl Send for World {}
-
-impl World {
-    /// A world at rest whose bodies of these names are watched.
-    pub(super) fn new(model: &Arc<Model>, bodies: &[&str]) -> Result<Self, String> {
-        let call = &model.library.functions;
-        let bodies = bodies
-            .iter()
-            .map(|name| {
-                let name = CString::new(*name).map_err(|error| error.to_string())?;
-                // SAFETY: a live model and a string that ends with a zero.
-                let id = unsafe { (call.name_to_id)(model.pointer, BODY, name.as_ptr()) };
-                (id >= 0)
-                    .then_some(id)
-                    .ok_or_else(|| format!("no body is called {}", name.to_string_lossy()))
-            })
-            .collect::<Result<_, _>>()?;
-        // SAFETY: a live model.
-        let pointer = unsafe { (call.make_data)(model.pointer) };
-        if pointer.is_null() {
-            return Err("there is no memory for it".to_owned());
-        }
-        Ok(Self {
-            model: Arc::clone(model),
-            pointer,
-            bodies,
-        })
-    }
-
-    fn call(&self) -> &Functions {
-        &self.model.library.functions
-    }
-
-    pub(super) fn model(&self) -> &Arc<Model> {
-        &self.model
-    }
-
-    /// Back to the model's own start, at rest.
-    pub(super) fn reset(&mut self) {
-        // SAFETY: a live world and its model.
-        unsafe { (self.call().reset)(self.model.pointer, self.pointer) }
-    }
-
-    /// Computes everything that follows from the state, without a step.
-    pub(super) fn forward(&mut self) {
-        // SAFETY: a live world and its model.
-        unsafe { (self.call().forward)(self.model.pointer, self.pointer) }
-    }
-
-    /// Goes on by some time steps of the model.
-    pub(super) fn step(&mut self, steps: usize) {
-        let step = self.call().step;
-        for _ in 0..steps {
-            // SAFETY: a live world and its model.
-            unsafe { step(self.model.pointer, self.pointer) }
-        }
-    }
-
-    /// Copies parts of the state into `numbers`.
-    ///
-    /// # Panics
-    /// If they have another length.
-    pub(super) fn read(&self, parts: c_int, numbers: &mut [f64]) {
-        assert_eq!(numbers.len(), self.model.width(parts), "width of a state");
-        // SAFETY: the length has just been checked.
-        unsafe {
-            (self.call().get_state)(
-                self.model.pointer,
-                self.pointer,
-                numbers.as_mut_ptr(),
-                parts,
-            );
-        }
-    }
-
-    /// Sets parts of the state.
-    ///
-    /// # Panics
-    /// If `numbers` has another length.
-    pub(super) fn write(&mut self, parts: c_int, numbers: &[f64]) {
-        assert_eq!(numbers.len(), self.model.width(parts), "width of a state");
-        // SAFETY: the length has just been checked.
-        unsafe {
-            (self.call().set_state)(self.model.pointer, self.pointer, numbers.as_ptr(), parts);
-        }
-    }
-
-    /// The positions of the watched bodies' frames as the last step left them, three numbers each.
-    pub(super) fn body_positions(&self, positions: &mut [[f64; 3]]) {
-        const ORIGIN: [f64; 3] = [0.0; 3];
-        const UPRIGHT: [f64; 4] = [1.0, 0.0, 0.0, 0.0];
-        let mut turn = [0.0; 9];
-        for (position, &body) in positions.iter_mut().zip(&self.bodies) {
-            // SAFETY: the body belongs to this model; the arrays have the sizes that are written
-            // and read; the last argument says that the point is given in the body's frame.
-            unsafe {
-                (self.call().local_to_global)(
-                    self.pointer,
-                    position.as_mut_ptr(),
-                    turn.as_mut_ptr(),
-                    ORIGIN.as_ptr(),
-                    UPRIGHT.as_ptr(),
-                    body,
-                    0,
-                );
-            }
-        }
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        // SAFETY: made by `new`, used by nobody else.
-        unsafe { (self.call().delete_data)(self.pointer) }
-    }
-}
-
-/// A symbol of the library as the type that the C headers give it.
-fn symbol<T: Copy>(handle: &libloading::Library, name: &CStr) -> Result<T, String> {
-    // SAFETY: the types above are those of the headers of MuJoCo 3.2 to 4.0.
-    unsafe { handle.get::<T>(name.to_bytes_with_nul()) }
-        .map(|symbol| *symbol)
-        .map_err(|error| error.to_string())
-}
-
-/// A C string, or nothing for null.
-///
-/// # Safety
-/// The pointer is null or points to bytes that end with a zero.
-unsafe fn text(pointer: *const c_char) -> String {
-    if pointer.is_null() {
-        return String::new();
-    }
-    // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(pointer) }
-        .to_string_lossy()
-        .into_owned()
 }
 
 /// The first two numbers of a version.
@@ -432,6 +235,7 @@ mod tests {
         let message = library.compile(massless).err().unwrap();
         assert!(message.contains("mass"), "{message}");
         let model = Arc::new(library.compile("<mujoco/>").unwrap());
-        assert!(World::new(&model, &["nobody"]).is_err());
+        let world = World::new(&model).unwrap();
+        assert!(world.place("nobody", [0.0; 3]).is_err());
     }
 }

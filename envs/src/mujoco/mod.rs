@@ -25,8 +25,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+mod ant;
 mod half_cheetah;
 mod hopper;
+mod humanoid;
+mod inverted_double_pendulum;
 mod inverted_pendulum;
 mod library;
 mod locate;
@@ -37,12 +40,16 @@ mod swimmer;
 mod v4;
 mod walker2d;
 
+pub use ant::Ant;
 pub use half_cheetah::HalfCheetah;
 pub use hopper::Hopper;
+pub use humanoid::Humanoid;
+pub use inverted_double_pendulum::InvertedDoublePendulum;
 pub use inverted_pendulum::InvertedPendulum;
+pub use library::Field;
 pub use pusher::Pusher;
 pub use reacher::Reacher;
-pub use simulation::{Move, MujocoEnv, Task, View, instabilities};
+pub use simulation::{Move, MujocoEnv, Task, View};
 pub use swimmer::Swimmer;
 pub use v4::{HasV4, V4};
 pub use walker2d::Walker2d;
@@ -63,8 +70,9 @@ pub struct Found {
     pub path: PathBuf,
 }
 
-/// The library that has been loaded. A failure is not kept: [`find_at`] may still name it.
-static LOADED: Mutex<Option<Arc<Library>>> = Mutex::new(None);
+/// The libraries that have been loaded; environments are made with the last one. A failure is not
+/// kept: [`find_at`] may still name it.
+static LOADED: Mutex<Vec<Arc<Library>>> = Mutex::new(Vec::new());
 
 /// Finds and loads the library, once: where `RTG_MUJOCO` says (the file or its folder), in the
 /// packages of the `python3` or `python` on `PATH` (asked once), or among the system's libraries.
@@ -75,10 +83,8 @@ pub fn find() -> Result<Found, Error> {
 /// Loads the library at `path`, a file or the folder that holds it. Environments made from now on
 /// use it; those made before keep theirs.
 pub fn find_at(path: &Path) -> Result<Found, Error> {
-    let library = Arc::new(Library::open(&locate::at(path)?)?);
-    let found = found(&library);
-    *LOADED.lock().unwrap_or_else(PoisonError::into_inner) = Some(library);
-    Ok(found)
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    load(&mut loaded, &locate::at(path)?).map(|library| found(&library))
 }
 
 fn found(library: &Library) -> Found {
@@ -91,11 +97,20 @@ fn found(library: &Library) -> Found {
 /// The library, loaded now if it has not been yet.
 fn library() -> Result<Arc<Library>, Error> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(library) = &*loaded {
-        return Ok(Arc::clone(library));
+    match loaded.last() {
+        Some(library) => Ok(Arc::clone(library)),
+        None => load(&mut loaded, &locate::anywhere()?),
     }
-    let library = Arc::new(Library::open(&locate::anywhere()?)?);
-    *loaded = Some(Arc::clone(&library));
+}
+
+/// The library of this file, which becomes the last one. Links to one file are that file.
+fn load(loaded: &mut Vec<Arc<Library>>, file: &Path) -> Result<Arc<Library>, Error> {
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let library = match loaded.iter().position(|library| library.path() == file) {
+        Some(known) => loaded.remove(known),
+        None => Library::open(&file)?,
+    };
+    loaded.push(Arc::clone(&library));
     Ok(library)
 }
 

@@ -36,7 +36,11 @@ impl Task for Pusher {
     const ID: &'static str = "Pusher-v5";
     const TIME_STEP: f64 = 0.01;
     const ACTION_BOUNDS: &'static [f32] = &[2.0; 7];
-    const BODIES: &'static [&'static str] = &["tips_arm", "object", "goal"];
+    const POINTS: &'static [(&'static str, [f64; 3])] = &[
+        ("tips_arm", [0.0; 3]),
+        ("object", [0.0; 3]),
+        ("goal", [0.0; 3]),
+    ];
 
     fn model() -> Cow<'static, str> {
         include_str!("models/pusher.xml").into()
@@ -66,11 +70,11 @@ impl Task for Pusher {
     fn observe(&self, seen: View, observation: &mut [f64]) {
         observation[..7].copy_from_slice(&seen.positions[..7]);
         observation[7..14].copy_from_slice(&seen.velocities[..7]);
-        observation[14..].copy_from_slice(seen.bodies.as_flattened());
+        observation[14..].copy_from_slice(seen.points.as_flattened());
     }
 
     fn judge(&self, made: &Move) -> (f64, bool) {
-        let [fork, puck, goal] = [0, 1, 2].map(|i| made.after.bodies[i]);
+        let [fork, puck, goal] = [0, 1, 2].map(|i| made.after.points[i]);
         let near = -length(&difference(puck, fork)) * self.reward_near_weight;
         let distance = -length(&difference(puck, goal)) * self.reward_dist_weight;
         let cost = -made.effort() * self.reward_control_weight as f32;

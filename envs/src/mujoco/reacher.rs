@@ -34,7 +34,8 @@ impl Task for Reacher {
     const ID: &'static str = "Reacher-v5";
     const TIME_STEP: f64 = 0.01;
     const ACTION_BOUNDS: &'static [f32] = &[1.0; 2];
-    const BODIES: &'static [&'static str] = &["fingertip", "target"];
+    const POINTS: &'static [(&'static str, [f64; 3])] =
+        &[("fingertip", [0.0; 3]), ("target", [0.0; 3])];
 
     fn model() -> Cow<'static, str> {
         include_str!("models/reacher.xml").into()
@@ -69,11 +70,11 @@ impl Task for Reacher {
         }
         observation[4..6].copy_from_slice(&seen.positions[2..]);
         observation[6..8].copy_from_slice(&seen.velocities[..2]);
-        observation[8..].copy_from_slice(&difference(seen.bodies[0], seen.bodies[1])[..2]);
+        observation[8..].copy_from_slice(&difference(seen.points[0], seen.points[1])[..2]);
     }
 
     fn judge(&self, made: &Move) -> (f64, bool) {
-        let [tip, target] = [made.after.bodies[0], made.after.bodies[1]];
+        let [tip, target] = [made.after.points[0], made.after.points[1]];
         let near = -length(&difference(tip, target)) * self.reward_dist_weight;
         let cost = -made.effort() * self.reward_control_weight as f32;
         (near + f64::from(cost), false)

@@ -1,24 +1,12 @@
 //! What the environments share: stepping a model, noise, the state.
 
-use super::library::{Model, World};
+use super::library::{Field, Model, Place, World};
 use crate::{BoxSpace, Env, Error, Frame, Space, Spec, Step, random::NumpyRng};
 use std::{
     borrow::Cow,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    ops::{Add, Mul},
+    sync::Arc,
 };
-
-/// How often a simulation has become unstable, in all environments of this process.
-static INSTABILITIES: AtomicU64 = AtomicU64::new(0);
-
-/// How often a simulation has become unstable (an infinite or huge acceleration, say) in this
-/// process. `MuJoCo` then puts the world back to its start at rest and goes on, as it does under
-/// Gymnasium; whether that ends the episode is up to the task's own rules, as there.
-pub fn instabilities() -> u64 {
-    INSTABILITIES.load(Ordering::Relaxed)
-}
 
 /// One task for a model: Gymnasium's constructor options as fields, and the rules that they govern.
 pub trait Task: Clone + Send {
@@ -28,8 +16,10 @@ pub trait Task: Clone + Send {
     const TIME_STEP: f64;
     /// The bound of each action number, on both sides.
     const ACTION_BOUNDS: &'static [f32];
-    /// Names of the bodies whose positions the task looks at.
-    const BODIES: &'static [&'static str] = &[];
+    /// The points that the task looks at: a body's name and a place in that body's frame, in metres.
+    const POINTS: &'static [(&'static str, [f64; 3])] = &[];
+    /// What else it looks at.
+    const FIELDS: &'static [Field] = &[];
 
     /// The model, in MJCF.
     fn model() -> Cow<'static, str>;
@@ -42,6 +32,12 @@ pub trait Task: Clone + Send {
 
     /// Disturbs the model's own start, which the slices hold.
     fn start(&self, rng: &mut NumpyRng, positions: &mut [f64], velocities: &mut [f64]);
+
+    /// Where the world is along x, in metres: the first joint's position. Its change in a step is
+    /// [`Move::x_velocity`].
+    fn x(&self, seen: View) -> f64 {
+        seen.positions[0]
+    }
 
     /// Writes the observation of what is seen.
     fn observe(&self, seen: View, observation: &mut [f64]);
@@ -57,15 +53,26 @@ pub struct View<'a> {
     pub positions: &'a [f64],
     /// The joints' velocities.
     pub velocities: &'a [f64],
-    /// Positions of the bodies named by [`Task::BODIES`].
-    pub bodies: &'a [[f64; 3]],
+    /// Where the points of [`Task::POINTS`] are.
+    pub points: &'a [[f64; 3]],
+    fields: &'a [(Field, Vec<f64>)],
+}
+
+impl<'a> View<'a> {
+    /// The numbers of a field, if [`Task::FIELDS`] lists it; else none.
+    pub fn field(self, field: Field) -> &'a [f64] {
+        let known = self.fields.iter().find(|(known, _)| *known == field);
+        known.map_or(&[], |(_, numbers)| numbers)
+    }
 }
 
 /// One step of the environment, for its judgement.
 #[derive(Clone, Copy, Debug)]
 pub struct Move<'a> {
-    /// The first joint's position before the step.
+    /// [`Task::x`] before the step.
     pub x_before: f64,
+    /// [`Task::x`] after the step.
+    pub x_after: f64,
     /// Seconds that the step took.
     pub duration: f64,
     /// The action as it was given, before the actuators' limits.
@@ -75,22 +82,22 @@ pub struct Move<'a> {
 }
 
 impl Move<'_> {
-    /// Velocity of the first joint over the step.
+    /// Velocity along x over the step.
     pub fn x_velocity(&self) -> f64 {
-        (self.after.positions[0] - self.x_before) / self.duration
+        (self.x_after - self.x_before) / self.duration
     }
 
     /// The sum of the squared action numbers, in the action's own precision.
     pub fn effort(&self) -> f32 {
-        (self.action.iter()).fold(0.0, |sum, number| sum + number * number)
+        sum_of_squares(self.action)
     }
 }
 
 /// An environment made of one task, still without a time limit ([`make`](crate::make) adds it).
 ///
 /// Its state is the joints' positions, their velocities, the accelerations that the solver starts
-/// from, and the positions of the bodies that the task looks at. `MuJoCo` leaves the latter at a
-/// stage inside of the last time step, so they do not follow from the others.
+/// from, and the points and fields that the task looks at. `MuJoCo` leaves the latter at a stage
+/// inside of the last time step, so they do not follow from the others.
 pub struct MujocoEnv<T> {
     task: T,
     world: World,
@@ -100,10 +107,14 @@ pub struct MujocoEnv<T> {
     origin: Vec<f64>,
     /// The clock, positions and velocities after the last step.
     motion: Vec<f64>,
-    bodies: Vec<[f64; 3]>,
+    places: Vec<Place>,
+    points: Vec<[f64; 3]>,
+    fields: Vec<(Field, Vec<f64>)>,
+    /// Numbers among the positions.
     joints: usize,
     action: Vec<f32>,
     control: Vec<f64>,
+    instabilities: u64,
 }
 
 impl<T: Task> MujocoEnv<T> {
@@ -121,7 +132,14 @@ impl<T: Task> MujocoEnv<T> {
     }
 
     fn of(task: T, model: &Arc<Model>) -> Result<Self, Error> {
-        let world = World::new(model, T::BODIES).map_err(refused::<T>)?;
+        let world = World::new(model).map_err(refused::<T>)?;
+        let places = (T::POINTS.iter())
+            .map(|&(body, point)| world.place(body, point))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(refused::<T>)?;
+        if !T::FIELDS.is_empty() {
+            model.knows_fields().map_err(refused::<T>)?;
+        }
         let parts = model.parts();
         let controls = model.width(parts.control);
         if controls != T::ACTION_BOUNDS.len() {
@@ -134,10 +152,15 @@ impl<T: Task> MujocoEnv<T> {
             task,
             rng: NumpyRng::from_seed(0),
             motion: vec![0.0; model.width(parts.motion)],
-            bodies: vec![[0.0; 3]; T::BODIES.len()],
+            points: vec![[0.0; 3]; places.len()],
+            places,
+            fields: (T::FIELDS.iter())
+                .map(|&field| (field, vec![0.0; model.field_width(field)]))
+                .collect(),
             joints: model.width(parts.positions),
             action: vec![0.0; controls],
             control: vec![0.0; controls],
+            instabilities: 0,
             origin,
             world,
         };
@@ -161,7 +184,18 @@ impl<T: Task> MujocoEnv<T> {
     fn look(&mut self) {
         let parts = self.world.model().parts();
         self.world.read(parts.motion, &mut self.motion);
-        self.world.body_positions(&mut self.bodies);
+        for (point, place) in self.points.iter_mut().zip(&self.places) {
+            *point = self.world.locate(*place);
+        }
+        for (field, numbers) in &mut self.fields {
+            self.world.read_field(*field, numbers);
+        }
+    }
+
+    /// What is looked at beyond positions and velocities.
+    fn extras_mut(&mut self) -> impl Iterator<Item = &mut f64> {
+        let fields = self.fields.iter_mut().flat_map(|(_, numbers)| numbers);
+        self.points.as_flattened_mut().iter_mut().chain(fields)
     }
 
     fn view(&self) -> View<'_> {
@@ -169,7 +203,8 @@ impl<T: Task> MujocoEnv<T> {
         View {
             positions,
             velocities,
-            bodies: &self.bodies,
+            points: &self.points,
+            fields: &self.fields,
         }
     }
 }
@@ -220,17 +255,21 @@ impl<T: Task> Env for MujocoEnv<T> {
             *double = f64::from(*single);
         }
         let frames = self.task.frame_skip();
-        let (time, x_before) = (self.motion[0], self.motion[1]);
+        let (time, x_before) = (self.motion[0], self.task.x(self.view()));
         let parts = self.world.model().parts();
         self.world.write(parts.control, &self.control);
         self.world.step(frames);
+        if T::FIELDS.contains(&Field::ExternalForces) {
+            self.world.contact_forces();
+        }
         self.look();
         if self.motion[0] < time + (frames as f64 - 0.5) * T::TIME_STEP {
             // The library turns the clock back only when it has given up on the state.
-            INSTABILITIES.fetch_add(1, Ordering::Relaxed);
+            self.instabilities += 1;
         }
         let (reward, terminated) = self.task.judge(&Move {
             x_before,
+            x_after: self.task.x(self.view()),
             duration: T::TIME_STEP * frames as f64,
             action: &self.action,
             after: self.view(),
@@ -251,14 +290,15 @@ impl<T: Task> Env for MujocoEnv<T> {
         let model = self.world.model();
         let mut state = vec![0.0; model.width(model.parts().physics)];
         self.world.read(model.parts().physics, &mut state);
-        state.extend(self.bodies.as_flattened());
+        state.extend(self.points.as_flattened());
+        state.extend(self.fields.iter().flat_map(|(_, numbers)| numbers));
         state
     }
 
     fn set_state(&mut self, state: &[f64]) -> Result<(), Error> {
         let parts = self.world.model().parts();
         let physics = self.world.model().width(parts.physics);
-        let expected = physics + 3 * self.bodies.len();
+        let expected = physics + self.extras_mut().count();
         let id = || T::ID.to_owned();
         if state.len() != expected {
             return Err(Error::StateWidth {
@@ -276,14 +316,22 @@ impl<T: Task> Env for MujocoEnv<T> {
         }
         self.world.write(parts.physics, &state[..physics]);
         self.look();
-        self.bodies
-            .as_flattened_mut()
-            .copy_from_slice(&state[physics..]);
+        for (extra, number) in self.extras_mut().zip(&state[physics..]) {
+            *extra = *number;
+        }
         Ok(())
+    }
+
+    fn instabilities(&self) -> u64 {
+        self.instabilities
     }
 
     fn render(&self) -> Option<Frame> {
         None
+    }
+
+    fn steps_per_second(&self) -> f64 {
+        1.0 / (T::TIME_STEP * self.task.frame_skip() as f64)
     }
 }
 
@@ -327,4 +375,31 @@ pub(super) fn length(vector: &[f64]) -> f64 {
     (vector.iter())
         .fold(0.0_f64, |sum, number| number.mul_add(*number, sum))
         .sqrt()
+}
+
+/// The sum of squares as `numpy.sum` has it, for up to 128 numbers: from eight on, eight partial
+/// sums run side by side.
+pub(super) fn sum_of_squares<T>(numbers: &[T]) -> T
+where
+    T: Copy + Default + Add<Output = T> + Mul<Output = T>,
+{
+    sum(numbers.len(), |i| numbers[i] * numbers[i])
+}
+
+/// The sum of `number(0)`, `number(1)` ... as `numpy.sum` has it, for up to 128 numbers.
+pub(super) fn sum<T>(count: usize, number: impl Fn(usize) -> T) -> T
+where
+    T: Copy + Default + Add<Output = T>,
+{
+    let mut total = T::default();
+    let even = count - count % 8;
+    if even > 0 {
+        let mut part: [T; 8] = std::array::from_fn(&number);
+        for i in 8..even {
+            part[i % 8] = part[i % 8] + number(i);
+        }
+        total = ((part[0] + part[1]) + (part[2] + part[3]))
+            + ((part[4] + part[5]) + (part[6] + part[7]));
+    }
+    (even..count).fold(total, |total, i| total + number(i))
 }

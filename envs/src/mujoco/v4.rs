@@ -1,12 +1,15 @@
 //! The environments' version 4, which scores published with older versions are closest to.
 //!
-//! Two things differ from version 5: a step into an unhealthy state that ends the episode still
-//! earns the reward for being healthy, and `Walker2d`'s right foot has the friction of its legs.
+//! Three things differ from version 5: a step into an unhealthy state that ends the episode still
+//! earns the reward for being healthy, `Walker2d`'s right foot has the friction of its legs, and
+//! `Ant` neither sees contact forces nor pays for them.
 //! `HalfCheetah-v4` differs in nothing but its id.
 
 use super::{
+    ant::Ant,
     half_cheetah::HalfCheetah,
     hopper::Hopper,
+    library::Field,
     simulation::{Move, Task, View},
     walker2d::Walker2d,
 };
@@ -73,11 +76,25 @@ impl HasV4 for Walker2d {
     }
 }
 
+impl HasV4 for Ant {
+    const V4_ID: &'static str = "Ant-v4";
+
+    fn v4() -> Self {
+        Self {
+            contact_cost_weight: 0.0,
+            include_cfrc_ext_in_observation: false,
+            rewards_last_step: true,
+            ..Self::default()
+        }
+    }
+}
+
 impl<T: HasV4> Task for V4<T> {
     const ID: &'static str = T::V4_ID;
     const TIME_STEP: f64 = T::TIME_STEP;
     const ACTION_BOUNDS: &'static [f32] = T::ACTION_BOUNDS;
-    const BODIES: &'static [&'static str] = T::BODIES;
+    const POINTS: &'static [(&'static str, [f64; 3])] = T::POINTS;
+    const FIELDS: &'static [Field] = T::FIELDS;
 
     fn model() -> Cow<'static, str> {
         T::v4_model()
@@ -93,6 +110,10 @@ impl<T: HasV4> Task for V4<T> {
 
     fn start(&self, rng: &mut NumpyRng, positions: &mut [f64], velocities: &mut [f64]) {
         self.0.start(rng, positions, velocities);
+    }
+
+    fn x(&self, seen: View) -> f64 {
+        self.0.x(seen)
     }
 
     fn observe(&self, seen: View, observation: &mut [f64]) {

@@ -1,0 +1,147 @@
+//! `Ant-v5`: a ball on four legs that is to walk along x.
+//!
+//! Observation: the torso's height and orientation (a quaternion), the eight joints' angles, all 14
+//! velocities, then torque and force of the contacts on each of the 13 bodies, clipped to ±1.
+//! Action: the eight joints' torques, ±1. Reward: the torso's speed along x, 1 for being healthy,
+//! less 0.5 times the squared action and 0.0005 times the squared contact forces. It ends when it is
+//! no longer healthy: torso outside of 0.2 m to 1 m, or any number not finite.
+
+use super::{
+    library::Field,
+    simulation::{Move, Task, View, add_normal, add_uniform, sum, write_joints},
+};
+use crate::random::NumpyRng;
+use std::{borrow::Cow, ops::RangeInclusive};
+
+/// Options of Gymnasium's `Ant-v5`; the default values are Gymnasium's.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the options of Gymnasium's constructor"
+)]
+pub struct Ant {
+    /// Time steps of 10 ms in one step.
+    pub frame_skip: usize,
+    /// Weight of the speed along x in the reward.
+    pub forward_reward_weight: f64,
+    /// Weight of the squared action in the reward.
+    pub ctrl_cost_weight: f64,
+    /// Weight of the squared contact forces in the reward.
+    pub contact_cost_weight: f64,
+    /// Reward of a step after which it is healthy.
+    pub healthy_reward: f64,
+    /// Whether a step that ends it is rewarded as if it were healthy: so up to version 4.
+    pub rewards_last_step: bool,
+    /// The number of the body whose speed counts, in the model's order; 0 is the world itself, 1 the
+    /// torso. A number that no body has counts as the torso's.
+    pub main_body: usize,
+    /// Whether it ends when it is not healthy.
+    pub terminate_when_unhealthy: bool,
+    /// Where the torso's height must lie, bounds included.
+    pub healthy_z_range: RangeInclusive<f64>,
+    /// What contact forces and torques are clipped to.
+    pub contact_force_range: RangeInclusive<f64>,
+    /// Largest disturbance of each position, and standard deviation of each velocity, at the start.
+    pub reset_noise_scale: f64,
+    /// Whether x and y are left out of the observation.
+    pub exclude_current_positions_from_observation: bool,
+    /// Whether the contact forces are in the observation.
+    pub include_cfrc_ext_in_observation: bool,
+}
+
+impl Default for Ant {
+    fn default() -> Self {
+        Self {
+            frame_skip: 5,
+            forward_reward_weight: 1.0,
+            ctrl_cost_weight: 0.5,
+            contact_cost_weight: 5e-4,
+            healthy_reward: 1.0,
+            rewards_last_step: false,
+            main_body: 1,
+            terminate_when_unhealthy: true,
+            healthy_z_range: 0.2..=1.0,
+            contact_force_range: -1.0..=1.0,
+            reset_noise_scale: 0.1,
+            exclude_current_positions_from_observation: true,
+            include_cfrc_ext_in_observation: true,
+        }
+    }
+}
+
+impl Ant {
+    fn is_healthy(&self, seen: View) -> bool {
+        let mut numbers = seen.positions.iter().chain(seen.velocities);
+        numbers.all(|number| number.is_finite())
+            && self.healthy_z_range.contains(&seen.positions[2])
+    }
+
+    /// A contact force within the range.
+    fn limited(&self, force: f64) -> f64 {
+        force
+            .max(*self.contact_force_range.start())
+            .min(*self.contact_force_range.end())
+    }
+}
+
+impl Task for Ant {
+    const ID: &'static str = "Ant-v5";
+    const TIME_STEP: f64 = 0.01;
+    const ACTION_BOUNDS: &'static [f32] = &[1.0; 8];
+    const FIELDS: &'static [Field] = &[Field::BodyPositions, Field::ExternalForces];
+
+    fn model() -> Cow<'static, str> {
+        include_str!("models/ant.xml").into()
+    }
+
+    fn frame_skip(&self) -> usize {
+        self.frame_skip
+    }
+
+    fn observation_width(&self) -> usize {
+        29 - 2 * usize::from(self.exclude_current_positions_from_observation)
+            + 6 * 13 * usize::from(self.include_cfrc_ext_in_observation)
+    }
+
+    fn start(&self, rng: &mut NumpyRng, positions: &mut [f64], velocities: &mut [f64]) {
+        add_uniform(rng, self.reset_noise_scale, positions);
+        add_normal(rng, self.reset_noise_scale, velocities);
+    }
+
+    fn x(&self, seen: View) -> f64 {
+        let bodies = seen.field(Field::BodyPositions);
+        bodies[if 3 * self.main_body < bodies.len() {
+            3 * self.main_body
+        } else {
+            3
+        }]
+    }
+
+    fn observe(&self, seen: View, observation: &mut [f64]) {
+        let skipped = 2 * usize::from(self.exclude_current_positions_from_observation);
+        let (joints, forces) = observation.split_at_mut(29 - skipped);
+        write_joints(seen, skipped, |speed| speed, joints);
+        for (number, &force) in forces
+            .iter_mut()
+            .zip(&seen.field(Field::ExternalForces)[6..])
+        {
+            *number = self.limited(force);
+        }
+    }
+
+    fn judge(&self, made: &Move) -> (f64, bool) {
+        let is_healthy = self.is_healthy(made.after);
+        let forward = made.x_velocity() * self.forward_reward_weight;
+        let terminated = !is_healthy && self.terminate_when_unhealthy;
+        let alive = if is_healthy || (terminated && self.rewards_last_step) {
+            self.healthy_reward
+        } else {
+            0.0
+        };
+        let control = self.ctrl_cost_weight as f32 * made.effort();
+        let forces = made.after.field(Field::ExternalForces);
+        let pressure = sum(forces.len(), |i| self.limited(forces[i]).powi(2));
+        let cost = f64::from(control) + self.contact_cost_weight * pressure;
+        (forward + alive - cost, terminated)
+    }
+}
