@@ -117,6 +117,22 @@ impl ReturnSummary {
             max: returns.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         }
     }
+
+    /// A divisor for returns-to-go where no published one is known: the power of ten nearest to a
+    /// quarter of the largest absolute return, at least 1.
+    pub fn suggested_scale(&self) -> f64 {
+        let size = self.min.abs().max(self.max.abs()) / 4.0;
+        if !size.is_finite() {
+            return 1.0;
+        }
+        let below = 10_f64.powi(size.max(1.0).log10().floor() as i32);
+        let above = below * 10.0;
+        if size - below <= above - size {
+            below
+        } else {
+            above
+        }
+    }
 }
 
 #[cfg(test)]
@@ -158,6 +174,24 @@ mod tests {
                 max: 3.0
             }
         );
+    }
+
+    #[test]
+    fn suggested_scales_are_powers_of_ten_near_a_quarter_of_the_largest_return() {
+        let scale = |max: f64| {
+            let [mean, std, min] = [0.0; 3];
+            ReturnSummary {
+                mean,
+                std,
+                min,
+                max,
+            }
+            .suggested_scale()
+        };
+        let scales: Vec<f64> = [0.0, 1.2, 96.0, 500.0, -1900.0, 3388.0, f64::INFINITY]
+            .map(scale)
+            .to_vec();
+        assert_eq!(scales, [1.0, 1.0, 10.0, 100.0, 100.0, 1000.0, 1.0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Every choice of a Decision Transformer, with the values of the two published recipes.
 
-use rtg_datasets::Dataset;
+use rtg_datasets::{Dataset, ReturnSummary};
 use rtg_envs::Spec;
 use serde::{Deserialize, Serialize};
 
@@ -184,7 +184,7 @@ impl ModelConfig {
     pub fn return_scale_for(&self, env_id: &str, data: &Dataset) -> f64 {
         self.return_scale
             .or_else(|| Recipe::return_scale(env_id))
-            .unwrap_or_else(|| nearest_power_of_ten(largest_absolute_return(data) / 4.0))
+            .unwrap_or_else(|| ReturnSummary::of(data).suggested_scale())
     }
 
     /// The longest episode for this data.
@@ -248,34 +248,9 @@ impl Recipe {
     }
 }
 
-fn largest_absolute_return(data: &Dataset) -> f64 {
-    data.iter()
-        .map(|episode| episode.return_().abs())
-        .fold(0.0, f64::max)
-}
-
-/// The power of ten with the least distance to `value`; 1 for anything up to 1.
-fn nearest_power_of_ten(value: f64) -> f64 {
-    let below = 10_f64.powi(value.max(1.0).log10().floor() as i32);
-    let above = below * 10.0;
-    if value - below <= above - value {
-        below
-    } else {
-        above
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn return_scales_are_powers_of_ten_near_a_quarter_of_the_largest_return() {
-        let scales: Vec<f64> = [0.0, 0.3, 24.0, 125.0, 475.0, 847.0]
-            .map(nearest_power_of_ten)
-            .to_vec();
-        assert_eq!(scales, [1.0, 1.0, 10.0, 100.0, 100.0, 1000.0]);
-    }
 
     #[test]
     fn the_learning_rate_rises_linearly_and_then_stays_or_falls_to_zero() {
