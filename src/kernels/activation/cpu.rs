@@ -4,11 +4,12 @@ use super::Activation;
 use crate::kernels::linear::finish::Finish;
 use crate::kernels::simd::{Simd, functions::normal};
 
-/// output = f(product + bias). GELU also keeps input = product + bias for its backward; `ReLU` leaves `input` alone.
+/// output = f(product + bias). GELU also leaves its slope for the backward, which shares the costly part with the
+/// value; `ReLU` leaves `slope` alone.
 pub(crate) struct Activate<'a> {
     pub(crate) activation: Activation,
     pub(crate) bias: &'a [f32],
-    pub(crate) input: &'a mut [f32],
+    pub(crate) slope: &'a mut [f32],
     pub(crate) output: &'a mut [f32],
     pub(crate) stride: usize,
 }
@@ -21,18 +22,20 @@ impl Finish for Activate<'_> {
         let y = match self.activation {
             Activation::Relu => s.max(s.splat(0.0), x),
             Activation::Gelu => {
-                s.store(x, &mut self.input[at..at + lanes]);
-                s.mul(x, normal(s, x).0)
+                let (distribution, density) = normal(s, x);
+                let slope = s.mul_add(x, density, distribution);
+                s.store(slope, &mut self.slope[at..at + lanes]);
+                s.mul(x, distribution)
             }
         };
         s.store(y, &mut self.output[at..at + lanes]);
     }
 }
 
-/// to = product f'(input): the gradient in front of the activation from the one behind it.
+/// to = product f': the gradient in front of the activation from the one behind it.
 pub(crate) struct ActivateBackward<'a> {
     pub(crate) activation: Activation,
-    pub(crate) input: &'a [f32],
+    pub(crate) slope: &'a [f32],
     pub(crate) output: &'a [f32],
     pub(crate) to: &'a mut [f32],
     pub(crate) stride: usize,
@@ -47,11 +50,7 @@ impl Finish for ActivateBackward<'_> {
                 let y = s.load(&self.output[at..at + lanes]);
                 s.if_positive(y, value, s.splat(0.0))
             }
-            Activation::Gelu => {
-                let x = s.load(&self.input[at..at + lanes]);
-                let (distribution, density) = normal(s, x);
-                s.mul(value, s.mul_add(x, density, distribution))
-            }
+            Activation::Gelu => s.mul(value, s.load(&self.slope[at..at + lanes])),
         };
         s.store(dx, &mut self.to[at..at + lanes]);
     }

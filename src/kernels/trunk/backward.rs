@@ -160,7 +160,7 @@ fn mlp_backward(
     hidden.resize(queries * 4 * c);
     let finish = ActivateBackward {
         activation: shape.activation,
-        input: &block.hidden_input,
+        slope: &block.hidden_slope,
         output: &block.hidden,
         to: hidden,
         stride: 4 * c,

@@ -262,12 +262,12 @@ pub(crate) fn add_mlp(
     );
     block.hidden.resize(rows * inner);
     if shape.activation == Activation::Gelu {
-        block.hidden_input.resize(rows * inner);
+        block.hidden_slope.resize(rows * inner);
     }
     let finish = Activate {
         activation: shape.activation,
         bias: model.of(&at.up.bias),
-        input: &mut block.hidden_input,
+        slope: &mut block.hidden_slope,
         output: &mut block.hidden,
         stride: inner,
     };

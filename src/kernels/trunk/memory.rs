@@ -40,8 +40,8 @@ pub(crate) struct Block {
     pub(crate) middle: Buffer,
     pub(crate) statistics_2: Vec<[f32; 2]>,
     pub(crate) normed_2: Buffer,
-    /// In front of the activation; only GELU needs it.
-    pub(crate) hidden_input: Buffer,
+    /// The slope of the activation; only GELU needs it.
+    pub(crate) hidden_slope: Buffer,
     pub(crate) hidden: Buffer,
     pub(crate) mlp_rows: Vec<Row>,
 }
