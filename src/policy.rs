@@ -20,7 +20,8 @@ pub trait Policy {
     /// Chooses the actions of the rows in `active`.
     ///
     /// `observations` is rows x S, `last_rewards` holds the reward of each row's previous step (0 at an
-    /// episode's first), `actions` is rows x A; rows that are not active are left alone.
+    /// episode's first). `actions` is rows x A: on entry it holds what was done in each row's previous
+    /// step, which may differ from what the policy chose; rows that are not active are left alone.
     fn act(
         &mut self,
         active: &[usize],

@@ -16,7 +16,7 @@ pub(super) struct TargetReturn {
     /// Return-to-go of each row, in the units of the environment.
     returns_to_go: Vec<f64>,
     timesteps: Vec<u32>,
-    /// The row's last action, in the network's numbers.
+    /// What was done in the row's last step, in the network's numbers.
     last_actions: Vec<f32>,
     observations: Vec<f32>,
     scaled_returns: Vec<f32>,
@@ -65,6 +65,10 @@ impl Policy for TargetReturn {
             if !std::mem::take(&mut self.began[row]) {
                 self.returns_to_go[row] -= last_rewards[row];
                 self.timesteps[row] = (self.timesteps[row] + 1).min(self.timestep_limit);
+                codec.encode(
+                    &actions[row * outer..(row + 1) * outer],
+                    &mut self.last_actions[row * inner..(row + 1) * inner],
+                );
             }
             let columns = row * width..(row + 1) * width;
             self.preprocessing.normaliser.apply(
@@ -84,8 +88,7 @@ impl Policy for TargetReturn {
         for &row in active {
             let inside = row * inner..(row + 1) * inner;
             let action = &mut actions[row * outer..(row + 1) * outer];
-            codec.decode(&self.outputs[inside.clone()], action);
-            codec.encode(action, &mut self.last_actions[inside]);
+            codec.decode(&self.outputs[inside], action);
         }
     }
 }
