@@ -2,9 +2,16 @@
 //!
 //! All rows lie next to each other: observations are rows x S, actions rows x A. Nothing is
 //! allocated in a step. The rows are of one concrete type, so a batch costs one virtual call and
-//! the dynamics are compiled into the loop.
+//! the dynamics are compiled into the loop. Worlds that take long can be shared among
+//! [threads](VecEnv::with_threads).
+
+mod batch;
+mod team;
+
+pub(crate) use batch::Batch;
 
 use crate::{Env, Error, Spec, registry};
+use batch::{Orders, Outcome};
 
 /// When the row of an ended episode is reset, as in Gymnasium 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -17,87 +24,6 @@ pub enum Autoreset {
     SameStep,
     /// Never: the caller resets, and stepping an ended row is a bug that panics.
     Disabled,
-}
-
-/// What the rows gave in the last step.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    /// Numbers in one observation.
-    width: usize,
-    observations: Vec<f64>,
-    rewards: Vec<f64>,
-    terminated: Vec<bool>,
-    truncated: Vec<bool>,
-    final_observations: Vec<f64>,
-}
-
-/// Rows of one concrete type behind one virtual call.
-pub(crate) trait Batch: Send {
-    fn step(
-        &mut self,
-        active: Option<&[usize]>,
-        actions: &[f64],
-        autoreset: Autoreset,
-        outcome: &mut Outcome,
-    );
-    fn reset(&mut self, row: usize, seed: Option<u64>, observation: &mut [f64]);
-    fn env(&self, row: usize) -> &dyn Env;
-}
-
-impl<E: Env + 'static> Batch for Vec<E> {
-    fn step(
-        &mut self,
-        active: Option<&[usize]>,
-        actions: &[f64],
-        autoreset: Autoreset,
-        outcome: &mut Outcome,
-    ) {
-        let (rows, width) = (self.len(), actions.len() / self.len());
-        let step = |row: usize| {
-            let action = &actions[row * width..][..width];
-            step_row(&mut self[row], row, action, autoreset, outcome);
-        };
-        match active {
-            None => (0..rows).for_each(step),
-            Some(active) => active.iter().copied().for_each(step),
-        }
-    }
-
-    fn reset(&mut self, row: usize, seed: Option<u64>, observation: &mut [f64]) {
-        self[row].reset(seed, observation);
-    }
-
-    fn env(&self, row: usize) -> &dyn Env {
-        &self[row]
-    }
-}
-
-#[inline]
-fn step_row<E: Env>(
-    env: &mut E,
-    row: usize,
-    action: &[f64],
-    autoreset: Autoreset,
-    outcome: &mut Outcome,
-) {
-    let width = outcome.width;
-    let observation = &mut outcome.observations[row * width..][..width];
-    let is_over = outcome.terminated[row] || outcome.truncated[row];
-    if is_over && autoreset == Autoreset::NextStep {
-        env.reset(None, observation);
-        outcome.rewards[row] = 0.0;
-        outcome.terminated[row] = false;
-        outcome.truncated[row] = false;
-        return;
-    }
-    let step = env.step(action, observation);
-    outcome.rewards[row] = step.reward;
-    outcome.terminated[row] = step.terminated;
-    outcome.truncated[row] = step.truncated;
-    if step.is_last() && autoreset == Autoreset::SameStep {
-        outcome.final_observations[row * width..][..width].copy_from_slice(observation);
-        env.reset(None, observation);
-    }
 }
 
 /// Copies of one environment as contiguous rows.
@@ -143,15 +69,7 @@ impl VecEnv {
             return Err(Error::NoRows);
         }
         let spec = batch.env(0).spec().clone();
-        let width = spec.observation_space.width();
-        let outcome = Outcome {
-            width,
-            observations: vec![0.0; rows * width],
-            rewards: vec![0.0; rows],
-            terminated: vec![false; rows],
-            truncated: vec![false; rows],
-            final_observations: vec![0.0; rows * width],
-        };
+        let outcome = Outcome::new(rows, spec.observation_space.width());
         let mut envs = Self {
             batch,
             autoreset,
@@ -161,6 +79,18 @@ impl VecEnv {
         };
         envs.reset(Some(0));
         Ok(envs)
+    }
+
+    /// The same rows, stepped by so many threads from now on, this one included; at first there is
+    /// one. The others wait between steps, which costs some microseconds: that pays for worlds that
+    /// take long, such as `MuJoCo`'s, and not for classic control. The numbers stay the same.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        let threads = threads.clamp(1, self.rows());
+        Self {
+            batch: self.batch.shared(threads),
+            ..self
+        }
     }
 
     /// Number of rows.
@@ -205,14 +135,13 @@ impl VecEnv {
     ///
     /// # Panics
     /// If `actions` has another size or, with [`Autoreset::Disabled`], if a row's episode is over.
-    /// Then no row has moved.
+    /// Then no row has moved. Also if an environment panics, in whichever thread.
     pub fn step(&mut self, actions: &[f64]) {
         self.check_actions(actions);
         for row in 0..self.rows() {
             self.check_running(row);
         }
-        self.batch
-            .step(None, actions, self.autoreset, &mut self.outcome);
+        self.order(None, actions);
     }
 
     /// Steps the rows in `active` and leaves the others as they are, for evaluations in lock step;
@@ -225,8 +154,17 @@ impl VecEnv {
         for &row in active {
             self.check_running(row);
         }
-        self.batch
-            .step(Some(active), actions, self.autoreset, &mut self.outcome);
+        self.order(Some(active), actions);
+    }
+
+    fn order(&mut self, active: Option<&[usize]>, actions: &[f64]) {
+        let orders = Orders {
+            active,
+            actions,
+            width: self.action_width,
+            autoreset: self.autoreset,
+        };
+        self.batch.step(orders, &mut self.outcome);
     }
 
     fn check_actions(&self, actions: &[f64]) {
@@ -273,6 +211,14 @@ impl VecEnv {
         &self.outcome.final_observations
     }
 
+    /// How often a simulation has become unstable, in all rows since they were made: see
+    /// [`Env::instabilities`].
+    pub fn instabilities(&self) -> u64 {
+        (0..self.rows())
+            .map(|row| self.batch.env(row).instabilities())
+            .sum()
+    }
+
     /// One row's environment, to look at. Panics if there is no such row.
     pub fn env(&self, row: usize) -> &dyn Env {
         self.batch.env(row)
@@ -280,117 +226,4 @@ impl VecEnv {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::make;
-
-    fn with(autoreset: Autoreset) -> VecEnv {
-        VecEnv::new("CartPole-v1", 3, autoreset).unwrap()
-    }
-
-    /// Steps to the right until a row ends; gives that row.
-    fn run_to_an_end(envs: &mut VecEnv) -> usize {
-        loop {
-            envs.step(&[1.0; 3]);
-            if let Some(row) = envs.terminated().iter().position(|&terminated| terminated) {
-                return row;
-            }
-        }
-    }
-
-    fn row_of(numbers: &[f64], row: usize) -> &[f64] {
-        &numbers[row * 4..][..4]
-    }
-
-    #[test]
-    fn row_i_is_the_environment_with_seed_plus_i() {
-        let mut envs = with(Autoreset::Disabled);
-        envs.reset(Some(7));
-        envs.step(&[0.0, 1.0, 0.0]);
-        for row in 0..3 {
-            let mut env = make("CartPole-v1").unwrap();
-            let mut observation = [0.0; 4];
-            env.reset(Some(7 + row as u64), &mut observation);
-            env.step(&[(row % 2) as f64], &mut observation);
-            assert_eq!(row_of(envs.observations(), row), observation);
-            assert_eq!(envs.env(row).state(), env.state());
-        }
-    }
-
-    #[test]
-    fn next_step_resets_with_the_step_after_the_end() {
-        let mut envs = with(Autoreset::NextStep);
-        let row = run_to_an_end(&mut envs);
-        assert_eq!(envs.rewards(), [1.0; 3]);
-        assert!(
-            row_of(envs.observations(), row)[2].abs() > 0.2,
-            "the last observation is seen"
-        );
-        envs.step(&[1.0; 3]);
-        assert_eq!(envs.rewards()[row].to_bits(), 0.0_f64.to_bits());
-        assert!(!envs.terminated()[row]);
-        assert!(
-            row_of(envs.observations(), row)[2].abs() < 0.05,
-            "a new episode"
-        );
-    }
-
-    #[test]
-    fn same_step_resets_at_once_and_keeps_the_last_observation() {
-        let mut envs = with(Autoreset::SameStep);
-        let row = run_to_an_end(&mut envs);
-        assert_eq!(envs.rewards(), [1.0; 3]);
-        assert!(row_of(envs.final_observations(), row)[2].abs() > 0.2);
-        assert!(row_of(envs.observations(), row)[2].abs() < 0.05);
-    }
-
-    #[test]
-    fn without_autoreset_the_caller_resets_the_row() {
-        let mut envs = with(Autoreset::Disabled);
-        run_to_an_end(&mut envs);
-        while let Some(row) = (0..3).find(|&row| envs.terminated()[row]) {
-            envs.reset_row(row, 1);
-            assert!(row_of(envs.observations(), row)[2].abs() < 0.05);
-        }
-        envs.step(&[1.0; 3]);
-        assert_eq!(envs.rewards(), [1.0; 3]);
-    }
-
-    #[test]
-    #[should_panic(expected = "is over; reset the row before stepping it")]
-    fn without_autoreset_an_ended_row_is_refused() {
-        let mut envs = with(Autoreset::Disabled);
-        run_to_an_end(&mut envs);
-        envs.step(&[1.0; 3]);
-    }
-
-    #[test]
-    #[should_panic(expected = "3 rows need 3 action numbers")]
-    fn a_batch_of_actions_of_the_wrong_size_is_refused() {
-        with(Autoreset::NextStep).step(&[0.0]);
-    }
-
-    #[test]
-    fn step_rows_leaves_the_other_rows_untouched() {
-        let mut envs = with(Autoreset::Disabled);
-        let before = envs.observations().to_vec();
-        envs.step_rows(&[1], &[1.0; 3]);
-        assert_eq!(row_of(envs.observations(), 0), row_of(&before, 0));
-        assert_ne!(row_of(envs.observations(), 1), row_of(&before, 1));
-        assert_eq!(row_of(envs.observations(), 2), row_of(&before, 2));
-        assert_eq!(envs.rewards(), [0.0, 1.0, 0.0]);
-    }
-
-    #[test]
-    fn rows_of_nothing_or_of_different_kinds_are_an_error() {
-        assert_eq!(
-            VecEnv::new("CartPole-v1", 0, Autoreset::NextStep).err(),
-            Some(Error::NoRows)
-        );
-        let mixed = vec![make("CartPole-v1").unwrap(), make("Pendulum-v1").unwrap()];
-        assert!(matches!(
-            VecEnv::from_envs(mixed, Autoreset::NextStep),
-            Err(Error::MixedRows { row: 1, .. })
-        ));
-    }
-}
+mod tests;

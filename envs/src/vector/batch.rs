@@ -1,0 +1,108 @@
+//! Rows of one concrete type behind one virtual call, and one row's step.
+
+use super::{Autoreset, team::Team};
+use crate::Env;
+
+/// What rows gave in the last step.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Numbers in one observation.
+    pub(super) width: usize,
+    pub(super) observations: Vec<f64>,
+    pub(super) rewards: Vec<f64>,
+    pub(super) terminated: Vec<bool>,
+    pub(super) truncated: Vec<bool>,
+    pub(super) final_observations: Vec<f64>,
+}
+
+impl Outcome {
+    pub(super) fn new(rows: usize, width: usize) -> Self {
+        Self {
+            width,
+            observations: vec![0.0; rows * width],
+            rewards: vec![0.0; rows],
+            terminated: vec![false; rows],
+            truncated: vec![false; rows],
+            final_observations: vec![0.0; rows * width],
+        }
+    }
+}
+
+/// What is to be done in a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Orders<'a> {
+    /// The rows that step; `None` is all of them.
+    pub(super) active: Option<&'a [usize]>,
+    /// Rows x A.
+    pub(super) actions: &'a [f64],
+    /// Numbers in one action.
+    pub(super) width: usize,
+    pub(super) autoreset: Autoreset,
+}
+
+/// Rows of one concrete type behind one virtual call.
+pub(crate) trait Batch: Send {
+    fn step(&mut self, orders: Orders, outcome: &mut Outcome);
+    fn reset(&mut self, row: usize, seed: Option<u64>, observation: &mut [f64]);
+    fn env(&self, row: usize) -> &dyn Env;
+    /// The same rows, shared among so many threads.
+    fn shared(self: Box<Self>, threads: usize) -> Box<dyn Batch>;
+}
+
+impl<E: Env + 'static> Batch for Vec<E> {
+    fn step(&mut self, orders: Orders, outcome: &mut Outcome) {
+        let (rows, width) = (self.len(), orders.width);
+        let step = |row: usize| {
+            let action = &orders.actions[row * width..][..width];
+            step_row(&mut self[row], row, action, orders.autoreset, outcome);
+        };
+        match orders.active {
+            None => (0..rows).for_each(step),
+            Some(active) => active.iter().copied().for_each(step),
+        }
+    }
+
+    fn reset(&mut self, row: usize, seed: Option<u64>, observation: &mut [f64]) {
+        self[row].reset(seed, observation);
+    }
+
+    fn env(&self, row: usize) -> &dyn Env {
+        &self[row]
+    }
+
+    fn shared(self: Box<Self>, threads: usize) -> Box<dyn Batch> {
+        if threads == 1 {
+            return self;
+        }
+        Box::new(Team::new(*self, threads))
+    }
+}
+
+/// Steps a row; `row` is its place in the outcome.
+#[inline]
+pub(super) fn step_row<E: Env>(
+    env: &mut E,
+    row: usize,
+    action: &[f64],
+    autoreset: Autoreset,
+    outcome: &mut Outcome,
+) {
+    let width = outcome.width;
+    let observation = &mut outcome.observations[row * width..][..width];
+    let is_over = outcome.terminated[row] || outcome.truncated[row];
+    if is_over && autoreset == Autoreset::NextStep {
+        env.reset(None, observation);
+        outcome.rewards[row] = 0.0;
+        outcome.terminated[row] = false;
+        outcome.truncated[row] = false;
+        return;
+    }
+    let step = env.step(action, observation);
+    outcome.rewards[row] = step.reward;
+    outcome.terminated[row] = step.terminated;
+    outcome.truncated[row] = step.truncated;
+    if step.is_last() && autoreset == Autoreset::SameStep {
+        outcome.final_observations[row * width..][..width].copy_from_slice(observation);
+        env.reset(None, observation);
+    }
+}
