@@ -7,7 +7,8 @@
 //!
 //! Phi is the standard normal distribution, phi its density: this is the exact GELU, with erf, not the approximation
 //! with tanh. Both directions are applied to a product as it leaves the registers (`cpu`), so the activation
-//! costs no pass over memory. The derivative of `ReLU` is read off its own output; GELU keeps its input x.
+//! costs no pass over memory. The derivative of `ReLU` is read off its own output; GELU
+//! keeps f'(x), which costs one more operation where f(x) is computed.
 
 pub(crate) mod cpu;
 pub mod reference;
@@ -33,19 +34,19 @@ mod tests {
         let mut one = Panels::default();
         one.pack(level, &[1.0], 1, 1, 1, None);
         let left = Left::rows(x, x.len(), 1);
-        let (mut input, mut output, mut slope) =
+        let (mut kept, mut output, mut slope) =
             (vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0; x.len()]);
         let finish = cpu::Activate {
             activation,
             bias: &[0.0],
-            input: &mut input,
+            slope: &mut kept,
             output: &mut output,
             stride: 1,
         };
         product(level, left, one.all(), finish);
         let finish = cpu::ActivateBackward {
             activation,
-            input: &input,
+            slope: &kept,
             output: &output,
             to: &mut slope,
             stride: 1,
@@ -56,7 +57,7 @@ mod tests {
             one.all(),
             finish,
         );
-        [input, output, slope]
+        [kept, output, slope]
     }
 
     #[test]
