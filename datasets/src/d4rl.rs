@@ -14,19 +14,30 @@
 //! Decision Transformer's do; only if no row ends an episode, all rows are one unfinished episode.
 //! The observation after the last step comes from `next_observations`;
 //! without them the last observation is repeated. No window contains that row, so training is the
-//! same; the doctor reports each of these decisions. Other arrays and scalars are ignored.
+//! same; the doctor reports each of these decisions.
+//!
+//! A conversion also keeps other arrays of N rows, as infos (those in the group `infos` under their
+//! own names, others likewise), and texts and single numbers, as entries `d4rl/...` of the metadata.
+//! Weights of policies and everything under `virtual` are left out, which the summary says.
 //!
 //! A file does not say its spaces. Observations count as unbounded. Actions of an integer type
 //! are one choice of `max + 1`; others lie in [-1, 1], as in all of D4RL's environments, or up to
 //! the largest absolute value if that is more.
 
+mod extras;
+mod sink;
+
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rtg_envs::{BoxSpace, Dtype, Space};
+use serde_json::json;
 
-use crate::hdf5::{Array, Group, Number};
-use crate::{Dataset, Defects, Episode, Error, Finding, Info};
+use self::extras::Extras;
+pub(crate) use self::sink::D4rlSink;
+use crate::hdf5::{Group, Variable};
+use crate::recording::{Array, Node, RecordedEpisode, Recording, Source};
+use crate::{Contents, Error, Finding};
 
 /// A family of files: how its names begin, its time limit, and the environment that continues it.
 struct World {
@@ -77,171 +88,282 @@ const CONTINUITY: f64 = 1e-5;
 
 /// The flat columns of a file.
 struct Columns {
-    observations: Vec<f64>,
-    next_observations: Option<Vec<f64>>,
-    actions: Vec<f64>,
-    rewards: Vec<f64>,
-    terminals: Option<Vec<f64>>,
-    timeouts: Option<Vec<f64>>,
+    observations: Array,
+    next_observations: Option<Array>,
+    actions: Array,
+    rewards: Array,
+    terminals: Option<Vec<bool>>,
+    timeouts: Option<Vec<bool>>,
+    extras: Extras,
 }
 
-/// Reads the file whose root group is `root`; `path` gives the name.
-pub(crate) fn read(root: &Group, path: &Path, defects: Defects) -> Result<Dataset, Error> {
-    let name = path
-        .file_stem()
-        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let observations = root.required_array("observations")?;
-    let actions = root.required_array("actions")?;
-    let rows = observations.shape().first().copied().unwrap_or(0);
-    let (observation_width, action_width) =
-        (row_width(&observations, rows)?, row_width(&actions, rows)?);
-    let single = |name: &str| -> Result<Option<Vec<f64>>, Error> {
-        let Some(array) = root.array(name)? else {
-            return Ok(None);
-        };
-        if row_width(&array, rows)? != 1 {
-            return Err(misshapen(&array, format!("({rows},)")));
-        }
-        array.read().map(Some)
-    };
-    let next_observations = match root.array("next_observations")? {
-        Some(array) if row_width(&array, rows)? == observation_width => Some(array.read()?),
-        Some(array) => return Err(misshapen(&array, format!("({rows}, {observation_width})"))),
-        None => None,
-    };
-    let columns = Columns {
-        observations: observations.read()?,
-        next_observations,
-        actions: actions.read()?,
-        rewards: single("rewards")?.ok_or_else(|| Error::Missing("/rewards".into()))?,
-        terminals: single("terminals")?,
-        timeouts: single("timeouts")?,
-    };
+/// A file cut into episodes. Its columns are in memory, each number in its own type.
+pub(crate) struct D4rlSource {
+    path: PathBuf,
+    columns: Columns,
+    recording: Recording,
+    cuts: Vec<Cut>,
+    next: usize,
+    findings: Vec<Finding>,
+}
 
-    let lower = name.to_lowercase().replace('_', "-");
-    let known = WORLDS.iter().find(|world| lower.starts_with(world.prefix));
-    let limit = known.map_or(DEFAULT_MAX_EPISODE_STEPS, |world| world.max_episode_steps);
-    let info = Info {
-        provenance: format!("D4RL file {name}.hdf5"),
-        id: name,
-        env_id: known.and_then(|world| world.env_id).map(str::to_owned),
-        max_episode_steps: known.map(|world| world.max_episode_steps),
-        observation_space: Space::Box(BoxSpace {
+/// An episode's rows, and how it ended.
+struct Cut {
+    rows: Range<usize>,
+    terminated: bool,
+    truncated: bool,
+}
+
+impl D4rlSource {
+    /// Reads the file whose root group is `root`; `path` gives the name.
+    pub(crate) fn open(root: &Group, path: &Path, contents: Contents) -> Result<Self, Error> {
+        let name = path
+            .file_stem()
+            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let columns = Columns::read(root, contents)?;
+        let lower = name.to_lowercase().replace('_', "-");
+        let known = WORLDS.iter().find(|world| lower.starts_with(world.prefix));
+        let limit = known.map_or(DEFAULT_MAX_EPISODE_STEPS, |world| world.max_episode_steps);
+        let observation_width = columns.observations.row_numbers();
+        let observation_space = Space::Box(BoxSpace {
             low: vec![f64::NEG_INFINITY; observation_width],
             high: vec![f64::INFINITY; observation_width],
-            shape: vec![observation_width],
-            dtype: dtype(observations.number()),
-        }),
-        action_space: action_space(&actions, action_width, &columns.actions)?,
-    };
-    cut(&columns, limit, Dataset::with(info, defects))
+            shape: columns.observations.row_shape().to_vec(),
+            dtype: columns.observations.dtype(),
+        });
+        let mut recording =
+            Recording::new(&name, observation_space, action_space(&columns.actions)?)
+                .with("source", format!("D4RL file {name}.hdf5"));
+        if let Some(world) = known {
+            // Gymnasium fills in what is missing from its registry when the spec is made again.
+            let env_spec = json!({"id": world.env_id, "max_episode_steps": limit});
+            recording = recording.with("env_spec", env_spec.to_string());
+        }
+        recording.entries.extend(columns.extras.entries());
+        let mut source = Self {
+            path: path.to_path_buf(),
+            columns,
+            recording,
+            cuts: Vec::new(),
+            next: 0,
+            findings: Vec::new(),
+        };
+        source.cut(limit);
+        source.recording.total_episodes = Some(source.cuts.len());
+        Ok(source)
+    }
+
+    /// Finds the episodes.
+    fn cut(&mut self, limit: usize) {
+        let columns = &self.columns;
+        let steps = columns.rewards.numbers();
+        let flag =
+            |flags: &Option<Vec<bool>>, row: usize| flags.as_ref().is_some_and(|flags| flags[row]);
+        let breaks = columns.breaks();
+        let (mut start, mut inferred, mut broken) = (0, 0, 0);
+        for row in 0..steps {
+            let terminated = flag(&columns.terminals, row);
+            let at_limit = columns.timeouts.is_none() && row + 1 - start == limit;
+            let truncated = flag(&columns.timeouts, row) || (at_limit && !terminated);
+            if terminated || truncated {
+                inferred += usize::from(at_limit && !terminated);
+                self.cuts.push(Cut {
+                    rows: start..row + 1,
+                    terminated,
+                    truncated,
+                });
+                start = row + 1;
+            } else {
+                broken += usize::from(breaks.get(row).copied().unwrap_or(false));
+            }
+        }
+        if start == 0 && steps > 0 {
+            self.cuts.push(Cut {
+                rows: 0..steps,
+                terminated: false,
+                truncated: false,
+            });
+            start = steps;
+        }
+        let repeated = if columns.next_observations.is_some() {
+            0
+        } else {
+            self.cuts.len()
+        };
+        self.findings = vec![
+            Finding::error(
+                "discontinuity",
+                broken,
+                "steps within episodes are not followed by the observation that they led to".into(),
+            ),
+            Finding::warning(
+                "unmarked-timeout",
+                inferred,
+                format!("episodes were cut at {limit} steps, since the file marks no timeouts"),
+            ),
+            Finding::note(
+                "dropped-tail",
+                steps - start,
+                "rows after the last finished episode were left out".into(),
+            ),
+            Finding::note(
+                "repeated-final-observation",
+                repeated,
+                "episodes repeat their last observation, since the file has no next_observations"
+                    .into(),
+            ),
+        ];
+        self.findings.retain(|finding| finding.count > 0);
+        self.recording.total_steps = Some(start);
+    }
 }
 
-/// Cuts the columns into the episodes of `dataset`.
-fn cut(columns: &Columns, limit: usize, mut dataset: Dataset) -> Result<Dataset, Error> {
-    let width = dataset.observation_width();
-    let steps = columns.rewards.len();
-    let flag = |flags: &Option<Vec<f64>>, row: usize| {
-        flags.as_ref().is_some_and(|flags| flags[row] != 0.0)
-    };
-    let (mut start, mut inferred, mut breaks) = (0, 0, 0);
-    dataset.reserve(steps);
-    for row in 0..steps {
-        let terminated = flag(&columns.terminals, row);
-        let at_limit = columns.timeouts.is_none() && row + 1 - start == limit;
-        let truncated = flag(&columns.timeouts, row) || (at_limit && !terminated);
-        if terminated || truncated {
-            inferred += usize::from(at_limit && !terminated);
-            let episode = columns.episode(start..row + 1, &dataset);
-            dataset.push(Episode {
-                terminated,
-                truncated,
-                ..episode
-            })?;
-            start = row + 1;
-        } else {
-            breaks += usize::from(columns.breaks_after(row, width));
+impl Source for D4rlSource {
+    fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn next_episode(&mut self) -> Result<Option<RecordedEpisode>, Error> {
+        let Some(cut) = self.cuts.get(self.next) else {
+            return Ok(None);
+        };
+        self.next += 1;
+        let rows = cut.rows.clone();
+        let columns = &self.columns;
+        let mut observations = columns.observations.slice(rows.clone());
+        let last = columns
+            .next_observations
+            .as_ref()
+            .unwrap_or(&columns.observations);
+        observations.extend(&last.slice(rows.end.saturating_sub(1)..rows.end))?;
+        let mut terminations = vec![false; rows.len()];
+        let mut truncations = vec![false; rows.len()];
+        if let (Some(terminated), Some(truncated)) =
+            (terminations.last_mut(), truncations.last_mut())
+        {
+            (*terminated, *truncated) = (cut.terminated, cut.truncated);
         }
+        Ok(Some(RecordedEpisode {
+            observations: Node::Array(observations),
+            actions: Node::Array(columns.actions.slice(rows.clone())),
+            rewards: columns.rewards.slice(rows.clone()),
+            terminations,
+            truncations,
+            infos: columns.extras.rows(rows)?,
+            seed: None,
+            attributes: Vec::new(),
+        }))
     }
-    if start == 0 {
-        dataset.push(columns.episode(0..steps, &dataset))?;
-        start = steps;
+
+    fn findings(&self) -> Vec<Finding> {
+        self.findings.clone()
     }
-    let repeated = if columns.next_observations.is_some() {
-        0
-    } else {
-        dataset.episodes()
-    };
-    dataset.note(Finding::error(
-        "discontinuity",
-        breaks,
-        "steps within episodes are not followed by the observation that they led to".into(),
-    ));
-    dataset.note(Finding::warning(
-        "unmarked-timeout",
-        inferred,
-        format!("episodes were cut at {limit} steps, since the file marks no timeouts"),
-    ));
-    dataset.note(Finding::note(
-        "dropped-tail",
-        steps - start,
-        "rows after the last finished episode were left out".into(),
-    ));
-    dataset.note(Finding::note(
-        "repeated-final-observation",
-        repeated,
-        "episodes repeat their last observation, since the file has no next_observations".into(),
-    ));
-    Ok(dataset)
+
+    fn left_out(&self) -> Vec<String> {
+        self.columns.extras.left_out()
+    }
 }
 
 impl Columns {
-    /// The episode of these rows, without its flags.
-    fn episode(&self, rows: Range<usize>, dataset: &Dataset) -> Episode {
-        let of =
-            |column: &[f64], width: usize| column[rows.start * width..rows.end * width].to_vec();
-        let width = dataset.observation_width();
-        let mut observations = of(&self.observations, width);
-        let last = self
-            .next_observations
-            .as_ref()
-            .unwrap_or(&self.observations);
-        observations.extend(&last[rows.end.saturating_sub(1) * width..rows.end * width]);
-        Episode {
-            observations,
-            actions: of(&self.actions, dataset.action_width()),
-            rewards: of(&self.rewards, 1),
-            ..Episode::default()
+    fn read(root: &Group, contents: Contents) -> Result<Self, Error> {
+        let observations = root.required_array("observations")?;
+        let actions = root.required_array("actions")?;
+        let rows = observations.shape().first().copied().unwrap_or(0);
+        let observation_shape = row_shape(&observations, rows)?;
+        row_shape(&actions, rows)?;
+        let single = |name: &str| -> Result<Option<Array>, Error> {
+            let Some(array) = root.array(name)? else {
+                return Ok(None);
+            };
+            if !matches!(row_shape(&array, rows)?, [] | [1]) {
+                return Err(misshapen(&array, format!("({rows},)")));
+            }
+            array.read()?.reshaped(vec![rows]).map(Some)
+        };
+        let flags = |name: &str| -> Result<Option<Vec<bool>>, Error> {
+            let array = single(name)?;
+            Ok(array.map(|array| array.to_f64().into_iter().map(|flag| flag != 0.0).collect()))
+        };
+        let next_observations = match root.array("next_observations")? {
+            Some(array)
+                if row_shape(&array, rows)? == observation_shape
+                    && array.dtype() == observations.dtype() =>
+            {
+                Some(array.read()?)
+            }
+            Some(array) => {
+                let shape = observations.shape();
+                return Err(misshapen(
+                    &array,
+                    format!("{shape:?}, as the observations have"),
+                ));
+            }
+            None => None,
+        };
+        let mut actions = actions.read()?;
+        if !actions.dtype().is_float() && *actions.row_shape() == [1] {
+            actions = actions.reshaped(vec![rows])?;
         }
+        Ok(Self {
+            observations: observations.read()?,
+            next_observations,
+            actions,
+            rewards: single("rewards")?.ok_or_else(|| Error::Missing("/rewards".into()))?,
+            terminals: flags("terminals")?,
+            timeouts: flags("timeouts")?,
+            extras: match contents {
+                Contents::Everything => Extras::read(root, rows)?,
+                Contents::Steps => Extras::default(),
+            },
+        })
     }
 
-    /// Whether the observation after `row` is not the one that the step led to. The last row of
-    /// all has nothing after it, and without `next_observations` nothing can be compared.
-    fn breaks_after(&self, row: usize, width: usize) -> bool {
+    /// For each row but the last: whether the observation after it is not the one that the step
+    /// led to. Without `next_observations` nothing can be compared.
+    fn breaks(&self) -> Vec<bool> {
         let Some(next) = &self.next_observations else {
-            return false;
+            return Vec::new();
         };
-        let Some(following) = self.observations.get((row + 1) * width..(row + 2) * width) else {
-            return false;
+        let width = self.observations.row_numbers();
+        if self
+            .observations
+            .bytes()
+            .get(width * crate::recording::dtype_size(next.dtype())..)
+            == next.bytes().get(
+                ..next
+                    .bytes()
+                    .len()
+                    .saturating_sub(width * crate::recording::dtype_size(next.dtype())),
+            )
+        {
+            return Vec::new();
+        }
+        let (observations, next) = (self.observations.to_f64(), next.to_f64());
+        let following = observations.chunks_exact(width.max(1)).skip(1);
+        let differs = |(led_to, following): (&[f64], &[f64])| {
+            let mut pairs = led_to.iter().zip(following);
+            pairs.any(|(a, b)| (a - b).abs() > CONTINUITY * (1.0 + a.abs()))
         };
-        let led_to = &next[row * width..(row + 1) * width];
-        led_to
-            .iter()
+        next.chunks_exact(width.max(1))
             .zip(following)
-            .any(|(a, b)| (a - b).abs() > CONTINUITY * (1.0 + a.abs()))
+            .map(differs)
+            .collect()
     }
 }
 
-/// Numbers in a row of an array that must have `rows` rows.
-fn row_width(array: &Array, rows: usize) -> Result<usize, Error> {
-    match *array.shape() {
-        [found] if found == rows => Ok(1),
-        [found, width] if found == rows && width > 0 => Ok(width),
+/// The shape of a row of an array that must have `rows` rows.
+fn row_shape(array: &Variable, rows: usize) -> Result<&[usize], Error> {
+    match array.shape() {
+        [found, row @ ..] if *found == rows && !row.contains(&0) => Ok(row),
         _ => Err(misshapen(array, format!("{rows} rows of numbers"))),
     }
 }
 
-fn misshapen(array: &Array, expected: String) -> Error {
+fn misshapen(array: &Variable, expected: String) -> Error {
     Error::Shape {
         what: array.path().to_owned(),
         found: array.shape().to_vec(),
@@ -249,23 +371,17 @@ fn misshapen(array: &Array, expected: String) -> Error {
     }
 }
 
-fn dtype(number: Number) -> Dtype {
-    if number == Number::Float32 {
-        Dtype::Float32
-    } else {
-        Dtype::Float64
-    }
-}
-
 /// The space of the actions, as the module's page says.
-fn action_space(array: &Array, width: usize, actions: &[f64]) -> Result<Space, Error> {
-    let largest = actions
+fn action_space(actions: &Array) -> Result<Space, Error> {
+    let numbers = actions.to_f64();
+    let largest = numbers
         .iter()
         .copied()
         .filter(|a| a.is_finite())
         .fold(1.0_f64, |m, a| m.max(a.abs()));
-    if matches!(array.number(), Number::Integer { .. }) {
-        let smallest = actions.iter().copied().fold(0.0, f64::min);
+    let width = actions.row_numbers();
+    if !actions.dtype().is_float() && actions.dtype() != Dtype::Bool {
+        let smallest = numbers.iter().copied().fold(0.0, f64::min);
         if width != 1 || smallest < 0.0 {
             return Err(Error::Unsupported(
                 "an integer action of several numbers or below 0".into(),
@@ -279,108 +395,10 @@ fn action_space(array: &Array, width: usize, actions: &[f64]) -> Result<Space, E
     Ok(Space::Box(BoxSpace {
         low: vec![-largest; width],
         high: vec![largest; width],
-        shape: vec![width],
-        dtype: dtype(array.number()),
+        shape: actions.row_shape().to_vec(),
+        dtype: actions.dtype(),
     }))
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::{Defects, open, open_with};
-
-    use super::*;
-
-    fn fixture(name: &str) -> String {
-        format!("{}/fixtures/d4rl/{name}", env!("CARGO_MANIFEST_DIR"))
-    }
-
-    fn lengths(dataset: &Dataset) -> Vec<usize> {
-        dataset.iter().map(|episode| episode.len()).collect()
-    }
-
-    fn codes(dataset: &Dataset) -> Vec<(&'static str, usize)> {
-        dataset
-            .findings()
-            .iter()
-            .map(|finding| (finding.code, finding.count))
-            .collect()
-    }
-
-    #[test]
-    fn episodes_end_at_terminals_and_at_timeouts_and_the_tail_is_dropped() {
-        // 40 rows: a terminal at row 9, a timeout at row 24, a terminal at row 34, five rows more.
-        let dataset = open(&fixture("hopper_marked-v2.hdf5"), None).unwrap();
-        assert_eq!(lengths(&dataset), [10, 15, 10]);
-        let ends: Vec<_> = dataset
-            .iter()
-            .map(|e| (e.terminated, e.truncated))
-            .collect();
-        assert_eq!(ends, [(true, false), (false, true), (true, false)]);
-        assert_eq!(codes(&dataset), [("dropped-tail", 5)]);
-        // The fixture's observations count rows, its next_observations are one ahead.
-        let second = dataset.episode(1);
-        assert_eq!(second.observations[..3], [10.0, 20.0, -10.0]);
-        assert_eq!(second.observations[15 * 3..], [25.0, 50.0, -25.0]);
-        assert_eq!(dataset.info().env_id.as_deref(), Some("Hopper-v5"));
-        assert!(
-            matches!(&dataset.info().action_space, Space::Box(space) if space.high == [1.0, 1.0])
-        );
-    }
-
-    #[test]
-    fn without_timeouts_the_time_limit_cuts_and_without_next_observations_the_last_is_repeated() {
-        // 250 rows of the pen, whose limit is 100; a terminal at row 29.
-        let dataset = open(&fixture("pen-plain-v0.hdf5"), None).unwrap();
-        assert_eq!(lengths(&dataset), [30, 100, 100]);
-        assert_eq!(
-            codes(&dataset),
-            [
-                ("unmarked-timeout", 2),
-                ("dropped-tail", 20),
-                ("repeated-final-observation", 3)
-            ]
-        );
-        let first = dataset.episode(0);
-        assert_eq!(
-            first.observations[29 * 3..30 * 3],
-            first.observations[30 * 3..]
-        );
-        // Actions beyond [-1, 1] widen the space.
-        assert!(
-            matches!(&dataset.info().action_space, Space::Box(space) if space.high == [2.5, 2.5])
-        );
-    }
-
-    #[test]
-    fn integer_actions_are_choices_and_columns_of_one_number_are_squeezed() {
-        let dataset = open(&fixture("choices.hdf5"), None).unwrap();
-        assert_eq!(
-            dataset.info().action_space,
-            Space::Discrete { n: 4, start: 0 }
-        );
-        assert_eq!(dataset.info().env_id, None);
-        assert_eq!(lengths(&dataset), [6, 6]);
-    }
-
-    #[test]
-    fn numbers_that_are_not_finite_are_refused_or_kept() {
-        let path = fixture("hopper_broken-v2.hdf5");
-        let error = open(&path, None).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            format!("reward is NaN at episode 1, step 2, dimension 0: {path}")
-        );
-        let dataset = open_with(&path, None, Defects::Keep).unwrap();
-        assert_eq!(codes(&dataset), [("discontinuity", 1)]);
-        assert!(dataset.episode(1).rewards[2].is_nan());
-    }
-
-    #[test]
-    fn a_file_in_which_nothing_ends_is_one_unfinished_episode() {
-        let dataset = open(&fixture("endless.hdf5"), None).unwrap();
-        assert_eq!(lengths(&dataset), [8]);
-        let findings = crate::doctor::examine(&dataset);
-        let codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
-        assert_eq!(codes, ["unfinished-episode"]);
-    }
-}
+mod tests;

@@ -100,6 +100,18 @@ pub enum Error {
         /// The most similar installed ids, best first.
         nearest: Vec<String>,
     },
+    /// What could not be written, other than for the disk's sake.
+    #[error("cannot write, {0}")]
+    Writing(String),
+    /// A dataset is written to a new place only.
+    #[error("there is something already")]
+    Exists,
+    /// Another process has the file open for writing.
+    #[error("another process is writing it")]
+    Locked,
+    /// Not a name under which Minari finds a dataset.
+    #[error("{0:?} is no id for a Minari dataset")]
+    BadId(String),
     /// The data are sound, but no windows can be cut from them.
     #[error("cannot sample windows, {0}")]
     Sampling(String),
@@ -125,7 +137,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::At { error, .. } => return error.hint(),
-            Self::Io(_) | Self::Shape { .. } | Self::Width { .. } => return None,
+            Self::Io(_) | Self::Shape { .. } | Self::Width { .. } | Self::Writing(_) => return None,
             Self::NotHdf5 => "only HDF5 files are read; a download that failed often leaves a web page under the file's name".into(),
             Self::Damaged(_) => "the file was cut short or altered: download or copy it again and compare its size".into(),
             Self::Unsupported(_) => "convert it with Python's minari or h5py to a Minari set in the hdf5 format whose observations are a Box or Discrete space and whose actions are Box or Discrete".into(),
@@ -143,6 +155,9 @@ impl Error {
                 nearest.join(", ")
             ),
             Self::Selection(_) => "fractions lie above 0 and up to 1, weights above 0; mixed datasets need rows of the same shapes".into(),
+            Self::Exists => "choose another name, or remove it first".into(),
+            Self::Locked => "wait for that process, or end it".into(),
+            Self::BadId(_) => "an id is a name of letters, digits, - and _ that ends in a version, with namespaces before it, such as mujoco/hopper/medium-v0".into(),
             Self::Sampling(_) => "training needs at least one step, finite numbers, and Box or Discrete actions within their space".into(),
         })
     }

@@ -1,8 +1,8 @@
 //! JSON as Python writes it: with bare `NaN`, `Infinity` and `-Infinity`.
 //!
 //! Minari's metadata hold unbounded spaces, and Python's `json` writes their bounds as bare words
-//! that no JSON parser accepts. [`parse`] quotes those words, outside strings only, and
-//! [`number`] reads both spellings.
+//! that no JSON parser accepts. [`parse`] turns those words, outside strings only, into strings
+//! that begin with a mark; [`number`] reads them, and [`write`] makes bare words of them again.
 
 use std::borrow::Cow;
 
@@ -12,16 +12,43 @@ use crate::Error;
 
 const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
-/// Parses JSON with Python's three extra words, which become strings.
+/// Tells a bare word from a string of the same letters: a character that stands for nothing.
+const MARK: char = '\u{f8ff}';
+
+/// Parses JSON with Python's three extra words, which become marked strings.
 pub(crate) fn parse(text: &str) -> Result<Value, Error> {
     serde_json::from_str(&quote_words(text)).map_err(|error| Error::Metadata(error.to_string()))
 }
 
-/// The number in `value`, where `"NaN"`, `"Infinity"` and `"-Infinity"` count as numbers.
+/// The JSON of `value`, with bare words where [`parse`] or [`of`] made marked strings.
+pub(crate) fn write(value: &Value) -> String {
+    let mut text = value.to_string();
+    for word in WORDS {
+        text = text.replace(&format!("\"{MARK}{word}\""), word);
+    }
+    text
+}
+
+/// A number as [`write`] understands it.
+pub(crate) fn of(number: f64) -> Value {
+    serde_json::Number::from_f64(number).map_or_else(
+        || {
+            let word = match (number.is_nan(), number > 0.0) {
+                (true, _) => "NaN",
+                (false, true) => "Infinity",
+                (false, false) => "-Infinity",
+            };
+            Value::String(format!("{MARK}{word}"))
+        },
+        Value::Number,
+    )
+}
+
+/// The number in `value`, be it a plain one or one of the three words.
 pub(crate) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
-        Value::String(word) => match word.as_str() {
+        Value::String(word) => match word.strip_prefix(MARK)? {
             "NaN" => Some(f64::NAN),
             "Infinity" => Some(f64::INFINITY),
             "-Infinity" => Some(f64::NEG_INFINITY),
@@ -31,7 +58,7 @@ pub(crate) fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// Puts quotes around the three words wherever they stand outside a string.
+/// Puts quotes and the mark around the three words wherever they stand outside a string.
 fn quote_words(text: &str) -> Cow<'_, str> {
     if !WORDS.iter().any(|word| text.contains(word)) {
         return Cow::Borrowed(text);
@@ -45,6 +72,7 @@ fn quote_words(text: &str) -> Cow<'_, str> {
             .find(|word| !inside_string && rest.starts_with(*word));
         if let Some(word) = word {
             quoted.push('"');
+            quoted.push(MARK);
             quoted.push_str(word);
             quoted.push('"');
             rest = &rest[word.len()..];
@@ -82,6 +110,14 @@ mod tests {
         let expected = [f64::NEG_INFINITY, f64::NAN, 1.5, f64::INFINITY].map(f64::to_bits);
         assert_eq!(bits, expected);
         assert_eq!(value["note"], "é \"NaN\" Infinity\\");
+    }
+
+    #[test]
+    fn bare_words_are_written_as_they_were_read_and_strings_of_the_same_letters_too() {
+        let text = r#"{"a":[-Infinity,NaN,1.5,Infinity],"b":"NaN"}"#;
+        assert_eq!(write(&parse(text).unwrap()), text);
+        assert!(number(&parse("\"NaN\"").unwrap()).is_none());
+        assert_eq!(write(&of(f64::NEG_INFINITY)), "-Infinity");
     }
 
     #[test]

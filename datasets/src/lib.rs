@@ -12,26 +12,34 @@
 //! numbers, [`doctor`] tells what is wrong with them. All reading ends in a [`Dataset`] or an
 //! [`Error`] with a hint: damaged and hostile files are refused, never followed.
 
+pub mod convert;
 mod d4rl;
 mod dataset;
 pub mod doctor;
 mod episode;
 mod error;
 mod hdf5;
+mod image;
+pub mod journal;
 mod json;
 mod minari;
+pub mod recording;
 pub mod sample;
 pub mod select;
 pub mod splitters;
+mod staging;
 pub mod statistics;
 
 use std::path::Path;
 
+pub use convert::{Contents, MinariFormat, Summary, Target, convert};
 pub use dataset::{Dataset, Defects, Info};
 pub use doctor::{Finding, Severity};
 pub use episode::{Episode, EpisodeView, returns_to_go};
 pub use error::{Column, Error};
+pub use journal::Journal;
 pub use minari::datasets_root;
+pub use recording::{RecordedEpisode, Recording, Sink, Source};
 pub use sample::{Batch, WindowConfig, WindowSampler};
 pub use select::{Selection, TopBy, mix};
 pub use statistics::{Normaliser, ReturnSummary};
@@ -54,39 +62,24 @@ pub fn open_with(
     minari_root: Option<&Path>,
     defects: Defects,
 ) -> Result<Dataset, Error> {
-    let root = minari_root.map_or_else(datasets_root, Path::to_path_buf);
-    if let Some(directory) = minari::installed(&root, id_or_path) {
-        return minari::read(&directory, defects);
-    }
-    let path = Path::new(id_or_path);
-    if path.is_dir() {
-        minari::read(path, defects)
-    } else if path.is_file() {
-        read_file(path, defects)
-    } else {
-        Err(minari::unknown(&root, id_or_path))
-    }
+    let mut source = convert::open_source(id_or_path, minari_root, Contents::Steps)?;
+    convert::gather(&mut *source, defects)
 }
 
-/// Reads one HDF5 file: its layout tells what it is.
-fn read_file(path: &Path, defects: Defects) -> Result<Dataset, Error> {
-    let file = hdf5::File::open(path).map_err(|error| error.at(path))?;
-    let root = file.root().map_err(|error| error.at(path))?;
-    if root
-        .array("observations")
-        .map_err(|error| error.at(path))?
-        .is_some()
-    {
-        return d4rl::read(&root, path, defects).map_err(|error| error.at(path));
-    }
-    if root
-        .group("episode_0")
-        .map_err(|error| error.at(path))?
-        .is_some()
-    {
-        return minari::read(path, defects);
-    }
-    Err(Error::NotADataset.at(path))
+/// Opens one file: its content tells what it is.
+fn file_source(path: &Path, contents: Contents) -> Result<Box<dyn Source>, Error> {
+    let open = || {
+        let root = hdf5::File::open(path)?.root()?;
+        if root.array("observations")?.is_some() {
+            let source = d4rl::D4rlSource::open(&root, path, contents)?;
+            return Ok(Box::new(source) as Box<dyn Source>);
+        }
+        if root.group("episode_0")?.is_some() {
+            return minari::source(path, contents);
+        }
+        Err(Error::NotADataset)
+    };
+    open().map_err(|error: Error| error.at(path))
 }
 
 #[cfg(test)]

@@ -82,30 +82,6 @@ fn a_file_that_claims_a_billion_rows_is_refused_before_memory_is_taken() {
     let error = open_with(&path, None, Defects::Keep)
         .unwrap_err()
         .to_string();
-    let expected = "damaged file, /observations claims more than its file could hold";
+    let expected = "damaged file, /actions claims more than its file could hold";
     assert_eq!(error, format!("{expected}: {path}"));
-}
-
-#[test]
-fn numbers_of_every_width_are_decoded() {
-    let decoded = |number: Number, bytes: &[u8]| {
-        let mut decoded = vec![0.0; bytes.len() / number.bytes()];
-        number.decode(bytes, &mut decoded);
-        decoded
-    };
-    let integer = |bytes, signed| Number::Integer { bytes, signed };
-    assert_eq!(decoded(integer(1, true), &[255, 1]), [-1.0, 1.0]);
-    assert_eq!(decoded(integer(1, false), &[255, 1]), [255.0, 1.0]);
-    assert_eq!(decoded(integer(2, true), &[255, 255]), [-1.0]);
-    assert_eq!(decoded(integer(2, false), &[255, 255]), [65535.0]);
-    assert_eq!(decoded(integer(4, true), &(-7_i32).to_ne_bytes()), [-7.0]);
-    assert_eq!(decoded(integer(4, false), &7_u32.to_ne_bytes()), [7.0]);
-    assert_eq!(decoded(integer(8, true), &(-7_i64).to_ne_bytes()), [-7.0]);
-    assert_eq!(decoded(integer(8, false), &7_u64.to_ne_bytes()), [7.0]);
-    assert_eq!(
-        decoded(Number::Float32, &0.1_f32.to_ne_bytes()),
-        [f64::from(0.1_f32)]
-    );
-    assert_eq!(decoded(Number::Float64, &0.1_f64.to_ne_bytes()), [0.1]);
-    assert_eq!(decoded(Number::Bool, &[0, 1, 255]), [0.0, 1.0, 1.0]);
 }

@@ -80,6 +80,18 @@ fn is_id(id: &str) -> bool {
     id.split('/').all(is_part)
 }
 
+/// Whether a dataset may be written under that id: Python's minari demands a version, and at least
+/// two characters of a namespace.
+pub(super) fn is_versioned_id(id: &str) -> bool {
+    let (namespace, name) = id.rsplit_once('/').unwrap_or(("ns", id));
+    let version = name.rsplit_once("-v");
+    is_id(id)
+        && namespace.len() >= 2
+        && version.is_some_and(|(name, version)| {
+            !name.is_empty() && !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit())
+        })
+}
+
 /// Appends the ids of all datasets below `directory`. A folder with `data` in it is a dataset.
 fn collect(directory: &Path, prefix: &str, depth: usize, ids: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(directory) else {
@@ -114,6 +126,21 @@ mod tests {
         }
         for id in ["", "../a", "/etc", "a//b", "a/", ".", "a/../b", "a.hdf5"] {
             assert!(!is_id(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_new_id_needs_a_version() {
+        for (id, fits) in [
+            ("a/b-v0", false),
+            ("aa/b-v0", true),
+            ("b-v12", true),
+            ("aa/b", false),
+            ("aa/b-v", false),
+            ("aa/b-v1x", false),
+            ("../b-v1", false),
+        ] {
+            assert_eq!(is_versioned_id(id), fits, "{id}");
         }
     }
 

@@ -1,109 +1,117 @@
-//! What a Minari dataset says about itself.
+//! `metadata.json`: what a Minari dataset says about itself.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use rtg_envs::Space;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use super::spaces;
 use crate::hdf5::Group;
-use crate::{Error, Info, json};
+use crate::recording::{Attribute, Recording, RecordingSpace};
+use crate::{Error, json};
 
 /// Metadata larger than this are not read. Bounds of image spaces take the most room.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// The entries that are used.
-#[derive(Debug)]
-pub(super) struct Metadata {
-    pub(super) dataset_id: String,
-    pub(super) total_episodes: usize,
-    pub(super) total_steps: usize,
-    observation_space: Space,
-    action_space: Space,
-    env_id: Option<String>,
-    max_episode_steps: Option<usize>,
-    provenance: String,
+/// The layout that we write; Python refuses versions that it does not know.
+const LAYOUT_VERSION: &str = "0.5.3";
+
+/// Entries that have a place of their own in a [`Recording`], or follow from the files.
+const OWN: [&str; 8] = [
+    "dataset_id",
+    "observation_space",
+    "action_space",
+    "total_episodes",
+    "total_steps",
+    "data_format",
+    "dataset_size",
+    "jpeg_encoding",
+];
+
+/// Reads a JSON file that is not too long.
+pub(super) fn read_json(path: &Path) -> Result<Value, Error> {
+    let mut text = String::new();
+    let read = File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if read as u64 > MAX_BYTES {
+        return Err(Error::Metadata(format!("longer than {MAX_BYTES} bytes")));
+    }
+    json::parse(&text)
 }
 
-impl Metadata {
-    /// Reads `metadata.json`.
-    pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        let mut text = String::new();
-        let read = File::open(path)?
-            .take(MAX_BYTES + 1)
-            .read_to_string(&mut text)?;
-        if read as u64 > MAX_BYTES {
-            return Err(Error::Metadata(format!("longer than {MAX_BYTES} bytes")));
-        }
-        Self::of(&json::parse(&text)?)
-    }
-
-    /// Reads the attributes of the HDF5 root, where version 0.4 keeps them.
-    pub(super) fn of_root(root: &Group) -> Result<Self, Error> {
-        let mut entries = serde_json::Map::new();
-        for name in [
-            "dataset_id",
-            "observation_space",
-            "action_space",
-            "env_spec",
-            "minari_version",
-            "algorithm_name",
-            "author",
-        ] {
-            if let Some(text) = root.text_attribute(name) {
-                entries.insert(name.into(), text.into());
+/// The entries that version 0.4 keeps as attributes of the HDF5 root.
+pub(super) fn of_root(root: &Group) -> Result<Value, Error> {
+    let mut entries = Map::new();
+    for (name, value) in root.attributes()? {
+        let value = match (name.as_str(), value) {
+            // Several authors are one text there.
+            ("author" | "author_email", Attribute::Text(text)) => {
+                text.split("; ").map(Value::from).collect()
             }
-        }
-        for name in ["total_episodes", "total_steps"] {
-            if let Some(count) = root.unsigned_attribute(name) {
-                entries.insert(name.into(), count.into());
-            }
-        }
-        Self::of(&Value::Object(entries))
-    }
-
-    fn of(entries: &Value) -> Result<Self, Error> {
-        let format = entries
-            .get("data_format")
-            .and_then(Value::as_str)
-            .unwrap_or("hdf5");
-        if format != "hdf5" {
-            return Err(Error::Unsupported(format!("the data format {format}")));
-        }
-        let env_spec = match entries.get("env_spec").and_then(Value::as_str) {
-            Some(text) => json::parse(text)?,
-            None => Value::Null,
+            (_, value) => value.to_json(),
         };
-        let limit = env_spec.get("max_episode_steps").and_then(Value::as_u64);
-        Ok(Self {
-            dataset_id: text(entries, "dataset_id")?.to_owned(),
-            total_episodes: count(entries, "total_episodes")?,
-            total_steps: count(entries, "total_steps")?,
-            observation_space: space(entries, "observation_space")?,
-            action_space: space(entries, "action_space")?,
-            env_id: env_spec
-                .get("id")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
-            max_episode_steps: limit.and_then(|limit| usize::try_from(limit).ok()),
-            provenance: provenance(entries),
-        })
+        entries.insert(name, value);
     }
+    Ok(Value::Object(entries))
 }
 
-impl From<Metadata> for Info {
-    fn from(metadata: Metadata) -> Self {
-        Self {
-            id: metadata.dataset_id,
-            env_id: metadata.env_id,
-            max_episode_steps: metadata.max_episode_steps,
-            observation_space: metadata.observation_space,
-            action_space: metadata.action_space,
-            provenance: metadata.provenance,
+/// The storage format that the metadata name.
+pub(super) fn data_format(entries: &Value) -> &str {
+    let format = entries.get("data_format").and_then(Value::as_str);
+    format.unwrap_or("hdf5")
+}
+
+/// What the entries say.
+pub(super) fn recording(entries: &Value) -> Result<Recording, Error> {
+    let mut others = entries.as_object().cloned().unwrap_or_default();
+    others.retain(|name, _| !OWN.contains(&name.as_str()));
+    Ok(Recording {
+        id: text(entries, "dataset_id")?.to_owned(),
+        observation_space: space(entries, "observation_space")?,
+        action_space: space(entries, "action_space")?,
+        total_episodes: Some(count(entries, "total_episodes")?),
+        total_steps: Some(count(entries, "total_steps")?),
+        entries: others,
+    })
+}
+
+/// What is only known when everything is written.
+pub(super) struct Totals<'a> {
+    pub(super) format: &'a str,
+    pub(super) episodes: usize,
+    pub(super) steps: usize,
+    /// Whether images are stored as JPEG files.
+    pub(super) jpeg_encoding: bool,
+    /// The size of the other files.
+    pub(super) bytes: u64,
+}
+
+/// The text of `metadata.json`.
+pub(super) fn to_text(recording: &Recording, totals: &Totals<'_>) -> String {
+    let mut entries = recording.entries.clone();
+    for name in ["author", "author_email"] {
+        if let Some(Value::String(author)) = entries.get(name) {
+            entries.insert(name.into(), json!([author]));
         }
     }
+    let version = entries.get("minari_version").and_then(Value::as_str);
+    if !version.is_some_and(|version| version.starts_with("0.5.")) {
+        entries.insert("minari_version".into(), LAYOUT_VERSION.into());
+    }
+    let megabytes = (totals.bytes as f64 / 1e5).round() / 10.0;
+    let own = json!({
+        "dataset_id": recording.id,
+        "observation_space": recording.observation_space.text(),
+        "action_space": recording.action_space.text(),
+        "total_episodes": totals.episodes,
+        "total_steps": totals.steps,
+        "data_format": totals.format,
+        "dataset_size": megabytes,
+        "jpeg_encoding": totals.jpeg_encoding,
+    });
+    entries.extend(own.as_object().cloned().unwrap_or_default());
+    json::write(&Value::Object(entries))
 }
 
 fn entry<'a>(entries: &'a Value, name: &str) -> Result<&'a Value, Error> {
@@ -127,51 +135,58 @@ fn count(entries: &Value, name: &str) -> Result<usize, Error> {
 }
 
 /// A space is JSON in a string.
-fn space(entries: &Value, name: &str) -> Result<Space, Error> {
-    spaces::parse(&json::parse(text(entries, name)?)?, name)
-}
-
-/// One line for people: version, algorithm, authors.
-fn provenance(entries: &Value) -> String {
-    let text = |name: &str| entries.get(name).and_then(Value::as_str);
-    let authors = match entries.get("author") {
-        Some(Value::Array(authors)) => authors.iter().filter_map(Value::as_str).collect(),
-        Some(Value::String(authors)) => vec![authors.as_str()],
-        _ => Vec::new(),
-    };
-    let mut parts = vec![format!(
-        "Minari {}",
-        text("minari_version").unwrap_or("dataset")
-    )];
-    parts.extend(text("algorithm_name").map(str::to_owned));
-    if !authors.is_empty() {
-        parts.push(format!("by {}", authors.join(", ")));
-    }
-    parts.join(", ")
+fn space(entries: &Value, name: &str) -> Result<RecordingSpace, Error> {
+    RecordingSpace::parse(text(entries, name)?, name)
 }
 
 #[cfg(test)]
 mod tests {
+    use rtg_envs::Space;
+
     use super::*;
 
     const CARTPOLE: &str = r#"{"total_episodes": 3, "total_steps": 40, "data_format": "hdf5",
         "observation_space": "{\"type\": \"Box\", \"dtype\": \"float32\", \"shape\": [2], \"low\": [-4.8, -Infinity], \"high\": [4.8, Infinity]}",
         "action_space": "{\"type\": \"Discrete\", \"dtype\": \"int64\", \"start\": 0, \"n\": 2}",
         "env_spec": "{\"id\": \"CartPole-v1\", \"max_episode_steps\": 500, \"reward_threshold\": 475.0}",
-        "dataset_id": "a/b-v0", "minari_version": "0.5.3", "author": ["A", "B"], "algorithm_name": "random"}"#;
+        "dataset_id": "a/b-v0", "minari_version": "0.5.4", "author": ["A", "B"], "algorithm_name": "random",
+        "ref_max_score": Infinity}"#;
 
     #[test]
     fn metadata_with_infinities_inside_strings_inside_json_are_read() {
-        let metadata = Metadata::of(&json::parse(CARTPOLE).unwrap()).unwrap();
-        assert_eq!((metadata.total_episodes, metadata.total_steps), (3, 40));
-        let info = Info::from(metadata);
-        assert_eq!(info.env_id.as_deref(), Some("CartPole-v1"));
-        assert_eq!(info.max_episode_steps, Some(500));
-        assert_eq!(info.provenance, "Minari 0.5.3, random, by A, B");
-        let Space::Box(space) = info.observation_space else {
+        let recording = recording(&json::parse(CARTPOLE).unwrap()).unwrap();
+        assert_eq!(
+            (recording.total_episodes, recording.total_steps),
+            (Some(3), Some(40))
+        );
+        assert_eq!(recording.env_id().as_deref(), Some("CartPole-v1"));
+        assert_eq!(recording.max_episode_steps(), Some(500));
+        assert_eq!(recording.provenance(), "Minari 0.5.4, random, by A, B");
+        let Space::Box(space) = recording.observation_space.space() else {
             panic!("a box")
         };
         assert_eq!(space.high, [4.8, f64::INFINITY]);
+    }
+
+    #[test]
+    fn metadata_come_back_as_they_were_read() {
+        let entries = json::parse(CARTPOLE).unwrap();
+        let totals = Totals {
+            format: "hdf5",
+            episodes: 3,
+            steps: 40,
+            jpeg_encoding: true,
+            bytes: 123_456,
+        };
+        let written = to_text(&recording(&entries).unwrap(), &totals);
+        assert!(written.contains("\"ref_max_score\":Infinity"), "{written}");
+        let mut again = json::parse(&written).unwrap();
+        assert_eq!(again["dataset_size"], 0.1);
+        again
+            .as_object_mut()
+            .unwrap()
+            .retain(|name, _| entries.get(name).is_some());
+        assert_eq!(again, entries);
     }
 
     #[test]
@@ -185,10 +200,10 @@ mod tests {
         ] {
             let mut entries = json::parse(CARTPOLE).unwrap();
             entries.as_object_mut().unwrap().remove(name);
-            let error = Metadata::of(&entries).unwrap_err().to_string();
+            let error = recording(&entries).unwrap_err().to_string();
             assert_eq!(error, format!("the metadata entry {name} is missing"));
             entries[name] = Value::from(-1);
-            let error = Metadata::of(&entries).unwrap_err().to_string();
+            let error = recording(&entries).unwrap_err().to_string();
             assert!(
                 error.starts_with(&format!("bad metadata, {name} is not")),
                 "{error}"

@@ -1,18 +1,30 @@
 //! Spaces as Minari writes them, `{"type": "Box", "dtype": "float32", ...}`.
 //!
-//! Read are the spaces whose rows are plain numbers: Box, Discrete, `MultiDiscrete` and
-//! `MultiBinary`. Dict, Tuple and Text spaces and images are named in an error.
+//! All seven that Minari knows: Box, Discrete, `MultiDiscrete`, `MultiBinary`, Dict, Tuple, Text.
+//! The keys of a Dict are sorted, as Gymnasium sorts them when it makes the space.
 
 use rtg_envs::{BoxSpace, Dtype, Space};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use crate::{Error, json};
+use crate::recording::{Layout, dtype_name, dtype_named};
+use crate::{Error, json as python_json};
 
 /// Rows wider than this are not read.
-const MAX_WIDTH: usize = 1 << 20;
+pub(crate) const MAX_WIDTH: usize = 1 << 20;
+/// An image is at least so high and so wide.
+const MIN_IMAGE_SIDE: usize = 32;
+/// Parts nest no deeper than this.
+const MAX_DEPTH: usize = 32;
 
 /// The space in `value`; `name` is for messages.
-pub(super) fn parse(value: &Value, name: &str) -> Result<Space, Error> {
+pub(crate) fn parse(value: &Value, name: &str) -> Result<Space, Error> {
+    parse_at(value, name, 0)
+}
+
+fn parse_at(value: &Value, name: &str, depth: usize) -> Result<Space, Error> {
+    if depth > MAX_DEPTH {
+        return Err(Error::Metadata(format!("{name} is nested too deeply")));
+    }
     let kind = value.get("type").and_then(Value::as_str);
     let bad = |what: &str| Error::Metadata(format!("{name} {what}"));
     match kind.ok_or_else(|| bad("has no type"))? {
@@ -55,8 +67,136 @@ pub(super) fn parse(value: &Value, name: &str) -> Result<Space, Error> {
                 shape: shape.ok_or_else(|| bad("has a bad n"))?,
             })
         }
+        "Dict" => {
+            let parts = value.get("subspaces").and_then(Value::as_object);
+            let parts = parts.ok_or_else(|| bad("has no subspaces"))?;
+            let parts = parts.iter().map(|(key, part)| {
+                let path = format!("{name}/{key}");
+                Ok((key.clone(), parse_at(part, &path, depth + 1)?))
+            });
+            let mut parts = parts.collect::<Result<Vec<_>, Error>>()?;
+            parts.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Ok(Space::Dict(parts))
+        }
+        "Tuple" => {
+            let parts = value.get("subspaces").and_then(Value::as_array);
+            let parts = parts.ok_or_else(|| bad("has no subspaces"))?;
+            let parts = parts
+                .iter()
+                .enumerate()
+                .map(|(index, part)| parse_at(part, &format!("{name}/{index}"), depth + 1));
+            Ok(Space::Tuple(parts.collect::<Result<_, _>>()?))
+        }
+        "Text" => {
+            let length = |key: &str| value.get(key).and_then(size);
+            let charset = value.get("charset").and_then(Value::as_str);
+            let max_length = length("max_length").filter(|&length| length <= MAX_WIDTH);
+            Ok(Space::Text {
+                min_length: length("min_length").unwrap_or(0),
+                max_length: max_length.ok_or_else(|| bad("has no max_length"))?,
+                charset: charset.ok_or_else(|| bad("has no charset"))?.to_owned(),
+            })
+        }
         other => Err(Error::Unsupported(format!("the {name} of type {other}"))),
     }
+}
+
+/// How the rows of the space in `value` are stored.
+pub(crate) fn layout(value: &Value, name: &str) -> Result<Layout, Error> {
+    let space = parse(value, name)?;
+    Ok(match (Layout::of(&space), value.get("subspaces")) {
+        (Layout::Rows { dtype, .. }, _) if matches!(space, Space::MultiDiscrete { .. }) => {
+            // The space keeps its choices flat, the rows have the shape of `nvec`.
+            let mut shape = Vec::new();
+            let mut level = value.get("nvec");
+            while let Some(Value::Array(items)) = level {
+                shape.push(items.len());
+                level = items.first();
+            }
+            let named = value.get("dtype").and_then(Value::as_str);
+            let dtype = named.and_then(dtype_named).unwrap_or(dtype);
+            Layout::Rows { dtype, shape }
+        }
+        (Layout::Dict(parts), Some(Value::Object(values))) => {
+            let parts = parts.into_iter().filter_map(|(key, _)| {
+                let part = values.get(&key)?;
+                Some(layout(part, name).map(|part| (key, part)))
+            });
+            Layout::Dict(parts.collect::<Result<_, _>>()?)
+        }
+        (Layout::Tuple(_), Some(Value::Array(values))) => {
+            let parts = values.iter().map(|part| layout(part, name));
+            Layout::Tuple(parts.collect::<Result<_, _>>()?)
+        }
+        (layout, _) => layout,
+    })
+}
+
+/// Minari's JSON of a space.
+pub(crate) fn to_json(space: &Space) -> Value {
+    match space {
+        Space::Box(space) => {
+            let bounds = |bounds: &[f64]| nested(&mut bounds.iter(), &space.shape, space.dtype);
+            let (low, high) = (bounds(&space.low), bounds(&space.high));
+            let dtype = dtype_name(space.dtype);
+            json!({"type": "Box", "dtype": dtype, "shape": space.shape, "low": low, "high": high})
+        }
+        Space::Discrete { n, start } => {
+            json!({"type": "Discrete", "dtype": "int64", "start": start, "n": n})
+        }
+        Space::MultiDiscrete { nvec, start } => {
+            json!({"type": "MultiDiscrete", "dtype": "int64", "nvec": nvec, "start": start})
+        }
+        Space::MultiBinary { shape } => match shape.as_slice() {
+            [n] => json!({"type": "MultiBinary", "n": n}),
+            shape => json!({"type": "MultiBinary", "n": shape}),
+        },
+        Space::Dict(parts) => {
+            let parts: Map<String, Value> = parts
+                .iter()
+                .map(|(key, part)| (key.clone(), to_json(part)))
+                .collect();
+            json!({"type": "Dict", "subspaces": parts})
+        }
+        Space::Tuple(parts) => {
+            let parts: Vec<Value> = parts.iter().map(to_json).collect();
+            json!({"type": "Tuple", "subspaces": parts})
+        }
+        Space::Text {
+            min_length,
+            max_length,
+            charset,
+        } => json!({
+            "type": "Text", "max_length": max_length, "min_length": min_length, "charset": charset,
+        }),
+    }
+}
+
+/// Bounds as nested lists, integers for a space of integers.
+fn nested<'a>(bounds: &mut dyn Iterator<Item = &'a f64>, shape: &[usize], dtype: Dtype) -> Value {
+    match shape.split_first() {
+        Some((&rows, rest)) => (0..rows).map(|_| nested(bounds, rest, dtype)).collect(),
+        None => match bounds.next() {
+            Some(&bound) if dtype == Dtype::Bool => Value::Bool(bound != 0.0),
+            Some(&bound) if dtype == Dtype::Uint64 => json!(bound as u64),
+            Some(&bound) if !dtype.is_float() => json!(bound as i64),
+            Some(&bound) => python_json::of(bound),
+            None => Value::Null,
+        },
+    }
+}
+
+/// Minari's rule for what it stores as JPEG files.
+pub(crate) fn is_image(space: &BoxSpace) -> bool {
+    let [height, width, ..] = space.shape[..] else {
+        return false;
+    };
+    space.dtype == Dtype::Uint8
+        && space.shape.len() <= 3
+        && height >= MIN_IMAGE_SIDE
+        && width >= MIN_IMAGE_SIDE
+        && space.low.iter().all(|&bound| bound.to_bits() == 0)
+        && space.high.iter().all(|&bound| (bound - 255.0).abs() < 0.5)
 }
 
 fn parse_box(value: &Value, name: &str) -> Result<Space, Error> {
@@ -71,11 +211,6 @@ fn parse_box(value: &Value, name: &str) -> Result<Space, Error> {
         .ok_or_else(|| bad("has no shape"))?;
     let shape = shape.iter().map(size).collect::<Option<Vec<_>>>();
     let shape = shape.ok_or_else(|| bad("has a bad shape"))?;
-    if dtype == "uint8" && shape.len() > 1 {
-        return Err(Error::Unsupported(format!(
-            "the {name} of images {shape:?}"
-        )));
-    }
     let width = width_of(&shape).ok_or_else(|| bad("has a bad shape"))?;
     let bounds = |side: &str| {
         let mut numbers = Vec::new();
@@ -89,7 +224,7 @@ fn parse_box(value: &Value, name: &str) -> Result<Space, Error> {
         fits.then_some(numbers)
             .ok_or_else(|| bad(&format!("has bad {side} bounds")))
     };
-    let dtype = parse_dtype(dtype)
+    let dtype = dtype_named(dtype)
         .ok_or_else(|| Error::Unsupported(format!("the {name} of dtype {dtype}")))?;
     Ok(Space::Box(BoxSpace {
         low: bounds("low")?,
@@ -119,28 +254,10 @@ fn flatten(value: &Value, numbers: &mut Vec<f64>) -> bool {
             numbers.push(f64::from(u8::from(*flag)));
             true
         }
-        value => json::number(value)
+        value => python_json::number(value)
             .map(|number| numbers.push(number))
             .is_some(),
     }
-}
-
-fn parse_dtype(name: &str) -> Option<Dtype> {
-    Some(match name {
-        "float16" => Dtype::Float16,
-        "float32" => Dtype::Float32,
-        "float64" => Dtype::Float64,
-        "int8" => Dtype::Int8,
-        "int16" => Dtype::Int16,
-        "int32" => Dtype::Int32,
-        "int64" => Dtype::Int64,
-        "uint8" => Dtype::Uint8,
-        "uint16" => Dtype::Uint16,
-        "uint32" => Dtype::Uint32,
-        "uint64" => Dtype::Uint64,
-        "bool" => Dtype::Bool,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -148,7 +265,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<Space, Error> {
-        parse(&json::parse(text).unwrap(), "action_space")
+        parse(&python_json::parse(text).unwrap(), "action_space")
     }
 
     #[test]
@@ -180,9 +297,7 @@ mod tests {
     #[test]
     fn other_spaces_are_unsupported_and_nonsense_is_bad() {
         for text in [
-            r#"{"type": "Dict", "subspaces": {}}"#,
-            r#"{"type": "Text", "max_length": 3}"#,
-            r#"{"type": "Box", "dtype": "uint8", "shape": [64, 64, 3], "low": 0, "high": 255}"#,
+            r#"{"type": "Graph", "subspaces": {}}"#,
             r#"{"type": "Box", "dtype": "complex64", "shape": [1], "low": 0, "high": 1}"#,
         ] {
             assert!(matches!(parsed(text), Err(Error::Unsupported(_))), "{text}");
@@ -190,6 +305,9 @@ mod tests {
         for text in [
             "{}",
             "[]",
+            r#"{"type": "Dict"}"#,
+            r#"{"type": "Tuple", "subspaces": {}}"#,
+            r#"{"type": "Text", "max_length": 3}"#,
             r#"{"type": "Discrete", "n": 0}"#,
             r#"{"type": "Discrete", "n": -4}"#,
             r#"{"type": "MultiDiscrete", "nvec": [2], "start": [0, 0]}"#,
@@ -200,6 +318,55 @@ mod tests {
             r#"{"type": "Box", "dtype": "float32", "shape": [1], "low": "low", "high": 1}"#,
         ] {
             assert!(matches!(parsed(text), Err(Error::Metadata(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn composite_spaces_are_read_sorted_and_written_as_minari_writes_them() {
+        let text = r#"{"subspaces":{"b":{"n":3,"type":"MultiBinary"},"a":{"subspaces":[{"dtype":"int64","n":2,"start":0,"type":"Discrete"},{"charset":"ab","max_length":4,"min_length":1,"type":"Text"}],"type":"Tuple"}},"type":"Dict"}"#;
+        let space = parsed(text).unwrap();
+        let Space::Dict(parts) = &space else {
+            panic!("a dict")
+        };
+        assert_eq!(
+            parts
+                .iter()
+                .map(|(key, _)| key.as_str())
+                .collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+        assert_eq!(parse(&to_json(&space), "a").unwrap(), space);
+        let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        assert!(parsed(&format!(r#"{{"type": "Tuple", "subspaces": {deep}}}"#)).is_err());
+    }
+
+    #[test]
+    fn bounds_are_written_in_the_type_of_the_space() {
+        for text in [
+            r#"{"dtype":"float32","high":[Infinity,1.5],"low":[-Infinity,0.0],"shape":[2],"type":"Box"}"#,
+            r#"{"dtype":"bool","high":[[true]],"low":[[false]],"shape":[1,1],"type":"Box"}"#,
+            r#"{"dtype":"int8","high":[127],"low":[-128],"shape":[1],"type":"Box"}"#,
+        ] {
+            let written = python_json::write(&to_json(&parsed(text).unwrap()));
+            let again = python_json::parse(&written).unwrap();
+            assert_eq!(again, python_json::parse(text).unwrap());
+        }
+    }
+
+    #[test]
+    fn choices_keep_their_shape_and_large_byte_boxes_are_images() {
+        let value = python_json::parse(r#"{"type":"MultiDiscrete","dtype":"int32","nvec":[[2,3],[4,5]],"start":[[0,0],[0,0]]}"#).unwrap();
+        let expected = Layout::Rows {
+            dtype: Dtype::Int32,
+            shape: vec![2, 2],
+        };
+        assert_eq!(layout(&value, "a").unwrap(), expected);
+        for (side, image) in [(32, true), (31, false)] {
+            let text = format!(
+                r#"{{"type":"Box","dtype":"uint8","shape":[{side},{side},3],"low":0,"high":255}}"#
+            );
+            let layout = layout(&python_json::parse(&text).unwrap(), "a").unwrap();
+            assert_eq!(matches!(layout, Layout::Image { .. }), image);
         }
     }
 }

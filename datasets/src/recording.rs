@@ -1,0 +1,62 @@
+//! The form between all storage formats: an episode as it was recorded, type by type.
+//!
+//! ```text
+//! Minari HDF5, Arrow, Parquet --\                       /--> Minari HDF5, Arrow, Parquet
+//! D4RL, pickles, d3rlpy, npz, ---> Source: Recording, ---> D4RL
+//! CSV, a journal ---------------/  RecordedEpisode ...  \--> flatten --> Dataset
+//! ```
+//!
+//! A [`Dataset`](crate::Dataset) is flat `f64` columns for training. A [`RecordedEpisode`] is what
+//! the file holds: nested observations and actions, infos, every number in its own type. A
+//! [`Source`] gives episodes one by one and a [`Sink`] takes them one by one, so that a conversion
+//! needs memory for one episode only.
+
+mod array;
+mod description;
+mod episode;
+mod flatten;
+mod node;
+
+pub use array::Array;
+pub(crate) use array::{name as dtype_name, named as dtype_named, product, size as dtype_size};
+pub(crate) use description::Layout;
+pub use description::{Recording, RecordingSpace};
+pub use episode::{Attribute, RecordedEpisode};
+pub(crate) use flatten::{Flattener, flat_space};
+pub use node::Node;
+
+use std::path::Path;
+
+use crate::{Error, Finding};
+
+/// Where episodes come from, one after the other.
+pub trait Source {
+    /// What is known before the first episode.
+    fn recording(&self) -> &Recording;
+
+    /// The next episode, `None` after the last one.
+    fn next_episode(&mut self) -> Result<Option<RecordedEpisode>, Error>;
+
+    /// The file or directory, for messages.
+    fn path(&self) -> &Path;
+
+    /// What the reader had to decide, complete after the last episode.
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    /// What the reader knows of, but does not give, a few words each.
+    fn left_out(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Where episodes go, one after the other.
+pub trait Sink {
+    /// Writes an episode.
+    fn write(&mut self, episode: &RecordedEpisode) -> Result<(), Error>;
+
+    /// Completes the dataset and gives it its name; without this call nothing is left behind.
+    /// Gives sentences about what the format could not hold.
+    fn finish(self: Box<Self>) -> Result<Vec<String>, Error>;
+}

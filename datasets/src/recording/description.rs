@@ -1,0 +1,215 @@
+//! What a recording says about itself, whatever its format.
+
+use rtg_envs::{Dtype, Space};
+use serde_json::{Map, Value, json};
+
+use crate::minari::spaces;
+use crate::{Error, Info};
+
+/// What is known of a dataset besides its episodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// Minari's id, or a file's name without its ending.
+    pub id: String,
+    /// The space of the observations.
+    pub observation_space: RecordingSpace,
+    /// The space of the actions.
+    pub action_space: RecordingSpace,
+    /// How many episodes there are, where the format says so beforehand.
+    pub total_episodes: Option<usize>,
+    /// How many steps there are, where the format says so beforehand.
+    pub total_steps: Option<usize>,
+    /// Every other entry of Minari's `metadata.json`, under its name there: `env_spec` (JSON as a
+    /// text), `algorithm_name`, `author` (a list), `description`, `code_permalink` ...
+    pub entries: Map<String, Value>,
+}
+
+impl Recording {
+    /// A recording of which only the spaces are known.
+    pub fn new(id: &str, observation_space: Space, action_space: Space) -> Self {
+        Self {
+            id: id.to_owned(),
+            observation_space: RecordingSpace::from(observation_space),
+            action_space: RecordingSpace::from(action_space),
+            total_episodes: None,
+            total_steps: None,
+            entries: Map::new(),
+        }
+    }
+
+    /// Adds an entry of Minari's `metadata.json`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.entries.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds the environment, so that Python's `recover_environment` makes the same: Gymnasium's id
+    /// and entry point (such as `gymnasium.envs.classic_control.cartpole:CartPoleEnv`), its time
+    /// limit, its reward threshold.
+    #[must_use]
+    pub fn with_environment(
+        self,
+        id: &str,
+        entry_point: Option<&str>,
+        max_episode_steps: Option<usize>,
+        reward_threshold: Option<f64>,
+    ) -> Self {
+        let spec = json!({
+            "id": id,
+            "entry_point": entry_point,
+            "reward_threshold": reward_threshold,
+            "nondeterministic": false,
+            "max_episode_steps": max_episode_steps,
+            "order_enforce": true,
+            "disable_env_checker": false,
+            "kwargs": {},
+            "additional_wrappers": [],
+            "vector_entry_point": null,
+        });
+        self.with("env_spec", spec.to_string())
+    }
+
+    /// A text entry.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.entries.get(name)?.as_str()
+    }
+
+    /// The environment as Gymnasium names it, from `env_spec`.
+    pub fn env_id(&self) -> Option<String> {
+        self.env_spec()?.get("id")?.as_str().map(str::to_owned)
+    }
+
+    /// The environment's time limit, from `env_spec`.
+    pub fn max_episode_steps(&self) -> Option<usize> {
+        let limit = self.env_spec()?.get("max_episode_steps")?.as_u64()?;
+        usize::try_from(limit).ok()
+    }
+
+    fn env_spec(&self) -> Option<Value> {
+        crate::json::parse(self.text("env_spec")?).ok()
+    }
+
+    /// One line for people: version, algorithm, authors.
+    pub fn provenance(&self) -> String {
+        if let Some(source) = self.text("source") {
+            return source.to_owned();
+        }
+        let authors = match self.entries.get("author") {
+            Some(Value::Array(authors)) => authors.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(authors)) => vec![authors.as_str()],
+            _ => Vec::new(),
+        };
+        let version = self.text("minari_version").unwrap_or("dataset");
+        let mut parts = vec![format!("Minari {version}")];
+        parts.extend(self.text("algorithm_name").map(str::to_owned));
+        if !authors.is_empty() {
+            parts.push(format!("by {}", authors.join(", ")));
+        }
+        parts.join(", ")
+    }
+
+    /// What a dataset in memory keeps; its spaces are the flattened ones.
+    pub(crate) fn info(&self, observation_space: Space, action_space: Space) -> Info {
+        Info {
+            id: self.id.clone(),
+            env_id: self.env_id(),
+            max_episode_steps: self.max_episode_steps(),
+            observation_space,
+            action_space,
+            provenance: self.provenance(),
+        }
+    }
+}
+
+/// A space as it was recorded, with the text that Minari stores for it.
+///
+/// The text is kept since [`Space`] holds its bounds as `f64`, which cannot hold every 64-bit
+/// integer: a conversion writes what it has read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordingSpace {
+    space: Space,
+    layout: Layout,
+    text: String,
+}
+
+impl RecordingSpace {
+    /// Parses Minari's JSON; `name` is for messages.
+    pub fn parse(text: &str, name: &str) -> Result<Self, Error> {
+        let value = crate::json::parse(text)?;
+        Ok(Self {
+            space: spaces::parse(&value, name)?,
+            layout: spaces::layout(&value, name)?,
+            text: text.to_owned(),
+        })
+    }
+
+    /// The space.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// Minari's JSON.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+impl From<Space> for RecordingSpace {
+    fn from(space: Space) -> Self {
+        let value = spaces::to_json(&space);
+        let layout = Layout::of(&space);
+        Self {
+            space,
+            layout,
+            text: crate::json::write(&value),
+        }
+    }
+}
+
+/// How the rows of a space are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Layout {
+    /// Numbers of a row shape.
+    Rows { dtype: Dtype, shape: Vec<usize> },
+    /// One choice.
+    Choice,
+    /// Pixels, which Minari stores as JPEG files unless told otherwise.
+    Image { shape: Vec<usize> },
+    /// A text.
+    Text,
+    /// Named parts, in the space's order.
+    Dict(Vec<(String, Layout)>),
+    /// Numbered parts.
+    Tuple(Vec<Layout>),
+}
+
+impl Layout {
+    pub(crate) fn of(space: &Space) -> Self {
+        let rows = |dtype, shape: &[usize]| Self::Rows {
+            dtype,
+            shape: shape.to_vec(),
+        };
+        match space {
+            Space::Box(space) if spaces::is_image(space) => Self::Image {
+                shape: space.shape.clone(),
+            },
+            Space::Box(space) => rows(space.dtype, &space.shape),
+            Space::Discrete { .. } => Self::Choice,
+            Space::MultiDiscrete { nvec, .. } => rows(Dtype::Int64, &[nvec.len()]),
+            Space::MultiBinary { shape } => rows(Dtype::Int8, shape),
+            Space::Dict(parts) => Self::Dict(
+                parts
+                    .iter()
+                    .map(|(name, part)| (name.clone(), Self::of(part)))
+                    .collect(),
+            ),
+            Space::Tuple(parts) => Self::Tuple(parts.iter().map(Self::of).collect()),
+            Space::Text { .. } => Self::Text,
+        }
+    }
+}
