@@ -221,6 +221,42 @@ fn an_unstable_simulation_starts_over_and_is_counted() {
 }
 
 #[test]
+fn pictures_show_the_body_and_change_with_it() {
+    for id in mujoco_ids().filter(|id| is_here(id)) {
+        let mut env = make(id).unwrap();
+        let mut observation = vec![0.0; env.spec().observation_space.width()];
+        env.reset(Some(5), &mut observation);
+        let start = env.render().expect("a picture");
+        assert_eq!((start.width, start.height), (600, 400), "{id}");
+        let action: Vec<f64> = vec![0.4; env.spec().action_space.width()];
+        (0..5).for_each(|_| {
+            env.step(&action, &mut observation);
+        });
+        let moved = env.render().expect("a picture");
+        let changed = (start.pixels.chunks(3).zip(moved.pixels.chunks(3)))
+            .filter(|(a, b)| a != b)
+            .count();
+        assert!(changed > 100, "{id}: {changed} pixels changed");
+    }
+    if is_here("the hopper's picture") {
+        let mut hopper = MujocoEnv::new(Hopper::default()).unwrap();
+        let mut state = hopper.state();
+        // The torso's middle is at 1.25 m, the picture's is at 0.75 m, and 3.2 m are 600 pixels.
+        let row = |torso: f64| (200.0 - (torso - 0.75) * 600.0 / 3.2) as usize;
+        state[1] = 1.25;
+        state[2] = 0.0;
+        hopper.set_state(&state).unwrap();
+        let torso = hopper.render().unwrap().pixel(300, row(1.25 + 0.15));
+        state[1] = 1.65;
+        state[0] = 17.0;
+        hopper.set_state(&state).unwrap();
+        let frame = hopper.render().unwrap();
+        assert_eq!(frame.pixel(300, row(1.65 + 0.15)), torso);
+        assert_ne!(frame.pixel(300, row(1.25 - 0.2)), torso);
+    }
+}
+
+#[test]
 fn rows_of_a_vector_go_the_ways_of_single_environments() {
     for id in mujoco_ids().filter(|id| is_here(id)) {
         let mut rows = VecEnv::new(id, 3, Autoreset::SameStep).unwrap();

@@ -7,6 +7,7 @@
 //! no longer healthy: torso outside of 0.2 m to 1 m, or any number not finite.
 
 use super::{
+    drawing::Camera,
     library::Field,
     simulation::{Move, Task, View, add_normal, add_uniform, sum, write_joints},
 };
@@ -89,6 +90,11 @@ impl Task for Ant {
     const TIME_STEP: f64 = 0.01;
     const ACTION_BOUNDS: &'static [f32] = &[1.0; 8];
     const FIELDS: &'static [Field] = &[Field::BodyPositions, Field::ExternalForces];
+    const CAMERA: Camera = Camera {
+        azimuth_deg: 65.0,
+        elevation_deg: -20.0,
+        ..Camera::beside(0.4, 3.6)
+    };
 
     fn model() -> Cow<'static, str> {
         include_str!("models/ant.xml").into()

@@ -4,7 +4,10 @@
 //! the back and at the front), then all nine velocities. Action: the six joints' torques, ±1.
 //! Reward: the speed along x less 0.1 times the squared action.
 
-use super::simulation::{Move, Task, View, add_normal, add_uniform, write_joints};
+use super::{
+    drawing::Camera,
+    simulation::{Move, Task, View, add_normal, add_uniform, write_joints},
+};
 use crate::random::NumpyRng;
 use std::borrow::Cow;
 
@@ -39,6 +42,7 @@ impl Task for HalfCheetah {
     const ID: &'static str = "HalfCheetah-v5";
     const TIME_STEP: f64 = 0.01;
     const ACTION_BOUNDS: &'static [f32] = &[1.0; 6];
+    const CAMERA: Camera = Camera::beside(0.6, 3.4);
 
     fn model() -> Cow<'static, str> {
         include_str!("models/half_cheetah.xml").into()

@@ -8,6 +8,7 @@
 //! ends when it is no longer healthy: torso outside of 1 m to 2 m.
 
 use super::{
+    drawing::Camera,
     hopper::inside,
     library::Field,
     simulation::{Move, Task, View, add_uniform, sum, sum_of_squares, write_joints},
@@ -120,6 +121,11 @@ impl Task for Humanoid {
         Field::ActuatorForces,
         Field::ExternalForces,
     ];
+    const CAMERA: Camera = Camera {
+        azimuth_deg: 65.0,
+        elevation_deg: -20.0,
+        ..Camera::beside(0.9, 3.0)
+    };
 
     fn model() -> Cow<'static, str> {
         include_str!("models/humanoid.xml").into()

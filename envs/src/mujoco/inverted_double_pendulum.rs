@@ -7,6 +7,7 @@
 //! times the joints' squared velocities. It ends when the tip is not above 1 m.
 
 use super::{
+    drawing::Camera,
     library::Field,
     simulation::{Move, Task, View, add_normal, add_uniform},
 };
@@ -41,6 +42,10 @@ impl Task for InvertedDoublePendulum {
     /// The tip: the end of the upper pole.
     const POINTS: &'static [(&'static str, [f64; 3])] = &[("pole2", [0.0, 0.0, 0.6])];
     const FIELDS: &'static [Field] = &[Field::ConstraintForces];
+    const CAMERA: Camera = Camera {
+        follows: false,
+        ..Camera::beside(0.5, 3.2)
+    };
 
     fn model() -> Cow<'static, str> {
         include_str!("models/inverted_double_pendulum.xml").into()

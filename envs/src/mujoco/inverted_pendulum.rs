@@ -3,7 +3,10 @@
 //! Observation: the cart's position, the pole's angle, both velocities. Action: the force on the
 //! cart, ±3. Reward: 1 for each step but the last. It ends when the pole leans by more than 0.2 rad.
 
-use super::simulation::{Move, Task, View, add_uniform, write_joints};
+use super::{
+    drawing::Camera,
+    simulation::{Move, Task, View, add_uniform, write_joints},
+};
 use crate::random::NumpyRng;
 use std::borrow::Cow;
 
@@ -29,6 +32,10 @@ impl Task for InvertedPendulum {
     const ID: &'static str = "InvertedPendulum-v5";
     const TIME_STEP: f64 = 0.02;
     const ACTION_BOUNDS: &'static [f32] = &[3.0];
+    const CAMERA: Camera = Camera {
+        follows: false,
+        ..Camera::beside(0.3, 2.6)
+    };
 
     fn model() -> Cow<'static, str> {
         include_str!("models/inverted_pendulum.xml").into()

@@ -26,6 +26,7 @@ use std::{
 };
 
 mod ant;
+mod drawing;
 mod half_cheetah;
 mod hopper;
 mod humanoid;
@@ -35,12 +36,14 @@ mod library;
 mod locate;
 mod pusher;
 mod reacher;
+mod scene;
 mod simulation;
 mod swimmer;
 mod v4;
 mod walker2d;
 
 pub use ant::Ant;
+pub use drawing::Camera;
 pub use half_cheetah::HalfCheetah;
 pub use hopper::Hopper;
 pub use humanoid::Humanoid;

@@ -4,7 +4,10 @@
 //! goal. Action: the seven joints' torques, ±2. Reward: less half the distance from fork to puck,
 //! less that from puck to goal, less 0.1 times the squared action.
 
-use super::simulation::{Move, Task, View, add_uniform, difference, length};
+use super::{
+    drawing::Camera,
+    simulation::{Move, Task, View, add_uniform, difference, length},
+};
 use crate::random::NumpyRng;
 use std::borrow::Cow;
 
@@ -41,6 +44,7 @@ impl Task for Pusher {
         ("object", [0.0; 3]),
         ("goal", [0.0; 3]),
     ];
+    const CAMERA: Camera = Camera::above(0.2, -0.25, 2.2);
 
     fn model() -> Cow<'static, str> {
         include_str!("models/pusher.xml").into()

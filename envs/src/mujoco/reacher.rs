@@ -5,7 +5,10 @@
 //! ±1. Reward: less the distance between tip and target, less the squared action. The target stays
 //! where an episode starts, anywhere within 0.2 m.
 
-use super::simulation::{Move, Task, View, add_uniform, difference, length};
+use super::{
+    drawing::Camera,
+    simulation::{Move, Task, View, add_uniform, difference, length},
+};
 use crate::random::NumpyRng;
 use std::borrow::Cow;
 
@@ -36,6 +39,7 @@ impl Task for Reacher {
     const ACTION_BOUNDS: &'static [f32] = &[1.0; 2];
     const POINTS: &'static [(&'static str, [f64; 3])] =
         &[("fingertip", [0.0; 3]), ("target", [0.0; 3])];
+    const CAMERA: Camera = Camera::above(0.0, 0.0, 1.0);
 
     fn model() -> Cow<'static, str> {
         include_str!("models/reacher.xml").into()

@@ -1,6 +1,9 @@
 //! What the environments share: stepping a model, noise, the state.
 
-use super::library::{Field, Model, Place, World};
+use super::{
+    drawing::{self, Camera},
+    library::{Field, Model, Place, World},
+};
 use crate::{BoxSpace, Env, Error, Frame, Space, Spec, Step, random::NumpyRng};
 use std::{
     borrow::Cow,
@@ -20,6 +23,8 @@ pub trait Task: Clone + Send {
     const POINTS: &'static [(&'static str, [f64; 3])] = &[];
     /// What else it looks at.
     const FIELDS: &'static [Field] = &[];
+    /// Where its pictures are taken from.
+    const CAMERA: Camera = Camera::beside(0.75, 3.2);
 
     /// The model, in MJCF.
     fn model() -> Cow<'static, str>;
@@ -326,8 +331,14 @@ impl<T: Task> Env for MujocoEnv<T> {
         self.instabilities
     }
 
+    /// The bodies where the joints' positions say they are, which is not quite where a step leaves
+    /// them.
     fn render(&self) -> Option<Frame> {
-        None
+        let model = self.world.model();
+        let mut world = World::new(model).ok()?;
+        world.write(model.parts().start, &self.motion[1..]);
+        world.kinematics();
+        drawing::draw(&T::model(), &world.poses(), T::CAMERA)
     }
 
     fn steps_per_second(&self) -> f64 {

@@ -4,7 +4,10 @@
 //! three angles. Action: the two joints' torques, ±1. Reward: the speed along x less 0.0001 times
 //! the squared action.
 
-use super::simulation::{Move, Task, View, add_uniform, write_joints};
+use super::{
+    drawing::Camera,
+    simulation::{Move, Task, View, add_uniform, write_joints},
+};
 use crate::random::NumpyRng;
 use std::borrow::Cow;
 
@@ -45,6 +48,10 @@ impl Task for Swimmer {
     const ID: &'static str = "Swimmer-v5";
     const TIME_STEP: f64 = 0.01;
     const ACTION_BOUNDS: &'static [f32] = &[1.0; 2];
+    const CAMERA: Camera = Camera {
+        follows: true,
+        ..Camera::above(0.0, 0.0, 8.0)
+    };
 
     fn model() -> Cow<'static, str> {
         include_str!("models/swimmer.xml").into()

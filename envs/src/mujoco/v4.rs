@@ -7,6 +7,7 @@
 
 use super::{
     ant::Ant,
+    drawing::Camera,
     half_cheetah::HalfCheetah,
     hopper::Hopper,
     library::Field,
@@ -95,6 +96,7 @@ impl<T: HasV4> Task for V4<T> {
     const ACTION_BOUNDS: &'static [f32] = T::ACTION_BOUNDS;
     const POINTS: &'static [(&'static str, [f64; 3])] = T::POINTS;
     const FIELDS: &'static [Field] = T::FIELDS;
+    const CAMERA: Camera = T::CAMERA;
 
     fn model() -> Cow<'static, str> {
         T::v4_model()
