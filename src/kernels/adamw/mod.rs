@@ -13,6 +13,7 @@
 //! inside the update, so that the gradient is read twice and never written.
 
 mod cpu;
+pub(crate) mod cuda;
 pub mod reference;
 
 pub(crate) use cpu::update_at;

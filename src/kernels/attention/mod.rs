@@ -24,6 +24,7 @@
 //! side by side in rows x 2 C. In the last layer only observation tokens ask (`Visible::OBSERVATIONS`).
 
 pub(crate) mod cpu;
+pub(crate) mod cuda;
 pub mod reference;
 
 /// Which keys a query sees: the first `stride * query + offset`. Its own token is the last of them.

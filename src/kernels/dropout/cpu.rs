@@ -33,15 +33,19 @@ fn mix(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
+/// Another number for each site.
+pub(crate) fn site_number(site: Site) -> u64 {
+    match site {
+        Site::Embedding => 0,
+        Site::Attention { layer, head } => 1 + 3 * layer as u64 + ((head as u64) << 32),
+        Site::Projection { layer } => 2 + 3 * layer as u64,
+        Site::Mlp { layer } => 3 + 3 * layer as u64,
+    }
+}
+
 impl Row {
     pub(crate) fn new(key: u64, site: Site, window: usize, token: usize) -> Self {
-        let site = match site {
-            Site::Embedding => 0,
-            Site::Attention { layer, head } => 1 + 3 * layer as u64 + ((head as u64) << 32),
-            Site::Projection { layer } => 2 + 3 * layer as u64,
-            Site::Mlp { layer } => 3 + 3 * layer as u64,
-        };
-        let step = mix(mix(key).wrapping_add(site));
+        let step = mix(mix(key).wrapping_add(site_number(site)));
         let bits = mix(step ^ ((window as u64) << 32 | token as u64));
         Self(bits as u32, (bits >> 32) as u32)
     }
@@ -54,6 +58,16 @@ impl Rate {
             threshold: (probability * 2.0_f64.powi(32)) as u32,
             scale: (1.0 / (1.0 - probability)) as f32,
         }
+    }
+
+    /// Elements whose bits are below it are dropped.
+    pub(crate) fn threshold(self) -> u32 {
+        self.threshold
+    }
+
+    /// What the others are multiplied with.
+    pub(crate) fn scale(self) -> f32 {
+        self.scale
     }
 
     /// The mask of one element: 0 or 1 / (1 - p).

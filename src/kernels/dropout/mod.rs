@@ -14,6 +14,7 @@
 //! Tokens are counted in the padded window of 3 K tokens. In attention the row is the query and the channel the key.
 
 pub(crate) mod cpu;
+pub(crate) mod cuda;
 pub mod reference;
 
 /// The dropout of one training step.

@@ -13,6 +13,7 @@
 //! and costs nothing.
 
 pub(crate) mod cpu;
+pub(crate) mod cuda;
 pub mod reference;
 
 /// Tokens of a sequence of steps: all but its last action.

@@ -15,6 +15,7 @@
 //! Backward *adds* to dx, because the residual path has written there already.
 
 pub(crate) mod cpu;
+pub(crate) mod cuda;
 pub mod reference;
 
 /// Added to the variance.

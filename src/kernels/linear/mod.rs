@@ -21,6 +21,7 @@
 //! Factors are f32 or, for half the time, pairs of bfloat16 (`pairs`); sums are f32 in either case.
 
 pub(crate) mod cpu;
+pub(crate) mod cuda;
 pub(crate) mod finish;
 mod pairs;
 pub mod reference;

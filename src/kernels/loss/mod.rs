@@ -12,6 +12,7 @@
 //! A numbers short, so there is nothing to vectorise: `cpu` differs from `reference` in its precision only.
 
 pub(crate) mod cpu;
+pub(crate) mod cuda;
 pub mod reference;
 
 /// What becomes of the head's numbers.

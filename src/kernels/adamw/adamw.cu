@@ -1,0 +1,103 @@
+// The end of a step, in two launches over the flat buffers: `add_up` makes the gradient, its norm and the loss out
+// of what the blocks left; `update` clips and applies AdamW.
+#include "../cuda/device.h"
+
+constexpr int WIDE = 256;
+
+/// A piece of the gradient whose slices lie in one place.
+struct Piece {
+    /// In the workspace: the first slice, and from one slice to the next.
+    u64 from, stride;
+    /// In the gradient.
+    u32 to, length;
+    u32 slices;
+};
+
+struct AddUp {
+    const Piece* pieces;
+    const float* workspace;
+    float* gradient;
+    /// The sum of squares of each piece.
+    double* squares;
+    /// The losses of the head's blocks, and the loss of each batch of the plan.
+    const double* block_losses;
+    double* losses;
+    Clock* clock;
+    int loss_blocks;
+    /// Does the gradient have a part already? And the mean over how many parts is taken now? (0: not yet.)
+    int adds, divisor;
+};
+
+extern "C" __global__ void __launch_bounds__(WIDE) add_up(AddUp p) {
+    typedef double Parts[WIDE];
+    SHARED(Parts, parts);
+    Piece piece = p.pieces[blockIdx.x];
+    double squares = 0;
+    for (u32 i = threadIdx.x; i < piece.length; i += WIDE) {
+        float sum = p.adds ? p.gradient[piece.to + i] : 0.f;
+        for (u32 slice = 0; slice < piece.slices; slice++) sum += p.workspace[piece.from + slice * piece.stride + i];
+        if (p.divisor > 1) sum /= p.divisor;
+        p.gradient[piece.to + i] = sum;
+        squares += double(sum) * double(sum);
+    }
+    squares = block_sum<WIDE>(squares, parts);
+    if (threadIdx.x == 0) p.squares[blockIdx.x] = squares;
+    if (blockIdx.x == 0) {
+        double loss = 0;
+        for (int i = threadIdx.x; i < p.loss_blocks; i += WIDE) loss += p.block_losses[i];
+        loss = block_sum<WIDE>(loss, parts);
+        // No other block reads the clock, and no other launch runs beside this one.
+        if (threadIdx.x == 0) {
+            p.losses[p.clock->part] = loss;
+            p.clock->part += 1;
+        }
+    }
+}
+EXPORT(add_up)
+
+/// What of AdamW changes from step to step.
+struct Rates {
+    float keep, rate, root;
+};
+
+struct Update {
+    float* weights;
+    float* mean;
+    float* square;
+    const float* gradient;
+    const double* squares;
+    const Rates* rates;
+    /// The gradient's norm in each step of the plan.
+    double* norms;
+    const Clock* clock;
+    /// The largest norm; 0: any.
+    double largest;
+    u32 count;
+    int pieces, accumulation;
+    float beta_1, other_1, beta_2, other_2, epsilon;
+};
+
+extern "C" __global__ void __launch_bounds__(WIDE) update(Update p) {
+    typedef double Parts[WIDE];
+    SHARED(Parts, parts);
+    double total = 0;
+    for (int i = threadIdx.x; i < p.pieces; i += WIDE) total += p.squares[i];
+    // Every block adds up the same numbers in the same order.
+    double norm = sqrt(block_sum<WIDE>(total, parts));
+    u32 step = p.clock->part / p.accumulation - 1;
+    if (blockIdx.x == 0 && threadIdx.x == 0) p.norms[step] = norm;
+    double ratio = p.largest / (norm + 1e-6);
+    // A norm of NaN must reach the weights, as it does on the CPU.
+    float clip = p.largest > 0 && !(ratio > 1) ? float(ratio) : 1.f;
+    Rates rates = p.rates[step];
+    for (u32 i = blockIdx.x * WIDE + threadIdx.x; i < p.count; i += gridDim.x * WIDE) {
+        float g = p.gradient[i] * clip;
+        float mean = fmaf(p.beta_1, p.mean[i], p.other_1 * g);
+        float square = fmaf(p.beta_2, p.square[i], p.other_2 * (g * g));
+        float divisor = fmaf(sqrtf(square), rates.root, p.epsilon);
+        p.weights[i] = fmaf(p.weights[i], rates.keep, mean * -rates.rate / divisor);
+        p.mean[i] = mean;
+        p.square[i] = square;
+    }
+}
+EXPORT(update)

@@ -1,0 +1,322 @@
+// Causal attention of short sequences, exact f32: see `mod.rs` for the formulas.
+//
+// A block has 32 rows of one head of one window: queries for the output and for dq, keys for dk and dv. It meets the
+// other side 32 rows at a time, with both in shared memory, and sees only what causality lets it see. Scores and
+// probabilities live in registers and in one tile of shared memory; global memory has the log of each query's sum
+// and, for the backward, the dot product of its output with the gradient there. Heads of more than 128 channels are
+// taken 128 at a time, the scores computed again for each. So shared memory does not depend on the context.
+#include "../dropout/dropout.h"
+
+constexpr int SIDE = 32;
+constexpr int CHUNK = 128;
+/// Below any score, and still a number: no infinity is ever subtracted from another.
+constexpr float LOWEST = -3e38f;
+
+struct Attention {
+    /// Rows of queries and of keys; a key's value lies `width` behind it.
+    const float* q;
+    const float* kv;
+    float* out;
+    /// (query rows) x H: the log of the sum, and dout . out.
+    float* logs;
+    float* deltas;
+    /// For the backward only.
+    const float* dout;
+    float* dq;
+    float* dkv;
+    const int* lengths;
+    Drop drop;
+    /// Rows of a window: its queries, its keys (3 K).
+    int queries, keys;
+    int width, heads, q_stride, kv_stride;
+    /// Query i sees stride i + offset keys, itself the last.
+    int visible_stride, visible_offset;
+};
+
+struct Tiles {
+    float a[SIDE][CHUNK + 1];
+    float b[SIDE][CHUNK + 1];
+    float p[SIDE][SIDE + 1];
+    float logs[SIDE];
+    float deltas[SIDE];
+    Bits bits[SIDE];
+};
+
+/// One head of one window, as a block sees it.
+struct Scene {
+    const Attention& p;
+    int window, head, d, queries, keys, first_token;
+    /// Row 0 of the window.
+    u64 query_row, key_row;
+
+    __device__ Scene(const Attention& p, int index) : p(p), window(index / p.heads), head(index % p.heads) {
+        d = p.width / p.heads;
+        int steps = p.lengths[window];
+        keys = steps > 0 ? 3 * steps - 1 : 0;
+        queries = p.visible_stride == 1 ? keys : steps;
+        first_token = 3 * p.drop.first_steps[window];
+        query_row = u64(window) * p.queries;
+        key_row = u64(window) * p.keys;
+    }
+
+    /// Keys that a query sees; none if there is no such query.
+    __device__ int sees(int query) const {
+        return query < queries ? p.visible_stride * query + p.visible_offset : 0;
+    }
+    __device__ const float* q_rows(const float* of) const { return of + query_row * p.q_stride + head * d; }
+    __device__ const float* out_rows(const float* of) const { return of + query_row * p.width + head * d; }
+    __device__ const float* k_rows() const { return p.kv + key_row * p.kv_stride + head * d; }
+    __device__ const float* v_rows() const { return k_rows() + p.width; }
+    __device__ u64 log_at(int query) const { return (query_row + query) * p.heads + head; }
+    __device__ Bits bits(int query) const {
+        return bits_of(p.drop, p.drop.site + (u64(head) << 32), window, first_token + sees(query) - 1);
+    }
+    __device__ float keep(Bits of_query, int key) const {
+        return p.drop.threshold > 0 ? mask(p.drop, of_query, first_token + key) : 1.f;
+    }
+};
+
+/// Channels c.. of rows row.. into a tile; zero behind the last row and channel.
+__device__ inline void lay_rows(
+    float (&to)[SIDE][CHUNK + 1], const float* from, int stride, int row, int rows, int c, int d) {
+    int channel = threadIdx.x;
+    // Four loads under way at a time: more would push the sums out of the registers.
+#pragma unroll 4
+    for (int r = 0; r < SIDE; r++) {
+        bool inside = row + r < rows && c + channel < d;
+        to[r][channel] = inside ? from[u64(row + r) * stride + c + channel] : 0.f;
+    }
+}
+
+/// The place of a thread among 32 x 32 dot products: rows r and r + 16, columns c, c + 8, c + 16, c + 24.
+struct Place {
+    int row, column;
+    __device__ Place() : row(threadIdx.x / 8), column(threadIdx.x % 8) {}
+};
+
+/// sums = A B^T for 32 rows of each.
+__device__ inline void dots(
+    Tiles& s, float (&sums)[2][4], const float* a, int a_stride, int a_row, int a_rows, const float* b, int b_stride,
+    int b_row, int b_rows, int d) {
+    Place at;
+    for (auto& row : sums)
+        for (float& sum : row) sum = 0.f;
+    for (int c = 0; c < d; c += CHUNK) {
+        lay_rows(s.a, a, a_stride, a_row, a_rows, c, d);
+        lay_rows(s.b, b, b_stride, b_row, b_rows, c, d);
+        __syncthreads();
+        int channels = d - c < CHUNK ? d - c : CHUNK;
+#pragma unroll 4
+        for (int e = 0; e < channels; e++)
+            for (int i = 0; i < 2; i++)
+                for (int j = 0; j < 4; j++)
+                    sums[i][j] = fmaf(s.a[at.row + 16 * i][e], s.b[at.column + 8 * j][e], sums[i][j]);
+        __syncthreads();
+    }
+}
+
+/// sums[row][channel] += sum over the tile of p[row][j] b[j][channel]: a warp has 8 rows, a lane every 32nd channel.
+__device__ inline void add_mixed(const Tiles& s, float (&sums)[8][4]) {
+    int row = threadIdx.x / LANES * 8, lane = threadIdx.x % LANES;
+#pragma unroll 2
+    for (int j = 0; j < SIDE; j++) {
+        float b[4];
+        for (int n = 0; n < 4; n++) b[n] = s.b[j][lane + LANES * n];
+        for (int r = 0; r < 8; r++) {
+            float weight = s.p[row + r][j];
+            for (int n = 0; n < 4; n++) sums[r][n] = fmaf(weight, b[n], sums[r][n]);
+        }
+    }
+}
+
+/// Writes these sums, times a factor for each row, to the rows that exist.
+__device__ inline void write_mixed(
+    const float (&sums)[8][4], const float (&factors)[8], float* to, int stride, int first, int rows, int c, int d) {
+    int row = first + threadIdx.x / LANES * 8, lane = threadIdx.x % LANES;
+    for (int r = 0; r < 8; r++)
+        for (int n = 0; n < 4; n++) {
+            int channel = c + lane + LANES * n;
+            if (row + r < rows && channel < d) to[u64(row + r) * stride + channel] = sums[r][n] * factors[r];
+        }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) attention(Attention p) {
+    SHARED(Tiles, s);
+    int tiles = (p.queries + SIDE - 1) / SIDE;
+    Scene scene(p, blockIdx.x / tiles);
+    int first = blockIdx.x % tiles * SIDE, d = scene.d;
+    int row = threadIdx.x / LANES * 8, lane = threadIdx.x % LANES;
+    float scale = 1.f / sqrtf(float(d));
+    int last = scene.queries < first + SIDE ? scene.queries : first + SIDE;
+    int keys = last > first ? scene.sees(last - 1) : 0;
+    if (threadIdx.x < SIDE && p.drop.threshold > 0) s.bits[threadIdx.x] = scene.bits(first + threadIdx.x);
+    __syncthreads();
+    for (int c = 0; c < d; c += CHUNK) {
+        float sums[8][4], most[8], totals[8], inverse[8];
+        for (int r = 0; r < 8; r++) {
+            most[r] = LOWEST;
+            totals[r] = 0.f;
+            for (float& sum : sums[r]) sum = 0.f;
+        }
+        for (int key = 0; key < keys; key += SIDE) {
+            Place at;
+            float scores[2][4];
+            dots(s, scores, scene.q_rows(p.q), p.q_stride, first, scene.queries, scene.k_rows(), p.kv_stride, key,
+                 scene.keys, d);
+            for (int i = 0; i < 2; i++)
+                for (int j = 0; j < 4; j++) s.p[at.row + 16 * i][at.column + 8 * j] = scores[i][j] * scale;
+            lay_rows(s.b, scene.v_rows(), p.kv_stride, key, scene.keys, c, d);
+            __syncthreads();
+            // A row belongs to one warp from here on. What was summed under a smaller maximum shrinks.
+            for (int r = 0; r < 8; r++) {
+                bool visible = key + lane < scene.sees(first + row + r);
+                float score = visible ? s.p[row + r][lane] : LOWEST;
+                float larger = fmaxf(most[r], warp_max(score));
+                float weight = visible ? expf(score - larger) : 0.f;
+                float shrink = expf(most[r] - larger);
+                most[r] = larger;
+                totals[r] = totals[r] * shrink + warp_sum(weight);
+                for (float& sum : sums[r]) sum *= shrink;
+                Bits bits = {0, 0};
+                if (p.drop.threshold > 0) bits = s.bits[row + r];
+                s.p[row + r][lane] = weight * scene.keep(bits, key + lane);
+            }
+            __syncwarp();
+            add_mixed(s, sums);
+            __syncthreads();
+        }
+        for (int r = 0; r < 8; r++) {
+            inverse[r] = totals[r] > 0.f ? 1.f / totals[r] : 0.f;
+            int query = first + row + r;
+            if (lane == 0 && c == 0 && query < p.queries)
+                p.logs[scene.log_at(query)] = totals[r] > 0.f ? most[r] + logf(totals[r]) : 0.f;
+        }
+        write_mixed(sums, inverse, p.out + scene.query_row * p.width + scene.head * d, p.width, first, p.queries, c, d);
+    }
+}
+EXPORT(attention)
+
+/// dq of 32 queries, and the dot products of output and gradient that the keys need.
+extern "C" __global__ void __launch_bounds__(THREADS) attention_queries(Attention p) {
+    SHARED(Tiles, s);
+    int tiles = (p.queries + SIDE - 1) / SIDE;
+    Scene scene(p, blockIdx.x / tiles);
+    int first = blockIdx.x % tiles * SIDE, d = scene.d;
+    int row = threadIdx.x / LANES * 8, lane = threadIdx.x % LANES;
+    float scale = 1.f / sqrtf(float(d));
+    int last = scene.queries < first + SIDE ? scene.queries : first + SIDE;
+    int keys = last > first ? scene.sees(last - 1) : 0;
+    for (int r = row; r < row + 8; r++) {
+        int query = first + r;
+        float delta = 0.f;
+        if (query < scene.queries)
+            for (int e = lane; e < d; e += LANES) {
+                u64 at = u64(query) * p.width + e;
+                delta = fmaf(scene.out_rows(p.dout)[at], scene.out_rows(p.out)[at], delta);
+            }
+        delta = warp_sum(delta);
+        if (lane == 0) {
+            s.deltas[r] = delta;
+            s.logs[r] = query < scene.queries ? p.logs[scene.log_at(query)] : 0.f;
+            if (query < p.queries) p.deltas[scene.log_at(query)] = delta;
+            if (p.drop.threshold > 0) s.bits[r] = scene.bits(query);
+        }
+    }
+    __syncthreads();
+    for (int c = 0; c < d; c += CHUNK) {
+        float sums[8][4], ones[8];
+        for (int r = 0; r < 8; r++) {
+            ones[r] = 1.f;
+            for (float& sum : sums[r]) sum = 0.f;
+        }
+        for (int key = 0; key < keys; key += SIDE) {
+            Place at;
+            float scores[2][4], slopes[2][4];
+            dots(s, scores, scene.q_rows(p.q), p.q_stride, first, scene.queries, scene.k_rows(), p.kv_stride, key,
+                 scene.keys, d);
+            dots(s, slopes, scene.out_rows(p.dout), p.width, first, scene.queries, scene.v_rows(), p.kv_stride, key,
+                 scene.keys, d);
+            for (int i = 0; i < 2; i++)
+                for (int j = 0; j < 4; j++) {
+                    int r = at.row + 16 * i, k = at.column + 8 * j;
+                    float ds = 0.f;
+                    if (key + k < scene.sees(first + r)) {
+                        Bits bits = {0, 0};
+                        if (p.drop.threshold > 0) bits = s.bits[r];
+                        float weight = expf(scores[i][j] * scale - s.logs[r]);
+                        ds = weight * (scene.keep(bits, key + k) * slopes[i][j] - s.deltas[r]) * scale;
+                    }
+                    s.p[r][k] = ds;
+                }
+            lay_rows(s.b, scene.k_rows(), p.kv_stride, key, scene.keys, c, d);
+            __syncthreads();
+            add_mixed(s, sums);
+            __syncthreads();
+        }
+        write_mixed(sums, ones, p.dq + scene.query_row * p.q_stride + scene.head * d, p.q_stride, first, p.queries, c, d);
+    }
+}
+EXPORT(attention_queries)
+
+/// dk and dv of 32 keys. Runs behind `attention_queries`.
+extern "C" __global__ void __launch_bounds__(THREADS) attention_keys(Attention p) {
+    SHARED(Tiles, s);
+    int tiles = (p.keys + SIDE - 1) / SIDE;
+    Scene scene(p, blockIdx.x / tiles);
+    int first = blockIdx.x % tiles * SIDE, d = scene.d;
+    float scale = 1.f / sqrtf(float(d));
+    // The first query that sees the first of these keys, down to a whole tile.
+    int before = first + 1 - p.visible_offset;
+    int from = before > 0 ? (before + p.visible_stride - 1) / p.visible_stride / SIDE * SIDE : 0;
+    for (int c = 0; c < d; c += CHUNK) {
+        float dk[8][4], dv[8][4], ones[8];
+        for (int r = 0; r < 8; r++) {
+            ones[r] = 1.f;
+            for (int n = 0; n < 4; n++) dk[r][n] = dv[r][n] = 0.f;
+        }
+        for (int query = from; query < scene.queries; query += SIDE) {
+            int mine = query + threadIdx.x;
+            if (threadIdx.x < SIDE && mine < scene.queries) {
+                s.logs[threadIdx.x] = p.logs[scene.log_at(mine)];
+                s.deltas[threadIdx.x] = p.deltas[scene.log_at(mine)];
+                if (p.drop.threshold > 0) s.bits[threadIdx.x] = scene.bits(mine);
+            }
+            Place at;
+            float scores[2][4], slopes[2][4];
+            dots(s, scores, scene.k_rows(), p.kv_stride, first, scene.keys, scene.q_rows(p.q), p.q_stride, query,
+                 scene.queries, d);
+            dots(s, slopes, scene.v_rows(), p.kv_stride, first, scene.keys, scene.out_rows(p.dout), p.width, query,
+                 scene.queries, d);
+            // First the masked probabilities, for dv; the slopes become ds, for dk.
+            for (int i = 0; i < 2; i++)
+                for (int j = 0; j < 4; j++) {
+                    int key = at.row + 16 * i, q = at.column + 8 * j;
+                    float weight = 0.f, ds = 0.f;
+                    if (first + key < scene.sees(query + q)) {
+                        Bits bits = {0, 0};
+                        if (p.drop.threshold > 0) bits = s.bits[q];
+                        float keep = scene.keep(bits, first + key);
+                        weight = expf(scores[i][j] * scale - s.logs[q]);
+                        ds = weight * (keep * slopes[i][j] - s.deltas[q]) * scale;
+                        weight *= keep;
+                    }
+                    s.p[key][q] = weight;
+                    slopes[i][j] = ds;
+                }
+            lay_rows(s.b, scene.out_rows(p.dout), p.width, query, scene.queries, c, d);
+            __syncthreads();
+            add_mixed(s, dv);
+            __syncthreads();
+            for (int i = 0; i < 2; i++)
+                for (int j = 0; j < 4; j++) s.p[at.row + 16 * i][at.column + 8 * j] = slopes[i][j];
+            lay_rows(s.b, scene.q_rows(p.q), p.q_stride, query, scene.queries, c, d);
+            __syncthreads();
+            add_mixed(s, dk);
+            __syncthreads();
+        }
+        float* to = p.dkv + scene.key_row * p.kv_stride + scene.head * d;
+        write_mixed(dk, ones, to, p.kv_stride, first, p.keys, c, d);
+        write_mixed(dv, ones, to + p.width, p.kv_stride, first, p.keys, c, d);
+    }
+}
+EXPORT(attention_keys)

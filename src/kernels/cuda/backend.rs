@@ -1,0 +1,204 @@
+//! What runs kernels: a GPU, or the emulator.
+//!
+//! A step is a list of [`Launch`]es, plain data made once. Either backend runs the same list, so what tests execute
+//! on the CPU is what a GPU executes.
+
+use super::parameters::Plain;
+use std::fmt::Debug;
+
+/// Where something lies in the memory of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Address(pub(crate) u64);
+
+impl Address {
+    /// Nowhere.
+    pub(crate) const NULL: Self = Self(0);
+
+    /// `count` numbers of 4 bytes behind this place.
+    pub(crate) fn words(self, count: usize) -> Self {
+        Self(self.0 + 4 * count as u64)
+    }
+}
+
+/// One kernel over one grid.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The kernel's name in `kernels.cu`.
+    pub(crate) kernel: &'static str,
+    /// Blocks in x, y and z.
+    pub(crate) grid: [u32; 3],
+    /// Threads of a block.
+    pub(crate) threads: u32,
+    /// The kernel's one parameter, in words so that it is aligned.
+    pub(crate) parameters: Vec<u64>,
+    /// Bytes of it.
+    pub(crate) bytes: usize,
+}
+
+/// Threads of most blocks, as `device.h` has it.
+pub(crate) const THREADS: u32 = 128;
+/// Threads of the blocks that add up all parameters, as `adamw.cu` has it.
+pub(crate) const WIDE: u32 = 256;
+/// Warps of a block of [`THREADS`].
+pub(crate) const WARPS: usize = 4;
+
+impl Launch {
+    /// `kernel` with these parameters over `grid`.
+    pub(crate) fn new(
+        kernel: &'static str,
+        grid: [usize; 3],
+        threads: u32,
+        parameters: &impl Plain,
+    ) -> Self {
+        let mut bytes = Vec::new();
+        parameters.write(&mut bytes);
+        let words = bytes.chunks(8).map(|chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            u64::from_ne_bytes(word)
+        });
+        Self {
+            kernel,
+            grid: grid.map(|blocks| blocks as u32),
+            threads,
+            parameters: words.collect(),
+            bytes: bytes.len(),
+        }
+    }
+}
+
+/// A list of launches that a backend keeps ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Graph(pub(crate) usize);
+
+/// A device with memory and kernels. All work happens in the order of the calls; only `download` waits for it.
+///
+/// Memory is counted in words of 4 bytes. It belongs to the backend and lives as long.
+pub trait Backend: Debug + Send {
+    /// What it is, for people.
+    fn name(&self) -> String;
+
+    /// `words` zeros.
+    fn allocate(&mut self, words: usize) -> Result<Address, Error>;
+
+    /// Bytes that can still be allocated, if that is known.
+    fn free_bytes(&self) -> Result<Option<u64>, Error>;
+
+    /// Copies to a place inside an allocation.
+    fn upload(&mut self, to: Address, words: &[u32]) -> Result<(), Error>;
+
+    /// Copies from a place inside an allocation, after all that was asked for before.
+    fn download(&mut self, from: Address, words: &mut [u32]) -> Result<(), Error>;
+
+    /// Runs a kernel.
+    fn launch(&mut self, launch: &Launch) -> Result<(), Error>;
+
+    /// Makes a graph of launches, without running them.
+    fn capture(&mut self, launches: &[Launch]) -> Result<Graph, Error>;
+
+    /// Runs a graph once.
+    fn replay(&mut self, graph: Graph) -> Result<(), Error>;
+
+    /// Waits for all that was asked for.
+    fn wait(&mut self) -> Result<(), Error>;
+}
+
+/// Why a GPU cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No driver library.
+    #[error("no NVIDIA driver was found (libcuda)")]
+    NoDriver,
+    /// A driver that cannot load these kernels.
+    #[error("the NVIDIA driver is for CUDA {found}, this program needs {needed}")]
+    OldDriver {
+        /// Its version.
+        found: String,
+        /// The first that works.
+        needed: String,
+    },
+    /// A device that is not there.
+    #[error("there is no CUDA device {ordinal}; found: {count}")]
+    NoDevice {
+        /// The one asked for.
+        ordinal: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// A device that lacks instructions.
+    #[error("{name} has compute capability {}.{}, this program needs 8.0", found.0, found.1)]
+    OldDevice {
+        /// Its name.
+        name: String,
+        /// Its compute capability.
+        found: (i32, i32),
+    },
+    /// A model and batch that do not fit.
+    #[error("the step needs {} MiB on the device, {} MiB are free", needed >> 20, free >> 20)]
+    Memory {
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
+    },
+    /// What the driver said.
+    #[error("{doing}: {reason}")]
+    Driver {
+        /// What was tried.
+        doing: &'static str,
+        /// The driver's words.
+        reason: String,
+    },
+    /// What the emulator found.
+    #[error("kernel {kernel}: {reason}")]
+    Kernel {
+        /// The kernel.
+        kernel: String,
+        /// What it did.
+        reason: String,
+    },
+    /// A library of emulated kernels that cannot be loaded.
+    #[error("no emulated kernels in {path}: {reason}")]
+    Emulator {
+        /// What the loader said.
+        reason: String,
+        /// The file.
+        path: String,
+    },
+    /// A batch of another size than the device was prepared for.
+    #[error("a batch of {found} windows, the device was prepared for {expected}")]
+    Batch {
+        /// What came.
+        found: usize,
+        /// What fits.
+        expected: usize,
+    },
+    /// A place outside of every allocation.
+    #[error("{words} words at {address:#x} are in no allocation")]
+    Place {
+        /// Where.
+        address: u64,
+        /// How many.
+        words: usize,
+    },
+}
+
+impl Error {
+    /// The way out.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoDriver => "install NVIDIA's driver, or compute on the CPU: --device cpu",
+            Self::OldDriver { .. } => "update NVIDIA's driver, or compute on the CPU: --device cpu",
+            Self::NoDevice { .. } => "`rtg devices` lists what was found; or --device cpu",
+            Self::OldDevice { .. } => {
+                "take another device with --device cuda:N, or compute on the CPU: --device cpu"
+            }
+            Self::Memory { .. } => {
+                "a smaller optimiser.batch_size with a larger optimiser.accumulation is the same step"
+            }
+            Self::Driver { .. } => "`rtg devices` shows the driver; --device cpu works without it",
+            Self::Emulator { .. } => "build it with src/kernels/cuda/emulator/build.sh",
+            Self::Kernel { .. } | Self::Batch { .. } | Self::Place { .. } => return None,
+        })
+    }
+}

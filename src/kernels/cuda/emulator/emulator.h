@@ -1,0 +1,60 @@
+// Runs CUDA C on the CPU, for tests without a GPU. The kernels include this in the place of CUDA's headers.
+//
+// Every thread of a block is a fiber (fiber.h). They run one after the other, in order or in reverse, each to its
+// next barrier (block.h); so a barrier that is missing shows as another result in one of the two orders. A barrier
+// that only some threads reach is found, with its line; so are threads at two different barriers. Shared memory is
+// full of NaN when a block begins, each object in an allocation of its own, so that AddressSanitizer sees overruns.
+// Lanes of a warp exchange values (warp.h) and multiply matrices (matrix.h) together. There are no atomics: kernels
+// here add up in a fixed order, so that a step gives the same bits again.
+//
+// What it does not show: races between blocks beyond the two orders, memory access patterns, time.
+#pragma once
+#include "block.h"
+#include "matrix.h"
+#include "warp.h"
+#include <cmath>
+
+#define __global__
+#define __device__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __align__(bytes) __attribute__((aligned(bytes)))
+
+#define threadIdx (dim3{emulator::running->current, 0, 0})
+#define blockIdx (emulator::running->index)
+#define gridDim (emulator::running->grid)
+#define __syncthreads() emulator::block_barrier(__LINE__)
+#define __syncwarp() emulator::warp_barrier(__LINE__)
+#define __shfl_xor_sync(mask, value, by) emulator::shuffle_xor(mask, value, by, __LINE__)
+#define __ballot_sync(mask, vote) emulator::ballot(mask, vote, __LINE__)
+
+/// A shared object of a kernel.
+#define SHARED(type, name) type& name = emulator::shared<type>()
+
+/// Makes a kernel callable from outside; see `emulated.rs`.
+#define EXPORT(kernel)                                                                                            \
+    extern "C" const char* emulated_##kernel(                                                                     \
+        const unsigned* grid, unsigned threads, const void* parameters, unsigned long bytes, bool reversed) {     \
+        return emulator::launch(kernel, grid, threads, parameters, bytes, reversed);                              \
+    }
+
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
+
+/// The upper half of an f32.
+struct __nv_bfloat16 {
+    uint16_t bits;
+    operator float() const {
+        uint32_t wide = uint32_t(bits) << 16;
+        float value;
+        std::memcpy(&value, &wide, sizeof value);
+        return value;
+    }
+};
+
+/// Rounds to the nearest, ties to even.
+inline __nv_bfloat16 __float2bfloat16_rn(float value) {
+    uint32_t wide;
+    std::memcpy(&wide, &value, sizeof wide);
+    if (value != value) return {0x7fff};
+    return {uint16_t((wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16)};
+}

@@ -1,0 +1,202 @@
+//! Loss, predictions and gradient of the whole model against the naive model in f64.
+
+use super::{backends, library};
+use crate::kernels::activation::Activation;
+use crate::kernels::adamw::AdamW;
+use crate::kernels::cuda::backend::Backend;
+use crate::kernels::cuda::trainer::{Setup, Trainer};
+use crate::kernels::dropout::Dropout;
+use crate::kernels::layout::{Layout, Shape};
+use crate::kernels::linear::cuda::Factors;
+use crate::kernels::loss::{Denominator, Head, Objective};
+use crate::kernels::precision::Precision;
+use crate::kernels::testing::{Batch, assert_close, parameters, to_f64};
+use crate::kernels::trunk::reference;
+use crate::kernels::windows::Side;
+
+pub(super) const SMALL: Shape = Shape {
+    observation: 5,
+    action: 3,
+    context: 7,
+    width: 96,
+    heads: 3,
+    layers: 2,
+    timesteps: 30,
+    activation: Activation::Gelu,
+    head: Head::Tanh { scale: 0.8 },
+};
+
+pub(super) const DROPOUT: Dropout = Dropout {
+    probability_attention: 0.2,
+    probability_residual: 0.1,
+    probability_embedding: 0.3,
+    key: 5,
+};
+
+pub(super) fn setup(shape: Shape, windows: usize) -> Setup {
+    Setup {
+        shape,
+        windows,
+        accumulation: 1,
+        most_steps: 1,
+        factors: Factors::F32,
+        dropout: None,
+        objective: Objective::SquaredError,
+        denominator: Denominator::Valid,
+        adamw: AdamW::default(),
+        largest_norm: 0.25,
+    }
+}
+
+/// Exact f32 against f64: 1e-5 of the largest number of each parameter's gradient.
+fn check(backend: Box<dyn Backend>, setup: Setup, lengths: &[usize], side: Side) {
+    let shape = setup.shape;
+    let layout = Layout::new(&shape);
+    let batch = Batch::new(&shape, lengths, side);
+    let windows = batch.windows();
+    let weights = parameters(&layout);
+    let task = reference::Task {
+        shape: &shape,
+        windows: &windows,
+        precision: Precision::F32,
+        objective: setup.objective,
+        denominator: setup.denominator,
+        dropout: setup.dropout.as_ref(),
+    };
+    let exact = to_f64(&weights);
+    let (_, exact_loss, exact_gradient) = reference::loss_and_gradient(task, &exact);
+    let untouched = reference::Task {
+        dropout: None,
+        ..task
+    };
+    let (exact_predictions, _, _) = reference::loss_and_gradient(untouched, &exact);
+
+    let mut trainer = Trainer::new(backend, setup).unwrap();
+    let zeros = vec![0.0; weights.len()];
+    trainer.load(&weights, &zeros, &zeros).unwrap();
+    let mut gradient = vec![f32::NAN; weights.len()];
+    let key = DROPOUT.key;
+    let loss = trainer
+        .loss_and_gradient(&windows, key, &mut gradient)
+        .unwrap();
+    assert!(
+        (loss - exact_loss).abs() <= 1e-5 * exact_loss,
+        "{loss}, not {exact_loss}"
+    );
+    for view in layout.views() {
+        let expected = &exact_gradient[view.range.clone()];
+        let found = &gradient[view.range.clone()];
+        if expected.iter().any(|g| g.abs() > 1e-9) {
+            assert_close(found, expected, &format!("the gradient of {}", view.name));
+        } else {
+            assert!(found.iter().all(|g| g.abs() < 1e-6), "{}", view.name);
+        }
+    }
+    let mut predictions = vec![f32::NAN; exact_predictions.len()];
+    trainer.predict(&windows, &mut predictions).unwrap();
+    assert_close(&predictions, &exact_predictions, "predictions");
+}
+
+fn check_both_orders(setup: Setup, lengths: &[usize], side: Side) {
+    for backend in backends() {
+        check(Box::new(backend), setup, lengths, side);
+    }
+}
+
+#[test]
+fn padded_windows_on_either_side_give_the_reference() {
+    let full = Setup {
+        dropout: Some(DROPOUT),
+        ..setup(SMALL, 4)
+    };
+    check_both_orders(full, &[7, 0, 3, 1], Side::Left);
+    let all = Setup {
+        denominator: Denominator::All,
+        ..full
+    };
+    check_both_orders(all, &[2, 7, 5, 7], Side::Right);
+}
+
+#[test]
+fn odd_shapes_give_the_reference() {
+    let relu = Shape {
+        activation: Activation::Relu,
+        heads: 1,
+        ..SMALL
+    };
+    let shapes = [
+        Shape {
+            context: 1,
+            width: 128,
+            ..relu
+        },
+        Shape {
+            layers: 1,
+            width: 20,
+            heads: 2,
+            ..relu
+        },
+        Shape {
+            width: 33,
+            observation: 1,
+            action: 1,
+            ..relu
+        },
+        Shape {
+            context: 30,
+            width: 32,
+            heads: 4,
+            layers: 1,
+            action: 6,
+            ..relu
+        },
+        // More channels in a head than attention takes at a time.
+        Shape {
+            context: 2,
+            width: 160,
+            layers: 1,
+            ..relu
+        },
+    ];
+    for shape in shapes {
+        let setup = Setup {
+            dropout: Some(DROPOUT),
+            ..setup(shape, 1)
+        };
+        check_both_orders(setup, &[shape.context], Side::Right);
+    }
+}
+
+#[test]
+fn discrete_actions_give_the_reference() {
+    let logits = Shape {
+        head: Head::Logits,
+        layers: 3,
+        width: 32,
+        heads: 2,
+        ..SMALL
+    };
+    let setup = Setup {
+        objective: Objective::CrossEntropy,
+        ..setup(logits, 2)
+    };
+    check_both_orders(setup, &[7, 4], Side::Left);
+}
+
+#[test]
+fn a_batch_of_padding_has_no_loss_and_no_gradient() {
+    for backend in backends() {
+        let batch = Batch::new(&SMALL, &[0, 0], Side::Left);
+        let mut trainer = Trainer::new(Box::new(backend), setup(SMALL, 2)).unwrap();
+        let weights = parameters(&Layout::new(&SMALL));
+        let zeros = vec![0.0; weights.len()];
+        trainer.load(&weights, &zeros, &zeros).unwrap();
+        let mut gradient = vec![f32::NAN; weights.len()];
+        let loss = trainer
+            .loss_and_gradient(&batch.windows(), 0, &mut gradient)
+            .unwrap();
+        assert!(loss.abs() < f64::MIN_POSITIVE);
+        assert!(gradient.iter().all(|g| g.abs() < f32::MIN_POSITIVE));
+    }
+    let _ = library;
+}

@@ -1,0 +1,65 @@
+//! Layer normalisation on a GPU: the twins of the structs in `layer_norm.cu`, and their launches.
+
+use crate::kernels::cuda::backend::{Address, Launch, THREADS, WARPS};
+use crate::kernels::cuda::parameters::parameters;
+use crate::kernels::dropout::cuda::Drop;
+use crate::kernels::linear::cuda::Rows;
+
+parameters! {
+    /// See `layer_norm.cu`.
+    Norm {
+        x: Address,
+        gain: Address,
+        bias: Address,
+        y: Address,
+        statistics: Address,
+        drop: Drop,
+        rows: i32,
+        width: i32,
+    }
+}
+
+parameters! {
+    /// See `layer_norm.cu`.
+    NormBackward {
+        x: Address,
+        gain: Address,
+        statistics: Address,
+        dy: Address,
+        beside: Address,
+        dx: Address,
+        dropped: Address,
+        dgain: Address,
+        dbias: Address,
+        drop: Drop,
+        token_rows: Rows,
+        beside_observations: i32,
+        rows: i32,
+        width: i32,
+        block_rows: i32,
+    }
+}
+
+/// Fewer rows are not worth a block of their own; more blocks cost more to add up.
+const LEAST_ROWS: usize = 16;
+const MOST_BLOCKS: usize = 256;
+
+/// Rows of a block of the backward, and how many blocks that makes.
+pub(crate) fn blocks(rows: usize) -> (usize, usize) {
+    let block_rows = rows.div_ceil(MOST_BLOCKS).max(LEAST_ROWS);
+    (block_rows, rows.div_ceil(block_rows))
+}
+
+impl Norm {
+    pub(crate) fn launch(&self) -> Launch {
+        let blocks = (self.rows as usize).div_ceil(WARPS);
+        Launch::new("layer_norm", [blocks, 1, 1], THREADS, self)
+    }
+}
+
+impl NormBackward {
+    pub(crate) fn launch(&self) -> Launch {
+        let (_, blocks) = blocks(self.rows as usize);
+        Launch::new("layer_norm_backward", [blocks, 1, 1], THREADS, self)
+    }
+}

@@ -1,0 +1,294 @@
+//! Products on a GPU: the twin of `Product` in `linear.cu`, and its launches.
+
+use crate::kernels::activation::Activation;
+use crate::kernels::cuda::backend::{Address, Launch, THREADS};
+use crate::kernels::cuda::parameters::parameters;
+use crate::kernels::dropout::cuda::Drop;
+
+parameters! {
+    /// Row r of a matrix is token row stride r + offset.
+    Rows {
+        stride: i32,
+        offset: i32,
+    }
+}
+
+impl Rows {
+    /// Every row in its place.
+    pub(crate) const ALL: Self = Self {
+        stride: 1,
+        offset: 0,
+    };
+
+    /// One token of each step: 0 return-to-go, 1 observation, 2 action.
+    pub(crate) fn kind(kind: i32) -> Self {
+        Self {
+            stride: 3,
+            offset: kind,
+        }
+    }
+}
+
+parameters! {
+    /// See `linear.cu`.
+    Product {
+        a: Address,
+        b: Address,
+        bias: Address,
+        residual: Address,
+        input: Address,
+        to: Address,
+        sums: Address,
+        drop: Drop,
+        a_rows: Rows,
+        b_rows: Rows,
+        residual_rows: Rows,
+        token_rows: Rows,
+        rows: i32,
+        columns: i32,
+        depth: i32,
+        slice_depth: i32,
+        a_stride: i32,
+        b_stride: i32,
+        to_stride: i32,
+        finish: i32,
+        activation: i32,
+        to_slice: u64,
+        sums_slice: u64,
+    }
+}
+
+/// Rows and columns of a block's tile, and the depth of a piece, as `linear.cu` has them.
+const TILE: usize = 64;
+const DEPTH: usize = 32;
+/// Blocks that a product should have, so that every multiprocessor of a large device has one or two.
+const BLOCKS: usize = 256;
+/// More slices cost more to add up than they gain.
+const MOST_SLICES: usize = 32;
+
+/// What the factors of a product are rounded to. Sums are f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factors {
+    /// Nothing: exact f32, without tensor cores.
+    F32,
+    /// TF32: 11 significant bits.
+    Tf32,
+    /// bfloat16: 8 significant bits.
+    Bf16,
+}
+
+/// Which factor is read across.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Across {
+    /// C = A B
+    Neither,
+    /// C = A B^T: the gradient of an input.
+    Right,
+    /// C = A^T B: the gradient of a weight.
+    Left,
+}
+
+/// A matrix in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matrix {
+    pub(crate) at: Address,
+    /// From one row to the next.
+    pub(crate) stride: usize,
+    pub(crate) rows: Rows,
+}
+
+impl Matrix {
+    pub(crate) fn new(at: Address, stride: usize) -> Self {
+        Self {
+            at,
+            stride,
+            rows: Rows::ALL,
+        }
+    }
+
+    /// The same matrix with only these of its rows.
+    pub(crate) fn only(self, rows: Rows) -> Self {
+        Self { rows, ..self }
+    }
+}
+
+/// What happens to the sums, as `Finish` in `linear.cu`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Finish {
+    /// to = v + bias
+    Store { bias: Address },
+    /// to = f(v + bias); GELU keeps v + bias in `input`
+    Activate {
+        activation: Activation,
+        bias: Address,
+        input: Address,
+    },
+    /// to = residual + mask (v + bias), with the masks of the tokens `tokens`
+    Residual {
+        bias: Address,
+        residual: Address,
+        residual_rows: Rows,
+        drop: Drop,
+        tokens: Rows,
+    },
+    /// to[rows] += v
+    Add { rows: Rows },
+    /// to = v f'(input)
+    Slope {
+        activation: Activation,
+        input: Address,
+    },
+}
+
+fn number(activation: Activation) -> i32 {
+    match activation {
+        Activation::Relu => 0,
+        Activation::Gelu => 1,
+    }
+}
+
+/// The kernel of a product.
+fn kernel(factors: Factors, across: Across) -> &'static str {
+    match (factors, across) {
+        (Factors::F32, Across::Neither) => "product_f32",
+        (Factors::F32, Across::Right) => "product_f32_back",
+        (Factors::F32, Across::Left) => "product_f32_weight",
+        (Factors::Tf32, Across::Neither) => "product_tf32",
+        (Factors::Tf32, Across::Right) => "product_tf32_back",
+        (Factors::Tf32, Across::Left) => "product_tf32_weight",
+        (Factors::Bf16, Across::Neither) => "product_bf16",
+        (Factors::Bf16, Across::Right) => "product_bf16_back",
+        (Factors::Bf16, Across::Left) => "product_bf16_weight",
+    }
+}
+
+/// The depth of a slice, if there are so many: whole pieces.
+fn slice_depth(depth: usize, slices: usize) -> usize {
+    depth.div_ceil(slices).next_multiple_of(DEPTH)
+}
+
+/// Slices of the gradient of an in x out weight over `rows` rows.
+pub(crate) fn slices(inputs: usize, outputs: usize, rows: usize) -> usize {
+    let tiles = inputs.div_ceil(TILE) * outputs.div_ceil(TILE);
+    let wanted = (BLOCKS / tiles).clamp(1, MOST_SLICES);
+    wanted.min(rows.div_ceil(DEPTH)).max(1)
+}
+
+/// rows x columns, each a sum over `depth`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) depth: usize,
+}
+
+/// C = A B or A B^T, and what comes behind it. `to_stride` also holds for what `finish` reads beside it.
+pub(crate) fn product(
+    factors: Factors,
+    across: Across,
+    sizes: Sizes,
+    (a, b): (Matrix, Matrix),
+    finish: Finish,
+    (to, to_stride): (Address, usize),
+) -> Launch {
+    let mut parameters = plain(sizes, a, b, to, to_stride);
+    match finish {
+        Finish::Store { bias } => parameters.bias = bias,
+        Finish::Activate {
+            activation,
+            bias,
+            input,
+        } => {
+            parameters.finish = 1;
+            parameters.activation = number(activation);
+            (parameters.bias, parameters.input) = (bias, input);
+        }
+        Finish::Residual {
+            bias,
+            residual,
+            residual_rows,
+            drop,
+            tokens,
+        } => {
+            parameters.finish = 2;
+            (parameters.bias, parameters.residual) = (bias, residual);
+            (parameters.residual_rows, parameters.token_rows) = (residual_rows, tokens);
+            parameters.drop = drop;
+        }
+        Finish::Add { rows } => {
+            parameters.finish = 3;
+            parameters.token_rows = rows;
+        }
+        Finish::Slope { activation, input } => {
+            parameters.finish = 4;
+            parameters.activation = number(activation);
+            parameters.input = input;
+        }
+    }
+    let grid = [sizes.rows.div_ceil(TILE), sizes.columns.div_ceil(TILE), 1];
+    Launch::new(kernel(factors, across), grid, THREADS, &parameters)
+}
+
+/// Where the slices of a gradient go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slices {
+    pub(crate) count: usize,
+    /// Slice 0, from one row to the next, from one slice to the next.
+    pub(crate) weight: Address,
+    pub(crate) stride: usize,
+    pub(crate) weight_slice: usize,
+    pub(crate) bias: Address,
+    pub(crate) bias_slice: usize,
+}
+
+/// dW = X^T dY and db = the sums of dY's columns, in slices along `rows`.
+pub(crate) fn weight_gradient(
+    factors: Factors,
+    (inputs, outputs, rows): (usize, usize, usize),
+    (x, dy): (Matrix, Matrix),
+    slices: Slices,
+) -> Launch {
+    let sizes = Sizes {
+        rows: inputs,
+        columns: outputs,
+        depth: rows,
+    };
+    let parameters = Product {
+        slice_depth: slice_depth(rows, slices.count) as i32,
+        sums: slices.bias,
+        to_slice: slices.weight_slice as u64,
+        sums_slice: slices.bias_slice as u64,
+        ..plain(sizes, x, dy, slices.weight, slices.stride)
+    };
+    let grid = [inputs.div_ceil(TILE), outputs.div_ceil(TILE), slices.count];
+    Launch::new(kernel(factors, Across::Left), grid, THREADS, &parameters)
+}
+
+/// A product in one slice that is just stored.
+fn plain(sizes: Sizes, a: Matrix, b: Matrix, to: Address, to_stride: usize) -> Product {
+    Product {
+        a: a.at,
+        b: b.at,
+        bias: Address::NULL,
+        residual: Address::NULL,
+        input: Address::NULL,
+        to,
+        sums: Address::NULL,
+        drop: Drop::NONE,
+        a_rows: a.rows,
+        b_rows: b.rows,
+        residual_rows: Rows::ALL,
+        token_rows: Rows::ALL,
+        rows: sizes.rows as i32,
+        columns: sizes.columns as i32,
+        depth: sizes.depth as i32,
+        slice_depth: sizes.depth.max(1) as i32,
+        a_stride: a.stride as i32,
+        b_stride: b.stride as i32,
+        to_stride: to_stride as i32,
+        finish: 0,
+        activation: 0,
+        to_slice: 0,
+        sums_slice: 0,
+    }
+}
