@@ -28,7 +28,7 @@ const ROOMS: [&str; 20] = [
 ];
 
 /// Where a foreign crate may be named; paths from the root of the repository.
-const FOREIGN: [(&str, &[&str]); 22] = [
+const FOREIGN: [(&str, &[&str]); 24] = [
     ("dfdx", &["src/nn/"]),
     ("gemm", &["src/bench/peak.rs"]),
     ("rayon", &["src/kernels/"]),
@@ -75,6 +75,8 @@ const FOREIGN: [(&str, &[&str]); 22] = [
     ("libloading", &["envs/src/mujoco/library.rs"]),
     ("hdf5_reader", &["datasets/src/hdf5"]),
     ("rust_hdf5", &["datasets/src/hdf5"]),
+    ("memmap2", &["datasets/src/store/"]),
+    ("bytemuck", &["datasets/src/store/"]),
     ("gymnasium_rs", &["envs/src/gymnasium_rs"]),
     ("tiny_skia", &["envs/src/render/"]),
 ];

@@ -43,6 +43,24 @@ pub enum Defects {
     Keep,
 }
 
+/// What takes a source's episodes one after the other.
+pub(crate) trait Intake {
+    /// Takes an episode, or says what is wrong with it.
+    fn push(&mut self, episode: Episode) -> Result<(), Error>;
+    /// Notes something that only the reader could see.
+    fn note(&mut self, finding: Finding);
+}
+
+impl Intake for Dataset {
+    fn push(&mut self, episode: Episode) -> Result<(), Error> {
+        self.push(episode)
+    }
+
+    fn note(&mut self, finding: Finding) {
+        self.note(finding);
+    }
+}
+
 /// Trajectories at rest. Cloning shares the numbers.
 #[derive(Clone)]
 pub struct Dataset {
@@ -245,6 +263,13 @@ impl Dataset {
         self.weights.as_deref()
     }
 
+    /// Whether some of the numbers lie in files.
+    pub fn is_mapped(&self) -> bool {
+        self.columns
+            .iter()
+            .any(|columns| columns.observations.is_mapped())
+    }
+
     /// One episode.
     ///
     /// # Panics
@@ -261,6 +286,25 @@ impl Dataset {
             terminated: place.terminated,
             truncated: place.truncated,
             seed: place.seed,
+        }
+    }
+
+    /// The undiscounted returns-to-go of an episode, where they are stored.
+    pub(crate) fn returns_to_go(&self, index: usize) -> Option<&[f64]> {
+        let place = self.places[index];
+        let stored = self.columns[place.columns].returns_to_go.as_ref()?;
+        Some(&stored[place.step..place.step + place.steps])
+    }
+
+    /// Tells the operating system that single rows will be read from now on.
+    pub(crate) fn expect_single_rows(&self) {
+        for columns in &self.columns {
+            for column in [&columns.observations, &columns.actions, &columns.rewards] {
+                column.expect_single_rows();
+            }
+            if let Some(returns) = &columns.returns_to_go {
+                returns.expect_single_rows();
+            }
         }
     }
 

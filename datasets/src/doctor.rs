@@ -28,6 +28,7 @@
 //! | `single-step-episodes` | note | episodes |
 //! | `unfinished-tail` | note | 1, if the last episode is truncated before the limit |
 //! | `misplaced` | note | 1, if the folder does not fit the id (Minari) |
+//! | `reader` | any | what a reader of another version noted in a store |
 //! | `dropped-tail`, `repeated-final-observation` | note | rows, episodes (D4RL) |
 //!
 //! The strongest proof that rows, actions and rewards are aligned is to play them again, see
@@ -41,14 +42,14 @@ mod replay;
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::checkup::{Checkup, CurvePoint, Histogram, check_up};
 pub use self::replay::{Replay, ReplayKind};
 use crate::Dataset;
 
 /// How bad a finding is; the worst comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Training on it is meaningless.
@@ -109,6 +110,28 @@ impl Finding {
             message,
         }
     }
+}
+
+/// Codes that readers note; the others come from the numbers alone.
+const READERS: [&str; 9] = [
+    "early-end",
+    "empty-episode",
+    "missing-final-observation",
+    "discontinuity",
+    "unmarked-timeout",
+    "step-count",
+    "misplaced",
+    "dropped-tail",
+    "repeated-final-observation",
+];
+
+/// The code of a reader's finding that was stored; one that this version does not know becomes
+/// `reader`.
+pub(crate) fn stable_code(stored: &str) -> &'static str {
+    READERS
+        .into_iter()
+        .find(|&code| code == stored)
+        .unwrap_or("reader")
 }
 
 /// Examines a dataset, and adds what its reader noted. The worst findings come first.

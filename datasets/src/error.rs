@@ -115,6 +115,9 @@ pub enum Error {
     /// The data are sound, but no windows can be cut from them.
     #[error("cannot sample windows, {0}")]
     Sampling(String),
+    /// A column store that cannot be used.
+    #[error("unusable store, {0}")]
+    Store(String),
     /// A selection or a mixture that cannot be made.
     #[error("cannot select episodes, {0}")]
     Selection(String),
@@ -154,6 +157,7 @@ impl Error {
                 root.display(),
                 nearest.join(", ")
             ),
+            Self::Store(_) => "delete this directory: it is a copy, made anew from its source when that is opened".into(),
             Self::Selection(_) => "fractions lie above 0 and up to 1, weights above 0; mixed datasets need rows of the same shapes".into(),
             Self::Exists => "choose another name, or remove it first".into(),
             Self::Locked => "wait for that process, or end it".into(),

@@ -29,6 +29,7 @@ pub mod select;
 pub mod splitters;
 mod staging;
 pub mod statistics;
+pub mod store;
 
 use std::path::Path;
 
@@ -40,7 +41,7 @@ pub use error::{Column, Error};
 pub use journal::Journal;
 pub use minari::datasets_root;
 pub use recording::{RecordedEpisode, Recording, Sink, Source};
-pub use sample::{Batch, WindowConfig, WindowSampler};
+pub use sample::{Batch, Prefetcher, WindowConfig, WindowSampler};
 pub use select::{Selection, TopBy, mix};
 pub use statistics::{Normaliser, ReturnSummary};
 

@@ -18,13 +18,14 @@
 //!
 //! [`WindowConfig::official`] and [`WindowConfig::corl`] are these two columns.
 
+mod prefetch;
+mod source;
+
 use rand::{Rng, RngExt};
-use rtg_envs::Space;
 
-use crate::{Column, Dataset, EpisodeView, Error, Normaliser};
-
-/// More choices than this are not laid out as one-hot rows.
-const MAX_CHOICES: usize = 4096;
+pub use self::prefetch::Prefetcher;
+use self::source::{ActionUnits, Source, Stretch, Units};
+use crate::{Dataset, EpisodeView, Error, Normaliser};
 
 /// Where the padding of a short window stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,15 +146,15 @@ impl Batch {
     }
 }
 
-/// Draws windows from a dataset, whose numbers it keeps as `f32` in the model's units.
+/// Draws windows from a dataset.
+///
+/// Of a dataset in memory it keeps its own numbers, `f32` in the model's units. From a mapped one
+/// ([`Dataset::is_mapped`]) it converts the rows of each window as it is drawn. The same generator
+/// gives the same batches in both cases, bit for bit.
 #[derive(Debug)]
 pub struct WindowSampler {
     config: WindowConfig,
-    /// `N x S` over all steps of all episodes, without the final observations.
-    observations: Vec<f32>,
-    actions: Actions,
-    /// `N`.
-    returns_to_go: Vec<f32>,
+    source: Source,
     /// As [`Dataset::starts`].
     starts: Vec<usize>,
     /// Steps times weight of all episodes up to and with each; empty where all weigh alike.
@@ -162,16 +163,9 @@ pub struct WindowSampler {
     padded_observation: Vec<f32>,
 }
 
-#[derive(Debug)]
-enum Actions {
-    /// `N x width`.
-    Continuous { numbers: Vec<f32>, width: usize },
-    /// `N`, each below `n`.
-    Discrete { labels: Vec<u32>, n: usize },
-}
-
 impl WindowSampler {
-    /// Prepares the columns: normalises observations, sums returns-to-go, maps actions.
+    /// Checks the data and, in memory, prepares the columns: normalises observations, sums
+    /// returns-to-go, maps actions.
     pub fn new(
         dataset: &Dataset,
         normaliser: &Normaliser,
@@ -194,31 +188,13 @@ impl WindowSampler {
         if !config.return_scale.is_finite() || config.return_scale == 0.0 {
             return fail(format!("the return scale is {}", config.return_scale));
         }
-        let mut observations = vec![0.0; dataset.steps() * s];
-        let mut returns_to_go = Vec::with_capacity(dataset.steps());
-        let mut free = observations.as_mut_slice();
-        for episode in dataset.iter() {
-            let (own, rest) = free.split_at_mut(episode.len() * s);
-            normaliser.apply(&episode.observations[..episode.len() * s], own);
-            free = rest;
-            let returns = crate::returns_to_go(episode.rewards, 1.0);
-            returns_to_go.extend(returns.iter().map(|r| (r / config.return_scale) as f32));
-        }
-        if let Some(at) = observations.iter().position(|x| !x.is_finite()) {
-            return fail(format!(
-                "{} {} is not finite after normalisation",
-                Column::Observation,
-                at % s
-            ));
-        }
         let mut padded_observation = vec![0.0; s];
         if config.padding.observation == PaddedObservation::ZeroBeforeNormalisation {
             normaliser.apply(&vec![0.0; s], &mut padded_observation);
         }
+        let units = Units::new(dataset, normaliser, &config)?;
         Ok(Self {
-            actions: Actions::of(dataset, config.action_map.as_ref())?,
-            observations,
-            returns_to_go,
+            source: Source::new(dataset, units)?,
             starts: dataset.starts().to_vec(),
             shares: shares(dataset),
             padded_observation,
@@ -233,9 +209,9 @@ impl WindowSampler {
 
     /// Numbers in an action row of a batch: those of the space, or `n` for a discrete action.
     pub fn action_width(&self) -> usize {
-        match self.actions {
-            Actions::Continuous { width, .. } => width,
-            Actions::Discrete { n, .. } => n,
+        match self.source.action_units() {
+            ActionUnits::Continuous { offset, .. } => offset.len(),
+            ActionUnits::Discrete { n, .. } => *n,
         }
     }
 
@@ -251,7 +227,8 @@ impl WindowSampler {
     /// Draws the step, counted over all episodes, at which a window begins.
     fn draw(&self, rng: &mut impl Rng) -> usize {
         let Some(&all) = self.shares.last() else {
-            return rng.random_range(0..self.returns_to_go.len() as u64) as usize;
+            let steps = self.starts.last().copied().unwrap_or(0);
+            return rng.random_range(0..steps as u64) as usize;
         };
         let share = rng.random::<f64>() * all;
         let last = self.shares.len() - 1;
@@ -270,10 +247,9 @@ impl WindowSampler {
             .observations
             .resize(places * self.padded_observation.len(), 0.0);
         batch.actions.resize(places * self.action_width(), 0.0);
-        let labels = if matches!(self.actions, Actions::Discrete { .. }) {
-            places
-        } else {
-            0
+        let labels = match self.source.action_units() {
+            ActionUnits::Discrete { .. } => places,
+            ActionUnits::Continuous { .. } => 0,
         };
         batch.labels.resize(labels, 0);
         batch.returns_to_go.resize(places, 0.0);
@@ -286,18 +262,22 @@ impl WindowSampler {
     fn write(&self, step: usize, row: usize, batch: &mut Batch) {
         let context = self.config.context;
         let episode = self.starts.partition_point(|&start| start <= step) - 1;
-        let first_timestep = step - self.starts[episode];
-        let length = context.min(self.starts[episode + 1] - step);
-        batch.lengths[row] = length;
+        let stretch = Stretch {
+            episode,
+            first: step - self.starts[episode],
+            step,
+            length: context.min(self.starts[episode + 1] - step),
+        };
+        batch.lengths[row] = stretch.length;
         let valid = batch.valid(row);
         let (first, last) = (row * context + valid.start, row * context + valid.end);
         let (begin, end) = (row * context, (row + 1) * context);
 
         let s = self.padded_observation.len();
-        let source = &self.observations[step * s..(step + length) * s];
-        batch.observations[first * s..last * s].copy_from_slice(source);
-        let returns = &self.returns_to_go[step..step + length];
-        batch.returns_to_go[first..last].copy_from_slice(returns);
+        let observations = &mut batch.observations[first * s..last * s];
+        self.source.observations(stretch, observations);
+        self.source
+            .returns(stretch, &mut batch.returns_to_go[first..last]);
         for padding in [begin..first, last..end] {
             for place in padding.clone() {
                 batch.observations[place * s..(place + 1) * s]
@@ -305,19 +285,39 @@ impl WindowSampler {
             }
             batch.returns_to_go[padding].fill(0.0);
         }
-        self.actions.write(
-            step,
-            length,
-            self.config.padding.action,
-            begin..end,
-            first,
-            batch,
-        );
+        self.write_actions(stretch, begin..end, first, batch);
 
         let limit = self.config.max_timestep.unwrap_or(usize::MAX);
         batch.timesteps[begin..first].fill(0);
         for (k, timestep) in batch.timesteps[first..end].iter_mut().enumerate() {
-            *timestep = (first_timestep + k).min(limit) as u32;
+            *timestep = (stretch.first + k).min(limit) as u32;
+        }
+    }
+
+    /// Writes the actions of a window from place `first` on, and the padding around them.
+    fn write_actions(
+        &self,
+        stretch: Stretch,
+        places: std::ops::Range<usize>,
+        first: usize,
+        batch: &mut Batch,
+    ) {
+        let (last, padding) = (first + stretch.length, self.config.padding.action);
+        let width = self.action_width();
+        batch.actions[places.start * width..first * width].fill(padding);
+        batch.actions[last * width..places.end * width].fill(padding);
+        let own = &mut batch.actions[first * width..last * width];
+        match self.source.action_units() {
+            ActionUnits::Continuous { .. } => self.source.continuous(stretch, width, own),
+            ActionUnits::Discrete { .. } => {
+                own.fill(0.0);
+                batch.labels[places].fill(0);
+                let labels = &mut batch.labels[first..last];
+                self.source.choices(stretch, labels);
+                for (row, &label) in own.chunks_exact_mut(width).zip(&*labels) {
+                    row[label as usize] = 1.0;
+                }
+            }
         }
     }
 }
@@ -331,83 +331,6 @@ fn shares(dataset: &Dataset) -> Vec<f64> {
         Some(*sum)
     };
     own.scan(0.0, sum).collect()
-}
-
-impl Actions {
-    /// The actions of a dataset in the model's units.
-    fn of(dataset: &Dataset, map: Option<&ActionMap>) -> Result<Self, Error> {
-        let fail = |reason: String| Err(Error::Sampling(reason));
-        match dataset.info().action_space {
-            Space::Discrete { n, start } => {
-                if n > MAX_CHOICES {
-                    return fail(format!("{n} discrete actions are more than {MAX_CHOICES}"));
-                }
-                let mut labels = Vec::with_capacity(dataset.steps());
-                for (index, episode) in dataset.iter().enumerate() {
-                    for (step, &action) in episode.actions.iter().enumerate() {
-                        if !dataset.info().action_space.contains(&[action]) {
-                            return fail(format!(
-                                "action {action} at episode {index}, step {step} is none of {n} choices from {start} on"
-                            ));
-                        }
-                        labels.push((action - start as f64) as u32);
-                    }
-                }
-                Ok(Self::Discrete { labels, n })
-            }
-            Space::Box(_) => {
-                let width = dataset.action_width();
-                let (offset, scale) = match map {
-                    Some(ActionMap { offset, scale }) => (offset.clone(), scale.clone()),
-                    None => (vec![0.0; width], vec![1.0; width]),
-                };
-                let sound = |scale: &f64| scale.is_finite() && *scale != 0.0;
-                if offset.len() != width || scale.len() != width || !scale.iter().all(sound) {
-                    return fail(format!("the action map does not fit {width} numbers"));
-                }
-                let mut numbers = Vec::with_capacity(dataset.steps() * width);
-                for episode in dataset.iter() {
-                    let mapped = |(i, action): (usize, &f64)| {
-                        ((action - offset[i % width]) / scale[i % width]) as f32
-                    };
-                    numbers.extend(episode.actions.iter().enumerate().map(mapped));
-                }
-                Ok(Self::Continuous { numbers, width })
-            }
-            _ => fail("the action space is neither Box nor Discrete".into()),
-        }
-    }
-
-    /// Writes `length` actions from `step` on at place `first`, and the padding around them.
-    fn write(
-        &self,
-        step: usize,
-        length: usize,
-        padding: f32,
-        places: std::ops::Range<usize>,
-        first: usize,
-        batch: &mut Batch,
-    ) {
-        let last = first + length;
-        match self {
-            Self::Continuous { numbers, width } => {
-                batch.actions[places.start * width..first * width].fill(padding);
-                batch.actions[last * width..places.end * width].fill(padding);
-                let source = &numbers[step * width..(step + length) * width];
-                batch.actions[first * width..last * width].copy_from_slice(source);
-            }
-            Self::Discrete { labels, n } => {
-                batch.actions[places.start * n..first * n].fill(padding);
-                batch.actions[last * n..places.end * n].fill(padding);
-                batch.actions[first * n..last * n].fill(0.0);
-                batch.labels[places.clone()].fill(0);
-                for (place, &label) in (first..last).zip(&labels[step..]) {
-                    batch.labels[place] = label;
-                    batch.actions[place * n + label as usize] = 1.0;
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,14 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// Numbers of one column. Cloning shares them.
+use crate::store::Mapping;
+
+/// Numbers of one column, in memory or in a file. Cloning shares them.
 #[derive(Clone)]
-pub(crate) enum Numbers {
-    /// In memory.
-    Owned(Arc<Vec<f64>>),
+pub(crate) struct Numbers {
+    own: Arc<Vec<f64>>,
+    /// If there is one, its numbers count and `own` is empty.
+    mapping: Option<Mapping>,
 }
 
 impl Numbers {
@@ -16,33 +19,58 @@ impl Numbers {
         Self::from(Vec::new())
     }
 
+    /// Whether the numbers lie in a file.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.mapping.is_some()
+    }
+
+    /// Tells the operating system that single rows of a file will be read from now on.
+    pub(crate) fn expect_single_rows(&self) {
+        if let Some(mapping) = &self.mapping {
+            mapping.expect_single_rows();
+        }
+    }
+
     /// Whether the numbers are in memory and nobody else reads them.
     pub(crate) fn is_own(&mut self) -> bool {
-        match self {
-            Self::Owned(numbers) => Arc::get_mut(numbers).is_some(),
-        }
+        self.mapping.is_none() && Arc::get_mut(&mut self.own).is_some()
     }
 
     /// The numbers to append to; a copy of them where they are not this dataset's own.
     pub(crate) fn to_mut(&mut self) -> &mut Vec<f64> {
-        match self {
-            Self::Owned(numbers) => Arc::make_mut(numbers),
+        if let Some(mapping) = self.mapping.take() {
+            self.own = Arc::new(mapping.numbers().to_vec());
         }
+        Arc::make_mut(&mut self.own)
     }
 }
 
 impl From<Vec<f64>> for Numbers {
     fn from(numbers: Vec<f64>) -> Self {
-        Self::Owned(Arc::new(numbers))
+        Self {
+            own: Arc::new(numbers),
+            mapping: None,
+        }
+    }
+}
+
+impl From<Mapping> for Numbers {
+    fn from(mapping: Mapping) -> Self {
+        Self {
+            own: Arc::default(),
+            mapping: Some(mapping),
+        }
     }
 }
 
 impl Deref for Numbers {
     type Target = [f64];
 
+    #[inline]
     fn deref(&self) -> &[f64] {
-        match self {
-            Self::Owned(numbers) => numbers,
+        match &self.mapping {
+            Some(mapping) => mapping.numbers(),
+            None => &self.own,
         }
     }
 }

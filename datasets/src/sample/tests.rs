@@ -1,5 +1,6 @@
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
+use rtg_envs::Space;
 
 use super::*;
 use crate::dataset::tests::staircase;

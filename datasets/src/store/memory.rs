@@ -1,0 +1,96 @@
+//! How much memory there is, and whether a dataset is to be held in it.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a dataset's numbers are while it is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreMode {
+    /// Mapped if the data would take more than half of the free memory.
+    #[default]
+    Auto,
+    /// In memory.
+    Memory,
+    /// Mapped from a store, which is made if there is none.
+    Mapped,
+}
+
+impl StoreMode {
+    /// Whether data of about that many bytes are to be mapped.
+    pub fn maps(self, bytes: u64) -> bool {
+        match self {
+            Self::Auto => free_memory().is_some_and(|free| bytes > free / 2),
+            Self::Memory => false,
+            Self::Mapped => true,
+        }
+    }
+}
+
+/// Bytes that this process can still use: what the machine has free, and no more than its control
+/// group allows. `None` where the system does not say.
+fn free_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("MemAvailable:"))?;
+    let free: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    Some(
+        groups
+            .lines()
+            .filter_map(group_room)
+            .fold(free * 1024, u64::min),
+    )
+}
+
+/// What a line of `/proc/self/cgroup` leaves to its group, and to the groups around it.
+fn group_room(line: &str) -> Option<u64> {
+    let mut parts = line.splitn(3, ':');
+    let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+    let (root, limit, usage) = match controllers {
+        "" => ("/sys/fs/cgroup", "memory.max", "memory.current"),
+        "memory" => (
+            "/sys/fs/cgroup/memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+        ),
+        _ => return None,
+    };
+    let number =
+        |path: &Path| -> Option<u64> { fs::read_to_string(path).ok()?.trim().parse().ok() };
+    let group = Path::new(root).join(path.trim_start_matches('/'));
+    group
+        .ancestors()
+        .take_while(|folder| folder.starts_with(root))
+        .filter_map(|folder| {
+            let used = number(&folder.join(usage))?;
+            Some(number(&folder.join(limit))?.saturating_sub(used))
+        })
+        .min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_auto_looks_at_the_size() {
+        assert!(!StoreMode::Memory.maps(u64::MAX));
+        assert!(StoreMode::Mapped.maps(0));
+        assert!(!StoreMode::Auto.maps(0));
+        if let Some(free) = free_memory() {
+            assert!(free > 0);
+            assert!(StoreMode::Auto.maps(u64::MAX));
+        }
+    }
+
+    #[test]
+    fn modes_are_written_in_lower_case() {
+        let mode: StoreMode = serde_json::from_str("\"mapped\"").unwrap();
+        assert_eq!(mode, StoreMode::Mapped);
+        assert_eq!(serde_json::to_string(&StoreMode::Auto).unwrap(), "\"auto\"");
+    }
+}

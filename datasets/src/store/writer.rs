@@ -1,0 +1,162 @@
+//! Writing a store, episode by episode, in bounded memory.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{EPISODE_BYTES, FILES, INDEX, METADATA, Metadata, read, validated};
+use crate::dataset::{Intake, check};
+use crate::{Defects, Episode, Error, Finding, Info, returns_to_go};
+
+/// A store that is being written. What is not finished leaves nothing behind.
+pub(crate) struct Writer {
+    info: Info,
+    defects: Defects,
+    target: PathBuf,
+    /// Where it is written; renamed when it is complete.
+    draft: PathBuf,
+    columns: [BufWriter<File>; 4],
+    index: BufWriter<File>,
+    episodes: usize,
+    steps: usize,
+    findings: Vec<Finding>,
+}
+
+impl Writer {
+    /// Begins the store `target`.
+    pub(crate) fn create(target: &Path, info: Info, defects: Defects) -> Result<Self, Error> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let parent = target.parent().unwrap_or(Path::new("."));
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let draft = parent.join(format!(".{name}.partial-{}-{number}", std::process::id()));
+        let create = || {
+            fs::create_dir_all(parent)?;
+            fs::create_dir(&draft)?;
+            let file = |name: &str| {
+                let file = File::options()
+                    .write(true)
+                    .create_new(true)
+                    .open(draft.join(name));
+                file.map(|file| BufWriter::with_capacity(1 << 20, file))
+            };
+            let [a, b, c, d] = FILES;
+            Ok(Self {
+                info,
+                defects,
+                target: target.to_path_buf(),
+                columns: [file(a)?, file(b)?, file(c)?, file(d)?],
+                index: file(INDEX)?,
+                draft: draft.clone(),
+                episodes: 0,
+                steps: 0,
+                findings: Vec::new(),
+            })
+        };
+        create().map_err(|error: std::io::Error| Error::Io(error).at(&draft))
+    }
+
+    /// Completes the store and gives it its name. `source` is what it was made from.
+    pub(crate) fn finish(mut self, source: Vec<String>) -> Result<(), Error> {
+        let draft = self.draft.clone();
+        self.complete(source).map_err(|error| error.at(&draft))
+    }
+
+    fn complete(&mut self, source: Vec<String>) -> Result<(), Error> {
+        for file in self.columns.iter_mut().chain([&mut self.index]) {
+            file.flush()?;
+            let file = file.get_ref();
+            file.sync_all()?;
+            let mut permissions = file.metadata()?.permissions();
+            permissions.set_readonly(true);
+            file.set_permissions(permissions)?;
+        }
+        let mut metadata = Metadata::new(
+            self.info.clone(),
+            self.defects,
+            (self.episodes, self.steps),
+            std::mem::take(&mut self.findings),
+            source,
+        );
+        // The hash needs the number of episodes first, so it takes a second look.
+        metadata.hash = read(&self.draft, &metadata)?.hash();
+        let json = serde_json::to_vec_pretty(&metadata)
+            .map_err(|error| Error::Store(error.to_string()))?;
+        let mut file = File::create(self.draft.join(METADATA))?;
+        file.write_all(&json)?;
+        file.sync_all()?;
+        sync(&self.draft)?;
+        self.replace()
+    }
+
+    /// Renames the draft; what is at the target and sound was made by someone else meanwhile.
+    fn replace(&self) -> Result<(), Error> {
+        if self.target.exists() {
+            if validated(&self.target).is_ok() {
+                return Ok(());
+            }
+            // First aside, so that nobody opens a store half of whose files are gone.
+            let aside = self.draft.with_extension("damaged");
+            fs::rename(&self.target, &aside)?;
+            fs::remove_dir_all(aside)?;
+        }
+        if let Err(error) = fs::rename(&self.draft, &self.target)
+            && validated(&self.target).is_err()
+        {
+            return Err(error.into());
+        }
+        sync(self.target.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+impl Intake for Writer {
+    fn push(&mut self, episode: Episode) -> Result<(), Error> {
+        check(&self.info, self.defects, self.episodes, &episode)?;
+        let returns = returns_to_go(&episode.rewards, 1.0);
+        let Episode {
+            observations,
+            actions,
+            rewards,
+            ..
+        } = &episode;
+        for (file, numbers) in
+            self.columns
+                .iter_mut()
+                .zip([observations, actions, rewards, &returns])
+        {
+            file.write_all(bytemuck::cast_slice(numbers))?;
+        }
+        let flags = u64::from(episode.terminated)
+            | u64::from(episode.truncated) << 1
+            | u64::from(episode.seed.is_some()) << 2;
+        let mut row = [0; EPISODE_BYTES];
+        for (bytes, number) in
+            row.chunks_exact_mut(8)
+                .zip([episode.len() as u64, flags, episode.seed.unwrap_or(0)])
+        {
+            bytes.copy_from_slice(&number.to_le_bytes());
+        }
+        self.index.write_all(&row)?;
+        self.episodes += 1;
+        self.steps += episode.len();
+        Ok(())
+    }
+
+    fn note(&mut self, finding: Finding) {
+        if finding.count > 0 {
+            self.findings.push(finding);
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Gone already if it was finished; a draft that stays is only in the way.
+        let _ = fs::remove_dir_all(&self.draft);
+    }
+}
+
+fn sync(directory: &Path) -> Result<(), Error> {
+    Ok(File::open(directory)?.sync_all()?)
+}
