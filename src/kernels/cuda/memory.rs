@@ -215,13 +215,10 @@ impl Workspace {
                 .iter_mut()
                 .chain(&mut block.norm_2)
                 .for_each(move_one);
-            [
-                &mut block.qkv,
-                &mut block.projection,
-                &mut block.up,
-                &mut block.down,
-            ]
-            .map(move_slices);
+            [&mut block.qkv, &mut block.projection]
+                .into_iter()
+                .chain([&mut block.up, &mut block.down])
+                .for_each(move_slices);
         }
         self.embed_norm
             .iter_mut()

@@ -1,6 +1,6 @@
 //! Loss, predictions and gradient of the whole model against the naive model in f64.
 
-use super::{backends, library};
+use super::backends;
 use crate::kernels::activation::Activation;
 use crate::kernels::adamw::AdamW;
 use crate::kernels::cuda::backend::Backend;
@@ -87,7 +87,11 @@ fn check(backend: Box<dyn Backend>, setup: Setup, lengths: &[usize], side: Side)
         let expected = &exact_gradient[view.range.clone()];
         let found = &gradient[view.range.clone()];
         if expected.iter().any(|g| g.abs() > 1e-9) {
-            assert_close(found, expected, &format!("the gradient of {}", view.name));
+            assert_close(
+                found,
+                expected,
+                &format!("the gradient of {} of {shape:?}", view.name),
+            );
         } else {
             assert!(found.iter().all(|g| g.abs() < 1e-6), "{}", view.name);
         }
@@ -125,9 +129,11 @@ fn odd_shapes_give_the_reference() {
         ..SMALL
     };
     let shapes = [
+        // With fewer layers, f32 itself is further than 1e-5 from f64 here, in the CPU engine too.
         Shape {
             context: 1,
             width: 128,
+            layers: 3,
             ..relu
         },
         Shape {
@@ -198,5 +204,4 @@ fn a_batch_of_padding_has_no_loss_and_no_gradient() {
         assert!(loss.abs() < f64::MIN_POSITIVE);
         assert!(gradient.iter().all(|g| g.abs() < f32::MIN_POSITIVE));
     }
-    let _ = library;
 }
