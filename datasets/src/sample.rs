@@ -18,11 +18,13 @@
 //!
 //! [`WindowConfig::official`] and [`WindowConfig::corl`] are these two columns.
 
+mod columns;
 mod prefetch;
 mod source;
 
 use rand::{Rng, RngExt};
 
+pub use self::columns::Columns;
 pub use self::prefetch::Prefetcher;
 use self::source::{ActionUnits, Source, Stretch, Units};
 use crate::{Dataset, EpisodeView, Error, Normaliser};

@@ -66,6 +66,7 @@ pub fn train_step(
         engine,
         precision: match precision {
             Precision::F32 => "f32",
+            Precision::Tf32 => "tf32",
             Precision::Bf16 => "bf16",
         },
         median_ms: 1e3 * secs,

@@ -14,6 +14,8 @@ pub enum Precision {
     /// f32 factors.
     #[default]
     F32,
+    /// TF32 factors, f32 rounded to 11 significant bits, on the tensor cores of a GPU; f32 sums. No CPU has them.
+    Tf32,
     /// bfloat16 factors, f32 rounded to the nearest of 8 significant bits, ties to even; f32 sums.
     /// Products take half the time on CPUs with AVX512-BF16.
     Bf16,
@@ -24,15 +26,24 @@ impl Precision {
     /// AVX512-BF16. It is imitated, slowly, where [`SIMD_VARIABLE`](super::simd::SIMD_VARIABLE)
     /// asks for `plain`.
     pub fn is_available(self) -> bool {
-        self == Self::F32
-            || Level::detect().multiplies_pairs()
-            || Level::forced() == Some(Level::PLAIN)
+        match self {
+            Self::F32 => true,
+            Self::Tf32 => false,
+            Self::Bf16 => {
+                Level::detect().multiplies_pairs() || Level::forced() == Some(Level::PLAIN)
+            }
+        }
     }
 
     /// The factors that a product of this precision takes for these, naively.
     pub(crate) fn round<R: Real>(self, x: &[R]) -> Vec<R> {
         let round = |x: &R| match self {
             Self::F32 => *x,
+            // Ties go away from zero.
+            Self::Tf32 => {
+                let bits = (x.to_f64() as f32).to_bits();
+                R::from_f64(f32::from_bits((bits + 0x1000) & !0x1fff).into())
+            }
             Self::Bf16 => R::from_f64(pairs::rounded(x.to_f64() as f32).into()),
         };
         x.iter().map(round).collect()

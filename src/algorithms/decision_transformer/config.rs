@@ -42,6 +42,7 @@ enum ActivationName {
 #[serde(remote = "Precision", rename_all = "lowercase")]
 enum PrecisionName {
     F32,
+    Tf32,
     Bf16,
 }
 
@@ -84,8 +85,8 @@ pub struct ModelConfig {
     pub episode_length: Option<usize>,
     /// What computes a training step.
     pub engine: EngineKind,
-    /// Factors of the fused engine's large products: `f32`, or `bf16` where the CPU has AVX512-BF16
-    /// (sums, weights, gradients and moments stay f32). Both recipes: f32.
+    /// Factors of the fused engine's large products: `f32`, `bf16` (a GPU, or a CPU with AVX512-BF16) or
+    /// `tf32` (a GPU); sums, weights, gradients and moments stay f32. Both recipes: f32.
     #[serde(with = "PrecisionName", default)]
     pub precision: Precision,
 }

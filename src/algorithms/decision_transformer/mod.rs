@@ -6,6 +6,7 @@
 //! [`config`].
 
 pub mod config;
+mod device;
 mod policy;
 pub mod preprocessing;
 
@@ -13,14 +14,15 @@ use rtg_datasets::Dataset;
 use rtg_datasets::sample::{ActionMap, Batch, WindowConfig, WindowSampler};
 
 use self::config::{EngineKind, ModelConfig, OptimiserConfig, Recipe};
+pub use self::device::DeviceLearner;
 use self::preprocessing::{ActionCodec, Preprocessing};
-use crate::kernels::adamw::{self, AdamW};
+use crate::kernels::adamw;
 use crate::kernels::{Dropout, Head, Layout, Objective, Shape, Side, Windows};
 use crate::nn::initialise::initialise;
 use crate::nn::network::Network;
 use crate::nn::state_dict::{Entry, untrained};
 use crate::policy::Policy;
-use crate::random::{Stream, derive, mix};
+use crate::random::{Stream, derive};
 
 /// A trained (or new) Decision Transformer.
 #[derive(Clone, Debug)]
@@ -133,7 +135,9 @@ impl Learner {
         optimiser: &OptimiserConfig,
         (seed, steps, threads): (u64, u64, usize),
     ) -> Self {
-        let fused = (config.engine == EngineKind::Fused).then_some(config.precision);
+        // A precision that only a GPU has is that of `DeviceLearner`; the engine here does not train then.
+        let precision = Some(config.precision).filter(|precision| precision.is_available());
+        let fused = (config.engine == EngineKind::Fused).then_some(precision.unwrap_or_default());
         let network = Network::new(model.shape, model.parameters.clone(), fused, threads);
         let zeros = vec![0.0; model.parameters.len()];
         Self {
@@ -165,9 +169,7 @@ impl Learner {
     /// Adds the gradient of one batch to the step's.
     pub fn accumulate(&mut self, batch: &Batch) {
         let part = self.losses.len() as u64;
-        self.dropout.key = mix(self
-            .dropout_key
-            .wrapping_add(self.step * self.config.accumulation as u64 + part));
+        self.dropout.key = self.key(self.step, part);
         let denominator = self.model.recipe.denominator();
         let dropout = Some(&self.dropout).filter(|dropout| is_on(dropout));
         let loss = self
@@ -195,12 +197,7 @@ impl Learner {
         let learning_rate = self.config.learning_rate_at(self.step, self.steps);
         let loss = self.losses.drain(..).sum::<f64>() / batches;
         self.step += 1;
-        let optimiser = AdamW {
-            beta_1: self.config.beta_1,
-            beta_2: self.config.beta_2,
-            epsilon: self.config.epsilon,
-            decay: self.config.weight_decay,
-        };
+        let optimiser = self.adamw();
         let parameters = &mut self.model.parameters;
         let Moments { first, second } = &mut self.moments;
         let (rate, step) = (learning_rate, self.step);

@@ -6,6 +6,7 @@
 
 use super::backend::{Address, Backend, Error, Graph, Launch};
 use cudarc::driver::{CudaContext, CudaGraph, CudaSlice, CudaStream, DevicePtr, DriverError};
+use cudarc::driver::sys::CUdevice_attribute as Attribute;
 use cudarc::driver::{result, sys};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, c_void};
@@ -46,7 +47,6 @@ pub fn devices() -> Result<Vec<Device>, Error> {
             // SAFETY: the device was just given by the driver.
             unsafe { result::device::get_attribute(device, attribute) }
         };
-        use sys::CUdevice_attribute as Attribute;
         Ok(Device {
             ordinal,
             name: result::device::get_name(device)?,

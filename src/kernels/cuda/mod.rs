@@ -24,6 +24,7 @@ mod sequence;
 mod tests;
 mod trainer;
 
+pub use super::linear::cuda::Factors;
 pub use backend::{Backend, Error, Graph, Launch};
 pub use driver::{Cuda, Device, devices};
 pub use emulated::{EMULATOR_VARIABLE, Emulated};

@@ -83,7 +83,7 @@ impl Panels {
     /// Lines of a panel for so many of the factor.
     fn lines(&self, depth: usize) -> usize {
         match self.precision {
-            Precision::F32 => depth,
+            Precision::F32 | Precision::Tf32 => depth,
             Precision::Bf16 => depth.div_ceil(2),
         }
     }
@@ -119,7 +119,9 @@ impl Panels {
             let (now, later) = sums.split_at_mut(columns.min(sums.len()));
             let from = &from[start..];
             match self.precision {
-                Precision::F32 => pack_panel(level, from, stride, columns, panel, now),
+                Precision::F32 | Precision::Tf32 => {
+                    pack_panel(level, from, stride, columns, panel, now);
+                }
                 Precision::Bf16 => {
                     pairs::pack_panel(level, from, stride, depth, columns, panel, now);
                 }
@@ -147,7 +149,9 @@ impl Panels {
             let columns = self.width.min(columns - start);
             let from = &from[start * stride..];
             match self.precision {
-                Precision::F32 => pack_panel_transposed(level, from, stride, columns, panel),
+                Precision::F32 | Precision::Tf32 => {
+                    pack_panel_transposed(level, from, stride, columns, panel);
+                }
                 Precision::Bf16 => {
                     pairs::pack_panel_transposed(level, from, stride, depth, columns, panel);
                 }
@@ -281,7 +285,7 @@ pub(super) fn transpose<S: Simd>(s: S, square: &mut [S::F; MOST_LANES]) {
 /// Hands every element of the product left x right to `finish`, once.
 pub(crate) fn product<F: Finish>(level: Level, left: Left<'_>, right: Right<'_>, finish: F) {
     match right.panels.precision {
-        Precision::F32 => product_of_floats(level, left, right, finish),
+        Precision::F32 | Precision::Tf32 => product_of_floats(level, left, right, finish),
         Precision::Bf16 => pairs::product(level, left, right, finish),
     }
 }

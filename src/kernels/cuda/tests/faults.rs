@@ -211,7 +211,7 @@ fn parameters_of_another_size_and_impossible_grids_are_errors() {
     }
 }
 
-/// Runs tests of this program again, under AddressSanitizer and UndefinedBehaviorSanitizer, with these kernels.
+/// Runs tests of this program again, under the sanitizers for addresses and undefined behaviour, with these kernels.
 fn under_sanitizers(library: &Path, tests: &str) -> (bool, String) {
     let preload = ["libasan.so", "libubsan.so"].map(|name| {
         let found = Command::new("g++")

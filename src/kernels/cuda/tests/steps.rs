@@ -124,7 +124,9 @@ fn on_the_cpu(data: &Data, setup: &Setup) -> State {
                 &mut gradient,
             );
         }
-        gradient.iter_mut().for_each(|g| *g /= PARTS as f32);
+        for g in &mut gradient {
+            *g /= PARTS as f32;
+        }
         let norm = adamw::norm(&gradient);
         let clip = adamw::clip(norm, setup.largest_norm);
         let step = step as u64 + 1;

@@ -1,0 +1,162 @@
+//! The learner on a GPU: the same steps as [`Learner::accumulate`] and [`Learner::apply`], several at a time.
+//!
+//! The learner stays the owner: it gives windows, keys and rates from its own counters and gets weights and moments
+//! back when somebody wants to see them. So a checkpoint is the same whatever computed it, and a run may go on
+//! elsewhere.
+
+use rand::Rng;
+use rtg_datasets::sample::{Columns, WindowSampler};
+
+use super::{Learner, Update, is_on};
+use crate::kernels::adamw::AdamW;
+use crate::kernels::cuda::{Backend, Error, Factors, Plan, Setup, Trainer};
+use crate::kernels::gather::{self, Actions};
+use crate::kernels::{Precision, Side};
+use crate::random::mix;
+
+/// What a learner needs to compute on a device.
+#[derive(Debug)]
+pub struct DeviceLearner {
+    trainer: Trainer,
+    most_steps: usize,
+}
+
+impl DeviceLearner {
+    /// Moves a learner's state and the data to a device, ready for up to `most_steps` steps at a time.
+    ///
+    /// # Errors
+    /// Too little memory, and what the driver says.
+    pub fn new(
+        backend: Box<dyn Backend>,
+        learner: &Learner,
+        sampler: &WindowSampler,
+        most_steps: usize,
+    ) -> Result<Self, Error> {
+        let model = &learner.model;
+        let config = &learner.config;
+        let setup = Setup {
+            shape: model.shape,
+            windows: config.batch_size,
+            accumulation: config.accumulation,
+            most_steps,
+            factors: match model.config.precision {
+                Precision::F32 => Factors::F32,
+                Precision::Tf32 => Factors::Tf32,
+                Precision::Bf16 => Factors::Bf16,
+            },
+            dropout: Some(learner.dropout).filter(is_on),
+            objective: learner.objective,
+            denominator: model.recipe.denominator(),
+            adamw: learner.adamw(),
+            largest_norm: config.gradient_clip,
+        };
+        let mut trainer = Trainer::new(backend, setup)?;
+        let moments = &learner.moments;
+        trainer.load(&model.parameters, &moments.first, &moments.second)?;
+        let columns = sampler.columns();
+        trainer.set_dataset(&on_device(&columns, sampler, model.shape.timesteps))?;
+        Ok(Self {
+            trainer,
+            most_steps,
+        })
+    }
+
+    /// What computes, for people.
+    pub fn name(&self) -> String {
+        self.trainer.device()
+    }
+
+    /// The most steps of one call.
+    pub fn most_steps(&self) -> usize {
+        self.most_steps
+    }
+
+    /// `count` optimiser steps on windows drawn as [`WindowSampler::sample`] would draw them.
+    pub fn steps(
+        &mut self,
+        learner: &mut Learner,
+        sampler: &WindowSampler,
+        rng: &mut impl Rng,
+        count: usize,
+    ) -> Result<Vec<Update>, Error> {
+        let config = &learner.config;
+        let (mut starts, mut keys, mut rates) = (Vec::new(), Vec::new(), Vec::new());
+        for step in learner.step..learner.step + count as u64 {
+            for part in 0..config.accumulation as u64 {
+                sampler.draw_starts(rng, config.batch_size, &mut starts);
+                keys.push(learner.key(step, part));
+            }
+            rates.push(config.learning_rate_at(step, learner.steps));
+        }
+        let plan = Plan {
+            starts: &starts,
+            keys: &keys,
+            rates: &rates,
+            done: learner.step,
+        };
+        self.trainer.steps(&plan)?;
+        learner.step += count as u64;
+        let outcomes = self.trainer.outcomes()?.into_iter().zip(rates);
+        Ok(outcomes
+            .map(|(outcome, learning_rate)| Update {
+                loss: outcome.loss,
+                gradient_norm: outcome.norm,
+                learning_rate,
+            })
+            .collect())
+    }
+
+    /// Brings weights, moments and the last gradient back into the learner.
+    pub fn fetch(&mut self, learner: &mut Learner) -> Result<(), Error> {
+        let parameters = &mut learner.model.parameters;
+        let moments = &mut learner.moments;
+        let (first, second) = (&mut moments.first, &mut moments.second);
+        self.trainer.store(parameters, first, second)?;
+        learner.gradient.resize(parameters.len(), 0.0);
+        self.trainer.gradient(&mut learner.gradient)?;
+        learner.network.set_parameters(parameters);
+        Ok(())
+    }
+}
+
+impl Learner {
+    /// Dropout's key for a batch of a step.
+    pub(super) fn key(&self, step: u64, part: u64) -> u64 {
+        let batch = step * self.config.accumulation as u64 + part;
+        mix(self.dropout_key.wrapping_add(batch))
+    }
+
+    /// The optimiser's constants.
+    pub(super) fn adamw(&self) -> AdamW {
+        AdamW {
+            beta_1: self.config.beta_1,
+            beta_2: self.config.beta_2,
+            epsilon: self.config.epsilon,
+            decay: self.config.weight_decay,
+        }
+    }
+}
+
+/// A sampler's columns as the kernels take them. The last row of the timestep table bounds what no recipe bounds.
+fn on_device<'a>(
+    columns: &'a Columns,
+    sampler: &WindowSampler,
+    timesteps: usize,
+) -> gather::Columns<'a> {
+    let last = timesteps.saturating_sub(1);
+    gather::Columns {
+        observations: &columns.observations,
+        actions: if columns.labels.is_empty() {
+            Actions::Numbers(&columns.actions)
+        } else {
+            Actions::Labels(&columns.labels)
+        },
+        returns_to_go: &columns.returns_to_go,
+        starts: &columns.starts,
+        max_timestep: sampler.config().max_timestep.unwrap_or(last).min(last) as u32,
+        side: match sampler.config().side {
+            rtg_datasets::sample::Side::Left => Side::Left,
+            rtg_datasets::sample::Side::Right => Side::Right,
+        },
+    }
+}
