@@ -1,6 +1,11 @@
 //! Opening what an experiment names: its dataset and the environment that fits it.
 
-use rtg_datasets::{Dataset, Defects};
+use std::path::{Path, PathBuf};
+
+use rtg_datasets::convert::{self, Contents};
+use rtg_datasets::recording::{RecordedEpisode, Recording, Source};
+use rtg_datasets::select;
+use rtg_datasets::{Dataset, Defects, Episode};
 use rtg_envs::{Space, Spec, registry};
 
 use crate::builtin;
@@ -16,10 +21,115 @@ pub fn open_dataset(id: &str, defects: Defects) -> Result<Dataset, Error> {
     Ok(rtg_datasets::open_with(id, None, defects)?)
 }
 
+/// Opens a dataset for a conversion: everything that is stored, episode by episode.
+pub fn open_source(id: &str) -> Result<Box<dyn Source>, Error> {
+    if id.starts_with(builtin::PREFIX) {
+        let data = builtin::make(id, builtin::SEED)?;
+        return Ok(Box::new(InMemory::new(data)));
+    }
+    Ok(convert::open_source(id, None, Contents::Everything)?)
+}
+
+/// A dataset in memory as something to convert.
+struct InMemory {
+    data: Dataset,
+    recording: Recording,
+    /// Its id, for messages.
+    path: PathBuf,
+    next: usize,
+}
+
+impl InMemory {
+    fn new(data: Dataset) -> Self {
+        let info = data.info();
+        let spec = info
+            .env_id
+            .as_deref()
+            .and_then(|env| registry::spec(env).ok());
+        let mut recording = Recording::new(
+            &info.id,
+            info.observation_space.clone(),
+            info.action_space.clone(),
+        )
+        .with("description", info.provenance.as_str());
+        if let Some(spec) = spec {
+            recording = recording.with_environment(
+                &spec.id,
+                entry_point(&spec.id).as_deref(),
+                spec.max_episode_steps,
+                spec.reward_threshold,
+            );
+        }
+        recording.total_episodes = Some(data.episodes());
+        recording.total_steps = Some(data.steps());
+        Self {
+            path: PathBuf::from(&data.info().id),
+            data,
+            recording,
+            next: 0,
+        }
+    }
+}
+
+impl Source for InMemory {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    fn next_episode(&mut self) -> Result<Option<RecordedEpisode>, rtg_datasets::Error> {
+        if self.next == self.data.episodes() {
+            return Ok(None);
+        }
+        let view = self.data.episode(self.next);
+        self.next += 1;
+        let episode = Episode {
+            observations: view.observations.to_vec(),
+            actions: view.actions.to_vec(),
+            rewards: view.rewards.to_vec(),
+            terminated: view.terminated,
+            truncated: view.truncated,
+            seed: view.seed,
+        };
+        RecordedEpisode::of(&episode, &self.recording).map(Some)
+    }
+}
+
+/// The class in which Gymnasium has an environment, so that Python makes the same one.
+pub fn entry_point(env: &str) -> Option<String> {
+    let (name, version) = env.split_once("-v")?;
+    Some(match name {
+        "CartPole" => "gymnasium.envs.classic_control.cartpole:CartPoleEnv".to_owned(),
+        "MountainCar" => "gymnasium.envs.classic_control.mountain_car:MountainCarEnv".to_owned(),
+        "MountainCarContinuous" => {
+            "gymnasium.envs.classic_control.continuous_mountain_car:Continuous_MountainCarEnv"
+                .to_owned()
+        }
+        "Acrobot" => "gymnasium.envs.classic_control.acrobot:AcrobotEnv".to_owned(),
+        "Pendulum" => "gymnasium.envs.classic_control.pendulum:PendulumEnv".to_owned(),
+        _ if registry::needs_mujoco(env) => {
+            let mut module = String::new();
+            for letter in name.chars() {
+                if letter.is_uppercase() && !module.is_empty() {
+                    module.push('_');
+                }
+                module.extend(letter.to_lowercase());
+            }
+            format!("gymnasium.envs.mujoco.{module}_v{version}:{name}Env")
+        }
+        _ => return None,
+    })
+}
+
 /// What an experiment works on.
 pub struct Opened {
-    /// The trajectories.
+    /// The trajectories to learn from.
     pub data: Dataset,
+    /// Trajectories that were kept back, to see how well the policy predicts what it never saw.
+    pub validation: Option<Dataset>,
     /// The environment's description; where it is not registered, what the dataset says of it.
     pub spec: Spec,
     /// Why policies cannot be evaluated here, if so.
@@ -33,7 +143,9 @@ pub struct Opened {
 /// # Errors
 /// An environment that was asked for, is not the dataset's own and does not exist.
 pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
-    let data = open_dataset(&experiment.dataset, Defects::Refuse)?;
+    let data = mixture(experiment)?;
+    let validation = data.select_validation(&experiment.selection)?;
+    let data = data.select(&experiment.selection)?;
     let (dataset, info) = (|| experiment.dataset.clone(), data.info());
     if data.steps() == 0 {
         return Err(Error::EmptyDataset { dataset: dataset() });
@@ -73,9 +185,24 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     let unsimulated = registry::make(&env).err();
     Ok(Opened {
         data,
+        validation,
         spec,
         unsimulated,
     })
+}
+
+/// All datasets of an experiment, one after the other.
+fn mixture(experiment: &Experiment) -> Result<Dataset, Error> {
+    let first = open_dataset(&experiment.dataset, Defects::Refuse)?;
+    if experiment.mix.is_empty() {
+        return Ok(first);
+    }
+    let mut parts = vec![(first, 1.0)];
+    for part in &experiment.mix {
+        let data = open_dataset(&part.dataset, Defects::Refuse)?;
+        parts.push((data, part.weight));
+    }
+    Ok(select::mix(&parts)?)
 }
 
 /// Whether rows of one space can be read as rows of the other. Bounds and number types may differ:

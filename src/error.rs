@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rtg_envs::Space;
 
 use crate::experiment::ExperimentError;
+use crate::kernels::cuda;
 use crate::nn::state_dict::StateDictError;
 use crate::{metrics, run};
 
@@ -114,9 +115,9 @@ pub enum Error {
         /// The nearest that exist.
         nearest: Vec<String>,
     },
-    /// A device that this program cannot use.
-    #[error("device '{0}' is not available")]
-    Device(String),
+    /// A GPU that cannot be used.
+    #[error(transparent)]
+    Gpu(#[from] cuda::Error),
     /// A report of an unknown kind.
     #[error("a report ends in .md, .svg or .html: {}", path.display())]
     ReportKind {
@@ -147,6 +148,31 @@ pub enum Error {
         /// What it or the operating system said.
         reason: String,
         /// The video.
+        path: PathBuf,
+    },
+    /// A collection that nobody said the environment of.
+    #[error("a collection needs an environment")]
+    CollectWhere,
+    /// An environment without a hand-written controller.
+    #[error("there is no hand-written controller for {env}")]
+    NoController {
+        /// The environment.
+        env: String,
+    },
+    /// A collection that was interrupted.
+    #[error("a collection was interrupted here: {}", path.display())]
+    UnfinishedCollection {
+        /// Its journal.
+        path: PathBuf,
+    },
+    /// A collection that was begun with another plan.
+    #[error("the interrupted collection was begun with {before}, not {now}: {}", path.display())]
+    OtherCollection {
+        /// The plan it was begun with.
+        before: String,
+        /// The plan now.
+        now: String,
+        /// Its journal.
         path: PathBuf,
     },
     /// A run without any checkpoint.
@@ -206,12 +232,20 @@ impl Error {
                     .to_owned()
             }
             Self::UnknownBuiltin { nearest, .. } => format!("did you mean {}?", nearest.join(" or ")),
-            Self::Device(_) => "this build computes on the CPU: --device cpu".to_owned(),
+            Self::Gpu(error) => return error.hint().map(str::to_owned),
             Self::ReportKind { .. } => "for example --out report.html".to_owned(),
             Self::FilmKind { .. } => "for example --out rollout.gif, or --out frames for single pictures".to_owned(),
             Self::FolderInUse { .. } => "name another folder, or empty this one".to_owned(),
             Self::NoPicture { .. } => "`rtg evaluate` gives its numbers".to_owned(),
             Self::Ffmpeg { .. } => "put ffmpeg on PATH, or write a .gif instead".to_owned(),
+            Self::CollectWhere => "name one with --env ID; `rtg envs` lists them".to_owned(),
+            Self::NoController { .. } => "--policy random always works, or name a run directory".to_owned(),
+            Self::UnfinishedCollection { path } => {
+                format!("go on with --resume, or remove {} to begin anew", path.display())
+            }
+            Self::OtherCollection { path, .. } => {
+                format!("give the same options, or remove {} to begin anew", path.display())
+            }
             Self::NoCheckpoint { .. } => "let `rtg train` reach its first checkpoint".to_owned(),
             Self::Write { .. } => "check that the folder exists, is writable and has free space".to_owned(),
         })

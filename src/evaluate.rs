@@ -28,6 +28,8 @@ pub struct Plan {
     pub seed: u64,
     /// Environments that step at once; `None` lets the evaluation choose.
     pub rows: Option<usize>,
+    /// Threads that step them, where a step is worth it. Changes the speed, not the numbers.
+    pub threads: usize,
 }
 
 /// The answer of `rtg evaluate`.
@@ -41,6 +43,9 @@ pub struct Evaluation {
     pub env_steps: usize,
     /// Wall time.
     pub seconds: f64,
+    /// How often a simulation became unstable and was put back to its start, as under Gymnasium.
+    #[serde(default)]
+    pub instabilities: u64,
     /// One entry for each target asked for.
     pub targets: Vec<TargetScore>,
 }
@@ -83,7 +88,7 @@ pub fn evaluate(
         })
         .collect();
     let rows = plan.rows.unwrap_or(MAX_ROWS).clamp(1, starts.len().max(1));
-    let mut envs = VecEnv::new(&plan.env, rows, Autoreset::Disabled)?;
+    let mut envs = open(&plan.env, rows, plan.threads)?;
     let mut ended = 0;
     let outcomes = roll_out(
         &mut envs,
@@ -107,8 +112,20 @@ pub fn evaluate(
         episodes: plan.episodes,
         env_steps: outcomes.iter().map(|outcome| outcome.length).sum(),
         seconds: began.elapsed().as_secs_f64(),
+        instabilities: envs.instabilities(),
         targets,
     })
+}
+
+/// Environments for a rollout. Threads cost some microseconds a step, which only simulations that take
+/// longer are worth.
+pub fn open(env: &str, rows: usize, threads: usize) -> Result<VecEnv, rtg_envs::Error> {
+    let threads = if registry::needs_mujoco(env) {
+        threads
+    } else {
+        1
+    };
+    Ok(VecEnv::new(env, rows, Autoreset::Disabled)?.with_threads(threads))
 }
 
 impl TargetScore {

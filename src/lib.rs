@@ -25,6 +25,7 @@ pub mod builtin;
 pub mod data;
 pub mod checkpoint;
 pub mod film;
+pub mod collect;
 pub mod train;
 pub mod report;
 pub mod bench;

@@ -5,14 +5,17 @@ use std::time::Instant;
 
 use rtg_datasets::sample::{Batch, WindowSampler};
 use rtg_datasets::statistics::Normaliser;
+use rtg_envs::registry;
 
+use crate::algorithms::decision_transformer::config::EngineKind;
 use crate::algorithms::decision_transformer::preprocessing::{ActionCodec, Preprocessing};
-use crate::algorithms::decision_transformer::{Learner, Model, Update, sampler};
+use crate::algorithms::decision_transformer::{DeviceLearner, Learner, Model, Update, sampler};
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::data::Opened;
 use crate::error::Error;
 use crate::evaluate::{Plan, TargetScore, evaluate};
-use crate::experiment::Experiment;
+use crate::experiment::{Device, Experiment};
+use crate::kernels::cuda;
 use crate::metrics::{self, Recorder};
 use crate::run::{Evaluation, Run, Summary};
 
@@ -31,6 +34,8 @@ pub struct Training<'a> {
     simulated: bool,
     run: &'a Run,
     learner: Learner,
+    /// A GPU, which is ahead of the learner until its state is fetched.
+    device: Option<DeviceLearner>,
     sampler: WindowSampler,
     progress: Progress,
     recorder: Recorder,
@@ -62,7 +67,7 @@ impl<'a> Training<'a> {
         opened: &'a Opened,
         run: &'a Run,
         checkpoint: Checkpoint,
-        recorder: Recorder,
+        mut recorder: Recorder,
     ) -> Result<Self, Error> {
         let Checkpoint {
             model,
@@ -72,12 +77,18 @@ impl<'a> Training<'a> {
         let setup = (experiment.seed, experiment.steps, experiment.threads);
         let mut learner = Learner::new(model, &experiment.model, &experiment.optimiser, setup);
         learner.restore(moments, progress.step);
+        let sampler = sampler(learner.model(), &opened.data)?;
+        let device = open_device(experiment, &learner, &sampler)?;
+        if let Some(device) = &device {
+            recorder.message(&format!("computes on {}", device.name()));
+        }
         Ok(Self {
             experiment,
             env: &opened.spec.id,
             simulated: opened.unsimulated.is_none(),
             run,
-            sampler: sampler(learner.model(), &opened.data)?,
+            sampler,
+            device,
             learner,
             progress,
             recorder,
@@ -109,7 +120,16 @@ impl<'a> Training<'a> {
         let due = |step: u64, every: u64| every > 0 && step.is_multiple_of(every);
         let mut batch = Batch::default();
         while self.progress.step < *steps {
-            let update = self.step(&mut batch)?;
+            let events = [
+                logging.every,
+                logging.histograms_every,
+                evaluate_every,
+                *checkpoint_every,
+            ];
+            let update = self.advance(
+                steps_to_next(self.progress.step, *steps, events),
+                &mut batch,
+            )?;
             let step = self.progress.step;
             let last = step == *steps;
             if due(step, logging.every) || last {
@@ -135,6 +155,7 @@ impl<'a> Training<'a> {
             self.evaluate(evaluation.final_episodes)?;
             self.save(LATEST)?;
         }
+        self.fetch()?;
         checkpoint::export(self.learner.model(), &self.checkpoint_path(WEIGHTS))?;
         let summary = Summary {
             steps: *steps,
@@ -147,28 +168,49 @@ impl<'a> Training<'a> {
         Ok(summary)
     }
 
-    /// One optimiser step.
-    fn step(&mut self, batch: &mut Batch) -> Result<Update, Error> {
+    /// Up to `steps` optimiser steps: as many as the device takes at a time, or one. Gives the last of them.
+    fn advance(&mut self, steps: u64, batch: &mut Batch) -> Result<Update, Error> {
         let began = Instant::now();
+        let updates = if let Some(device) = &mut self.device {
+            let count = device.most_steps().min(steps as usize);
+            let (learner, stream) = (&mut self.learner, &mut self.progress.sampler);
+            device.steps(learner, &self.sampler, stream, count)?
+        } else {
+            vec![self.step(batch)]
+        };
+        self.progress.train_seconds += began.elapsed().as_secs_f64();
+        for update in &updates {
+            self.progress.step += 1;
+            self.progress.unlogged_losses.push(update.loss);
+            for (metric, value) in [
+                (metrics::TRAIN_LOSS, update.loss),
+                (metrics::TRAIN_GRADIENT_NORM, update.gradient_norm),
+            ] {
+                if !value.is_finite() {
+                    return Err(self.diverged(metric, value));
+                }
+            }
+        }
+        Ok(updates[updates.len() - 1])
+    }
+
+    /// One optimiser step on the CPU.
+    fn step(&mut self, batch: &mut Batch) -> Update {
         let optimiser = &self.experiment.optimiser;
         for _ in 0..optimiser.accumulation {
             self.sampler
                 .sample(&mut self.progress.sampler, optimiser.batch_size, batch);
             self.learner.accumulate(batch);
         }
-        let update = self.learner.apply();
-        self.progress.step += 1;
-        self.progress.train_seconds += began.elapsed().as_secs_f64();
-        self.progress.unlogged_losses.push(update.loss);
-        for (metric, value) in [
-            (metrics::TRAIN_LOSS, update.loss),
-            (metrics::TRAIN_GRADIENT_NORM, update.gradient_norm),
-        ] {
-            if !value.is_finite() {
-                return Err(self.diverged(metric, value));
-            }
+        self.learner.apply()
+    }
+
+    /// Brings the learner up to what the device has done.
+    fn fetch(&mut self) -> Result<(), Error> {
+        if let Some(device) = &mut self.device {
+            device.fetch(&mut self.learner)?;
         }
-        Ok(update)
+        Ok(())
     }
 
     fn diverged(&self, metric: &'static str, value: f64) -> Error {
@@ -202,6 +244,7 @@ impl<'a> Training<'a> {
     }
 
     fn log_histograms(&mut self) -> Result<(), Error> {
+        self.fetch()?;
         for (name, weights, gradient) in self.learner.histograms() {
             self.recorder
                 .histogram(self.progress.step, &metrics::weights(name), weights)?;
@@ -216,6 +259,7 @@ impl<'a> Training<'a> {
         if !self.simulated {
             return Ok(());
         }
+        self.fetch()?;
         let plan = Plan {
             env: self.env.to_owned(),
             targets: self
@@ -227,10 +271,12 @@ impl<'a> Training<'a> {
             episodes,
             seed: self.experiment.evaluation.seed,
             rows: None,
+            threads: self.experiment.threads,
         };
         let step = self.progress.step;
         let (model, threads) = (self.learner.model(), self.experiment.threads);
         let results = evaluate(&mut |rows| model.policy(rows, threads), &plan, |_| ())?;
+        let instabilities = results.instabilities;
         let evaluations: Vec<Evaluation> = results
             .targets
             .into_iter()
@@ -253,6 +299,9 @@ impl<'a> Training<'a> {
         ] {
             scalars.extend(value.map(|value| (name.to_owned(), value)));
         }
+        if registry::needs_mujoco(self.env) {
+            scalars.push((metrics::EVAL_INSTABILITIES.to_owned(), instabilities as f64));
+        }
         self.recorder.scalars(step, &scalars)?;
         let first = evaluations.first().map(|evaluation| evaluation.return_mean);
         self.progress.evaluations.extend(evaluations);
@@ -266,6 +315,7 @@ impl<'a> Training<'a> {
     fn save(&mut self, name: &str) -> Result<(), Error> {
         // A resumed run keeps the metrics up to its checkpoint, so they must be there first.
         self.recorder.flush()?;
+        self.fetch()?;
         let checkpoint = Checkpoint {
             model: self.learner.model().clone(),
             moments: self.learner.moments().clone(),
@@ -279,6 +329,31 @@ impl<'a> Training<'a> {
     }
 }
 
+/// The GPU that the experiment asks for, with the learner's state and the data on it.
+fn open_device(
+    experiment: &Experiment,
+    learner: &Learner,
+    sampler: &WindowSampler,
+) -> Result<Option<DeviceLearner>, Error> {
+    /// Steps that a device does at a time where nothing happens in between.
+    const MOST_STEPS: usize = 100;
+    let on = |ordinal| DeviceLearner::new(cuda::open(ordinal)?, learner, sampler, MOST_STEPS);
+    match experiment.device {
+        Device::Cpu => Ok(None),
+        Device::Cuda(ordinal) => Ok(Some(on(ordinal)?)),
+        // The composed model asks for dfdx's own operations.
+        Device::Auto if experiment.model.engine == EngineKind::Composed => Ok(None),
+        Device::Auto => Ok(on(0).ok()),
+    }
+}
+
+/// Steps to the next one after `step` at which something happens: a multiple of one of `events`, or the last of all.
+fn steps_to_next(step: u64, steps: u64, events: [u64; 4]) -> u64 {
+    let next = events.into_iter().filter(|every| *every > 0);
+    let next = next.map(|every| every - step % every).min();
+    next.unwrap_or(u64::MAX).min(steps - step)
+}
+
 /// One target's result as the run keeps it.
 fn record(step: u64, score: TargetScore) -> Evaluation {
     Evaluation {
@@ -289,5 +364,18 @@ fn record(step: u64, score: TargetScore) -> Evaluation {
         length_mean: score.length_mean,
         score: score.score,
         returns: score.returns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_stops_wherever_something_happens() {
+        assert_eq!(steps_to_next(0, 1000, [20, 200, 0, 50]), 20);
+        assert_eq!(steps_to_next(40, 1000, [20, 200, 0, 50]), 10);
+        assert_eq!(steps_to_next(15, 18, [20, 0, 0, 0]), 3);
+        assert_eq!(steps_to_next(5, 30, [0; 4]), 25);
     }
 }

@@ -71,7 +71,7 @@ fn mistakes_in_words_end_with_the_way_out() {
         bench.transcript("inspect builtin/cartpole/mixd")
     );
     assert_snapshot!("unknown dataset", bench.transcript("inspect no/such-v0"));
-    assert_snapshot!("unknown device", bench.transcript("train --device cuda"));
+    assert_snapshot!("unknown device", bench.transcript("train --device gpu"));
     assert_snapshot!("unknown recipe", bench.transcript("train --recipe kzl"));
     assert_snapshot!("not a run", bench.transcript("evaluate ."));
     assert_snapshot!("report of nothing", bench.transcript("report ."));

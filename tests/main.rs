@@ -5,6 +5,7 @@ mod architecture;
 mod command_line;
 mod engines;
 mod evaluation;
+mod gpu;
 mod parity;
 mod resume;
 mod training;

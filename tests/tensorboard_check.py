@@ -1,11 +1,11 @@
 """Does the real TensorBoard show what a run measured?
 
-    python tests/tensorboard_check.py RUN
+    python tests/tensorboard_check.py RUN [--film TAG GIF]
 
 Starts the installed TensorBoard on the loopback interface for the run directory RUN, reads every
 tag back through its HTTP interface, and compares with metrics.jsonl: every scalar (tag, step,
 value as f32, time), every histogram (number of values, extremes), the texts and the
-hyperparameters. Exits with 1 and one line for each difference. Needs `pip install tensorboard`.
+hyperparameters. With --film, the image TAG must be the file GIF, byte for byte. Exits with 1 and one line for each difference. Needs `pip install tensorboard`.
 """
 
 import argparse
@@ -97,14 +97,17 @@ class TensorBoard:
         self.process.wait()
 
     def get(self, path, body=None, **query):
-        url = f"{self.address}/data/plugin/{path}"
         if query:
-            url += "?" + urllib.parse.urlencode(query)
+            path += "?" + urllib.parse.urlencode(query)
+        return json.loads(self.get_bytes(path, body))
+
+    def get_bytes(self, path, body=None):
+        url = f"{self.address}/data/plugin/{path}"
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(url, data, headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+            return answer.read()
 
 
 def read_back(board, tags):
@@ -230,10 +233,23 @@ def compare_hparams(board, run_dir, scalars):
             yield f"hyperparameters: the run has ended, its status is shown as {status}"
 
 
+def compare_film(board, tag, path):
+    images = board.get("images/images", run=RUN, tag=tag, sample=0)
+    if not images:
+        yield f"image {tag}: none is shown"
+        return
+    shown = board.get_bytes("images/individualImage?" + images[-1]["query"])
+    with open(path, "rb") as file:
+        if file.read() != shown:
+            yield f"image {tag}: it is not {path}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="a run directory made by `rtg train`")
-    run_dir = os.path.abspath(parser.parse_args().run)
+    parser.add_argument("--film", nargs=2, metavar=("TAG", "GIF"), help="an image that must be there")
+    arguments = parser.parse_args()
+    run_dir = os.path.abspath(arguments.run)
     scalars, histograms = measured(run_dir)
     if not scalars:
         sys.exit(f"nothing was measured in {run_dir}")
@@ -244,6 +260,7 @@ def main():
             *compare_histograms(histograms, shown[1]),
             *compare_texts(board, tags),
             *compare_hparams(board, run_dir, scalars),
+            *(compare_film(board, *arguments.film) if arguments.film else ()),
         ]
     if differences:
         sys.exit("\n".join(differences))

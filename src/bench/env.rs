@@ -1,6 +1,5 @@
 //! Environment steps a second under random actions, resets included.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rtg_envs::vector::{Autoreset, VecEnv};
@@ -16,31 +15,19 @@ pub struct EnvSpeed {
     env: String,
     rows: usize,
     threads: usize,
-    /// Environment steps a second over all rows and threads.
+    /// Environment steps a second over all rows.
     pub per_second: f64,
 }
 
-/// Steps `rows` copies on each of `threads` threads for about two seconds.
+/// Steps `rows` copies, shared among `threads`, for about two seconds.
 pub fn env(id: &str, rows: usize, threads: usize) -> Result<EnvSpeed, Error> {
-    let budget = Duration::from_secs(2);
-    let groups = (0..threads)
-        .map(|_| VecEnv::new(id, rows, Autoreset::SameStep))
-        .collect::<Result<Vec<_>, _>>()?;
-    let speeds = thread::scope(|scope| {
-        let clocks: Vec<_> = (groups.into_iter().enumerate())
-            .map(|(index, envs)| scope.spawn(move || steps_per_second(envs, index as u64, budget)))
-            .collect();
-        clocks
-            .into_iter()
-            .filter_map(|clock| clock.join().ok())
-            .sum()
-    });
+    let envs = VecEnv::new(id, rows, Autoreset::SameStep)?.with_threads(threads);
     Ok(EnvSpeed {
         what: "env",
         env: id.to_owned(),
         rows,
         threads,
-        per_second: speeds,
+        per_second: steps_per_second(envs, 0, Duration::from_secs(2)),
     })
 }
 

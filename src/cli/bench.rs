@@ -49,7 +49,7 @@ enum What {
     Env {
         /// Environment id.
         id: String,
-        /// Copies on each thread.
+        /// Copies, shared among the threads.
         #[arg(long, default_value = "64")]
         rows: NonZeroUsize,
         #[command(flatten)]

@@ -51,9 +51,10 @@ impl Evaluate {
             episodes: self.episodes as usize,
             seed: self.seed.unwrap_or(plan.evaluation.seed),
             rows: self.rows.map(|rows| rows as usize),
+            threads: all_cores(),
             targets,
         };
-        let threads = all_cores();
+        let threads = plan.threads;
         let bar = bar(plan.targets.len() * plan.episodes, "episodes");
         let evaluation = evaluate(&mut |rows| model.policy(rows, threads), &plan, |ended| {
             bar.set_position(ended as u64);

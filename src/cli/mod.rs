@@ -4,6 +4,9 @@
 #![expect(clippy::print_stderr, reason = "this is the program's mouth")]
 
 mod bench;
+mod collect;
+mod convert;
+mod devices;
 mod envs;
 mod evaluate;
 mod inspect;
@@ -18,6 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rtg_datasets::convert::MinariFormat;
 use serde::Serialize;
 
 use crate::error::Error;
@@ -44,11 +48,14 @@ struct Cli {
 enum Command {
     Envs(envs::Envs),
     Inspect(inspect::Inspect),
+    Collect(collect::Collect),
+    Convert(convert::Convert),
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Render(render::Render),
     Report(report::Report),
     Bench(bench::Bench),
+    Devices(devices::Devices),
 }
 
 /// Parses the command line, does what it says and gives the exit code.
@@ -62,11 +69,14 @@ pub fn run() -> ExitCode {
     let result = found.and_then(|()| match command {
         Command::Envs(command) => command.run(),
         Command::Inspect(command) => command.run(),
+        Command::Collect(command) => command.run(),
+        Command::Convert(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Render(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Devices(command) => command.run(),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,6 +88,29 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A format to write a dataset in; none is D4RL's.
+#[derive(Clone, Copy)]
+struct Format(Option<MinariFormat>);
+
+impl Format {
+    fn name(self) -> &'static str {
+        self.0.map_or("d4rl", MinariFormat::name)
+    }
+}
+
+/// Parses the name of a format.
+fn format(text: &str) -> Result<Format, String> {
+    let minari = MinariFormat::ALL.into_iter().map(Some);
+    let mut known = minari.chain([None]).map(Format);
+    known.find(|format| format.name() == text).ok_or_else(|| {
+        let names: Vec<_> = MinariFormat::ALL
+            .iter()
+            .map(|format| format.name())
+            .collect();
+        format!("the formats are {} and d4rl", names.join(", "))
+    })
 }
 
 /// Writes text to stdout. A reader that has gone away (`| head`) is no failure.

@@ -9,7 +9,7 @@ use super::print;
 use crate::checkpoint::Checkpoint;
 use crate::data::{self, Opened};
 use crate::error::Error;
-use crate::experiment::Experiment;
+use crate::experiment::{Device, Experiment};
 use crate::metrics::{HPARAM_METRICS, HparamValue, Recorder, Terminal};
 use crate::report;
 use crate::run::Run;
@@ -44,9 +44,9 @@ pub(super) struct Train {
     /// Threads of the engine [default: all cores].
     #[arg(long)]
     threads: Option<usize>,
-    /// Where to compute: cpu.
+    /// Where to compute: cpu, cuda, cuda:N, or auto for a GPU where one answers.
     #[arg(long)]
-    device: Option<String>,
+    device: Option<Device>,
     /// Where results go [default: runs/<dataset>-<recipe>-<seed>].
     #[arg(long)]
     run_dir: Option<PathBuf>,
@@ -120,15 +120,13 @@ impl Train {
                 })?;
             layers.push(layer);
         }
-        if let Some(device) = self.device.as_ref().filter(|device| *device != "cpu") {
-            return Err(Error::Device(device.clone()));
-        }
         let mut options = Table::new();
+        let device = self.device.map(String::from);
         let texts = [
             ("dataset", &self.dataset),
             ("env", &self.env),
             ("recipe", &self.recipe),
-            ("device", &self.device),
+            ("device", &device),
         ];
         for (key, value) in texts {
             options.extend(

@@ -37,6 +37,8 @@ pub const EVAL_SCORE: &str = "eval/score";
 pub const EVAL_RETURN_MEAN_BEST: &str = "eval/return_mean/best";
 /// The largest score over the targets of one evaluation, also the same name in every run.
 pub const EVAL_SCORE_BEST: &str = "eval/score/best";
+/// How often a simulation became unstable in an evaluation, for worlds that can.
+pub const EVAL_INSTABILITIES: &str = "eval/instabilities";
 /// The metrics in a run's line of TensorBoard's table of hyperparameters. TensorBoard takes the
 /// columns from one of the runs it shows, so these are names that every run has.
 pub const HPARAM_METRICS: [&str; 3] = [TRAIN_LOSS, EVAL_RETURN_MEAN_BEST, EVAL_SCORE_BEST];

@@ -1,0 +1,145 @@
+//! `rtg collect`: a policy at work becomes a dataset.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use clap::Args;
+use rtg_envs::registry;
+use serde_json::json;
+
+use super::progress::bar;
+use super::trained::{Trained, Which};
+use super::{Format, format, print, print_json};
+use crate::behaviour::{Noisy, Random, controller};
+use crate::collect::{Collection, Plan, target};
+use crate::error::Error;
+use crate::experiment::all_cores;
+use crate::policy::Policy;
+
+/// Environments that step at once.
+const ROWS: usize = 32;
+
+/// Record a policy in an environment as a dataset.
+#[derive(Args)]
+#[command(
+    after_help = "Episode e starts from seed + e. An interrupted collection goes on with --resume and ends in \
+    the same dataset.\n\n\
+    Example: rtg collect --env Pendulum-v1 --policy controller --noise 0.2 --steps 50000 --out me/pendulum/noisy-v0"
+)]
+pub(super) struct Collect {
+    /// Environment id [default: the run's].
+    #[arg(long)]
+    env: Option<String>,
+    /// random, controller (hand-written), or a run directory of `rtg train`.
+    #[arg(long, default_value = "random")]
+    policy: String,
+    /// Steps, at least: the last episode is played to its end.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+    /// Seed of the first episode's start.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Minari id of the new dataset (namespace/name-v0), or the path of a new D4RL file.
+    #[arg(long)]
+    out: String,
+    /// hdf5, arrow, parquet (of Minari), or d4rl.
+    #[arg(long, default_value = "hdf5", value_parser = format)]
+    format: Format,
+    /// Returns to ask a run's policy for, in turn [default: the run's].
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    targets: Option<Vec<f64>>,
+    /// Disturb the actions: 0 (not) to 1; the chance of a random choice, or a share of the range.
+    #[arg(long, default_value_t = 0.0, value_parser = noise)]
+    noise: f64,
+    /// Which checkpoint of a run.
+    #[arg(long, value_enum, default_value_t = Which::Latest)]
+    checkpoint: Which,
+    /// Go on with an interrupted collection.
+    #[arg(long)]
+    resume: bool,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn noise(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let valid = (0.0..=1.0).contains(&number);
+    valid
+        .then_some(number)
+        .ok_or("must lie in 0 to 1".to_owned())
+}
+
+impl Collect {
+    pub(super) fn run(self) -> Result<(), Error> {
+        let trained = match self.policy.as_str() {
+            "random" | "controller" => None,
+            run => Some(Trained::open(Path::new(run), self.checkpoint)?),
+        };
+        let env = self
+            .env
+            .clone()
+            .or(trained.as_ref().map(|trained| trained.env.clone()));
+        let env = env.ok_or(Error::CollectWhere)?;
+        let spec = registry::spec(&env)?;
+        let targets = trained.as_ref().map(|trained| {
+            let own = trained.plan.evaluation.targets.clone();
+            self.targets.clone().or(own).unwrap_or_default()
+        });
+        let plan = Plan {
+            env: env.clone(),
+            steps: self.steps as usize,
+            seed: self.seed,
+            targets: targets.unwrap_or_default(),
+            policy: match &trained {
+                None => self.policy.clone(),
+                Some(trained) => format!("{} after {} steps", self.policy, trained.step),
+            },
+            noise: self.noise,
+            rows: ROWS,
+            threads: all_cores(),
+        };
+        let out = target(&self.out, self.format.0, &rtg_datasets::datasets_root());
+        if self.policy == "controller" && controller(&env, 0.0, 1).is_none() {
+            return Err(Error::NoController { env });
+        }
+        let mut collection = if self.resume {
+            Collection::resume(plan, &self.out, out)?
+        } else {
+            Collection::begin(plan, &self.out, out)?
+        };
+        let bar = bar(self.steps as usize, "steps");
+        bar.set_position(collection.steps() as u64);
+        let threads = all_cores();
+        let mut policy = |rows: usize| -> Box<dyn Policy> {
+            let policy: Box<dyn Policy> = match &trained {
+                Some(trained) => trained.model.policy(rows, threads),
+                None => (self.policy == "controller")
+                    .then(|| controller(&env, 0.0, rows))
+                    .flatten()
+                    .unwrap_or_else(|| Box::new(Random::new(&spec.action_space, rows))),
+            };
+            Box::new(Noisy::new(policy, self.noise, &spec.action_space, rows))
+        };
+        collection.play(&mut policy, &mut |steps| bar.set_position(steps as u64))?;
+        bar.finish_and_clear();
+        let summary = collection.finish()?;
+        if self.json {
+            return print_json(&json!({
+                "id": self.out,
+                "env": env,
+                "episodes": summary.episodes,
+                "steps": summary.steps,
+                "left_out": summary.left_out,
+            }));
+        }
+        let mut text = format!(
+            "{}: {} episodes, {} steps of {env}\n",
+            self.out, summary.episodes, summary.steps
+        );
+        for what in summary.left_out {
+            let _ = writeln!(text, "left out: {what}");
+        }
+        print(&text)
+    }
+}

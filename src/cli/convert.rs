@@ -1,0 +1,74 @@
+//! `rtg convert`: the same data in another format.
+
+use std::fmt::Write;
+
+use clap::Args;
+use rtg_datasets::convert;
+use serde_json::json;
+
+use super::progress::bar;
+use super::{Format, format, print, print_json};
+use crate::collect::target;
+use crate::data::open_source;
+use crate::error::Error;
+
+/// Convert a dataset into another format.
+#[derive(Args)]
+#[command(
+    after_help = "Types, infos, seeds and metadata are kept; what the new format cannot hold is named.\n\n\
+    Example: rtg convert hopper_medium-v2.hdf5 d4rl/hopper/medium-v2 --format parquet"
+)]
+pub(super) struct Convert {
+    /// Minari id, builtin/<env>/<kind>, or the path of any file or directory that rtg reads.
+    source: String,
+    /// Minari id of the new dataset (namespace/name-v0), or the path of a new D4RL file.
+    target: String,
+    /// hdf5, arrow, parquet (of Minari), or d4rl.
+    #[arg(long, default_value = "hdf5", value_parser = format)]
+    format: Format,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Convert {
+    pub(super) fn run(self) -> Result<(), Error> {
+        let mut source = open_source(&self.source)?;
+        let out = target(&self.target, self.format.0, &rtg_datasets::datasets_root());
+        let bar = bar(0, "episodes");
+        let summary = convert::copy(&mut *source, &out, &mut |done, total| {
+            bar.set_length(total.unwrap_or(done) as u64);
+            bar.set_position(done as u64);
+        })?;
+        bar.finish_and_clear();
+        if self.json {
+            return print_json(&json!({
+                "source": self.source,
+                "target": self.target,
+                "format": self.format.name(),
+                "episodes": summary.episodes,
+                "steps": summary.steps,
+                "findings": summary.findings,
+                "left_out": summary.left_out,
+            }));
+        }
+        let mut text = format!(
+            "{}: {} episodes, {} steps as {}\n",
+            self.target,
+            summary.episodes,
+            summary.steps,
+            self.format.name()
+        );
+        for finding in summary.findings {
+            let _ = writeln!(
+                text,
+                "{}: {} x {}",
+                finding.severity, finding.count, finding.message
+            );
+        }
+        for what in summary.left_out {
+            let _ = writeln!(text, "left out: {what}");
+        }
+        print(&text)
+    }
+}

@@ -1,0 +1,254 @@
+//! Any policy in any environment, recorded as a dataset.
+//!
+//! Episode e starts from `seed + e` and depends on its start alone, so a collection is the same for
+//! any number of rows, and one that was killed goes on as if nothing had happened: its episodes lie
+//! in a [`Journal`] until all are there, and are then written as a dataset in one go.
+
+use std::path::{Path, PathBuf};
+
+use rtg_datasets::convert::{self, Target};
+use rtg_datasets::journal::Journal;
+use rtg_datasets::recording::{RecordedEpisode, Recording};
+use rtg_envs::{Spec, registry};
+use serde_json::{Value, json};
+
+use crate::data::entry_point;
+use crate::error::Error;
+use crate::evaluate;
+use crate::policy::{Policy, Start};
+use crate::rollout::{Record, roll_out};
+
+/// What to collect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Environment id.
+    pub env: String,
+    /// Steps at least; the last episode is played to its end.
+    pub steps: usize,
+    /// Seed of the first episode's start.
+    pub seed: u64,
+    /// Target returns, taken in turn, for policies that can be asked.
+    pub targets: Vec<f64>,
+    /// Who acts, in words: the dataset's `algorithm_name`.
+    pub policy: String,
+    /// How far actions are disturbed, for the dataset's description.
+    pub noise: f64,
+    /// Environments that step at once. Changes the speed, not the data.
+    pub rows: usize,
+    /// Threads that step them, where a step is worth it.
+    pub threads: usize,
+}
+
+impl Plan {
+    /// What must be the same when a collection goes on.
+    fn settings(&self) -> Value {
+        json!({
+            "env": self.env,
+            "seed": self.seed,
+            "targets": self.targets,
+            "policy": self.policy,
+            "noise": self.noise,
+        })
+    }
+
+    /// The dataset's metadata.
+    fn recording(&self, id: &str, spec: &Spec) -> Recording {
+        let disturbed = match self.noise {
+            0.0 => String::new(),
+            noise => format!(" with noise {noise}"),
+        };
+        let targets = match self.targets.as_slice() {
+            [] => String::new(),
+            targets => format!(" for target returns {targets:?}"),
+        };
+        Recording::new(
+            id,
+            spec.observation_space.clone(),
+            spec.action_space.clone(),
+        )
+        .with_environment(
+            &self.env,
+            entry_point(&self.env).as_deref(),
+            spec.max_episode_steps,
+            spec.reward_threshold,
+        )
+        .with("algorithm_name", self.policy.as_str())
+        .with(
+            "description",
+            format!(
+                "{}{disturbed} in {}{targets}, seeds from {}, recorded by rtg {}",
+                self.policy,
+                self.env,
+                self.seed,
+                env!("CARGO_PKG_VERSION")
+            ),
+        )
+    }
+
+    fn start(&self, episode: usize) -> Start {
+        let target = match self.targets.len() {
+            0 => None,
+            count => Some(self.targets[episode % count]),
+        };
+        Start {
+            seed: self.seed + episode as u64,
+            target,
+        }
+    }
+}
+
+/// A collection under way: its plan and what has been recorded.
+pub struct Collection {
+    plan: Plan,
+    recording: Recording,
+    journal: Journal,
+    journal_path: PathBuf,
+    target: Target,
+}
+
+impl Collection {
+    /// Begins a collection whose dataset `id` shall be written to `target`.
+    ///
+    /// # Errors
+    /// A dataset or an unfinished collection that is there already.
+    pub fn begin(plan: Plan, id: &str, target: Target) -> Result<Self, Error> {
+        refuse_existing(&target)?;
+        let journal_path = journal_path(&target);
+        if let Some(folder) = journal_path.parent() {
+            std::fs::create_dir_all(folder).map_err(|source| Error::Write {
+                source,
+                path: folder.to_owned(),
+            })?;
+        }
+        if journal_path.exists() {
+            return Err(Error::UnfinishedCollection { path: journal_path });
+        }
+        let recording = plan.recording(id, &registry::spec(&plan.env)?);
+        let journal = Journal::create(&journal_path, &recording, &plan.settings())?;
+        Ok(Self {
+            plan,
+            recording,
+            journal,
+            journal_path,
+            target,
+        })
+    }
+
+    /// Goes on with a collection that was interrupted; begins it if there is none. The plan may
+    /// differ from the earlier one in its steps and rows only.
+    pub fn resume(plan: Plan, id: &str, target: Target) -> Result<Self, Error> {
+        let journal_path = journal_path(&target);
+        if !journal_path.exists() {
+            return Self::begin(plan, id, target);
+        }
+        refuse_existing(&target)?;
+        let journal = Journal::open_to_resume(&journal_path)?;
+        let (before, now) = (journal.settings(), plan.settings());
+        if *before != now {
+            return Err(Error::OtherCollection {
+                before: before.to_string(),
+                now: now.to_string(),
+                path: journal_path,
+            });
+        }
+        Ok(Self {
+            recording: journal.recording().clone(),
+            plan,
+            journal,
+            journal_path,
+            target,
+        })
+    }
+
+    /// Episodes recorded so far.
+    pub fn episodes(&self) -> usize {
+        self.journal.episodes()
+    }
+
+    /// Steps recorded so far.
+    pub fn steps(&self) -> usize {
+        self.journal.steps()
+    }
+
+    /// Plays until there are enough steps. `progress` is told of the steps after each flush to disk.
+    pub fn play(
+        &mut self,
+        policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(), Error> {
+        let rows = self.plan.rows.max(1);
+        let mut envs = evaluate::open(&self.plan.env, rows, self.plan.threads)?;
+        let mut policy = policy(rows);
+        while self.steps() < self.plan.steps {
+            let first = self.episodes();
+            let starts: Vec<Start> = (first..first + rows)
+                .map(|episode| self.plan.start(episode))
+                .collect();
+            let outcomes = roll_out(&mut envs, &mut *policy, &starts, Record::Episodes, &mut ());
+            for episode in outcomes
+                .iter()
+                .filter_map(|outcome| outcome.episode.as_ref())
+            {
+                if self.steps() < self.plan.steps {
+                    let recorded = RecordedEpisode::of(episode, &self.recording)?;
+                    self.journal.append(&recorded)?;
+                }
+            }
+            self.journal.flush()?;
+            progress(self.steps());
+        }
+        Ok(())
+    }
+
+    /// Writes the dataset and removes the journal.
+    pub fn finish(mut self) -> Result<convert::Summary, Error> {
+        let mut source = self.journal.source()?;
+        let summary = convert::copy(&mut source, &self.target, &mut |_, _| ())?;
+        drop(source);
+        drop(self.journal);
+        std::fs::remove_file(&self.journal_path).map_err(|source| Error::Write {
+            source,
+            path: self.journal_path,
+        })?;
+        Ok(summary)
+    }
+}
+
+/// The place of a dataset to be.
+fn place(target: &Target) -> PathBuf {
+    match target {
+        Target::Minari { root, id, .. } => root.join(id),
+        Target::D4rl { path } => path.clone(),
+    }
+}
+
+/// Nobody wants to play for an hour and then hear that the name is taken.
+fn refuse_existing(target: &Target) -> Result<(), Error> {
+    let path = place(target);
+    if path.exists() {
+        return Err(rtg_datasets::Error::Exists.at(&path).into());
+    }
+    Ok(())
+}
+
+/// `.name.journal` beside the dataset to be.
+fn journal_path(target: &Target) -> PathBuf {
+    let path = place(target);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.journal"))
+}
+
+/// The target that `--out` and `--format` name: a Minari id, or the path of a D4RL file.
+pub fn target(out: &str, format: Option<convert::MinariFormat>, minari_root: &Path) -> Target {
+    match format {
+        Some(format) => Target::Minari {
+            root: minari_root.to_owned(),
+            id: out.to_owned(),
+            format,
+        },
+        None => Target::D4rl { path: out.into() },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+use rtg_datasets::convert::MinariFormat;
+
+use super::*;
+use crate::behaviour;
+
+fn plan(steps: usize, rows: usize) -> Plan {
+    Plan {
+        env: "CartPole-v1".to_owned(),
+        steps,
+        seed: 7,
+        targets: Vec::new(),
+        policy: "controller".to_owned(),
+        noise: 0.5,
+        rows,
+        threads: 2,
+    }
+}
+
+fn controller(rows: usize) -> Box<dyn Policy> {
+    behaviour::controller("CartPole-v1", 0.5, rows).unwrap()
+}
+
+fn in_folder(root: &Path, id: &str) -> Target {
+    target(id, Some(MinariFormat::Hdf5), root)
+}
+
+fn open(root: &Path, id: &str) -> rtg_datasets::Dataset {
+    rtg_datasets::open(id, Some(root)).unwrap()
+}
+
+#[test]
+fn a_collection_is_a_dataset_whose_episodes_follow_from_their_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mut hashes = Vec::new();
+    for (id, rows) in [("cart/one-v0", 1), ("cart/many-v0", 5)] {
+        let mut collection = Collection::begin(plan(300, rows), id, in_folder(root, id)).unwrap();
+        collection.play(&mut controller, &mut |_| ()).unwrap();
+        collection.finish().unwrap();
+        let data = open(root, id);
+        assert!(data.steps() >= 300);
+        let without_last = data.steps() - data.episode(data.episodes() - 1).len();
+        assert!(without_last < 300, "no episode more than needed");
+        for (index, episode) in data.iter().enumerate() {
+            assert_eq!(episode.seed, Some(7 + index as u64));
+        }
+        assert_eq!(data.info().env_id.as_deref(), Some("CartPole-v1"));
+        hashes.push(data.hash());
+    }
+    assert_eq!(hashes[0], hashes[1], "rows change the speed only");
+}
+
+#[test]
+fn an_interrupted_collection_goes_on_to_the_same_dataset() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mut whole =
+        Collection::begin(plan(400, 3), "whole-v0", in_folder(root, "whole-v0")).unwrap();
+    whole.play(&mut controller, &mut |_| ()).unwrap();
+    whole.finish().unwrap();
+
+    let target = || in_folder(root, "parts-v0");
+    let mut first = Collection::begin(plan(150, 3), "parts-v0", target()).unwrap();
+    first.play(&mut controller, &mut |_| ()).unwrap();
+    let done = first.episodes();
+    drop(first);
+    let again = Collection::begin(plan(400, 3), "parts-v0", target())
+        .err()
+        .unwrap();
+    assert!(again.hint().unwrap().contains("--resume"), "{again}");
+    let other = Plan {
+        seed: 8,
+        ..plan(400, 3)
+    };
+    let error = Collection::resume(other, "parts-v0", target())
+        .err()
+        .unwrap();
+    assert!(matches!(error, Error::OtherCollection { .. }), "{error}");
+
+    let mut second = Collection::resume(plan(400, 4), "parts-v0", target()).unwrap();
+    assert_eq!(second.episodes(), done);
+    second.play(&mut controller, &mut |_| ()).unwrap();
+    second.finish().unwrap();
+    assert_eq!(open(root, "parts-v0").hash(), open(root, "whole-v0").hash());
+    let left = std::fs::read_dir(root).unwrap().filter_map(Result::ok);
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[test]
+fn targets_are_taken_in_turn() {
+    let plan = Plan {
+        targets: vec![500.0, 100.0],
+        ..plan(1, 1)
+    };
+    let targets: Vec<_> = (0..3).map(|episode| plan.start(episode).target).collect();
+    assert_eq!(targets, [Some(500.0), Some(100.0), Some(500.0)]);
+}
+
+#[test]
+fn entry_points_are_gymnasiums() {
+    for (env, expected) in [
+        (
+            "HalfCheetah-v5",
+            "gymnasium.envs.mujoco.half_cheetah_v5:HalfCheetahEnv",
+        ),
+        (
+            "Walker2d-v4",
+            "gymnasium.envs.mujoco.walker2d_v4:Walker2dEnv",
+        ),
+        (
+            "MountainCarContinuous-v0",
+            "gymnasium.envs.classic_control.continuous_mountain_car:Continuous_MountainCarEnv",
+        ),
+    ] {
+        assert_eq!(crate::data::entry_point(env).as_deref(), Some(expected));
+    }
+}

@@ -1,0 +1,95 @@
+//! Plans as TOML tables laid one over the other.
+
+use toml::{Table, Value};
+
+use super::{Experiment, ExperimentError, known_keys};
+
+impl Experiment {
+    /// The text of an experiment file as a layer.
+    pub fn parse_layer(text: &str) -> Result<Table, ExperimentError> {
+        text.parse().map_err(|error: toml::de::Error| {
+            let before = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = 1 + text
+                .bytes()
+                .take(before)
+                .filter(|&byte| byte == b'\n')
+                .count();
+            ExperimentError::Syntax(format!("{} in line {line}", error.message()))
+        })
+    }
+
+    /// One `--set key=value` as a layer. A value that is not TOML is a string.
+    pub fn parse_setting(setting: &str) -> Result<Table, ExperimentError> {
+        let Some((key, text)) = setting.split_once('=') else {
+            return Err(ExperimentError::NoValue(setting.to_owned()));
+        };
+        let value = format!("v = {text}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut table| table.remove("v"))
+            .unwrap_or_else(|| Value::String(text.to_owned()));
+        let mut parts: Vec<&str> = key.trim().split('.').collect();
+        let mut layer = Table::new();
+        layer.insert(parts.pop().unwrap_or_default().to_owned(), value);
+        for part in parts.into_iter().rev() {
+            layer = Table::from_iter([(part.to_owned(), Value::Table(layer))]);
+        }
+        Ok(layer)
+    }
+}
+
+pub(super) fn table(experiment: &Experiment) -> Result<Table, ExperimentError> {
+    Table::try_from(experiment).map_err(|error| ExperimentError::WrongType(error.to_string()))
+}
+
+/// Refuses the first key of `layer` that is not in `known`.
+pub(super) fn check_keys(
+    layer: &Table,
+    prefix: &str,
+    known: &Table,
+) -> Result<(), ExperimentError> {
+    for (key, value) in layer {
+        let path = format!("{prefix}{key}");
+        match (known.get(key), value) {
+            (Some(Value::Table(known)), Value::Table(inner)) => {
+                check_keys(inner, &format!("{path}."), known)?;
+            }
+            (Some(_), _) => {}
+            (None, _) => {
+                let nearest = nearest_keys(&path, known, prefix)?;
+                return Err(ExperimentError::UnknownKey { key: path, nearest });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Names like `path`: those of the same table where one is close, else any key.
+fn nearest_keys(path: &str, table: &Table, prefix: &str) -> Result<Vec<String>, ExperimentError> {
+    let siblings: Vec<String> = table.keys().map(|key| format!("{prefix}{key}")).collect();
+    let all = all_keys(&known_keys()?, "");
+    let candidates = siblings.iter().chain(&all).map(String::as_str);
+    let mut nearest = rtg_envs::registry::nearest(path, candidates);
+    nearest.dedup();
+    Ok(nearest)
+}
+
+pub(super) fn all_keys(known: &Table, prefix: &str) -> Vec<String> {
+    (known.iter())
+        .flat_map(|(key, value)| match value {
+            Value::Table(inner) => all_keys(inner, &format!("{prefix}{key}.")),
+            _ => vec![format!("{prefix}{key}")],
+        })
+        .collect()
+}
+
+pub(super) fn merge(base: &mut Table, layer: Table) {
+    for (key, value) in layer {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(inner)) => merge(base, inner),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
