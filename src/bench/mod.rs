@@ -1,6 +1,7 @@
 //! How fast is it on this machine: the answers of `rtg bench`.
 
 mod act;
+mod device_step;
 mod env;
 mod load;
 mod peak;
@@ -12,6 +13,7 @@ use rtg_datasets::statistics::Normaliser;
 use serde::Serialize;
 
 pub use self::act::act;
+pub use self::device_step::device_step;
 pub use self::env::env;
 pub use self::load::load;
 pub use self::train_step::train_step;

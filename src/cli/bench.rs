@@ -1,5 +1,6 @@
 //! `rtg bench`: how fast is it on this machine.
 
+use std::fmt::Write;
 use std::num::NonZeroUsize;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -34,6 +35,23 @@ enum What {
         precision: Factors,
         #[command(flatten)]
         run: RunArgs,
+    },
+    /// The same step on a GPU, and the time of each of its kernels.
+    DeviceStep {
+        #[command(flatten)]
+        sizes: SizeArgs,
+        /// The number of the GPU.
+        #[arg(long, default_value_t = 0)]
+        ordinal: usize,
+        /// Factors of the large products.
+        #[arg(long, value_enum, default_value_t = DeviceFactors::F32)]
+        precision: DeviceFactors,
+        /// How often 64 steps are timed.
+        #[arg(long, default_value = "20")]
+        repeats: NonZeroUsize,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// One decision with a full context.
     Act {
@@ -115,6 +133,13 @@ enum Factors {
     Bf16,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum DeviceFactors {
+    F32,
+    Tf32,
+    Bf16,
+}
+
 impl Bench {
     pub(super) fn run(self) -> Result<(), Error> {
         match self.what {
@@ -143,6 +168,37 @@ impl Bench {
                     answer.peak_gigaflops
                 );
                 say(run.json, &answer, &line)
+            }
+            What::DeviceStep {
+                sizes,
+                ordinal,
+                precision,
+                repeats,
+                json,
+            } => {
+                let precision = match precision {
+                    DeviceFactors::F32 => Precision::F32,
+                    DeviceFactors::Tf32 => Precision::Tf32,
+                    DeviceFactors::Bf16 => Precision::Bf16,
+                };
+                let sizes = sizes.checked()?;
+                let answer = bench::device_step(sizes, ordinal, precision, repeats.get())?;
+                let mut text = format!(
+                    "{:.3} ms a step on {}: {:.1} GFLOP at {:.1} TFLOP/s\n",
+                    answer.median_ms, answer.device, answer.gigaflops_per_step, answer.teraflops
+                );
+                for kernel in &answer.kernels {
+                    let _ = writeln!(
+                        text,
+                        "{:>22} {:>3} x {:>9.4} ms {:>8.1} GB/s {:>8.2} TFLOP/s",
+                        kernel.kernel,
+                        kernel.launches,
+                        kernel.ms,
+                        kernel.gigabytes_per_second,
+                        kernel.teraflops
+                    );
+                }
+                say(json, &answer, &text)
             }
             What::Act { sizes, rows, run } => {
                 let answer = bench::act(sizes.checked()?, rows.get(), run.threads());

@@ -1,6 +1,6 @@
 //! Attention on a GPU: the twin of `Attention` in `attention.cu`, and its launches.
 
-use crate::kernels::cuda::backend::{Address, Launch, THREADS};
+use crate::kernels::cuda::backend::{Address, Launch, THREADS, Work};
 use crate::kernels::cuda::parameters::parameters;
 use crate::kernels::dropout::cuda::Drop;
 
@@ -32,21 +32,35 @@ parameters! {
 const SIDE: usize = 32;
 
 impl Attention {
-    fn launch(&self, kernel: &'static str, rows: i32, windows: usize) -> Launch {
+    /// `products`: how many products of the triangle of queries and keys; `matrices` of queries and of keys are read
+    /// or written.
+    fn launch(
+        &self,
+        kernel: &'static str,
+        rows: i32,
+        windows: usize,
+        products: usize,
+        matrices: [usize; 2],
+    ) -> Launch {
         let blocks = (rows as usize).div_ceil(SIDE) * windows * self.heads as usize;
-        Launch::new(kernel, [blocks, 1, 1], THREADS, self)
+        let [queries, keys, width] =
+            [self.queries, self.keys, self.width].map(|size| size as usize);
+        let seen = queries * keys / 2;
+        let numbers = width * (matrices[0] * queries + matrices[1] * keys);
+        let work = Work::of(windows * numbers, windows * products * 2 * seen * width);
+        Launch::new(kernel, [blocks, 1, 1], THREADS, self).doing(work)
     }
 
     /// `out` and `logs`.
     pub(crate) fn forward(&self, windows: usize) -> Launch {
-        self.launch("attention", self.queries, windows)
+        self.launch("attention", self.queries, windows, 2, [2, 2])
     }
 
     /// `dq` and `deltas`, then `dkv`.
     pub(crate) fn backward(&self, windows: usize) -> [Launch; 2] {
         [
-            self.launch("attention_queries", self.queries, windows),
-            self.launch("attention_keys", self.keys, windows),
+            self.launch("attention_queries", self.queries, windows, 3, [4, 2]),
+            self.launch("attention_keys", self.keys, windows, 4, [2, 4]),
         ]
     }
 }

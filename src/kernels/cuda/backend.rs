@@ -33,6 +33,27 @@ pub struct Launch {
     pub(crate) parameters: Vec<u64>,
     /// Bytes of it.
     pub(crate) bytes: usize,
+    /// What it must do.
+    pub(crate) work: Work,
+}
+
+/// The least that a kernel must do: the floor of its time on any device.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Work {
+    /// Bytes read and written in global memory, each once.
+    pub bytes: f64,
+    /// Multiplications and additions.
+    pub operations: f64,
+}
+
+impl Work {
+    /// So many numbers of 4 bytes, and operations.
+    pub(crate) fn of(numbers: usize, operations: usize) -> Self {
+        Self {
+            bytes: 4.0 * numbers as f64,
+            operations: operations as f64,
+        }
+    }
 }
 
 /// Threads of most blocks, as `device.h` has it.
@@ -63,7 +84,14 @@ impl Launch {
             threads,
             parameters: words.collect(),
             bytes: bytes.len(),
+            work: Work::default(),
         }
+    }
+
+    /// The same, which must do this.
+    #[must_use]
+    pub(crate) fn doing(self, work: Work) -> Self {
+        Self { work, ..self }
     }
 }
 

@@ -5,8 +5,8 @@
 #![expect(unsafe_code, reason = "calls the CUDA driver")]
 
 use super::backend::{Address, Backend, Error, Graph, Launch};
-use cudarc::driver::{CudaContext, CudaGraph, CudaSlice, CudaStream, DevicePtr, DriverError};
 use cudarc::driver::sys::CUdevice_attribute as Attribute;
+use cudarc::driver::{CudaContext, CudaGraph, CudaSlice, CudaStream, DevicePtr, DriverError};
 use cudarc::driver::{result, sys};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, c_void};
@@ -164,6 +164,11 @@ impl Cuda {
         // SAFETY: the module is loaded and lives as long as this.
         let function = unsafe { result::module::get_function(self.module, name) }
             .map_err(failed("finding a kernel"))?;
+        // Drivers load a kernel when it first runs, which a capture must not be.
+        // SAFETY: the function was just given by the driver.
+        unsafe { sys::cuFuncLoad(function) }
+            .result()
+            .map_err(failed("loading a kernel"))?;
         self.functions.insert(kernel, function);
         Ok(function)
     }

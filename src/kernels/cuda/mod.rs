@@ -18,6 +18,7 @@ pub(crate) mod backend;
 mod driver;
 mod emulated;
 mod memory;
+mod profile;
 pub(crate) mod parameters;
 mod sequence;
 #[cfg(test)]
@@ -25,9 +26,10 @@ mod tests;
 mod trainer;
 
 pub use super::linear::cuda::Factors;
-pub use backend::{Backend, Error, Graph, Launch};
+pub use backend::{Backend, Error, Graph, Launch, Work};
 pub use driver::{Cuda, Device, devices};
 pub use emulated::{EMULATOR_VARIABLE, Emulated};
+pub use profile::KernelTime;
 pub use trainer::{Outcome, Plan, Setup, Trainer};
 
 use std::path::Path;

@@ -70,12 +70,13 @@ pub struct Outcome {
 /// A model on a device, with its optimiser.
 #[derive(Debug)]
 pub struct Trainer {
-    backend: Box<dyn Backend>,
-    setup: Setup,
+    pub(super) backend: Box<dyn Backend>,
+    pub(super) setup: Setup,
     layout: Layout,
-    memory: Memory,
-    /// The launches of one step, once there is a dataset.
+    pub(super) memory: Memory,
+    /// One step, once there is a dataset.
     step: Option<Graph>,
+    pub(super) launches: Vec<Launch>,
     /// Steps asked for since outcomes were read.
     asked: usize,
 }
@@ -101,6 +102,7 @@ impl Trainer {
             layout,
             memory,
             step: None,
+            launches: Vec::new(),
             asked: 0,
         })
     }
@@ -144,8 +146,8 @@ impl Trainer {
             limit: columns.max_timestep,
             left: i32::from(columns.side == Side::Left),
         };
-        let launches = self.step_launches(&gather);
-        self.step = Some(self.backend.capture(&launches)?);
+        self.launches = self.step_launches(&gather);
+        self.step = Some(self.backend.capture(&self.launches)?);
         Ok(())
     }
 
@@ -204,7 +206,7 @@ impl Trainer {
             adds: i32::from(adds),
             divisor: divisor as i32,
         };
-        add_up.launch(memory.workspace.pieces.len())
+        add_up.launch(&memory.workspace.pieces)
     }
 
     fn update(&self) -> Launch {

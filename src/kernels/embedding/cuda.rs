@@ -1,6 +1,6 @@
 //! The embedding on a GPU: the twins of the structs in `embedding.cu`, and their launches.
 
-use crate::kernels::cuda::backend::{Address, Launch, THREADS};
+use crate::kernels::cuda::backend::{Address, Launch, THREADS, Work};
 use crate::kernels::cuda::parameters::parameters;
 
 parameters! {
@@ -40,7 +40,9 @@ const STEPS: usize = 8;
 impl Embed {
     pub(crate) fn launch(&self) -> Launch {
         let blocks = (self.steps as usize).div_ceil(STEPS);
-        Launch::new("embed", [blocks, 1, 1], THREADS, self)
+        let [steps, inputs, width] = [self.steps, self.inputs, self.width].map(|n| n as usize);
+        let work = Work::of(steps * (inputs + width), 2 * steps * inputs * width);
+        Launch::new("embed", [blocks, 1, 1], THREADS, self).doing(work)
     }
 }
 
@@ -48,6 +50,8 @@ impl Table {
     /// Over a table of so many rows.
     pub(crate) fn launch(&self, rows: usize) -> Launch {
         let columns = (self.width as usize).div_ceil(THREADS as usize);
-        Launch::new("table_backward", [rows, columns, 1], THREADS, self)
+        let (steps, width) = (self.steps as usize, self.width as usize);
+        let work = Work::of((3 * steps + rows) * width, 0);
+        Launch::new("table_backward", [rows, columns, 1], THREADS, self).doing(work)
     }
 }

@@ -1,6 +1,6 @@
 //! The gather on a GPU: the twin of the struct in `gather.cu`, and its launch.
 
-use crate::kernels::cuda::backend::{Address, Launch, THREADS};
+use crate::kernels::cuda::backend::{Address, Launch, THREADS, Work};
 use crate::kernels::cuda::parameters::parameters;
 
 parameters! {
@@ -31,6 +31,9 @@ parameters! {
 
 impl Gather {
     pub(crate) fn launch(&self) -> Launch {
-        Launch::new("gather", [self.windows as usize, 1, 1], THREADS, self)
+        let steps = (self.windows * self.context) as usize;
+        let row = (self.observation + self.action + 2) as usize;
+        let work = Work::of(2 * steps * row, 0);
+        Launch::new("gather", [self.windows as usize, 1, 1], THREADS, self).doing(work)
     }
 }

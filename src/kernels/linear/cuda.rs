@@ -1,7 +1,7 @@
 //! Products on a GPU: the twin of `Product` in `linear.cu`, and its launches.
 
 use crate::kernels::activation::Activation;
-use crate::kernels::cuda::backend::{Address, Launch, THREADS};
+use crate::kernels::cuda::backend::{Address, Launch, THREADS, Work};
 use crate::kernels::cuda::parameters::parameters;
 use crate::kernels::dropout::cuda::Drop;
 
@@ -182,6 +182,19 @@ pub(crate) struct Sizes {
     pub(crate) depth: usize,
 }
 
+impl Sizes {
+    /// Both factors are read; so many numbers are read or written at the end.
+    fn work(self, results: usize) -> Work {
+        let Self {
+            rows,
+            columns,
+            depth,
+        } = self;
+        let factors = (rows + columns) * depth;
+        Work::of(factors + results, 2 * rows * columns * depth)
+    }
+}
+
 /// C = A B or A B^T, and what comes behind it. `to_stride` also holds for what `finish` reads beside it.
 pub(crate) fn product(
     factors: Factors,
@@ -192,6 +205,14 @@ pub(crate) fn product(
     (to, to_stride): (Address, usize),
 ) -> Launch {
     let mut parameters = plain(sizes, a, b, to, to_stride);
+    let results = match finish {
+        Finish::Activate {
+            activation: Activation::Relu,
+            ..
+        }
+        | Finish::Store { .. } => 1,
+        _ => 2,
+    };
     match finish {
         Finish::Store { bias } => parameters.bias = bias,
         Finish::Activate {
@@ -226,7 +247,8 @@ pub(crate) fn product(
         }
     }
     let grid = [sizes.rows.div_ceil(TILE), sizes.columns.div_ceil(TILE), 1];
-    Launch::new(kernel(factors, across), grid, THREADS, &parameters)
+    let work = sizes.work(results * sizes.rows * sizes.columns);
+    Launch::new(kernel(factors, across), grid, THREADS, &parameters).doing(work)
 }
 
 /// Where the slices of a gradient go.
@@ -261,7 +283,8 @@ pub(crate) fn weight_gradient(
         ..plain(sizes, x, dy, slices.weight, slices.stride)
     };
     let grid = [inputs.div_ceil(TILE), outputs.div_ceil(TILE), slices.count];
-    Launch::new(kernel(factors, Across::Left), grid, THREADS, &parameters)
+    let work = sizes.work(slices.count * inputs * outputs);
+    Launch::new(kernel(factors, Across::Left), grid, THREADS, &parameters).doing(work)
 }
 
 /// A product in one slice that is just stored.

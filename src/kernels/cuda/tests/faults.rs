@@ -36,7 +36,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// The kernels with one text of a file replaced by another, in both orders; none without g++.
 fn planted(name: &str, file: &str, right: &str, wrong: &str) -> Vec<Emulated> {
-    if !has_compiler() {
+    if super::gpu().is_some() || !has_compiler() {
         return Vec::new();
     }
     let copied = folder().join(name);
@@ -200,6 +200,10 @@ parameters! {
 
 #[test]
 fn parameters_of_another_size_and_impossible_grids_are_errors() {
+    // A device does not look at the parameters' size.
+    if super::gpu().is_some() {
+        return;
+    }
     for mut backend in super::backends() {
         let wrong = Launch::new("layer_norm", [1, 1, 1], THREADS, &Wrong { number: 0 });
         let error = backend.launch(&wrong).unwrap_err().to_string();
@@ -249,7 +253,8 @@ fn sanitized(sources: &Path, name: &str) -> PathBuf {
 #[test]
 fn the_sanitizers_find_nothing_in_the_kernels_and_something_in_a_fault() {
     // The run below must not run itself again.
-    if !has_compiler() || std::env::var_os(LIBRARY_VARIABLE).is_some() {
+    let elsewhere = super::gpu().is_some() || std::env::var_os(LIBRARY_VARIABLE).is_some();
+    if elsewhere || !has_compiler() {
         return;
     }
     let library = sanitized(sources(), "sanitized.so");

@@ -5,6 +5,7 @@
 //! set.
 
 use super::backend::{Address, Backend, Launch};
+use super::driver::Cuda;
 use super::emulated::Emulated;
 use super::trainer::{bits, get};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ mod steps;
 
 /// A library of kernels to use in the place of one built here: how the sanitised run of these tests is told.
 const LIBRARY_VARIABLE: &str = "RTG_TEST_EMULATOR";
+
+/// The number of a GPU on which these tests are to run: how a real device is checked with this program alone.
+const DEVICE_VARIABLE: &str = "RTG_TEST_DEVICE";
 
 /// Where test libraries go.
 fn folder() -> PathBuf {
@@ -72,13 +76,22 @@ fn library() -> &'static Path {
     })
 }
 
-/// Both orders of threads and blocks; none without g++.
-fn backends() -> Vec<Emulated> {
+/// Both orders of threads and blocks; none without g++. Or the GPU that [`DEVICE_VARIABLE`] names.
+fn backends() -> Vec<Box<dyn Backend>> {
+    if let Some(ordinal) = gpu() {
+        return vec![Box::new(Cuda::open(ordinal).unwrap())];
+    }
     if !has_compiler() {
         return Vec::new();
     }
     let load = || Emulated::load(library()).unwrap();
-    vec![load(), load().reversed()]
+    vec![Box::new(load()), Box::new(load().reversed())]
+}
+
+/// The GPU to run on in the place of the emulator.
+fn gpu() -> Option<usize> {
+    let number = std::env::var(DEVICE_VARIABLE).ok()?;
+    Some(number.parse().unwrap())
 }
 
 /// New memory with these numbers.

@@ -103,7 +103,7 @@ fn check(backend: Box<dyn Backend>, setup: Setup, lengths: &[usize], side: Side)
 
 fn check_both_orders(setup: Setup, lengths: &[usize], side: Side) {
     for backend in backends() {
-        check(Box::new(backend), setup, lengths, side);
+        check(backend, setup, lengths, side);
     }
 }
 
@@ -193,7 +193,7 @@ fn discrete_actions_give_the_reference() {
 fn a_batch_of_padding_has_no_loss_and_no_gradient() {
     for backend in backends() {
         let batch = Batch::new(&SMALL, &[0, 0], Side::Left);
-        let mut trainer = Trainer::new(Box::new(backend), setup(SMALL, 2)).unwrap();
+        let mut trainer = Trainer::new(backend, setup(SMALL, 2)).unwrap();
         let weights = parameters(&Layout::new(&SMALL));
         let zeros = vec![0.0; weights.len()];
         trainer.load(&weights, &zeros, &zeros).unwrap();

@@ -40,7 +40,7 @@ fn masks_are_those_of_the_cpu_bit_by_bit_behind_a_norm_too() {
     let rows = 2 * 3 * context;
     let x = numbers(1, rows * width);
     for mut backend in backends() {
-        let backend = &mut backend;
+        let backend = &mut *backend;
         let places = places(backend, context, &first_steps);
         let at = [
             put(backend, &x),
@@ -82,7 +82,7 @@ fn masks_are_those_of_the_cpu_bit_by_bit_behind_a_norm_too() {
 #[test]
 fn the_norm_is_the_reference_in_value_and_every_gradient() {
     for mut backend in backends() {
-        let backend = &mut backend;
+        let backend = &mut *backend;
         for (rows, width) in [(1, 1), (3, 7), (5, 96), (34, 128), (20, 131)] {
             let (x, gain) = (numbers(1, rows * width), numbers(2, width));
             let (bias, dy) = (numbers(3, width), numbers(4, rows * width));
@@ -257,7 +257,7 @@ fn attention_is_the_reference_in_value_and_every_gradient() {
         for sizes in [(1, 1, 8), (2, 3, 96), (7, 1, 128), (13, 4, 20), (3, 1, 131)] {
             for observations in [false, true] {
                 for dropped in [false, true] {
-                    check_attention(&mut backend, sizes, observations, dropped);
+                    check_attention(&mut *backend, sizes, observations, dropped);
                 }
             }
         }
@@ -267,8 +267,8 @@ fn attention_is_the_reference_in_value_and_every_gradient() {
 #[test]
 fn attention_over_a_hundred_steps_is_the_reference() {
     for mut backend in backends() {
-        check_attention(&mut backend, (100, 1, 6), false, true);
-        check_attention(&mut backend, (100, 1, 6), true, false);
+        check_attention(&mut *backend, (100, 1, 6), false, true);
+        check_attention(&mut *backend, (100, 1, 6), true, false);
     }
 }
 
@@ -307,7 +307,7 @@ fn head_and_loss_are_the_reference_in_value_and_gradient() {
         &to_f64(&bias),
     );
     for mut backend in backends() {
-        let backend = &mut backend;
+        let backend = &mut *backend;
         for (head, objective) in cases {
             for denominator in [Denominator::Valid, Denominator::All] {
                 let counted = match denominator {
@@ -378,7 +378,7 @@ fn windows_are_cut_as_the_reference_cuts_them() {
             };
             let (ends, timesteps) = columns.places();
             for mut backend in backends() {
-                let backend = &mut backend;
+                let backend = &mut *backend;
                 let (at_actions, at_labels) = match actions {
                     Actions::Numbers(numbers) => (put(backend, numbers), Address::NULL),
                     Actions::Labels(labels) => (Address::NULL, put_words(backend, labels)),

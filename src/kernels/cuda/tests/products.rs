@@ -143,7 +143,7 @@ fn products_are_the_reference_in_value_and_every_gradient() {
     for mut backend in backends() {
         for factors in [Factors::F32, Factors::Tf32, Factors::Bf16] {
             for sizes in SIZES {
-                check(&mut backend, factors, sizes);
+                check(&mut *backend, factors, sizes);
             }
         }
     }
@@ -160,7 +160,7 @@ fn rounded_factors_are_near_the_exact_product() {
         &vec![0.0; outputs],
     );
     for mut backend in backends() {
-        let backend = &mut backend;
+        let backend = &mut *backend;
         let at = [put(backend, &x), put(backend, &weight)];
         let factor = (Matrix::new(at[0], inputs), Matrix::new(at[1], outputs));
         let sizes = Sizes {
@@ -205,7 +205,7 @@ fn the_ends_of_a_product_do_what_they_say() {
         reference::forward(Precision::F32, &x, &weight, &to_f64(bias))
     };
     for mut backend in backends() {
-        let backend = &mut backend;
+        let backend = &mut *backend;
         let at_x = Matrix::new(put(backend, &x), inputs).only(Rows::kind(1));
         let at_weight = Matrix::new(put(backend, &weight), outputs);
         let at_bias = put(backend, &bias);

@@ -1,0 +1,164 @@
+//! The same optimiser step on a GPU: many at a time, and kernel by kernel.
+
+use std::time::Instant;
+
+use rand::RngExt;
+use serde::Serialize;
+
+use super::peak::step_flops;
+use super::{EPISODE_LENGTH, Sizes, model};
+use crate::kernels::adamw::AdamW;
+use crate::kernels::cuda::{Error, Factors, Plan, Setup, Trainer, open};
+use crate::kernels::gather::{Actions, Columns};
+use crate::kernels::{Denominator, Dropout, Objective, Precision, Side};
+use crate::random::Stream;
+
+/// Steps of one plan.
+const STEPS: usize = 64;
+
+/// The answer of `rtg bench train-step --device cuda`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeviceStep {
+    what: &'static str,
+    sizes: Sizes,
+    /// What computed.
+    pub device: String,
+    precision: &'static str,
+    /// Median milliseconds of one optimiser step, over plans of many.
+    pub median_ms: f64,
+    /// Floating point operations of a step that no exact computation can leave out, in 1e9.
+    pub gigaflops_per_step: f64,
+    /// What the device reaches, in 1e12 operations a second.
+    pub teraflops: f64,
+    /// Where the time goes, the longest first; each kernel by itself.
+    pub kernels: Vec<Kernel>,
+}
+
+/// All launches of one kernel in a step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Kernel {
+    /// Its name.
+    pub kernel: &'static str,
+    /// In a step.
+    pub launches: usize,
+    /// Milliseconds of all of them.
+    pub ms: f64,
+    /// What it must read and write at least, in 1e9 bytes a second.
+    pub gigabytes_per_second: f64,
+    /// What it must multiply and add, in 1e12 operations a second.
+    pub teraflops: f64,
+}
+
+/// Times the step on GPU `ordinal`: the gather, forward, backward, clipping and AdamW.
+pub fn device_step(
+    sizes: Sizes,
+    ordinal: usize,
+    precision: Precision,
+    repeats: usize,
+) -> Result<DeviceStep, Error> {
+    let model = model(&sizes);
+    let (factors, name) = match precision {
+        Precision::F32 => (Factors::F32, "f32"),
+        Precision::Tf32 => (Factors::Tf32, "tf32"),
+        Precision::Bf16 => (Factors::Bf16, "bf16"),
+    };
+    let dropout = Dropout {
+        probability_attention: sizes.dropout,
+        probability_residual: sizes.dropout,
+        probability_embedding: sizes.dropout,
+        key: 0,
+    };
+    let setup = Setup {
+        shape: model.shape,
+        windows: sizes.batch,
+        accumulation: 1,
+        most_steps: STEPS,
+        factors,
+        dropout: Some(dropout).filter(|_| sizes.dropout > 0.0),
+        objective: Objective::SquaredError,
+        denominator: Denominator::All,
+        adamw: AdamW::default(),
+        largest_norm: 0.25,
+    };
+    let mut trainer = Trainer::new(open(ordinal)?, setup)?;
+    let zeros = vec![0.0; model.parameters.len()];
+    trainer.load(&model.parameters, &zeros, &zeros)?;
+    let data = Data::new(&sizes);
+    trainer.set_dataset(&data.columns())?;
+    let mut stream = Stream::new(1, "bench");
+    let last = (data.returns_to_go.len() - sizes.context) as u32;
+    let mut times = Vec::new();
+    for done in 0..=repeats {
+        let mut starts = Vec::with_capacity(STEPS * sizes.batch);
+        starts.resize_with(STEPS * sizes.batch, || stream.random_range(0..last));
+        let keys: Vec<u64> = (0..STEPS as u64).collect();
+        let plan = Plan {
+            starts: &starts,
+            keys: &keys,
+            rates: &[1e-4; STEPS],
+            done: (done * STEPS) as u64,
+        };
+        // What the host uploads is on the clock, what it draws is not.
+        let began = Instant::now();
+        trainer.steps(&plan)?;
+        trainer.outcomes()?;
+        if done > 0 {
+            times.push(began.elapsed().as_secs_f64() / STEPS as f64);
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    let secs = times[times.len() / 2];
+    let flops = step_flops(&model.shape, sizes.batch);
+    let kernels = trainer.profile(STEPS / 2)?.into_iter().map(|time| Kernel {
+        kernel: time.kernel,
+        launches: time.launches,
+        ms: 1e3 * time.seconds,
+        gigabytes_per_second: time.work.bytes / time.seconds / 1e9,
+        teraflops: time.work.operations / time.seconds / 1e12,
+    });
+    Ok(DeviceStep {
+        what: "train-step",
+        sizes,
+        device: trainer.device(),
+        precision: name,
+        median_ms: 1e3 * secs,
+        gigaflops_per_step: flops / 1e9,
+        teraflops: flops / secs / 1e12,
+        kernels: kernels.collect(),
+    })
+}
+
+/// Ten long episodes of made-up numbers.
+struct Data {
+    observations: Vec<f32>,
+    actions: Vec<f32>,
+    returns_to_go: Vec<f32>,
+    starts: Vec<usize>,
+}
+
+impl Data {
+    fn new(sizes: &Sizes) -> Self {
+        let steps = 10 * EPISODE_LENGTH;
+        let mut stream = Stream::new(0, "bench");
+        let mut numbers = |count: usize| -> Vec<f32> {
+            (0..count).map(|_| stream.random_range(-1.0..1.0)).collect()
+        };
+        Self {
+            observations: numbers(steps * sizes.observation),
+            actions: numbers(steps * sizes.action),
+            returns_to_go: numbers(steps),
+            starts: (0..=steps).step_by(EPISODE_LENGTH).collect(),
+        }
+    }
+
+    fn columns(&self) -> Columns<'_> {
+        Columns {
+            observations: &self.observations,
+            actions: Actions::Numbers(&self.actions),
+            returns_to_go: &self.returns_to_go,
+            starts: &self.starts,
+            max_timestep: EPISODE_LENGTH as u32 - 1,
+            side: Side::Right,
+        }
+    }
+}

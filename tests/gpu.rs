@@ -1,0 +1,125 @@
+//! `--device`: training through the emulated kernels is training on the CPU, and a run may change between them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+use crate::workbench::{TINY, Workbench, repository};
+
+const RUN: &str = "train --dataset builtin/cartpole/mixed --seed 3 --set checkpoint_every=4 \
+    --set logging.every=3 --set logging.histograms_every=5 --set optimiser.accumulation=2 \
+    --set optimiser.learning_rate=1e-3 --set optimiser.warmup_steps=5 --set evaluation.every=0";
+
+/// Kernels for the CPU, or a word about why there are none.
+fn emulator(bench: &Workbench) -> Option<PathBuf> {
+    if Command::new("g++").arg("--version").output().is_err() {
+        let required = std::env::var_os("RTG_REQUIRE_GPP").is_some();
+        assert!(!required, "RTG_REQUIRE_GPP is set and there is no g++");
+        eprintln!("SKIPPED: no g++, so no kernel was run");
+        return None;
+    }
+    let out = bench.path("kernels.so");
+    let script = repository("src/kernels/cuda/emulator/build.sh");
+    let status = Command::new("bash").arg(script).arg(&out).status().unwrap();
+    assert!(status.success());
+    Some(out)
+}
+
+/// Runs on the emulated device.
+fn on_device(bench: &Workbench, library: &PathBuf, arguments: &str) -> String {
+    let output = bench
+        .command(arguments)
+        .env("RTG_CUDA_EMULATOR", library)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "rtg {arguments}: {said}");
+    said + &String::from_utf8_lossy(&output.stdout)
+}
+
+/// Step and value of a metric of a run.
+fn metric(bench: &Workbench, run: &str, name: &str) -> Vec<(u64, f64)> {
+    let text = fs::read_to_string(bench.path(run).join("metrics.jsonl")).unwrap();
+    let point = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        Some((line["step"].as_u64()?, line[name].as_f64()?))
+    };
+    text.lines().filter_map(point).collect()
+}
+
+/// All final weights of a run, in the order of their names.
+fn weights(bench: &Workbench, run: &str) -> Vec<f32> {
+    let path = bench.path(run).join("checkpoints/weights.safetensors");
+    let bytes = fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors = file.tensors();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let floats = tensors.iter().flat_map(|(_, tensor)| {
+        let numbers = tensor.data().chunks_exact(4);
+        numbers.map(|four| f32::from_le_bytes(four.try_into().unwrap()))
+    });
+    floats.collect()
+}
+
+/// The root of the squared difference, relative to the first.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let square = |x: f64| x * x;
+    let difference: f64 = a.iter().zip(b).map(|(a, b)| square(f64::from(a - b))).sum();
+    let size: f64 = a.iter().map(|a| square(f64::from(*a))).sum();
+    (difference / size).sqrt()
+}
+
+#[test]
+fn training_on_a_device_is_training_on_the_cpu_and_a_run_may_change_between_them() {
+    let bench = Workbench::new();
+    let Some(library) = emulator(&bench) else {
+        return;
+    };
+    bench.succeed(&format!("{RUN} {TINY} --steps 12 --run-dir cpu"));
+    let device = format!("{RUN} {TINY} --steps 12 --device cuda --run-dir device");
+    let said = on_device(&bench, &library, &device);
+    assert!(said.contains("computes on emulated CUDA device"), "{said}");
+    // Six steps here, six there.
+    bench.succeed(&format!("{RUN} {TINY} --steps 6 --run-dir both"));
+    let rest = "train --resume --steps 12 --device cuda --run-dir both";
+    on_device(&bench, &library, rest);
+
+    for run in ["device", "both"] {
+        for name in ["train/loss", "train/gradient_norm"] {
+            let (expected, found) = (metric(&bench, "cpu", name), metric(&bench, run, name));
+            let steps = |points: &[(u64, f64)]| points.iter().map(|p| p.0).collect::<Vec<_>>();
+            assert_eq!(steps(&expected), steps(&found), "{run}: {name}");
+            for ((_, expected), (step, found)) in expected.iter().zip(found) {
+                assert!(
+                    (found / expected - 1.0).abs() < 1e-4,
+                    "{run}: {name} {found} in step {step}, not {expected}"
+                );
+            }
+        }
+        let error = distance(&weights(&bench, "cpu"), &weights(&bench, run));
+        assert!(error < 1e-4, "{run}: the weights are {error:e} apart");
+    }
+}
+
+#[test]
+fn without_a_driver_a_gpu_is_an_error_with_a_way_out_and_auto_is_the_cpu() {
+    let bench = Workbench::new();
+    let told = bench.transcript(&format!(
+        "train {TINY} --steps 2 --device cuda --run-dir gpu"
+    ));
+    if told.contains("exit code 0") {
+        eprintln!("SKIPPED: there is a GPU here");
+        return;
+    }
+    assert!(
+        told.contains("hint: ") && told.contains("--device cpu"),
+        "{told}"
+    );
+    bench.succeed(&format!(
+        "train {TINY} --steps 2 --device auto --run-dir auto"
+    ));
+}
