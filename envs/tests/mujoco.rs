@@ -12,7 +12,7 @@ use rtg_envs::{
     registry::needs_mujoco,
     spec,
 };
-use std::path::Path;
+use std::{env, fs, path::Path};
 
 /// Largest difference that is forgiven; on Linux it is 0.
 const TOLERANCE: f64 = 1e-10;
@@ -296,10 +296,47 @@ fn the_library_is_named_and_can_be_named() {
     }
     let found = mujoco::find().unwrap();
     assert!(found.version.starts_with(['3', '4']) && found.path.is_file());
-    assert_eq!(mujoco::find_at(&found.path), Ok(found.clone()));
-    assert_eq!(mujoco::find_at(found.path.parent().unwrap()), Ok(found));
-    let error = mujoco::find_at(Path::new("/nowhere")).unwrap_err();
-    assert!(matches!(error, Error::MujocoUnusable { .. }), "{error}");
+    // By its file, its folder, the folder of Python's packages, and a link to any of these.
+    let folder = found.path.parent().unwrap();
+    let mut names = vec![found.path.clone(), folder.to_owned()];
+    if folder.ends_with("mujoco") {
+        names.push(folder.parent().unwrap().to_owned());
+    }
+    #[cfg(unix)]
+    {
+        let link = env::temp_dir().join(format!("rtg-envs-link-{}", std::process::id()));
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(folder, &link).unwrap();
+        assert_eq!(mujoco::find_at(&link), Ok(found.clone()));
+        fs::remove_file(&link).unwrap();
+    }
+    for name in names {
+        assert_eq!(
+            mujoco::find_at(&name),
+            Ok(found.clone()),
+            "{}",
+            name.display()
+        );
+    }
+    // What was loaded first still works beside what was named since.
+    let mut env = make("Hopper-v5").unwrap();
+    mujoco::find_at(&found.path).unwrap();
+    env.reset(Some(0), &mut [0.0; 11]);
+}
+
+#[test]
+fn a_name_that_leads_to_no_library_is_an_error_and_changes_nothing() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for name in [Path::new("/nowhere"), &source, &source.join("lib.rs")] {
+        let error = mujoco::find_at(name).unwrap_err();
+        assert!(
+            matches!(&error, Error::MujocoUnusable { path, .. } if path.ends_with(name)),
+            "{error}"
+        );
+    }
+    if is_here("naming the library") {
+        assert!(make("Hopper-v5").is_ok());
+    }
 }
 
 #[test]
