@@ -205,3 +205,73 @@ fn a_batch_of_padding_has_no_loss_and_no_gradient() {
         assert!(gradient.iter().all(|g| g.abs() < f32::MIN_POSITIVE));
     }
 }
+
+/// The root of the squared error, relative to what is expected.
+fn distance(found: &[f32], expected: &[f64]) -> f64 {
+    let (mut error, mut scale) = (0.0, 0.0);
+    for (found, expected) in found.iter().zip(expected) {
+        error += (f64::from(*found) - expected).powi(2);
+        scale += expected.powi(2);
+    }
+    (error / scale).sqrt()
+}
+
+/// Numbers at a tie may round to either side, so what each rounded product gives, to 1e-5, is tested in `products`;
+/// here, that the model rounds where the reference does, and stays within 1e-2 of the exact gradient.
+#[test]
+fn rounding_precisions_are_near_the_exact_gradient_and_nearer_to_the_reference_that_rounds() {
+    let layout = Layout::new(&SMALL);
+    let batch = Batch::new(&SMALL, &[7, 3, 7], Side::Left);
+    let windows = batch.windows();
+    let mut weights = parameters(&layout);
+    for view in layout.views().filter(|view| !view.name.contains("norm")) {
+        for x in &mut weights[view.range.clone()] {
+            *x *= 0.3;
+        }
+    }
+    let reference = |precision| {
+        let task = reference::Task {
+            shape: &SMALL,
+            windows: &windows,
+            precision,
+            objective: Objective::SquaredError,
+            denominator: Denominator::Valid,
+            dropout: Some(&DROPOUT),
+        };
+        let (_, loss, gradient) = reference::loss_and_gradient(task, &to_f64(&weights));
+        (loss, gradient)
+    };
+    let (exact_loss, exact) = reference(Precision::F32);
+    for (factors, precision, most) in [
+        (Factors::Bf16, Precision::Bf16, 1e-2),
+        (Factors::Tf32, Precision::Tf32, 2e-3),
+    ] {
+        let (_, rounding) = reference(precision);
+        for backend in backends() {
+            let setup = Setup {
+                factors,
+                dropout: Some(DROPOUT),
+                ..setup(SMALL, 3)
+            };
+            let mut trainer = Trainer::new(backend, setup).unwrap();
+            let zeros = vec![0.0; weights.len()];
+            trainer.load(&weights, &zeros, &zeros).unwrap();
+            let mut gradient = zeros;
+            let key = DROPOUT.key;
+            let loss = trainer
+                .loss_and_gradient(&windows, key, &mut gradient)
+                .unwrap();
+            assert!((loss / exact_loss - 1.0).abs() < 1e-3);
+            for view in layout.views() {
+                let range = view.range.clone();
+                if exact[range.clone()].iter().all(|g| g.abs() < 1e-9) {
+                    continue;
+                }
+                let far = distance(&gradient[range.clone()], &exact[range.clone()]);
+                let near = distance(&gradient[range.clone()], &rounding[range]);
+                assert!(far < most, "{precision:?}: {} is off by {far:e}", view.name);
+                assert!(near < 0.8 * far, "{}: {near:e} and {far:e}", view.name);
+            }
+        }
+    }
+}
