@@ -29,7 +29,7 @@ const ROOMS: [&str; 21] = [
 ];
 
 /// Where a foreign crate may be named; paths from the root of the repository.
-const FOREIGN: [(&str, &[&str]); 26] = [
+const FOREIGN: [(&str, &[&str]); 27] = [
     ("dfdx", &["src/nn/"]),
     ("gemm", &["src/bench/peak.rs"]),
     ("rayon", &["src/kernels/"]),
@@ -83,6 +83,7 @@ const FOREIGN: [(&str, &[&str]); 26] = [
     ("roxmltree", &["envs/src/mujoco/scene.rs"]),
     ("memmap2", &["datasets/src/store/"]),
     ("bytemuck", &["datasets/src/store/"]),
+    ("ureq", &["datasets/src/remote/"]),
     ("gymnasium_rs", &["envs/src/gymnasium_rs"]),
     ("tiny_skia", &["envs/src/render/"]),
 ];

@@ -8,8 +8,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::d4rl::D4rlSink;
+use crate::dataset::Intake;
 use crate::minari::{self, MinariSink};
-use crate::recording::{RecordedEpisode, Recording, Sink, Source};
+use crate::recording::{Flattener, RecordedEpisode, Recording, Sink, Source};
 use crate::{Dataset, Defects, Episode, Error, Finding, datasets_root};
 
 /// Minari's three storage formats.
@@ -144,13 +145,37 @@ pub fn copy(
 
 /// All episodes of a source in memory, flattened.
 pub(crate) fn gather(source: &mut dyn Source, defects: Defects) -> Result<Dataset, Error> {
-    push_all(source, defects).map_err(|error| error.at(source.path()))
+    let mut dataset = empty(source, defects)?;
+    let width = dataset.observation_width();
+    pour(source, defects, width, &mut dataset)?;
+    Ok(dataset)
 }
 
-fn push_all(source: &mut dyn Source, defects: Defects) -> Result<Dataset, Error> {
-    let flattener = crate::recording::Flattener::new(source.recording());
-    let mut dataset = flattener.dataset(source.recording(), defects)?;
-    let (mut completed, mut empty, mut early, mut index) = (0, 0, 0, 0);
+/// A dataset for the episodes of a source, without them.
+pub(crate) fn empty(source: &dyn Source, defects: Defects) -> Result<Dataset, Error> {
+    Flattener::new(source.recording())
+        .dataset(source.recording(), defects)
+        .map_err(|error| error.at(source.path()))
+}
+
+/// Pours all episodes of a source, flattened, and what it noted; `width` is an observation's.
+pub(crate) fn pour(
+    source: &mut dyn Source,
+    defects: Defects,
+    width: usize,
+    into: &mut impl Intake,
+) -> Result<(), Error> {
+    pour_all(source, defects, width, into).map_err(|error| error.at(source.path()))
+}
+
+fn pour_all(
+    source: &mut dyn Source,
+    defects: Defects,
+    width: usize,
+    into: &mut impl Intake,
+) -> Result<(), Error> {
+    let flattener = Flattener::new(source.recording());
+    let (mut completed, mut empty, mut early, mut index, mut steps) = (0, 0, 0, 0, 0);
     while let Some(recorded) = source.next_episode()? {
         let mut episode = flattener.episode(&recorded, index)?;
         index += 1;
@@ -159,39 +184,39 @@ fn push_all(source: &mut dyn Source, defects: Defects) -> Result<Dataset, Error>
                 empty += 1;
                 continue;
             }
-            completed += usize::from(complete(&mut episode, dataset.observation_width()));
+            completed += usize::from(complete(&mut episode, width));
         }
         early += usize::from(ends_early(&recorded));
-        dataset.push(episode)?;
+        steps += episode.len();
+        into.push(episode)?;
     }
-    dataset.note(Finding::error(
+    into.note(Finding::error(
         "missing-final-observation",
         completed,
         "episodes have as many observations as steps: the one after the last step is missing"
             .into(),
     ));
-    dataset.note(Finding::error(
+    into.note(Finding::error(
         "empty-episode",
         empty,
         "episodes have no step".into(),
     ));
-    dataset.note(Finding::error(
+    into.note(Finding::error(
         "early-end",
         early,
         "episodes are marked as ended before their last step".into(),
     ));
     if let Some(total) = source.recording().total_steps {
-        let steps = dataset.steps();
-        dataset.note(Finding::warning(
+        into.note(Finding::warning(
             "step-count",
             steps.abs_diff(total),
             format!("the metadata count {total} steps, the episodes hold {steps}"),
         ));
     }
     for finding in source.findings() {
-        dataset.note(finding);
+        into.note(finding);
     }
-    Ok(dataset)
+    Ok(())
 }
 
 /// Repeats the last observation where the one after the last step is missing.

@@ -118,6 +118,9 @@ pub enum Error {
     /// A column store that cannot be used.
     #[error("unusable store, {0}")]
     Store(String),
+    /// Something that could not be downloaded.
+    #[error("download failed, {0}")]
+    Remote(String),
     /// A selection or a mixture that cannot be made.
     #[error("cannot select episodes, {0}")]
     Selection(String),
@@ -158,6 +161,7 @@ impl Error {
                 nearest.join(", ")
             ),
             Self::Store(_) => "delete this directory: it is a copy, made anew from its source when that is opened".into(),
+            Self::Remote(_) => "run it again: what has arrived is kept, and the download goes on from there".into(),
             Self::Selection(_) => "fractions lie above 0 and up to 1, weights above 0; mixed datasets need rows of the same shapes".into(),
             Self::Exists => "choose another name, or remove it first".into(),
             Self::Locked => "wait for that process, or end it".into(),

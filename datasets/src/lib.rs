@@ -24,6 +24,8 @@ pub mod journal;
 mod json;
 mod minari;
 pub mod recording;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod sample;
 pub mod select;
 pub mod splitters;

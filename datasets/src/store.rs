@@ -32,7 +32,7 @@ pub use self::open::open_as;
 pub(crate) use self::writer::Writer;
 use crate::dataset::{Columns, Intake, Numbers, Place};
 use crate::doctor::{Severity, stable_code};
-use crate::{Dataset, Defects, Error, Finding, Info};
+use crate::{Dataset, Defects, Episode, Error, Finding, Info};
 
 const FORMAT: &str = "rtg column store";
 const VERSION: u32 = 1;
@@ -55,6 +55,21 @@ pub fn cache_directory() -> PathBuf {
         caches.unwrap_or_else(env::temp_dir).join("rtg")
     };
     set("RTG_CACHE").unwrap_or_else(own).join("datasets")
+}
+
+/// Makes the store `directory` from episodes that come one by one, in memory for one of them, and
+/// opens it. What is there already is replaced only if it is no sound store; else it is opened.
+pub fn make(
+    directory: &Path,
+    info: Info,
+    episodes: impl IntoIterator<Item = Result<Episode, Error>>,
+) -> Result<Dataset, Error> {
+    let mut writer = Writer::create(directory, info, Defects::Refuse)?;
+    for episode in episodes {
+        writer.push(episode?)?;
+    }
+    writer.finish(Vec::new())?;
+    open(directory)
 }
 
 /// The same dataset, mapped from a store in `cache` that is made if there is none. The store is

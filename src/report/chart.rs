@@ -9,13 +9,13 @@ use std::fmt::Write as _;
 pub(super) const WIDTH: f64 = 450.0;
 /// Height of a chart with its titles and tick labels.
 pub(super) const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 56.0;
-const RIGHT: f64 = 14.0;
-const TOP: f64 = 46.0;
-const BOTTOM: f64 = 42.0;
+pub(super) const LEFT: f64 = 56.0;
+pub(super) const RIGHT: f64 = 14.0;
+pub(super) const TOP: f64 = 46.0;
+pub(super) const BOTTOM: f64 = 42.0;
 
-const INK: &str = "#1f2933";
-const SOFT: &str = "#66727f";
+pub(super) const INK: &str = "#1f2933";
+pub(super) const SOFT: &str = "#66727f";
 const GRID: &str = "#e4e8ec";
 
 /// A line over steps.
@@ -96,9 +96,11 @@ impl Chart {
 }
 
 /// Maps numbers to places.
-struct Frame {
-    x: Axis,
-    y: Axis,
+pub(super) struct Frame {
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    /// What the horizontal axis counts.
+    pub(super) unit: &'static str,
 }
 
 impl Frame {
@@ -120,18 +122,19 @@ impl Frame {
         Self {
             x: steps,
             y: Axis::around(ends.chain(near), 0.04),
+            unit: "steps",
         }
     }
 
-    fn x(&self, step: f64) -> f64 {
+    pub(super) fn x(&self, step: f64) -> f64 {
         LEFT + self.x.fraction(step) * (WIDTH - LEFT - RIGHT)
     }
 
-    fn y(&self, value: f64) -> f64 {
+    pub(super) fn y(&self, value: f64) -> f64 {
         HEIGHT - BOTTOM - self.y.fraction(value) * (HEIGHT - TOP - BOTTOM)
     }
 
-    fn axes(&self, svg: &mut String) {
+    pub(super) fn axes(&self, svg: &mut String) {
         let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
         for tick in self.y.ticks(5) {
             let y = self.y(tick);
@@ -161,8 +164,9 @@ impl Frame {
         let _ = writeln!(
             svg,
             "<text x=\"{right}\" y=\"{}\" fill=\"{SOFT}\" font-size=\"11\" \
-             text-anchor=\"end\">steps</text>",
-            bottom + 34.0
+             text-anchor=\"end\">{}</text>",
+            bottom + 34.0,
+            self.unit
         );
     }
 
@@ -221,14 +225,14 @@ impl Frame {
 }
 
 /// The range of one axis, never empty.
-struct Axis {
-    low: f64,
-    high: f64,
+pub(super) struct Axis {
+    pub(super) low: f64,
+    pub(super) high: f64,
 }
 
 impl Axis {
     /// The range of `values` with `margin` of its length added at both ends.
-    fn around(values: impl Iterator<Item = f64>, margin: f64) -> Self {
+    pub(super) fn around(values: impl Iterator<Item = f64>, margin: f64) -> Self {
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
             (low.min(value), high.max(value))
         });
@@ -273,7 +277,7 @@ impl Axis {
 }
 
 /// `1500000` as `1.5M`, with a real minus sign.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let size = value.abs();
     let (scaled, unit) = match size {
         _ if size >= 1e12 => return format!("{value:.0e}").replace('-', "−"),

@@ -16,10 +16,12 @@ use crate::run::{Error, Evaluation, Run};
 mod chart;
 mod curves;
 mod html;
+mod inspection;
 mod table;
 
 pub use curves::curves_svg;
 pub use html::html;
+pub use inspection::inspection_svg;
 pub use table::table;
 
 /// Keys of an experiment that do not change what is learnt, only how often or where.

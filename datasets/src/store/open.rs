@@ -7,11 +7,13 @@ use std::time::UNIX_EPOCH;
 use sha2::{Digest, Sha256};
 
 use super::{StoreMode, Writer, cache_directory, open_or_make, short_name};
-use crate::dataset::{Intake, hexadecimal};
+use crate::convert::{self, Contents};
+use crate::dataset::hexadecimal;
 use crate::{Dataset, Defects, Error, datasets_root, minari};
 
-/// Numbers in memory take about so many times the bytes of their files: `float32` becomes `f64`,
-/// and the sampler has `f32` copies.
+/// A number takes so many bytes in memory: an `f64`, and an `f32` in the sampler.
+const BYTES: usize = 12;
+/// And about so many times its bytes in a file, where the number of steps is not known.
 const GROWTH: u64 = 3;
 
 /// Opens a dataset as [`open_with`](crate::open_with) does, and holds its numbers as `mode` says.
@@ -34,26 +36,27 @@ pub(super) fn open_in(
     defects: Defects,
     mode: StoreMode,
 ) -> Result<Dataset, Error> {
-    let in_memory = || crate::open_with(id_or_path, minari_root, defects);
     let root = minari_root.map_or_else(datasets_root, Path::to_path_buf);
     let installed = minari::installed(&root, id_or_path);
     let path = installed.unwrap_or_else(|| PathBuf::from(id_or_path));
     if mode == StoreMode::Memory || !path.exists() {
-        return in_memory();
+        return crate::open_with(id_or_path, minari_root, defects);
     }
     let files = fingerprint(id_or_path, &path, defects)?;
-    if !mode.maps(files.bytes.saturating_mul(GROWTH)) {
-        return in_memory();
+    let mut source = convert::open_source(id_or_path, minari_root, Contents::Steps)?;
+    let empty = convert::empty(&*source, defects)?;
+    let row = empty.observation_width() + empty.action_width() + 1;
+    let bytes = match source.recording().total_steps {
+        Some(steps) => steps.saturating_mul(row).saturating_mul(BYTES) as u64,
+        None => files.bytes.saturating_mul(GROWTH),
+    };
+    if !mode.maps(bytes) {
+        return convert::gather(&mut *source, defects);
     }
     open_or_make(cache, &files.key, &files.source, |target| {
-        let dataset = in_memory()?;
-        let mut writer = Writer::create(target, dataset.info().clone(), defects)?;
-        for episode in dataset.iter() {
-            writer.push(episode.to_owned())?;
-        }
-        for finding in dataset.findings() {
-            writer.note(finding.clone());
-        }
+        let mut writer = Writer::create(target, empty.info().clone(), defects)?;
+        let width = empty.observation_width();
+        convert::pour(&mut *source, defects, width, &mut writer)?;
         Ok(writer)
     })
 }

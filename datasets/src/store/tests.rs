@@ -4,7 +4,7 @@ use rand_pcg::rand_core::SeedableRng;
 use super::open::{fingerprint, open_in};
 use super::*;
 use crate::dataset::tests::staircase;
-use crate::{Batch, Episode, Normaliser, Selection, WindowConfig, WindowSampler, doctor, mix};
+use crate::{Batch, Normaliser, Selection, WindowConfig, WindowSampler, doctor, mix};
 
 fn cache() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -211,6 +211,23 @@ fn a_store_made_from_something_else_is_made_anew() {
     assert_eq!(make("b", &other).hash(), other.hash());
     // What was mapped before stays what it was.
     assert_eq!(content(&first).1, content(&dataset).1);
+}
+
+#[test]
+fn a_store_is_made_from_episodes_that_come_one_by_one() {
+    let (cache, dataset) = (cache(), with_seeds());
+    let directory = cache.path().join("own");
+    let episodes = || dataset.iter().map(|episode| Ok(episode.to_owned()));
+    let made = make(&directory, dataset.info().clone(), episodes()).unwrap();
+    assert_eq!(made.hash(), dataset.hash());
+    // A sound store is opened, whatever was to be written.
+    let again = make(&directory, dataset.info().clone(), episodes().take(1)).unwrap();
+    assert_eq!(again.hash(), dataset.hash());
+    // An error on the way leaves nothing.
+    let broken = episodes().chain([Err(Error::NotADataset)]);
+    let elsewhere = cache.path().join("elsewhere");
+    assert!(make(&elsewhere, dataset.info().clone(), broken).is_err());
+    assert_eq!(only(cache.path()), directory);
 }
 
 #[test]
