@@ -76,16 +76,14 @@ pub fn compose(scene: &Frame, episode: &Episode, caption: &Caption) -> Frame {
     for (curve, index) in curves.iter().zip(0..) {
         let top = top + index * each;
         let now = curve.now(caption.step);
-        sheet.write(
-            &format!("{} {now}", curve.name),
-            (left, top),
-            &FONT_8X13,
-            DARK,
-        );
+        let title = format!("{} {now}", curve.name);
         let (low, high) = curve.range();
         let range = format!("{} .. {}", short(low), short(high));
-        let width = FONT_8X13.character_size.width as i32 * range.len() as i32;
-        sheet.write(&range, (right - width, top), &FONT_8X13, PALE);
+        let wide = |text: &str| FONT_8X13.character_size.width as i32 * text.len() as i32;
+        sheet.write(&title, (left, top), &FONT_8X13, DARK);
+        if wide(&title) + wide(&range) < right - left {
+            sheet.write(&range, (right - wide(&range), top), &FONT_8X13, PALE);
+        }
         let area = Rectangle::with_corners(
             Point::new(left, top + LINE),
             Point::new(right, top + each - 8),
