@@ -1,0 +1,112 @@
+"""Does `kill -9` ever cost or double an episode?
+
+    python tests/kill_check.py RTG [--kills 50] [--seed 0]
+
+Kills `rtg collect` and `rtg convert` at random moments, half of the kills each. After every kill the
+dataset is either not there or whole (same hash as one that was made in peace); a collection goes on
+with --resume. At the end nothing but the dataset is left. Exits with 1 and a line for each failure.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+
+COLLECT = ["collect", "--env", "Acrobot-v1", "--policy", "controller", "--noise", "0.4", "--steps", "30000"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rtg")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    generator = random.Random(arguments.seed)
+    failures, killed = [], 0
+
+    with tempfile.TemporaryDirectory() as root:
+        environment = dict(os.environ, MINARI_DATASETS_PATH=root)
+
+        def rtg(*command):
+            return [arguments.rtg, *command]
+
+        def quiet(command):
+            return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+        def made(name):
+            """The dataset's hash, or None where there is none."""
+            if not os.path.exists(os.path.join(root, "kill", name)):
+                return None
+            answer = quiet(rtg("inspect", f"kill/{name}", "--json"))
+            if answer.returncode:
+                failures.append(f"{name} does not load: {answer.stderr.strip()}")
+                return None
+            return json.loads(answer.stdout)["hash"]
+
+        def interrupted(command, seconds):
+            """Runs a command for at most so long; whether it had to be killed."""
+            process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            try:
+                _, talk = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                return True
+            if process.returncode:
+                failures.append(f"{' '.join(command[1:])}: {talk.decode().strip()}")
+            return False
+
+        def in_peace(command):
+            began = time.monotonic()
+            answer = quiet(command)
+            if answer.returncode:
+                sys.exit(answer.stderr)
+            return time.monotonic() - began
+
+        takes = in_peace(rtg(*COLLECT, "--out", "kill/peace-v0"))
+        wanted = made("peace-v0")
+        rounds = 0
+        while killed < arguments.kills // 2:
+            name = f"collected{rounds}-v0"
+            command = rtg(*COLLECT, "--out", f"kill/{name}", "--resume")
+            while interrupted(command, generator.uniform(0, takes)):
+                killed += 1
+                if made(name) not in (None, wanted):
+                    failures.append(f"{name} is there and is another")
+            if made(name) != wanted:
+                failures.append(f"{name} is not the dataset of an undisturbed collection")
+            rounds += 1
+
+        command = rtg("convert", "kill/peace-v0", "kill/converted-v0", "--format", "parquet")
+        takes = in_peace(command)
+        rounds = 0
+        while killed < arguments.kills:
+            name = f"converted{rounds}-v0"
+            command = rtg("convert", "kill/peace-v0", f"kill/{name}", "--format", "parquet")
+            while interrupted(command, generator.uniform(0, takes)):
+                killed += 1
+                if made(name) == wanted:
+                    # Killed after the rename: done.
+                    break
+                if os.path.exists(os.path.join(root, "kill", name)):
+                    failures.append(f"{name} is there and is another")
+                    break
+            if made(name) != wanted:
+                failures.append(f"{name} is not what was converted")
+            rounds += 1
+
+        left = [name for name in os.listdir(os.path.join(root, "kill")) if name.startswith(".")]
+        if left:
+            failures.append(f"left behind: {left}")
+
+    if failures:
+        sys.exit("\n".join(failures))
+    print(f"{killed} kills, no dataset broken, no episode lost or doubled")
+
+
+if __name__ == "__main__":
+    main()
