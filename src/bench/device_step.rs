@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::peak::step_flops;
 use super::{EPISODE_LENGTH, Sizes, model};
 use crate::kernels::adamw::AdamW;
-use crate::kernels::cuda::{Error, Factors, Plan, Setup, Trainer, open};
+use crate::kernels::cuda::{Error, Plan, Setup, Trainer, open};
 use crate::kernels::gather::{Actions, Columns};
 use crate::kernels::{Denominator, Dropout, Objective, Precision, Side};
 use crate::random::Stream;
@@ -57,11 +57,6 @@ pub fn device_step(
     repeats: usize,
 ) -> Result<DeviceStep, Error> {
     let model = model(&sizes);
-    let (factors, name) = match precision {
-        Precision::F32 => (Factors::F32, "f32"),
-        Precision::Tf32 => (Factors::Tf32, "tf32"),
-        Precision::Bf16 => (Factors::Bf16, "bf16"),
-    };
     let dropout = Dropout {
         probability_attention: sizes.dropout,
         probability_residual: sizes.dropout,
@@ -73,7 +68,7 @@ pub fn device_step(
         windows: sizes.batch,
         accumulation: 1,
         most_steps: STEPS,
-        factors,
+        precision,
         dropout: Some(dropout).filter(|_| sizes.dropout > 0.0),
         objective: Objective::SquaredError,
         denominator: Denominator::All,
@@ -120,7 +115,11 @@ pub fn device_step(
         what: "train-step",
         sizes,
         device: trainer.device(),
-        precision: name,
+        precision: match precision {
+            Precision::F32 => "f32",
+            Precision::Tf32 => "tf32",
+            Precision::Bf16 => "bf16",
+        },
         median_ms: 1e3 * secs,
         gigaflops_per_step: flops / 1e9,
         teraflops: flops / secs / 1e12,

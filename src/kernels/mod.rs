@@ -47,6 +47,12 @@
 //! are computed with it. So a step gives the same bits again for the same number of threads, instruction set and
 //! precision, and [`Acting`] gives a row the same action whichever rows act beside it.
 //!
+//! # On a GPU
+//!
+//! [`cuda`] takes the same step to a device: the same flat parameters, masks, windows and rates, with kernels of its own
+//! (`<op>.cu` beside each `cpu.rs`, `cuda.rs` for their launches) and all windows of a batch at once. [`gather`] cuts
+//! them there.
+//!
 //! # Where things are
 //!
 //! An op is a folder: `mod.rs` has the maths and the tests, `reference.rs` the naive loops in f32 or f64, `cpu.rs`

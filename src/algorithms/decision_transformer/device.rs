@@ -8,10 +8,10 @@ use rand::Rng;
 use rtg_datasets::sample::{Columns, WindowSampler};
 
 use super::{Learner, Update, is_on};
+use crate::kernels::Side;
 use crate::kernels::adamw::AdamW;
-use crate::kernels::cuda::{Backend, Error, Factors, Plan, Setup, Trainer};
+use crate::kernels::cuda::{Backend, Error, Plan, Setup, Trainer};
 use crate::kernels::gather::{self, Actions};
-use crate::kernels::{Precision, Side};
 use crate::random::mix;
 
 /// What a learner needs to compute on a device.
@@ -39,11 +39,7 @@ impl DeviceLearner {
             windows: config.batch_size,
             accumulation: config.accumulation,
             most_steps,
-            factors: match model.config.precision {
-                Precision::F32 => Factors::F32,
-                Precision::Tf32 => Factors::Tf32,
-                Precision::Bf16 => Factors::Bf16,
-            },
+            precision: model.config.precision,
             dropout: Some(learner.dropout).filter(is_on),
             objective: learner.objective,
             denominator: model.recipe.denominator(),

@@ -25,7 +25,6 @@ mod sequence;
 mod tests;
 mod trainer;
 
-pub use super::linear::cuda::Factors;
 pub use backend::{Backend, Error, Graph, Launch, Work};
 pub use driver::{Cuda, Device, devices};
 pub use emulated::{EMULATOR_VARIABLE, Emulated};

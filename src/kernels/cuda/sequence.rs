@@ -14,9 +14,10 @@ use crate::kernels::dropout::{Dropout, Site};
 use crate::kernels::embedding::cuda::Embed;
 use crate::kernels::layer_norm::cuda::Norm;
 use crate::kernels::layout::{Layout, Pair, Shape};
-use crate::kernels::linear::cuda::{Across, Factors, Finish, Matrix, Rows, Sizes, product};
+use crate::kernels::linear::cuda::{Across, Finish, Matrix, Rows, Sizes, product};
 use crate::kernels::loss::cuda::HeadAndLoss;
 use crate::kernels::loss::{Denominator, Objective};
+use crate::kernels::precision::Precision;
 use std::ops::Range;
 
 /// What the launches of a model depend on.
@@ -25,7 +26,7 @@ pub(crate) struct Sequence<'a> {
     pub(crate) shape: &'a Shape,
     pub(crate) layout: &'a Layout,
     pub(crate) memory: &'a Memory,
-    pub(crate) factors: Factors,
+    pub(crate) precision: Precision,
     pub(crate) windows: usize,
     pub(crate) dropout: Option<&'a Dropout>,
     pub(crate) objective: Objective,
@@ -203,7 +204,7 @@ impl Sequence<'_> {
         };
         let factors = (x, weight);
         product(
-            self.factors,
+            self.precision,
             Across::Neither,
             sizes,
             factors,

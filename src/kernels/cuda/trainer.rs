@@ -15,9 +15,9 @@ use crate::kernels::dropout::Dropout;
 use crate::kernels::gather::cuda::Gather;
 use crate::kernels::gather::{Actions, Columns};
 use crate::kernels::layout::{Layout, Shape};
-use crate::kernels::linear::cuda::Factors;
 use crate::kernels::loss::cuda::blocks as loss_blocks;
 use crate::kernels::loss::{Denominator, Objective};
+use crate::kernels::precision::Precision;
 use crate::kernels::windows::{Side, Windows};
 
 /// What is trained, and how.
@@ -32,7 +32,7 @@ pub struct Setup {
     /// steps of the longest plan
     pub most_steps: usize,
     /// what the large products multiply
-    pub factors: Factors,
+    pub precision: Precision,
     /// probabilities of dropout, or none; the keys come with the plan
     pub dropout: Option<Dropout>,
     /// squared error or cross-entropy
@@ -175,7 +175,7 @@ impl Trainer {
         let Setup {
             shape,
             windows,
-            factors,
+            precision,
             objective,
             denominator,
             ..
@@ -184,7 +184,7 @@ impl Trainer {
             shape,
             layout: &self.layout,
             memory: &self.memory,
-            factors: *factors,
+            precision: *precision,
             windows: *windows,
             dropout,
             objective: *objective,

@@ -4,6 +4,7 @@ use crate::kernels::activation::Activation;
 use crate::kernels::cuda::backend::{Address, Launch, THREADS, Work};
 use crate::kernels::cuda::parameters::parameters;
 use crate::kernels::dropout::cuda::Drop;
+use crate::kernels::precision::Precision;
 
 parameters! {
     /// Row r of a matrix is token row stride r + offset.
@@ -65,17 +66,6 @@ const DEPTH: usize = 32;
 const BLOCKS: usize = 256;
 /// More slices cost more to add up than they gain.
 const MOST_SLICES: usize = 32;
-
-/// What the factors of a product are rounded to. Sums are f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Factors {
-    /// Nothing: exact f32, without tensor cores.
-    F32,
-    /// TF32: 11 significant bits.
-    Tf32,
-    /// bfloat16: 8 significant bits.
-    Bf16,
-}
 
 /// Which factor is read across.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,17 +138,17 @@ fn number(activation: Activation) -> i32 {
 }
 
 /// The kernel of a product.
-fn kernel(factors: Factors, across: Across) -> &'static str {
-    match (factors, across) {
-        (Factors::F32, Across::Neither) => "product_f32",
-        (Factors::F32, Across::Right) => "product_f32_back",
-        (Factors::F32, Across::Left) => "product_f32_weight",
-        (Factors::Tf32, Across::Neither) => "product_tf32",
-        (Factors::Tf32, Across::Right) => "product_tf32_back",
-        (Factors::Tf32, Across::Left) => "product_tf32_weight",
-        (Factors::Bf16, Across::Neither) => "product_bf16",
-        (Factors::Bf16, Across::Right) => "product_bf16_back",
-        (Factors::Bf16, Across::Left) => "product_bf16_weight",
+fn kernel(precision: Precision, across: Across) -> &'static str {
+    match (precision, across) {
+        (Precision::F32, Across::Neither) => "product_f32",
+        (Precision::F32, Across::Right) => "product_f32_back",
+        (Precision::F32, Across::Left) => "product_f32_weight",
+        (Precision::Tf32, Across::Neither) => "product_tf32",
+        (Precision::Tf32, Across::Right) => "product_tf32_back",
+        (Precision::Tf32, Across::Left) => "product_tf32_weight",
+        (Precision::Bf16, Across::Neither) => "product_bf16",
+        (Precision::Bf16, Across::Right) => "product_bf16_back",
+        (Precision::Bf16, Across::Left) => "product_bf16_weight",
     }
 }
 
@@ -197,7 +187,7 @@ impl Sizes {
 
 /// C = A B or A B^T, and what comes behind it. `to_stride` also holds for what `finish` reads beside it.
 pub(crate) fn product(
-    factors: Factors,
+    precision: Precision,
     across: Across,
     sizes: Sizes,
     (a, b): (Matrix, Matrix),
@@ -248,7 +238,7 @@ pub(crate) fn product(
     }
     let grid = [sizes.rows.div_ceil(TILE), sizes.columns.div_ceil(TILE), 1];
     let work = sizes.work(results * sizes.rows * sizes.columns);
-    Launch::new(kernel(factors, across), grid, THREADS, &parameters).doing(work)
+    Launch::new(kernel(precision, across), grid, THREADS, &parameters).doing(work)
 }
 
 /// Where the slices of a gradient go.
@@ -265,7 +255,7 @@ pub(crate) struct Slices {
 
 /// dW = X^T dY and db = the sums of dY's columns, in slices along `rows`.
 pub(crate) fn weight_gradient(
-    factors: Factors,
+    precision: Precision,
     (inputs, outputs, rows): (usize, usize, usize),
     (x, dy): (Matrix, Matrix),
     slices: Slices,
@@ -284,7 +274,7 @@ pub(crate) fn weight_gradient(
     };
     let grid = [inputs.div_ceil(TILE), outputs.div_ceil(TILE), slices.count];
     let work = sizes.work(slices.count * inputs * outputs);
-    Launch::new(kernel(factors, Across::Left), grid, THREADS, &parameters).doing(work)
+    Launch::new(kernel(precision, Across::Left), grid, THREADS, &parameters).doing(work)
 }
 
 /// A product in one slice that is just stored.

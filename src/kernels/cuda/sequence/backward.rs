@@ -9,8 +9,9 @@ use crate::kernels::embedding::cuda::Table;
 use crate::kernels::layer_norm::cuda::{NormBackward, blocks as norm_blocks};
 use crate::kernels::layout::Pair;
 use crate::kernels::linear::cuda::{
-    Across, Factors, Finish, Matrix, Rows, Sizes, Slices, product, weight_gradient,
+    Across, Finish, Matrix, Rows, Sizes, Slices, product, weight_gradient,
 };
+use crate::kernels::precision::Precision;
 
 /// What reaches a norm's input beside the norm.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +33,12 @@ impl Sequence<'_> {
         let normed = Matrix::new(memory.final_normed, c);
         let sizes = (c, a, steps);
         launches.push(weight_gradient(
-            Factors::F32,
+            Precision::F32,
             sizes,
             (normed, dz),
             memory.workspace.head,
         ));
-        launches.push(self.back(Factors::F32, (steps, c), dz, self.weight(head), a, None));
+        launches.push(self.back(Precision::F32, (steps, c), dz, self.weight(head), a, None));
         let layers = self.shape.layers;
         launches.push(self.norm_back(
             &self.layout.final_norm,
@@ -58,7 +59,7 @@ impl Sequence<'_> {
     /// scratch.normed (or `to`) = dy W^T.
     fn back(
         &self,
-        factors: Factors,
+        precision: Precision,
         (rows, inputs): (usize, usize),
         dy: Matrix,
         weight: Matrix,
@@ -75,7 +76,7 @@ impl Sequence<'_> {
         };
         let (to, finish) = to.unwrap_or((self.memory.scratch.normed, store));
         product(
-            factors,
+            precision,
             Across::Right,
             sizes,
             (dy, weight),
@@ -139,13 +140,13 @@ impl Sequence<'_> {
         let scratch = &memory.scratch;
         let (c, inner) = (self.shape.width, 4 * self.shape.width);
         let (rows, tokens) = self.asking(layer);
-        let factors = self.factors;
+        let precision = self.precision;
         let activation = self.shape.activation;
 
         let dropped = Matrix::new(scratch.dropped, c);
         let hidden = Matrix::new(block.hidden, inner);
         launches.push(weight_gradient(
-            factors,
+            precision,
             (inner, c, rows),
             (hidden, dropped),
             parts.down,
@@ -157,17 +158,17 @@ impl Sequence<'_> {
         let slope = Finish::Slope { activation, input };
         let down = self.weight(&at.down);
         let to = Some((scratch.hidden, slope));
-        launches.push(self.back(factors, (rows, inner), dropped, down, c, to));
+        launches.push(self.back(precision, (rows, inner), dropped, down, c, to));
         let dhidden = Matrix::new(scratch.hidden, inner);
         let normed = Matrix::new(block.normed_2, c);
         launches.push(weight_gradient(
-            factors,
+            precision,
             (c, inner, rows),
             (normed, dhidden),
             parts.up,
         ));
         let up = self.weight(&at.up);
-        launches.push(self.back(factors, (rows, c), dhidden, up, inner, None));
+        launches.push(self.back(precision, (rows, c), dhidden, up, inner, None));
         launches.push(self.norm_back(
             &at.norm_2,
             (block.middle, block.statistics_2),
@@ -180,7 +181,7 @@ impl Sequence<'_> {
 
         let attended = Matrix::new(block.attended, c);
         launches.push(weight_gradient(
-            factors,
+            precision,
             (c, c, rows),
             (attended, dropped),
             parts.projection,
@@ -190,7 +191,7 @@ impl Sequence<'_> {
         };
         let to = Some((scratch.attended, store));
         let projection = self.weight(&at.projection);
-        launches.push(self.back(factors, (rows, c), dropped, projection, c, to));
+        launches.push(self.back(precision, (rows, c), dropped, projection, c, to));
         launches.extend(self.attention(layer).backward(self.windows));
         self.qkv_back(layer, launches);
         let before = match layer.checked_sub(1) {
@@ -218,38 +219,38 @@ impl Sequence<'_> {
         let (memory, at) = (self.memory, &self.layout.blocks[layer]);
         let (block, parts) = (&memory.blocks[layer], &memory.workspace.blocks[layer].qkv);
         let scratch = &memory.scratch;
-        let (factors, c, tokens) = (self.factors, self.shape.width, self.tokens());
+        let (precision, c, tokens) = (self.precision, self.shape.width, self.tokens());
         let normed = Matrix::new(block.normed_1, c);
         let weight = self.weight(&at.qkv);
         if !self.is_last(layer) {
             let dqkv = Matrix::new(scratch.qkv, 3 * c);
             let sizes = (c, 3 * c, tokens);
-            launches.push(weight_gradient(factors, sizes, (normed, dqkv), *parts));
-            launches.push(self.back(factors, (tokens, c), dqkv, weight, 3 * c, None));
+            launches.push(weight_gradient(precision, sizes, (normed, dqkv), *parts));
+            launches.push(self.back(precision, (tokens, c), dqkv, weight, 3 * c, None));
             return;
         }
         let (dq, dkv) = (Matrix::new(scratch.q, c), Matrix::new(scratch.qkv, 2 * c));
         let asking = normed.only(Rows::kind(1));
         let sizes = (c, c, self.steps());
-        launches.push(weight_gradient(factors, sizes, (asking, dq), *parts));
+        launches.push(weight_gradient(precision, sizes, (asking, dq), *parts));
         let behind = Slices {
             weight: parts.weight.words(c),
             bias: parts.bias.words(c),
             ..*parts
         };
         launches.push(weight_gradient(
-            factors,
+            precision,
             (c, 2 * c, tokens),
             (normed, dkv),
             behind,
         ));
         let keys_values = Matrix::new(weight.at.words(c), 3 * c);
-        launches.push(self.back(factors, (tokens, c), dkv, keys_values, 2 * c, None));
+        launches.push(self.back(precision, (tokens, c), dkv, keys_values, 2 * c, None));
         let add = Finish::Add {
             rows: Rows::kind(1),
         };
         let to = Some((scratch.normed, add));
-        launches.push(self.back(factors, (self.steps(), c), dq, weight, c, to));
+        launches.push(self.back(precision, (self.steps(), c), dq, weight, c, to));
     }
 
     fn embed_back(&self, launches: &mut Vec<Launch>) {
@@ -269,7 +270,7 @@ impl Sequence<'_> {
             let x = Matrix::new(input, inputs);
             let parts = memory.workspace.inputs[kind];
             launches.push(weight_gradient(
-                Factors::F32,
+                Precision::F32,
                 (inputs, c, steps),
                 (x, dx),
                 parts,

@@ -9,8 +9,9 @@ use crate::kernels::cuda::parameters::Plain;
 use crate::kernels::embedding::cuda::{Embed, Table};
 use crate::kernels::embedding::{Steps, reference as embedding, tokens};
 use crate::kernels::layout::{Layout, Shape};
-use crate::kernels::linear::cuda::{Factors, Matrix, Rows, Slices, weight_gradient};
+use crate::kernels::linear::cuda::{Matrix, Rows, Slices, weight_gradient};
 use crate::kernels::loss::Head;
+use crate::kernels::precision::Precision;
 use crate::kernels::testing::{assert_close, numbers, to_f64};
 
 /// A struct in the device's memory.
@@ -34,6 +35,10 @@ fn doubles(backend: &mut dyn Backend, from: super::Address, count: usize) -> Vec
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one batch, its values and every gradient"
+)]
 fn the_embedding_is_the_reference_in_value_and_every_gradient() {
     for (context, width) in [(1, 33), (5, 96), (9, 140)] {
         let shape = Shape {
@@ -125,7 +130,7 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
                 let sizes = (count, width, steps);
                 run(
                     backend,
-                    [weight_gradient(Factors::F32, sizes, factors, parts)],
+                    [weight_gradient(Precision::F32, sizes, factors, parts)],
                 );
                 for (from, range) in [(parts.weight, &pair.weight), (parts.bias, &pair.bias)] {
                     let found = take(backend, from, range.len());
@@ -167,7 +172,7 @@ fn slices_are_added_up_clipped_and_applied_as_the_reference_does() {
     let sums: Vec<f64> = (0..count)
         .map(|i| {
             let parts: f64 = parts.iter().map(|part| f64::from(part[i])).sum();
-            (f64::from(before[i]) + parts) / 2.0
+            0.5 * (f64::from(before[i]) + parts)
         })
         .collect();
     let norm = sums.iter().map(|g| g * g).sum::<f64>().sqrt();

@@ -9,7 +9,7 @@ use crate::kernels::cuda::parameters::parameters;
 use crate::kernels::dropout::cuda::Drop;
 use crate::kernels::layer_norm::cuda::Norm;
 use crate::kernels::layer_norm::reference as layer_norm;
-use crate::kernels::linear::cuda::{Across, Factors, Finish, Matrix, Sizes, product};
+use crate::kernels::linear::cuda::{Across, Finish, Matrix, Sizes, product};
 use crate::kernels::linear::reference as linear;
 use crate::kernels::precision::Precision;
 use crate::kernels::testing::{numbers, relative_error, to_f64};
@@ -69,7 +69,7 @@ fn product_error(backend: &mut dyn Backend) -> Result<f64, Error> {
     };
     let across = Across::Neither;
     backend.launch(&product(
-        Factors::F32,
+        Precision::F32,
         across,
         sizes,
         factors,

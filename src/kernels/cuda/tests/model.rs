@@ -7,7 +7,6 @@ use crate::kernels::cuda::backend::Backend;
 use crate::kernels::cuda::trainer::{Setup, Trainer};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::layout::{Layout, Shape};
-use crate::kernels::linear::cuda::Factors;
 use crate::kernels::loss::{Denominator, Head, Objective};
 use crate::kernels::precision::Precision;
 use crate::kernels::testing::{Batch, assert_close, parameters, to_f64};
@@ -39,7 +38,7 @@ pub(super) fn setup(shape: Shape, windows: usize) -> Setup {
         windows,
         accumulation: 1,
         most_steps: 1,
-        factors: Factors::F32,
+        precision: Precision::F32,
         dropout: None,
         objective: Objective::SquaredError,
         denominator: Denominator::Valid,
@@ -242,14 +241,11 @@ fn rounding_precisions_are_near_the_exact_gradient_and_nearer_to_the_reference_t
         (loss, gradient)
     };
     let (exact_loss, exact) = reference(Precision::F32);
-    for (factors, precision, most) in [
-        (Factors::Bf16, Precision::Bf16, 1e-2),
-        (Factors::Tf32, Precision::Tf32, 2e-3),
-    ] {
+    for (precision, most) in [(Precision::Bf16, 1e-2), (Precision::Tf32, 2e-3)] {
         let (_, rounding) = reference(precision);
         for backend in backends() {
             let setup = Setup {
-                factors,
+                precision,
                 dropout: Some(DROPOUT),
                 ..setup(SMALL, 3)
             };

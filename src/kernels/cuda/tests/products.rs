@@ -4,7 +4,7 @@ use super::{backends, put, run, take, unwritten};
 use crate::kernels::activation::{self, Activation};
 use crate::kernels::cuda::backend::{Address, Backend};
 use crate::kernels::linear::cuda::{
-    Across, Factors, Finish, Matrix, Rows, Sizes, Slices, product, slices, weight_gradient,
+    Across, Finish, Matrix, Rows, Sizes, Slices, product, slices, weight_gradient,
 };
 use crate::kernels::linear::reference;
 use crate::kernels::precision::Precision;
@@ -23,39 +23,16 @@ const NOTHING: Finish = Finish::Store {
     bias: Address::NULL,
 };
 
-/// TF32's factors: 11 significant bits, ties away from zero.
-fn tf32(x: &[f32]) -> Vec<f32> {
-    let round = |x: &f32| f32::from_bits((x.to_bits() + 0x1000) & !0x1fff);
-    x.iter().map(round).collect()
-}
-
-/// What the reference multiplies: f32 and bf16 are rounded by it, TF32 here.
-fn rounded(factors: Factors, x: &[f32]) -> Vec<f64> {
-    to_f64(&if factors == Factors::Tf32 {
-        tf32(x)
-    } else {
-        x.to_vec()
-    })
-}
-
-fn precision(factors: Factors) -> Precision {
-    match factors {
-        Factors::Bf16 => Precision::Bf16,
-        Factors::F32 | Factors::Tf32 => Precision::F32,
-    }
-}
-
 /// Against a reference that rounds its factors alike, every precision is exact to 1e-5: sums are f32.
 fn check(
     backend: &mut dyn Backend,
-    factors: Factors,
+    precision: Precision,
     (rows, inputs, outputs): (usize, usize, usize),
 ) {
     let (x, weight) = (numbers(1, rows * inputs), numbers(2, inputs * outputs));
     let (bias, dy) = (numbers(3, outputs), numbers(4, rows * outputs));
-    let kind = precision(factors);
-    let (exact_x, exact_weight) = (rounded(factors, &x), rounded(factors, &weight));
-    let what = format!("{factors:?}, {rows} x {inputs} x {outputs}: ");
+    let (exact_x, exact_weight) = (to_f64(&x), to_f64(&weight));
+    let what = format!("{precision:?}, {rows} x {inputs} x {outputs}: ");
 
     let at_x = Matrix::new(put(backend, &x), inputs);
     let at_weight = Matrix::new(put(backend, &weight), outputs);
@@ -71,7 +48,7 @@ fn check(
     };
     let factor = (at_x, at_weight);
     let launch = product(
-        factors,
+        precision,
         Across::Neither,
         sizes,
         factor,
@@ -80,16 +57,10 @@ fn check(
     );
     run(backend, [launch]);
     let y = take(backend, to, rows * outputs);
-    let expected = reference::forward(kind, &exact_x, &exact_weight, &to_f64(&bias));
+    let expected = reference::forward(precision, &exact_x, &exact_weight, &to_f64(&bias));
     assert_close(&y, &expected, &(what.clone() + "Y"));
 
-    let expected = reference::backward(
-        kind,
-        &exact_x,
-        &exact_weight,
-        &rounded(factors, &dy),
-        outputs,
-    );
+    let expected = reference::backward(precision, &exact_x, &exact_weight, &to_f64(&dy), outputs);
     let to = unwritten(backend, rows * inputs);
     let sizes = Sizes {
         rows,
@@ -97,7 +68,14 @@ fn check(
         depth: outputs,
     };
     let factor = (at_dy, at_weight);
-    let launch = product(factors, Across::Right, sizes, factor, NOTHING, (to, inputs));
+    let launch = product(
+        precision,
+        Across::Right,
+        sizes,
+        factor,
+        NOTHING,
+        (to, inputs),
+    );
     run(backend, [launch]);
     assert_close(
         &take(backend, to, rows * inputs),
@@ -115,7 +93,7 @@ fn check(
         bias: unwritten(backend, count * db),
         bias_slice: db,
     };
-    let launch = weight_gradient(factors, (inputs, outputs, rows), (at_x, at_dy), parts);
+    let launch = weight_gradient(precision, (inputs, outputs, rows), (at_x, at_dy), parts);
     run(backend, [launch]);
     let mut sum = |from, length: usize| {
         let all = take(backend, from, count * length);
@@ -141,9 +119,9 @@ fn check(
 #[test]
 fn products_are_the_reference_in_value_and_every_gradient() {
     for mut backend in backends() {
-        for factors in [Factors::F32, Factors::Tf32, Factors::Bf16] {
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
             for sizes in SIZES {
-                check(&mut *backend, factors, sizes);
+                check(&mut *backend, precision, sizes);
             }
         }
     }
@@ -168,10 +146,12 @@ fn rounded_factors_are_near_the_exact_product() {
             columns: outputs,
             depth: inputs,
         };
-        for (factors, least, most) in [(Factors::Bf16, 1e-4, 1e-2), (Factors::Tf32, 1e-5, 1e-3)] {
+        for (precision, least, most) in
+            [(Precision::Bf16, 1e-4, 1e-2), (Precision::Tf32, 1e-5, 1e-3)]
+        {
             let to = unwritten(backend, rows * outputs);
             let launch = product(
-                factors,
+                precision,
                 Across::Neither,
                 sizes,
                 factor,
@@ -180,7 +160,7 @@ fn rounded_factors_are_near_the_exact_product() {
             );
             run(backend, [launch]);
             let error = relative_error(&take(backend, to, rows * outputs), &exact);
-            assert!(least < error && error < most, "{factors:?}: {error:e}");
+            assert!(least < error && error < most, "{precision:?}: {error:e}");
         }
     }
 }
@@ -217,7 +197,7 @@ fn the_ends_of_a_product_do_what_they_say() {
         let launch = |finish, to| {
             let factor = (at_x, at_weight);
             product(
-                Factors::F32,
+                Precision::F32,
                 Across::Neither,
                 sizes,
                 factor,
