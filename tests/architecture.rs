@@ -29,7 +29,7 @@ const ROOMS: [&str; 21] = [
 ];
 
 /// Where a foreign crate may be named; paths from the root of the repository.
-const FOREIGN: [(&str, &[&str]); 27] = [
+const FOREIGN: [(&str, &[&str]); 34] = [
     ("dfdx", &["src/nn/"]),
     ("gemm", &["src/bench/peak.rs"]),
     ("rayon", &["src/kernels/"]),
@@ -80,6 +80,13 @@ const FOREIGN: [(&str, &[&str]); 27] = [
     ("cudarc", &["src/kernels/cuda/driver.rs"]),
     ("hdf5_reader", &["datasets/src/hdf5"]),
     ("rust_hdf5", &["datasets/src/hdf5"]),
+    ("arrow_array", &["datasets/src/table"]),
+    ("arrow_schema", &["datasets/src/table"]),
+    ("arrow_ipc", &["datasets/src/table"]),
+    ("parquet", &["datasets/src/table"]),
+    ("zune_jpeg", &["datasets/src/image.rs"]),
+    ("zip", &["datasets/src/numpy.rs"]),
+    ("csv", &["datasets/src/csv.rs", "datasets/src/lib.rs"]),
     ("roxmltree", &["envs/src/mujoco/scene.rs"]),
     ("memmap2", &["datasets/src/store/"]),
     ("bytemuck", &["datasets/src/store/"]),

@@ -18,16 +18,22 @@ use crate::{Dataset, Defects, Episode, Error, Finding, datasets_root};
 pub enum MinariFormat {
     /// One HDF5 file.
     Hdf5,
+    /// An Arrow file for each episode.
+    Arrow,
+    /// A Parquet file for each episode.
+    Parquet,
 }
 
 impl MinariFormat {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Hdf5];
+    pub const ALL: [Self; 3] = [Self::Hdf5, Self::Arrow, Self::Parquet];
 
     /// Minari's name for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hdf5 => "hdf5",
+            Self::Arrow => "arrow",
+            Self::Parquet => "parquet",
         }
     }
 }

@@ -20,6 +20,9 @@ pub enum Error {
     /// The file does not begin as an HDF5 file does.
     #[error("not an HDF5 file")]
     NotHdf5,
+    /// The file is of no format that is read.
+    #[error("not a file of a known format")]
+    UnknownFile,
     /// The file contradicts itself or ends early.
     #[error("damaged file, {0}")]
     Damaged(String),
@@ -144,10 +147,10 @@ impl Error {
         Some(match self {
             Self::At { error, .. } => return error.hint(),
             Self::Io(_) | Self::Shape { .. } | Self::Width { .. } | Self::Writing(_) => return None,
-            Self::NotHdf5 => "only HDF5 files are read; a download that failed often leaves a web page under the file's name".into(),
+            Self::NotHdf5 | Self::UnknownFile => "files are read in HDF5, as pickled trajectories, .npz archives and .csv; a download that failed often leaves a web page under the file's name".into(),
             Self::Damaged(_) => "the file was cut short or altered: download or copy it again and compare its size".into(),
-            Self::Unsupported(_) => "convert it with Python's minari or h5py to a Minari set in the hdf5 format whose observations are a Box or Discrete space and whose actions are Box or Discrete".into(),
-            Self::NotADataset => "give a Minari id, a Minari directory (it holds data/main_data.hdf5), or a D4RL file (it holds observations, actions and rewards)".into(),
+            Self::Unsupported(_) => "write it anew with Python's minari, h5py or NumPy in a form that the README lists".into(),
+            Self::NotADataset => "give a Minari id, a Minari directory (it holds data/metadata.json), or a file that holds observations, actions and rewards".into(),
             Self::Missing(_) | Self::Metadata(_) => "the dataset is incomplete: download it again, or rewrite it with a current minari".into(),
             Self::ObservationRows { .. } => "each episode stores the observation after its last step too; `rtg inspect` shows every such episode, and a writer that adds the final observation repairs it".into(),
             Self::EmptyEpisode { .. } | Self::NotFinite { .. } => "`rtg inspect` counts all such places; remove these episodes or repair them before training".into(),

@@ -151,6 +151,11 @@ impl Group {
         }
     }
 
+    /// Whether there is a group or an array of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.reader.dataset(name).is_ok() || self.reader.group(name).is_ok()
+    }
+
     /// The child array of that name, if there is one. Text and compound arrays are errors.
     pub(crate) fn array(&self, name: &str) -> Result<Option<Variable>, Error> {
         let path = format!("{}/{name}", self.path);

@@ -20,6 +20,7 @@ mod codec;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -55,7 +56,7 @@ impl Journal {
                 .write(true)
                 .create_new(true)
                 .open(path)?;
-            file.try_lock().map_err(|_| Error::Locked)?;
+            lock(&file)?;
             let header = json!({
                 "id": recording.id,
                 "observation_space": recording.observation_space.text(),
@@ -93,7 +94,7 @@ impl Journal {
     pub fn open_to_resume(path: &Path) -> Result<Self, Error> {
         let open = || {
             let file = OpenOptions::new().read(true).write(true).open(path)?;
-            file.try_lock().map_err(|_| Error::Locked)?;
+            lock(&file)?;
             let mut records = Records::open(path)?;
             let (recording, settings) = header(&mut records)?;
             let (mut episodes, mut steps) = (0, 0);
@@ -205,6 +206,19 @@ impl Source for JournalSource {
         };
         next().map_err(|error| error.at(&self.path))
     }
+}
+
+/// Locks a file for this process. A child that is just being started holds its parent's locks for
+/// a moment, so a locked file is asked again for a second.
+fn lock(file: &File) -> Result<(), Error> {
+    const TRIES: u32 = 20;
+    for _ in 0..TRIES {
+        if file.try_lock().is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Err(Error::Locked)
 }
 
 fn header(records: &mut Records) -> Result<(Recording, Value), Error> {

@@ -1,10 +1,11 @@
 //! Offline trajectory datasets: from files to batches.
 //!
 //! ```text
-//! Minari directory --\
-//!                     >-- Dataset --> Normaliser, ReturnSummary
-//! D4RL file ---------/      |   \---> doctor::examine -> findings
-//!                           \-------> WindowSampler -> Batch
+//! Minari: HDF5, Arrow, Parquet --\
+//! D4RL, d3rlpy, pickles, .npz, ---> Source -> Dataset --> Normaliser, ReturnSummary
+//! CSV, a journal -----------------/   |          |   \---> doctor::examine -> findings
+//!                                     |          \-------> WindowSampler -> Batch
+//!                                     \-> Sink: Minari, D4RL
 //! ```
 //!
 //! [`open`] reads a dataset into memory as contiguous `f64` columns, [`Dataset`]. Below it nobody
@@ -13,16 +14,21 @@
 //! [`Error`] with a hint: damaged and hostile files are refused, never followed.
 
 pub mod convert;
+mod csv;
+mod d3rlpy;
 mod d4rl;
 mod dataset;
 pub mod doctor;
 mod episode;
 mod error;
+mod flat;
 mod hdf5;
 mod image;
 pub mod journal;
 mod json;
 mod minari;
+mod numpy;
+mod pickle;
 pub mod recording;
 #[cfg(feature = "remote")]
 pub mod remote;
@@ -32,7 +38,9 @@ pub mod splitters;
 mod staging;
 pub mod statistics;
 pub mod store;
+mod table;
 
+use std::io::Read;
 use std::path::Path;
 
 pub use convert::{Contents, MinariFormat, Summary, Target, convert};
@@ -51,7 +59,11 @@ pub use statistics::{Normaliser, ReturnSummary};
 ///
 /// `id_or_path` is a Minari id such as `mujoco/hopper/medium-v0`, looked up under `minari_root`
 /// (if `None`: under [`datasets_root`]), or else the path of a Minari directory, of its
-/// `main_data.hdf5`, or of a D4RL file.
+/// `main_data.hdf5`, of a D4RL or d3rlpy file, of the official pickled trajectories, or of an
+/// `.npz` archive or a CSV file of one row a step.
+///
+/// Rows are flattened by Gymnasium's `flatten_space` rule, except that a space which is a Discrete
+/// stays one number; [`convert::open_source`] gives what is stored, infos included.
 pub fn open(id_or_path: &str, minari_root: Option<&Path>) -> Result<Dataset, Error> {
     open_with(id_or_path, minari_root, Defects::Refuse)
 }
@@ -69,20 +81,39 @@ pub fn open_with(
     convert::gather(&mut *source, defects)
 }
 
-/// Opens one file: its content tells what it is.
+/// Opens one file: its first bytes tell what it is.
 fn file_source(path: &Path, contents: Contents) -> Result<Box<dyn Source>, Error> {
     let open = || {
-        let root = hdf5::File::open(path)?.root()?;
-        if root.array("observations")?.is_some() {
-            let source = d4rl::D4rlSource::open(&root, path, contents)?;
-            return Ok(Box::new(source) as Box<dyn Source>);
-        }
-        if root.group("episode_0")?.is_some() {
-            return minari::source(path, contents);
-        }
-        Err(Error::NotADataset)
+        let mut head = Vec::new();
+        std::fs::File::open(path)?.take(8).read_to_end(&mut head)?;
+        let is_csv = path
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+        Ok::<Box<dyn Source>, Error>(match head.as_slice() {
+            [0x89, b'H', b'D', b'F', ..] => return hdf5_source(path, contents),
+            [b'P', b'K', 3, 4, ..] => Box::new(numpy::source(path, contents)?),
+            [0x80, 2..=5, ..] | [b'(', b'l', ..] | [b']', b'q' | b'(', ..] | b"" if !is_csv => {
+                Box::new(pickle::PickleSource::open(path)?)
+            }
+            _ if is_csv => Box::new(csv::source(path)?),
+            _ => return Err(Error::UnknownFile),
+        })
     };
     open().map_err(|error: Error| error.at(path))
+}
+
+/// Opens an HDF5 file: its names tell its layout.
+fn hdf5_source(path: &Path, contents: Contents) -> Result<Box<dyn Source>, Error> {
+    let root = hdf5::File::open(path)?.root()?;
+    if root.has("num_episodes") && root.has("columns") {
+        Ok(Box::new(d3rlpy::D3rlpySource::open(root, path)?))
+    } else if root.has("observations") {
+        Ok(Box::new(d4rl::source(&root, path, contents)?))
+    } else if root.has("episode_0") {
+        minari::source(path, contents)
+    } else {
+        Err(Error::NotADataset)
+    }
 }
 
 #[cfg(test)]

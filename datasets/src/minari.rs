@@ -3,6 +3,7 @@
 //! ```text
 //! <root>/<namespace>/<name>-v<N>/data/metadata.json    ids, spaces as JSON inside JSON, counts
 //!                                     main_data.hdf5   /episode_<i>/{observations, actions, ...}
+//!                                     <i>/part-0.arrow or part-0.parquet instead of it
 //! ```
 //!
 //! Version 0.4 has no `metadata.json`; the same entries are attributes of the HDF5 root. Episodes
@@ -14,6 +15,8 @@ mod hdf5_source;
 mod metadata;
 mod sink;
 pub(crate) mod spaces;
+mod table_sink;
+mod table_source;
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +25,9 @@ pub(crate) use catalogue::{installed, unknown};
 pub(crate) use sink::MinariSink;
 
 use self::hdf5_source::Hdf5Source;
+use self::table_source::TableSource;
 use crate::recording::Source;
+use crate::table::TableFormat;
 use crate::{Contents, Error};
 
 /// Opens a Minari dataset by its directory, its `data` directory or its `main_data.hdf5`.
@@ -41,6 +46,18 @@ pub(crate) fn source(path: &Path, contents: Contents) -> Result<Box<dyn Source>,
             Some(recording),
             contents,
         )?)),
+        "arrow" => Ok(Box::new(TableSource::open(
+            &data,
+            TableFormat::Arrow,
+            recording,
+            contents,
+        ))),
+        "parquet" => Ok(Box::new(TableSource::open(
+            &data,
+            TableFormat::Parquet,
+            recording,
+            contents,
+        ))),
         other => Err(Error::Unsupported(format!("the data format {other}")).at(&json)),
     }
 }

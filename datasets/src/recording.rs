@@ -21,6 +21,7 @@ pub use array::Array;
 pub(crate) use array::{name as dtype_name, named as dtype_named, product, size as dtype_size};
 pub(crate) use description::Layout;
 pub use description::{Recording, RecordingSpace};
+pub(crate) use episode::insert;
 pub use episode::{Attribute, RecordedEpisode};
 pub(crate) use flatten::{Flattener, flat_space};
 pub use node::Node;

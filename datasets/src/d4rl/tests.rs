@@ -1,6 +1,6 @@
 use crate::{Dataset, Defects, open, open_with};
 
-use super::*;
+use rtg_envs::Space;
 
 fn fixture(name: &str) -> String {
     format!("{}/fixtures/d4rl/{name}", env!("CARGO_MANIFEST_DIR"))

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use rtg_envs::Dtype;
 
-use super::catalogue;
 use super::metadata::{self, Totals};
+use super::{catalogue, table_sink};
 use crate::hdf5::writer::Writer;
 use crate::recording::{Array, Attribute, Layout, Node, RecordedEpisode, Recording, Sink};
 use crate::staging::{self, Staging};
+use crate::table::TableFormat;
 use crate::{Error, MinariFormat};
 
 /// Writes one dataset.
@@ -28,6 +29,7 @@ pub(crate) struct MinariSink {
 
 enum Body {
     Hdf5(Writer),
+    Table(TableFormat),
 }
 
 impl MinariSink {
@@ -52,7 +54,11 @@ impl MinariSink {
         let staging = Staging::begin(&root.join(id))?;
         let data = staging.content().join("data");
         fs::create_dir_all(&data)?;
-        let body = Body::Hdf5(Writer::create(&data.join("main_data.hdf5"))?);
+        let body = match format {
+            MinariFormat::Hdf5 => Body::Hdf5(Writer::create(&data.join("main_data.hdf5"))?),
+            MinariFormat::Arrow => Body::Table(TableFormat::Arrow),
+            MinariFormat::Parquet => Body::Table(TableFormat::Parquet),
+        };
         Ok(Self {
             staging,
             recording,
@@ -108,6 +114,10 @@ impl Sink for MinariSink {
         self.check(episode)?;
         let write = match &self.body {
             Body::Hdf5(writer) => write_hdf5(writer, self.episodes, episode),
+            Body::Table(format) => {
+                let data = self.staging.content().join("data");
+                table_sink::write(&data, *format, self.episodes, &self.recording, episode)
+            }
         };
         write.map_err(|error| error.at(&self.staging.content()))?;
         self.episodes += 1;
@@ -117,8 +127,8 @@ impl Sink for MinariSink {
 
     fn finish(self: Box<Self>) -> Result<Vec<String>, Error> {
         let data = self.staging.content().join("data");
-        match self.body {
-            Body::Hdf5(writer) => writer.close()?,
+        if let Body::Hdf5(writer) = self.body {
+            writer.close()?;
         }
         let totals = Totals {
             format: self.format.name(),

@@ -240,7 +240,7 @@ fn collect<'a>(value: &'a Value, shape: &[usize], leaves: &mut Vec<&'a Value>) -
 }
 
 /// Puts a value at a path of nested objects.
-fn insert(object: &mut Map<String, Value>, path: &str, value: Value) {
+pub(crate) fn insert(object: &mut Map<String, Value>, path: &str, value: Value) {
     match path.split_once('/') {
         None => {
             object.insert(path.to_owned(), value);

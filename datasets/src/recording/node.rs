@@ -81,6 +81,32 @@ impl Node {
         }
     }
 
+    /// Appends the rows of a tree of the same form.
+    pub(crate) fn extend(&mut self, other: Self) -> Result<(), Error> {
+        match (self, other) {
+            (Self::Array(own), Self::Array(other)) => own.extend(&other),
+            (Self::Text(own), Self::Text(other)) => {
+                own.extend(other);
+                Ok(())
+            }
+            (Self::Images(own), Self::Images(other)) => {
+                own.extend(other);
+                Ok(())
+            }
+            (Self::Dict(own), Self::Dict(other)) if own.len() == other.len() => own
+                .iter_mut()
+                .zip(other)
+                .try_for_each(|((_, own), (_, other))| own.extend(other)),
+            (Self::Tuple(own), Self::Tuple(other)) if own.len() == other.len() => own
+                .iter_mut()
+                .zip(other)
+                .try_for_each(|(own, other)| own.extend(other)),
+            _ => Err(Error::Damaged(
+                "the parts of a column differ in form".into(),
+            )),
+        }
+    }
+
     /// The rows `range` of every column.
     pub(crate) fn slice(&self, range: std::ops::Range<usize>) -> Result<Self, Error> {
         let short = || Error::Shape {

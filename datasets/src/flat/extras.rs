@@ -1,4 +1,4 @@
-//! What a D4RL file holds besides its standard arrays.
+//! What a file holds besides its standard columns.
 
 use std::ops::Range;
 
@@ -9,18 +9,19 @@ use crate::hdf5::Group;
 use crate::recording::{Attribute, Node};
 
 /// The standard arrays.
-const STANDARD: [&str; 6] = [
+const STANDARD: [&str; 7] = [
     "observations",
     "next_observations",
     "actions",
     "rewards",
     "terminals",
     "timeouts",
+    "episode_terminals",
 ];
 
 /// Other arrays and single values of a file.
 #[derive(Default)]
-pub(super) struct Extras {
+pub(crate) struct Extras {
     /// Columns of as many rows as the observations.
     columns: Vec<(String, Node)>,
     /// Texts and single numbers by path.
@@ -31,7 +32,7 @@ pub(super) struct Extras {
 
 impl Extras {
     /// Reads everything but the standard arrays.
-    pub(super) fn read(root: &Group, rows: usize) -> Result<Self, Error> {
+    pub(crate) fn read(root: &Group, rows: usize) -> Result<Self, Error> {
         let mut extras = Self::default();
         for name in root.names()? {
             if STANDARD.contains(&name.as_str()) {
@@ -51,7 +52,8 @@ impl Extras {
         Ok(extras)
     }
 
-    fn sort(&mut self, path: &str, node: Node, rows: usize) {
+    /// Adds something that was found at a path.
+    pub(crate) fn sort(&mut self, path: &str, node: Node, rows: usize) {
         match node {
             Node::Dict(parts) if path == "infos" => {
                 for (name, part) in parts {
@@ -105,7 +107,7 @@ impl Extras {
     pub(super) fn left_out(&self) -> Vec<String> {
         self.left_out
             .iter()
-            .map(|path| format!("{path} of the D4RL file"))
+            .map(|path| format!("{path} of the file"))
             .collect()
     }
 }

@@ -1,0 +1,412 @@
+//! Feeds damaged files to every reader.
+//!
+//! ```text
+//! cargo run --release -p rtg-datasets --example fuzz -- SECONDS SEED KEEP [READER...]
+//! ```
+//!
+//! Each reader gets mutants of the fixtures for `SECONDS`: bits flipped, bytes overwritten, numbers
+//! set to extremes, parts cut out, doubled or exchanged, ends cut off. Whatever a reader answers, it
+//! may not panic, may not take longer than `MAX_SECS`, and may not hold more memory at once than
+//! four times what it was given: the file, or the episode that it decoded if that is larger. What
+//! breaks this is written to the directory `KEEP`. Exit status 0 only if nothing does.
+//!
+//! The mutants follow from `SEED` alone, so a find can be made again.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::error::Error;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rtg_datasets::convert::open_source;
+use rtg_datasets::journal::{Journal, JournalSource};
+use rtg_datasets::recording::{Node, RecordedEpisode};
+use rtg_datasets::{Contents, Defects, Source, open_with};
+
+/// No mutant of a fixture takes a tenth of this.
+const MAX_SECS: f64 = 2.0;
+/// Memory that a reader may hold whatever it was given: buffers of its libraries.
+const FLOOR_BYTES: usize = 2 << 20;
+
+/// The system's allocator, counted.
+struct Counting;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+fn count(size: usize) {
+    let held = HELD.fetch_add(size, Ordering::Relaxed) + size;
+    PEAK.fetch_max(held, Ordering::Relaxed);
+}
+
+#[expect(unsafe_code, reason = "only an allocator can count what is allocated")]
+// SAFETY: every call is handed to the system's allocator as it is; counting does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the pointer came from `System` with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The files that a reader is tried on, from the fixtures' folder. Of a dataset in a directory one
+/// file is damaged, the others are there too.
+const READERS: [(&str, &[&str]); 11] = [
+    (
+        "minari-hdf5",
+        &[
+            "minari/tiny/cartpole-v0/data/main_data.hdf5",
+            "spaces/nested/hdf5-v0/data/main_data.hdf5",
+            "old/cartpole-old-v0/data/main_data.hdf5",
+        ],
+    ),
+    (
+        "minari-arrow",
+        &[
+            "spaces/nested/arrow-v0/data/0/part-0.arrow",
+            "spaces/picture/arrow-v0/data/0/part-0.arrow",
+        ],
+    ),
+    (
+        "minari-parquet",
+        &[
+            "spaces/nested/parquet-v0/data/0/part-0.parquet",
+            "spaces/picture/parquet-v0/data/0/part-0.parquet",
+        ],
+    ),
+    (
+        "minari-metadata",
+        &[
+            "spaces/nested/hdf5-v0/data/metadata.json",
+            "spaces/nested/arrow-v0/data/0/metadata.json",
+            "minari/tiny/cartpole-v0/data/metadata.json",
+        ],
+    ),
+    (
+        "d4rl",
+        &[
+            "d4rl/hopper_marked-v2.hdf5",
+            "d4rl/pen-plain-v0.hdf5",
+            "d4rl/choices.hdf5",
+        ],
+    ),
+    (
+        "d3rlpy",
+        &["d3rlpy/first.h5", "d3rlpy/second.h5", "d3rlpy/tuple.h5"],
+    ),
+    (
+        "pickle",
+        &[
+            "pickle/protocol0.pkl",
+            "pickle/protocol1.pkl",
+            "pickle/protocol2.pkl",
+            "pickle/protocol3.pkl",
+            "pickle/protocol4.pkl",
+            "pickle/protocol5.pkl",
+        ],
+    ),
+    ("npz", &["numpy/stored.npz", "numpy/deflated.npz"]),
+    ("csv", &["csv/log.csv"]),
+    ("jpeg", &["spaces/picture/hdf5-v0/data/main_data.hdf5"]),
+    ("journal", &["spaces/nested/hdf5-v0"]),
+];
+
+#[expect(clippy::print_stdout, reason = "the program's answer")]
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [seconds, seed, keep, names @ ..] = &arguments[..] else {
+        return Err("usage: fuzz SECONDS SEED KEEP [READER...]".into());
+    };
+    let (seconds, seed): (u64, u64) = (seconds.parse()?, seed.parse()?);
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    // Caught panics are counted, not printed.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut failures = 0;
+    for (reader, files) in READERS {
+        if !names.is_empty() && !names.iter().any(|name| name == reader) {
+            continue;
+        }
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let began = Instant::now();
+        let (mut tried, mut read, mut worst_secs, mut worst_ratio) =
+            (0_u64, 0_u64, 0.0_f64, 0.0_f64);
+        let subjects = files
+            .iter()
+            .map(|file| match reader {
+                "journal" => Subject::journal(&fixtures.join(file)),
+                _ => Subject::new(&fixtures, file),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        while began.elapsed() < Duration::from_secs(seconds) {
+            let subject = &subjects[dice.below(subjects.len())];
+            let other = &subjects[dice.below(subjects.len())].original;
+            let mutant = mutate(&subject.original, other, &mut dice);
+            fs::write(&subject.copy, &mutant)?;
+            let verdict = subject.examine(mutant.len());
+            tried += 1;
+            read += u64::from(verdict.was_read);
+            worst_secs = worst_secs.max(verdict.secs);
+            worst_ratio = worst_ratio.max(verdict.ratio);
+            if let Some(fault) = verdict.fault {
+                failures += 1;
+                let name = format!("{reader}-{failures}");
+                fs::create_dir_all(keep)?;
+                fs::write(Path::new(keep).join(&name), &mutant)?;
+                println!(
+                    "{reader}: {fault}: {keep}/{name} of {}",
+                    subject.copy.display()
+                );
+            }
+        }
+        println!(
+            "{reader}: {tried} mutants, {read} still readable, at most {worst_secs:.3} s and {worst_ratio:.2} times what was given"
+        );
+    }
+    if failures > 0 {
+        return Err(format!("{failures} failures").into());
+    }
+    Ok(())
+}
+
+/// A fixture, copied to a place where it can be damaged.
+struct Subject {
+    _directory: tempfile::TempDir,
+    /// What is opened.
+    dataset: PathBuf,
+    /// The file that is damaged.
+    copy: PathBuf,
+    original: Vec<u8>,
+}
+
+struct Verdict {
+    was_read: bool,
+    secs: f64,
+    ratio: f64,
+    fault: Option<String>,
+}
+
+impl Subject {
+    fn new(fixtures: &Path, file: &str) -> Result<Self, Box<dyn Error>> {
+        let directory = tempfile::tempdir()?;
+        let original = fs::read(fixtures.join(file))?;
+        let (dataset, copy) = if let Some((dataset, rest)) = file.split_once("/data/") {
+            let copied = directory.path().join("set");
+            copy_tree(&fixtures.join(dataset), &copied)?;
+            let file = copied.join("data").join(rest);
+            (copied, file)
+        } else {
+            let name = Path::new(file).file_name().ok_or("a fixture's name")?;
+            let copied = directory.path().join(name);
+            (copied.clone(), copied)
+        };
+        Ok(Self {
+            _directory: directory,
+            dataset,
+            copy,
+            original,
+        })
+    }
+
+    /// A journal of a dataset's episodes.
+    fn journal(dataset: &Path) -> Result<Self, Box<dyn Error>> {
+        let directory = tempfile::tempdir()?;
+        let copy = directory.path().join("two.journal");
+        let mut source = open_source(&dataset.to_string_lossy(), None, Contents::Everything)?;
+        let mut journal = Journal::create(&copy, source.recording(), &serde_json::Value::Null)?;
+        while let Some(episode) = source.next_episode()? {
+            journal.append(&episode)?;
+        }
+        journal.flush()?;
+        drop(journal);
+        Ok(Self {
+            _directory: directory,
+            dataset: copy.clone(),
+            original: fs::read(&copy)?,
+            copy,
+        })
+    }
+
+    /// Reads everything there is, twice: as recorded, and as a dataset for training.
+    fn examine(&self, size: usize) -> Verdict {
+        let began = Instant::now();
+        let before = HELD.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        let mut largest = 0;
+        let recorded = catch_unwind(AssertUnwindSafe(|| self.read(&mut largest)));
+        let peak = PEAK.load(Ordering::Relaxed).saturating_sub(before);
+        let trained = catch_unwind(AssertUnwindSafe(|| self.open()));
+        let secs = began.elapsed().as_secs_f64();
+        let given = size.max(largest);
+        let ratio = peak.saturating_sub(FLOOR_BYTES) as f64 / given.max(1) as f64;
+        let fault = match (&recorded, &trained) {
+            (Err(_), _) | (_, Err(_)) => Some("it panics".to_owned()),
+            _ if ratio > 4.0 => Some(format!("it holds {peak} bytes, given {given}")),
+            _ if secs > MAX_SECS => Some(format!("it takes {secs:.1} s")),
+            _ => None,
+        };
+        Verdict {
+            was_read: recorded.unwrap_or(false),
+            secs,
+            ratio,
+            fault,
+        }
+    }
+
+    fn read(&self, largest: &mut usize) -> bool {
+        let source: Result<Box<dyn Source>, _> = if self.is_journal() {
+            JournalSource::open(&self.copy).map(|source| Box::new(source) as Box<dyn Source>)
+        } else {
+            open_source(&self.dataset.to_string_lossy(), None, Contents::Everything)
+        };
+        let Ok(mut source) = source else {
+            return false;
+        };
+        loop {
+            match source.next_episode() {
+                Ok(Some(episode)) => *largest = bytes_of(&episode).max(*largest),
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn open(&self) {
+        if self.is_journal() {
+            drop(Journal::open_to_resume(&self.copy));
+        } else if let Ok(dataset) = open_with(&self.dataset.to_string_lossy(), None, Defects::Keep)
+        {
+            drop(dataset.hash());
+        }
+    }
+
+    fn is_journal(&self) -> bool {
+        self.copy
+            .extension()
+            .is_some_and(|ending| ending == "journal")
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+fn bytes_of(episode: &RecordedEpisode) -> usize {
+    fn node(tree: &Node) -> usize {
+        match tree {
+            Node::Array(array) => array.bytes().len(),
+            Node::Text(texts) => texts.iter().flatten().map(|text| text.len() + 24).sum(),
+            Node::Images(images) => images.iter().map(|image| image.len() + 24).sum(),
+            Node::Dict(parts) => parts.iter().map(|(_, part)| node(part)).sum(),
+            Node::Tuple(parts) => parts.iter().map(node).sum(),
+        }
+    }
+    node(&episode.observations)
+        + node(&episode.actions)
+        + episode.infos.as_ref().map_or(0, node)
+        + 10 * episode.len()
+}
+
+/// A chain of numbers without a library.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % limit.max(1)
+    }
+}
+
+/// A damaged copy; `other` lends parts to it.
+fn mutate(original: &[u8], other: &[u8], dice: &mut Dice) -> Vec<u8> {
+    const EXTREMES: [u64; 8] = [
+        0,
+        1,
+        0x7f,
+        0xffff,
+        0x7fff_ffff,
+        0xffff_ffff,
+        0x7fff_ffff_ffff_ffff,
+        u64::MAX,
+    ];
+    let mut bytes = original.to_vec();
+    for _ in 0..=dice.below(4) {
+        let length = bytes.len().max(1);
+        let at = dice.below(length);
+        let span = (1 + dice.below(64)).min(length - at);
+        match dice.below(8) {
+            0 => bytes.truncate(at),
+            1 => bytes
+                .iter_mut()
+                .skip(at)
+                .take(1)
+                .for_each(|byte| *byte ^= 1 << dice.below(8)),
+            2 => bytes
+                .iter_mut()
+                .skip(at)
+                .take(span)
+                .for_each(|byte| *byte = dice.below(256) as u8),
+            3 => {
+                let number = EXTREMES[dice.below(EXTREMES.len())].to_le_bytes();
+                let width = 1 << dice.below(4);
+                bytes
+                    .iter_mut()
+                    .skip(at)
+                    .zip(&number[..width])
+                    .for_each(|(byte, &new)| *byte = new);
+            }
+            4 => drop(bytes.drain(at..(at + span).min(bytes.len()))),
+            5 => {
+                let doubled = bytes[at.min(bytes.len())..(at + span).min(bytes.len())].to_vec();
+                bytes.splice(at.min(bytes.len())..at.min(bytes.len()), doubled);
+            }
+            6 => {
+                let from = dice.below(other.len());
+                let part = &other[from..(from + span).min(other.len())];
+                bytes
+                    .iter_mut()
+                    .skip(at)
+                    .zip(part)
+                    .for_each(|(byte, &new)| *byte = new);
+            }
+            _ => {
+                let from = dice.below(length);
+                let part = bytes[from.min(bytes.len())..(from + span).min(bytes.len())].to_vec();
+                bytes
+                    .iter_mut()
+                    .skip(at)
+                    .zip(&part)
+                    .for_each(|(byte, &new)| *byte = new);
+            }
+        }
+    }
+    bytes
+}

@@ -1,0 +1,246 @@
+//! The Arrow boundary: only these files know which libraries read and write Arrow and Parquet.
+//!
+//! They are the pure-Rust `arrow-*` and `parquet` crates of the Apache project, without any
+//! compression that needs a C compiler. A file is one episode, so a [`Table`] is read as a whole;
+//! an Arrow file is not even copied, its arrays lie in the file's bytes.
+//!
+//! Both libraries may panic on damaged files, in places where they trust a length or a type. That
+//! is caught here, the one place where a panic becomes an error.
+
+mod arrays;
+mod nodes;
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
+use arrow_buffer::Buffer;
+use arrow_ipc::convert::try_fb_to_schema;
+use arrow_ipc::reader::{FileDecoder, read_footer_length};
+use arrow_ipc::writer::FileWriter;
+use arrow_ipc::{Block, root_as_footer};
+use arrow_schema::{ArrowError, Field, FieldRef, Fields, Schema};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
+use crate::recording::{Layout, Node};
+use crate::{Contents, Error};
+
+/// The two file formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TableFormat {
+    /// Arrow's IPC file format.
+    Arrow,
+    /// Parquet, compressed with Snappy.
+    Parquet,
+}
+
+/// The rows of a file by column.
+pub(crate) struct Table {
+    batches: Vec<RecordBatch>,
+    rows: usize,
+}
+
+impl Table {
+    /// Reads a file. Without infos their column is passed over.
+    pub(crate) fn read(
+        path: &Path,
+        format: TableFormat,
+        contents: Contents,
+    ) -> Result<Self, Error> {
+        let batches = guarded(|| match format {
+            TableFormat::Arrow => read_arrow(path),
+            TableFormat::Parquet => read_parquet(path, contents),
+        })?;
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        Ok(Self { batches, rows })
+    }
+
+    /// The number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The first `rows` rows of a column; `None` if there is no such column.
+    pub(crate) fn node(
+        &self,
+        name: &str,
+        rows: usize,
+        layout: Option<&Layout>,
+    ) -> Result<Option<Node>, Error> {
+        let mut parts: Vec<(ArrayRef, FieldRef)> = Vec::new();
+        let mut left = rows;
+        for batch in &self.batches {
+            let Ok(index) = batch.schema_ref().index_of(name) else {
+                return Ok(None);
+            };
+            let column = batch.column(index);
+            let taken = left.min(column.len());
+            parts.push((
+                column.slice(0, taken),
+                Arc::clone(&batch.schema_ref().fields()[index]),
+            ));
+            left -= taken;
+        }
+        let mut node: Option<Node> = None;
+        for (column, field) in parts {
+            let part = guarded(|| nodes::node(&column, &field, layout, name))?;
+            match &mut node {
+                None => node = Some(part),
+                Some(node) => node.extend(part)?,
+            }
+        }
+        Ok(node)
+    }
+}
+
+/// Columns to be written as one file.
+#[derive(Default)]
+pub(crate) struct TableWriter {
+    fields: Vec<Field>,
+    columns: Vec<ArrayRef>,
+}
+
+impl TableWriter {
+    /// Adds a column, with zeros or nothing up to `rows` rows.
+    pub(crate) fn push(
+        &mut self,
+        name: &str,
+        node: &Node,
+        layout: Option<&Layout>,
+        rows: usize,
+    ) -> Result<(), Error> {
+        let (array, field) = arrays::array(name, node, layout, rows)?;
+        self.fields.push(field);
+        self.columns.push(array);
+        Ok(())
+    }
+
+    /// Writes the file and waits until it is on the disk.
+    pub(crate) fn write(self, path: &Path, format: TableFormat) -> Result<(), Error> {
+        let schema = Arc::new(Schema::new(Fields::from(self.fields)));
+        let batch =
+            RecordBatch::try_new(Arc::clone(&schema), self.columns).map_err(arrow_failed)?;
+        let file = File::create(path)?;
+        match format {
+            TableFormat::Arrow => {
+                let mut writer = FileWriter::try_new(&file, &schema).map_err(arrow_failed)?;
+                writer.write(&batch).map_err(arrow_failed)?;
+                writer.finish().map_err(arrow_failed)?;
+            }
+            TableFormat::Parquet => {
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::SNAPPY)
+                    .build();
+                let mut writer = ArrowWriter::try_new(&file, schema, Some(properties))
+                    .map_err(parquet_failed)?;
+                writer.write(&batch).map_err(parquet_failed)?;
+                writer.close().map_err(parquet_failed)?;
+            }
+        }
+        file.sync_all()?;
+        Ok(())
+    }
+}
+
+fn read_arrow(path: &Path) -> Result<Vec<RecordBatch>, Error> {
+    const MAGIC: &[u8] = b"ARROW1";
+    const TAIL: usize = 10;
+    let bytes = Buffer::from_vec(std::fs::read(path)?);
+    let cut_short = || Error::Damaged("the Arrow file is cut short".into());
+    if !bytes.starts_with(MAGIC) {
+        return Err(Error::Damaged("it is no Arrow file".into()));
+    }
+    let footer_end = bytes.len().checked_sub(TAIL).ok_or_else(cut_short)?;
+    let tail = bytes[footer_end..]
+        .first_chunk::<TAIL>()
+        .ok_or_else(cut_short)?;
+    let footer_length = read_footer_length(*tail).map_err(|_| cut_short())?;
+    let footer_start = footer_end
+        .checked_sub(footer_length)
+        .ok_or_else(cut_short)?;
+    let footer = root_as_footer(&bytes[footer_start..footer_end]).map_err(|_| cut_short())?;
+    let schema = footer.schema().ok_or_else(cut_short)?;
+    let mut decoder = FileDecoder::new(
+        Arc::new(try_fb_to_schema(schema).map_err(arrow_failed)?),
+        footer.version(),
+    );
+    let block = |block: &Block| {
+        let length = u64::try_from(block.metaDataLength()).ok()?;
+        let length = length.checked_add(u64::try_from(block.bodyLength()).ok()?)?;
+        let offset = usize::try_from(block.offset()).ok()?;
+        let length = usize::try_from(length).ok()?;
+        let fits = offset
+            .checked_add(length)
+            .is_some_and(|end| end <= bytes.len());
+        fits.then(|| bytes.slice_with_length(offset, length))
+    };
+    for dictionary in footer.dictionaries().iter().flatten() {
+        let data = block(dictionary).ok_or_else(cut_short)?;
+        decoder
+            .read_dictionary(dictionary, &data)
+            .map_err(arrow_failed)?;
+    }
+    let mut batches = Vec::new();
+    for batch in footer.recordBatches().iter().flatten() {
+        let data = block(batch).ok_or_else(cut_short)?;
+        batches.extend(
+            decoder
+                .read_record_batch(batch, &data)
+                .map_err(arrow_failed)?,
+        );
+    }
+    Ok(batches)
+}
+
+fn read_parquet(path: &Path, contents: Contents) -> Result<Vec<RecordBatch>, Error> {
+    let file = File::open(path)?;
+    let options = ArrowReaderOptions::new();
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+        .map_err(parquet_failed)?;
+    let schema = builder.parquet_schema();
+    let wanted = (0..schema.root_schema().get_fields().len()).filter(|&index| {
+        contents == Contents::Everything
+            || schema.root_schema().get_fields()[index].name() != "infos"
+    });
+    let mask = ProjectionMask::roots(schema, wanted);
+    let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    let reader = builder
+        .with_projection(mask)
+        .with_batch_size(rows.max(1))
+        .build()
+        .map_err(parquet_failed)?;
+    reader.map(|batch| batch.map_err(arrow_failed)).collect()
+}
+
+/// Turns a library's panic into an error.
+fn guarded<T>(read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err(Error::Damaged(
+            "the table makes no sense to its library".into(),
+        ))
+    })
+}
+
+fn arrow_failed(error: ArrowError) -> Error {
+    match error {
+        ArrowError::IoError(_, error) => Error::Io(error),
+        ArrowError::NotYetImplemented(what) => Error::Unsupported(what),
+        other => Error::Damaged(other.to_string()),
+    }
+}
+
+fn parquet_failed(error: ParquetError) -> Error {
+    match error {
+        ParquetError::NYI(what) => Error::Unsupported(what),
+        other => Error::Damaged(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
