@@ -17,6 +17,9 @@ use std::{
     io::{BufRead, Write, stdin, stdout},
 };
 
+/// What a command gave, or why it could not be done.
+type Answer = Result<Value, Box<dyn Error>>;
+
 enum Command {
     Reset(Option<u64>),
     Step(Vec<f64>),
@@ -35,7 +38,7 @@ fn parse(line: &str) -> Result<Command, Box<dyn Error>> {
     Ok(make(words.map(str::parse).collect::<Result<_, _>>()?))
 }
 
-fn answer_one(env: &mut dyn Env, command: &Command) -> Result<Value, Box<dyn Error>> {
+fn answer_one(env: &mut dyn Env, command: &Command) -> Answer {
     let mut observation = vec![0.0; env.spec().observation_space.width()];
     let mut answer = json!({});
     match command {
@@ -55,7 +58,7 @@ fn answer_one(env: &mut dyn Env, command: &Command) -> Result<Value, Box<dyn Err
     Ok(answer)
 }
 
-fn answer_rows(envs: &mut VecEnv, command: &Command) -> Result<Value, Box<dyn Error>> {
+fn answer_rows(envs: &mut VecEnv, command: &Command) -> Answer {
     match command {
         Command::Reset(seed) => envs.reset(*seed),
         Command::Step(actions) => envs.step(actions),
@@ -72,7 +75,7 @@ fn answer_rows(envs: &mut VecEnv, command: &Command) -> Result<Value, Box<dyn Er
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let mut answer: Box<dyn FnMut(&Command) -> Result<Value, Box<dyn Error>>> =
+    let mut answer: Box<dyn FnMut(&Command) -> Answer> =
         match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [id] => {
                 let mut env = make(id)?;

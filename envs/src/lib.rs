@@ -10,7 +10,7 @@
 //! | [`mod@spec`], [`space`] | what an environment says about itself: its [`Spec`] and its [`Space`]s |
 //! | [`registry`] | one table of all environments: [`make`], [`ids`], [`spec()`](registry::spec) |
 //! | [`classic_control`] | five worlds, from `CartPole` to `Pendulum`: one file each |
-//! | [`mujoco`] | seven worlds, from `Hopper` to `Pusher`, for whoever has that library |
+//! | [`mujoco`] | ten worlds, from `Ant` to `Walker2d`, for whoever has that library |
 //! | [`time_limit`] | the wrapper that truncates |
 //! | [`vector`] | [`VecEnv`]: many copies, stepped as contiguous rows |
 //! | [`random`] | `NumPy`'s default generator |
@@ -106,6 +106,17 @@ pub trait Env: Send {
 
     /// A picture of the present state, if the world can draw one.
     fn render(&self) -> Option<Frame>;
+
+    /// How often the simulation has become unstable since the environment was made: an infinite or
+    /// huge acceleration, after which the world stands at its own start again, as under Gymnasium.
+    fn instabilities(&self) -> u64 {
+        0
+    }
+
+    /// Steps in a second of the world's own time, as Gymnasium's `render_fps` says: for films.
+    fn steps_per_second(&self) -> f64 {
+        30.0
+    }
 }
 
 impl<E: Env + ?Sized> Env for Box<E> {
@@ -135,5 +146,13 @@ impl<E: Env + ?Sized> Env for Box<E> {
 
     fn render(&self) -> Option<Frame> {
         (**self).render()
+    }
+
+    fn instabilities(&self) -> u64 {
+        (**self).instabilities()
+    }
+
+    fn steps_per_second(&self) -> f64 {
+        (**self).steps_per_second()
     }
 }

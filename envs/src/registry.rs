@@ -11,23 +11,27 @@
 //! - *expert*: the hand-written controller for that environment, without noise. A policy that does
 //!   better scores above 100; in `CartPole-v1` none can, 500 is the most there is.
 //!
-//! Of `Hopper`, `HalfCheetah` and `Walker2d` they are those of D4RL (`d4rl/infos.py`, for all
+//! Of `Hopper`, `HalfCheetah`, `Walker2d` and `Ant` they are those of D4RL (`d4rl/infos.py`, for all
 //! datasets of an environment), which published scores are made with. D4RL measured them in older
-//! versions of the same environments. The other `MuJoCo` environments have none.
+//! versions of the same environments.
+//!
+//! Of `InvertedPendulum` and `InvertedDoublePendulum` they are measured like those of classic
+//! control, with `MuJoCo` 4.0.0; their experts are linear feedback, which keeps every pole upright to
+//! the time limit. The other `MuJoCo` environments have none: nobody's expert is the measure there.
 
 use crate::{
     Env, Error, ReferenceReturns, Spec, TimeLimit,
     classic_control::{Acrobot, CartPole, MountainCar, MountainCarContinuous, Pendulum},
     mujoco::{
-        self, HalfCheetah, Hopper, InvertedPendulum, MujocoEnv, Pusher, Reacher, Swimmer, Task, V4,
-        Walker2d,
+        self, Ant, HalfCheetah, Hopper, Humanoid, InvertedDoublePendulum, InvertedPendulum,
+        MujocoEnv, Pusher, Reacher, Swimmer, Task, V4, Walker2d,
     },
     vector::Batch,
 };
 use std::sync::Arc;
 
 #[rustfmt::skip]
-const TABLE: [Entry; 15] = [
+const TABLE: [Entry; 19] = [
     //                              id                          limit  threshold      random          expert
     classic::<CartPole>(            "CartPole-v1",              500,   Some(475.0),   (22.235,         500.0)),
     classic::<MountainCar>(         "MountainCar-v0",           200,   Some(-110.0),  (-200.0,         -108.121)),
@@ -37,13 +41,17 @@ const TABLE: [Entry; 15] = [
     mujoco::<Hopper>(               "Hopper-v5",                1000,  Some(3800.0),  Some((-20.272_305,  3234.3))),
     mujoco::<HalfCheetah>(          "HalfCheetah-v5",           1000,  Some(4800.0),  Some((-280.178_953, 12_135.0))),
     mujoco::<Walker2d>(             "Walker2d-v5",              1000,  None,          Some((1.629_008,    4592.3))),
+    mujoco::<Ant>(                  "Ant-v5",                   1000,  Some(6000.0),  Some((-325.6,       3879.7))),
+    mujoco::<Humanoid>(             "Humanoid-v5",              1000,  None,          None),
     mujoco::<Swimmer>(              "Swimmer-v5",               1000,  Some(360.0),   None),
     mujoco::<Reacher>(              "Reacher-v5",               50,    Some(-3.75),   None),
-    mujoco::<InvertedPendulum>(     "InvertedPendulum-v5",      1000,  Some(950.0),   None),
+    mujoco::<InvertedPendulum>(     "InvertedPendulum-v5",      1000,  Some(950.0),   Some((5.073,        1000.0))),
+    mujoco::<InvertedDoublePendulum>("InvertedDoublePendulum-v5", 1000, Some(9100.0), Some((48.146_550, 9_359.865_377))),
     mujoco::<Pusher>(               "Pusher-v5",                100,   Some(0.0),     None),
     mujoco::<V4<Hopper>>(           "Hopper-v4",                1000,  Some(3800.0),  Some((-20.272_305,  3234.3))),
     mujoco::<V4<HalfCheetah>>(      "HalfCheetah-v4",           1000,  Some(4800.0),  Some((-280.178_953, 12_135.0))),
     mujoco::<V4<Walker2d>>(         "Walker2d-v4",              1000,  None,          Some((1.629_008,    4592.3))),
+    mujoco::<V4<Ant>>(              "Ant-v4",                   1000,  Some(6000.0),  Some((-325.6,       3879.7))),
 ];
 
 struct Entry {

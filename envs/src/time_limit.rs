@@ -75,6 +75,14 @@ impl<E: Env> Env for TimeLimit<E> {
     fn render(&self) -> Option<Frame> {
         self.env.render()
     }
+
+    fn instabilities(&self) -> u64 {
+        self.env.instabilities()
+    }
+
+    fn steps_per_second(&self) -> f64 {
+        self.env.steps_per_second()
+    }
 }
 
 #[cfg(test)]

@@ -195,6 +195,64 @@ fn every_option_means_what_it_means_in_gymnasium() {
     });
 }
 
+/// Mean return of the first episodes, whose actions are `act`'s.
+fn mean_return(id: &str, episodes: u64, mut act: impl FnMut(&[f64], &mut NumpyRng) -> f64) -> f64 {
+    let mut env = make(id).expect("the library is here");
+    let mut observation = vec![0.0; env.spec().observation_space.width()];
+    let mut total = 0.0;
+    for seed in 0..episodes {
+        env.reset(Some(seed), &mut observation);
+        let mut rng = NumpyRng::for_actions(seed);
+        loop {
+            let action = act(&observation, &mut rng);
+            let step = env.step(&[action], &mut observation);
+            total += step.reward;
+            if step.is_last() {
+                break;
+            }
+        }
+    }
+    total / episodes as f64
+}
+
+#[test]
+fn the_pendulums_reference_returns_are_what_random_actions_and_linear_feedback_earn() {
+    fn single(seen: &[f64]) -> f64 {
+        0.6 * seen[0] + 7.2 * seen[1] + seen[2] + 1.3 * seen[3]
+    }
+    fn double(seen: &[f64]) -> f64 {
+        let (lower, upper) = (seen[1].atan2(seen[3]), seen[2].atan2(seen[4]));
+        let speeds = 0.18 * seen[5] + 0.6 * seen[6] + 0.66 * seen[7];
+        -(0.09 * seen[0] + 0.96 * lower + 4.4 * upper + speeds)
+    }
+    type Expert = fn(&[f64]) -> f64;
+    for (id, expert, tolerance) in [
+        ("InvertedPendulum-v5", single as Expert, 0.0),
+        ("InvertedDoublePendulum-v5", double as Expert, 1.0),
+    ] {
+        if !is_here(id) || !is_recorded_version(&recording(id, id).0, id) {
+            continue;
+        }
+        let spec = spec(id).unwrap();
+        let reference = spec.reference_returns.unwrap();
+        let mut action = [0.0];
+        let random = mean_return(id, 1000, |_, rng| {
+            spec.action_space.sample(rng, &mut action);
+            action[0]
+        });
+        assert!(
+            (random - reference.random).abs() < 1e-6,
+            "{id}: random {random}"
+        );
+        // Ten episodes of the thousand.
+        let expert = mean_return(id, 10, |seen, _| expert(seen));
+        assert!(
+            (expert - reference.expert).abs() <= tolerance,
+            "{id}: expert {expert}"
+        );
+    }
+}
+
 #[test]
 fn an_unstable_simulation_starts_over_and_is_counted() {
     if !is_here("unstable simulations") {

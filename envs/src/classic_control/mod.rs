@@ -13,6 +13,7 @@ mod hill;
 mod mountain_car;
 mod mountain_car_continuous;
 mod pendulum;
+mod sine;
 
 /// `CartPole-v1`.
 pub type CartPole = ClassicControl<cartpole::CartPole>;
@@ -29,6 +30,9 @@ pub type Pendulum = ClassicControl<pendulum::Pendulum>;
 pub trait Dynamics: Default + Send {
     /// Gymnasium's id.
     const ID: &'static str;
+
+    /// Steps in a second of the world's own time: Gymnasium's `render_fps`.
+    const STEPS_PER_SECOND: f64 = 30.0;
 
     /// The observation space and the action space.
     fn spaces() -> (Space, Space);
@@ -138,11 +142,15 @@ impl<D: Dynamics> Env for ClassicControl<D> {
     fn render(&self) -> Option<Frame> {
         Some(self.dynamics.draw())
     }
+
+    fn steps_per_second(&self) -> f64 {
+        D::STEPS_PER_SECOND
+    }
 }
 
 /// The choice that a discrete action's number stands for: the nearest of `0 .. n`.
 #[inline]
-fn choice(action: f64, n: usize) -> usize {
+pub(crate) fn choice(action: f64, n: usize) -> usize {
     (action as usize).min(n - 1)
 }
 
@@ -162,19 +170,23 @@ fn is_float32(value: f64) -> bool {
 /// one number in a thousand.
 ///
 /// `pow` takes ten times as long, so it is asked only where it may differ. glibc's is right to 0.511
-/// units in the last place and `6.4e-5 |log2 x|` more; the rounding error of the product, which
-/// Dekker's splitting gives exactly, is nearly always further from half a unit than that.
+/// units in the last place and `6.4e-5 |log2 x|` more; what rounding cuts off the exact square of
+/// the 53 bits is nearly always further from half a unit than that.
 #[inline]
-fn pow2(x: f64) -> f64 {
-    const SPLIT: f64 = 134_217_729.0; // 2^27 + 1
-    const EXPONENT: u64 = 0x7ff0_0000_0000_0000;
+pub(crate) fn pow2(x: f64) -> f64 {
+    const HIDDEN: u64 = 1 << 52;
     let product = x * x;
-    let high = x * SPLIT - (x * SPLIT - x);
-    let low = x - high;
-    let error = (high * high - product) + 2.0 * high * low + low * low;
-    let unit = f64::from_bits(product.to_bits() & EXPONENT) * f64::EPSILON;
-    let is_certain = error.abs() <= 0.48 * unit && (1e-30..1e30).contains(&product);
-    if is_certain { product } else { pow2_in_full(x) }
+    let bits = u128::from(x.to_bits() & (HIDDEN - 1) | HIDDEN);
+    let square = bits * bits;
+    let half = 1_u64 << (51 + (square >> 105) as u32);
+    let cut_off = square as u64 & (2 * half - 1);
+    // 0.0127 units, enough down to 2^-16 and up to 2^16.
+    let is_certain = cut_off.abs_diff(half) > (half >> 6) + (half >> 7) + (half >> 9);
+    if is_certain && (1e-9..1e9).contains(&product) {
+        product
+    } else {
+        pow2_in_full(x)
+    }
 }
 
 #[cold]
