@@ -44,7 +44,7 @@ pub(super) struct Train {
     /// Threads of the engine [default: all cores].
     #[arg(long)]
     threads: Option<usize>,
-    /// Where to compute: cpu, cuda, cuda:N, or auto for a GPU where one answers.
+    /// Where to compute: cpu, cuda, cuda:N, or auto (a GPU if one answers).
     #[arg(long)]
     device: Option<Device>,
     /// Where results go [default: runs/<dataset>-<recipe>-<seed>].
