@@ -13,11 +13,17 @@ fn fixture(name: &str) -> String {
 }
 
 fn episodes(source: &mut dyn Source) -> Vec<RecordedEpisode> {
-    std::iter::from_fn(|| source.next_episode().unwrap()).collect()
+    let next = || {
+        source
+            .next_episode()
+            .unwrap_or_else(|error| panic!("{error}"))
+    };
+    std::iter::from_fn(next).collect()
 }
 
 fn read(path: &str, root: Option<&Path>) -> (Recording, Vec<RecordedEpisode>) {
-    let mut source = open_source(path, root, Contents::Everything).unwrap();
+    let source = open_source(path, root, Contents::Everything);
+    let mut source = source.unwrap_or_else(|error| panic!("{error}"));
     let episodes = episodes(&mut *source);
     (source.recording().clone(), episodes)
 }
@@ -237,7 +243,7 @@ impl Dice {
             terminations: (0..steps).map(|_| self.below(2) == 1).collect(),
             truncations: (0..steps).map(|step| step == steps - 1).collect(),
             infos: (self.below(3) > 0).then_some(infos),
-            seed: (self.below(2) == 0).then(|| self.0),
+            seed: (self.below(2) == 0).then_some(self.0),
             attributes: vec![
                 (
                     "mean".into(),
@@ -295,7 +301,7 @@ fn random_recordings_come_back_from_every_format_as_they_were() {
             };
             let mut heard = Vec::new();
             let summary = copy(&mut source, &target, &mut |done, total| {
-                heard.push((done, total))
+                heard.push((done, total));
             })
             .unwrap();
             assert_eq!((summary.episodes, heard.len()), (3, 3));

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rtg_envs::Space;
+use rtg_envs::{Dtype, Space};
 use serde_json::Value;
 
 use crate::Error;
@@ -116,17 +116,17 @@ impl Sink for D4rlSink {
             (Node::Array(_), Node::Array(_)) => None,
             _ => Some(self.flattener.episode(episode, self.episodes)?),
         };
-        let column = |node: &Node, space: &Space, flat: Option<&[f64]>, rows: usize| match node {
-            Node::Array(array) => Ok((array.clone(), false)),
-            _ => {
-                let space = flat_space(space)?;
-                let numbers = flat.unwrap_or_default();
-                let dtype = match &space {
-                    Space::Box(space) => space.dtype,
-                    _ => rtg_envs::Dtype::Int64,
-                };
-                Ok::<_, Error>((Array::of(dtype, vec![rows, space.width()], numbers), true))
+        let column = |node: &Node, space: &Space, flat: Option<&[f64]>, rows: usize| {
+            if let Node::Array(array) = node {
+                return Ok((array.clone(), false));
             }
+            let space = flat_space(space)?;
+            let dtype = match &space {
+                Space::Box(space) => space.dtype,
+                _ => Dtype::Int64,
+            };
+            let shape = vec![rows, space.width()];
+            Ok::<_, Error>((Array::of(dtype, shape, flat.unwrap_or_default()), true))
         };
         let observations = flat.as_ref().map(|flat| flat.observations.as_slice());
         let space = self.recording.observation_space.space();

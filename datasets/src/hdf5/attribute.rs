@@ -2,6 +2,8 @@
 
 use hdf5_reader::{Attribute as ReaderAttribute, ByteOrder};
 
+use rtg_envs::Dtype;
+
 use super::{Group, byte_order, dtype, translate};
 use crate::Error;
 use crate::recording::{Array, Attribute};
@@ -10,16 +12,19 @@ impl Group {
     /// An integer attribute that is not negative; everything else counts as absent.
     pub(crate) fn unsigned_attribute(&self, name: &str) -> Option<u64> {
         let attribute = self.reader.attribute(name).ok()?;
-        let signed = attribute
-            .read_scalar::<i64>()
-            .or_else(|_| attribute.read_scalar::<i32>().map(i64::from));
-        match signed {
-            Ok(number) => u64::try_from(number).ok(),
+        let Some(Attribute::Array(array)) = value(&attribute) else {
+            return None;
+        };
+        match (array.dtype(), array.bytes().first_chunk()) {
             // Minari stores the upper half of its seeds as unsigned numbers.
-            Err(_) => attribute
-                .read_scalar::<u64>()
-                .or_else(|_| attribute.read_scalar::<u32>().map(u64::from))
-                .ok(),
+            (Dtype::Uint64, Some(bytes)) => Some(u64::from_le_bytes(*bytes)),
+            (Dtype::Int64, Some(bytes)) => u64::try_from(i64::from_le_bytes(*bytes)).ok(),
+            (dtype, _) if dtype.is_float() => None,
+            _ => array
+                .to_f64()
+                .first()
+                .filter(|&&number| number >= 0.0)
+                .map(|&number| number as u64),
         }
     }
 

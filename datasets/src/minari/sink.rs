@@ -97,12 +97,12 @@ impl MinariSink {
             ),
             (&episode.actions, self.recording.action_space.layout()),
         ] {
-            if let Some(encoded) = encoded(node, layout)? {
-                if *self.jpeg.get_or_insert(encoded) != encoded {
-                    return Err(Error::Unsupported(
-                        "a dataset of images of which some are JPEG files and some are not".into(),
-                    ));
-                }
+            if let Some(encoded) = encoded(node, layout)?
+                && *self.jpeg.get_or_insert(encoded) != encoded
+            {
+                return Err(Error::Unsupported(
+                    "a dataset of images of which some are JPEG files and some are not".into(),
+                ));
             }
         }
         Ok(())
@@ -185,17 +185,21 @@ fn encoded(node: &Node, layout: &Layout) -> Result<Option<bool>, Error> {
 }
 
 fn write_hdf5(writer: &Writer, index: usize, episode: &RecordedEpisode) -> Result<(), Error> {
-    let number = |number: i64| Attribute::Array(integer(number));
+    // All 64 bits, which an f64 would not keep.
+    let number =
+        |dtype, bytes: [u8; 8]| Array::new(dtype, Vec::new(), bytes.to_vec()).map(Attribute::Array);
     let group = writer.root().create_group(&format!("episode_{index}"))?;
-    group.set_attribute("id", &number(index as i64))?;
-    group.set_attribute("total_steps", &number(episode.len() as i64))?;
+    let id = number(Dtype::Int64, (index as i64).to_le_bytes())?;
+    group.set_attribute("id", &id)?;
+    let steps = number(Dtype::Int64, (episode.len() as i64).to_le_bytes())?;
+    group.set_attribute("total_steps", &steps)?;
     if let Some(seed) = episode.seed {
         // Python stores what fits as signed.
-        let seed = i64::try_from(seed).map_or_else(
-            |_| Array::new(Dtype::Uint64, Vec::new(), seed.to_le_bytes().to_vec()),
-            |seed| Ok(integer(seed)),
-        );
-        group.set_attribute("seed", &Attribute::Array(seed?))?;
+        let dtype = match i64::try_from(seed) {
+            Ok(_) => Dtype::Int64,
+            Err(_) => Dtype::Uint64,
+        };
+        group.set_attribute("seed", &number(dtype, seed.to_le_bytes())?)?;
     }
     for (name, value) in &episode.attributes {
         group.set_attribute(name, value)?;
@@ -213,10 +217,6 @@ fn write_hdf5(writer: &Writer, index: usize, episode: &RecordedEpisode) -> Resul
         group.write("infos", infos)?;
     }
     Ok(())
-}
-
-fn integer(number: i64) -> Array {
-    Array::of(Dtype::Int64, Vec::new(), &[number as f64])
 }
 
 /// The bytes of all files below a directory.

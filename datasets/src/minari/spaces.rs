@@ -173,7 +173,7 @@ pub(crate) fn to_json(space: &Space) -> Value {
 }
 
 /// Bounds as nested lists, integers for a space of integers.
-fn nested<'a>(bounds: &mut dyn Iterator<Item = &'a f64>, shape: &[usize], dtype: Dtype) -> Value {
+fn nested(bounds: &mut dyn Iterator<Item = &f64>, shape: &[usize], dtype: Dtype) -> Value {
     match shape.split_first() {
         Some((&rows, rest)) => (0..rows).map(|_| nested(bounds, rest, dtype)).collect(),
         None => match bounds.next() {

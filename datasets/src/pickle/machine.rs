@@ -114,6 +114,14 @@ impl<'a> Machine<'a> {
             b')' => self.create(Object::Tuple(Vec::new()))?,
             b'}' => self.create(Object::Dict(Vec::new()))?,
             b'(' => self.marks.push(self.stack.len()),
+            other => return self.combine(other),
+        }
+        Ok(())
+    }
+
+    /// Instructions that use what is on the stack or in the memo.
+    fn combine(&mut self, instruction: u8) -> Result<(), Error> {
+        match instruction {
             b'l' => {
                 let items = self.since_mark()?;
                 self.create(Object::List(items))?;
@@ -166,25 +174,7 @@ impl<'a> Machine<'a> {
                 let top = *self.stack.last().ok_or_else(damaged)?;
                 self.push(top);
             }
-            b'q' | b'r' | b'p' | 0x94 => {
-                let key = match instruction {
-                    b'q' => self.byte()?.into(),
-                    b'r' => self.number(4)?,
-                    b'p' => self.line()?.trim().parse().map_err(|_| damaged())?,
-                    _ => self.memo.len() as u64,
-                };
-                let top = *self.stack.last().ok_or_else(damaged)?;
-                self.memo.insert(key, top);
-            }
-            b'h' | b'j' | b'g' => {
-                let key = match instruction {
-                    b'h' => self.byte()?.into(),
-                    b'j' => self.number(4)?,
-                    _ => self.line()?.trim().parse().map_err(|_| damaged())?,
-                };
-                let value = *self.memo.get(&key).ok_or_else(damaged)?;
-                self.push(value);
-            }
+            b'q' | b'r' | b'p' | 0x94 | b'h' | b'j' | b'g' => self.remember(instruction)?,
             b'c' => {
                 let module = self.line()?;
                 let name = self.line()?;
@@ -218,14 +208,34 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    /// Puts the top of the stack into the memo, or the other way round.
+    fn remember(&mut self, instruction: u8) -> Result<(), Error> {
+        let key = match instruction {
+            b'q' | b'h' => self.byte()?.into(),
+            b'r' | b'j' => self.number(4)?,
+            b'p' | b'g' => self.line()?.trim().parse().map_err(|_| damaged())?,
+            _ => self.memo.len() as u64,
+        };
+        if matches!(instruction, b'h' | b'j' | b'g') {
+            let value = *self.memo.get(&key).ok_or_else(damaged)?;
+            self.push(value);
+        } else {
+            let top = *self.stack.last().ok_or_else(damaged)?;
+            self.memo.insert(key, top);
+        }
+        Ok(())
+    }
+
     fn integer(&mut self, instruction: u8) -> Result<(), Error> {
         let integer = match instruction {
             b'K' => self.byte()?.into(),
             b'M' => self.number(2)? as i64,
             b'J' => i64::from(self.number(4)? as u32 as i32),
             b'I' => match self.line()?.trim() {
-                "00" => return Ok(self.push(Value::Bool(false))),
-                "01" => return Ok(self.push(Value::Bool(true))),
+                flag @ ("00" | "01") => {
+                    self.push(Value::Bool(flag == "01"));
+                    return Ok(());
+                }
                 text => text.parse().map_err(|_| damaged())?,
             },
             b'L' => self

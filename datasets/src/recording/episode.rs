@@ -257,7 +257,7 @@ pub(crate) fn insert(object: &mut Map<String, Value>, path: &str, value: Value) 
 /// The column of `space` out of flat rows in which it begins at `offset`.
 fn unflatten(space: &Space, flat: &[f64], rows: usize, offset: usize) -> Result<Node, Error> {
     // The whole row's width follows from the sizes.
-    let width = if rows == 0 { 0 } else { flat.len() / rows };
+    let width = flat.len().checked_div(rows).unwrap_or(0);
     let own = space.width();
     let column = |dtype: Dtype, shape: &[usize]| {
         let mut numbers = Vec::with_capacity(rows * own);

@@ -11,12 +11,9 @@ fn nested(rows: usize) -> Node {
         Node::Array(Array::of(dtype, shape.to_vec(), &numbers))
     };
     Node::Dict(vec![
+        ("fewer".into(), array(Dtype::Uint16, &[rows - 1, 2])),
         ("flags".into(), array(Dtype::Bool, &[rows, 3])),
         ("half".into(), array(Dtype::Float16, &[rows, 2, 2])),
-        ("fewer".into(), array(Dtype::Uint16, &[rows - 1, 2])),
-        ("single".into(), array(Dtype::Int8, &[])),
-        ("number".into(), array(Dtype::Int64, &[rows])),
-        ("text".into(), Node::Text(vec![Some("a".into()), None])),
         (
             "inner".into(),
             Node::Dict(vec![(
@@ -24,6 +21,9 @@ fn nested(rows: usize) -> Node {
                 Node::Images(vec![vec![1, 2], vec![]]),
             )]),
         ),
+        ("number".into(), array(Dtype::Int64, &[rows])),
+        ("single".into(), array(Dtype::Int8, &[])),
+        ("text".into(), Node::Text(vec![Some("a".into()), None])),
     ])
 }
 
