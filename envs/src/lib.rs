@@ -10,8 +10,11 @@
 //! | [`mod@spec`], [`space`] | what an environment says about itself: its [`Spec`] and its [`Space`]s |
 //! | [`registry`] | one table of all environments: [`make`], [`ids`], [`spec()`](registry::spec) |
 //! | [`classic_control`] | five worlds, from `CartPole` to `Pendulum`: one file each |
+//! | [`mod@key_to_door`] | a grid world of our own: credit over many steps |
+//! | [`mod@stitching_maze`], [`maze`] | a point in a maze, of our own: joining pieces of ways |
 //! | [`mujoco`] | ten worlds, from `Ant` to `Walker2d`, for whoever has that library |
 //! | [`time_limit`] | the wrapper that truncates |
+//! | [`delayed_reward`] | the wrapper that pays at the end |
 //! | [`vector`] | [`VecEnv`]: many copies, stepped as contiguous rows |
 //! | [`random`] | `NumPy`'s default generator |
 //! | [`render`] | RGB frames |
@@ -33,18 +36,23 @@
 
 pub mod check;
 pub mod classic_control;
+pub mod delayed_reward;
 pub mod error;
 #[cfg(feature = "gymnasium-rs")]
 pub mod gymnasium_rs;
+pub mod key_to_door;
+pub mod maze;
 pub mod mujoco;
 pub mod random;
 pub mod registry;
 pub mod render;
 pub mod space;
 pub mod spec;
+pub mod stitching_maze;
 pub mod time_limit;
 pub mod vector;
 
+pub use delayed_reward::DelayedReward;
 pub use error::Error;
 pub use registry::{ids, make, spec};
 pub use render::Frame;

@@ -2,7 +2,7 @@
 //!
 //! # Where the reference returns come from
 //!
-//! Of the classic control environments, both are mean returns over the 1000 episodes with reset seeds 0 to 999, measured with this
+//! Of the classic control environments and our own, both are mean returns over the 1000 episodes with reset seeds 0 to 999, measured with this
 //! crate's environments (time limit included).
 //!
 //! - *random*: each action is drawn by [`Space::sample`](crate::Space::sample) from
@@ -18,10 +18,18 @@
 //! Of `InvertedPendulum` and `InvertedDoublePendulum` they are measured like those of classic
 //! control, with `MuJoCo` 4.0.0; their experts are linear feedback, which keeps every pole upright to
 //! the time limit. The other `MuJoCo` environments have none: nobody's expert is the measure there.
+//!
+//! # Delayed reward
+//!
+//! `delayed/` before any id is that environment with all of an episode's reward on its last step
+//! ([`DelayedReward`]). Returns are the same, so are the reference returns.
 
 use crate::{
-    Env, Error, ReferenceReturns, Spec, TimeLimit,
-    classic_control::{Acrobot, CartPole, MountainCar, MountainCarContinuous, Pendulum},
+    DelayedReward, Env, Error, ReferenceReturns, Spec, TimeLimit,
+    classic_control::{
+        Acrobot, CartPole, KeyToDoor, MountainCar, MountainCarContinuous, Pendulum, StitchingMaze,
+    },
+    key_to_door::STEPS as KEY_TO_DOOR,
     mujoco::{
         self, Ant, HalfCheetah, Hopper, Humanoid, InvertedDoublePendulum, InvertedPendulum,
         MujocoEnv, Pusher, Reacher, Swimmer, Task, V4, Walker2d,
@@ -31,13 +39,15 @@ use crate::{
 use std::sync::Arc;
 
 #[rustfmt::skip]
-const TABLE: [Entry; 19] = [
+const TABLE: [Entry; 21] = [
     //                              id                          limit  threshold      random          expert
     classic::<CartPole>(            "CartPole-v1",              500,   Some(475.0),   (22.235,         500.0)),
     classic::<MountainCar>(         "MountainCar-v0",           200,   Some(-110.0),  (-200.0,         -108.121)),
     classic::<MountainCarContinuous>("MountainCarContinuous-v0", 999,  Some(90.0),    (-33.344_411,    98.589_980)),
     classic::<Acrobot>(             "Acrobot-v1",               500,   Some(-100.0),  (-499.425,       -75.857)),
     classic::<Pendulum>(            "Pendulum-v1",              200,   None,          (-1_215.772_602, -146.841_254)),
+    own::<KeyToDoor>(               "KeyToDoor-v0",       KEY_TO_DOOR,   None,          (0.034,          1.0)),
+    own::<StitchingMaze>(           "StitchingMaze-v0",         300,   None,          (0.0,            1.0)),
     mujoco::<Hopper>(               "Hopper-v5",                1000,  Some(3800.0),  Some((-20.272_305,  3234.3))),
     mujoco::<HalfCheetah>(          "HalfCheetah-v5",           1000,  Some(4800.0),  Some((-280.178_953, 12_135.0))),
     mujoco::<Walker2d>(             "Walker2d-v5",              1000,  None,          Some((1.629_008,    4592.3))),
@@ -61,6 +71,8 @@ struct Entry {
     /// Of a random and of an expert policy.
     reference_returns: Option<(f64, f64)>,
     needs_mujoco: bool,
+    /// Gymnasium has none of this id.
+    own: bool,
     /// The bare world's description.
     bare: fn() -> Spec,
     one: fn(Arc<Spec>) -> Made<dyn Env>,
@@ -81,6 +93,7 @@ const fn classic<E: Env + Default + 'static>(
         reward_threshold,
         reference_returns: Some(reference_returns),
         needs_mujoco: false,
+        own: false,
         bare: || E::default().spec().clone(),
         one: |spec| Ok(Box::new(TimeLimit::with_spec(E::default(), spec))),
         rows: |spec, rows| {
@@ -90,6 +103,18 @@ const fn classic<E: Env + Default + 'static>(
                     .collect::<Vec<_>>(),
             ))
         },
+    }
+}
+
+const fn own<E: Env + Default + 'static>(
+    id: &'static str,
+    max_episode_steps: usize,
+    reward_threshold: Option<f64>,
+    reference_returns: (f64, f64),
+) -> Entry {
+    Entry {
+        own: true,
+        ..classic::<E>(id, max_episode_steps, reward_threshold, reference_returns)
     }
 }
 
@@ -105,6 +130,7 @@ const fn mujoco<T: Task + Default + 'static>(
         reward_threshold,
         reference_returns,
         needs_mujoco: true,
+        own: false,
         bare: || mujoco::spec(&T::default()),
         one: |spec| {
             let env = MujocoEnv::new(T::default())?;
@@ -134,9 +160,22 @@ impl Entry {
     }
 }
 
-/// The ids of all environments, in the order of the table.
+/// Before an id: that environment with [`DelayedReward`].
+pub const DELAYED: &str = "delayed/";
+
+/// The ids of all environments, in the order of the table; each may have [`DELAYED`] before it.
 pub fn ids() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|entry| entry.id)
+}
+
+/// The id without [`DELAYED`].
+pub fn undelayed(id: &str) -> &str {
+    id.strip_prefix(DELAYED).unwrap_or(id)
+}
+
+/// Whether an id asks for delayed reward.
+pub fn is_delayed(id: &str) -> bool {
+    id.starts_with(DELAYED)
 }
 
 /// Whether an environment can be made only where `MuJoCo` is installed; see
@@ -145,31 +184,54 @@ pub fn needs_mujoco(id: &str) -> bool {
     find(id).is_ok_and(|entry| entry.needs_mujoco)
 }
 
+/// Whether an environment is of our own making: Gymnasium has none of this id to compare with.
+pub fn is_own(id: &str) -> bool {
+    find(id).is_ok_and(|entry| entry.own)
+}
+
 /// Makes an environment with its time limit. An unknown id is an error that names the nearest ones,
 /// a missing `MuJoCo` one that says how to get it.
 pub fn make(id: &str) -> Result<Box<dyn Env>, Error> {
     let entry = find(id)?;
-    (entry.one)(Arc::new(entry.spec()))
+    let env = (entry.one)(Arc::new(entry.spec()))?;
+    Ok(if is_delayed(id) {
+        Box::new(DelayedReward::new(env))
+    } else {
+        env
+    })
 }
 
 /// The description of an environment; that of a `MuJoCo` environment needs no `MuJoCo`.
 pub fn spec(id: &str) -> Result<Spec, Error> {
-    Ok(find(id)?.spec())
+    Ok(Spec {
+        id: id.to_owned(),
+        ..find(id)?.spec()
+    })
 }
 
 /// Many copies of an environment behind one virtual call a batch.
 pub(crate) fn rows(id: &str, rows: usize) -> Result<Box<dyn Batch>, Error> {
     let entry = find(id)?;
-    (entry.rows)(Arc::new(entry.spec()), rows)
+    let spec = Arc::new(entry.spec());
+    if !is_delayed(id) {
+        return (entry.rows)(spec, rows);
+    }
+    let row = |_| (entry.one)(Arc::clone(&spec)).map(DelayedReward::new);
+    let rows: Vec<_> = (0..rows).map(row).collect::<Result<_, _>>()?;
+    Ok(Box::new(rows))
 }
 
 fn find(id: &str) -> Result<&'static Entry, Error> {
     TABLE
         .iter()
-        .find(|entry| entry.id == id)
-        .ok_or_else(|| Error::UnknownId {
-            id: id.to_owned(),
-            nearest: nearest(id, ids()),
+        .find(|entry| entry.id == undelayed(id))
+        .ok_or_else(|| {
+            let prefix = if is_delayed(id) { DELAYED } else { "" };
+            let nearest = nearest(undelayed(id), ids());
+            Error::UnknownId {
+                id: id.to_owned(),
+                nearest: nearest.iter().map(|id| format!("{prefix}{id}")).collect(),
+            }
         })
 }
 

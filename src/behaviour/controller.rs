@@ -7,6 +7,7 @@ use crate::policy::{Policy, Start};
 pub struct Controller {
     law: Law,
     observation_width: usize,
+    action_width: usize,
 }
 
 impl Controller {
@@ -16,6 +17,7 @@ impl Controller {
         Some(Self {
             law,
             observation_width: spec.observation_space.width(),
+            action_width: spec.action_space.width(),
         })
     }
 }
@@ -24,9 +26,11 @@ impl Policy for Controller {
     fn begin(&mut self, _: usize, _: &Start) {}
 
     fn act(&mut self, active: &[usize], observations: &[f64], _: &[f64], actions: &mut [f64]) {
-        let width = self.observation_width;
+        let (seen, done) = (self.observation_width, self.action_width);
         for &row in active {
-            actions[row] = (self.law)(&observations[row * width..][..width]);
+            let observation = &observations[row * seen..][..seen];
+            self.law
+                .act(observation, &mut actions[row * done..][..done]);
         }
     }
 }

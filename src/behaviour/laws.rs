@@ -4,18 +4,38 @@
 //! Each solves its environment from every start state; the mean returns over 1000 episodes are the
 //! experts' reference returns in the registry.
 
-/// An action (one number) for an observation. Continuous ones are float32 values within their
-/// bounds.
-pub type Law = fn(&[f64]) -> f64;
+use rtg_envs::maze::Cell;
+use rtg_envs::stitching_maze::{self, MAZE};
+
+/// From an observation to an action. Continuous ones are float32 values within their bounds.
+#[derive(Clone, Copy)]
+pub enum Law {
+    /// An action of one number.
+    One(fn(&[f64]) -> f64),
+    /// An action of two.
+    Two(fn(&[f64]) -> [f64; 2]),
+}
+
+impl Law {
+    /// Writes the action for an observation.
+    pub fn act(self, observation: &[f64], action: &mut [f64]) {
+        match self {
+            Self::One(law) => action.copy_from_slice(&[law(observation)]),
+            Self::Two(law) => action.copy_from_slice(&law(observation)),
+        }
+    }
+}
 
 /// The law for an environment, if there is one.
 pub fn law(env_id: &str) -> Option<Law> {
     match env_id {
-        "CartPole-v1" => Some(cartpole),
-        "MountainCar-v0" => Some(mountain_car),
-        "MountainCarContinuous-v0" => Some(mountain_car_continuous),
-        "Acrobot-v1" => Some(acrobot),
-        "Pendulum-v1" => Some(pendulum),
+        "CartPole-v1" => Some(Law::One(cartpole)),
+        "MountainCar-v0" => Some(Law::One(mountain_car)),
+        "MountainCarContinuous-v0" => Some(Law::One(mountain_car_continuous)),
+        "Acrobot-v1" => Some(Law::One(acrobot)),
+        "Pendulum-v1" => Some(Law::One(pendulum)),
+        "KeyToDoor-v0" => Some(Law::One(key_to_door)),
+        "StitchingMaze-v0" => Some(Law::Two(stitching_maze)),
         _ => None,
     }
 }
@@ -82,4 +102,40 @@ pub fn pendulum(observation: &[f64]) -> f64 {
         (-energy).copysign(-energy * velocity)
     };
     f64::from(torque.clamp(-2.0, 2.0) as f32)
+}
+
+/// Walk to what lies in the room, along the rows first; where there is nothing, walk right. It needs
+/// no memory: a key or a door in sight is the whole task.
+pub fn key_to_door(observation: &[f64]) -> f64 {
+    let &[_, _, _, down, right] = observation else {
+        return 0.0;
+    };
+    if down < 0.0 {
+        0.0
+    } else if down > 0.0 {
+        1.0
+    } else if right < 0.0 {
+        2.0
+    } else {
+        3.0
+    }
+}
+
+/// The shortest way to the goal.
+pub fn stitching_maze(observation: &[f64]) -> [f64; 2] {
+    toward(stitching_maze::GOAL, observation)
+}
+
+/// In the maze of `StitchingMaze-v0`: follows the shortest way to a cell, from the middle of one cell
+/// to the middle of the next, by a spring and a damper.
+pub fn toward(goal: Cell, observation: &[f64]) -> [f64; 2] {
+    let &[x, y, x_speed, y_speed] = observation else {
+        return [0.0; 2];
+    };
+    let way = MAZE.way(stitching_maze::cell(x, y), goal);
+    let (goal_x, goal_y) = stitching_maze::middle(way.get(1).copied().unwrap_or(goal));
+    let push = |distance: f64, speed: f64| {
+        f64::from((3.0 * distance - 4.0 * speed).clamp(-1.0, 1.0) as f32)
+    };
+    [push(goal_x - x, x_speed), push(goal_y - y, y_speed)]
 }

@@ -14,6 +14,7 @@ use crate::policy::Policy;
 
 pub use controller::Controller;
 pub use noisy::Noisy;
+pub(crate) use noisy::disturb;
 pub use random::Random;
 
 /// The hand-written controller of an environment, if it has one, acting in up to `rows` rows.

@@ -54,7 +54,8 @@ impl Policy for Noisy {
     }
 }
 
-fn disturb(action: &mut [f64], noise: f64, space: &Space, rng: &mut NumpyRng) {
+/// Noise of this strength on an action of the space.
+pub(crate) fn disturb(action: &mut [f64], noise: f64, space: &Space, rng: &mut NumpyRng) {
     let Space::Box(bounds) = space else {
         if rng.random() < noise {
             space.sample(rng, action);

@@ -26,6 +26,11 @@ pub type Acrobot = ClassicControl<acrobot::Acrobot>;
 /// `Pendulum-v1`.
 pub type Pendulum = ClassicControl<pendulum::Pendulum>;
 
+/// `KeyToDoor-v0`: not of classic control, but made the same way.
+pub type KeyToDoor = ClassicControl<crate::key_to_door::KeyToDoor>;
+/// `StitchingMaze-v0`, likewise.
+pub type StitchingMaze = ClassicControl<crate::stitching_maze::StitchingMaze>;
+
 /// The physics of one world.
 pub trait Dynamics: Default + Send {
     /// Gymnasium's id.

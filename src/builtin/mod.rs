@@ -1,0 +1,233 @@
+//! Datasets that are made on the spot, so that a first run needs no download.
+//!
+//! `builtin/<env>/<kind>`: behaviour policies of our own play the environment. `random` draws every
+//! action, `expert` is the hand-written controller, `mixed` has both and two degrees of noise in
+//! between, so that a policy can be asked for returns from bad to best. `keytodoor` has random walks
+//! alone, 1,000 or 10,000 episodes of them, as in the Decision Transformer paper. `maze/paths` are
+//! pieces of ways ([`maze`]). The same id and seed give the same bytes.
+
+mod maze;
+
+use rtg_datasets::{Dataset, Info};
+use rtg_envs::registry;
+use rtg_envs::vector::{Autoreset, VecEnv};
+
+use crate::behaviour;
+use crate::error::Error;
+use crate::policy::{Policy, Start};
+use crate::random::derive;
+use crate::rollout::{Record, roll_out};
+
+/// What the ids of built-in datasets begin with.
+pub const PREFIX: &str = "builtin/";
+/// The seed of the datasets that everyone gets by id.
+pub const SEED: u64 = 0;
+
+/// Environments with behaviour policies: name in the id, environment, datasets.
+const WORLDS: [(&str, &str, &[Kind]); 7] = [
+    ("cartpole", "CartPole-v1", &GRADED),
+    ("pendulum", "Pendulum-v1", &GRADED),
+    ("mountaincar", "MountainCar-v0", &GRADED),
+    ("mountaincarcontinuous", "MountainCarContinuous-v0", &GRADED),
+    ("acrobot", "Acrobot-v1", &GRADED),
+    ("keytodoor", "KeyToDoor-v0", &RANDOM_WALKS),
+    ("maze", "StitchingMaze-v0", &PATHS),
+];
+
+/// A dataset of an environment.
+struct Kind {
+    name: &'static str,
+    contents: Contents,
+}
+
+/// What it is made of.
+enum Contents {
+    /// Episodes of the environment.
+    Played(Size, &'static [Part]),
+    /// Pieces of ways through the maze.
+    Paths,
+}
+
+/// How much is played.
+#[derive(Clone, Copy)]
+enum Size {
+    /// Whole episodes until there are this many steps.
+    Steps(usize),
+    Episodes(usize),
+}
+
+/// A part of a dataset: its share, and the controller's noise; `None` is the random policy.
+type Part = (f64, Option<f64>);
+
+const RANDOM: &[Part] = &[(1.0, None)];
+
+const STEPS: Size = Size::Steps(60_000);
+
+const GRADED: [Kind; 3] = [
+    Kind {
+        name: "random",
+        contents: Contents::Played(STEPS, RANDOM),
+    },
+    Kind {
+        name: "mixed",
+        contents: Contents::Played(
+            STEPS,
+            &[
+                (0.1, None),
+                (0.25, Some(0.5)),
+                (0.25, Some(0.2)),
+                (0.4, Some(0.0)),
+            ],
+        ),
+    },
+    Kind {
+        name: "expert",
+        contents: Contents::Played(STEPS, &[(1.0, Some(0.0))]),
+    },
+];
+
+const RANDOM_WALKS: [Kind; 2] = [
+    Kind {
+        name: "random-1k",
+        contents: Contents::Played(Size::Episodes(1_000), RANDOM),
+    },
+    Kind {
+        name: "random-10k",
+        contents: Contents::Played(Size::Episodes(10_000), RANDOM),
+    },
+];
+
+const PATHS: [Kind; 1] = [Kind {
+    name: "paths",
+    contents: Contents::Paths,
+}];
+
+/// Episodes that are played at once.
+const ROWS: usize = 16;
+
+/// The ids of all built-in datasets.
+pub fn ids() -> impl Iterator<Item = String> {
+    WORLDS.iter().flat_map(|(world, _, kinds)| {
+        kinds
+            .iter()
+            .map(move |kind| format!("{PREFIX}{world}/{}", kind.name))
+    })
+}
+
+/// Makes the dataset called `id`.
+///
+/// # Errors
+/// An id that does not exist, with the nearest that do.
+pub fn make(id: &str, seed: u64) -> Result<Dataset, Error> {
+    let unknown = || Error::UnknownBuiltin {
+        id: id.to_owned(),
+        nearest: registry::nearest(id, ids().collect::<Vec<_>>().iter().map(String::as_str)),
+    };
+    let (world, name) = id
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.split_once('/'))
+        .ok_or_else(unknown)?;
+    let &(_, env_id, kinds) = WORLDS
+        .iter()
+        .find(|(name, ..)| *name == world)
+        .ok_or_else(unknown)?;
+    let kind = kinds
+        .iter()
+        .find(|kind| kind.name == name)
+        .ok_or_else(unknown)?;
+    let spec = registry::spec(env_id)?;
+    let mut data = Dataset::new(Info {
+        id: id.to_owned(),
+        env_id: Some(env_id.to_owned()),
+        max_episode_steps: spec.max_episode_steps,
+        observation_space: spec.observation_space.clone(),
+        action_space: spec.action_space.clone(),
+        provenance: format!(
+            "rtg {} behaviour policies, seed {seed}",
+            env!("CARGO_PKG_VERSION")
+        ),
+    });
+    let Contents::Played(size, parts) = kind.contents else {
+        maze::walk(&mut data, env_id, derive(seed, id))?;
+        return Ok(data);
+    };
+    for (part, &(share, noise)) in parts.iter().enumerate() {
+        let mut policy: Box<dyn Policy> = match noise {
+            None => Box::new(behaviour::Random::new(&spec.action_space, ROWS)),
+            Some(noise) => behaviour::controller(env_id, noise, ROWS).ok_or_else(unknown)?,
+        };
+        let first_seed = derive(seed, &format!("{id} part {part}")) >> 32;
+        let goal = size.of(share).after(&data);
+        play(&mut data, env_id, policy.as_mut(), first_seed, goal)?;
+    }
+    Ok(data)
+}
+
+impl Size {
+    fn of(self, share: f64) -> Self {
+        let part = |whole: usize| (whole as f64 * share) as usize;
+        match self {
+            Self::Steps(steps) => Self::Steps(part(steps)),
+            Self::Episodes(episodes) => Self::Episodes(part(episodes)),
+        }
+    }
+
+    /// That much more than there is.
+    fn after(self, data: &Dataset) -> Self {
+        match self {
+            Self::Steps(steps) => Self::Steps(data.steps() + steps),
+            Self::Episodes(episodes) => Self::Episodes(data.episodes() + episodes),
+        }
+    }
+
+    fn is_reached(self, data: &Dataset) -> bool {
+        match self {
+            Self::Steps(steps) => data.steps() >= steps,
+            Self::Episodes(episodes) => data.episodes() >= episodes,
+        }
+    }
+}
+
+/// Adds whole episodes until the data have that size.
+fn play(
+    data: &mut Dataset,
+    env_id: &str,
+    policy: &mut dyn Policy,
+    first_seed: u64,
+    goal: Size,
+) -> Result<(), Error> {
+    let mut envs = VecEnv::new(env_id, ROWS, Autoreset::Disabled)?;
+    let mut seed = first_seed;
+    while !goal.is_reached(data) {
+        let starts: Vec<Start> = (seed..seed + ROWS as u64)
+            .map(|seed| Start { seed, target: None })
+            .collect();
+        seed += ROWS as u64;
+        for outcome in roll_out(&mut envs, policy, &starts, Record::Episodes, &mut ()) {
+            if let Some(episode) = outcome.episode.filter(|_| !goal.is_reached(data)) {
+                data.push(episode)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_walks_through_key_to_door_are_as_many_as_the_name_says() {
+        let data = make("builtin/keytodoor/random-1k", SEED).unwrap();
+        assert_eq!(data.episodes(), 1000);
+        let successes = data
+            .iter()
+            .filter(|episode| episode.return_() > 0.0)
+            .count();
+        // 3.15 % of 1000, within three standard deviations.
+        assert!((15..=48).contains(&successes), "{successes} succeed");
+        assert!(data.iter().all(|episode| episode.len() <= 24));
+        let again = make("builtin/keytodoor/random-1k", SEED).unwrap();
+        assert_eq!(data.hash(), again.hash());
+    }
+}
