@@ -119,6 +119,7 @@ fn without_a_driver_a_gpu_is_an_error_with_a_way_out_and_auto_is_the_cpu() {
         told.contains("hint: ") && told.contains("--device cpu"),
         "{told}"
     );
+    assert!(!bench.path("gpu").exists(), "nothing was begun");
     bench.succeed(&format!(
         "train {TINY} --steps 2 --device auto --run-dir auto"
     ));

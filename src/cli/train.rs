@@ -10,6 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::data::{self, Opened};
 use crate::error::Error;
 use crate::experiment::{Device, Experiment};
+use crate::kernels::cuda;
 use crate::metrics::{HPARAM_METRICS, HparamValue, Recorder, Terminal};
 use crate::report;
 use crate::run::Run;
@@ -69,6 +70,9 @@ impl Train {
         let planned = Experiment::from_layers(&layers)?;
         let opened = data::open(&planned)?;
         let experiment = planned.resolve(&opened.spec, &opened.data);
+        if let Device::Cuda(ordinal) = experiment.device {
+            cuda::check(ordinal)?;
+        }
         let text = experiment.to_toml()?;
 
         let fresh = || {

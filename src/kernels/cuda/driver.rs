@@ -64,6 +64,25 @@ pub fn devices() -> Result<Vec<Device>, Error> {
         .collect()
 }
 
+/// GPU `ordinal`, if these kernels can run there.
+///
+/// # Errors
+/// As [`devices`]; no such GPU, or one without the instructions.
+pub(super) fn device(ordinal: usize) -> Result<Device, Error> {
+    let devices = devices()?;
+    let device = devices.get(ordinal).ok_or(Error::NoDevice {
+        ordinal,
+        count: devices.len(),
+    })?;
+    if device.compute_capability < CAPABILITY {
+        return Err(Error::OldDevice {
+            name: device.name.clone(),
+            found: device.compute_capability,
+        });
+    }
+    Ok(device.clone())
+}
+
 /// The driver's version, at least [`DRIVER`].
 fn driver_version() -> Result<i32, Error> {
     // SAFETY: loads the driver's library and nothing else.
@@ -120,17 +139,7 @@ impl std::fmt::Debug for Cuda {
 impl Cuda {
     /// Takes device `ordinal`.
     pub fn open(ordinal: usize) -> Result<Self, Error> {
-        let devices = devices()?;
-        let device = devices.get(ordinal).ok_or(Error::NoDevice {
-            ordinal,
-            count: devices.len(),
-        })?;
-        if device.compute_capability < CAPABILITY {
-            return Err(Error::OldDevice {
-                name: device.name.clone(),
-                found: device.compute_capability,
-            });
-        }
+        let device = device(ordinal)?;
         let context = CudaContext::new(ordinal).map_err(failed("opening the device"))?;
         // SAFETY: every allocation is used in the one stream below, so there is nothing to wait for between streams.
         unsafe { context.disable_event_tracking() };
@@ -143,7 +152,7 @@ impl Cuda {
         let module = unsafe { result::module::load_data(source.as_ptr().cast()) }
             .map_err(failed("loading the kernels"))?;
         Ok(Self {
-            name: device.name.clone(),
+            name: device.name,
             context,
             stream,
             module,

@@ -33,6 +33,14 @@ pub use trainer::{Outcome, Plan, Setup, Trainer};
 
 use std::path::Path;
 
+/// Can [`open`] be expected to succeed? Asks the driver and takes nothing of the device.
+pub fn check(ordinal: usize) -> Result<(), Error> {
+    if std::env::var_os(EMULATOR_VARIABLE).is_none() {
+        driver::device(ordinal)?;
+    }
+    Ok(())
+}
+
 /// Opens GPU `ordinal`; or, where [`EMULATOR_VARIABLE`] names a library of emulated kernels, the emulator.
 pub fn open(ordinal: usize) -> Result<Box<dyn Backend>, Error> {
     match std::env::var_os(EMULATOR_VARIABLE) {
