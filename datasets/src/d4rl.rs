@@ -100,11 +100,29 @@ pub(crate) fn source(root: &Group, path: &Path, contents: Contents) -> Result<Fl
     Ok(source)
 }
 
+/// Reads the columns. Most of the work is to inflate the observations: a thread of its own does it.
 fn columns(root: &Group, contents: Contents) -> Result<Columns, Error> {
     let observations = root.required_array("observations")?;
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| observations.read());
+        let read = || {
+            let panicked = || Error::Damaged("the observations make no sense".into());
+            reading.join().unwrap_or_else(|_| Err(panicked()))
+        };
+        assemble(root, contents, &observations, read)
+    })
+}
+
+/// Reads the other columns, and takes the observations last.
+fn assemble(
+    root: &Group,
+    contents: Contents,
+    observations: &Variable,
+    read: impl FnOnce() -> Result<Array, Error>,
+) -> Result<Columns, Error> {
     let actions = root.required_array("actions")?;
     let rows = observations.shape().first().copied().unwrap_or(0);
-    let observation_shape = row_shape(&observations, rows)?;
+    let observation_shape = row_shape(observations, rows)?;
     row_shape(&actions, rows)?;
     let single = |name: &str| -> Result<Option<Array>, Error> {
         let Some(array) = root.array(name)? else {
@@ -151,11 +169,12 @@ fn columns(root: &Group, contents: Contents) -> Result<Columns, Error> {
     if !actions.dtype().is_float() && *actions.row_shape() == [1] {
         actions = actions.reshaped(vec![rows])?;
     }
+    let rewards = single("rewards")?.ok_or_else(|| Error::Missing("/rewards".into()))?;
     Ok(Columns {
-        observations: observations.read()?,
+        observations: read()?,
         next_observations,
         actions,
-        rewards: single("rewards")?.ok_or_else(|| Error::Missing("/rewards".into()))?,
+        rewards,
         terminals,
         timeouts,
         ends: None,

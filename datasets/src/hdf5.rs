@@ -16,8 +16,9 @@
 //!
 //! Robustness: what a file claims is not believed. A column outside chunks must lie within the
 //! file; chunks must come in order and complete, and memory is taken for those that have come; a
-//! budget bounds what the whole file may expand to. `examples/fuzz.rs` mutates every fixture and
-//! counts what is allocated.
+//! budget bounds what the whole file may expand to. The reader itself makes room for as many header
+//! messages as a 16-bit count claims, 9.4 MB at the most. `examples/fuzz.rs` mutates every fixture
+//! and counts what is allocated.
 //!
 //! The reader reaches for `lru` 0.16, which has an advisory (RUSTSEC-2026-0253, unsound). What
 //! `lru` mended since then is panic safety in `pop`; the library does not call it, and its keys
