@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rtg_datasets::convert::{self, Contents};
 use rtg_datasets::recording::{RecordedEpisode, Recording, Source};
-use rtg_datasets::select;
 use rtg_datasets::{Dataset, Defects, Episode};
+use rtg_datasets::{select, store};
 use rtg_envs::{Space, Spec, registry};
 
 use crate::builtin;
@@ -193,13 +193,19 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
 
 /// All datasets of an experiment, one after the other.
 fn mixture(experiment: &Experiment) -> Result<Dataset, Error> {
-    let first = open_dataset(&experiment.dataset, Defects::Refuse)?;
+    let open = |id: &str| -> Result<Dataset, Error> {
+        if id.starts_with(builtin::PREFIX) {
+            return builtin::make(id, builtin::SEED);
+        }
+        Ok(store::open_as(id, None, Defects::Refuse, experiment.store)?)
+    };
+    let first = open(&experiment.dataset)?;
     if experiment.mix.is_empty() {
         return Ok(first);
     }
     let mut parts = vec![(first, 1.0)];
     for part in &experiment.mix {
-        let data = open_dataset(&part.dataset, Defects::Refuse)?;
+        let data = open(&part.dataset)?;
         parts.push((data, part.weight));
     }
     Ok(select::mix(&parts)?)

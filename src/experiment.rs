@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use rtg_datasets::Dataset;
 use rtg_datasets::select::{Selection, TopBy};
+use rtg_datasets::store::StoreMode;
 use rtg_envs::Spec;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -54,6 +55,10 @@ pub struct Experiment {
     /// Which of the episodes are used, and how.
     #[serde(default)]
     pub selection: Selection,
+    /// Where the numbers of the dataset are: `memory`, `mapped` (from a store on disk, for what memory
+    /// cannot hold), or `auto`: mapped if they would take more than half of the free memory.
+    #[serde(default)]
+    pub store: StoreMode,
     /// The network.
     pub model: ModelConfig,
     /// The optimiser.
@@ -116,6 +121,7 @@ impl Experiment {
             initial_weights: None,
             checkpoint_every: 1000,
             selection: Selection::default(),
+            store: StoreMode::default(),
             model: ModelConfig::of(recipe),
             optimiser: OptimiserConfig::default(),
             evaluation: EvaluationConfig {

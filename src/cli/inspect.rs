@@ -1,23 +1,29 @@
 //! `rtg inspect`: what a dataset holds and whether it is sound.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use clap::Args;
-use rtg_datasets::doctor::{self, Finding};
-use rtg_datasets::statistics::ReturnSummary;
+use rtg_datasets::doctor::{Checkup, check_up};
 use rtg_datasets::{Dataset, Defects};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{print, print_json};
 use crate::data::open_dataset;
 use crate::error::{Error, describe};
+use crate::report::inspection_svg;
+use crate::run::write_whole;
 
 /// Summarise a dataset and say what is wrong with it.
 #[derive(Args)]
-#[command(after_help = "Example: rtg inspect builtin/cartpole/mixed --json")]
+#[command(after_help = "Example: rtg inspect builtin/cartpole/mixed --plot mixed.svg")]
 pub(super) struct Inspect {
-    /// Minari id, path of a Minari or D4RL file, or builtin/<env>/<kind>.
+    /// Minari id, path of any file or directory that rtg reads, or builtin/<env>/<kind>.
     dataset: String,
+    /// Draw it: an SVG file with the returns, the lengths, the returns-to-go and the findings.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
@@ -26,24 +32,32 @@ pub(super) struct Inspect {
 impl Inspect {
     pub(super) fn run(self) -> Result<(), Error> {
         let data = open_dataset(&self.dataset, Defects::Keep)?;
-        let summary = ReturnSummary::of(&data);
-        let findings = doctor::examine(&data);
-        if !self.json {
-            return print(&text(&self.dataset, &data, &summary, &findings));
+        let checkup = check_up(&data);
+        if let Some(path) = &self.plot {
+            let picture = inspection_svg(&self.dataset, &data, &checkup);
+            write_whole(path, |file| file.write_all(picture.as_bytes()))?;
         }
-        print_json(&json!({
+        if !self.json {
+            return print(&text(&self.dataset, &data, &checkup));
+        }
+        let mut answer = json!({
             "id": self.dataset,
             "env": data.info().env_id,
             "episodes": data.episodes(),
             "steps": data.steps(),
-            "return": summary,
-            "findings": findings,
             "hash": data.hash(),
-        }))
+        });
+        if let (Value::Object(answer), Ok(Value::Object(more))) =
+            (&mut answer, serde_json::to_value(&checkup))
+        {
+            answer.extend(more);
+        }
+        print_json(&answer)
     }
 }
 
-fn text(id: &str, data: &Dataset, returns: &ReturnSummary, findings: &[Finding]) -> String {
+fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
+    let (returns, findings) = (&checkup.returns, &checkup.findings);
     let info = data.info();
     let mut text = String::new();
     let rows = [
@@ -66,6 +80,31 @@ fn text(id: &str, data: &Dataset, returns: &ReturnSummary, findings: &[Finding])
                 returns.mean, returns.std, returns.min, returns.max
             ),
         ),
+        ("", checkup.return_histogram.sparkline()),
+        (
+            "length",
+            format!(
+                "from {:.0} to {:.0}",
+                checkup.length_histogram.low, checkup.length_histogram.high
+            ),
+        ),
+        ("", checkup.length_histogram.sparkline()),
+        (
+            "to go",
+            format!(
+                "from {:.1} to {:.1}",
+                checkup.returns_to_go.0, checkup.returns_to_go.1
+            ),
+        ),
+        (
+            "targets",
+            format!(
+                "{} (at most {:.1}), return scale {}",
+                words(&checkup.suggested_targets),
+                checkup.largest_supported_target,
+                checkup.suggested_return_scale
+            ),
+        ),
         ("made by", info.provenance.clone()),
         ("hash", data.hash()),
     ];
@@ -86,4 +125,12 @@ fn text(id: &str, data: &Dataset, returns: &ReturnSummary, findings: &[Finding])
         );
     }
     text
+}
+
+fn words(numbers: &[f64]) -> String {
+    let words: Vec<_> = numbers
+        .iter()
+        .map(|number| format!("{number:.1}"))
+        .collect();
+    words.join(", ")
 }

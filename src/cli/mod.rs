@@ -6,6 +6,8 @@
 mod bench;
 mod collect;
 mod convert;
+#[cfg(feature = "remote")]
+mod datasets;
 mod devices;
 mod envs;
 mod evaluate;
@@ -56,6 +58,8 @@ enum Command {
     Report(report::Report),
     Bench(bench::Bench),
     Devices(devices::Devices),
+    #[cfg(feature = "remote")]
+    Datasets(datasets::Datasets),
 }
 
 /// Parses the command line, does what it says and gives the exit code.
@@ -77,6 +81,8 @@ pub fn run() -> ExitCode {
         Command::Report(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Devices(command) => command.run(),
+        #[cfg(feature = "remote")]
+        Command::Datasets(command) => command.run(),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

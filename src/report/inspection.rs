@@ -6,7 +6,7 @@ use rtg_datasets::Dataset;
 use rtg_datasets::doctor::{Checkup, Finding, Histogram, ReplayKind, Severity};
 
 use super::chart::{
-    Axis, BOTTOM, Chart, Frame, HEIGHT, INK, LEFT, Level, Line, RIGHT, SOFT, TOP, WIDTH, short,
+    Axis, BOTTOM, Chart, Frame, HEIGHT, INK, LEFT, Level, Line, SOFT, TOP, WIDTH, short,
 };
 use super::html::escape;
 
