@@ -7,12 +7,15 @@
 use std::io::Write;
 use std::path::Path;
 
+use rtg_datasets::statistics::Normaliser;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms::bc::{self, config::BcConfig};
 use crate::algorithms::decision_transformer::config::{ModelConfig, Recipe};
-use crate::algorithms::decision_transformer::preprocessing::Preprocessing;
-use crate::algorithms::decision_transformer::{Model, Moments, shape};
+use crate::algorithms::decision_transformer::preprocessing::{ActionCodec, Preprocessing};
+use crate::algorithms::decision_transformer::{self, shape};
+use crate::algorithms::{Model, Moments};
 use crate::error::Error;
 use crate::kernels::Layout;
 use crate::nn::state_dict::{self, Entry, StateDictError, Values};
@@ -61,15 +64,74 @@ struct Notes {
     format: u32,
     env: String,
     recipe: Recipe,
-    model: ModelConfig,
-    preprocessing: Preprocessing,
+    #[serde(flatten)]
+    made_of: MadeOf,
     progress: Progress,
+}
+
+/// A model without its weights; the fields tell the algorithm.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum MadeOf {
+    DecisionTransformer {
+        model: ModelConfig,
+        preprocessing: Preprocessing,
+    },
+    Bc {
+        bc: BcConfig,
+        normaliser: Normaliser,
+        actions: ActionCodec,
+    },
+}
+
+impl MadeOf {
+    fn of(model: &Model) -> (Recipe, Self) {
+        match model {
+            Model::DecisionTransformer(model) => {
+                let made_of = Self::DecisionTransformer {
+                    model: model.config.clone(),
+                    preprocessing: model.preprocessing.clone(),
+                };
+                (model.recipe, made_of)
+            }
+            Model::Bc(model) => {
+                let made_of = Self::Bc {
+                    bc: model.config.clone(),
+                    normaliser: model.normaliser.clone(),
+                    actions: model.actions.clone(),
+                };
+                (model.recipe, made_of)
+            }
+        }
+    }
+
+    /// The model, still without weights.
+    fn model(self, recipe: Recipe) -> Model {
+        match self {
+            Self::DecisionTransformer {
+                model,
+                preprocessing,
+            } => Model::DecisionTransformer(decision_transformer::Model {
+                recipe,
+                shape: shape(recipe, &model, &preprocessing),
+                config: model,
+                parameters: Vec::new(),
+                untrained: Vec::new(),
+                preprocessing,
+            }),
+            Self::Bc {
+                bc,
+                normaliser,
+                actions,
+            } => Model::Bc(bc::Model::empty(recipe, bc, normaliser, actions)),
+        }
+    }
 }
 
 impl Checkpoint {
     /// Before the first step of a run with this seed.
     pub fn fresh(model: Model, seed: u64) -> Self {
-        let zeros = vec![0.0; model.parameters.len()];
+        let zeros = vec![0.0; model.parameters().len()];
         let progress = Progress {
             step: 0,
             sampler: Stream::new(seed, "sampler"),
@@ -103,12 +165,12 @@ impl Checkpoint {
                 values: Values::F32(values.clone()),
             });
         }
+        let (recipe, made_of) = MadeOf::of(&self.model);
         let notes = Notes {
             format: FORMAT,
             env: env.to_owned(),
-            recipe: self.model.recipe,
-            model: self.model.config.clone(),
-            preprocessing: self.model.preprocessing.clone(),
+            recipe,
+            made_of,
             progress: self.progress.clone(),
         };
         let notes =
@@ -136,14 +198,7 @@ impl Checkpoint {
                 &format!("format {}, this program reads {FORMAT}", notes.format),
             ));
         }
-        let mut model = Model {
-            recipe: notes.recipe,
-            shape: shape(notes.recipe, &notes.model, &notes.preprocessing),
-            config: notes.model,
-            parameters: Vec::new(),
-            untrained: Vec::new(),
-            preprocessing: notes.preprocessing,
-        };
+        let mut model = notes.made_of.model(notes.recipe);
         let file = SafeTensors::deserialize(&bytes)
             .map_err(|error| weights_error(StateDictError::Unreadable(error)))?;
         read_weights(&mut model, &file).map_err(weights_error)?;
@@ -152,7 +207,7 @@ impl Checkpoint {
                 .tensor(name)
                 .map(|view| state_dict::floats(view.data()))
                 .unwrap_or_default();
-            if values.len() == model.parameters.len() {
+            if values.len() == model.parameters().len() {
                 Ok(values)
             } else {
                 Err(weights_error(StateDictError::Missing(name.to_owned())))
@@ -176,7 +231,9 @@ impl Checkpoint {
 /// Writes the weights alone, with the buffers that a strict `load_state_dict` asks for.
 pub fn export(model: &Model, path: &Path) -> Result<(), Error> {
     let mut entries = weights(model);
-    entries.extend(state_dict::buffers(model.recipe.naming(), &model.shape));
+    if let Model::DecisionTransformer(model) = model {
+        entries.extend(state_dict::buffers(model.recipe.naming(), &model.shape));
+    }
     write(path, &entries, &[])
 }
 
@@ -193,19 +250,34 @@ pub fn load_weights(model: &mut Model, path: &Path) -> Result<(), Error> {
 }
 
 fn weights(model: &Model) -> Vec<Entry> {
-    let layout = Layout::new(&model.shape);
-    let mut entries = state_dict::export(model.recipe.naming(), &layout, &model.parameters);
-    entries.extend(model.untrained.iter().cloned());
-    entries
+    match model {
+        Model::DecisionTransformer(model) => {
+            let layout = Layout::new(&model.shape);
+            let naming = model.recipe.naming();
+            let mut entries = state_dict::export(naming, &layout, &model.parameters);
+            entries.extend(model.untrained.iter().cloned());
+            entries
+        }
+        Model::Bc(model) => {
+            state_dict::export_mlp(model.recipe.naming(), &model.network, &model.parameters)
+        }
+    }
 }
 
 fn read_weights(model: &mut Model, file: &SafeTensors) -> Result<(), StateDictError> {
-    let layout = Layout::new(&model.shape);
-    let mut parameters = vec![0.0; layout.len()];
-    let naming = model.recipe.naming();
-    let untrained = state_dict::import(naming, &model.shape, &layout, file, &mut parameters)?;
-    model.parameters = parameters;
-    model.untrained = untrained;
+    match model {
+        Model::DecisionTransformer(model) => {
+            let layout = Layout::new(&model.shape);
+            let naming = model.recipe.naming();
+            let mut parameters = vec![0.0; layout.len()];
+            model.untrained =
+                state_dict::import(naming, &model.shape, &layout, file, &mut parameters)?;
+            model.parameters = parameters;
+        }
+        Model::Bc(model) => {
+            model.parameters = state_dict::import_mlp(model.recipe.naming(), &model.network, file)?;
+        }
+    }
     Ok(())
 }
 

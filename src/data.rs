@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rtg_datasets::convert::{self, Contents};
 use rtg_datasets::recording::{RecordedEpisode, Recording, Source};
-use rtg_datasets::{Dataset, Defects, Episode};
-use rtg_datasets::{select, store};
+use rtg_datasets::select::{self, Selection};
+use rtg_datasets::{Dataset, Defects, Episode, store};
 use rtg_envs::{Space, Spec, registry};
 
 use crate::builtin;
@@ -136,7 +136,8 @@ pub struct Opened {
     pub unsimulated: Option<rtg_envs::Error>,
 }
 
-/// Opens the dataset and the environment of an experiment and checks them against each other.
+/// Opens the dataset and the environment of an experiment, selects from the one what the plan asks
+/// for, and checks them against each other. Reward that is delayed in one is delayed in the other.
 ///
 /// A dataset of an environment that cannot be simulated here is fine: its policy can be trained.
 ///
@@ -144,16 +145,24 @@ pub struct Opened {
 /// An environment that was asked for, is not the dataset's own and does not exist.
 pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     let data = mixture(experiment)?;
-    let validation = data.select_validation(&experiment.selection)?;
-    let data = data.select(&experiment.selection)?;
-    let (dataset, info) = (|| experiment.dataset.clone(), data.info());
+    let dataset = || experiment.dataset.clone();
     if data.steps() == 0 {
         return Err(Error::EmptyDataset { dataset: dataset() });
     }
-    let env = experiment.env.clone().or_else(|| info.env_id.clone());
-    let env = env.ok_or_else(|| Error::NoEnvironment { dataset: dataset() })?;
+    let env = (experiment.env.clone()).or_else(|| data.info().env_id.clone());
+    let mut env = env.ok_or_else(|| Error::NoEnvironment { dataset: dataset() })?;
+    if experiment.selection.delayed_rewards && !registry::is_delayed(&env) {
+        env.insert_str(0, registry::DELAYED);
+    }
+    let selection = Selection {
+        delayed_rewards: registry::is_delayed(&env),
+        ..experiment.selection.clone()
+    };
+    let validation = data.select_validation(&selection)?;
+    let data = data.select(&selection)?;
+    let info = data.info();
     let spec = match registry::spec(&env) {
-        Err(_) if info.env_id.as_ref() == Some(&env) => Spec {
+        Err(_) if info.env_id.as_deref() == Some(registry::undelayed(&env)) => Spec {
             id: env.clone(),
             observation_space: info.observation_space.clone(),
             action_space: info.action_space.clone(),

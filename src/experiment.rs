@@ -15,12 +15,15 @@ use std::path::PathBuf;
 use rtg_datasets::Dataset;
 use rtg_datasets::select::{Selection, TopBy};
 use rtg_datasets::store::StoreMode;
-use rtg_envs::Spec;
+use rtg_envs::{Spec, registry};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use self::error::wrong_type;
 use self::layers::{all_keys, check_keys, merge, table};
+use crate::algorithms::Algorithm;
+use crate::algorithms::bc::config::{self as bc, BcConfig};
 use crate::algorithms::decision_transformer::config::{ModelConfig, OptimiserConfig, Recipe};
 
 pub use self::device::Device;
@@ -36,8 +39,13 @@ pub struct Experiment {
     /// Further datasets, each with the weight of its steps beside those of `dataset`, which weigh 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mix: Vec<MixPart>,
-    /// Environment id for evaluation. Default: the dataset's.
+    /// Environment id for evaluation. Default: the dataset's. `delayed/ID` pays all of an episode's
+    /// reward with its last step, in the environment and in the data; so does
+    /// `selection.delayed_rewards`, and either sets the other.
     pub env: Option<String>,
+    /// How the policy is learned: `decision_transformer`, or `bc` for behaviour cloning, which with a
+    /// `selection.top_fraction` is %BC.
+    pub algorithm: Algorithm,
     /// Whose conventions and default values.
     pub recipe: Recipe,
     /// Optimiser steps.
@@ -59,8 +67,10 @@ pub struct Experiment {
     /// cannot hold), or `auto`: mapped if they would take more than half of the free memory.
     #[serde(default)]
     pub store: StoreMode,
-    /// The network.
+    /// The Decision Transformer's network.
     pub model: ModelConfig,
+    /// The network of behaviour cloning.
+    pub bc: BcConfig,
     /// The optimiser.
     pub optimiser: OptimiserConfig,
     /// Evaluation in the environment while training and at the end.
@@ -108,11 +118,12 @@ pub struct LoggingConfig {
 
 impl Experiment {
     /// What `rtg train` does when nothing else is said.
-    pub fn of(recipe: Recipe) -> Self {
+    pub fn of(algorithm: Algorithm, recipe: Recipe) -> Self {
         Self {
             dataset: "builtin/cartpole/mixed".to_owned(),
             mix: Vec::new(),
             env: None,
+            algorithm,
             recipe,
             steps: 1000,
             seed: 0,
@@ -123,7 +134,11 @@ impl Experiment {
             selection: Selection::default(),
             store: StoreMode::default(),
             model: ModelConfig::of(recipe),
-            optimiser: OptimiserConfig::default(),
+            bc: BcConfig::of(recipe),
+            optimiser: match algorithm {
+                Algorithm::DecisionTransformer => OptimiserConfig::default(),
+                Algorithm::Bc => bc::optimiser(recipe),
+            },
             evaluation: EvaluationConfig {
                 every: None,
                 episodes: 10,
@@ -143,17 +158,12 @@ impl Experiment {
     /// # Errors
     /// Unknown keys, values of a wrong type, values that make no sense.
     pub fn from_layers(layers: &[Table]) -> Result<Self, ExperimentError> {
-        let recipe = match layers.iter().rev().find_map(|layer| layer.get("recipe")) {
-            Some(value) => value
-                .clone()
-                .try_into()
-                .map_err(|error| wrong_type(&error))?,
-            None => Recipe::Corl,
-        };
-        let mut merged = table(&Self::of(recipe))?;
-        let known = known_keys()?;
+        let recipe = last(layers, "recipe")?.unwrap_or(Recipe::Corl);
+        let algorithm = last(layers, "algorithm")?.unwrap_or_default();
+        let mut merged = table(&Self::of(algorithm, recipe))?;
+        let known = known_keys(algorithm)?;
         for layer in layers {
-            check_keys(layer, "", &known)?;
+            check_keys(layer, "", &known, &known)?;
             merge(&mut merged, layer.clone());
         }
         let experiment: Self = Value::Table(merged)
@@ -172,18 +182,30 @@ impl Experiment {
         self.optimiser.warmup_steps = Some(self.optimiser.warmup(self.steps));
         self.evaluation.every = Some(self.evaluation.every_for(self.steps));
         self.evaluation.targets = Some(self.evaluation.targets_for(&spec.id, data));
+        if self.algorithm == Algorithm::Bc {
+            // It takes no target: one evaluation says all.
+            self.evaluation.targets = Some(vec![0.0]);
+        }
         self.env = Some(spec.id.clone());
+        self.selection.delayed_rewards = registry::is_delayed(&spec.id);
         self
     }
 
-    /// The plan as the text of a file.
+    /// The plan as the text of a file, without the tables of other algorithms.
     pub fn to_toml(&self) -> Result<String, ExperimentError> {
-        toml::to_string(self).map_err(|error| ExperimentError::WrongType(error.to_string()))
+        toml::to_string(&self.plan()?)
+            .map_err(|error| ExperimentError::WrongType(error.to_string()))
+    }
+
+    fn plan(&self) -> Result<Table, ExperimentError> {
+        let mut plan = table(self)?;
+        plan.retain(|key, _| !is_of_another(key, self.algorithm));
+        Ok(plan)
     }
 
     /// Refuses to continue a run under another plan. More steps than before are fine.
     pub fn continues(&self, before: &Self) -> Result<(), ExperimentError> {
-        let (mut old, new) = (table(before)?, table(self)?);
+        let (mut old, new) = (before.plan()?, self.plan()?);
         if self.steps >= before.steps {
             old.insert("steps".to_owned(), Value::Integer(self.steps as i64));
         }
@@ -233,13 +255,23 @@ pub fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// What the last layer that has this key says.
+fn last<T: DeserializeOwned>(layers: &[Table], key: &str) -> Result<Option<T>, ExperimentError> {
+    let value = layers.iter().rev().find_map(|layer| layer.get(key));
+    value
+        .map(|value| value.clone().try_into())
+        .transpose()
+        .map_err(|error| wrong_type(&error))
+}
+
+/// Whether a key of a plan is a table that another algorithm reads.
+fn is_of_another(key: &str, algorithm: Algorithm) -> bool {
+    (Algorithm::ALL.iter()).any(|&other| other != algorithm && other.table() == key)
+}
+
 /// A plan with every optional key present: what keys there are.
-fn known_keys() -> Result<Table, ExperimentError> {
-    let mut full = Experiment::of(Recipe::Corl);
-    full.mix = vec![MixPart {
-        dataset: String::new(),
-        weight: 1.0,
-    }];
+fn known_keys(algorithm: Algorithm) -> Result<Table, ExperimentError> {
+    let mut full = Experiment::of(algorithm, Recipe::Corl);
     full.env = Some(String::new());
     full.selection = Selection {
         min_length: Some(1),
@@ -257,5 +289,7 @@ fn known_keys() -> Result<Table, ExperimentError> {
     full.optimiser.warmup_steps = Some(0);
     full.evaluation.every = Some(0);
     full.evaluation.targets = Some(vec![0.0]);
-    table(&full)
+    let mut known = table(&full)?;
+    known.retain(|key, _| !is_of_another(key, algorithm));
+    Ok(known)
 }

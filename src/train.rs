@@ -9,7 +9,8 @@ use rtg_envs::registry;
 
 use crate::algorithms::decision_transformer::config::EngineKind;
 use crate::algorithms::decision_transformer::preprocessing::{ActionCodec, Preprocessing};
-use crate::algorithms::decision_transformer::{DeviceLearner, Learner, Model, Update, sampler};
+use crate::algorithms::decision_transformer::{self, DeviceLearner};
+use crate::algorithms::{Algorithm, Learner, Model, Update, bc};
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::data::Opened;
 use crate::error::Error;
@@ -47,17 +48,50 @@ pub fn new_model(experiment: &Experiment, opened: &Opened) -> Result<Model, Erro
     let Opened { data, spec, .. } = opened;
     let actions = ActionCodec::of(recipe, &spec.action_space)
         .map_err(|found| Error::ActionSpace { found })?;
-    let preprocessing = Preprocessing {
-        normaliser: Normaliser::of(data, Normaliser::EPSILON),
-        return_scale: config.return_scale_for(&spec.id, data),
-        episode_length: config.episode_length_for(spec, data),
-        actions,
+    let normaliser = Normaliser::of(data, Normaliser::EPSILON);
+    let mut model = match experiment.algorithm {
+        Algorithm::DecisionTransformer => {
+            let preprocessing = Preprocessing {
+                normaliser,
+                return_scale: config.return_scale_for(&spec.id, data),
+                episode_length: config.episode_length_for(spec, data),
+                actions,
+            };
+            let seed = experiment.seed;
+            let model = decision_transformer::Model::new(recipe, config, preprocessing, seed);
+            Model::DecisionTransformer(model)
+        }
+        Algorithm::Bc => {
+            let model = bc::Model::empty(recipe, experiment.bc.clone(), normaliser, actions);
+            Model::Bc(model.initialised(experiment.seed))
+        }
     };
-    let mut model = Model::new(recipe, config, preprocessing, experiment.seed);
     if let Some(path) = &experiment.initial_weights {
         checkpoint::load_weights(&mut model, path)?;
     }
     Ok(model)
+}
+
+fn new_learner(experiment: &Experiment, model: Model) -> Learner {
+    let Experiment {
+        seed,
+        steps,
+        threads,
+        optimiser,
+        ..
+    } = experiment;
+    match model {
+        Model::DecisionTransformer(model) => {
+            let setup = (*seed, *steps, *threads);
+            let config = &experiment.model;
+            Learner::DecisionTransformer(Box::new(decision_transformer::Learner::new(
+                model, config, optimiser, setup,
+            )))
+        }
+        Model::Bc(model) => {
+            Learner::Bc(Box::new(bc::Learner::new(model, optimiser, *seed, *steps)))
+        }
+    }
 }
 
 impl<'a> Training<'a> {
@@ -74,10 +108,9 @@ impl<'a> Training<'a> {
             moments,
             progress,
         } = checkpoint;
-        let setup = (experiment.seed, experiment.steps, experiment.threads);
-        let mut learner = Learner::new(model, &experiment.model, &experiment.optimiser, setup);
+        let sampler = model.sampler(&opened.data)?;
+        let mut learner = new_learner(experiment, model);
         learner.restore(moments, progress.step);
-        let sampler = sampler(learner.model(), &opened.data)?;
         let device = open_device(experiment, &learner, &sampler)?;
         if let Some(device) = &device {
             recorder.message(&format!("computes on {}", device.name()));
@@ -156,7 +189,7 @@ impl<'a> Training<'a> {
             self.save(LATEST)?;
         }
         self.fetch()?;
-        checkpoint::export(self.learner.model(), &self.checkpoint_path(WEIGHTS))?;
+        checkpoint::export(&self.learner.model(), &self.checkpoint_path(WEIGHTS))?;
         let summary = Summary {
             steps: *steps,
             train_seconds: self.progress.train_seconds,
@@ -171,9 +204,11 @@ impl<'a> Training<'a> {
     /// Up to `steps` optimiser steps: as many as the device takes at a time, or one. Gives the last of them.
     fn advance(&mut self, steps: u64, batch: &mut Batch) -> Result<Update, Error> {
         let began = Instant::now();
-        let updates = if let Some(device) = &mut self.device {
+        let updates = if let (Some(device), Learner::DecisionTransformer(learner)) =
+            (&mut self.device, &mut self.learner)
+        {
             let count = device.most_steps().min(steps as usize);
-            let (learner, stream) = (&mut self.learner, &mut self.progress.sampler);
+            let stream = &mut self.progress.sampler;
             device.steps(learner, &self.sampler, stream, count)?
         } else {
             vec![self.step(batch)]
@@ -207,8 +242,10 @@ impl<'a> Training<'a> {
 
     /// Brings the learner up to what the device has done.
     fn fetch(&mut self) -> Result<(), Error> {
-        if let Some(device) = &mut self.device {
-            device.fetch(&mut self.learner)?;
+        if let (Some(device), Learner::DecisionTransformer(learner)) =
+            (&mut self.device, &mut self.learner)
+        {
+            device.fetch(learner)?;
         }
         Ok(())
     }
@@ -247,9 +284,9 @@ impl<'a> Training<'a> {
         self.fetch()?;
         for (name, weights, gradient) in self.learner.histograms() {
             self.recorder
-                .histogram(self.progress.step, &metrics::weights(name), weights)?;
+                .histogram(self.progress.step, &metrics::weights(&name), weights)?;
             self.recorder
-                .histogram(self.progress.step, &metrics::gradients(name), gradient)?;
+                .histogram(self.progress.step, &metrics::gradients(&name), gradient)?;
         }
         Ok(())
     }
@@ -280,7 +317,7 @@ impl<'a> Training<'a> {
         let evaluations: Vec<Evaluation> = results
             .targets
             .into_iter()
-            .map(|score| record(step, score))
+            .map(|score| record(step, score, self.experiment.algorithm))
             .collect();
         let mut scalars: Vec<(String, f64)> =
             evaluations.iter().flat_map(Evaluation::scalars).collect();
@@ -317,7 +354,7 @@ impl<'a> Training<'a> {
         self.recorder.flush()?;
         self.fetch()?;
         let checkpoint = Checkpoint {
-            model: self.learner.model().clone(),
+            model: self.learner.model(),
             moments: self.learner.moments().clone(),
             progress: self.progress.clone(),
         };
@@ -329,7 +366,7 @@ impl<'a> Training<'a> {
     }
 }
 
-/// The GPU that the experiment asks for, with the learner's state and the data on it.
+/// The GPU that the experiment asks for and the algorithm can use, with the learner's state and the data on it.
 fn open_device(
     experiment: &Experiment,
     learner: &Learner,
@@ -337,6 +374,9 @@ fn open_device(
 ) -> Result<Option<DeviceLearner>, Error> {
     /// Steps that a device does at a time where nothing happens in between.
     const MOST_STEPS: usize = 100;
+    let Learner::DecisionTransformer(learner) = learner else {
+        return Ok(None);
+    };
     let on = |ordinal| DeviceLearner::new(cuda::open(ordinal)?, learner, sampler, MOST_STEPS);
     match experiment.device {
         Device::Cpu => Ok(None),
@@ -355,10 +395,13 @@ fn steps_to_next(step: u64, steps: u64, events: [u64; 4]) -> u64 {
 }
 
 /// One target's result as the run keeps it.
-fn record(step: u64, score: TargetScore) -> Evaluation {
+fn record(step: u64, score: TargetScore, algorithm: Algorithm) -> Evaluation {
     Evaluation {
         step,
-        target: Some(score.target),
+        target: match algorithm {
+            Algorithm::DecisionTransformer => Some(score.target),
+            Algorithm::Bc => None,
+        },
         return_mean: score.return_mean,
         return_std: score.return_std,
         length_mean: score.length_mean,

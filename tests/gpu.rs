@@ -1,5 +1,7 @@
 //! `--device`: training through the emulated kernels is training on the CPU, and a run may change between them.
 
+#![expect(clippy::print_stderr, reason = "what is skipped must be seen")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod baselines;
 mod command_line;
 mod engines;
 mod evaluation;

@@ -228,7 +228,7 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
         episode_length: case.episode,
         actions,
     };
-    let mut model = Model::new(case.recipe, &config, preprocessing, 0);
+    let model = Model::new(case.recipe, &config, preprocessing, 0);
     // The state dict as PyTorch saved it, buffers included, through the front door.
     let entries: Vec<_> = (file.names().into_iter())
         .filter_map(|name| {
@@ -241,8 +241,12 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state_dict.safetensors");
     std::fs::write(&path, safetensors::serialize(entries, None).unwrap()).unwrap();
+    let mut model = rtg::algorithms::Model::DecisionTransformer(model);
     rtg::checkpoint::load_weights(&mut model, &path).unwrap();
-    model
+    match model {
+        rtg::algorithms::Model::DecisionTransformer(model) => model,
+        rtg::algorithms::Model::Bc(_) => unreachable!("weights change no kind"),
+    }
 }
 
 fn learner(case: &Case, model: &Model, engine: EngineKind) -> Learner {

@@ -98,6 +98,7 @@ impl<E: Env> Env for DelayedReward<E> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these numbers are exact")]
 mod tests {
     use crate::check::check_env;
     use crate::{Autoreset, Env, Step, VecEnv, make, registry, spec};

@@ -38,7 +38,8 @@ pub struct DeviceStep {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Kernel {
     /// Its name.
-    pub kernel: &'static str,
+    #[serde(rename = "kernel")]
+    pub name: &'static str,
     /// In a step.
     pub launches: usize,
     /// Milliseconds of all of them.
@@ -105,7 +106,7 @@ pub fn device_step(
     let secs = times[times.len() / 2];
     let flops = step_flops(&model.shape, sizes.batch);
     let kernels = trainer.profile(STEPS / 2)?.into_iter().map(|time| Kernel {
-        kernel: time.kernel,
+        name: time.kernel,
         launches: time.launches,
         ms: 1e3 * time.seconds,
         gigabytes_per_second: time.work.bytes / time.seconds / 1e9,

@@ -191,7 +191,7 @@ impl Bench {
                     let _ = writeln!(
                         text,
                         "{:>22} {:>3} x {:>9.4} ms {:>8.1} GB/s {:>8.2} TFLOP/s",
-                        kernel.kernel,
+                        kernel.name,
                         kernel.launches,
                         kernel.ms,
                         kernel.gigabytes_per_second,

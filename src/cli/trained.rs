@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use crate::algorithms::decision_transformer::Model;
+use crate::algorithms::Model;
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::experiment::Experiment;

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{Experiment, ExperimentError, known_keys};
+use super::{Experiment, ExperimentError};
 
 impl Experiment {
     /// The text of an experiment file as a layer.
@@ -42,21 +42,22 @@ pub(super) fn table(experiment: &Experiment) -> Result<Table, ExperimentError> {
     Table::try_from(experiment).map_err(|error| ExperimentError::WrongType(error.to_string()))
 }
 
-/// Refuses the first key of `layer` that is not in `known`.
+/// Refuses the first key of `layer` that is not in `known`, a table of `all`.
 pub(super) fn check_keys(
     layer: &Table,
     prefix: &str,
     known: &Table,
+    all: &Table,
 ) -> Result<(), ExperimentError> {
     for (key, value) in layer {
         let path = format!("{prefix}{key}");
         match (known.get(key), value) {
             (Some(Value::Table(known)), Value::Table(inner)) => {
-                check_keys(inner, &format!("{path}."), known)?;
+                check_keys(inner, &format!("{path}."), known, all)?;
             }
             (Some(_), _) => {}
             (None, _) => {
-                let nearest = nearest_keys(&path, known, prefix)?;
+                let nearest = nearest_keys(&path, known, prefix, all);
                 return Err(ExperimentError::UnknownKey { key: path, nearest });
             }
         }
@@ -65,13 +66,13 @@ pub(super) fn check_keys(
 }
 
 /// Names like `path`: those of the same table where one is close, else any key.
-fn nearest_keys(path: &str, table: &Table, prefix: &str) -> Result<Vec<String>, ExperimentError> {
+fn nearest_keys(path: &str, table: &Table, prefix: &str, all: &Table) -> Vec<String> {
     let siblings: Vec<String> = table.keys().map(|key| format!("{prefix}{key}")).collect();
-    let all = all_keys(&known_keys()?, "");
+    let all = all_keys(all, "");
     let candidates = siblings.iter().chain(&all).map(String::as_str);
     let mut nearest = rtg_envs::registry::nearest(path, candidates);
     nearest.dedup();
-    Ok(nearest)
+    nearest
 }
 
 pub(super) fn all_keys(known: &Table, prefix: &str) -> Vec<String> {

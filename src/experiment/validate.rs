@@ -2,6 +2,7 @@
 
 use super::error::invalid;
 use super::{Device, Experiment, ExperimentError};
+use crate::algorithms::Algorithm;
 use crate::algorithms::decision_transformer::config::EngineKind;
 use crate::kernels::Precision;
 
@@ -21,11 +22,18 @@ impl Experiment {
         positive("model.width", model.width)?;
         positive("model.layers", model.layers)?;
         positive("model.heads", model.heads)?;
+        positive("bc.context", self.bc.context)?;
+        positive("bc.width", self.bc.width)?;
+        positive("bc.layers", self.bc.layers)?;
         positive("optimiser.batch_size", optimiser.batch_size)?;
         positive("optimiser.accumulation", optimiser.accumulation)?;
         positive("model.episode_length", model.episode_length.unwrap_or(1))?;
         check_heads(model.width, model.heads)?;
         match self.device {
+            Device::Cuda(_) if self.algorithm == Algorithm::Bc => {
+                let reason = "behaviour cloning runs on the CPU";
+                return Err(invalid("device", &"cuda", reason));
+            }
             Device::Cuda(_) if model.engine == EngineKind::Composed => {
                 let reason = "the composed model runs on the CPU; a GPU needs the fused engine";
                 return Err(invalid("model.engine", &"composed", reason));
@@ -37,6 +45,7 @@ impl Experiment {
             ("model.attention_dropout", model.attention_dropout),
             ("model.residual_dropout", model.residual_dropout),
             ("model.embedding_dropout", model.embedding_dropout),
+            ("bc.dropout", self.bc.dropout),
         ] {
             check_dropout(key, value)?;
         }

@@ -1,9 +1,11 @@
-//! The dfdx side of the model: parameters, the composed reference, the fused engine on the tape.
+//! The dfdx side of the models: parameters, the composed reference, the fused engine on the tape; a
+//! perceptron.
 
 mod fused;
 mod gelu;
 pub mod initialise;
 pub mod loss;
+pub mod mlp;
 pub mod network;
 pub mod state_dict;
 pub mod transformer;

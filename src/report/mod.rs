@@ -36,7 +36,7 @@ pub struct RunReport {
     pub env: String,
     /// Dataset id or path.
     pub dataset: String,
-    /// Name of the recipe.
+    /// Name of the recipe, behind that of an algorithm other than the Decision Transformer.
     pub recipe: String,
     /// Seed of the run.
     pub seed: i64,
@@ -138,6 +138,10 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         value.ok_or_else(|| damaged(format!("it has no integer `{key}`")))
     };
     let (env, dataset, recipe) = (text("env")?, text("dataset")?, text("recipe")?);
+    let recipe = match text("algorithm").as_deref() {
+        Ok("decision_transformer") | Err(_) => recipe,
+        Ok(other) => format!("{other} {recipe}"),
+    };
     let (seed, planned_steps) = (integer("seed")?, integer("steps")?.max(0).cast_unsigned());
     for key in NOT_THE_EXPERIMENT {
         plan.remove(key);

@@ -1,3 +1,5 @@
+#![expect(clippy::float_cmp, reason = "cells are whole numbers")]
+
 use super::{KeyToDoor, SIDE, STEPS, STEPS_IN_A_ROOM};
 use crate::classic_control::Dynamics;
 use crate::{Env, make, random::NumpyRng};

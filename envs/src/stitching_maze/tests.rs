@@ -1,3 +1,5 @@
+#![expect(clippy::float_cmp, reason = "these numbers are exact")]
+
 use super::{GOAL, MAX_SPEED, MAZE, REACH, START, StitchingMaze, is_blocked, middle};
 use crate::classic_control::Dynamics;
 use crate::random::NumpyRng;

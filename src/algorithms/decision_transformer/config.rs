@@ -1,7 +1,7 @@
 //! Every choice of a Decision Transformer, with the values of the two published recipes.
 
 use rtg_datasets::{Dataset, ReturnSummary};
-use rtg_envs::Spec;
+use rtg_envs::{Spec, registry};
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{Activation, Denominator, Precision};
@@ -232,21 +232,26 @@ impl Recipe {
 
     /// kzl's `experiment.py` and CORL's locomotion files divide returns of these bodies by 1000.
     fn return_scale(env_id: &str) -> Option<f64> {
-        let body = env_id.split('-').next().unwrap_or(env_id);
         ["Hopper", "HalfCheetah", "Walker2d"]
-            .contains(&body)
+            .contains(&body(env_id))
             .then_some(1000.0)
     }
 
     /// Target returns that both recipes ask for, largest first.
     pub fn targets(env_id: &str) -> Option<Vec<f64>> {
-        match env_id.split('-').next().unwrap_or(env_id) {
+        match body(env_id) {
             "Hopper" => Some(vec![3600.0, 1800.0]),
             "HalfCheetah" => Some(vec![12_000.0, 6000.0]),
             "Walker2d" => Some(vec![5000.0, 2500.0]),
             _ => None,
         }
     }
+}
+
+/// `Hopper` of `Hopper-v5` and of `delayed/Hopper-v4`.
+fn body(env_id: &str) -> &str {
+    let id = registry::undelayed(env_id);
+    id.split_once('-').map_or(id, |(body, _)| body)
 }
 
 #[cfg(test)]
@@ -266,6 +271,16 @@ mod tests {
         config.schedule = Schedule::Cosine;
         assert!((config.learning_rate_at(55, 100) - 0.5).abs() < 1e-12);
         assert!(config.learning_rate_at(99, 100) < 1e-3);
+    }
+
+    #[test]
+    fn a_body_has_its_targets_with_delayed_reward_too() {
+        assert_eq!(
+            Recipe::targets("delayed/Hopper-v5"),
+            Recipe::targets("Hopper-v4")
+        );
+        assert_eq!(Recipe::return_scale("delayed/Hopper-v5"), Some(1000.0));
+        assert_eq!(Recipe::return_scale("delayed/CartPole-v1"), None);
     }
 
     #[test]

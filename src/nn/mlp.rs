@@ -1,0 +1,256 @@
+//! A multi-layer perceptron: linear layers, between them `ReLU` and dropout.
+//!
+//! Training goes through dfdx; acting is one loop here, whose bits do not depend on how many rows act
+//! together. All weights lie in one flat vector, layer after layer: the matrix, inputs x outputs, then
+//! the bias.
+
+use std::ops::Range;
+
+use dfdx::prelude::*;
+
+use super::initialise::{fill_uniform, linear_bound};
+use crate::kernels::{Dropout, Head, Objective, Site};
+use crate::random::Stream;
+
+/// Sizes of the network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mlp {
+    /// Numbers in each layer, the inputs first, the outputs last.
+    pub sizes: Vec<usize>,
+    /// What the outputs pass through.
+    pub head: Head,
+}
+
+/// One linear layer.
+pub(super) struct Linear {
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    /// Place of the matrix in the flat vector, inputs x outputs.
+    pub(super) weight: Range<usize>,
+    pub(super) bias: Range<usize>,
+}
+
+impl Mlp {
+    pub(super) fn layers(&self) -> Vec<Linear> {
+        let mut end = 0;
+        (self.sizes.windows(2))
+            .map(|sizes| {
+                let (inputs, outputs) = (sizes[0], sizes[1]);
+                let weight = end..end + inputs * outputs;
+                end = weight.end + outputs;
+                Linear {
+                    inputs,
+                    outputs,
+                    bias: weight.end..end,
+                    weight,
+                }
+            })
+            .collect()
+    }
+
+    /// Numbers in the flat vector.
+    pub fn len(&self) -> usize {
+        self.layers().last().map_or(0, |layer| layer.bias.end)
+    }
+
+    /// Whether there is no layer.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// New weights as PyTorch's `Linear` draws them, which both published codes leave alone.
+    pub fn initialise(&self, stream: &mut Stream) -> Vec<f32> {
+        let mut parameters = vec![0.0; self.len()];
+        for layer in self.layers() {
+            let bound = linear_bound(layer.inputs);
+            let place = layer.weight.start..layer.bias.end;
+            fill_uniform(&mut parameters[place], bound, stream);
+        }
+        parameters
+    }
+
+    /// Names and places of the weights: `layer.0.weight`, `layer.0.bias`, ...
+    pub fn views(&self) -> Vec<(String, Range<usize>)> {
+        (self.layers().into_iter().enumerate())
+            .flat_map(|(index, layer)| {
+                [
+                    (format!("layer.{index}.weight"), layer.weight),
+                    (format!("layer.{index}.bias"), layer.bias),
+                ]
+            })
+            .collect()
+    }
+
+    /// The mean loss over the rows and its gradient. `inputs` is rows x inputs, `targets` rows x outputs.
+    ///
+    /// # Panics
+    /// If the machine has no memory for a gradient, as any operation of dfdx does.
+    pub fn loss_and_gradient(
+        &self,
+        parameters: &[f32],
+        inputs: &[f32],
+        targets: &[f32],
+        objective: Objective,
+        dropout: Option<&Dropout>,
+    ) -> (f64, Vec<f32>) {
+        let device = Cpu::default();
+        let width = self.sizes.last().copied().unwrap_or_default();
+        let rows = targets.len() / width.max(1);
+        let leaf = device.tensor_from_vec(parameters.to_vec(), (parameters.len(),));
+        let layers = self.layers();
+        let mut x = device
+            .tensor_from_vec(inputs.to_vec(), (rows, inputs.len() / rows.max(1)))
+            .leaky_traced();
+        for (index, layer) in layers.iter().enumerate() {
+            let matrix = leaf
+                .leaky_trace()
+                .slice((layer.weight.clone(),))
+                .reshape_like(&(layer.inputs, layer.outputs));
+            let bias = leaf.leaky_trace().slice((layer.bias.clone(),));
+            let shape = (rows, layer.outputs);
+            x = x.matmul(matrix) + bias.broadcast_like::<_, Axis<0>>(&shape);
+            if index + 1 == layers.len() {
+                continue;
+            }
+            x = x.relu();
+            if let Some(dropout) = dropout {
+                let mut keep = vec![0.0; rows * layer.outputs];
+                for (row, mask) in keep.chunks_mut(layer.outputs).enumerate() {
+                    dropout.mask(Site::Mlp { layer: index }, row, 0, mask);
+                }
+                x = x * device.tensor_from_vec(keep, shape);
+            }
+        }
+        let shape = (rows, width);
+        let targets = device.tensor_from_vec(targets.to_vec(), shape);
+        if let Head::Tanh { scale } = self.head {
+            x = x.tanh() * scale;
+        }
+        let loss = match objective {
+            Objective::SquaredError => (x - targets).square().sum() / (rows * width).max(1) as f32,
+            Objective::CrossEntropy => {
+                (x.log_softmax::<Axis<1>>() * targets).sum() / -(rows.max(1) as f32)
+            }
+        };
+        let value = f64::from(loss.array());
+        let mut gradients = loss.backward();
+        let gradient = gradients
+            .get_or_alloc_mut(&leaf)
+            .expect("backward allocated it");
+        (value, std::mem::take(&mut **gradient))
+    }
+
+    /// The outputs for one row of inputs, without dropout.
+    pub fn forward(&self, parameters: &[f32], inputs: &[f32]) -> Vec<f32> {
+        let layers = self.layers();
+        let mut x = inputs.to_vec();
+        for (index, layer) in layers.iter().enumerate() {
+            let mut y = parameters[layer.bias.clone()].to_vec();
+            let rows = parameters[layer.weight.clone()].chunks(layer.outputs.max(1));
+            for (&input, weights) in x.iter().zip(rows) {
+                for (sum, weight) in y.iter_mut().zip(weights) {
+                    *sum += input * weight;
+                }
+            }
+            if index + 1 < layers.len() {
+                for value in &mut y {
+                    *value = value.max(0.0);
+                }
+            }
+            x = y;
+        }
+        if let Head::Tanh { scale } = self.head {
+            for value in &mut x {
+                *value = value.tanh() * scale;
+            }
+        }
+        x
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(name: &str, count: usize) -> Vec<f32> {
+        let mut values = vec![0.0; count];
+        fill_uniform(&mut values, 1.0, &mut Stream::new(1, name));
+        values
+    }
+
+    fn network(head: Head) -> Mlp {
+        Mlp {
+            sizes: vec![5, 7, 6, 3],
+            head,
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_the_finite_difference_dropout_included() {
+        let one_hot = [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0].to_vec();
+        let dropout = Dropout {
+            probability_attention: 0.0,
+            probability_residual: 0.3,
+            probability_embedding: 0.0,
+            key: 9,
+        };
+        for (head, objective, targets) in [
+            (
+                Head::Tanh { scale: 2.0 },
+                Objective::SquaredError,
+                numbers("targets", 12),
+            ),
+            (Head::Logits, Objective::CrossEntropy, one_hot),
+        ] {
+            let network = network(head);
+            let parameters = numbers("parameters", network.len());
+            let inputs = numbers("inputs", 20);
+            let loss = |parameters: &[f32]| {
+                network.loss_and_gradient(parameters, &inputs, &targets, objective, Some(&dropout))
+            };
+            let (_, gradient) = loss(&parameters);
+            for place in 0..parameters.len() {
+                let shifted = |by: f32| {
+                    let mut parameters = parameters.clone();
+                    parameters[place] += by;
+                    loss(&parameters).0
+                };
+                let slope = (shifted(1e-2) - shifted(-1e-2)) / 2e-2;
+                let error = (slope - f64::from(gradient[place])).abs();
+                assert!(error < 2e-3 + 0.02 * slope.abs(), "{place}: {slope}");
+            }
+        }
+    }
+
+    #[test]
+    fn acting_computes_what_training_does() {
+        // The squared error against the network's own outputs is zero, and nowhere else.
+        let network = network(Head::Tanh { scale: 1.5 });
+        let parameters = numbers("parameters", network.len());
+        let inputs = numbers("inputs", 20);
+        let mut outputs: Vec<f32> = (inputs.chunks(5))
+            .flat_map(|row| network.forward(&parameters, row))
+            .collect();
+        let loss = |targets: &[f32]| {
+            let objective = Objective::SquaredError;
+            network
+                .loss_and_gradient(&parameters, &inputs, targets, objective, None)
+                .0
+        };
+        assert!(loss(&outputs) < 1e-12);
+        outputs[4] += 0.1;
+        assert!((loss(&outputs) - 0.01 / 12.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn views_cover_the_vector_without_gaps() {
+        let network = network(Head::Logits);
+        assert_eq!(network.len(), 5 * 7 + 7 + 7 * 6 + 6 + 6 * 3 + 3);
+        let mut end = 0;
+        for (name, place) in network.views() {
+            assert_eq!(place.start, end, "{name}");
+            end = place.end;
+        }
+        assert_eq!(end, network.len());
+    }
+}
