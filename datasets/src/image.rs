@@ -2,7 +2,8 @@
 //!
 //! The library is `zune-jpeg` (pure Rust). JPEG leaves the last bit of the inverse transform and the
 //! interpolation of colours to the decoder: Pillow, which Minari uses, and this one differ by a few
-//! of 255 levels in some pixels; a test bounds the mean difference to a known image. The stored bytes are never decoded and encoded again: conversions copy them.
+//! of 255 levels in some pixels; a test bounds the mean difference to a known image. The stored bytes
+//! are never decoded and encoded again: conversions copy them.
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
