@@ -17,9 +17,13 @@ fn help_fits_a_screen_and_has_an_example() {
         "",
         "envs",
         "inspect",
+        "collect",
+        "convert",
         "train",
         "evaluate",
+        "render",
         "report",
+        "devices",
         "bench",
         "bench train-step",
         "bench act",
@@ -214,6 +218,63 @@ fn json_answers_have_the_promised_fields() {
             .unwrap();
     assert_eq!(act["what"], "act");
     assert!(act["per_second"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn a_run_is_filmed_and_its_policy_recorded_and_converted() {
+    let bench = Workbench::new();
+    bench.succeed(&format!(
+        "train {TINY} --dataset builtin/cartpole/random --steps 4 --run-dir run"
+    ));
+    let film: Value = serde_json::from_str(
+        &bench.succeed("render run --target 100 --out film.gif --tensorboard --json"),
+    )
+    .unwrap();
+    assert_eq!(film["env"], "CartPole-v1");
+    assert_eq!(film["returns"].as_array().unwrap().len(), 1);
+    assert!(
+        fs::read(bench.path("film.gif"))
+            .unwrap()
+            .starts_with(b"GIF89a")
+    );
+
+    let d4rl = bench.path("own.hdf5").display().to_string();
+    let collected: Value = serde_json::from_str(&bench.succeed(&format!(
+        "collect --policy run --targets 500,20 --noise 0.1 --steps 50 --format d4rl --out {d4rl} --json"
+    )))
+    .unwrap();
+    assert_eq!(collected["env"], "CartPole-v1");
+    assert!(collected["steps"].as_u64().unwrap() >= 50);
+    let converted: Value =
+        serde_json::from_str(&bench.succeed("convert own.hdf5 again.hdf5 --format d4rl --json"))
+            .unwrap();
+    assert_eq!(converted["steps"], collected["steps"]);
+    let hash = |path: &str| -> Value {
+        let answer = bench.succeed(&format!("inspect {path} --plot look.svg --json"));
+        serde_json::from_str::<Value>(&answer).unwrap()["hash"].clone()
+    };
+    assert_eq!(hash("own.hdf5"), hash("again.hdf5"));
+    assert!(
+        fs::read_to_string(bench.path("look.svg"))
+            .unwrap()
+            .contains("<svg")
+    );
+
+    for (command, word) in [
+        ("render run --out film.avi", ".gif"),
+        ("collect --steps 10 --out x-v0", "--env"),
+        (
+            "collect --env Hopper-v5 --policy controller --steps 10 --out x-v0",
+            "random",
+        ),
+        ("convert own.hdf5 again.hdf5 --format d4rl", "hint"),
+    ] {
+        let transcript = bench.transcript(command);
+        assert!(transcript.contains(word), "{command}: {transcript}");
+    }
+    let devices: Value = serde_json::from_str(&bench.succeed("devices --json")).unwrap();
+    assert!(devices["cpu"]["threads"].as_u64().unwrap() > 0);
+    assert!(devices["cuda"].is_array());
 }
 
 #[test]

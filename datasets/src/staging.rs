@@ -26,9 +26,10 @@ impl Staging {
         if target.exists() {
             return Err(Error::Exists.at(target));
         }
-        let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
+        let Some(name) = target.file_name() else {
             return Err(Error::NotADataset.at(target));
         };
+        let parent = folder(target);
         let prefix = format!(".{}.partial-", name.to_string_lossy());
         let own = format!(
             "{prefix}{}-{}",
@@ -67,9 +68,7 @@ impl Staging {
                 return Err(Error::Exists);
             }
             fs::rename(&content, &self.target)?;
-            if let Some(parent) = self.target.parent() {
-                sync(parent)?;
-            }
+            sync(folder(&self.target))?;
             Ok(())
         };
         commit().map_err(|error| error.at(&self.target))
@@ -116,6 +115,12 @@ pub(crate) fn sync(path: &Path) -> std::io::Result<()> {
         File::open(path)?.sync_all()?;
     }
     Ok(())
+}
+
+/// The folder in which a path lies; a bare name lies in the working directory.
+fn folder(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    parent.unwrap_or(Path::new("."))
 }
 
 /// Writes a whole file and waits until it is on the disk.

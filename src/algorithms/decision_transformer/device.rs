@@ -4,7 +4,6 @@
 //! back when somebody wants to see them. So a checkpoint is the same whatever computed it, and a run may go on
 //! elsewhere.
 
-use rand::Rng;
 use rtg_datasets::sample::{Columns, WindowSampler};
 
 use super::{Learner, Update, is_on};
@@ -12,7 +11,7 @@ use crate::kernels::Side;
 use crate::kernels::adamw::AdamW;
 use crate::kernels::cuda::{Backend, Error, Plan, Setup, Trainer};
 use crate::kernels::gather::{self, Actions};
-use crate::random::mix;
+use crate::random::{Stream, mix};
 
 /// What a learner needs to compute on a device.
 #[derive(Debug)]
@@ -72,7 +71,7 @@ impl DeviceLearner {
         &mut self,
         learner: &mut Learner,
         sampler: &WindowSampler,
-        rng: &mut impl Rng,
+        rng: &mut Stream,
         count: usize,
     ) -> Result<Vec<Update>, Error> {
         let config = &learner.config;
