@@ -261,7 +261,9 @@ fn the_sanitizers_find_nothing_in_the_kernels_and_something_in_a_fault() {
     for tests in [
         "cuda::tests::ops",
         "cuda::tests::products",
+        "cuda::tests::ends",
         "cuda::tests::model::padded",
+        "cuda::tests::steps::the_same_steps",
     ] {
         let (clean, said) = under_sanitizers(&library, tests);
         assert!(clean && said.contains("test result: ok"), "{said}");
