@@ -4,7 +4,7 @@
 //! action, `expert` is the hand-written controller, `mixed` has both and two degrees of noise in
 //! between, so that a policy can be asked for returns from bad to best. `keytodoor` has random walks
 //! alone, 1,000 or 10,000 episodes of them, as in the Decision Transformer paper. `maze/paths` are
-//! pieces of ways ([`maze`]). The same id and seed give the same bytes.
+//! pieces of ways (`maze`). The same id and seed give the same bytes.
 
 mod maze;
 
