@@ -222,6 +222,20 @@ fn place(target: &Target) -> PathBuf {
     }
 }
 
+/// Whether the dataset is there already. Removes the journal of a collection that was killed between
+/// its last two acts, naming the dataset and removing the journal.
+pub fn is_complete(target: &Target) -> Result<bool, Error> {
+    let complete = place(target).exists();
+    let journal = journal_path(target);
+    if complete && journal.exists() {
+        std::fs::remove_file(&journal).map_err(|source| Error::Write {
+            source,
+            path: journal,
+        })?;
+    }
+    Ok(complete)
+}
+
 /// Nobody wants to play for an hour and then hear that the name is taken.
 fn refuse_existing(target: &Target) -> Result<(), Error> {
     let path = place(target);

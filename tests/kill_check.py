@@ -4,7 +4,7 @@
 
 Kills `rtg collect` and `rtg convert` at random moments, half of the kills each. After every kill the
 dataset is either not there or whole (same hash as one that was made in peace); a collection goes on
-with --resume. At the end nothing but the dataset is left. Exits with 1 and a line for each failure.
+with --resume. At the end no journal is left. Exits with 1 and a line for each failure.
 """
 
 import argparse
@@ -99,7 +99,9 @@ def main():
                 failures.append(f"{name} is not what was converted")
             rounds += 1
 
-        left = [name for name in os.listdir(os.path.join(root, "kill")) if name.startswith(".")]
+        # Drafts of the killed are hidden; the next writer of that name removes them after a minute.
+        hidden = [name for name in os.listdir(os.path.join(root, "kill")) if name.startswith(".")]
+        left = [name for name in hidden if ".partial-" not in name]
         if left:
             failures.append(f"left behind: {left}")
 

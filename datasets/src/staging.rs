@@ -91,15 +91,12 @@ fn remove_abandoned(parent: &Path, prefix: &str) -> std::io::Result<()> {
         let path = entry.path();
         let abandoned = match File::open(path.join("lock")) {
             Ok(lock) => lock.try_lock().is_ok(),
-            // Not even a lock: it was just begun, or its writer died right there.
-            Err(_) => {
-                fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none())
-                    && entry
-                        .metadata()?
-                        .modified()?
-                        .elapsed()
-                        .is_ok_and(|age| age.as_secs() > 60)
-            }
+            // Not even a lock: it was just begun, or somebody died right there or while removing it.
+            Err(_) => entry
+                .metadata()?
+                .modified()?
+                .elapsed()
+                .is_ok_and(|age| age.as_secs() > 60),
         };
         if abandoned {
             fs::remove_dir_all(&path)?;

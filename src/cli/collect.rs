@@ -11,7 +11,7 @@ use super::progress::bar;
 use super::trained::{Trained, Which};
 use super::{Format, format, print, print_json};
 use crate::behaviour::{Noisy, Random, controller};
-use crate::collect::{Collection, Plan, target};
+use crate::collect::{Collection, Plan, is_complete, target};
 use crate::error::Error;
 use crate::experiment::all_cores;
 use crate::policy::Policy;
@@ -102,6 +102,13 @@ impl Collect {
         let out = target(&self.out, self.format.0, &rtg_datasets::datasets_root());
         if self.policy == "controller" && controller(&env, 0.0, 1).is_none() {
             return Err(Error::NoController { env });
+        }
+        if self.resume && is_complete(&out)? {
+            return if self.json {
+                print_json(&json!({ "id": self.out, "env": env, "complete": true }))
+            } else {
+                print(&format!("{}: was complete already\n", self.out))
+            };
         }
         let mut collection = if self.resume {
             Collection::resume(plan, &self.out, out)?

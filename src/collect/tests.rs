@@ -82,6 +82,11 @@ fn an_interrupted_collection_goes_on_to_the_same_dataset() {
     second.play(&mut controller, &mut |_| ()).unwrap();
     second.finish().unwrap();
     assert_eq!(open(root, "parts-v0").hash(), open(root, "whole-v0").hash());
+    // As if it had been killed just before it removed the journal.
+    let journal = root.join(".parts-v0.journal");
+    std::fs::write(&journal, "").unwrap();
+    assert!(is_complete(&target()).unwrap() && !journal.exists());
+    assert!(!is_complete(&in_folder(root, "other-v0")).unwrap());
     let left = std::fs::read_dir(root).unwrap().filter_map(Result::ok);
     let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
