@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use rtg_datasets::convert::{self, Contents};
 use rtg_datasets::recording::{RecordedEpisode, Recording, Source};
 use rtg_datasets::select::{self, Selection};
-use rtg_datasets::{Dataset, Defects, Episode, store};
+use rtg_datasets::store::{self, StoreMode};
+use rtg_datasets::{Dataset, Defects};
 use rtg_envs::{Space, Spec, registry};
 
 use crate::builtin;
@@ -13,12 +14,12 @@ use crate::error::{Error, describe};
 use crate::experiment::Experiment;
 
 /// Opens a dataset: `builtin/<env>/<kind>`, a Minari id, or the path of a Minari or D4RL file.
-/// `defects` says whether broken episodes are refused or kept for a look.
-pub fn open_dataset(id: &str, defects: Defects) -> Result<Dataset, Error> {
+/// `defects` says whether broken episodes are refused or kept for a look, `mode` where the numbers are.
+pub fn open_dataset(id: &str, defects: Defects, mode: StoreMode) -> Result<Dataset, Error> {
     if id.starts_with(builtin::PREFIX) {
         return builtin::make(id, builtin::SEED);
     }
-    Ok(rtg_datasets::open_with(id, None, defects)?)
+    Ok(store::open_as(id, None, defects, mode)?)
 }
 
 /// Opens a dataset for a conversion: everything that is stored, episode by episode.
@@ -84,16 +85,8 @@ impl Source for InMemory {
         if self.next == self.data.episodes() {
             return Ok(None);
         }
-        let view = self.data.episode(self.next);
+        let episode = self.data.episode(self.next).to_owned();
         self.next += 1;
-        let episode = Episode {
-            observations: view.observations.to_vec(),
-            actions: view.actions.to_vec(),
-            rewards: view.rewards.to_vec(),
-            terminated: view.terminated,
-            truncated: view.truncated,
-            seed: view.seed,
-        };
         RecordedEpisode::of(&episode, &self.recording).map(Some)
     }
 }
@@ -128,8 +121,6 @@ pub fn entry_point(env: &str) -> Option<String> {
 pub struct Opened {
     /// The trajectories to learn from.
     pub data: Dataset,
-    /// Trajectories that were kept back, to see how well the policy predicts what it never saw.
-    pub validation: Option<Dataset>,
     /// The environment's description; where it is not registered, what the dataset says of it.
     pub spec: Spec,
     /// Why policies cannot be evaluated here, if so.
@@ -158,7 +149,6 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
         delayed_rewards: registry::is_delayed(&env),
         ..experiment.selection.clone()
     };
-    let validation = data.select_validation(&selection)?;
     let data = data.select(&selection)?;
     let info = data.info();
     let spec = match registry::spec(&env) {
@@ -194,7 +184,6 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     let unsimulated = registry::make(&env).err();
     Ok(Opened {
         data,
-        validation,
         spec,
         unsimulated,
     })
@@ -202,12 +191,7 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
 
 /// All datasets of an experiment, one after the other.
 fn mixture(experiment: &Experiment) -> Result<Dataset, Error> {
-    let open = |id: &str| -> Result<Dataset, Error> {
-        if id.starts_with(builtin::PREFIX) {
-            return builtin::make(id, builtin::SEED);
-        }
-        Ok(store::open_as(id, None, Defects::Refuse, experiment.store)?)
-    };
+    let open = |id: &str| open_dataset(id, Defects::Refuse, experiment.store);
     let first = open(&experiment.dataset)?;
     if experiment.mix.is_empty() {
         return Ok(first);

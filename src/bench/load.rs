@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rtg_datasets::Defects;
 use rtg_datasets::sample::{Batch, WindowConfig, WindowSampler};
 use rtg_datasets::statistics::Normaliser;
+use rtg_datasets::store::StoreMode;
 use serde::Serialize;
 
 use super::median_secs;
@@ -31,7 +32,7 @@ pub struct Load {
 pub fn load(id: &str) -> Result<Load, Error> {
     const ROWS: usize = 64;
     let began = Instant::now();
-    let data = open_dataset(id, Defects::Refuse)?;
+    let data = open_dataset(id, Defects::Refuse, StoreMode::Memory)?;
     let open_ms = 1e3 * began.elapsed().as_secs_f64();
     if data.steps() == 0 {
         return Err(Error::EmptyDataset {

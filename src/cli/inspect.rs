@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use rtg_datasets::doctor::{Checkup, check_up};
+use rtg_datasets::store::StoreMode;
 use rtg_datasets::{Dataset, Defects};
 use serde_json::{Value, json};
 
@@ -31,7 +32,7 @@ pub(super) struct Inspect {
 
 impl Inspect {
     pub(super) fn run(self) -> Result<(), Error> {
-        let data = open_dataset(&self.dataset, Defects::Keep)?;
+        let data = open_dataset(&self.dataset, Defects::Keep, StoreMode::Memory)?;
         let checkup = check_up(&data);
         if let Some(path) = &self.plot {
             let picture = inspection_svg(&self.dataset, &data, &checkup);

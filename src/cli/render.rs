@@ -83,6 +83,7 @@ impl Render {
         let outcomes = film::film(
             &mut |rows| model.policy(rows, threads),
             &plan,
+            pace,
             &mut reels,
             &mut |done, steps| {
                 bar.set_length(steps as u64);

@@ -109,16 +109,16 @@ pub fn pace(plan: &Plan) -> Result<Pace, Error> {
     Ok(Pace::of(&env, plan.frames_per_second))
 }
 
-/// Plays the plan's episodes and adds their frames to `reels`; gives the episodes.
+/// Plays the plan's episodes at its [`pace`] and adds their frames to `reels`; gives the episodes.
 ///
 /// `progress` is told of each step of the second playing: steps done, steps in all.
 pub fn film(
     policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
     plan: &Plan,
+    pace: Pace,
     reels: &mut [Box<dyn Reel>],
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Outcome>, Error> {
-    let pace = pace(plan)?;
     let starts: Vec<Start> = (0..plan.episodes)
         .map(|episode| Start {
             seed: plan.seed + episode as u64,

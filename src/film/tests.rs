@@ -31,7 +31,7 @@ fn shoot(plan: &Plan, reels: &mut [Box<dyn Reel>]) -> Result<Vec<Outcome>, Error
     let mut policy = |rows: usize| {
         Box::new(behaviour::Random::new(&spaces.action_space, rows)) as Box<dyn Policy>
     };
-    film(&mut policy, plan, reels, &mut |_, _| ())
+    film(&mut policy, plan, pace(plan)?, reels, &mut |_, _| ())
 }
 
 #[test]

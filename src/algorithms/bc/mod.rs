@@ -9,17 +9,15 @@
 pub mod config;
 mod policy;
 
-use rtg_datasets::sample::{
-    ActionMap, Batch, PaddedObservation, Padding, Side, WindowConfig, WindowSampler,
-};
+use rtg_datasets::sample::{Batch, PaddedObservation, Padding, Side, WindowConfig, WindowSampler};
 use rtg_datasets::{Dataset, statistics::Normaliser};
 
 use self::config::BcConfig;
 use super::decision_transformer::config::{OptimiserConfig, Recipe};
 use super::decision_transformer::preprocessing::ActionCodec;
 use super::{Moments, Update};
-use crate::kernels::adamw::{self, AdamW};
-use crate::kernels::{Dropout, Head, Objective};
+use crate::kernels::Dropout;
+use crate::kernels::adamw;
 use crate::nn::mlp::Mlp;
 use crate::policy::Policy;
 use crate::random::{Stream, derive, mix};
@@ -52,14 +50,11 @@ impl Model {
         let mut sizes = vec![config.context * normaliser.width()];
         sizes.extend(vec![config.width; config.layers]);
         sizes.push(actions.width());
-        let head = match &actions {
-            ActionCodec::Discrete { .. } => Head::Logits,
-            ActionCodec::Continuous { max_action, .. } => Head::Tanh {
-                scale: *max_action as f32,
-            },
-        };
         Self {
-            network: Mlp { sizes, head },
+            network: Mlp {
+                sizes,
+                head: actions.head(),
+            },
             parameters: Vec::new(),
             recipe,
             config,
@@ -91,20 +86,13 @@ pub fn sampler(model: &Model, data: &Dataset) -> Result<WindowSampler, rtg_datas
         },
         action: 0.0,
     };
-    let action_map = match &model.actions {
-        ActionCodec::Continuous { offset, scale, .. } => Some(ActionMap {
-            offset: offset.clone(),
-            scale: scale.clone(),
-        }),
-        ActionCodec::Discrete { .. } => None,
-    };
     let config = WindowConfig {
         context: model.config.context,
         side: Side::Left,
         padding,
         return_scale: 1.0,
         max_timestep: None,
-        action_map,
+        action_map: model.actions.action_map(),
     };
     WindowSampler::new(data, &model.normaliser, config)
 }
@@ -166,15 +154,11 @@ impl Learner {
             .flat_map(|row| &batch.actions[last(row) * width..][..width])
             .copied()
             .collect();
-        let objective = match self.model.actions {
-            ActionCodec::Discrete { .. } => Objective::CrossEntropy,
-            ActionCodec::Continuous { .. } => Objective::SquaredError,
-        };
         let (loss, gradient) = self.model.network.loss_and_gradient(
             &self.model.parameters,
             &batch.observations,
             &targets,
-            objective,
+            self.model.actions.objective(),
             self.dropout().as_ref(),
         );
         for (sum, value) in self.gradient.iter_mut().zip(gradient) {
@@ -197,15 +181,9 @@ impl Learner {
             1.0
         };
         let learning_rate = optimiser.learning_rate_at(self.step, self.steps);
-        let adamw = AdamW {
-            beta_1: optimiser.beta_1,
-            beta_2: optimiser.beta_2,
-            epsilon: optimiser.epsilon,
-            decay: optimiser.weight_decay,
-        };
         self.step += 1;
         adamw::update(
-            &adamw,
+            &optimiser.adamw(),
             learning_rate,
             self.step,
             clip,

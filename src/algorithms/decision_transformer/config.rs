@@ -4,6 +4,7 @@ use rtg_datasets::{Dataset, ReturnSummary};
 use rtg_envs::{Spec, registry};
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::adamw::AdamW;
 use crate::kernels::{Activation, Denominator, Precision};
 use crate::nn::initialise::Initialisation;
 use crate::nn::state_dict::Naming;
@@ -136,6 +137,16 @@ impl Default for OptimiserConfig {
 }
 
 impl OptimiserConfig {
+    /// The optimiser's own constants.
+    pub fn adamw(&self) -> AdamW {
+        AdamW {
+            beta_1: self.beta_1,
+            beta_2: self.beta_2,
+            epsilon: self.epsilon,
+            decay: self.weight_decay,
+        }
+    }
+
     /// Warm-up steps of a run of `steps`.
     pub fn warmup(&self, steps: u64) -> u64 {
         /// `warmup_steps` of both recipes.

@@ -8,7 +8,6 @@ use rtg_datasets::sample::{Columns, WindowSampler};
 
 use super::{Learner, Update, is_on};
 use crate::kernels::Side;
-use crate::kernels::adamw::AdamW;
 use crate::kernels::cuda::{Backend, Error, Plan, Setup, Trainer};
 use crate::kernels::gather::{self, Actions};
 use crate::random::{Stream, mix};
@@ -42,7 +41,7 @@ impl DeviceLearner {
             dropout: Some(learner.dropout).filter(is_on),
             objective: learner.objective,
             denominator: model.recipe.denominator(),
-            adamw: learner.adamw(),
+            adamw: learner.config.adamw(),
             largest_norm: config.gradient_clip,
         };
         let mut trainer = Trainer::new(backend, setup)?;
@@ -119,16 +118,6 @@ impl Learner {
     pub(super) fn key(&self, step: u64, part: u64) -> u64 {
         let batch = step * self.config.accumulation as u64 + part;
         mix(self.dropout_key.wrapping_add(batch))
-    }
-
-    /// The optimiser's constants.
-    pub(super) fn adamw(&self) -> AdamW {
-        AdamW {
-            beta_1: self.config.beta_1,
-            beta_2: self.config.beta_2,
-            epsilon: self.config.epsilon,
-            decay: self.config.weight_decay,
-        }
     }
 }
 

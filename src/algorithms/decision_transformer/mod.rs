@@ -11,13 +11,13 @@ mod policy;
 pub mod preprocessing;
 
 use rtg_datasets::Dataset;
-use rtg_datasets::sample::{ActionMap, Batch, WindowConfig, WindowSampler};
+use rtg_datasets::sample::{Batch, WindowConfig, WindowSampler};
 
 use self::config::{EngineKind, ModelConfig, OptimiserConfig, Recipe};
 pub use self::device::DeviceLearner;
-use self::preprocessing::{ActionCodec, Preprocessing};
+use self::preprocessing::Preprocessing;
 use crate::kernels::adamw;
-use crate::kernels::{Dropout, Head, Layout, Objective, Shape, Side, Windows};
+use crate::kernels::{Dropout, Layout, Objective, Shape, Side, Windows};
 use crate::nn::initialise::initialise;
 use crate::nn::network::Network;
 use crate::nn::state_dict::{Entry, untrained};
@@ -81,12 +81,7 @@ pub fn shape(recipe: Recipe, config: &ModelConfig, preprocessing: &Preprocessing
         layers: config.layers,
         timesteps: recipe.timesteps(preprocessing.episode_length, config.context),
         activation: config.activation,
-        head: match &preprocessing.actions {
-            ActionCodec::Discrete { .. } => Head::Logits,
-            ActionCodec::Continuous { max_action, .. } => Head::Tanh {
-                scale: *max_action as f32,
-            },
-        },
+        head: preprocessing.actions.head(),
     }
 }
 
@@ -141,10 +136,7 @@ impl Learner {
         let network = Network::new(model.shape, model.parameters.clone(), fused, threads);
         let zeros = vec![0.0; model.parameters.len()];
         Self {
-            objective: match model.preprocessing.actions {
-                ActionCodec::Discrete { .. } => Objective::CrossEntropy,
-                ActionCodec::Continuous { .. } => Objective::SquaredError,
-            },
+            objective: model.preprocessing.actions.objective(),
             dropout: Dropout {
                 probability_attention: config.attention_dropout,
                 probability_residual: config.residual_dropout,
@@ -197,7 +189,7 @@ impl Learner {
         let learning_rate = self.config.learning_rate_at(self.step, self.steps);
         let loss = self.losses.drain(..).sum::<f64>() / batches;
         self.step += 1;
-        let optimiser = self.adamw();
+        let optimiser = self.config.adamw();
         let parameters = &mut self.model.parameters;
         let Moments { first, second } = &mut self.moments;
         let (rate, step) = (learning_rate, self.step);
@@ -262,12 +254,7 @@ pub fn sampler(model: &Model, data: &Dataset) -> Result<WindowSampler, rtg_datas
         Recipe::Official => WindowConfig::official(context, *return_scale, *episode_length),
         Recipe::Corl => WindowConfig::corl(context, *return_scale),
     };
-    if let ActionCodec::Continuous { offset, scale, .. } = actions {
-        config.action_map = Some(ActionMap {
-            offset: offset.clone(),
-            scale: scale.clone(),
-        });
-    }
+    config.action_map = actions.action_map();
     WindowSampler::new(data, normaliser, config)
 }
 

@@ -1,10 +1,12 @@
 //! From raw observations, returns and actions to the network's numbers and back.
 
+use rtg_datasets::sample::ActionMap;
 use rtg_datasets::statistics::Normaliser;
 use rtg_envs::Space;
 use serde::{Deserialize, Serialize};
 
 use super::config::Recipe;
+use crate::kernels::{Head, Objective};
 
 /// All that stands between the world's numbers and the network's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +89,35 @@ impl ActionCodec {
         match self {
             Self::Discrete { n, .. } => *n,
             Self::Continuous { offset, .. } => offset.len(),
+        }
+    }
+
+    /// What the network's last layer gives.
+    pub fn head(&self) -> Head {
+        match self {
+            Self::Discrete { .. } => Head::Logits,
+            Self::Continuous { max_action, .. } => Head::Tanh {
+                scale: *max_action as f32,
+            },
+        }
+    }
+
+    /// What the network is trained for.
+    pub fn objective(&self) -> Objective {
+        match self {
+            Self::Discrete { .. } => Objective::CrossEntropy,
+            Self::Continuous { .. } => Objective::SquaredError,
+        }
+    }
+
+    /// How the sampler maps stored actions; discrete ones stay as they are.
+    pub fn action_map(&self) -> Option<ActionMap> {
+        match self {
+            Self::Discrete { .. } => None,
+            Self::Continuous { offset, scale, .. } => Some(ActionMap {
+                offset: offset.clone(),
+                scale: scale.clone(),
+            }),
         }
     }
 
