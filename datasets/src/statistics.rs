@@ -119,13 +119,16 @@ impl ReturnSummary {
     }
 
     /// A divisor for returns-to-go where no published one is known: the power of ten nearest to a
-    /// quarter of the largest absolute return, at least 1.
+    /// quarter of the largest absolute return; 1 where all returns are zero.
+    ///
+    /// Small returns are enlarged as large ones are reduced: with a reward of 1 at the end of an episode
+    /// and nothing else, an undivided return-to-go hardly moves the network and is not learned from.
     pub fn suggested_scale(&self) -> f64 {
         let size = self.min.abs().max(self.max.abs()) / 4.0;
-        if !size.is_finite() {
+        if !size.is_normal() {
             return 1.0;
         }
-        let below = 10_f64.powi(size.max(1.0).log10().floor() as i32);
+        let below = 10_f64.powi(size.log10().floor() as i32);
         let above = below * 10.0;
         if size - below <= above - size {
             below
@@ -188,10 +191,10 @@ mod tests {
             }
             .suggested_scale()
         };
-        let scales: Vec<f64> = [0.0, 1.2, 96.0, 500.0, -1900.0, 3388.0, f64::INFINITY]
+        let scales: Vec<f64> = [0.0, 1.0, 1.2, 96.0, 500.0, -1900.0, 3388.0, f64::INFINITY]
             .map(scale)
             .to_vec();
-        assert_eq!(scales, [1.0, 1.0, 10.0, 100.0, 100.0, 1000.0, 1.0]);
+        assert_eq!(scales, [1.0, 0.1, 0.1, 10.0, 100.0, 100.0, 1000.0, 1.0]);
     }
 
     #[test]

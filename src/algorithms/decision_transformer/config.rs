@@ -79,7 +79,7 @@ pub struct ModelConfig {
     /// Dropout on the embedded tokens. Both recipes: 0.1.
     pub embedding_dropout: f32,
     /// Returns-to-go are divided by this. Default: the recipe's for a known environment, else the
-    /// power of ten nearest to a quarter of the data's largest absolute return.
+    /// power of ten nearest to a quarter of the data's largest absolute return (1 if all are zero).
     pub return_scale: Option<f64>,
     /// Longest episode that the time-step table covers. Default: the environment's time limit, or
     /// the longest episode of the data where that is longer.
