@@ -27,25 +27,26 @@
 use crate::{
     DelayedReward, Env, Error, ReferenceReturns, Spec, TimeLimit,
     classic_control::{
-        Acrobot, CartPole, KeyToDoor, MountainCar, MountainCarContinuous, Pendulum, StitchingMaze,
+        Acrobot, ClassicControl, KeyToDoor, MountainCar, MountainCarContinuous, StitchingMaze,
+        cartpole, pendulum,
     },
     key_to_door::STEPS as KEY_TO_DOOR,
     mujoco::{
         self, Ant, HalfCheetah, Hopper, Humanoid, InvertedDoublePendulum, InvertedPendulum,
         MujocoEnv, Pusher, Reacher, Swimmer, Task, V4, Walker2d,
     },
-    vector::Batch,
+    vector::{Batch, Columns, InColumns},
 };
 use std::sync::Arc;
 
 #[rustfmt::skip]
 const TABLE: [Entry; 21] = [
     //                              id                          limit  threshold      random          expert
-    classic::<CartPole>(            "CartPole-v1",              500,   Some(475.0),   (22.235,         500.0)),
+    columns::<cartpole::CartPole>(  "CartPole-v1",              500,   Some(475.0),   (22.235,         500.0)),
     classic::<MountainCar>(         "MountainCar-v0",           200,   Some(-110.0),  (-200.0,         -108.121)),
     classic::<MountainCarContinuous>("MountainCarContinuous-v0", 999,  Some(90.0),    (-33.344_411,    98.589_980)),
     classic::<Acrobot>(             "Acrobot-v1",               500,   Some(-100.0),  (-499.425,       -75.857)),
-    classic::<Pendulum>(            "Pendulum-v1",              200,   None,          (-1_215.772_602, -146.841_254)),
+    columns::<pendulum::Pendulum>(  "Pendulum-v1",              200,   None,          (-1_215.772_602, -146.841_254)),
     own::<KeyToDoor>(               "KeyToDoor-v0",       KEY_TO_DOOR,   None,          (0.034,          1.0)),
     own::<StitchingMaze>(           "StitchingMaze-v0",         300,   None,          (0.0,            1.0)),
     mujoco::<Hopper>(               "Hopper-v5",                1000,  Some(3800.0),  Some((-20.272_305,  3234.3))),
@@ -103,6 +104,23 @@ const fn classic<E: Env + Default + 'static>(
                     .collect::<Vec<_>>(),
             ))
         },
+    }
+}
+
+/// A classic world whose rows are stepped in columns.
+const fn columns<D: InColumns + 'static>(
+    id: &'static str,
+    max_episode_steps: usize,
+    reward_threshold: Option<f64>,
+    reference_returns: (f64, f64),
+) -> Entry {
+    Entry {
+        rows: |spec, rows| {
+            let env = || TimeLimit::with_spec(ClassicControl::default(), Arc::clone(&spec));
+            let envs = (0..rows).map(|_| env()).collect();
+            Ok(Box::new(Columns::<D>::new(envs)))
+        },
+        ..classic::<ClassicControl<D>>(id, max_episode_steps, reward_threshold, reference_returns)
     }
 }
 

@@ -39,6 +39,22 @@ impl<E: Env> TimeLimit<E> {
     pub fn elapsed(&self) -> usize {
         self.elapsed
     }
+
+    #[inline]
+    pub(crate) fn inner(&self) -> &E {
+        &self.env
+    }
+
+    /// One step, however the environment takes it.
+    #[inline]
+    pub(crate) fn limited(&mut self, step: impl FnOnce(&mut E) -> Step) -> Step {
+        let step = step(&mut self.env);
+        self.elapsed += 1;
+        Step {
+            truncated: step.truncated || self.elapsed >= self.limit,
+            ..step
+        }
+    }
 }
 
 impl<E: Env> Env for TimeLimit<E> {
@@ -52,12 +68,7 @@ impl<E: Env> Env for TimeLimit<E> {
     }
 
     fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Step {
-        let step = self.env.step(action, observation);
-        self.elapsed += 1;
-        Step {
-            truncated: step.truncated || self.elapsed >= self.limit,
-            ..step
-        }
+        self.limited(|env| env.step(action, observation))
     }
 
     fn observe(&self, observation: &mut [f64]) {

@@ -6,9 +6,11 @@
 //! [threads](VecEnv::with_threads).
 
 mod batch;
+mod columns;
 mod team;
 
 pub(crate) use batch::Batch;
+pub(crate) use columns::{Column, Columns, InColumns, LANES};
 
 use crate::{Env, Error, Spec, registry};
 use batch::{Orders, Outcome};
@@ -138,8 +140,10 @@ impl VecEnv {
     /// Then no row has moved. Also if an environment panics, in whichever thread.
     pub fn step(&mut self, actions: &[f64]) {
         self.check_actions(actions);
-        for row in 0..self.rows() {
-            self.check_running(row);
+        if self.autoreset == Autoreset::Disabled {
+            for row in 0..self.rows() {
+                self.check_running(row);
+            }
         }
         self.order(None, actions);
     }

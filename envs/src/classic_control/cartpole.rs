@@ -14,11 +14,21 @@
 //! Actions: 0 pushes left, 1 pushes right. Reward: 1 for every step, the one that ends the episode
 //! included; 0 for steps after it. Start: all four uniform in ±0.05. Integration: explicit Euler.
 
-use super::{Dynamics, choice, float32};
+#![expect(
+    clippy::inline_always,
+    reason = "loops over columns must end up in the function that is compiled for the CPU's features"
+)]
+
+use super::{
+    Dynamics, choice, float32,
+    sine::SmallAngles,
+    widest::{Vectors, Work},
+};
 use crate::{
     BoxSpace, Frame, Space,
     random::NumpyRng,
     render::{Canvas, colour},
+    vector::{Column, InColumns, LANES},
 };
 use std::f64::consts::PI;
 
@@ -42,6 +52,133 @@ pub struct CartPole {
 impl CartPole {
     fn is_outside(&self) -> bool {
         self.state[0].abs() > POSITION_LIMIT || self.state[2].abs() > ANGLE_LIMIT_RAD
+    }
+
+    /// Takes a new state over; gives the reward and whether the world has ended.
+    #[inline]
+    fn put(&mut self, state: [f64; 4]) -> (f64, bool) {
+        self.state = state;
+        let terminated = self.is_outside();
+        let reward = if terminated && self.has_fallen {
+            0.0
+        } else {
+            1.0
+        };
+        self.has_fallen |= terminated;
+        (reward, terminated)
+    }
+}
+
+fn force(action: f64) -> f64 {
+    if choice(action, 2) == 1 {
+        FORCE
+    } else {
+        -FORCE
+    }
+}
+
+/// The next state.
+#[inline(always)]
+fn moved([x, x_dot, theta, theta_dot]: [f64; 4], force: f64, sin: f64, cos: f64) -> [f64; 4] {
+    let push = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS;
+    let theta_acc = (GRAVITY * sin - cos * push)
+        / (HALF_LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS));
+    let x_acc = push - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS;
+    [
+        x + SECS_PER_STEP * x_dot,
+        x_dot + SECS_PER_STEP * x_acc,
+        theta + SECS_PER_STEP * theta_dot,
+        theta_dot + SECS_PER_STEP * theta_acc,
+    ]
+}
+
+/// Carts side by side.
+#[derive(Default)]
+pub(crate) struct Block {
+    force: Column,
+    x: Column,
+    x_dot: Column,
+    theta: SmallAngles,
+    theta_dot: Column,
+}
+
+impl Block {
+    #[inline(always)]
+    fn advance(&mut self) {
+        // Copies, which the compiler knows to lie apart.
+        let (forces, sines, cosines) = (self.force, self.theta.sines, self.theta.cosines);
+        let (mut x, mut x_dot) = (self.x, self.x_dot);
+        let (mut theta, mut theta_dot) = (self.theta.rad, self.theta_dot);
+        for lane in 0..LANES {
+            let state = [x[lane], x_dot[lane], theta[lane], theta_dot[lane]];
+            [x[lane], x_dot[lane], theta[lane], theta_dot[lane]] =
+                moved(state, forces[lane], sines[lane], cosines[lane]);
+        }
+        (self.x, self.x_dot) = (x, x_dot);
+        (self.theta.rad, self.theta_dot) = (theta, theta_dot);
+    }
+}
+
+/// Sines and cosines.
+struct Look<'a>(&'a mut [Block]);
+
+impl Work for Look<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for block in self.0 {
+            block.theta.compute();
+        }
+    }
+}
+
+/// What follows from them.
+struct Advance<'a>(&'a mut [Block]);
+
+impl Work for Advance<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for block in self.0 {
+            block.advance();
+        }
+    }
+}
+
+impl InColumns for CartPole {
+    type Block = Block;
+
+    #[inline]
+    fn enter(&self, action: &[f64], block: &mut Block, lane: usize) {
+        block.force[lane] = force(action[0]);
+        let state = [
+            &mut block.x,
+            &mut block.x_dot,
+            &mut block.theta.rad,
+            &mut block.theta_dot,
+        ];
+        for (column, number) in state.into_iter().zip(self.state) {
+            column[lane] = number;
+        }
+    }
+
+    fn advance_blocks(blocks: &mut [Block]) {
+        let vectors = Vectors::widest();
+        vectors.run(Look(blocks));
+        for block in &mut *blocks {
+            block.theta.settle();
+        }
+        vectors.run(Advance(blocks));
+    }
+
+    #[inline]
+    fn leave(&mut self, _action: &[f64], block: &Block, lane: usize) -> (f64, bool) {
+        let Block {
+            x,
+            x_dot,
+            theta,
+            theta_dot,
+            ..
+        } = block;
+        self.put([x[lane], x_dot[lane], theta.rad[lane], theta_dot[lane]])
     }
 }
 
@@ -71,31 +208,8 @@ impl Dynamics for CartPole {
 
     #[inline]
     fn advance(&mut self, action: &[f64]) -> (f64, bool) {
-        let [x, x_dot, theta, theta_dot] = self.state;
-        let force = if choice(action[0], 2) == 1 {
-            FORCE
-        } else {
-            -FORCE
-        };
-        let (sin, cos) = theta.sin_cos();
-        let push = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS;
-        let theta_acc = (GRAVITY * sin - cos * push)
-            / (HALF_LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS));
-        let x_acc = push - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS;
-        self.state = [
-            x + SECS_PER_STEP * x_dot,
-            x_dot + SECS_PER_STEP * x_acc,
-            theta + SECS_PER_STEP * theta_dot,
-            theta_dot + SECS_PER_STEP * theta_acc,
-        ];
-        let terminated = self.is_outside();
-        let reward = if terminated && self.has_fallen {
-            0.0
-        } else {
-            1.0
-        };
-        self.has_fallen |= terminated;
-        (reward, terminated)
+        let (sin, cos) = self.state[2].sin_cos();
+        self.put(moved(self.state, force(action[0]), sin, cos))
     }
 
     #[inline]

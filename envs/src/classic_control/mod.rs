@@ -8,12 +8,13 @@ use crate::{Env, Error, Frame, Space, Spec, Step, random::NumpyRng};
 use std::{hint::black_box, sync::Arc};
 
 mod acrobot;
-mod cartpole;
+pub(crate) mod cartpole;
 mod hill;
 mod mountain_car;
 mod mountain_car_continuous;
-mod pendulum;
+pub(crate) mod pendulum;
 mod sine;
+mod widest;
 
 /// `CartPole-v1`.
 pub type CartPole = ClassicControl<cartpole::CartPole>;
@@ -70,6 +71,24 @@ pub struct ClassicControl<D> {
     spec: Arc<Spec>,
 }
 
+impl<D: Dynamics> ClassicControl<D> {
+    #[inline]
+    pub(crate) fn dynamics(&self) -> &D {
+        &self.dynamics
+    }
+
+    /// What became of one time step, which gives what [`Dynamics::advance`] gives.
+    #[inline]
+    pub(crate) fn moved(&mut self, step: impl FnOnce(&mut D) -> (f64, bool)) -> Step {
+        let (reward, terminated) = step(&mut self.dynamics);
+        Step {
+            reward,
+            terminated,
+            truncated: false,
+        }
+    }
+}
+
 impl<D: Dynamics> Default for ClassicControl<D> {
     fn default() -> Self {
         let (observation_space, action_space) = D::spaces();
@@ -106,13 +125,9 @@ impl<D: Dynamics> Env for ClassicControl<D> {
 
     #[inline]
     fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Step {
-        let (reward, terminated) = self.dynamics.advance(action);
+        let step = self.moved(|dynamics| dynamics.advance(action));
         self.dynamics.observe(observation);
-        Step {
-            reward,
-            terminated,
-            truncated: false,
-        }
+        step
     }
 
     fn observe(&self, observation: &mut [f64]) {
@@ -179,19 +194,27 @@ fn is_float32(value: f64) -> bool {
 /// the 53 bits is nearly always further from half a unit than that.
 #[inline]
 pub(crate) fn pow2(x: f64) -> f64 {
-    const HIDDEN: u64 = 1 << 52;
-    let product = x * x;
-    let bits = u128::from(x.to_bits() & (HIDDEN - 1) | HIDDEN);
-    let square = bits * bits;
-    let half = 1_u64 << (51 + (square >> 105) as u32);
-    let cut_off = square as u64 & (2 * half - 1);
-    // 0.0127 units, enough down to 2^-16 and up to 2^16.
-    let is_certain = cut_off.abs_diff(half) > (half >> 6) + (half >> 7) + (half >> 9);
-    if is_certain && (1e-9..1e9).contains(&product) {
-        product
-    } else {
-        pow2_in_full(x)
-    }
+    let (square, is_certain) = pow2_guess(x);
+    if is_certain { square } else { pow2_in_full(x) }
+}
+
+/// [`pow2`], and whether it is.
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "loops over columns must end up in the function that is compiled for the CPU's features"
+)]
+fn pow2_guess(x: f64) -> (f64, bool) {
+    let square = x * x;
+    // What rounding cut off, exactly: of the product of two halves of 26 bits nothing is lost.
+    let split = x * 134_217_729.0; // 2^27 + 1
+    let high = split - (split - x);
+    let low = x - high;
+    let cut_off = ((high * high - square) + 2.0 * high * low) + low * low;
+    // 0.0127 units away from the middle, enough down to 2^-16 and up to 2^16.
+    let is_far = cut_off.abs() < 0.487 * sine::unit_below(square);
+    let (is_large, is_small) = (square > 1e-9, square < 1e9);
+    (square, is_far & is_large & is_small)
 }
 
 #[cold]

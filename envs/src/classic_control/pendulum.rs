@@ -6,11 +6,21 @@
 //! wrapped to ±π, the torque clipped. The world never ends. Start: angle uniform in ±π, velocity
 //! uniform in ±1. Rod of 1 m and 1 kg, gravity 10 m/s².
 
-use super::{Dynamics, float32, pow2, sine::sin_cos};
+#![expect(
+    clippy::inline_always,
+    reason = "loops over columns must end up in the function that is compiled for the CPU's features"
+)]
+
+use super::{
+    Dynamics, float32, pow2, pow2_guess,
+    sine::{Angles, sin_cos},
+    widest::{Vectors, Work},
+};
 use crate::{
     BoxSpace, Frame, Space,
     random::NumpyRng,
     render::{Canvas, colour},
+    vector::{Column, InColumns, LANES},
 };
 use std::{f64::consts::PI, hint::black_box};
 
@@ -27,17 +37,49 @@ pub struct Pendulum {
     cos: f32,
 }
 
+/// The torque and what is made of it alone stay float32, as the action is.
+#[inline(always)]
+fn torque(action: f64) -> f32 {
+    (action as f32).clamp(-MAX_TORQUE as f32, MAX_TORQUE as f32)
+}
+
+/// Adds up the squares of angle, velocity and torque.
+#[inline(always)]
+fn cost(angle: f64, velocity: f64, torque: f32) -> f64 {
+    angle + 0.1 * velocity + f64::from(0.001 * torque)
+}
+
+/// The next angle and velocity.
+#[inline(always)]
+fn moved([theta, theta_dot]: [f64; 2], sin: f64, torque: f32) -> [f64; 2] {
+    let acceleration = 3.0 * GRAVITY / 2.0 * sin + f64::from(3.0 * torque);
+    let theta_dot = (theta_dot + acceleration * SECS_PER_STEP).clamp(-MAX_SPEED, MAX_SPEED);
+    [theta + theta_dot * SECS_PER_STEP, theta_dot]
+}
+
 /// The angle in `-PI .. PI`, as Python's `%` gives it: through `fmod`, which takes long and is asked
-/// only beyond one turn too many or too few.
+/// only beyond two turns too many or too few.
 #[inline]
 fn wrapped(angle_rad: f64) -> f64 {
-    const TURN: f64 = 2.0 * PI;
-    let raised = angle_rad + PI;
-    if !(-TURN..2.0 * TURN).contains(&raised) {
-        return raised.rem_euclid(TURN) - PI;
+    let (angle, is_certain) = wrapped_guess(angle_rad);
+    if is_certain {
+        angle
+    } else {
+        (angle_rad + PI).rem_euclid(TURN) - PI
     }
-    let turns = f64::from(u8::from(raised >= TURN)) - f64::from(u8::from(raised < 0.0));
-    (raised - turns * TURN) - PI
+}
+
+const TURN: f64 = 2.0 * PI;
+
+/// [`wrapped`], and whether it is.
+#[inline(always)]
+fn wrapped_guess(angle_rad: f64) -> (f64, bool) {
+    let raised = angle_rad + PI;
+    let is = |condition| f64::from(u8::from(condition));
+    let above = is(raised >= TURN) + is(raised >= 2.0 * TURN);
+    let turns = above - is(raised < 0.0) - is(raised < -TURN);
+    let (is_low, is_high) = (raised < -2.0 * TURN, raised >= 3.0 * TURN);
+    ((raised - turns * TURN) - PI, !(is_low | is_high))
 }
 
 /// NumPy's `x ** 2` of a float32, which is the C library's `powf`. glibc's rounds the exact square,
@@ -45,16 +87,24 @@ fn wrapped(angle_rad: f64) -> f64 {
 /// (for every number up to 2); it is asked only near there.
 #[inline]
 fn single_pow2(x: f32) -> f32 {
+    let (square, is_certain) = single_pow2_guess(x);
+    if is_certain {
+        square
+    } else {
+        x.powf(black_box(2.0))
+    }
+}
+
+/// [`single_pow2`], and whether it is.
+#[inline(always)]
+fn single_pow2_guess(x: f32) -> (f32, bool) {
     /// The bits of a float64 that a float32 has not, and their middle.
     const BITS: u64 = (1 << 29) - 1;
     const MIDDLE: u64 = 1 << 28;
     let square = f64::from(x) * f64::from(x);
     let from_middle = (square.to_bits() & BITS).abs_diff(MIDDLE);
-    if from_middle > MIDDLE / 100 && square > 1e-30 {
-        square as f32
-    } else {
-        x.powf(black_box(2.0))
-    }
+    let (is_far, is_large) = (from_middle > MIDDLE / 100, square > 1e-30);
+    (square as f32, is_far & is_large)
 }
 
 impl Pendulum {
@@ -66,6 +116,110 @@ impl Pendulum {
             sin,
             cos,
         };
+    }
+
+    fn cost(&self, torque: f32) -> f64 {
+        let [theta, theta_dot] = self.state;
+        cost(pow2(wrapped(theta)), pow2(theta_dot), single_pow2(torque))
+    }
+}
+
+/// Pendulums side by side.
+#[derive(Default)]
+pub(crate) struct Block {
+    action: Column,
+    theta: Column,
+    theta_dot: Column,
+    sin: Column,
+    cost: Column,
+    cost_is_certain: Column<bool>,
+    next: Angles,
+}
+
+impl Block {
+    #[inline(always)]
+    fn advance(&mut self) {
+        // Copies, which the compiler knows to lie apart.
+        let (thetas, speeds, sines, actions) = (self.theta, self.theta_dot, self.sin, self.action);
+        let (mut next, mut next_speeds) = ([0.0; LANES], [0.0; LANES]);
+        let (mut costs, mut certain) = ([0.0; LANES], [false; LANES]);
+        for lane in 0..LANES {
+            let (theta, theta_dot) = (thetas[lane], speeds[lane]);
+            let torque = torque(actions[lane]);
+            let (angle, is_wrapped) = wrapped_guess(theta);
+            let (angle, is_angle) = pow2_guess(angle);
+            let (velocity, is_velocity) = pow2_guess(theta_dot);
+            let (effort, is_effort) = single_pow2_guess(torque);
+            costs[lane] = cost(angle, velocity, effort);
+            certain[lane] = is_wrapped & is_angle & is_velocity & is_effort;
+            [next[lane], next_speeds[lane]] = moved([theta, theta_dot], sines[lane], torque);
+        }
+        (self.cost, self.cost_is_certain) = (costs, certain);
+        (self.next.rad, self.theta_dot) = (next, next_speeds);
+        self.next.place();
+    }
+}
+
+/// Up to where the angles are.
+struct Advance<'a>(&'a mut [Block]);
+
+impl Work for Advance<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for block in self.0 {
+            block.advance();
+        }
+    }
+}
+
+/// From there on.
+struct Observe<'a>(&'a mut [Block]);
+
+impl Work for Observe<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for block in self.0 {
+            block.next.compute();
+        }
+    }
+}
+
+fn advance_with(vectors: Vectors, blocks: &mut [Block]) {
+    vectors.run(Advance(blocks));
+    for block in &mut *blocks {
+        block.next.look_up();
+    }
+    vectors.run(Observe(blocks));
+}
+
+impl InColumns for Pendulum {
+    type Block = Block;
+
+    #[inline]
+    fn enter(&self, action: &[f64], block: &mut Block, lane: usize) {
+        block.action[lane] = action[0];
+        [block.theta[lane], block.theta_dot[lane]] = self.state;
+        block.sin[lane] = self.sin;
+    }
+
+    fn advance_blocks(blocks: &mut [Block]) {
+        advance_with(Vectors::widest(), blocks);
+    }
+
+    #[inline]
+    fn leave(&mut self, action: &[f64], block: &Block, lane: usize) -> (f64, bool) {
+        let cost = if block.cost_is_certain[lane] {
+            block.cost[lane]
+        } else {
+            self.cost(torque(action[0]))
+        };
+        let (sin, cos) = block.next.sin_cos(lane);
+        *self = Self {
+            state: [block.next.rad[lane], block.theta_dot[lane]],
+            sin,
+            cos,
+        };
+        (-cost, false)
     }
 }
 
@@ -88,14 +242,10 @@ impl Dynamics for Pendulum {
 
     #[inline]
     fn advance(&mut self, action: &[f64]) -> (f64, bool) {
-        let [theta, theta_dot] = self.state;
-        // The torque and what is made of it alone stay float32, as the action is.
-        let torque = (action[0] as f32).clamp(-MAX_TORQUE as f32, MAX_TORQUE as f32);
-        let effort = f64::from(0.001 * single_pow2(torque));
-        let cost = pow2(wrapped(theta)) + 0.1 * pow2(theta_dot) + effort;
-        let acceleration = 3.0 * GRAVITY / 2.0 * self.sin + f64::from(3.0 * torque);
-        let theta_dot = (theta_dot + acceleration * SECS_PER_STEP).clamp(-MAX_SPEED, MAX_SPEED);
-        self.put(theta + theta_dot * SECS_PER_STEP, theta_dot);
+        let torque = torque(action[0]);
+        let cost = self.cost(torque);
+        let [theta, theta_dot] = moved(self.state, self.sin, torque);
+        self.put(theta, theta_dot);
         (-cost, false)
     }
 

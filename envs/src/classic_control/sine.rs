@@ -4,6 +4,12 @@
 //! except where that lies within 0.05 units of the middle between two numbers. Here the true value
 //! is computed to a few hundredths of a unit, without branches, from a table of angles; only where it
 //! comes too near to such a middle the C library is asked. In this way every bit is the library's.
+#![expect(
+    clippy::inline_always,
+    reason = "loops over columns must end up in the function that is compiled for the CPU's features"
+)]
+
+use crate::vector::{Column, LANES};
 
 /// Angles in one turn.
 const ANGLES: usize = 512;
@@ -28,9 +34,46 @@ static TABLE: [(Pair, Pair); ANGLES] = table();
 /// The sine, as the C library has it, and the cosine, as the C library has it, as a float32.
 #[inline]
 pub(super) fn sin_cos(angle_rad: f64) -> (f64, f32) {
+    let (steps, place) = nearest(angle_rad);
+    let guess = guess(angle_rad, steps, TABLE[place]);
+    // One branch, not three.
+    if guess.is_sine & guess.is_cosine {
+        (guess.sine, guess.cosine)
+    } else {
+        (sine_in_full(angle_rad), cosine_in_full(angle_rad))
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn sine_in_full(angle_rad: f64) -> f64 {
+    angle_rad.sin()
+}
+
+#[cold]
+#[inline(never)]
+fn cosine_in_full(angle_rad: f64) -> f32 {
+    angle_rad.cos() as f32
+}
+
+/// A sine and a cosine, and whether each is surely what the library gives.
+struct Guess {
+    sine: f64,
+    cosine: f32,
+    is_sine: bool,
+    is_cosine: bool,
+}
+
+/// The angle of the table that is nearest: how many steps it is away from zero, and its place.
+#[inline(always)]
+fn nearest(angle_rad: f64) -> (f64, usize) {
     let shifted = angle_rad * (1.0 / STEP[0]) + ROUNDER;
-    let steps = shifted - ROUNDER;
-    let (sin, cos) = TABLE[shifted.to_bits() as usize % ANGLES];
+    (shifted - ROUNDER, shifted.to_bits() as usize % ANGLES)
+}
+
+/// From an angle and what is known of the nearest one in the table.
+#[inline(always)]
+fn guess(angle_rad: f64, steps: f64, (sin, cos): (Pair, Pair)) -> Guess {
     // What is left of the angle, at most half a step, as a pair.
     let first = angle_rad - steps * STEP[0];
     let second = steps * STEP[1];
@@ -44,31 +87,161 @@ pub(super) fn sin_cos(angle_rad: f64) -> (f64, f32) {
     let sine = sin.0 + added;
     let left_out = added - (sine - sin.0);
     let cosine = cos.0 + (cos.0 * cos_less_one - sin.0 * (rest + sin_less_rest));
-    // One branch, not three.
-    if (angle_rad.abs() < LARGEST) & is_certain(sine, left_out) & is_certain_single(cosine) {
-        (sine, cosine as f32)
-    } else {
-        in_full(angle_rad)
+    let is_small = angle_rad.abs() < LARGEST;
+    Guess {
+        sine,
+        cosine: cosine as f32,
+        is_sine: is_certain(sine, left_out, ERROR) & is_small,
+        is_cosine: is_certain_single(cosine) & is_small,
     }
 }
 
-#[cold]
-#[inline(never)]
-fn in_full(angle_rad: f64) -> (f64, f32) {
-    let (sine, cosine) = angle_rad.sin_cos();
-    (sine, cosine as f32)
+/// A block of angles, and their sines and cosines.
+#[derive(Default)]
+pub(super) struct Angles {
+    pub(super) rad: Column,
+    steps: Column,
+    places: Column<usize>,
+    /// What the table has there: sine and rest, cosine and rest.
+    known: [Column; 4],
+    sines: Column,
+    cosines: Column<f32>,
+    is_sine: Column<bool>,
+    is_cosine: Column<bool>,
 }
 
-/// Whether a sum is surely what glibc gives; `left_out` is what rounding left out of it.
-#[inline]
-fn is_certain(sum: f64, left_out: f64) -> bool {
+impl Angles {
+    /// First, in a loop over columns: where the angles are in the table.
+    #[inline(always)]
+    pub(super) fn place(&mut self) {
+        for lane in 0..LANES {
+            (self.steps[lane], self.places[lane]) = nearest(self.rad[lane]);
+        }
+    }
+
+    /// Then, one by one.
+    pub(super) fn look_up(&mut self) {
+        for lane in 0..LANES {
+            let (sin, cos) = TABLE[self.places[lane] % ANGLES];
+            for (known, number) in self.known.iter_mut().zip([sin.0, sin.1, cos.0, cos.1]) {
+                known[lane] = number;
+            }
+        }
+    }
+
+    /// Then, in a loop over columns again.
+    #[inline(always)]
+    pub(super) fn compute(&mut self) {
+        // Copies, which the compiler knows to lie apart.
+        let (rad, steps, [sin, sin_rest, cos, cos_rest]) = (self.rad, self.steps, self.known);
+        let (mut sines, mut cosines) = ([0.0; LANES], [0.0; LANES]);
+        let (mut is_sine, mut is_cosine) = ([false; LANES], [false; LANES]);
+        for lane in 0..LANES {
+            let known = ((sin[lane], sin_rest[lane]), (cos[lane], cos_rest[lane]));
+            let guess = guess(rad[lane], steps[lane], known);
+            (sines[lane], cosines[lane]) = (guess.sine, guess.cosine);
+            (is_sine[lane], is_cosine[lane]) = (guess.is_sine, guess.is_cosine);
+        }
+        (self.sines, self.cosines) = (sines, cosines);
+        (self.is_sine, self.is_cosine) = (is_sine, is_cosine);
+    }
+
+    /// At last: what [`sin_cos`] gives.
+    #[inline]
+    pub(super) fn sin_cos(&self, lane: usize) -> (f64, f32) {
+        let sine = if self.is_sine[lane] {
+            self.sines[lane]
+        } else {
+            sine_in_full(self.rad[lane])
+        };
+        let cosine = if self.is_cosine[lane] {
+            self.cosines[lane]
+        } else {
+            cosine_in_full(self.rad[lane])
+        };
+        (sine, cosine)
+    }
+}
+
+/// A block of angles near zero, and their sines and cosines: without a table, both as f64.
+#[derive(Default)]
+pub(super) struct SmallAngles {
+    pub(super) rad: Column,
+    pub(super) sines: Column,
+    pub(super) cosines: Column,
+    is_sine: Column<bool>,
+    is_cosine: Column<bool>,
+}
+
+impl SmallAngles {
+    /// First, in a loop over columns.
+    #[inline(always)]
+    pub(super) fn compute(&mut self) {
+        // Copies, which the compiler knows to lie apart.
+        let (rad, mut sines, mut cosines) = (self.rad, [0.0; LANES], [0.0; LANES]);
+        let (mut is_sine, mut is_cosine) = ([false; LANES], [false; LANES]);
+        for lane in 0..LANES {
+            (
+                (sines[lane], is_sine[lane]),
+                (cosines[lane], is_cosine[lane]),
+            ) = small_guess(rad[lane]);
+        }
+        (self.sines, self.cosines) = (sines, cosines);
+        (self.is_sine, self.is_cosine) = (is_sine, is_cosine);
+    }
+
+    /// Then, one by one: asks the library where it must be asked.
+    pub(super) fn settle(&mut self) {
+        for lane in 0..LANES {
+            if !self.is_sine[lane] {
+                self.sines[lane] = sine_in_full(self.rad[lane]);
+            }
+            if !self.is_cosine[lane] {
+                self.cosines[lane] = self.rad[lane].cos();
+            }
+        }
+    }
+}
+
+/// Sine and cosine of a small angle, and whether each is surely what the library gives.
+#[inline(always)]
+fn small_guess(angle_rad: f64) -> ((f64, bool), (f64, bool)) {
+    /// Below it, the terms that the series lack are smaller than 2^-58.
+    const SMALL: f64 = 0.25;
+    let square = angle_rad * angle_rad;
+    let tail = 1.0 / 362_880.0 - square * (1.0 / 39_916_800.0 - square * (1.0 / 6_227_020_800.0));
+    let series = -1.0 / 6.0 + square * (1.0 / 120.0 - square * (1.0 / 5_040.0 - square * tail));
+    let added = angle_rad * square * series;
+    let sine = angle_rad + added;
+    let tail = 1.0 / 40_320.0 - square * (1.0 / 3_628_800.0 - square * (1.0 / 479_001_600.0));
+    let series = 1.0 / 24.0 - square * (1.0 / 720.0 - square * tail);
+    let less = square * (-0.5 + square * series);
+    let cosine = 1.0 + less;
+    // Of what is added, each of a few operations may have lost 2^-53.
+    let error = |added: f64| added.abs() * (1.0 / (1_u64 << 50) as f64);
+    let is_sine = is_certain(sine, added - (sine - angle_rad), error(added));
+    let is_cosine = is_certain(cosine, less - (cosine - 1.0), error(less));
+    let is_small = angle_rad.abs() < SMALL;
+    ((sine, is_sine & is_small), (cosine, is_cosine & is_small))
+}
+
+/// Whether a sum is surely what glibc gives; `left_out` is what rounding left out of it, known to
+/// `error`.
+#[inline(always)]
+fn is_certain(sum: f64, left_out: f64, error: f64) -> bool {
+    let unit = unit_below(sum);
+    (left_out.abs() - 0.5 * unit).abs() > 0.06 * unit + error
+}
+
+/// The distance to the next number towards zero. Infinite for zero.
+#[inline(always)]
+pub(super) fn unit_below(number: f64) -> f64 {
     const EXPONENT: u64 = 0x7ff0_0000_0000_0000;
-    let unit = f64::from_bits(sum.to_bits() & EXPONENT) * f64::EPSILON;
-    (left_out.abs() - 0.5 * unit).abs() > 0.06 * unit + ERROR
+    f64::from_bits(number.to_bits().wrapping_sub(1) & EXPONENT) * f64::EPSILON
 }
 
 /// Whether a number that is right to `ERROR` surely rounds to the float32 that the exact one does.
-#[inline]
+#[inline(always)]
 fn is_certain_single(number: f64) -> bool {
     /// The bits of a float64 that a float32 has not, and their middle.
     const BITS: u64 = (1 << 29) - 1;
@@ -155,6 +328,7 @@ const fn halves(a: f64) -> Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::classic_control::widest::{Vectors, Work};
     use crate::random::NumpyRng;
     use std::hint::black_box;
 
@@ -185,6 +359,79 @@ mod tests {
         }
         for angle in [0.0, -0.0, 1e-300, 1e300, f64::INFINITY, 99.999, 100.0] {
             check(angle);
+        }
+    }
+
+    /// The bits that columns give for each angle: sine and cosine of any, and of small ones.
+    fn in_columns(vectors: Vectors, rad: Column) -> Column<[u64; 4]> {
+        struct Place<'a>(&'a mut Angles);
+        impl Work for Place<'_> {
+            #[inline(always)]
+            fn run(self) {
+                self.0.place();
+            }
+        }
+        struct Compute<'a>(&'a mut Angles, &'a mut SmallAngles);
+        impl Work for Compute<'_> {
+            #[inline(always)]
+            fn run(self) {
+                self.0.compute();
+                self.1.compute();
+            }
+        }
+        let mut angles = Angles {
+            rad,
+            ..Angles::default()
+        };
+        let mut small = SmallAngles {
+            rad,
+            ..SmallAngles::default()
+        };
+        vectors.run(Place(&mut angles));
+        angles.look_up();
+        vectors.run(Compute(&mut angles, &mut small));
+        small.settle();
+        std::array::from_fn(|lane| {
+            let (sin, cos) = angles.sin_cos(lane);
+            let small = [small.sines[lane], small.cosines[lane]].map(f64::to_bits);
+            [sin.to_bits(), cos.to_bits().into(), small[0], small[1]]
+        })
+    }
+
+    #[test]
+    fn columns_give_the_c_librarys_bits_on_every_instruction_set() {
+        let mut rng = NumpyRng::from_seed(1);
+        let edges = [
+            0.0,
+            -0.0,
+            1e-300,
+            -1e-9,
+            1e300,
+            f64::INFINITY,
+            f64::NAN,
+            99.999,
+            100.0,
+            0.25,
+            -0.25,
+            std::f64::consts::FRAC_PI_2,
+            std::f64::consts::PI,
+            -std::f64::consts::TAU,
+            f64::MIN_POSITIVE,
+            -0.209_439_510_239_319_53,
+        ];
+        let mut angles = edges.to_vec();
+        for reach in [1e-6, 0.01, 0.1, 0.21, 0.26, 1.0, 4.0, 90.0, 200.0] {
+            angles.extend((0..LANES * 5000).map(|_| rng.uniform(-reach, reach)));
+        }
+        for vectors in Vectors::available() {
+            for rad in angles.as_chunks().0 {
+                for (angle, got) in rad.iter().zip(in_columns(vectors, *rad)) {
+                    let (sin, cos) = black_box(*angle).sin_cos();
+                    let single = (cos as f32).to_bits().into();
+                    let expected = [sin.to_bits(), single, sin.to_bits(), cos.to_bits()];
+                    assert_eq!(got, expected, "{vectors:?}, angle {angle}");
+                }
+            }
         }
     }
 

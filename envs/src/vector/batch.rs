@@ -1,7 +1,7 @@
 //! Rows of one concrete type behind one virtual call, and one row's step.
 
 use super::{Autoreset, team::Team};
-use crate::Env;
+use crate::{Env, Step};
 
 /// What rows gave in the last step.
 #[derive(Debug)]
@@ -25,6 +25,18 @@ impl Outcome {
             truncated: vec![false; rows],
             final_observations: vec![0.0; rows * width],
         }
+    }
+
+    /// Whether any row's episode is over.
+    pub(super) fn is_any_over(&self) -> bool {
+        // Without branches, so by vectors.
+        let any = |flags: &[bool]| flags.iter().fold(false, |any, &is| any | is);
+        any(&self.terminated) | any(&self.truncated)
+    }
+
+    #[inline]
+    pub(super) fn observation(&mut self, row: usize) -> &mut [f64] {
+        &mut self.observations[row * self.width..][..self.width]
     }
 }
 
@@ -87,22 +99,59 @@ pub(super) fn step_row<E: Env>(
     autoreset: Autoreset,
     outcome: &mut Outcome,
 ) {
-    let width = outcome.width;
-    let observation = &mut outcome.observations[row * width..][..width];
-    let is_over = outcome.terminated[row] || outcome.truncated[row];
-    if is_over && autoreset == Autoreset::NextStep {
-        env.reset(None, observation);
-        outcome.rewards[row] = 0.0;
-        outcome.terminated[row] = false;
-        outcome.truncated[row] = false;
+    if restart_if_over(env, row, autoreset, outcome) {
         return;
     }
-    let step = env.step(action, observation);
+    let step = env.step(action, outcome.observation(row));
+    note(env, row, step, autoreset, outcome);
+}
+
+/// Resets a row whose episode is over, if this step is there for that; tells whether it was.
+#[inline]
+pub(super) fn restart_if_over<E: Env>(
+    env: &mut E,
+    row: usize,
+    autoreset: Autoreset,
+    outcome: &mut Outcome,
+) -> bool {
+    let is_over = outcome.terminated[row] || outcome.truncated[row];
+    let restarts = is_over && autoreset == Autoreset::NextStep;
+    if restarts {
+        restart(env, row, outcome);
+    }
+    restarts
+}
+
+#[cold]
+fn restart<E: Env>(env: &mut E, row: usize, outcome: &mut Outcome) {
+    env.reset(None, outcome.observation(row));
+    outcome.rewards[row] = 0.0;
+    outcome.terminated[row] = false;
+    outcome.truncated[row] = false;
+}
+
+/// Notes what a step gave, besides the observation, which is there already, and resets the row if
+/// the same step is there for that.
+#[inline]
+pub(super) fn note<E: Env>(
+    env: &mut E,
+    row: usize,
+    step: Step,
+    autoreset: Autoreset,
+    outcome: &mut Outcome,
+) {
     outcome.rewards[row] = step.reward;
     outcome.terminated[row] = step.terminated;
     outcome.truncated[row] = step.truncated;
     if step.is_last() && autoreset == Autoreset::SameStep {
-        outcome.final_observations[row * width..][..width].copy_from_slice(observation);
-        env.reset(None, observation);
+        keep_and_reset(env, row, outcome);
     }
+}
+
+#[cold]
+fn keep_and_reset<E: Env>(env: &mut E, row: usize, outcome: &mut Outcome) {
+    let (width, at) = (outcome.width, row * outcome.width);
+    let last = &outcome.observations[at..][..width];
+    outcome.final_observations[at..][..width].copy_from_slice(last);
+    env.reset(None, outcome.observation(row));
 }

@@ -1,7 +1,8 @@
 //! Tests of vector environments.
 
 use super::*;
-use crate::{Frame, Step, make};
+use crate::classic_control::{CartPole, Pendulum};
+use crate::{Frame, Step, TimeLimit, make, random::NumpyRng};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 fn with(autoreset: Autoreset) -> VecEnv {
@@ -220,4 +221,72 @@ fn a_panic_in_any_thread_reaches_the_caller_and_the_other_rows_have_moved() {
         }
     }
     envs.step(&[0.0; 8]);
+}
+
+/// Rows of the same environments, one by one.
+fn one_by_one(id: &str, rows: usize, autoreset: Autoreset) -> VecEnv {
+    fn batch<E: Env + Default + 'static>(id: &str, rows: usize) -> Box<dyn Batch> {
+        let spec = std::sync::Arc::new(crate::spec(id).unwrap());
+        let env = |_| TimeLimit::with_spec(E::default(), std::sync::Arc::clone(&spec));
+        Box::new((0..rows).map(env).collect::<Vec<_>>())
+    }
+    let batch = if id == "CartPole-v1" {
+        batch::<CartPole>(id, rows)
+    } else {
+        batch::<Pendulum>(id, rows)
+    };
+    VecEnv::from_batch(batch, rows, autoreset).unwrap()
+}
+
+#[test]
+fn rows_in_columns_are_the_rows_one_by_one_to_the_last_bit() {
+    let bits = |numbers: &[f64]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let mut rng = NumpyRng::from_seed(3);
+    for id in ["CartPole-v1", "Pendulum-v1"] {
+        for autoreset in [Autoreset::NextStep, Autoreset::SameStep] {
+            for rows in [1, 7, 16, 23, 24, 25, 64, 75] {
+                let mut ours = VecEnv::new(id, rows, autoreset).unwrap();
+                let mut theirs = one_by_one(id, rows, autoreset);
+                let space = ours.spec().action_space.clone();
+                let mut actions = vec![0.0; rows];
+                for step in 0..450 {
+                    for action in &mut actions {
+                        space.sample(&mut rng, std::slice::from_mut(action));
+                    }
+                    // Sometimes a number that is none, or a torque out of range.
+                    if step % 50 == 20 {
+                        actions[step % rows] = [f64::NAN, -7.0, 1e300][step / 50 % 3];
+                    }
+                    if step % 3 == 0 {
+                        let active: Vec<usize> = (0..rows).filter(|row| row % 5 != 1).collect();
+                        ours.step_rows(&active, &actions);
+                        theirs.step_rows(&active, &actions);
+                    } else {
+                        ours.step(&actions);
+                        theirs.step(&actions);
+                    }
+                    assert_eq!(bits(ours.observations()), bits(theirs.observations()));
+                    assert_eq!(bits(ours.rewards()), bits(theirs.rewards()));
+                    assert_eq!(ours.terminated(), theirs.terminated());
+                    assert_eq!(ours.truncated(), theirs.truncated());
+                    let finals = [&ours, &theirs].map(|envs| bits(envs.final_observations()));
+                    assert_eq!(finals[0], finals[1]);
+                    for row in 0..rows {
+                        let states = [&ours, &theirs].map(|envs| bits(&envs.env(row).state()));
+                        assert_eq!(states[0], states[1], "{id}, row {row}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_that_is_named_twice_steps_twice_in_columns_too() {
+    let mut ours = VecEnv::new("Pendulum-v1", 32, Autoreset::NextStep).unwrap();
+    let mut theirs = one_by_one("Pendulum-v1", 32, Autoreset::NextStep);
+    let active: Vec<usize> = (0..32).chain([3]).collect();
+    ours.step_rows(&active, &[0.5; 32]);
+    theirs.step_rows(&active, &[0.5; 32]);
+    assert_eq!(ours.observations(), theirs.observations());
 }
