@@ -9,6 +9,7 @@
 mod numbers;
 
 use std::fmt;
+use std::path::Path;
 
 use rtg_envs::Space;
 use serde::{Deserialize, Serialize};
@@ -84,8 +85,6 @@ pub(crate) struct Columns {
     pub(crate) observations: Numbers,
     pub(crate) actions: Numbers,
     pub(crate) rewards: Numbers,
-    /// Undiscounted returns-to-go, where they were computed before.
-    pub(crate) returns_to_go: Option<Numbers>,
 }
 
 /// Where an episode lies, and how it ended.
@@ -109,16 +108,12 @@ impl Columns {
             observations: Numbers::new(),
             actions: Numbers::new(),
             rewards: Numbers::new(),
-            returns_to_go: None,
         }
     }
 
     /// Whether these columns are in memory and nobody else reads them.
     fn can_grow(&mut self) -> bool {
-        self.returns_to_go.is_none()
-            && self.observations.is_own()
-            && self.actions.is_own()
-            && self.rewards.is_own()
+        self.observations.is_own() && self.actions.is_own() && self.rewards.is_own()
     }
 }
 
@@ -265,9 +260,13 @@ impl Dataset {
 
     /// Whether some of the numbers lie in files.
     pub fn is_mapped(&self) -> bool {
-        self.columns
-            .iter()
-            .any(|columns| columns.observations.is_mapped())
+        self.store().is_some()
+    }
+
+    /// The directory of the store in which some of the numbers lie.
+    pub(crate) fn store(&self) -> Option<&Path> {
+        let mut columns = self.columns.iter();
+        columns.find_map(|columns| columns.observations.directory())
     }
 
     /// One episode.
@@ -286,25 +285,6 @@ impl Dataset {
             terminated: place.terminated,
             truncated: place.truncated,
             seed: place.seed,
-        }
-    }
-
-    /// The undiscounted returns-to-go of an episode, where they are stored.
-    pub(crate) fn returns_to_go(&self, index: usize) -> Option<&[f64]> {
-        let place = self.places[index];
-        let stored = self.columns[place.columns].returns_to_go.as_ref()?;
-        Some(&stored[place.step..place.step + place.steps])
-    }
-
-    /// Tells the operating system that single rows will be read from now on.
-    pub(crate) fn expect_single_rows(&self) {
-        for columns in &self.columns {
-            for column in [&columns.observations, &columns.actions, &columns.rewards] {
-                column.expect_single_rows();
-            }
-            if let Some(returns) = &columns.returns_to_go {
-                returns.expect_single_rows();
-            }
         }
     }
 

@@ -18,6 +18,7 @@
 //!
 //! [`WindowConfig::official`] and [`WindowConfig::corl`] are these two columns.
 
+mod blocks;
 mod columns;
 mod prefetch;
 mod source;
@@ -28,6 +29,9 @@ pub use self::columns::Columns;
 pub use self::prefetch::Prefetcher;
 use self::source::{ActionUnits, Source, Stretch, Units};
 use crate::{Dataset, EpisodeView, Error, Normaliser};
+
+/// Windows that are drawn before the first of them is copied.
+const AHEAD: usize = 8;
 
 /// Where the padding of a short window stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,9 +154,9 @@ impl Batch {
 
 /// Draws windows from a dataset.
 ///
-/// Of a dataset in memory it keeps its own numbers, `f32` in the model's units. From a mapped one
-/// ([`Dataset::is_mapped`]) it converts the rows of each window as it is drawn. The same generator
-/// gives the same batches in both cases, bit for bit.
+/// It keeps numbers of its own, `f32` in the model's units: of a dataset in memory in memory, of a
+/// mapped one ([`Dataset::is_mapped`]) in a file beside its store that is gone with the sampler.
+/// The same generator gives the same batches in both cases, bit for bit.
 #[derive(Debug)]
 pub struct WindowSampler {
     config: WindowConfig,
@@ -166,8 +170,8 @@ pub struct WindowSampler {
 }
 
 impl WindowSampler {
-    /// Checks the data and, in memory, prepares the columns: normalises observations, sums
-    /// returns-to-go, maps actions.
+    /// Checks the data and prepares the numbers: normalises observations, sums returns-to-go, maps
+    /// actions.
     pub fn new(
         dataset: &Dataset,
         normaliser: &Normaliser,
@@ -220,9 +224,16 @@ impl WindowSampler {
     /// Fills `batch` with `rows` windows. The same generator state gives the same batch.
     pub fn sample(&self, rng: &mut impl Rng, rows: usize, batch: &mut Batch) {
         self.shape(rows, batch);
-        for row in 0..rows {
-            let step = self.draw(rng);
-            self.write(step, row, batch);
+        let mut drawn = [Stretch::default(); AHEAD];
+        for next in 0..rows + AHEAD {
+            if let Some(row) = next.checked_sub(AHEAD) {
+                self.write(drawn[row % AHEAD], row, batch);
+            }
+            if next < rows {
+                let stretch = self.stretch(self.draw(rng));
+                self.source.fetch(stretch);
+                drawn[next % AHEAD] = stretch;
+            }
         }
     }
 
@@ -260,66 +271,69 @@ impl WindowSampler {
         (batch.side, batch.rows, batch.context) = (self.config.side, rows, context);
     }
 
-    /// Writes the window that begins at `step`, counted over all episodes, into a row.
-    fn write(&self, step: usize, row: usize, batch: &mut Batch) {
-        let context = self.config.context;
+    /// The window that begins at `step`, counted over all episodes.
+    fn stretch(&self, step: usize) -> Stretch {
         let episode = self.starts.partition_point(|&start| start <= step) - 1;
-        let stretch = Stretch {
-            episode,
+        Stretch {
             first: step - self.starts[episode],
             step,
-            length: context.min(self.starts[episode + 1] - step),
-        };
-        batch.lengths[row] = stretch.length;
-        let valid = batch.valid(row);
-        let (first, last) = (row * context + valid.start, row * context + valid.end);
-        let (begin, end) = (row * context, (row + 1) * context);
-
-        let s = self.padded_observation.len();
-        let observations = &mut batch.observations[first * s..last * s];
-        self.source.observations(stretch, observations);
-        self.source
-            .returns(stretch, &mut batch.returns_to_go[first..last]);
-        for padding in [begin..first, last..end] {
-            for place in padding.clone() {
-                batch.observations[place * s..(place + 1) * s]
-                    .copy_from_slice(&self.padded_observation);
-            }
-            batch.returns_to_go[padding].fill(0.0);
-        }
-        self.write_actions(stretch, begin..end, first, batch);
-
-        let limit = self.config.max_timestep.unwrap_or(usize::MAX);
-        batch.timesteps[begin..first].fill(0);
-        for (k, timestep) in batch.timesteps[first..end].iter_mut().enumerate() {
-            *timestep = (stretch.first + k).min(limit) as u32;
+            length: self.config.context.min(self.starts[episode + 1] - step),
         }
     }
 
-    /// Writes the actions of a window from place `first` on, and the padding around them.
-    fn write_actions(
-        &self,
-        stretch: Stretch,
-        places: std::ops::Range<usize>,
-        first: usize,
-        batch: &mut Batch,
-    ) {
-        let (last, padding) = (first + stretch.length, self.config.padding.action);
-        let width = self.action_width();
-        batch.actions[places.start * width..first * width].fill(padding);
-        batch.actions[last * width..places.end * width].fill(padding);
-        let own = &mut batch.actions[first * width..last * width];
-        match self.source.action_units() {
-            ActionUnits::Continuous { .. } => self.source.continuous(stretch, width, own),
-            ActionUnits::Discrete { .. } => {
-                own.fill(0.0);
-                batch.labels[places].fill(0);
-                let labels = &mut batch.labels[first..last];
-                self.source.choices(stretch, labels);
-                for (row, &label) in own.chunks_exact_mut(width).zip(&*labels) {
-                    row[label as usize] = 1.0;
+    /// Writes a window into a row.
+    fn write(&self, stretch: Stretch, row: usize, batch: &mut Batch) {
+        batch.lengths[row] = stretch.length;
+        let valid = batch.valid(row);
+        let (begin, end) = (row * batch.context, (row + 1) * batch.context);
+        let (first, last) = (begin + valid.start, begin + valid.end);
+        for padding in [begin..first, last..end] {
+            if !padding.is_empty() {
+                self.pad(padding, batch);
+            }
+        }
+        let (s, width) = (self.padded_observation.len(), self.action_width());
+        let mut place = first;
+        for piece in self.source.pieces(stretch) {
+            let next = place + piece.returns.len();
+            batch.observations[place * s..next * s].copy_from_slice(piece.observations);
+            batch.returns_to_go[place..next].copy_from_slice(piece.returns);
+            let actions = &mut batch.actions[place * width..next * width];
+            match self.source.action_units() {
+                ActionUnits::Continuous { .. } => actions.copy_from_slice(piece.actions),
+                ActionUnits::Discrete { .. } => {
+                    actions.fill(0.0);
+                    let rows = actions.chunks_exact_mut(width).zip(piece.actions);
+                    for ((row, &choice), label) in rows.zip(&mut batch.labels[place..next]) {
+                        *label = choice as u32;
+                        row[choice as usize] = 1.0;
+                    }
                 }
             }
+            place = next;
+        }
+        let limit = self.config.max_timestep.unwrap_or(usize::MAX);
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        batch.timesteps[begin..first].fill(0);
+        for (timestep, here) in batch.timesteps[first..end]
+            .iter_mut()
+            .zip(stretch.first as u32..)
+        {
+            *timestep = here.min(limit);
+        }
+    }
+
+    /// Fills places that hold no step; their timesteps apart.
+    fn pad(&self, places: std::ops::Range<usize>, batch: &mut Batch) {
+        let (s, width) = (self.padded_observation.len(), self.action_width());
+        for place in places.clone() {
+            batch.observations[place * s..(place + 1) * s]
+                .copy_from_slice(&self.padded_observation);
+        }
+        batch.actions[places.start * width..places.end * width].fill(self.config.padding.action);
+        batch.returns_to_go[places.clone()].fill(0.0);
+        if let ActionUnits::Discrete { .. } = self.source.action_units() {
+            batch.labels[places].fill(0);
         }
     }
 }

@@ -237,7 +237,6 @@ impl Dataset {
         }
         for (columns, delayed) in self.columns.iter_mut().zip(delayed) {
             columns.rewards = Numbers::from(delayed);
-            columns.returns_to_go = None;
         }
         self.known_hash = None;
     }

@@ -6,7 +6,7 @@
 //! <cache>/datasets/<key>/metadata.json      what it is, sizes, hash, what it was made from
 //!                        episodes           per episode: steps, flags, seed (three u64)
 //!                        observations       f64, the rows of one episode after those of another
-//!                        actions, rewards, returns_to_go
+//!                        actions, rewards
 //! ```
 //!
 //! It is written episode by episode under another name, brought onto the disk and renamed, so a
@@ -26,7 +26,7 @@ use std::{env, fs};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::mapping::Mapping;
+pub(crate) use self::mapping::{Mapping, Unnamed};
 pub use self::memory::StoreMode;
 pub use self::open::open_as;
 pub(crate) use self::writer::Writer;
@@ -35,10 +35,10 @@ use crate::doctor::{Severity, stable_code};
 use crate::{Dataset, Defects, Episode, Error, Finding, Info};
 
 const FORMAT: &str = "rtg column store";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const METADATA: &str = "metadata.json";
 const INDEX: &str = "episodes";
-const FILES: [&str; 4] = ["observations", "actions", "rewards", "returns_to_go"];
+const FILES: [&str; 3] = ["observations", "actions", "rewards"];
 /// Steps, flags and seed.
 const EPISODE_BYTES: usize = 24;
 
@@ -251,19 +251,18 @@ fn read(directory: &Path, metadata: &Metadata) -> Result<Dataset, Error> {
     let (s, a) = (info.observation_space.width(), info.action_space.width());
     let column = |name: &str, rows: usize, width: usize| {
         let path = directory.join(name);
-        let numbers = rows
+        let bytes = rows
             .checked_mul(width)
-            .filter(|&numbers| numbers < usize::MAX / 8);
-        let numbers = numbers.ok_or_else(|| Error::Store(format!("{rows} rows of {width}")))?;
-        let mapping = Mapping::open(&path, numbers).map_err(|error| error.at(&path))?;
+            .and_then(|numbers| numbers.checked_mul(size_of::<f64>()));
+        let bytes = bytes.ok_or_else(|| Error::Store(format!("{rows} rows of {width}")))?;
+        let mapping = Mapping::open(&path, bytes as u64).map_err(|error| error.at(&path))?;
         Ok::<_, Error>(Numbers::from(mapping))
     };
-    let [observations, actions, rewards, returns] = FILES;
+    let [observations, actions, rewards] = FILES;
     let columns = Columns {
         observations: column(observations, steps + episodes, s)?,
         actions: column(actions, steps, a)?,
         rewards: column(rewards, steps, 1)?,
-        returns_to_go: Some(column(returns, steps, 1)?),
     };
     let defects = if metadata.keeps_defects {
         Defects::Keep

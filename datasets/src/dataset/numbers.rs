@@ -1,6 +1,7 @@
 //! A column of numbers that datasets share instead of copying it.
 
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::store::Mapping;
@@ -19,16 +20,9 @@ impl Numbers {
         Self::from(Vec::new())
     }
 
-    /// Whether the numbers lie in a file.
-    pub(crate) fn is_mapped(&self) -> bool {
-        self.mapping.is_some()
-    }
-
-    /// Tells the operating system that single rows of a file will be read from now on.
-    pub(crate) fn expect_single_rows(&self) {
-        if let Some(mapping) = &self.mapping {
-            mapping.expect_single_rows();
-        }
+    /// The directory of the file in which the numbers lie, if they do.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.mapping.as_ref().map(Mapping::directory)
     }
 
     /// Whether the numbers are in memory and nobody else reads them.

@@ -33,24 +33,24 @@ impl WindowSampler {
             returns_to_go: vec![0.0; steps],
             starts: self.starts.clone(),
         };
-        for (episode, ends) in self.starts.windows(2).enumerate() {
-            let (step, end) = (ends[0], ends[1]);
-            let stretch = Stretch {
-                episode,
-                first: 0,
-                step,
-                length: end - step,
-            };
-            self.source
-                .observations(stretch, &mut columns.observations[step * s..end * s]);
-            self.source
-                .returns(stretch, &mut columns.returns_to_go[step..end]);
+        let all = Stretch {
+            first: 0,
+            step: 0,
+            length: steps,
+        };
+        let mut step = 0;
+        for piece in self.source.pieces(all) {
+            let end = step + piece.returns.len();
+            columns.observations[step * s..end * s].copy_from_slice(piece.observations);
+            columns.returns_to_go[step..end].copy_from_slice(piece.returns);
             if is_discrete {
-                self.source.choices(stretch, &mut columns.labels[step..end]);
+                for (label, &choice) in columns.labels[step..end].iter_mut().zip(piece.actions) {
+                    *label = choice as u32;
+                }
             } else {
-                let own = &mut columns.actions[step * width..end * width];
-                self.source.continuous(stretch, width, own);
+                columns.actions[step * width..end * width].copy_from_slice(piece.actions);
             }
+            step = end;
         }
         columns
     }

@@ -1,10 +1,12 @@
-//! Where windows take their numbers from: `f32` columns in the model's units, or a mapped dataset.
+//! Where windows take their numbers from: a dataset in the model's units, converted once.
 //!
-//! Both go through [`Units`], so both give the same bits. In memory the columns are converted
-//! once; of a mapped dataset only the rows of a window are, each time.
+//! Of a dataset in memory the converted numbers are in memory. Of a mapped one they are in a file
+//! beside its store, which has no name and is gone with the sampler. Half as large as the store,
+//! it is also what a training step reads: half as much, and nothing to compute.
 
 use rtg_envs::Space;
 
+use super::blocks::{Blocks, Filling, Piece};
 use super::{ActionMap, WindowConfig};
 use crate::{Column, Dataset, Error, Normaliser, returns_to_go};
 
@@ -12,10 +14,9 @@ use crate::{Column, Dataset, Error, Normaliser, returns_to_go};
 const MAX_CHOICES: usize = 4096;
 
 /// Consecutive steps of one episode.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Stretch {
-    pub(super) episode: usize,
-    /// The first step, counted in the episode.
+    /// The first step, counted in its episode.
     pub(super) first: usize,
     /// The first step, counted over all episodes.
     pub(super) step: usize,
@@ -52,24 +53,24 @@ impl Units {
         })
     }
 
-    fn continuous(&self, actions: &[f64], out: &mut [f32]) {
-        if let ActionUnits::Continuous { offset, scale } = &self.actions {
-            let width = offset.len().max(1);
-            let rows = actions.chunks_exact(width).zip(out.chunks_exact_mut(width));
-            for (row, out) in rows {
-                for (((out, action), offset), scale) in
-                    out.iter_mut().zip(row).zip(offset).zip(scale)
-                {
-                    *out = ((action - offset) / scale) as f32;
+    fn actions(&self, actions: &[f64], out: &mut [f32]) {
+        match &self.actions {
+            ActionUnits::Continuous { offset, scale } => {
+                let width = offset.len().max(1);
+                let rows = actions.chunks_exact(width).zip(out.chunks_exact_mut(width));
+                for (row, out) in rows {
+                    for (((out, action), offset), scale) in
+                        out.iter_mut().zip(row).zip(offset).zip(scale)
+                    {
+                        *out = ((action - offset) / scale) as f32;
+                    }
                 }
             }
-        }
-    }
-
-    fn choices(&self, actions: &[f64], out: &mut [u32]) {
-        if let ActionUnits::Discrete { start, .. } = self.actions {
-            for (out, action) in out.iter_mut().zip(actions) {
-                *out = (action - start) as u32;
+            // Choices are fewer than `MAX_CHOICES`, exact in `f32`.
+            ActionUnits::Discrete { start, .. } => {
+                for (out, action) in out.iter_mut().zip(actions) {
+                    *out = (action - start) as f32;
+                }
             }
         }
     }
@@ -112,44 +113,19 @@ impl ActionUnits {
 /// The numbers of a dataset's windows.
 #[derive(Debug)]
 pub(super) struct Source {
-    units: Units,
-    kind: Kind,
-}
-
-#[derive(Debug)]
-enum Kind {
-    /// All of them, converted.
-    Prepared(Prepared),
-    /// As they are stored; and returns-to-go that the dataset does not have, converted.
-    Stored {
-        dataset: Box<Dataset>,
-        returns: Option<Vec<f32>>,
-    },
-}
-
-#[derive(Debug, Default)]
-struct Prepared {
-    /// `N x S` over all steps of all episodes, without the final observations.
-    observations: Vec<f32>,
-    /// `N x width`; empty for discrete ones.
-    actions: Vec<f32>,
-    /// `N`; empty for continuous ones.
-    choices: Vec<u32>,
-    /// `N`.
-    returns: Vec<f32>,
+    actions: ActionUnits,
+    blocks: Blocks,
 }
 
 impl Source {
-    /// Checks every number and prepares what is to be held in memory.
+    /// Checks every number and converts it.
     pub(super) fn new(dataset: &Dataset, units: Units) -> Result<Self, Error> {
         let s = dataset.observation_width();
-        let mapped = dataset.is_mapped();
-        let keeps_returns = (0..dataset.episodes()).all(|e| dataset.returns_to_go(e).is_some());
-        let mut prepared = Prepared::default();
-        if !mapped {
-            prepared.observations.reserve_exact(dataset.steps() * s);
-        }
-        let (mut observations, mut actions, mut choices) = (Vec::new(), Vec::new(), Vec::new());
+        // Beside the store there was room for one, so there is for a file half as large.
+        let directory = dataset.store().map(|store| store.parent().unwrap_or(store));
+        let widths = (s, dataset.action_width());
+        let mut filling = Filling::new(widths, dataset.steps(), directory)?;
+        let (mut observations, mut actions, mut returns) = (Vec::new(), Vec::new(), Vec::new());
         for (index, episode) in dataset.iter().enumerate() {
             let steps = episode.len();
             observations.resize(steps * s, 0.0);
@@ -162,113 +138,46 @@ impl Source {
                     at % s
                 )));
             }
-            match units.actions {
-                ActionUnits::Continuous { .. } => {
-                    actions.resize(episode.actions.len(), 0.0);
-                    units.continuous(episode.actions, &mut actions);
-                }
-                ActionUnits::Discrete { start, n } => {
-                    let space = &dataset.info().action_space;
-                    let outside = |&action: &f64| !space.contains(&[action]);
-                    if let Some(step) = episode.actions.iter().position(outside) {
-                        return Err(Error::Sampling(format!(
-                            "action {} at episode {index}, step {step} is none of {n} choices from {start} on",
-                            episode.actions[step]
-                        )));
-                    }
-                    choices.resize(steps, 0);
-                    units.choices(episode.actions, &mut choices);
+            if let ActionUnits::Discrete { start, n } = units.actions {
+                let space = &dataset.info().action_space;
+                let outside = |&action: &f64| !space.contains(&[action]);
+                if let Some(step) = episode.actions.iter().position(outside) {
+                    return Err(Error::Sampling(format!(
+                        "action {} at episode {index}, step {step} is none of {n} choices from {start} on",
+                        episode.actions[step]
+                    )));
                 }
             }
-            if !mapped {
-                prepared.observations.extend(&observations);
-                prepared.actions.extend(&actions);
-                prepared.choices.extend(&choices);
-            }
-            if !(mapped && keeps_returns) {
-                let from = prepared.returns.len();
-                prepared.returns.resize(from + steps, 0.0);
-                let returns = returns_to_go(episode.rewards, 1.0);
-                units.returns(&returns, &mut prepared.returns[from..]);
-            }
+            actions.resize(episode.actions.len(), 0.0);
+            units.actions(episode.actions, &mut actions);
+            returns.resize(steps, 0.0);
+            units.returns(&returns_to_go(episode.rewards, 1.0), &mut returns);
+            filling.push(&Piece {
+                observations: &observations,
+                actions: &actions,
+                returns: &returns,
+            })?;
         }
-        let kind = if mapped {
-            dataset.expect_single_rows();
-            Kind::Stored {
-                dataset: Box::new(dataset.clone()),
-                returns: (!keeps_returns).then_some(prepared.returns),
-            }
-        } else {
-            Kind::Prepared(prepared)
-        };
-        Ok(Self { units, kind })
+        Ok(Self {
+            blocks: filling.finish()?,
+            actions: units.actions,
+        })
     }
 
     pub(super) fn action_units(&self) -> &ActionUnits {
-        &self.units.actions
+        &self.actions
     }
 
-    /// Writes `length x S` numbers.
-    pub(super) fn observations(&self, stretch: Stretch, out: &mut [f32]) {
-        let Stretch {
-            episode,
-            first,
-            step,
-            length,
-        } = stretch;
-        let s = self.units.normaliser.width();
-        match &self.kind {
-            Kind::Prepared(columns) => {
-                out.copy_from_slice(&columns.observations[step * s..(step + length) * s]);
-            }
-            Kind::Stored { dataset, .. } => {
-                let rows = &dataset.episode(episode).observations[first * s..(first + length) * s];
-                self.units.normaliser.apply(rows, out);
-            }
-        }
+    /// The steps of a stretch, normalised, in the model's units and divided by the return scale;
+    /// a discrete action is the index of its choice.
+    #[inline]
+    pub(super) fn pieces(&self, stretch: Stretch) -> impl Iterator<Item = Piece<'_>> {
+        self.blocks.pieces(stretch.step, stretch.length)
     }
 
-    /// Writes `length` numbers.
-    pub(super) fn returns(&self, stretch: Stretch, out: &mut [f32]) {
-        let (step, length) = (stretch.step, stretch.length);
-        match &self.kind {
-            Kind::Prepared(Prepared { returns, .. })
-            | Kind::Stored {
-                returns: Some(returns),
-                ..
-            } => out.copy_from_slice(&returns[step..step + length]),
-            Kind::Stored { dataset, .. } => {
-                let stored = dataset.returns_to_go(stretch.episode).unwrap_or_default();
-                let (from, to) = (stretch.first, stretch.first + length);
-                self.units.returns(&stored[from..to], out);
-            }
-        }
-    }
-
-    /// Writes `length x width` numbers of continuous actions.
-    pub(super) fn continuous(&self, stretch: Stretch, width: usize, out: &mut [f32]) {
-        let (first, step, length) = (stretch.first, stretch.step, stretch.length);
-        match &self.kind {
-            Kind::Prepared(columns) => {
-                out.copy_from_slice(&columns.actions[step * width..(step + length) * width]);
-            }
-            Kind::Stored { dataset, .. } => {
-                let actions = dataset.episode(stretch.episode).actions;
-                let rows = &actions[first * width..(first + length) * width];
-                self.units.continuous(rows, out);
-            }
-        }
-    }
-
-    /// Writes `length` choices.
-    pub(super) fn choices(&self, stretch: Stretch, out: &mut [u32]) {
-        let (first, step, length) = (stretch.first, stretch.step, stretch.length);
-        match &self.kind {
-            Kind::Prepared(columns) => out.copy_from_slice(&columns.choices[step..step + length]),
-            Kind::Stored { dataset, .. } => {
-                let actions = dataset.episode(stretch.episode).actions;
-                self.units.choices(&actions[first..first + length], out);
-            }
-        }
+    /// Lets memory begin to fetch a stretch.
+    #[inline]
+    pub(super) fn fetch(&self, stretch: Stretch) {
+        self.blocks.fetch(stretch.step, stretch.length);
     }
 }

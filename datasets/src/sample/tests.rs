@@ -23,7 +23,7 @@ fn window(sampler: &WindowSampler, step: usize) -> Batch {
     batch.labels.fill(7);
     batch.returns_to_go.fill(7.0);
     batch.timesteps.fill(7);
-    sampler.write(step, 0, &mut batch);
+    sampler.write(sampler.stretch(step), 0, &mut batch);
     batch
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{EPISODE_BYTES, FILES, INDEX, METADATA, Metadata, read, validated};
 use crate::dataset::{Intake, check};
-use crate::{Defects, Episode, Error, Finding, Info, returns_to_go};
+use crate::{Defects, Episode, Error, Finding, Info};
 
 /// A store that is being written. What is not finished leaves nothing behind.
 pub(crate) struct Writer {
@@ -16,7 +16,7 @@ pub(crate) struct Writer {
     target: PathBuf,
     /// Where it is written; renamed when it is complete.
     draft: PathBuf,
-    columns: [BufWriter<File>; 4],
+    columns: [BufWriter<File>; 3],
     index: BufWriter<File>,
     episodes: usize,
     steps: usize,
@@ -41,12 +41,12 @@ impl Writer {
                     .open(draft.join(name));
                 file.map(|file| BufWriter::with_capacity(1 << 20, file))
             };
-            let [a, b, c, d] = FILES;
+            let [a, b, c] = FILES;
             Ok(Self {
                 info,
                 defects,
                 target: target.to_path_buf(),
-                columns: [file(a)?, file(b)?, file(c)?, file(d)?],
+                columns: [file(a)?, file(b)?, file(c)?],
                 index: file(INDEX)?,
                 draft: draft.clone(),
                 episodes: 0,
@@ -113,17 +113,16 @@ impl Writer {
 impl Intake for Writer {
     fn push(&mut self, episode: Episode) -> Result<(), Error> {
         check(&self.info, self.defects, self.episodes, &episode)?;
-        let returns = returns_to_go(&episode.rewards, 1.0);
         let Episode {
             observations,
             actions,
             rewards,
             ..
         } = &episode;
-        for (file, numbers) in
-            self.columns
-                .iter_mut()
-                .zip([observations, actions, rewards, &returns])
+        for (file, numbers) in self
+            .columns
+            .iter_mut()
+            .zip([observations, actions, rewards])
         {
             file.write_all(bytemuck::cast_slice(numbers))?;
         }
