@@ -272,6 +272,10 @@ fn is_of_another(key: &str, algorithm: Algorithm) -> bool {
 /// A plan with every optional key present: what keys there are.
 fn known_keys(algorithm: Algorithm) -> Result<Table, ExperimentError> {
     let mut full = Experiment::of(algorithm, Recipe::Corl);
+    full.mix = vec![MixPart {
+        dataset: String::new(),
+        weight: 1.0,
+    }];
     full.env = Some(String::new());
     full.selection = Selection {
         min_length: Some(1),
@@ -281,6 +285,7 @@ fn known_keys(algorithm: Algorithm) -> Result<Table, ExperimentError> {
         top_by: TopBy::default(),
         validation_fraction: Some(0.1),
         delayed_rewards: false,
+        balance_returns: Some(1),
         seed: 0,
     };
     full.initial_weights = Some(PathBuf::new());

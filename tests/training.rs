@@ -138,3 +138,28 @@ fn bfloat16_products_train_along_nearly_the_same_losses_or_are_refused() {
         assert!((exact / rounded - 1.0).abs() < 0.01, "{exact} {rounded}");
     }
 }
+
+#[test]
+fn a_mixture_from_a_file_draws_its_parts_by_weight_and_resumes() {
+    let bench = Workbench::new();
+    bench.write(
+        "mixed.toml",
+        b"dataset = \"builtin/pendulum/random\"\nsteps = 6\n\
+          [[mix]]\ndataset = \"builtin/pendulum/expert\"\nweight = 1000\n",
+    );
+    let train = |rest: &str| {
+        bench.succeed(&format!(
+            "train mixed.toml {TINY} --set logging.every=1 {rest}"
+        ))
+    };
+    train("--run-dir mixed");
+    let plan = fs::read_to_string(bench.path("mixed/experiment.toml")).unwrap();
+    assert!(plan.contains("[[mix]]"), "{plan}");
+    // At this weight hardly a window is random: the losses are those of neither part's own run.
+    bench.succeed(&format!(
+        "train --dataset builtin/pendulum/random --steps 6 {TINY} --set logging.every=1 --run-dir random"
+    ));
+    assert_ne!(losses(&bench, "mixed"), losses(&bench, "random"));
+    bench.succeed("train --resume --run-dir mixed --steps 9");
+    assert_eq!(losses(&bench, "mixed").len(), 9);
+}

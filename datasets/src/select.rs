@@ -1,7 +1,7 @@
 //! Parts and mixtures of datasets: other lists of episodes over the same numbers.
 //!
 //! A [`Selection`] is applied in this order: length, random part, best part, training part,
-//! delayed rewards. Nothing is copied, but that delayed rewards need a reward column of their own.
+//! delayed rewards, balance. Nothing is copied, but that delayed rewards need a reward column of their own.
 //! [`mix`] puts datasets one after the other; a weight makes the steps of one likelier than those
 //! of another when windows are drawn.
 //!
@@ -30,10 +30,16 @@ pub struct Selection {
     pub top_fraction: Option<f64>,
     /// What `top_fraction` is a fraction of.
     pub top_by: TopBy,
-    /// A part of the episodes, above 0 and below 1, that is kept back for validation.
+    /// A part of the episodes, above 0 and below 1, that is kept back for validation. Training
+    /// reports the loss on it as `validation/loss` at every evaluation and at the end.
     pub validation_fraction: Option<f64>,
     /// All of an episode's reward comes with its last step.
     pub delayed_rewards: bool,
+    /// Steps of rare returns are drawn more often: episodes fall into this many classes of equal width
+    /// between the least and the largest return, and each class that has any is drawn alike. What a
+    /// policy should do for a given return stays the same; it is learned from more often. After the
+    /// return-based rebalancing of Yue et al. 2022, "Boosting offline RL via data rebalancing".
+    pub balance_returns: Option<usize>,
     /// Seed of the random part and of the validation part.
     pub seed: u64,
 }
@@ -83,6 +89,10 @@ impl fmt::Display for Selection {
         word(
             "delayed_rewards",
             self.delayed_rewards.then(|| "true".into()),
+        );
+        word(
+            "balance_returns",
+            self.balance_returns.map(|n| n.to_string()),
         );
         let drawn = self.random_fraction.or(self.validation_fraction).is_some();
         word("seed", drawn.then(|| self.seed.to_string()));
@@ -134,6 +144,9 @@ impl Dataset {
                 return fail(format!("{name} = {f} is not a fraction"));
             }
         }
+        if selection.balance_returns == Some(0) {
+            return fail("balance_returns = 0 leaves no class of returns".into());
+        }
         let lengths =
             selection.min_length.unwrap_or(0)..=selection.max_length.unwrap_or(usize::MAX);
         let mut kept: Vec<usize> = (0..self.episodes())
@@ -169,6 +182,9 @@ impl Dataset {
             }
             if selection.delayed_rewards {
                 part.delay_rewards();
+            }
+            if let Some(classes) = selection.balance_returns {
+                part.balance(classes);
             }
             part
         };
@@ -215,6 +231,28 @@ impl Dataset {
         episodes.truncate(count.max(1));
         episodes.sort_unstable();
         episodes
+    }
+
+    /// Weighs episodes so that each of `classes` classes of returns has the same part of all steps.
+    fn balance(&mut self, classes: usize) {
+        let returns: Vec<f64> = self.iter().map(|episode| episode.return_()).collect();
+        let least = returns.iter().copied().fold(f64::INFINITY, f64::min);
+        let largest = returns.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let width = (largest - least) / classes as f64;
+        // Without a width (all returns equal) everything is in the first class.
+        let class = |return_: f64| (((return_ - least) / width) as usize).min(classes - 1);
+        let before = |index: usize| self.weights.as_ref().map_or(1.0, |all| all[index]);
+        let mut mass = vec![0.0; classes];
+        for (index, &return_) in returns.iter().enumerate() {
+            mass[class(return_)] += before(index) * self.places[index].steps as f64;
+        }
+        let occupied = mass.iter().filter(|&&mass| mass > 0.0).count();
+        let share = mass.iter().sum::<f64>() / occupied as f64;
+        let weights = (returns.iter().enumerate())
+            .map(|(index, &return_)| before(index) * share / mass[class(return_)])
+            .collect();
+        self.weights = uneven(weights);
+        self.known_hash = None;
     }
 
     /// Moves each episode's rewards onto its last step, into a column of its own.

@@ -289,3 +289,45 @@ fn the_canonical_text_holds_what_selects_and_nothing_more() {
         "random_fraction=0.5 top_fraction=0.1 top_by=steps delayed_rewards=true seed=4"
     );
 }
+
+#[test]
+fn balanced_returns_give_each_class_the_same_part_of_the_steps() {
+    // Three classes of width 3: [0, 3), [3, 6) without an episode, [6, 9].
+    let dataset = with_returns(&[(10, 0.0), (20, 1.0), (6, 9.0), (4, 7.0)]);
+    let balance = |dataset: &Dataset, classes| {
+        let selection = Selection {
+            balance_returns: Some(classes),
+            ..Selection::default()
+        };
+        dataset.select(&selection)
+    };
+    let balanced = balance(&dataset, 3).unwrap();
+    let part = |dataset: &Dataset, episodes: &[usize]| -> f64 {
+        let weights = dataset.weights().unwrap();
+        let steps = |&index: &usize| dataset.episode(index).len() as f64 * weights[index];
+        episodes.iter().map(steps).sum()
+    };
+    assert_eq!(part(&balanced, &[0, 1]), 20.0);
+    assert_eq!(part(&balanced, &[2, 3]), 20.0);
+    let weights = balanced.weights().unwrap();
+    assert_eq!(weights[0], weights[1]);
+    assert_eq!(weights[2], weights[3]);
+    assert_ne!(balanced.hash().to_string(), dataset.hash().to_string());
+    assert!(
+        balanced
+            .info()
+            .provenance
+            .ends_with("selected balance_returns=3")
+    );
+    // Weights of a mixture are kept inside a class.
+    let mixed = mix(&[(dataset.clone(), 1.0), (dataset.clone(), 3.0)]).unwrap();
+    let balanced = balance(&mixed, 3).unwrap();
+    let weights = balanced.weights().unwrap();
+    assert!((weights[4] / weights[0] - 3.0).abs() < 1e-12);
+    assert!((part(&balanced, &[0, 1, 4, 5]) / part(&balanced, &[2, 3, 6, 7]) - 1.0).abs() < 1e-12);
+    // One class, or one return, changes nothing; no class is refused.
+    assert!(balance(&dataset, 1).unwrap().weights().is_none());
+    let alike = with_returns(&[(3, 2.0), (5, 2.0)]);
+    assert!(balance(&alike, 4).unwrap().weights().is_none());
+    assert!(balance(&dataset, 0).is_err());
+}
