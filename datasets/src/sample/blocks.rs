@@ -228,7 +228,8 @@ mod tests {
             for place in [None, Some(directory.path())] {
                 let blocks = filled(widths, &lengths, place);
                 for (step, length) in [(0, 1), (0, steps), (60, 20), (31, 33), (steps - 1, 1)] {
-                    let [mut observations, mut actions, mut returns]: [Vec<f32>; 3] = Default::default();
+                    let [mut observations, mut actions, mut returns]: [Vec<f32>; 3] =
+                        Default::default();
                     for piece in blocks.pieces(step, length) {
                         observations.extend(piece.observations);
                         actions.extend(piece.actions);
