@@ -11,6 +11,7 @@ use super::{print, print_json};
 use crate::error::Error;
 use crate::evaluate::{Evaluation, Plan, evaluate};
 use crate::experiment::all_cores;
+use crate::metrics::spread;
 
 /// Evaluate a trained run in its environment.
 #[derive(Args)]
@@ -85,7 +86,7 @@ fn table(evaluation: &Evaluation) -> String {
             (Some(mean), Some(std)) => format!("{mean:.1} ± {std:.1}"),
             _ => "-".to_owned(),
         };
-        let achieved = format!("{:.1} ± {:.1}", score.return_mean, score.return_std);
+        let achieved = spread(score.return_mean, Some(score.return_std));
         let _ = writeln!(
             text,
             "{:>10} {achieved:>22} {:>10.1} {normalised:>16}",

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{print, print_json};
 use crate::data::open_dataset;
 use crate::error::{Error, describe};
+use crate::metrics::spread;
 use crate::report::inspection_svg;
 use crate::run::write_whole;
 
@@ -77,8 +78,10 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
         (
             "return",
             format!(
-                "{:.1} ± {:.1}, from {:.1} to {:.1}",
-                returns.mean, returns.std, returns.min, returns.max
+                "{}, from {} to {}",
+                spread(returns.mean, Some(returns.std)),
+                spread(returns.min, None),
+                spread(returns.max, None),
             ),
         ),
         ("", checkup.return_histogram.sparkline()),

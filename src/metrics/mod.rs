@@ -10,11 +10,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub mod histogram;
 pub mod json_lines;
 pub mod number;
+pub mod spread;
 pub mod tensorboard;
 pub mod terminal;
 
 pub use histogram::Histogram;
 pub use json_lines::JsonLines;
+pub use spread::spread;
 pub use tensorboard::TensorBoard;
 pub use terminal::Terminal;
 
@@ -24,6 +26,8 @@ pub const TRAIN_LOSS: &str = "train/loss";
 pub const TRAIN_LEARNING_RATE: &str = "train/learning_rate";
 /// Global L2 norm of the gradients before clipping.
 pub const TRAIN_GRADIENT_NORM: &str = "train/gradient_norm";
+/// Mean loss over fixed windows of the episodes that were held back, without dropout.
+pub const VALIDATION_LOSS: &str = "validation/loss";
 /// Mean undiscounted return of the evaluation's episodes; see [`for_target`].
 pub const EVAL_RETURN_MEAN: &str = "eval/return_mean";
 /// Standard deviation of the returns over the evaluation's episodes.

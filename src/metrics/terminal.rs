@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, Error, Moment, Outcome, Sink, TRAIN_LOSS,
-    for_target, target_of,
+    VALIDATION_LOSS, for_target, spread, target_of,
 };
 
 /// How often a line is written where there is no bar.
@@ -146,7 +146,7 @@ impl Progress {
     }
 }
 
-/// One line for each target that was evaluated.
+/// One line for the loss on held-back episodes and for each target that was evaluated.
 fn evaluations(step: u64, values: &[(&str, f64)]) -> Vec<String> {
     let value = |metric: &str, target| {
         let name = for_target(metric, target);
@@ -154,17 +154,17 @@ fn evaluations(step: u64, values: &[(&str, f64)]) -> Vec<String> {
     };
     let mut lines = Vec::new();
     for &(name, mean) in values {
+        if name == VALIDATION_LOSS {
+            lines.push(format!("step {step}: validation loss {mean:.4}"));
+        }
         let Some(target) = target_of(name, EVAL_RETURN_MEAN) else {
             continue;
         };
         let asked = target.map_or(String::new(), |target| format!(", target {target}"));
-        let spread =
-            value(EVAL_RETURN_STD, target).map_or(String::new(), |std| format!(" ± {std:.1}"));
+        let achieved = spread(mean, value(EVAL_RETURN_STD, target));
         let score =
             value(EVAL_SCORE, target).map_or(String::new(), |score| format!(", score {score:.1}"));
-        lines.push(format!(
-            "step {step}{asked}: return {mean:.1}{spread}{score}"
-        ));
+        lines.push(format!("step {step}{asked}: return {achieved}{score}"));
     }
     lines
 }
@@ -207,12 +207,14 @@ mod tests {
             ("eval/return_mean/best", 498.25),
             ("eval/return_mean", 7.0),
             ("eval/score", 70.0),
+            ("validation/loss", 0.25),
         ];
         assert_eq!(
             evaluations(40, &values),
             [
                 "step 40, target 500: return 498.2 ± 3.0",
-                "step 40: return 7.0, score 70.0"
+                "step 40: return 7.00, score 70.0",
+                "step 40: validation loss 0.2500"
             ]
         );
     }

@@ -1,6 +1,7 @@
 //! Runs as tables, in Markdown.
 
 use super::{Group, RunReport, groups, mean_std};
+use crate::metrics::spread;
 use crate::run::Evaluation;
 
 /// Rows of cells under column titles. A title that starts with `>` is of a column of numbers.
@@ -87,9 +88,9 @@ fn run_row(run: &RunReport, target: Option<f64>) -> Vec<String> {
         run.seed.to_string(),
         steps,
         optional(target, |target| target.to_string()),
-        optional(last, |e| spread(e.return_mean, e.return_std)),
-        optional(best, tenths),
-        optional(last.and_then(|e| e.score), tenths),
+        optional(last, |e| spread(e.return_mean, Some(e.return_std))),
+        optional(best, |best| spread(best, None)),
+        optional(last.and_then(|e| e.score), |score| format!("{score:.1}")),
         optional(run.ms_per_step, |ms| format!("{ms:.2}")),
     ]
 }
@@ -120,9 +121,12 @@ fn seed_row(group: &Group<'_>, target: Option<f64>) -> Vec<String> {
         .collect();
     let returns: Vec<f64> = last.iter().map(|e| e.return_mean).collect();
     let scores: Vec<f64> = last.iter().filter_map(|e| e.score).collect();
-    let over = |values: &[f64]| {
+    let over = |values: &[f64], show: fn(f64, f64) -> String| {
         let (mean, std) = mean_std(values);
-        (!values.is_empty()).then(|| spread(mean, std))
+        optional(
+            (!values.is_empty()).then_some((mean, std)),
+            |(mean, std)| show(mean, std),
+        )
     };
     let names: Vec<&str> = group.runs.iter().map(|run| run.name.as_str()).collect();
     vec![
@@ -132,21 +136,13 @@ fn seed_row(group: &Group<'_>, target: Option<f64>) -> Vec<String> {
         names.join(", "),
         returns.len().to_string(),
         optional(target, |target| target.to_string()),
-        optional(over(&returns), |text| text),
-        optional(over(&scores), |text| text),
+        over(&returns, |mean, std| spread(mean, Some(std))),
+        over(&scores, |mean, std| format!("{mean:.1} ± {std:.1}")),
     ]
 }
 
 fn optional<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| "–".to_owned(), show)
-}
-
-fn tenths(value: f64) -> String {
-    format!("{value:.1}")
-}
-
-fn spread(mean: f64, std: f64) -> String {
-    format!("{mean:.1} ± {std:.1}")
 }
 
 #[cfg(test)]
