@@ -121,6 +121,8 @@ pub fn entry_point(env: &str) -> Option<String> {
 pub struct Opened {
     /// The trajectories to learn from.
     pub data: Dataset,
+    /// Those that are held back, where the selection asks for it.
+    pub validation: Option<Dataset>,
     /// The environment's description; where it is not registered, what the dataset says of it.
     pub spec: Spec,
     /// Why policies cannot be evaluated here, if so.
@@ -149,6 +151,7 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
         delayed_rewards: registry::is_delayed(&env),
         ..experiment.selection.clone()
     };
+    let validation = data.select_validation(&selection)?;
     let data = data.select(&selection)?;
     let info = data.info();
     let spec = match registry::spec(&env) {
@@ -184,6 +187,7 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     let unsimulated = registry::make(&env).err();
     Ok(Opened {
         data,
+        validation,
         spec,
         unsimulated,
     })

@@ -1,9 +1,10 @@
 //! The training loop: sample, learn, and now and then log, evaluate and store.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
-use rtg_datasets::sample::{Batch, WindowSampler};
+use rtg_datasets::sample::{Batch, Prefetcher, WindowSampler};
 use rtg_datasets::statistics::Normaliser;
 use rtg_envs::registry;
 
@@ -18,6 +19,7 @@ use crate::evaluate::{Plan, TargetScore, evaluate};
 use crate::experiment::{Device, Experiment};
 use crate::kernels::cuda;
 use crate::metrics::{self, Recorder};
+use crate::random::Stream;
 use crate::run::{Evaluation, Run, Summary};
 
 /// File of the last state under `checkpoints/`.
@@ -26,6 +28,40 @@ pub const LATEST: &str = "latest.safetensors";
 pub const BEST: &str = "best.safetensors";
 /// File of the final weights alone, for PyTorch.
 pub const WEIGHTS: &str = "weights.safetensors";
+
+/// Windows of the held-back episodes over which their loss is the mean.
+const VALIDATION_WINDOWS: usize = 1024;
+/// Batches that are drawn from files before they are wanted.
+const BATCHES_AHEAD: usize = 4;
+
+/// Where a step's batches come from. Both give the same ones.
+enum Batches {
+    /// Drawn when they are wanted, in next to no time: the numbers are in memory.
+    Now(WindowSampler),
+    /// Drawn in the background: a file's numbers may have to be waited for.
+    Ahead(Prefetcher<Stream>),
+}
+
+impl Batches {
+    /// The next batch of `rows` windows. `stream` becomes the generator after it, so that a
+    /// checkpoint never holds one that is ahead.
+    fn next(&mut self, stream: &mut Stream, rows: usize, batch: &mut Batch) {
+        match self {
+            Self::Now(sampler) => sampler.sample(stream, rows, batch),
+            Self::Ahead(prefetcher) => {
+                prefetcher.next(batch);
+                stream.clone_from(prefetcher.stream());
+            }
+        }
+    }
+
+    fn sampler(&self) -> &WindowSampler {
+        match self {
+            Self::Now(sampler) => sampler,
+            Self::Ahead(prefetcher) => prefetcher.sampler(),
+        }
+    }
+}
 
 /// A run under way.
 pub struct Training<'a> {
@@ -37,7 +73,9 @@ pub struct Training<'a> {
     learner: Learner,
     /// A GPU, which is ahead of the learner until its state is fetched.
     device: Option<DeviceLearner>,
-    sampler: WindowSampler,
+    batches: Batches,
+    /// Fixed windows of the held-back episodes, if there are any.
+    validation: Vec<Batch>,
     progress: Progress,
     recorder: Recorder,
 }
@@ -109,18 +147,34 @@ impl<'a> Training<'a> {
             progress,
         } = checkpoint;
         let sampler = model.sampler(&opened.data)?;
+        let validation = match &opened.validation {
+            Some(part) => validation(experiment, &model.sampler(part)?),
+            None => Vec::new(),
+        };
         let mut learner = new_learner(experiment, model);
         learner.restore(moments, progress.step);
         let device = open_device(experiment, &learner, &sampler)?;
         if let Some(device) = &device {
             recorder.message(&format!("computes on {}", device.name()));
         }
+        let batches = if opened.data.is_mapped() && device.is_none() {
+            let (stream, rows) = (progress.sampler.clone(), experiment.optimiser.batch_size);
+            Batches::Ahead(Prefetcher::new(
+                Arc::new(sampler),
+                stream,
+                rows,
+                BATCHES_AHEAD,
+            ))
+        } else {
+            Batches::Now(sampler)
+        };
         Ok(Self {
             experiment,
             env: &opened.spec.id,
             simulated: opened.unsimulated.is_none(),
             run,
-            sampler,
+            batches,
+            validation,
             device,
             learner,
             progress,
@@ -171,6 +225,9 @@ impl<'a> Training<'a> {
             if due(step, logging.histograms_every) {
                 self.log_histograms()?;
             }
+            if due(step, evaluate_every) || last {
+                self.validate()?;
+            }
             if due(step, evaluate_every) && !last {
                 self.evaluate(evaluation.episodes)?;
             }
@@ -209,7 +266,7 @@ impl<'a> Training<'a> {
         {
             let count = device.most_steps().min(steps as usize);
             let stream = &mut self.progress.sampler;
-            device.steps(learner, &self.sampler, stream, count)?
+            device.steps(learner, self.batches.sampler(), stream, count)?
         } else {
             vec![self.step(batch)]
         };
@@ -233,8 +290,8 @@ impl<'a> Training<'a> {
     fn step(&mut self, batch: &mut Batch) -> Update {
         let optimiser = &self.experiment.optimiser;
         for _ in 0..optimiser.accumulation {
-            self.sampler
-                .sample(&mut self.progress.sampler, optimiser.batch_size, batch);
+            let stream = &mut self.progress.sampler;
+            self.batches.next(stream, optimiser.batch_size, batch);
             self.learner.accumulate(batch);
         }
         self.learner.apply()
@@ -289,6 +346,18 @@ impl<'a> Training<'a> {
                 .histogram(self.progress.step, &metrics::gradients(&name), gradient)?;
         }
         Ok(())
+    }
+
+    /// The loss on the held-back episodes, if there are any.
+    fn validate(&mut self) -> Result<(), Error> {
+        if self.validation.is_empty() {
+            return Ok(());
+        }
+        self.fetch()?;
+        let losses = self.validation.iter().map(|batch| self.learner.loss(batch));
+        let loss = losses.sum::<f64>() / self.validation.len() as f64;
+        let values = [(metrics::VALIDATION_LOSS, loss)];
+        Ok(self.recorder.scalars(self.progress.step, &values)?)
     }
 
     /// Every target, `episodes` each; keeps the best checkpoint. Nothing where there is no simulator.
@@ -364,6 +433,18 @@ impl<'a> Training<'a> {
     fn checkpoint_path(&self, name: &str) -> PathBuf {
         self.run.checkpoints().join(name)
     }
+}
+
+/// The windows on which the held-back episodes' loss is taken: the same at every evaluation.
+fn validation(experiment: &Experiment, sampler: &WindowSampler) -> Vec<Batch> {
+    let mut stream = Stream::new(experiment.seed, "validation");
+    let rows = experiment.optimiser.batch_size;
+    let batch = |_| {
+        let mut batch = Batch::default();
+        sampler.sample(&mut stream, rows, &mut batch);
+        batch
+    };
+    (0..VALIDATION_WINDOWS.div_ceil(rows)).map(batch).collect()
 }
 
 /// The GPU that the experiment asks for and the algorithm can use, with the learner's state and the data on it.

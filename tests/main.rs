@@ -10,5 +10,6 @@ mod gpu;
 mod parity;
 mod resume;
 mod training;
+mod validation;
 mod weights;
 mod workbench;

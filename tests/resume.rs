@@ -5,19 +5,40 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::workbench::{TINY, Workbench};
+use crate::workbench::{TINY, Workbench, repository};
 
-const RUN: &str = "train --dataset builtin/pendulum/mixed --recipe official --steps 120 --seed 3 \
-    --set checkpoint_every=7 --set optimiser.accumulation=2 --set evaluation.every=40";
+const RUN: &str = "train --recipe official --steps 120 --seed 3 --set checkpoint_every=7 \
+    --set optimiser.accumulation=2 --set evaluation.every=40 --set selection.validation_fraction=0.3";
 
 #[test]
 fn a_run_killed_in_the_middle_resumes_to_the_bits_of_an_uninterrupted_one() {
     let bench = Workbench::new();
-    bench.succeed(&format!("{RUN} {TINY} --run-dir whole"));
+    kill_and_resume(&bench, &format!("{RUN} --dataset builtin/pendulum/mixed"));
+}
+
+#[test]
+fn so_does_one_whose_batches_are_drawn_ahead_and_they_are_those_of_memory() {
+    let bench = Workbench::new();
+    let data = repository("datasets/fixtures/minari/tiny/pendulum-v0");
+    let run = format!("{RUN} --dataset {}", data.display());
+    kill_and_resume(&bench, &format!("{run} --set store=mapped"));
+    bench.succeed(&format!("{run} {TINY} --set store=memory --run-dir memory"));
+    assert_eq!(
+        measurements(&bench, "whole"),
+        measurements(&bench, "memory")
+    );
+    assert_eq!(
+        checkpoint_tensors(&bench, "whole"),
+        checkpoint_tensors(&bench, "memory")
+    );
+}
+
+fn kill_and_resume(bench: &Workbench, run: &str) {
+    bench.succeed(&format!("{run} {TINY} --run-dir whole"));
 
     let latest = bench.path("cut/checkpoints/latest.safetensors");
     let mut child = bench
-        .command(&format!("{RUN} {TINY} --run-dir cut"))
+        .command(&format!("{run} {TINY} --run-dir cut"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -37,15 +58,15 @@ fn a_run_killed_in_the_middle_resumes_to_the_bits_of_an_uninterrupted_one() {
         "the run ended before it could be killed"
     );
 
-    bench.succeed(&format!("{RUN} {TINY} --run-dir cut --resume"));
+    bench.succeed(&format!("{run} {TINY} --run-dir cut --resume"));
     for file in ["checkpoints/weights.safetensors", "experiment.toml"] {
         let read = |run: &str| fs::read(bench.path(run).join(file)).unwrap();
         assert!(read("whole") == read("cut"), "{file} differs");
     }
-    assert_eq!(measurements(&bench, "whole"), measurements(&bench, "cut"));
+    assert_eq!(measurements(bench, "whole"), measurements(bench, "cut"));
     assert_eq!(
-        checkpoint_tensors(&bench, "whole"),
-        checkpoint_tensors(&bench, "cut")
+        checkpoint_tensors(bench, "whole"),
+        checkpoint_tensors(bench, "cut")
     );
 }
 

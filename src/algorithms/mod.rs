@@ -91,6 +91,14 @@ impl Learner {
         }
     }
 
+    /// The loss on a batch, without dropout and without learning from it.
+    pub fn loss(&mut self, batch: &Batch) -> f64 {
+        match self {
+            Self::DecisionTransformer(learner) => learner.loss(batch),
+            Self::Bc(learner) => learner.loss(batch),
+        }
+    }
+
     /// One optimiser step with the mean of the accumulated gradients.
     pub fn apply(&mut self) -> Update {
         match self {

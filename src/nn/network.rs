@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use super::transformer::{Parameters, Transformer};
+use super::transformer::{Parameters, Traced, Transformer};
 use super::{fused, loss};
 use crate::kernels::{Denominator, Dropout, Engine, Layout, Objective, Precision, Shape, Windows};
 
@@ -51,18 +51,7 @@ impl Network {
         denominator: Denominator,
         dropout: Option<&Dropout>,
     ) -> f64 {
-        let loss = if let Some(engine) = &mut self.engine {
-            let parameters = self.parameters.leaky_trace();
-            fused::loss(engine, parameters, windows, objective, denominator, dropout)
-        } else {
-            let composed = Transformer {
-                shape: &self.shape,
-                layout: &self.layout,
-                parameters: &self.parameters,
-                dropout,
-            };
-            loss::loss(composed.forward(windows), windows, objective, denominator)
-        };
+        let loss = self.traced_loss(windows, objective, denominator, dropout);
         let value = f64::from(loss.array());
         let mut gradients = loss.backward();
         let fresh = gradients
@@ -77,6 +66,37 @@ impl Network {
                 .for_each(|(sum, value)| *sum += value);
         }
         value
+    }
+
+    /// The loss on a batch without dropout; no gradient is added.
+    pub fn loss(
+        &mut self,
+        windows: &Windows,
+        objective: Objective,
+        denominator: Denominator,
+    ) -> f64 {
+        let loss = self.traced_loss(windows, objective, denominator, None);
+        f64::from(loss.array())
+    }
+
+    fn traced_loss(
+        &mut self,
+        windows: &Windows,
+        objective: Objective,
+        denominator: Denominator,
+        dropout: Option<&Dropout>,
+    ) -> Traced<()> {
+        if let Some(engine) = &mut self.engine {
+            let parameters = self.parameters.leaky_trace();
+            return fused::loss(engine, parameters, windows, objective, denominator, dropout);
+        }
+        let composed = Transformer {
+            shape: &self.shape,
+            layout: &self.layout,
+            parameters: &self.parameters,
+            dropout,
+        };
+        loss::loss(composed.forward(windows), windows, objective, denominator)
     }
 
     /// The gradient summed over the batches since it was last taken.

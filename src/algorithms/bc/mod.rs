@@ -143,24 +143,33 @@ impl Learner {
         })
     }
 
-    /// Adds the gradient of one batch to the step's.
-    pub fn accumulate(&mut self, batch: &Batch) {
-        if self.losses.is_empty() {
-            self.gradient.fill(0.0);
-        }
+    /// The loss on a batch, without dropout and without learning from it.
+    pub fn loss(&self, batch: &Batch) -> f64 {
+        self.loss_and_gradient(batch, None).0
+    }
+
+    fn loss_and_gradient(&self, batch: &Batch, dropout: Option<&Dropout>) -> (f64, Vec<f32>) {
         let width = self.model.actions.width();
         let last = |row: usize| (row + 1) * batch.context - 1;
         let targets: Vec<f32> = (0..batch.rows)
             .flat_map(|row| &batch.actions[last(row) * width..][..width])
             .copied()
             .collect();
-        let (loss, gradient) = self.model.network.loss_and_gradient(
+        self.model.network.loss_and_gradient(
             &self.model.parameters,
             &batch.observations,
             &targets,
             self.model.actions.objective(),
-            self.dropout().as_ref(),
-        );
+            dropout,
+        )
+    }
+
+    /// Adds the gradient of one batch to the step's.
+    pub fn accumulate(&mut self, batch: &Batch) {
+        if self.losses.is_empty() {
+            self.gradient.fill(0.0);
+        }
+        let (loss, gradient) = self.loss_and_gradient(batch, self.dropout().as_ref());
         for (sum, value) in self.gradient.iter_mut().zip(gradient) {
             *sum += value;
         }

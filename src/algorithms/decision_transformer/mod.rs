@@ -170,6 +170,13 @@ impl Learner {
         self.losses.push(loss);
     }
 
+    /// The loss on a batch, without dropout and without learning from it.
+    pub fn loss(&mut self, batch: &Batch) -> f64 {
+        let denominator = self.model.recipe.denominator();
+        self.network
+            .loss(&windows(batch), self.objective, denominator)
+    }
+
     /// One AdamW step with the mean of the accumulated gradients.
     pub fn apply(&mut self) -> Update {
         let mut gradient = self.network.take_gradient();
