@@ -121,6 +121,7 @@ impl Acting {
             level: *level,
             precision: Precision::F32,
             backward: false,
+            direct: None,
         };
         weights.pack(packing, layout, parameters, |blocks, pack| {
             blocks
@@ -188,6 +189,7 @@ impl Acting {
             layout,
             parameters,
             weights,
+            direct: false,
         };
         let actor = Actor {
             model,

@@ -1,6 +1,7 @@
 //! The engine: a batch of windows, shared out to threads, with the gradients added up in a fixed order.
 
 use super::adamw::{self, AdamW};
+use super::attention::direct;
 use super::buffer::Buffer;
 use super::dropout::Dropout;
 use super::embedding;
@@ -19,7 +20,7 @@ use std::ops::Range;
 /// Tokens that a thread works on together: enough rows to keep the way of the weights and their gradients from memory
 /// cheap, few enough that a layer's activations stay in the cache.
 fn group_tokens(shape: &Shape) -> usize {
-    shape.width.max(256)
+    shape.width.max(384)
 }
 
 /// Trains and predicts on the CPU. Owns its threads and all memory; both stay what they are after the first call.
@@ -29,6 +30,8 @@ pub struct Engine {
     layout: Layout,
     level: Level,
     precision: Precision,
+    /// Does the last layer attend directly in training?
+    direct: bool,
     pool: Option<ThreadPool>,
     weights: Weights,
     workers: Vec<Worker>,
@@ -115,6 +118,8 @@ impl Engine {
             shape,
             level,
             precision,
+            // Pairs of bfloat16 cannot be cut by heads.
+            direct: precision == Precision::F32 && direct::pays(context, width, heads),
             pool,
             weights: Weights::default(),
             workers: (0..workers).map(|_| Worker::default()).collect(),
@@ -175,7 +180,7 @@ impl Engine {
         }
         self.pack(parameters, true);
         let shares = shares(windows, self.workers.len());
-        let (model, workers, pool) = self.split(parameters);
+        let (model, workers, pool) = self.split(parameters, self.direct);
         let count = objective.count(steps, model.shape.action);
         let task = Task {
             model,
@@ -209,7 +214,7 @@ impl Engine {
         predictions.fill(0.0);
         let shares = shares(windows, self.workers.len());
         let row = windows.context * self.shape.action;
-        let (model, workers, pool) = self.split(parameters);
+        let (model, workers, pool) = self.split(parameters, false);
         let mut rest = predictions;
         let mut jobs = Vec::new();
         for (worker, share) in workers.iter_mut().zip(shares) {
@@ -264,6 +269,7 @@ impl Engine {
             level: self.level,
             precision: self.precision,
             backward,
+            direct: (backward && self.direct).then_some(self.shape.heads),
         };
         let Self {
             layout,
@@ -280,6 +286,7 @@ impl Engine {
     fn split<'a>(
         &'a mut self,
         parameters: &'a [f32],
+        direct: bool,
     ) -> (Model<'a>, &'a mut [Worker], Option<&'a ThreadPool>) {
         let Self {
             level,
@@ -289,6 +296,7 @@ impl Engine {
             weights,
             pool,
             workers,
+            ..
         } = self;
         let model = Model {
             level: *level,
@@ -297,6 +305,7 @@ impl Engine {
             layout,
             parameters,
             weights,
+            direct,
         };
         (model, workers, pool.as_ref())
     }

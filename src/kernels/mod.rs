@@ -18,7 +18,7 @@
 //! [`Engine::loss_and_gradient`] gives the loss and, in the same call, its gradient:
 //!
 //! 1. The weights and their transposes are packed into panels, once for all threads ([`linear`]).
-//! 2. The windows are cut into one run of neighbours per thread, and each run into groups of about four windows. A
+//! 2. The windows are cut into one run of neighbours per thread, and each run into groups of about six windows. A
 //!    group's valid tokens are the rows of every matrix. Padding is not skipped: it was never there.
 //! 3. A thread takes a group through all layers, to the loss, and back through all layers ([`trunk`]), adding to a
 //!    gradient of its own. Only one group's activations exist in a thread, a few megabytes, which stay in the cache.
@@ -31,7 +31,8 @@
 //! # Work that is not done
 //!
 //! The last action token of a window leads nowhere and does not exist. In the last layer only observation tokens
-//! ask: its queries, projection and MLP have K rows, not T. Queries meet no later keys. Dropout masks are a
+//! ask: its queries, projection and MLP have K rows, not T; with few heads its keys and values are not computed either,
+//! because their weights can as well be applied to the K queries (`attention::direct`). Queries meet no later keys. Dropout masks are a
 //! function of key, site, window, token and channel, so none is stored and padding draws none. Probabilities are
 //! computed twice and kept never.
 //!

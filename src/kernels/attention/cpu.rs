@@ -46,24 +46,24 @@ pub(crate) struct Given<'a> {
 /// Memory that attention needs while it runs.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    keys_across: Panels,
-    values_across: Panels,
-    keys: Panels,
-    values: Panels,
-    queries: Panels,
-    douts: Panels,
-    probabilities: Buffer,
-    gradients: Buffer,
+    pub(super) keys_across: Panels,
+    pub(super) values_across: Panels,
+    pub(super) keys: Panels,
+    pub(super) values: Panels,
+    pub(super) queries: Panels,
+    pub(super) douts: Panels,
+    pub(super) probabilities: Buffer,
+    pub(super) gradients: Buffer,
 }
 
 /// The rows of scores of one block of queries of one head.
 #[derive(Clone, Copy)]
-struct Block<'a> {
+pub(super) struct Block<'a> {
     problem: Problem<'a>,
     head: usize,
-    first: usize,
-    rows: usize,
-    stride: usize,
+    pub(super) first: usize,
+    pub(super) rows: usize,
+    pub(super) stride: usize,
 }
 
 impl Block<'_> {
@@ -84,13 +84,13 @@ impl Block<'_> {
     }
 
     /// Keys that the block's last query sees.
-    fn seen(&self) -> usize {
+    pub(super) fn seen(&self) -> usize {
         self.problem.visible.keys(self.first + self.rows - 1)
     }
 }
 
 impl<'a> Problem<'a> {
-    fn blocks(self, head: usize, level: Level) -> impl Iterator<Item = Block<'a>> {
+    pub(super) fn blocks(self, head: usize, level: Level) -> impl Iterator<Item = Block<'a>> {
         let stride = self.keys.next_multiple_of(2 * level.lanes());
         (0..self.queries).step_by(BLOCK).map(move |first| {
             let rows = BLOCK.min(self.queries - first);
@@ -217,7 +217,7 @@ pub(crate) fn backward(
                 scratch.values_across.part(0..d, block.seen()),
                 finish,
             );
-            softmax_backward(level, block, given, p, ds);
+            softmax_backward(level, block, given, &[], p, ds);
             let finish = StoreScaled {
                 factor: scale,
                 to: &mut dq[at..],
@@ -356,7 +356,7 @@ fn exponentials<S: Simd>(s: S, x: &mut [f32]) -> (f32, f32) {
 
 dispatched! {
     /// Turns a block's scores into probabilities, with dropout, and zeros up to what the block's last query sees.
-    fn softmax(block: Block<'_>, scores: &mut [f32], logs: &mut [f32]) = softmax_with;
+    pub(super) fn softmax(block: Block<'_>, scores: &mut [f32], logs: &mut [f32]) = softmax_with;
 }
 
 #[inline(always)]
@@ -381,7 +381,14 @@ fn softmax_with<S: Simd>(s: S, block: Block<'_>, scores: &mut [f32], logs: &mut 
 
 dispatched! {
     /// Turns a block's scores into dropped probabilities m p, and do . v in `ds` into the gradient at the scores.
-    fn softmax_backward(block: Block<'_>, given: Given<'_>, scores: &mut [f32], ds: &mut [f32]) = softmax_backward_with;
+    /// `beside`, if not empty, is a number for each query that do . v lacks for all keys.
+    pub(super) fn softmax_backward(
+        block: Block<'_>,
+        given: Given<'_>,
+        beside: &[f32],
+        scores: &mut [f32],
+        ds: &mut [f32],
+    ) = softmax_backward_with;
 }
 
 #[inline(always)]
@@ -389,6 +396,7 @@ fn softmax_backward_with<S: Simd>(
     s: S,
     block: Block<'_>,
     given: Given<'_>,
+    beside: &[f32],
     scores: &mut [f32],
     ds: &mut [f32],
 ) {
@@ -418,13 +426,14 @@ fn softmax_backward_with<S: Simd>(
             inner = s.mul_add(s.load(out), s.load(dout), inner);
         }
         let inner = s.splat(s.sum(inner));
+        let beside = s.splat(beside.get(row).copied().unwrap_or(0.0));
         let mask = block.mask(query);
         let chunks = scores[..keys]
             .chunks_mut(S::LANES)
             .zip(ds[..keys].chunks_mut(S::LANES));
         for (chunk, (x, ds)) in chunks.enumerate() {
             let p = exp(s, s.sub(s.load(x), log));
-            let (mut dropped, mut dp) = (p, s.load(ds));
+            let (mut dropped, mut dp) = (p, s.add(s.load(ds), beside));
             if let Some((rate, row, first)) = mask {
                 let channel = first + chunk * S::LANES;
                 let m = rate.apply(s, row, channel, s.splat(1.0));

@@ -21,10 +21,12 @@
 //! Forward keeps `l_i` only; backward computes p from it again. Queries are taken in blocks of `cpu::BLOCK`
 //! and a block meets no key beyond its last visible one, so half of the work of the square is never done.
 //! Queries, keys and values are read where the layer's products left them: queries rows x C, keys and values
-//! side by side in rows x 2 C. In the last layer only observation tokens ask (`Visible::OBSERVATIONS`).
+//! side by side in rows x 2 C. In the last layer only observation tokens ask (`Visible::OBSERVATIONS`),
+//! and mostly without keys and values (`direct`).
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;
+pub(crate) mod direct;
 pub mod reference;
 
 /// Which keys a query sees: the first `stride * query + offset`. Its own token is the last of them.

@@ -56,8 +56,13 @@ fn check(
     };
     let (exact_predictions, _, _) = reference::loss_and_gradient(untouched, &exact);
 
-    for (level, threads) in engines {
+    // The last layer with keys and values, and without.
+    let ways = engines
+        .iter()
+        .flat_map(|engine| [(engine, false), (engine, true)]);
+    for ((level, threads), direct) in ways {
         let mut engine = Engine::at(*level, shape, *threads, Precision::F32);
+        engine.direct = direct;
         let mut gradient = vec![0.0; parameters.len()];
         let loss = engine.loss_and_gradient(
             &parameters,

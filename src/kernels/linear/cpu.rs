@@ -183,6 +183,60 @@ impl Panels {
     }
 }
 
+/// A copy of a left factor's transpose, register tile by register tile and in each depth by depth. Where it lies, each
+/// number of the depth is in another cache line, and is fetched again for each panel.
+#[derive(Debug, Default)]
+pub(crate) struct Tiles(Buffer);
+
+impl Tiles {
+    /// [`Left::columns`], copied where it is too large to stay in a core's cache. Pairs are copied in their product.
+    pub(crate) fn columns<'a>(
+        &'a mut self,
+        level: Level,
+        right: &Panels,
+        data: &'a [f32],
+        depth: usize,
+        columns: usize,
+    ) -> Left<'a> {
+        /// Numbers in half a megabyte.
+        const CACHED: usize = 1 << 17;
+        let plain = Left::columns(data, depth, columns);
+        if depth * columns <= CACHED || right.precision == Precision::Bf16 {
+            return plain;
+        }
+        let tile = level.tile_rows();
+        self.0.resize(columns.next_multiple_of(tile) * depth);
+        copy_tiles(level, &data[..depth * columns], columns, &mut self.0);
+        Left {
+            data: &self.0,
+            depth_stride: tile,
+            tile_stride: Some(tile * depth),
+            ..plain
+        }
+    }
+}
+
+dispatched! {
+    fn copy_tiles(from: &[f32], columns: usize, tiles: &mut [f32]) = copy_tiles_with;
+}
+
+#[inline(always)]
+fn copy_tiles_with<S: Simd>(s: S, from: &[f32], columns: usize, tiles: &mut [f32]) {
+    let (tile, depth) = (S::TILE_ROWS, from.len() / columns);
+    for (rows, tile_of) in (0..columns)
+        .step_by(tile)
+        .zip(tiles.chunks_mut(tile * depth))
+    {
+        let rows = rows..columns.min(rows + tile);
+        for (from, to) in from.chunks(columns).zip(tile_of.chunks_mut(tile)) {
+            let from = from[rows.clone()].chunks(S::LANES);
+            for (from, to) in from.zip(to.chunks_mut(S::LANES)) {
+                s.store(s.load(from), to);
+            }
+        }
+    }
+}
+
 impl<'a> Right<'a> {
     fn panel(&self, index: usize) -> &'a [f32] {
         let (all, lines) = (

@@ -71,6 +71,24 @@ impl Finish for StoreWithBias<'_> {
     }
 }
 
+/// to = product + a multiple of the bias for each row
+pub(crate) struct StoreWithBiases<'a> {
+    pub(crate) bias: &'a [f32],
+    pub(crate) multiples: &'a [f32],
+    pub(crate) to: &'a mut [f32],
+    pub(crate) stride: usize,
+}
+
+impl Finish for StoreWithBiases<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F) {
+        let at = row * self.stride + column;
+        let bias = s.load(&self.bias[column..column + lanes]);
+        let sum = s.mul_add(s.splat(self.multiples[row]), bias, value);
+        s.store(sum, &mut self.to[at..at + lanes]);
+    }
+}
+
 /// The rows `rows` of to += the rows of the product, in turn.
 pub(crate) struct AccumulateRows<'a> {
     pub(crate) to: &'a mut [f32],

@@ -11,8 +11,8 @@
 //!
 //! All three are one loop in `cpu`, `product`: the right factor lies in *panels*, copies of two vectors' width
 //! of its columns, so that the inner loop reads it line after line; the left factor is read where it is, by any
-//! two strides (X, dY and X^T need no copy). W and W^T are packed once for a training step and shared by all
-//! threads; dY is packed once for its group of rows, and db falls out of that pass. A register tile of rows x
+//! two strides (X and dY need no copy, X^T only where it is large: `cpu::Tiles`). W and W^T are packed once for a
+//! training step and shared by all threads; dY is packed once for its group of rows, and db falls out of that pass. A register tile of rows x
 //! two vectors gathers its sums over the whole depth, each element by one chain of multiply-adds in the order of
 //! the depth. So an element's bits depend on its row and column alone, not on how many rows are computed
 //! together or by whom. Bias, activation, dropout and residual are applied as the tile leaves the registers
@@ -28,7 +28,7 @@ pub mod reference;
 
 #[cfg(test)]
 mod tests {
-    use super::cpu::{Left, Panels, product};
+    use super::cpu::{Left, Panels, Tiles, product};
     use super::finish::{Accumulate, Store, StoreWithBias};
     use super::reference;
     use crate::kernels::precision::Precision;
@@ -130,6 +130,31 @@ mod tests {
                     assert_eq!(some, all[first * outputs..(first + few) * outputs]);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_large_left_factor_that_is_copied_gives_the_same_bits() {
+        let (rows, inputs, outputs) = (301, 451, 33);
+        let x = numbers(1, rows * inputs);
+        let dy = numbers(2, rows * outputs);
+        let (mut panels, mut tiles) = (Panels::default(), Tiles::default());
+        for (level, precision) in all_kinds() {
+            panels.hold(precision);
+            panels.pack(level, &dy, outputs, rows, outputs, None);
+            let multiply = |left| {
+                let mut dw = vec![0.0; inputs * outputs];
+                let finish = Store {
+                    to: &mut dw,
+                    stride: outputs,
+                };
+                product(level, left, panels.all(), finish);
+                dw
+            };
+            let expected = multiply(Left::columns(&x, rows, inputs));
+            let copied = tiles.columns(level, &panels, &x, rows, inputs);
+            assert_eq!(copied.tile_stride.is_some(), precision == Precision::F32);
+            assert_eq!(multiply(copied), expected);
         }
     }
 

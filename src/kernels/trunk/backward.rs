@@ -1,7 +1,7 @@
 //! Backward: from the gradient at the head's numbers to the gradient of every parameter.
 
 use super::memory::{Block, Gradients, Memory};
-use super::{Group, Model, masked, rate};
+use super::{Group, Model, direct, masked, rate};
 use crate::kernels::activation::cpu::ActivateBackward;
 use crate::kernels::attention;
 use crate::kernels::buffer::Buffer;
@@ -10,7 +10,7 @@ use crate::kernels::dropout::{self, Dropout, Site};
 use crate::kernels::embedding;
 use crate::kernels::layer_norm;
 use crate::kernels::layout::Pair;
-use crate::kernels::linear::cpu::{Left, Panels, product};
+use crate::kernels::linear::cpu::{Left, Panels, Tiles, product};
 use crate::kernels::linear::finish::{Accumulate, AccumulateRows, Store};
 use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
@@ -39,6 +39,7 @@ pub(crate) fn backward(
         stream,
         normed,
         panels,
+        tiles,
         ..
     } = &mut memory.gradients;
     weight_gradient(
@@ -46,7 +47,7 @@ pub(crate) fn backward(
         &memory.final_normed,
         logits,
         &layout.head,
-        panels.hold(Precision::F32),
+        (panels.hold(Precision::F32), tiles),
         gradient,
     );
     normed.resize(steps * c);
@@ -149,6 +150,7 @@ fn mlp_backward(
         hidden,
         normed,
         panels,
+        tiles,
         ..
     } = gradients;
     panels.hold(model.precision);
@@ -156,7 +158,8 @@ fn mlp_backward(
 
     let rate = rate(dropout, Site::Mlp { layer });
     let dy = undrop(level, rate, &block.mlp_rows, stream, branch);
-    weight_gradient(level, &block.hidden, dy, &at.down, panels, gradient);
+    let factors = (&mut *panels, &mut *tiles);
+    weight_gradient(level, &block.hidden, dy, &at.down, factors, gradient);
     hidden.resize(queries * 4 * c);
     let finish = ActivateBackward {
         activation: shape.activation,
@@ -171,7 +174,8 @@ fn mlp_backward(
         weights.down.all(),
         finish,
     );
-    weight_gradient(level, &block.normed_2, hidden, &at.up, panels, gradient);
+    let factors = (panels, tiles);
+    weight_gradient(level, &block.normed_2, hidden, &at.up, factors, gradient);
     normed.resize(queries * c);
     let finish = Store {
         to: normed,
@@ -195,7 +199,8 @@ fn mlp_backward(
     );
 }
 
-/// From the gradient behind a block's attention, in `gradients.stream`, to those of its queries, keys and values.
+/// From the gradient behind a block's attention, in `gradients.stream`, to those of its queries, keys and values; or,
+/// where it attends directly, to those of its queries and of the norm.
 fn attend_backward(
     model: Model<'_>,
     group: &Group,
@@ -217,6 +222,7 @@ fn attend_backward(
         q,
         kv,
         panels,
+        tiles,
         ..
     } = gradients;
     panels.hold(model.precision);
@@ -224,7 +230,7 @@ fn attend_backward(
     let rate = rate(dropout, Site::Projection { layer });
     let dy = undrop(level, rate, &block.projection_rows, stream, branch);
     let pair = &model.layout.blocks[layer].projection;
-    weight_gradient(level, &block.attended, dy, pair, panels, gradient);
+    weight_gradient(level, &block.attended, dy, pair, (panels, tiles), gradient);
     attended.resize(queries * c);
     let finish = Store {
         to: attended,
@@ -233,6 +239,10 @@ fn attend_backward(
     let weights = &model.weights.blocks[layer].across.projection;
     product(level, Left::rows(dy, queries, c), weights.all(), finish);
 
+    if last && model.direct {
+        let memory = (gradients, scratch);
+        return direct::attend_backward(model, group, dropout, block, memory, gradient);
+    }
     q.resize(queries * c);
     kv.resize(group.tokens * 2 * c);
     for sequence in &group.sequences {
@@ -289,6 +299,7 @@ fn project_backward(
         q,
         kv,
         panels,
+        tiles,
         ..
     } = gradients;
     panels.hold(model.precision);
@@ -303,34 +314,35 @@ fn project_backward(
     };
     product(
         level,
-        Left::columns(asking, queries, c),
+        tiles.columns(level, panels, asking, queries, c),
         panels.all(),
         finish,
     );
-    let sums = &mut gradient[bias.start + c..bias.end];
-    panels.pack(level, kv, 2 * c, tokens, 2 * c, Some(sums));
-    let finish = Accumulate {
-        to: &mut gradient[weight.start + c..weight.end],
-        stride: 3 * c,
-    };
-    product(
-        level,
-        Left::columns(&block.normed_1, tokens, c),
-        panels.all(),
-        finish,
-    );
-
-    normed.resize(tokens * c);
-    let finish = Store {
-        to: normed,
-        stride: c,
-    };
-    product(
-        level,
-        Left::rows(kv, tokens, 2 * c),
-        weights.keys_values.all(),
-        finish,
-    );
+    if !(last && model.direct) {
+        let sums = &mut gradient[bias.start + c..bias.end];
+        panels.pack(level, kv, 2 * c, tokens, 2 * c, Some(sums));
+        let finish = Accumulate {
+            to: &mut gradient[weight.start + c..weight.end],
+            stride: 3 * c,
+        };
+        product(
+            level,
+            tiles.columns(level, panels, &block.normed_1, tokens, c),
+            panels.all(),
+            finish,
+        );
+        normed.resize(tokens * c);
+        let finish = Store {
+            to: normed,
+            stride: c,
+        };
+        product(
+            level,
+            Left::rows(kv, tokens, 2 * c),
+            weights.keys_values.all(),
+            finish,
+        );
+    }
     let left = Left::rows(q, queries, c);
     if last {
         let finish = AccumulateRows {
@@ -386,7 +398,7 @@ fn weight_gradient(
     x: &[f32],
     dy: &[f32],
     pair: &Pair,
-    panels: &mut Panels,
+    (panels, tiles): (&mut Panels, &mut Tiles),
     gradient: &mut [f32],
 ) {
     let outputs = pair.bias.len();
@@ -405,7 +417,7 @@ fn weight_gradient(
     };
     product(
         level,
-        Left::columns(x, rows, pair.weight.len() / outputs),
+        tiles.columns(level, panels, x, rows, pair.weight.len() / outputs),
         panels.all(),
         finish,
     );

@@ -1,7 +1,7 @@
 //! Forward: from the steps of a group to predictions.
 
 use super::memory::{Block, Memory};
-use super::{Group, Model, masked, rate};
+use super::{Group, Model, direct, masked, rate};
 use crate::kernels::activation::{Activation, cpu::Activate};
 use crate::kernels::attention;
 use crate::kernels::buffer::Buffer;
@@ -135,9 +135,12 @@ fn attend(
     let asking = if last { &block.asking } else { &block.normed_1 };
     block.q.resize(queries * c);
     project_queries(model, layer, asking, &mut block.q);
+    block.attended.resize(queries * c);
+    if last && model.direct {
+        return direct::attend(model, group, dropout, block, scratch);
+    }
     block.kv.resize(group.tokens * 2 * c);
     project_keys_values(model, layer, &block.normed_1, &mut block.kv);
-    block.attended.resize(queries * c);
     block.logs.resize(queries * heads);
     for sequence in &group.sequences {
         let rows = sequence.token_rows();

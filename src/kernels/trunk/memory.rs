@@ -3,7 +3,7 @@
 use crate::kernels::attention;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::dropout::cpu::Row;
-use crate::kernels::linear::cpu::Panels;
+use crate::kernels::linear::cpu::{Panels, Tiles};
 
 /// Activations of all layers, and scratch.
 #[derive(Debug, Default)]
@@ -34,6 +34,10 @@ pub(crate) struct Block {
     pub(crate) asking_stream: Buffer,
     pub(crate) q: Buffer,
     pub(crate) kv: Buffer,
+    /// In the last block, if it attends directly: u, a and r of `attention::direct`, and its q is divided by sqrt d.
+    pub(crate) asked: Buffer,
+    pub(crate) gathered: Buffer,
+    pub(crate) sums: Buffer,
     pub(crate) attended: Buffer,
     pub(crate) logs: Buffer,
     pub(crate) projection_rows: Vec<Row>,
@@ -57,5 +61,10 @@ pub(crate) struct Gradients {
     pub(crate) attended: Buffer,
     pub(crate) q: Buffer,
     pub(crate) kv: Buffer,
+    /// At u, a and r of `attention::direct`.
+    pub(crate) asked: Buffer,
+    pub(crate) gathered: Buffer,
+    pub(crate) sums: Buffer,
     pub(crate) panels: Panels,
+    pub(crate) tiles: Tiles,
 }

@@ -12,8 +12,11 @@
 //! y  = x + drop(attention(q, kv) Wo + bo)     queries x C
 //! x' = y + drop(f(norm(y) Wu + bu) Wd + bd)   queries x C
 //! ```
+//!
+//! In training the last block mostly attends to n1 itself, without keys and values (`direct`).
 
 pub(crate) mod backward;
+mod direct;
 pub(crate) mod forward;
 pub(crate) mod memory;
 pub mod reference;
@@ -41,6 +44,8 @@ pub(crate) struct Model<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) parameters: &'a [f32],
     pub(crate) weights: &'a Weights,
+    /// Does the last layer attend directly?
+    pub(crate) direct: bool,
 }
 
 impl<'a> Model<'a> {

@@ -23,6 +23,9 @@ pub(crate) struct Block {
     pub(crate) projection: Panels,
     pub(crate) up: Panels,
     pub(crate) down: Panels,
+    /// In a last block that attends directly: keys and values of each head, instead of `keys_values`.
+    pub(crate) keys: Vec<Panels>,
+    pub(crate) values: Vec<Panels>,
     pub(crate) across: Across,
 }
 
@@ -52,6 +55,8 @@ pub(crate) struct Packing {
     pub(crate) precision: Precision,
     /// Are the transposes wanted too?
     pub(crate) backward: bool,
+    /// The heads of the last block, if it attends directly.
+    pub(crate) direct: Option<usize>,
 }
 
 impl<'a> Matrix<'a> {
@@ -103,6 +108,7 @@ impl Weights {
             level,
             precision,
             backward,
+            direct,
         } = packing;
         embedding::cpu::pack(level, layout, parameters, &mut self.embedding);
         let head = Matrix::of(parameters, &layout.head);
@@ -120,7 +126,18 @@ impl Weights {
             let up = Matrix::of(parameters, &at.up);
             let down = Matrix::of(parameters, &at.down);
             query.pack(level, block.query.hold(precision));
-            keys_values.pack(level, block.keys_values.hold(precision));
+            if let Some(heads) = direct.filter(|_| index + 1 == layout.blocks.len()) {
+                let d = c / heads;
+                block.keys.resize_with(heads, Panels::default);
+                block.values.resize_with(heads, Panels::default);
+                let panels = block.keys.iter_mut().zip(&mut block.values);
+                for (head, (keys, values)) in panels.enumerate() {
+                    qkv.columns(c + head * d, d).pack(level, keys);
+                    qkv.columns(2 * c + head * d, d).pack(level, values);
+                }
+            } else {
+                keys_values.pack(level, block.keys_values.hold(precision));
+            }
             projection.pack(level, block.projection.hold(precision));
             up.pack(level, block.up.hold(precision));
             down.pack(level, block.down.hold(precision));
