@@ -31,6 +31,7 @@ mod sink;
 
 use std::path::Path;
 
+use rtg_envs::Dtype;
 use serde_json::json;
 
 pub(crate) use self::sink::D4rlSink;
@@ -135,7 +136,10 @@ fn assemble(
     };
     let flags = |name: &str| -> Result<Option<Vec<bool>>, Error> {
         let array = single(name)?;
-        Ok(array.map(|array| array.to_f64().into_iter().map(|flag| flag != 0.0).collect()))
+        Ok(array.map(|array| match array.dtype() {
+            Dtype::Bool => array.bytes().iter().map(|&flag| flag != 0).collect(),
+            _ => array.to_f64().into_iter().map(|flag| flag != 0.0).collect(),
+        }))
     };
     let next_observations = match root.array("next_observations")? {
         Some(array)

@@ -283,16 +283,26 @@ pub(crate) fn unbounded(observations: &Array) -> Space {
 
 /// The space of actions, as [`FlatSource::new`] says, from all parts of their column.
 pub(crate) fn action_space<'a>(parts: impl IntoIterator<Item = &'a Array>) -> Result<Space, Error> {
+    /// Rows that are looked at together.
+    const ROWS: usize = 4096;
     let (mut largest, mut smallest) = (1.0_f64, 0.0_f64);
     let mut first: Option<&Array> = None;
     for part in parts {
-        for number in part.to_f64() {
-            if number.is_finite() {
+        let mut look = |numbers: Vec<f64>| {
+            for number in numbers.into_iter().filter(|number| number.is_finite()) {
                 largest = largest.max(number.abs());
                 smallest = smallest.min(number);
             }
-        }
+        };
         first = first.or(Some(part));
+        if part.shape().is_empty() {
+            look(part.to_f64());
+            continue;
+        }
+        // Not all at once: a million actions as `f64` are memory that must be found first.
+        for from in (0..part.rows()).step_by(ROWS) {
+            look(part.slice(from..part.rows().min(from + ROWS)).to_f64());
+        }
     }
     let actions = first.ok_or_else(|| Error::Missing("an action".into()))?;
     let width = actions.row_numbers();
