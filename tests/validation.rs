@@ -33,8 +33,11 @@ fn it_comes_at_every_evaluation_and_at_the_end_from_either_engine() {
     for ((_, fused), (_, composed)) in fused.iter().zip(&composed) {
         assert!((fused / composed - 1.0).abs() < 1e-4, "{fused} {composed}");
     }
-    let clone = run("bc", "--algorithm bc");
-    assert_eq!(clone.len(), 3);
+    bench.succeed(
+        "train --dataset builtin/cartpole/mixed --set algorithm=bc --set bc.width=16 --steps 10 \
+         --set evaluation.every=4 --set selection.validation_fraction=0.2 --run-dir clone",
+    );
+    assert_eq!(values(&bench, "clone", "validation/loss").len(), 3);
 }
 
 #[test]
