@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use gemm::{Parallelism, gemm};
 
 use crate::kernels::Shape;
+use crate::kernels::attention::direct;
 
 /// Floating point operations of forward and backward over B full windows, without recomputation.
 ///
 /// A product with a weight counts three times (output, input gradient, weight gradient), attention
 /// counts causal pairs only, and the last layer counts queries, projection and MLP for the K
-/// observation tokens alone, since nothing else reaches the action head.
+/// observation tokens alone, since nothing else reaches the action head. Its keys and values count
+/// for these alone too, and its attention for each head, where that is [less](direct).
 pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     let [k, c, s, a] =
         [shape.context, shape.width, shape.observation, shape.action].map(|n| n as f64);
@@ -20,7 +22,13 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     let products = |multiplications: f64| 3.0 * 2.0 * multiplications;
     let whole = products(tokens * 12.0 * c * c) + attention(tokens * (tokens + 1.0) / 2.0);
     let pairs_of_observations = 2.0 * k + 3.0 * k * (k - 1.0) / 2.0;
-    let last = products(tokens * 2.0 * c * c + k * 10.0 * c * c) + attention(pairs_of_observations);
+    let (keys, wide) = if direct::pays(shape.context, shape.width, shape.heads) {
+        (k, shape.heads as f64)
+    } else {
+        (tokens, 1.0)
+    };
+    let last = products(keys * 2.0 * c * c + k * 10.0 * c * c)
+        + attention(pairs_of_observations * wide);
     // The embedding's inputs need no gradient.
     let ends = 2.0 * 2.0 * k * (1.0 + s + a) * c + products(k * c * a);
     batch as f64 * ((shape.layers as f64 - 1.0) * whole + last + ends)
