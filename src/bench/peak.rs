@@ -27,8 +27,8 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     } else {
         (tokens, 1.0)
     };
-    let last = products(keys * 2.0 * c * c + k * 10.0 * c * c)
-        + attention(pairs_of_observations * wide);
+    let last =
+        products(keys * 2.0 * c * c + k * 10.0 * c * c) + attention(pairs_of_observations * wide);
     // The embedding's inputs need no gradient.
     let ends = 2.0 * 2.0 * k * (1.0 + s + a) * c + products(k * c * a);
     batch as f64 * ((shape.layers as f64 - 1.0) * whole + last + ends)
