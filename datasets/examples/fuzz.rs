@@ -8,7 +8,8 @@
 //! set to extremes, parts cut out, doubled or exchanged, ends cut off. Whatever a reader answers, it
 //! may not panic, may not take longer than `MAX_SECS`, and may not hold more memory at once than
 //! four times what it was given, the file or the episode that it decoded if that is larger, and
-//! `FLOOR_BYTES`, which the libraries below take for the smallest file. What breaks this is written to the directory `KEEP`. Exit status 0 only if nothing does.
+//! `FLOOR_BYTES`, which the libraries below take for the smallest file. What breaks this is written to
+//! the directory `KEEP`. Exit status 0 only if nothing does.
 //!
 //! The mutants follow from `SEED` alone, so a find can be made again.
 
