@@ -184,11 +184,7 @@ impl Learner {
         }
         let optimiser = &self.optimiser;
         let norm = adamw::norm(&self.gradient);
-        let clip = if optimiser.gradient_clip > 0.0 {
-            adamw::clip(norm, optimiser.gradient_clip)
-        } else {
-            1.0
-        };
+        let clip = optimiser.clip(norm);
         let learning_rate = optimiser.learning_rate_at(self.step, self.steps);
         self.step += 1;
         adamw::update(

@@ -4,7 +4,7 @@ use rtg_datasets::{Dataset, ReturnSummary};
 use rtg_envs::{Spec, registry};
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::adamw::AdamW;
+use crate::kernels::adamw::{self, AdamW};
 use crate::kernels::{Activation, Denominator, Precision};
 use crate::nn::initialise::Initialisation;
 use crate::nn::state_dict::Naming;
@@ -144,6 +144,15 @@ impl OptimiserConfig {
             beta_2: self.beta_2,
             epsilon: self.epsilon,
             decay: self.weight_decay,
+        }
+    }
+
+    /// The factor for a gradient of this norm: no more than `gradient_clip` is left, if that is above 0.
+    pub fn clip(&self, norm: f64) -> f64 {
+        if self.gradient_clip > 0.0 {
+            adamw::clip(norm, self.gradient_clip)
+        } else {
+            1.0
         }
     }
 

@@ -187,12 +187,7 @@ impl Learner {
             }
         }
         let norm = adamw::norm(&gradient);
-        let largest = self.config.gradient_clip;
-        let clip = if largest > 0.0 {
-            adamw::clip(norm, largest)
-        } else {
-            1.0
-        };
+        let clip = self.config.clip(norm);
         let learning_rate = self.config.learning_rate_at(self.step, self.steps);
         let loss = self.losses.drain(..).sum::<f64>() / batches;
         self.step += 1;
