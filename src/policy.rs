@@ -1,5 +1,14 @@
 //! What acts: the contract between policies and the rollout.
 
+/// How a policy chooses where it could choose at random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The best action, for evaluation.
+    Greedy,
+    /// Actions with the noise that the algorithm explores with.
+    Explore,
+}
+
 /// How an episode starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Start {

@@ -80,7 +80,7 @@ impl Collect {
             .env
             .clone()
             .or(trained.as_ref().map(|trained| trained.env.clone()));
-        let env = env.ok_or(Error::CollectWhere)?;
+        let env = env.ok_or(Error::MissingEnvironment)?;
         let spec = registry::spec(&env)?;
         let targets = trained.as_ref().map(|trained| {
             let own = trained.plan.evaluation.targets.clone();

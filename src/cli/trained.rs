@@ -20,7 +20,7 @@ pub(super) enum Which {
 
 /// A run's policy and where it belongs.
 pub(super) struct Trained {
-    pub(super) model: Model,
+    pub(super) model: Box<dyn Model>,
     /// Environment id.
     pub(super) env: String,
     pub(super) plan: Experiment,
@@ -41,17 +41,12 @@ impl Trained {
                 path: path.to_owned(),
             });
         }
-        let (
-            Checkpoint {
-                model, progress, ..
-            },
-            env,
-        ) = Checkpoint::load(&checkpoint)?;
+        let checkpoint = Checkpoint::load(&checkpoint)?;
         Ok(Self {
-            model,
-            env,
+            model: checkpoint.model()?,
+            step: checkpoint.notes.progress.step,
+            env: checkpoint.notes.env,
             plan,
-            step: progress.step,
         })
     }
 }

@@ -53,6 +53,9 @@ pub const SPEED_STEPS_PER_SEC: &str = "speed/steps_per_sec";
 /// Milliseconds of one optimiser step, without evaluations.
 pub const SPEED_MS_PER_STEP: &str = "speed/ms_per_step";
 
+/// Whatever updates report begins with this.
+const TRAIN: &str = "train/";
+
 const TARGET: &str = "/target_";
 
 /// Name of an evaluation metric for one target return: `eval/return_mean/target_500`, or the
@@ -72,6 +75,21 @@ pub fn target_of(name: &str, metric: &str) -> Option<Option<f64>> {
     }
     let target: f64 = rest.strip_prefix(TARGET)?.parse().ok()?;
     target.is_finite().then_some(Some(target))
+}
+
+/// Name of a number that updates report, for instance `train/critic_loss`.
+pub fn train(metric: &str) -> String {
+    format!("{TRAIN}{metric}")
+}
+
+/// Whether this is a loss that updates report; an algorithm's headline is its first.
+pub fn is_train_loss(name: &str) -> bool {
+    name.starts_with(TRAIN) && name.ends_with("loss")
+}
+
+/// Name of a number on held-back data.
+pub fn validation(metric: &str) -> String {
+    format!("validation/{metric}")
 }
 
 /// Name of the histogram of a parameter's values.
