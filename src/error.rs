@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rtg_envs::Space;
 
 use crate::experiment::ExperimentError;
-use crate::kernels::cuda;
+use crate::kernels::device as cuda;
 use crate::nn::state_dict::StateDictError;
 use crate::{metrics, run};
 

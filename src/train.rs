@@ -17,7 +17,7 @@ use crate::data::Opened;
 use crate::error::Error;
 use crate::evaluate::{Plan, TargetScore, evaluate};
 use crate::experiment::{Device, Experiment};
-use crate::kernels::cuda;
+use crate::kernels::device as cuda;
 use crate::metrics::{self, Recorder};
 use crate::random::Stream;
 use crate::run::{Evaluation, Run, Summary};

@@ -10,7 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::data::{self, Opened};
 use crate::error::Error;
 use crate::experiment::{Device, Experiment};
-use crate::kernels::cuda;
+use crate::kernels::device as cuda;
 use crate::metrics::{HPARAM_METRICS, HparamValue, Recorder, Terminal};
 use crate::report;
 use crate::run::Run;

@@ -8,8 +8,9 @@ use rtg_datasets::sample::{Columns, WindowSampler};
 
 use super::{Learner, Update, is_on};
 use crate::kernels::Side;
-use crate::kernels::cuda::{Backend, Error, Plan, Setup, Trainer};
-use crate::kernels::gather::{self, Actions};
+use crate::kernels::decision_transformer::cuda::{Plan, Setup, Trainer};
+use crate::kernels::decision_transformer::gather::{self, Actions};
+use crate::kernels::device::{Backend, Error};
 use crate::random::{Stream, mix};
 
 /// What a learner needs to compute on a device.
