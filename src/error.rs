@@ -6,7 +6,7 @@ use rtg_envs::Space;
 
 use crate::algorithms;
 use crate::experiment::ExperimentError;
-use crate::kernels::cuda;
+use crate::kernels::device as cuda;
 use crate::nn::state_dict::StateDictError;
 use crate::{metrics, run};
 

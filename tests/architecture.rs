@@ -75,9 +75,9 @@ const FOREIGN: [(&str, &[&str]); 34] = [
     ("tempfile", &[]),
     (
         "libloading",
-        &["envs/src/mujoco/library", "src/kernels/cuda/emulated.rs"],
+        &["envs/src/mujoco/library", "src/kernels/device/emulated.rs"],
     ),
-    ("cudarc", &["src/kernels/cuda/driver.rs"]),
+    ("cudarc", &["src/kernels/device/driver.rs"]),
     ("hdf5_reader", &["datasets/src/hdf5"]),
     ("rust_hdf5", &["datasets/src/hdf5"]),
     ("arrow_array", &["datasets/src/table"]),

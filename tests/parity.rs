@@ -9,7 +9,7 @@ use rtg::algorithms::decision_transformer::config::{
 };
 use rtg::algorithms::decision_transformer::preprocessing::{ActionCodec, Preprocessing};
 use rtg::algorithms::decision_transformer::{Learner, Model, windows};
-use rtg::kernels::{Engine, Layout};
+use rtg::kernels::decision_transformer::{Engine, Layout};
 use rtg::nn::state_dict::{self, Entry, Values};
 use rtg_datasets::sample::{Batch, Side};
 use rtg_datasets::statistics::Normaliser;

@@ -1,6 +1,6 @@
 //! Why an algorithm cannot learn or act.
 
-use crate::kernels::cuda;
+use crate::kernels::device as cuda;
 use crate::keys::PlanError;
 use crate::nn::state_dict::StateDictError;
 

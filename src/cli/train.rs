@@ -10,7 +10,7 @@ use crate::data::{self, Opened};
 use crate::error::Error;
 use crate::device::Device;
 use crate::experiment::Experiment;
-use crate::kernels::cuda;
+use crate::kernels::device as cuda;
 use crate::keys::{Table, Value};
 use crate::metrics::{HPARAM_METRICS, HparamValue, Recorder, Terminal};
 use crate::report;

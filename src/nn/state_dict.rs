@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::initialise::{fill_normal, fill_uniform, linear_bound};
 use super::mlp::Mlp;
-use crate::kernels::{Layout, Shape};
+use crate::kernels::decision_transformer::{Layout, Shape};
 use crate::random::Stream;
 
 /// The tensors of a safetensors file.

@@ -10,8 +10,9 @@ use super::Learner;
 use super::learner::is_on;
 use crate::algorithms::Update;
 use crate::kernels::Side;
-use crate::kernels::cuda::{Backend, Error, Plan, Setup, Trainer};
-use crate::kernels::gather::{self, Actions};
+use crate::kernels::decision_transformer::cuda::{Plan, Setup, Trainer};
+use crate::kernels::decision_transformer::gather::{self, Actions};
+use crate::kernels::device::{Backend, Error};
 use crate::random::Stream;
 
 /// What a learner needs to compute on a device.

@@ -8,7 +8,8 @@ use super::preprocessing::Preprocessing;
 use super::{DeviceLearner, Model};
 use crate::algorithms::{self, Error, Needs, Published, Saved, Source, State, Update, moments};
 use crate::device::Device;
-use crate::kernels::{Dropout, Objective, Side, Windows, adamw, cuda};
+use crate::kernels::decision_transformer::{Side, Windows};
+use crate::kernels::{Dropout, Objective, adamw, device as gpu};
 use crate::nn::network::Network;
 use crate::nn::state_dict::{StateDictError, TensorFile};
 use crate::optimise::{Moments, OptimiserConfig};
@@ -223,7 +224,7 @@ impl algorithms::Learner for Learner {
         let composed = self.network.engine().is_none();
         let Source::Windows(windows) = source;
         let on = |learner: &Self, ordinal| {
-            let backend = cuda::open(ordinal)?;
+            let backend = gpu::open(ordinal)?;
             DeviceLearner::new(backend, learner, windows.sampler(), MOST_STEPS)
         };
         self.device = match device {

@@ -7,7 +7,7 @@ use super::config::ModelConfig;
 use super::policy;
 use super::preprocessing::Preprocessing;
 use crate::algorithms::{self, Error, Published, Saved};
-use crate::kernels::{Layout, Shape};
+use crate::kernels::decision_transformer::{Layout, Shape};
 use crate::nn::initialise::initialise;
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile, untrained};
 use crate::policy::{Mode, Policy};
