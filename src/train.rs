@@ -381,12 +381,12 @@ impl<'a> Training<'a> {
         };
         let step = self.progress.step;
         let (model, threads) = (self.learner.model(), self.experiment.threads);
-        let results = evaluate(&mut |rows| model.policy(rows, threads), &plan, |_| ())?;
+        let results = evaluate(&mut |rows| model.policy(rows, threads), &plan, |_, _| ())?;
         let instabilities = results.instabilities;
         let evaluations: Vec<Evaluation> = results
             .targets
             .into_iter()
-            .map(|score| record(step, score, self.experiment.algorithm))
+            .map(|score| record(step, score))
             .collect();
         let mut scalars: Vec<(String, f64)> =
             evaluations.iter().flat_map(Evaluation::scalars).collect();
@@ -476,13 +476,10 @@ fn steps_to_next(step: u64, steps: u64, events: [u64; 4]) -> u64 {
 }
 
 /// One target's result as the run keeps it.
-fn record(step: u64, score: TargetScore, algorithm: Algorithm) -> Evaluation {
+fn record(step: u64, score: TargetScore) -> Evaluation {
     Evaluation {
         step,
-        target: match algorithm {
-            Algorithm::DecisionTransformer => Some(score.target),
-            Algorithm::Bc => None,
-        },
+        target: score.target,
         return_mean: score.return_mean,
         return_std: score.return_std,
         length_mean: score.length_mean,

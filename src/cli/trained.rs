@@ -54,4 +54,19 @@ impl Trained {
             step: progress.step,
         })
     }
+
+    /// The target returns to ask its policy for: those given, else the run's, and none where the
+    /// policy takes none.
+    ///
+    /// # Errors
+    /// Targets given for a policy that takes none.
+    pub(super) fn targets(&self, given: Option<&[f64]>) -> Result<Vec<f64>, Error> {
+        let takes_target = self.model.policy(1, 1).takes_target();
+        match given {
+            Some(_) if !takes_target => Err(Error::NoTarget),
+            Some(targets) => Ok(targets.to_vec()),
+            None if takes_target => Ok(self.plan.evaluation.targets.clone().unwrap_or_default()),
+            None => Ok(Vec::new()),
+        }
+    }
 }
