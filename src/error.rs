@@ -149,6 +149,9 @@ pub enum Error {
     /// A command that needs an environment and was given none.
     #[error("no environment given")]
     MissingEnvironment,
+    /// A target return for a policy that takes none.
+    #[error("this policy takes no target return")]
+    NoTarget,
     /// An environment without a hand-written controller.
     #[error("there is no hand-written controller for {env}")]
     NoController {
@@ -234,6 +237,7 @@ impl Error {
             Self::NoPicture { .. } => "`rtg evaluate` gives its numbers".to_owned(),
             Self::Ffmpeg { .. } => "put ffmpeg on PATH, or write a .gif instead".to_owned(),
             Self::MissingEnvironment => "name one with --env ID; `rtg envs` lists them".to_owned(),
+            Self::NoTarget => "leave out --targets (--target of `rtg render`)".to_owned(),
             Self::NoController { .. } => "--policy random always works, or name a run directory".to_owned(),
             Self::UnfinishedCollection { path } => {
                 format!("go on with --resume, or remove {} to begin anew", path.display())

@@ -14,7 +14,7 @@ use crate::behaviour::{Noisy, Random, controller};
 use crate::collect::{Collection, Plan, is_complete, target};
 use crate::error::Error;
 use crate::experiment::all_cores;
-use crate::policy::Policy;
+use crate::policy::{Mode, Policy};
 
 /// Environments that step at once.
 const ROWS: usize = 32;
@@ -45,7 +45,7 @@ pub(super) struct Collect {
     /// hdf5, arrow, parquet (of Minari), or d4rl.
     #[arg(long, default_value = "hdf5", value_parser = format)]
     format: Format,
-    /// Returns to ask a run's policy for, in turn [default: the run's].
+    /// Returns to ask a run's policy for, in turn, if it takes a target [default: the run's].
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
     targets: Option<Vec<f64>>,
     /// Disturb the actions: 0 (not) to 1; the chance of a random choice, or a share of the range.
@@ -82,15 +82,16 @@ impl Collect {
             .or(trained.as_ref().map(|trained| trained.env.clone()));
         let env = env.ok_or(Error::MissingEnvironment)?;
         let spec = registry::spec(&env)?;
-        let targets = trained.as_ref().map(|trained| {
-            let own = trained.plan.evaluation.targets.clone();
-            self.targets.clone().or(own).unwrap_or_default()
-        });
+        let targets = match (&trained, &self.targets) {
+            (Some(trained), given) => trained.targets(given.as_deref())?,
+            (None, Some(_)) => return Err(Error::NoTarget),
+            (None, None) => Vec::new(),
+        };
         let plan = Plan {
             env: env.clone(),
             steps: self.steps as usize,
             seed: self.seed,
-            targets: targets.unwrap_or_default(),
+            targets,
             policy: match &trained {
                 None => self.policy.clone(),
                 Some(trained) => format!("{} after {} steps", self.policy, trained.step),
@@ -120,7 +121,7 @@ impl Collect {
         let threads = all_cores();
         let mut policy = |rows: usize| -> Box<dyn Policy> {
             let policy: Box<dyn Policy> = match &trained {
-                Some(trained) => trained.model.policy(rows, threads),
+                Some(trained) => trained.model.policy(Mode::Greedy, rows, threads),
                 None => (self.policy == "controller")
                     .then(|| controller(&env, 0.0, rows))
                     .flatten()

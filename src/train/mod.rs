@@ -270,7 +270,7 @@ impl<'a> Training<'a> {
         let step = self.progress.step;
         let (model, threads) = (self.learner.model(), self.experiment.threads);
         let policy = &mut |rows| model.policy(Mode::Greedy, rows, threads);
-        let results = evaluate(policy, &plan, |_| ())?;
+        let results = evaluate(policy, &plan, |_, _| ())?;
         let instabilities = results.instabilities;
         let evaluations: Vec<Evaluation> = results
             .targets
