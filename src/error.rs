@@ -7,6 +7,7 @@ use rtg_envs::Space;
 use crate::algorithms;
 use crate::experiment::ExperimentError;
 use crate::kernels::device as cuda;
+use crate::keys::KeyError;
 use crate::nn::state_dict::StateDictError;
 use crate::{metrics, run};
 
@@ -188,6 +189,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Self {
+        ExperimentError::from(error).into()
+    }
 }
 
 impl Error {

@@ -21,7 +21,7 @@ fn last_return(bench: &Workbench, run: &str) -> f64 {
 fn a_clone_of_the_expert_balances_the_pole() {
     let bench = Workbench::new();
     bench.succeed(
-        "train --dataset builtin/cartpole/expert --set algorithm=bc --steps 1000 \
+        "train --dataset builtin/cartpole/expert --algorithm bc --steps 1000 \
          --set evaluation.final_episodes=50 --run-dir run",
     );
     let earned = last_return(&bench, "run");
@@ -36,7 +36,7 @@ fn cloning_the_best_episodes_beats_cloning_all() {
     let bench = Workbench::new();
     let run = |name: &str, options: &str| {
         bench.succeed(&format!(
-            "train --dataset builtin/cartpole/random --set algorithm=bc --steps 300 {options} \
+            "train --dataset builtin/cartpole/random --algorithm bc --steps 300 {options} \
              --set evaluation.final_episodes=50 --run-dir {name}"
         ));
         last_return(&bench, name)
@@ -51,7 +51,7 @@ fn a_resumed_clone_ends_with_the_bits_of_one_that_was_never_interrupted() {
     let bench = Workbench::new();
     let train = |steps: u64, run: &str| {
         format!(
-            "train --dataset builtin/pendulum/mixed --set algorithm=bc --set bc.width=16 \
+            "train --dataset builtin/pendulum/mixed --algorithm bc --set bc.width=16 \
              --set bc.context=3 --set bc.dropout=0.2 --set optimiser.accumulation=2 --steps {steps} \
              --set evaluation.every=0 --set evaluation.final_episodes=2 --run-dir {run}"
         )
@@ -68,7 +68,7 @@ fn a_resumed_clone_ends_with_the_bits_of_one_that_was_never_interrupted() {
 fn weights_of_a_clone_have_the_names_of_the_published_codes() {
     for (recipe, name) in [("official", "model.9.weight"), ("corl", "net.4.weight")] {
         let bench = Workbench::new();
-        let train = "train --dataset builtin/pendulum/random --set algorithm=bc --set bc.width=16";
+        let train = "train --dataset builtin/pendulum/random --algorithm bc --set bc.width=16";
         bench.succeed(&format!(
             "{train} --recipe {recipe} --steps 2 --run-dir run"
         ));
@@ -88,7 +88,7 @@ fn weights_of_a_clone_have_the_names_of_the_published_codes() {
 #[test]
 fn a_plan_knows_the_network_of_its_own_algorithm_only() {
     let bench = Workbench::new();
-    let transcript = bench.transcript("train --set algorithm=bc --set model.width=16");
+    let transcript = bench.transcript("train --algorithm bc --set decision_transformer.width=16");
     assert!(
         transcript.contains("error: unknown key 'model'"),
         "{transcript}"

@@ -10,7 +10,7 @@ use rtg_envs::registry;
 
 use self::feed::Feed;
 use self::validation::Validation;
-use crate::algorithms::{Learner, Setup, Update};
+use crate::algorithms::{Learner, Setup};
 use crate::checkpoint::{self, Checkpoint, Header, Progress};
 use crate::data::Opened;
 use crate::error::Error;
