@@ -156,6 +156,19 @@ fn a_foreign_crate_is_named_in_its_place_only() {
 }
 
 #[test]
+fn rows_of_environments_are_opened_in_one_file() {
+    let root = root();
+    let opens =
+        |file: &PathBuf| (code_lines(file).iter()).any(|(_, line)| line.contains("VecEnv::"));
+    let files: Vec<String> = (sources(&root.join("src")).iter())
+        .filter(|file| opens(file))
+        .map(|file| relative(&root, file))
+        .filter(|path| !path.starts_with("src/bench/"))
+        .collect();
+    assert_eq!(files, ["src/rollout/mod.rs"]);
+}
+
+#[test]
 fn every_file_fits_in_a_head() {
     let root = root();
     let mut lengths: Vec<(usize, String)> = ["src", "envs/src", "datasets/src", "tests", "benches"]

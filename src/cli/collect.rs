@@ -45,7 +45,7 @@ pub(super) struct Collect {
     /// hdf5, arrow, parquet (of Minari), or d4rl.
     #[arg(long, default_value = "hdf5", value_parser = format)]
     format: Format,
-    /// Returns to ask a run's policy for, in turn, if it takes a target [default: the run's].
+    /// Returns to ask a run's policy for, in turn [default: the run's].
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
     targets: Option<Vec<f64>>,
     /// Disturb the actions: 0 (not) to 1; the chance of a random choice, or a share of the range.

@@ -22,7 +22,7 @@ use crate::policy::Mode;
 pub(super) struct Evaluate {
     /// Run directory of `rtg train`.
     run: PathBuf,
-    /// Target returns, separated by commas, for a policy that takes one [default: the run's].
+    /// Target returns, separated by commas [default: those of the run].
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
     targets: Option<Vec<f64>>,
     /// Episodes for each target.

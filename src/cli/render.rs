@@ -30,7 +30,7 @@ pub(super) struct Render {
     /// Where the film goes: a .gif, a .mp4 or a folder.
     #[arg(long, default_value = "rollout.gif")]
     out: PathBuf,
-    /// Return to ask for, of a policy that takes a target [default: the run's first].
+    /// Return to ask for [default: the run's first target].
     #[arg(long, allow_hyphen_values = true)]
     target: Option<f64>,
     /// Episodes.

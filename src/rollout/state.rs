@@ -97,7 +97,7 @@ impl Rollout {
     /// Brings a new rollout, opened as the paused one was, and a policy of the same weights to where
     /// they were. What they do from then on has the same bits as without the pause.
     ///
-    /// The environments are replayed. So are the decisions of a policy that gave no state of its own;
+    /// Nothing is told to a sink. The environments are replayed. So are the decisions of a policy that gave no state of its own;
     /// what it now decides is ignored.
     ///
     /// # Errors

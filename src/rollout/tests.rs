@@ -1,8 +1,12 @@
 use std::collections::BTreeMap;
 
 use rtg_datasets::Episode;
+use rtg_datasets::statistics::Normaliser;
 
 use super::*;
+use crate::algorithms::decision_transformer;
+use crate::algorithms::decision_transformer::config::{ModelConfig, Recipe};
+use crate::algorithms::decision_transformer::preprocessing::{ActionCodec, Preprocessing};
 use crate::behaviour::{Noisy, Random};
 
 /// What a sink was told of a transition, with every number as bits.
@@ -182,6 +186,47 @@ fn a_paused_rollout_goes_on_with_the_same_bits() {
             assert_eq!(rollout.state(&player), state, "{env}");
         }
         assert!(parts == whole, "{env}");
+    }
+}
+
+#[test]
+fn a_decision_transformers_memory_is_rebuilt_by_the_replay() {
+    let env = "Pendulum-v1";
+    let config = ModelConfig {
+        context: 4,
+        width: 16,
+        layers: 2,
+        heads: 2,
+        ..ModelConfig::of(Recipe::Corl)
+    };
+    let preprocessing = Preprocessing {
+        normaliser: Normaliser::identity(3),
+        return_scale: 100.0,
+        episode_length: 200,
+        actions: ActionCodec::Continuous {
+            offset: vec![0.0],
+            scale: vec![2.0],
+            max_action: 1.0,
+        },
+    };
+    let model = decision_transformer::Model::new(Recipe::Corl, &config, preprocessing, 3);
+    let open = || {
+        let start = |index: usize| Start {
+            seed: index as u64,
+            target: Some(-150.0 - index as f64),
+        };
+        Rollout::open(env, 2, 1, move |index| Some(start(index))).unwrap()
+    };
+    let whole = record(&mut open(), &mut *model.policy(2, 1), 520);
+    for pause in [3, 150, 417] {
+        let (mut rollout, mut policy) = (open(), model.policy(2, 1));
+        let mut parts = record(&mut rollout, &mut *policy, pause);
+        let state = rollout.state(&*policy);
+        assert!(state.policy.is_null());
+        let mut policy = model.policy(2, 1);
+        let mut rollout = open().restore(&state, &mut *policy).unwrap();
+        parts.extend(record(&mut rollout, &mut *policy, 520 - pause));
+        assert!(parts == whole, "paused after {pause} steps");
     }
 }
 
