@@ -7,7 +7,7 @@
 //! follows links and therefore crosses neither the end of an episode nor the write head, also where
 //! the steps of several environments arrive in turns.
 //!
-//! CleanRL's and Stable-Baselines3's buffers that save memory in this way store the reset state as
+//! `CleanRL`'s and Stable-Baselines3's buffers that save memory in this way store the reset state as
 //! the next observation of a truncated step (cleanrl#460); here it is the real final observation.
 
 mod push;

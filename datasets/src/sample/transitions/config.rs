@@ -78,7 +78,7 @@ pub struct TransitionConfig {
     /// Actions are cut off at plus and minus this, in the model's units; not for discrete ones.
     /// IQL's authors use `1 - 1e-5`, since the inverse of tanh is infinite at 1.
     pub action_clip: Option<f64>,
-    /// Whether the batch has the action after each transition (ReBRAC). A truncated episode's last
+    /// Whether the batch has the action after each transition (`ReBRAC`). A truncated episode's last
     /// step has none and is left out then.
     pub next_actions: bool,
     /// Whether the batch has returns-to-go.

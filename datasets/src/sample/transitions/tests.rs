@@ -313,7 +313,8 @@ fn what_cannot_be_sampled_is_an_error() {
         50,
         &mut batch,
     );
-    assert!(is_finite(&batch) && batch.discounts.iter().all(|&discount| discount == 0.5));
+    assert!(is_finite(&batch));
+    assert_eq!(batch.discounts, [0.5; 50]);
 
     let sound = || staircase(&[3]);
     for n_step in [0, 1001] {
