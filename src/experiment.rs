@@ -14,10 +14,10 @@ use rtg_datasets::Dataset;
 use rtg_envs::{Spec, registry};
 use serde::de::DeserializeOwned;
 
-use crate::keys::wrong_type;
 use self::layers::{all_keys, check_keys, known_keys, merge, rename_former, table};
 use crate::algorithms::{Chosen, Facts};
 use crate::device::Device;
+use crate::keys::wrong_type;
 use crate::keys::{KeyError, Table, Value};
 
 pub use self::error::ExperimentError;

@@ -65,7 +65,9 @@ impl ActionCodec {
         let count = space.low.len();
         let limit = space.high.first().copied().unwrap_or(1.0);
         let is_limit = |bound: f64| (bound.abs() - limit).abs() < f64::EPSILON * limit.abs();
-        if units == BoxUnits::Symmetric && bounds().all(|(&low, &high)| is_limit(low) && is_limit(high)) {
+        if units == BoxUnits::Symmetric
+            && bounds().all(|(&low, &high)| is_limit(low) && is_limit(high))
+        {
             return Ok(Self::Continuous {
                 offset: vec![0.0; count],
                 scale: vec![1.0; count],

@@ -23,12 +23,7 @@ impl Source {
     ///
     /// # Errors
     /// Data that such batches cannot be drawn from.
-    pub fn open(
-        needs: &Needs,
-        data: &Dataset,
-        stream: Stream,
-        ahead: bool,
-    ) -> Result<Self, Error> {
+    pub fn open(needs: &Needs, data: &Dataset, stream: Stream, ahead: bool) -> Result<Self, Error> {
         match needs {
             Needs::Windows {
                 config,
@@ -79,7 +74,12 @@ impl WindowSource {
     fn new(sampler: WindowSampler, stream: Stream, rows: usize, ahead: bool) -> Self {
         let batches = if ahead {
             let sampler = Arc::new(sampler);
-            Batches::Ahead(Prefetcher::new(sampler, stream.clone(), rows, BATCHES_AHEAD))
+            Batches::Ahead(Prefetcher::new(
+                sampler,
+                stream.clone(),
+                rows,
+                BATCHES_AHEAD,
+            ))
         } else {
             Batches::Now(sampler)
         };

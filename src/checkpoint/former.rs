@@ -43,7 +43,11 @@ fn from_1(mut notes: Map<String, Value>) -> Map<String, Value> {
     {
         let sum: f64 = losses.iter().filter_map(Value::as_f64).sum();
         let loss = json!({ "name": "loss", "averaged": true, "sum": sum, "count": losses.len() });
-        let curves = if losses.is_empty() { json!([]) } else { json!([loss]) };
+        let curves = if losses.is_empty() {
+            json!([])
+        } else {
+            json!([loss])
+        };
         progress.insert("curves".to_owned(), curves);
     }
     notes

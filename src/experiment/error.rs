@@ -38,9 +38,9 @@ impl ExperimentError {
     /// The way out.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownKey { nearest, .. } if nearest.is_empty() => Some(
-                "`rtg keys` lists every key".to_owned(),
-            ),
+            Self::UnknownKey { nearest, .. } if nearest.is_empty() => {
+                Some("`rtg keys` lists every key".to_owned())
+            }
             Self::UnknownKey { nearest, .. } => {
                 Some(format!("did you mean {}?", nearest.join(" or ")))
             }

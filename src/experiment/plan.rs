@@ -156,7 +156,9 @@ const SELECTION: Keys = Keys {
         selection(
             "validation_fraction",
             "Option<f64>",
-            &["A part of the episodes that is held back; `validation/` metrics are measured on it."],
+            &[
+                "A part of the episodes that is held back; `validation/` metrics are measured on it.",
+            ],
             Range::PART,
             "",
         ),

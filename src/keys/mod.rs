@@ -214,8 +214,14 @@ mod tests {
         let [width, scale] = Config::KEYS.keys else {
             panic!("two keys");
         };
-        assert_eq!((width.name, width.kind, width.unit), ("width", "usize", "units"));
-        assert_eq!((scale.kind, scale.meaning().as_str()), ("Option<f64>", "Optional."));
+        assert_eq!(
+            (width.name, width.kind, width.unit),
+            ("width", "usize", "units")
+        );
+        assert_eq!(
+            (scale.kind, scale.meaning().as_str()),
+            ("Option<f64>", "Optional.")
+        );
         let parsed: Config = "width = 3".parse::<Table>().unwrap().try_into().unwrap();
         assert_eq!((parsed.width, parsed.scale), (3, None));
     }
@@ -225,8 +231,14 @@ mod tests {
         let check = |text: &str| Config::KEYS.check(&text.parse().unwrap());
         assert!(check("width = 1\nscale = 0.5").is_ok());
         let error = check("width = 0").unwrap_err();
-        assert_eq!(error.to_string(), "'config.width' is 0: it must be at least 1");
+        assert_eq!(
+            error.to_string(),
+            "'config.width' is 0: it must be at least 1"
+        );
         let error = check("width = 1\nscale = 0.0").unwrap_err();
-        assert_eq!(error.to_string(), "'config.scale' is 0: it must be greater than 0");
+        assert_eq!(
+            error.to_string(),
+            "'config.scale' is 0: it must be greater than 0"
+        );
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
-    EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, Error, Moment, Outcome, Sink,
-    VALIDATION_LOSS, for_target, is_train_loss, spread, target_of,
+    EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, Error, Moment, Outcome, Sink, VALIDATION_LOSS,
+    for_target, is_train_loss, spread, target_of,
 };
 
 /// How often a line is written where there is no bar.

@@ -1,11 +1,11 @@
 //! What a learner is fed with: batches of a dataset.
 
 use crate::algorithms::{Learner, Needs, Source, State, Update};
+use crate::checkpoint::Progress;
 use crate::data::Opened;
 use crate::device::Device;
 use crate::error::Error;
 use crate::experiment::Experiment;
-use crate::checkpoint::Progress;
 
 /// What a learner is fed with.
 pub(super) enum Feed {
@@ -21,7 +21,10 @@ impl Feed {
         opened: &Opened,
         progress: &Progress,
     ) -> Result<Self, Error> {
-        let data = opened.data.as_ref().ok_or(crate::algorithms::Error::NoData)?;
+        let data = opened
+            .data
+            .as_ref()
+            .ok_or(crate::algorithms::Error::NoData)?;
         // A GPU draws its own windows.
         let ahead = !matches!(experiment.device, Device::Cuda(_));
         let source = Source::open(needs, data, progress.sampler.clone(), ahead)?;

@@ -85,7 +85,12 @@ impl<'a> Training<'a> {
         mut recorder: Recorder,
     ) -> Result<Self, Error> {
         let progress = checkpoint.map_or_else(
-            || Progress::fresh(experiment.seed, opened.data.as_ref().map(|data| data.hash())),
+            || {
+                Progress::fresh(
+                    experiment.seed,
+                    opened.data.as_ref().map(|data| data.hash()),
+                )
+            },
             |checkpoint| checkpoint.notes.progress.clone(),
         );
         let validation = Validation::new(experiment, &learner.needs(), opened)?;

@@ -90,12 +90,11 @@ fn new_model(setup: &Setup) -> Result<Model, Error> {
         Published::Official => BoxUnits::Unit,
         Published::Corl => BoxUnits::Symmetric,
     };
-    let actions = ActionCodec::of(units, &setup.spec.action_space).map_err(|found| {
-        Error::ActionSpace {
+    let actions =
+        ActionCodec::of(units, &setup.spec.action_space).map_err(|found| Error::ActionSpace {
             algorithm: NAME,
             found,
-        }
-    })?;
+        })?;
     let config = keys::read(setup.plan, NETWORK)?;
     let normaliser = Normaliser::of(setup.dataset()?, Normaliser::EPSILON);
     let model = Model::empty(published, config, normaliser, actions);

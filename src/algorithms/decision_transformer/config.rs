@@ -158,7 +158,11 @@ pub fn check_heads(width: usize, heads: usize) -> Result<(), KeyError> {
         Ok(())
     } else {
         let key = ModelConfig::KEYS.path("heads");
-        Err(KeyError::new(&key, heads, format!("a divisor of the width, {width}")))
+        Err(KeyError::new(
+            &key,
+            heads,
+            format!("a divisor of the width, {width}"),
+        ))
     }
 }
 
@@ -172,7 +176,11 @@ pub fn check_precision(precision: Precision) -> Result<(), KeyError> {
     }
     let value = format!("{precision:?}").to_lowercase();
     let expected = "f32 here: bf16 needs a CPU with AVX512-BF16, tf32 a GPU (device = cuda)";
-    Err(KeyError::new(&ModelConfig::KEYS.path("precision"), value, expected))
+    Err(KeyError::new(
+        &ModelConfig::KEYS.path("precision"),
+        value,
+        expected,
+    ))
 }
 
 /// `Hopper` of `Hopper-v5` and of `delayed/Hopper-v4`.

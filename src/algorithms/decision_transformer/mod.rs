@@ -52,7 +52,11 @@ impl Algorithm for DecisionTransformer {
 
     fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
         let mut plan = Table::new();
-        keys::write(&mut plan, NETWORK, &ModelConfig::of(Published::named(recipe)))?;
+        keys::write(
+            &mut plan,
+            NETWORK,
+            &ModelConfig::of(Published::named(recipe)),
+        )?;
         keys::write(&mut plan, OPTIMISER, &OptimiserConfig::default())?;
         Ok(plan)
     }
@@ -126,8 +130,12 @@ fn new_model(setup: &Setup, config: &ModelConfig) -> Result<Model, Error> {
         episode_length: config
             .episode_length_for(published, setup.spec, data)
             .map_err(PlanError::from)?,
-        actions: ActionCodec::of(units, &setup.spec.action_space)
-            .map_err(|found| Error::ActionSpace { algorithm: NAME, found })?,
+        actions: ActionCodec::of(units, &setup.spec.action_space).map_err(|found| {
+            Error::ActionSpace {
+                algorithm: NAME,
+                found,
+            }
+        })?,
     };
     Ok(Model::new(published, config, preprocessing, setup.seed))
 }

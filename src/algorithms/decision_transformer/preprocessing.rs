@@ -17,4 +17,3 @@ pub struct Preprocessing {
     /// Actions.
     pub actions: ActionCodec,
 }
-

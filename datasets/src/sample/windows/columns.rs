@@ -1,9 +1,10 @@
-//! A sampler's numbers as whole columns, and its draws without the windows: for devices that cut windows themselves.
+//! A sampler's numbers as whole columns, and its draws without the windows: for devices that cut
+//! windows themselves.
 
 use rand::Rng;
 
 use super::WindowSampler;
-use super::source::{ActionUnits, Stretch};
+use super::source::Stretch;
 
 /// All steps of all episodes, one behind the other, in the model's units.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,15 +24,15 @@ pub struct Columns {
 impl WindowSampler {
     /// The whole dataset, as windows of it would hold it.
     pub fn columns(&self) -> Columns {
-        let steps = self.starts.last().copied().unwrap_or(0);
+        let steps = self.draws.rows();
         let (s, width) = (self.padded_observation.len(), self.action_width());
-        let is_discrete = matches!(self.source.action_units(), ActionUnits::Discrete { .. });
+        let is_discrete = self.source.action_units().is_discrete();
         let mut columns = Columns {
             observations: vec![0.0; steps * s],
             actions: vec![0.0; if is_discrete { 0 } else { steps * width }],
             labels: vec![0; if is_discrete { steps } else { 0 }],
             returns_to_go: vec![0.0; steps],
-            starts: self.starts.clone(),
+            starts: self.draws.starts().to_vec(),
         };
         let all = Stretch {
             first: 0,
@@ -39,16 +40,16 @@ impl WindowSampler {
             length: steps,
         };
         let mut step = 0;
-        for piece in self.source.pieces(all) {
-            let end = step + piece.returns.len();
-            columns.observations[step * s..end * s].copy_from_slice(piece.observations);
-            columns.returns_to_go[step..end].copy_from_slice(piece.returns);
+        for [observations, actions, returns] in self.source.pieces(all) {
+            let end = step + returns.len();
+            columns.observations[step * s..end * s].copy_from_slice(observations);
+            columns.returns_to_go[step..end].copy_from_slice(returns);
             if is_discrete {
-                for (label, &choice) in columns.labels[step..end].iter_mut().zip(piece.actions) {
+                for (label, &choice) in columns.labels[step..end].iter_mut().zip(actions) {
                     *label = choice as u32;
                 }
             } else {
-                columns.actions[step * width..end * width].copy_from_slice(piece.actions);
+                columns.actions[step * width..end * width].copy_from_slice(actions);
             }
             step = end;
         }
@@ -58,7 +59,7 @@ impl WindowSampler {
     /// The steps at which the `rows` windows of the next batch begin: those that
     /// [`sample`](WindowSampler::sample) would draw from the same generator.
     pub fn draw_starts(&self, rng: &mut impl Rng, rows: usize, starts: &mut Vec<u32>) {
-        starts.extend((0..rows).map(|_| self.draw(rng) as u32));
+        starts.extend((0..rows).map(|_| self.draws.draw(rng) as u32));
     }
 }
 

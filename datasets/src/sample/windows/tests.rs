@@ -1,3 +1,4 @@
+use rand::RngExt;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 use rtg_envs::Space;
@@ -300,7 +301,7 @@ fn a_mixture_is_drawn_by_length_times_weight() {
     let mut counts = [0.0; 40];
     let draws = 60_000;
     for _ in 0..draws {
-        counts[sampler.draw(&mut rng)] += 1.0;
+        counts[sampler.draws.draw(&mut rng)] += 1.0;
     }
     // Ten steps of weight 6 and thirty of weight 0.5.
     let expected = |step: usize| draws as f64 * if step < 10 { 6.0 } else { 0.5 } / 75.0;
