@@ -78,6 +78,7 @@ pub mod layer_norm;
 mod layout;
 pub mod linear;
 pub mod loss;
+pub mod mlp;
 mod precision;
 pub mod real;
 pub mod simd;
