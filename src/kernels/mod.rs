@@ -45,6 +45,7 @@ pub(crate) mod epilogue;
 pub mod layer_norm;
 pub mod linear;
 pub mod loss;
+pub mod mlp;
 mod precision;
 pub mod real;
 pub mod simd;
