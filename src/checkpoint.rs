@@ -12,6 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -161,6 +162,35 @@ impl Checkpoint {
             crate::algorithms::Error::Notes(reason) => damaged(&self.path, &reason),
             other => other.into(),
         })
+    }
+}
+
+/// What only an online run has.
+impl Checkpoint {
+    /// The notes of its interaction.
+    ///
+    /// # Errors
+    /// A checkpoint of an offline run.
+    pub fn interaction<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        T::deserialize(&self.notes.interaction).map_err(|error| self.damaged(&error.to_string()))
+    }
+
+    /// A float32 tensor.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn floats(&self, name: &str) -> Result<Vec<f32>, Error> {
+        let file = SafeTensors::deserialize(&self.bytes).ok();
+        let values = file.and_then(|file| {
+            let view = file.tensor(name).ok()?;
+            Some(state_dict::floats(view.data()))
+        });
+        values.ok_or_else(|| weights_error(&self.path, StateDictError::Missing(name.to_owned())))
+    }
+
+    /// The error of a checkpoint whose content contradicts itself.
+    pub fn damaged(&self, reason: &str) -> Error {
+        damaged(&self.path, reason)
     }
 }
 

@@ -1,12 +1,12 @@
 //! What the training loop drives and what a checkpoint holds, for any algorithm.
 
-use rtg_datasets::sample::{Batch, WindowConfig};
+use rtg_datasets::sample::{TransitionConfig, WindowConfig};
 use rtg_datasets::{Dataset, Normaliser};
 use rtg_envs::Spec;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Error, Source};
+use super::{Error, HeldBack, Source};
 use crate::device::Device;
 use crate::keys::Table;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
@@ -96,13 +96,44 @@ pub enum Needs<'a> {
         /// Windows in a batch.
         rows: usize,
     },
+    /// Transitions of a dataset.
+    Transitions {
+        /// How they are made.
+        config: TransitionConfig,
+        /// Observations; none leaves them as they are.
+        normaliser: Option<&'a Normaliser>,
+        /// Transitions in a batch.
+        rows: usize,
+    },
+    /// Transitions that the learner's own policy collects.
+    Environment(Interaction),
+}
+
+/// How an online algorithm acts and learns in turns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interaction {
+    /// How transitions are made.
+    pub transitions: TransitionConfig,
+    /// Transitions in a batch.
+    pub rows: usize,
+    /// Environments that step in turns.
+    pub environments: usize,
+    /// Steps that the replay buffer holds.
+    pub capacity: usize,
+    /// Environment steps with actions drawn from the whole action space, before the first update.
+    pub learning_starts: u64,
+    /// Environment steps between two rounds of updates.
+    pub update_every: u64,
+    /// Updates in a round.
+    pub updates: u64,
 }
 
 impl Needs<'_> {
     /// Rows in a batch.
     pub fn rows(&self) -> usize {
         match self {
-            Self::Windows { rows, .. } => *rows,
+            Self::Windows { rows, .. } | Self::Transitions { rows, .. } => *rows,
+            Self::Environment(interaction) => interaction.rows,
         }
     }
 }
@@ -197,7 +228,7 @@ pub trait Learner {
     fn update(&mut self, source: &mut Source, most: u64) -> Result<Vec<Update>, Error>;
 
     /// Numbers on a batch of held-back data, by name, without learning from it.
-    fn validate(&mut self, batch: &Batch) -> Vec<(&'static str, f64)>;
+    fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)>;
 
     /// Weights and last gradient before clipping, by name: (name, weights, gradient).
     fn histograms(&self) -> Vec<(String, &[f32], &[f32])>;

@@ -26,6 +26,8 @@ pub const TRAIN_LOSS: &str = "train/loss";
 pub const TRAIN_LEARNING_RATE: &str = "train/learning_rate";
 /// Global L2 norm of the gradients before clipping.
 pub const TRAIN_GRADIENT_NORM: &str = "train/gradient_norm";
+/// Environment steps of an online run, beside `train/updates`.
+pub const TRAIN_ENVIRONMENT_STEPS: &str = "train/environment_steps";
 /// Mean loss over fixed windows of the episodes that were held back, without dropout.
 pub const VALIDATION_LOSS: &str = "validation/loss";
 /// Mean undiscounted return of the evaluation's episodes; see [`for_target`].

@@ -1,7 +1,8 @@
-//! What a learner is fed with: batches of a dataset.
+//! What a learner is fed with: batches of a dataset, or its own steps in an environment.
 
-use crate::algorithms::{Learner, Needs, Source, State, Update};
-use crate::checkpoint::Progress;
+use super::interaction::Interacting;
+use crate::algorithms::{Error as AlgorithmError, Learner, Needs, Source, State, Update};
+use crate::checkpoint::{Checkpoint, Progress};
 use crate::data::Opened;
 use crate::device::Device;
 use crate::error::Error;
@@ -11,50 +12,69 @@ use crate::experiment::Experiment;
 pub(super) enum Feed {
     /// Batches of a dataset.
     Dataset(Source),
+    /// Its own steps.
+    Environment(Box<Interacting>),
+}
+
+/// What an advance did.
+pub(super) struct Advance {
+    /// Steps taken: updates, or environment steps of an online run.
+    pub(super) steps: u64,
+    /// What updates and ended episodes report.
+    pub(super) reports: Vec<Update>,
 }
 
 impl Feed {
-    /// Goes on where `progress` stands.
+    /// Goes on where `progress` stands, with what `checkpoint` holds of an online run.
     pub(super) fn open(
         experiment: &Experiment,
-        needs: &Needs,
+        learner: &dyn Learner,
         opened: &Opened,
-        progress: &Progress,
+        (progress, checkpoint): (&Progress, Option<&Checkpoint>),
     ) -> Result<Self, Error> {
-        let data = opened
-            .data
-            .as_ref()
-            .ok_or(crate::algorithms::Error::NoData)?;
+        let needs = learner.needs();
+        if let Needs::Environment(interaction) = needs {
+            let at = (progress, checkpoint);
+            let interacting = Interacting::open(experiment, interaction, learner, opened, at)?;
+            return Ok(Self::Environment(Box::new(interacting)));
+        }
+        let data = opened.data.as_ref().ok_or(AlgorithmError::NoData)?;
         // A GPU draws its own windows.
         let ahead = !matches!(experiment.device, Device::Cuda(_));
-        let source = Source::open(needs, data, progress.sampler.clone(), ahead)?;
+        let source = Source::open(&needs, data, progress.sampler.clone(), ahead)?;
         Ok(Self::Dataset(source))
     }
 
     pub(super) fn source(&self) -> &Source {
         match self {
             Self::Dataset(source) => source,
+            Self::Environment(interacting) => interacting.source(),
         }
     }
 
-    /// Takes at least one step and at most `most`: how many, and what the updates report.
+    /// Takes at least one step and at most `most`.
     pub(super) fn advance(
         &mut self,
         learner: &mut dyn Learner,
         most: u64,
-    ) -> Result<(u64, Vec<Update>), Error> {
+    ) -> Result<Advance, Error> {
         match self {
             Self::Dataset(source) => {
-                let updates = learner.update(source, most)?;
-                Ok((updates.len() as u64, updates))
+                let reports = learner.update(source, most)?;
+                Ok(Advance {
+                    steps: reports.len() as u64,
+                    reports,
+                })
             }
+            Self::Environment(interacting) => interacting.advance(learner, most),
         }
     }
 
     /// What a checkpoint holds beside the learner and the random stream of the batches.
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> Result<State, Error> {
         match self {
-            Self::Dataset(_) => State::default(),
+            Self::Dataset(_) => Ok(State::default()),
+            Self::Environment(interacting) => interacting.state(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The training loop: learn, and now and then log, evaluate and store.
 
 mod feed;
+mod interaction;
 mod validation;
 
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use rtg_envs::registry;
 
 use self::feed::Feed;
 use self::validation::Validation;
-use crate::algorithms::{Learner, Setup};
+use crate::algorithms::{Input, Learner, Setup};
 use crate::checkpoint::{self, Checkpoint, Header, Progress};
 use crate::data::Opened;
 use crate::error::Error;
@@ -94,7 +95,7 @@ impl<'a> Training<'a> {
             |checkpoint| checkpoint.notes.progress.clone(),
         );
         let validation = Validation::new(experiment, &learner.needs(), opened)?;
-        let feed = Feed::open(experiment, &learner.needs(), opened, &progress)?;
+        let feed = Feed::open(experiment, &*learner, opened, (&progress, checkpoint))?;
         if let Some(name) = learner.use_device(experiment.device, feed.source())? {
             recorder.message(&format!("computes on {name}"));
         }
@@ -186,12 +187,12 @@ impl<'a> Training<'a> {
     /// Up to `steps` steps: as many as the learner takes at a time.
     fn advance(&mut self, steps: u64) -> Result<(), Error> {
         let began = Instant::now();
-        let (taken, updates) = self.feed.advance(&mut *self.learner, steps)?;
+        let advance = self.feed.advance(&mut *self.learner, steps)?;
         self.progress.train_seconds += began.elapsed().as_secs_f64();
-        self.progress.step += taken;
-        for update in &updates {
-            self.progress.add(update);
-            let metrics = update.metrics().iter();
+        self.progress.step += advance.steps;
+        for report in &advance.reports {
+            self.progress.add(report);
+            let metrics = report.metrics().iter();
             for metric in metrics.filter(|metric| !metric.value.is_finite()) {
                 return Err(self.diverged(metric.name, metric.value));
             }
@@ -217,8 +218,9 @@ impl<'a> Training<'a> {
     fn log(&mut self) -> Result<(), Error> {
         let progress = &mut self.progress;
         let curves = std::mem::take(&mut progress.curves);
-        if let Some(first) = curves.first() {
-            progress.last_loss = first.point();
+        let loss = curves.iter().find(|curve| curve.name.ends_with("loss"));
+        if let Some(loss) = loss {
+            progress.last_loss = loss.point();
         }
         let seconds_per_step = progress.train_seconds / progress.step as f64;
         let mut values: Vec<(String, f64)> = (curves.iter())
@@ -228,6 +230,10 @@ impl<'a> Training<'a> {
             (metrics::SPEED_STEPS_PER_SEC, seconds_per_step.recip()),
             (metrics::SPEED_MS_PER_STEP, 1e3 * seconds_per_step),
         ];
+        if self.experiment.algorithm.card().input == Input::Environment {
+            let steps = progress.step as f64;
+            values.push((metrics::TRAIN_ENVIRONMENT_STEPS.to_owned(), steps));
+        }
         values.extend(speed.map(|(name, value)| (name.to_owned(), value)));
         Ok(self.recorder.scalars(progress.step, &values)?)
     }
@@ -327,7 +333,7 @@ impl<'a> Training<'a> {
             header,
             &*self.learner,
             &self.progress,
-            self.feed.state(),
+            self.feed.state()?,
         )
     }
 

@@ -1,8 +1,6 @@
 //! Numbers on the episodes that were held back.
 
-use rtg_datasets::sample::Batch;
-
-use crate::algorithms::{Learner, Needs, Source};
+use crate::algorithms::{HeldBack, Learner, Needs, Source};
 use crate::data::Opened;
 use crate::error::Error;
 use crate::experiment::Experiment;
@@ -13,7 +11,7 @@ use crate::random::Stream;
 const ROWS: usize = 1024;
 
 /// Fixed batches of the held-back episodes, the same at every evaluation; none if there are none.
-pub(super) struct Validation(Vec<Batch>);
+pub(super) struct Validation(Vec<HeldBack>);
 
 impl Validation {
     pub(super) fn new(
@@ -26,12 +24,8 @@ impl Validation {
         };
         let stream = Stream::new(experiment.seed, "validation");
         let mut source = Source::open(needs, data, stream, false)?;
-        let batch = |_| {
-            let mut batch = Batch::default();
-            source.windows().next(&mut batch);
-            batch
-        };
-        Ok(Self((0..ROWS.div_ceil(needs.rows())).map(batch).collect()))
+        let count = ROWS.div_ceil(needs.rows());
+        Ok(Self((0..count).map(|_| source.held_back()).collect()))
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -4,7 +4,9 @@ use rtg_datasets::sample::{Batch, PaddedObservation, Padding, Side, WindowConfig
 use serde_json::Value;
 
 use super::Model;
-use crate::algorithms::{self, Error, Needs, Published, Saved, Source, State, Update, moments};
+use crate::algorithms::{
+    self, Error, HeldBack, Needs, Published, Saved, Source, State, Update, moments,
+};
 use crate::kernels::{Dropout, adamw};
 use crate::nn::state_dict::{StateDictError, TensorFile};
 use crate::optimise::{Moments, OptimiserConfig};
@@ -169,8 +171,11 @@ impl algorithms::Learner for Learner {
         Ok(vec![self.apply()])
     }
 
-    fn validate(&mut self, batch: &Batch) -> Vec<(&'static str, f64)> {
-        vec![("loss", self.loss(batch))]
+    fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)> {
+        match batch {
+            HeldBack::Windows(batch) => vec![("loss", self.loss(batch))],
+            HeldBack::Transitions(_) => Vec::new(),
+        }
     }
 
     fn histograms(&self) -> Vec<(String, &[f32], &[f32])> {

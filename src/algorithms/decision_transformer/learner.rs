@@ -6,7 +6,9 @@ use serde_json::Value;
 use super::config::{EngineKind, ModelConfig};
 use super::preprocessing::Preprocessing;
 use super::{DeviceLearner, Model};
-use crate::algorithms::{self, Error, Needs, Published, Saved, Source, State, Update, moments};
+use crate::algorithms::{
+    self, Error, HeldBack, Needs, Published, Saved, Source, State, Update, moments,
+};
 use crate::device::Device;
 use crate::kernels::decision_transformer::{Side, Windows};
 use crate::kernels::{Dropout, Objective, adamw, device as gpu};
@@ -202,8 +204,11 @@ impl algorithms::Learner for Learner {
         Ok(vec![self.apply()])
     }
 
-    fn validate(&mut self, batch: &Batch) -> Vec<(&'static str, f64)> {
-        vec![("loss", self.loss(batch))]
+    fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)> {
+        match batch {
+            HeldBack::Windows(batch) => vec![("loss", self.loss(batch))],
+            HeldBack::Transitions(_) => Vec::new(),
+        }
     }
 
     fn histograms(&self) -> Vec<(String, &[f32], &[f32])> {
@@ -222,7 +227,9 @@ impl algorithms::Learner for Learner {
 
     fn use_device(&mut self, device: Device, source: &Source) -> Result<Option<String>, Error> {
         let composed = self.network.engine().is_none();
-        let Source::Windows(windows) = source;
+        let Source::Windows(windows) = source else {
+            return Ok(None);
+        };
         let on = |learner: &Self, ordinal| {
             let backend = gpu::open(ordinal)?;
             DeviceLearner::new(backend, learner, windows.sampler(), MOST_STEPS)

@@ -2,8 +2,8 @@
 
 use super::layout::Activation;
 use crate::kernels::dropout::cpu::Masks;
-pub(super) use crate::kernels::linear::finish::Finish;
-pub(super) use crate::kernels::linear::finish::Store;
+pub(super) use crate::kernels::epilogue::Finish;
+pub(super) use crate::kernels::epilogue::Store;
 use crate::kernels::simd::{Simd, dispatched, functions};
 
 /// f(x) and f'(x); the slope of `ReLU` is read off f(x) later, so it is not given.
