@@ -198,8 +198,8 @@ impl Checkpoint {
 ///
 /// # Errors
 /// What the operating system said.
-pub fn export(model: &dyn Model, path: &Path) -> Result<(), Error> {
-    write(path, &model.exported(), &[])
+pub fn export(learner: &dyn Learner, path: &Path) -> Result<(), Error> {
+    write(path, &learner.exported(), &[])
 }
 
 /// Replaces a learner's weights by those of a PyTorch state dict.

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 
 use rand::{Rng, SeedableRng, TryRng};
+use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,13 @@ impl Stream {
     /// The stream called `name` of the run with this seed.
     pub fn new(seed: u64, name: &str) -> Self {
         Self(Pcg64::seed_from_u64(derive(seed, name)))
+    }
+
+    /// Fills with draws from N(0, 1).
+    pub fn fill_normal(&mut self, values: &mut [f32]) {
+        for value in values {
+            *value = StandardNormal.sample(&mut self.0);
+        }
     }
 }
 

@@ -47,6 +47,7 @@ const FOREIGN: [(&str, &[&str]); 34] = [
     (
         "rand_distr",
         &[
+            "src/random.rs",
             "src/nn/initialise.rs",
             "src/behaviour/",
             "envs/src/space.rs",
