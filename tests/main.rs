@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod baseline_parity;
 mod baselines;
 mod command_line;
 mod engines;
 mod evaluation;
+mod fixture;
 mod gpu;
 mod parity;
 mod resume;
