@@ -234,7 +234,7 @@ impl Error {
             Self::EmptyDataset { .. } => "`rtg inspect` shows what a dataset holds".to_owned(),
             Self::Algorithm(error) => return error.hint(),
             Self::Diverged { .. } => {
-                "lower the learning rate; `rtg keys` lists the keys for --set".to_owned()
+                "lower the learning rate with --set; `rtg keys` lists the keys".to_owned()
             }
             Self::UnknownBuiltin { nearest, .. } => format!("did you mean {}?", nearest.join(" or ")),
             Self::Gpu(error) => return error.hint().map(str::to_owned),

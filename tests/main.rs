@@ -6,6 +6,7 @@ mod baselines;
 mod command_line;
 mod engines;
 mod evaluation;
+mod former_runs;
 mod gpu;
 mod parity;
 mod resume;
