@@ -43,10 +43,7 @@ struct InMemory {
 impl InMemory {
     fn new(data: Dataset) -> Self {
         let info = data.info();
-        let spec = info
-            .env_id
-            .as_deref()
-            .and_then(|env| registry::spec(env).ok());
+        let spec = info.env_id().and_then(|env| registry::spec(env).ok());
         let mut recording = Recording::new(
             &info.id,
             info.observation_space.clone(),
@@ -142,7 +139,7 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     if data.steps() == 0 {
         return Err(Error::EmptyDataset { dataset: dataset() });
     }
-    let env = (experiment.env.clone()).or_else(|| data.info().env_id.clone());
+    let env = (experiment.env.clone()).or_else(|| data.info().env_id().map(str::to_owned));
     let mut env = env.ok_or_else(|| Error::NoEnvironment { dataset: dataset() })?;
     if experiment.selection.delayed_rewards && !registry::is_delayed(&env) {
         env.insert_str(0, registry::DELAYED);
@@ -155,7 +152,7 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     let data = data.select(&selection)?;
     let info = data.info();
     let spec = match registry::spec(&env) {
-        Err(_) if info.env_id.as_deref() == Some(registry::undelayed(&env)) => Spec {
+        Err(_) if info.env_id() == Some(registry::undelayed(&env)) => Spec {
             id: env.clone(),
             observation_space: info.observation_space.clone(),
             action_space: info.action_space.clone(),

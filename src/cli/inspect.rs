@@ -44,7 +44,7 @@ impl Inspect {
         }
         let mut answer = json!({
             "id": self.dataset,
-            "env": data.info().env_id,
+            "env": data.info().env_id(),
             "episodes": data.episodes(),
             "steps": data.steps(),
             "hash": data.hash(),
@@ -64,10 +64,7 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
     let mut text = String::new();
     let rows = [
         ("dataset", id.to_owned()),
-        (
-            "environment",
-            info.env_id.clone().unwrap_or("unknown".to_owned()),
-        ),
+        ("environment", info.env_id().unwrap_or("unknown").to_owned()),
         ("episodes", data.episodes().to_string()),
         ("steps", data.steps().to_string()),
         (

@@ -92,9 +92,13 @@ impl Replay {
 
 /// Plays a sample of the episodes, evenly spread.
 pub(super) fn replay(dataset: &Dataset) -> Replay {
-    let Some(id) = &dataset.info().env_id else {
+    let Some(spec) = &dataset.info().env_spec else {
         return Replay::skipped("the environment is not known");
     };
+    let id = spec.id.as_str();
+    if !spec.is_plain() {
+        return Replay::skipped(format!("{id} was made with options or wrappers of its own"));
+    }
     let mut env = match registry::make(id) {
         Ok(env) => env,
         Err(error) => return Replay::skipped(error.to_string()),
