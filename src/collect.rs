@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rtg_datasets::Episode;
 use rtg_datasets::convert::{self, Target};
 use rtg_datasets::journal::Journal;
 use rtg_datasets::recording::{RecordedEpisode, Recording};
@@ -14,9 +15,8 @@ use serde_json::{Value, json};
 
 use crate::data::entry_point;
 use crate::error::Error;
-use crate::evaluate;
 use crate::policy::{Policy, Start};
-use crate::rollout::{Record, roll_out};
+use crate::rollout::{Amount, Rollout};
 
 /// What to collect.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ pub struct Plan {
     pub steps: usize,
     /// Seed of the first episode's start.
     pub seed: u64,
-    /// Target returns, taken in turn, for policies that can be asked.
+    /// Target returns, taken in turn; none for a policy that takes no target.
     pub targets: Vec<f64>,
     /// Who acts, in words: the dataset's `algorithm_name`.
     pub policy: String,
@@ -91,7 +91,7 @@ impl Plan {
             count => Some(self.targets[episode % count]),
         };
         Start {
-            seed: self.seed + episode as u64,
+            seed: self.seed.wrapping_add(episode as u64),
             target,
         }
     }
@@ -177,26 +177,26 @@ impl Collection {
         progress: &mut dyn FnMut(usize),
     ) -> Result<(), Error> {
         let rows = self.plan.rows.max(1);
-        let mut envs = evaluate::open(&self.plan.env, rows, self.plan.threads)?;
-        let mut policy = policy(rows);
-        while self.steps() < self.plan.steps {
-            let first = self.episodes();
-            let starts: Vec<Start> = (first..first + rows)
-                .map(|episode| self.plan.start(episode))
-                .collect();
-            let outcomes = roll_out(&mut envs, &mut *policy, &starts, Record::Episodes, &mut ());
-            for episode in outcomes
-                .iter()
-                .filter_map(|outcome| outcome.episode.as_ref())
-            {
-                if self.steps() < self.plan.steps {
-                    let recorded = RecordedEpisode::of(episode, &self.recording)?;
-                    self.journal.append(&recorded)?;
-                }
+        let (plan, first) = (self.plan.clone(), self.episodes());
+        let rollout = Rollout::open(&self.plan.env, rows, self.plan.threads, move |index| {
+            Some(plan.start(first + index))
+        })?;
+        let missing = Amount::Steps(self.plan.steps.saturating_sub(self.steps()));
+        let mut unflushed = 0;
+        let mut keep = |episode: Episode| -> Result<(), Error> {
+            let recorded = RecordedEpisode::of(&episode, &self.recording)?;
+            self.journal.append(&recorded)?;
+            unflushed += 1;
+            if unflushed == rows {
+                unflushed = 0;
+                self.journal.flush()?;
+                progress(self.journal.steps());
             }
-            self.journal.flush()?;
-            progress(self.steps());
-        }
+            Ok(())
+        };
+        rollout.collect(&mut *policy(rows), missing, &mut keep)?;
+        self.journal.flush()?;
+        progress(self.steps());
         Ok(())
     }
 

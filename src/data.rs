@@ -116,8 +116,8 @@ pub fn entry_point(env: &str) -> Option<String> {
 
 /// What an experiment works on.
 pub struct Opened {
-    /// The trajectories to learn from.
-    pub data: Dataset,
+    /// The trajectories to learn from; none for an online algorithm that starts with none.
+    pub data: Option<Dataset>,
     /// Those that are held back, where the selection asks for it.
     pub validation: Option<Dataset>,
     /// The environment's description; where it is not registered, what the dataset says of it.
@@ -134,8 +134,11 @@ pub struct Opened {
 /// # Errors
 /// An environment that was asked for, is not the dataset's own and does not exist.
 pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
-    let data = mixture(experiment)?;
-    let dataset = || experiment.dataset.clone();
+    let Some(dataset) = &experiment.dataset else {
+        return open_env(experiment);
+    };
+    let data = mixture(dataset, experiment)?;
+    let dataset = || dataset.clone();
     if data.steps() == 0 {
         return Err(Error::EmptyDataset { dataset: dataset() });
     }
@@ -183,17 +186,33 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     }
     let unsimulated = registry::make(&env).err();
     Ok(Opened {
-        data,
+        data: Some(data),
         validation,
         spec,
         unsimulated,
     })
 }
 
+/// The environment of an experiment without a dataset; it must be one that can be stepped here.
+fn open_env(experiment: &Experiment) -> Result<Opened, Error> {
+    let mut env = experiment.env.clone().ok_or(Error::MissingEnvironment)?;
+    if experiment.selection.delayed_rewards && !registry::is_delayed(&env) {
+        env.insert_str(0, registry::DELAYED);
+    }
+    let spec = registry::spec(&env)?;
+    registry::make(&env)?;
+    Ok(Opened {
+        data: None,
+        validation: None,
+        spec,
+        unsimulated: None,
+    })
+}
+
 /// All datasets of an experiment, one after the other.
-fn mixture(experiment: &Experiment) -> Result<Dataset, Error> {
+fn mixture(first: &str, experiment: &Experiment) -> Result<Dataset, Error> {
     let open = |id: &str| open_dataset(id, Defects::Refuse, experiment.store);
-    let first = open(&experiment.dataset)?;
+    let first = open(first)?;
     if experiment.mix.is_empty() {
         return Ok(first);
     }

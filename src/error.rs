@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use rtg_envs::Space;
 
+use crate::algorithms;
 use crate::experiment::ExperimentError;
-use crate::kernels::cuda;
+use crate::kernels::device as cuda;
+use crate::keys::KeyError;
 use crate::nn::state_dict::StateDictError;
 use crate::{metrics, run};
 
@@ -87,21 +89,16 @@ pub enum Error {
         /// The dataset.
         dataset: String,
     },
-    /// An action space that a Decision Transformer cannot act in.
-    #[error(
-        "a Decision Transformer needs discrete actions or a box with finite bounds, this is {found}"
-    )]
-    ActionSpace {
-        /// What it is.
-        found: String,
-    },
+    /// A learner that cannot be built or cannot go on.
+    #[error(transparent)]
+    Algorithm(#[from] algorithms::Error),
     /// A number that is not finite.
     #[error("{metric} became {value} in step {step}; last good checkpoint: {checkpoint}")]
     Diverged {
         /// The optimiser step.
         step: u64,
         /// The metric's name.
-        metric: &'static str,
+        metric: String,
         /// Its value.
         value: f64,
         /// Where the last good weights are, or `none`.
@@ -150,9 +147,12 @@ pub enum Error {
         /// The video.
         path: PathBuf,
     },
-    /// A collection that nobody said the environment of.
-    #[error("a collection needs an environment")]
-    CollectWhere,
+    /// A command that needs an environment and was given none.
+    #[error("no environment given")]
+    MissingEnvironment,
+    /// A target return for a policy that takes none.
+    #[error("this policy takes no target return")]
+    NoTarget,
     /// An environment without a hand-written controller.
     #[error("there is no hand-written controller for {env}")]
     NoController {
@@ -191,6 +191,12 @@ pub enum Error {
     },
 }
 
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Self {
+        ExperimentError::from(error).into()
+    }
+}
+
 impl Error {
     /// The way out, for the line after the error.
     pub fn hint(&self) -> Option<String> {
@@ -226,10 +232,9 @@ impl Error {
                 "give the dataset's own environment with --env ID, or another dataset".to_owned()
             }
             Self::EmptyDataset { .. } => "`rtg inspect` shows what a dataset holds".to_owned(),
-            Self::ActionSpace { .. } => "`rtg envs` lists environments with such actions".to_owned(),
+            Self::Algorithm(error) => return error.hint(),
             Self::Diverged { .. } => {
-                "lower it with --set optimiser.learning_rate=..., or clip with --set optimiser.gradient_clip=0.25"
-                    .to_owned()
+                "lower the learning rate; `rtg keys` lists the keys for --set".to_owned()
             }
             Self::UnknownBuiltin { nearest, .. } => format!("did you mean {}?", nearest.join(" or ")),
             Self::Gpu(error) => return error.hint().map(str::to_owned),
@@ -238,7 +243,8 @@ impl Error {
             Self::FolderInUse { .. } => "name another folder, or empty this one".to_owned(),
             Self::NoPicture { .. } => "`rtg evaluate` gives its numbers".to_owned(),
             Self::Ffmpeg { .. } => "put ffmpeg on PATH, or write a .gif instead".to_owned(),
-            Self::CollectWhere => "name one with --env ID; `rtg envs` lists them".to_owned(),
+            Self::MissingEnvironment => "name one with --env ID; `rtg envs` lists them".to_owned(),
+            Self::NoTarget => "leave out --targets (--target of `rtg render`)".to_owned(),
             Self::NoController { .. } => "--policy random always works, or name a run directory".to_owned(),
             Self::UnfinishedCollection { path } => {
                 format!("go on with --resume, or remove {} to begin anew", path.display())

@@ -1,16 +1,16 @@
 //! From a policy to scores: every target return, many episodes each, all in lock-step.
 //!
 //! Episode e of every target starts from `seed + e`, so targets are compared on the same starts, and
-//! the numbers do not depend on how many rows step at once.
+//! the numbers do not depend on how many rows step at once. A policy that takes no target is evaluated
+//! once, without one.
 
 use std::time::Instant;
 
 use rtg_envs::registry;
-use rtg_envs::vector::{Autoreset, VecEnv};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Policy, Start};
-use crate::rollout::{AtEnds, Outcome, Record, roll_out};
+use crate::rollout::{Outcome, Rollout, Transition};
 
 /// Environments that step at once, at most.
 const MAX_ROWS: usize = 128;
@@ -20,7 +20,7 @@ const MAX_ROWS: usize = 128;
 pub struct Plan {
     /// Environment id.
     pub env: String,
-    /// Target returns to ask for.
+    /// Target returns to ask for; a policy that takes none is not asked.
     pub targets: Vec<f64>,
     /// Episodes for each target.
     pub episodes: usize,
@@ -46,15 +46,15 @@ pub struct Evaluation {
     /// How often a simulation became unstable and was put back to its start, as under Gymnasium.
     #[serde(default)]
     pub instabilities: u64,
-    /// One entry for each target asked for.
+    /// One entry for each target asked for; a single one if the policy takes none.
     pub targets: Vec<TargetScore>,
 }
 
 /// What one target return led to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetScore {
-    /// The return that was asked for.
-    pub target: f64,
+    /// The return that was asked for; none from a policy that takes no target.
+    pub target: Option<f64>,
     /// Mean of the episode returns.
     pub return_mean: f64,
     /// Standard deviation of the episode returns over the episodes (population).
@@ -69,68 +69,62 @@ pub struct TargetScore {
     pub score_std: Option<f64>,
 }
 
-/// Runs the plan. `finished` is told after each episode how many have ended.
+/// Runs the plan. `finished` is told after each episode how many have ended, of how many.
 ///
 /// # Errors
 /// An environment id that the registry does not know.
 pub fn evaluate(
     policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
     plan: &Plan,
-    mut finished: impl FnMut(usize),
+    mut finished: impl FnMut(usize, usize),
 ) -> Result<Evaluation, rtg_envs::Error> {
     let began = Instant::now();
-    let starts: Vec<Start> = (plan.targets.iter())
+    let most = plan.targets.len().max(1) * plan.episodes;
+    let rows = plan.rows.unwrap_or(MAX_ROWS).clamp(1, most.max(1));
+    let mut policy = policy(rows);
+    let targets: Vec<Option<f64>> = if policy.takes_target() {
+        plan.targets.iter().copied().map(Some).collect()
+    } else {
+        vec![None]
+    };
+    let starts: Vec<Start> = (targets.iter())
         .flat_map(|&target| {
-            (0..plan.episodes).map(move |e| Start {
-                seed: plan.seed + e as u64,
-                target: Some(target),
+            (0..plan.episodes as u64).map(move |episode| Start {
+                seed: plan.seed.wrapping_add(episode),
+                target,
             })
         })
         .collect();
-    let rows = plan.rows.unwrap_or(MAX_ROWS).clamp(1, starts.len().max(1));
-    let mut envs = open(&plan.env, rows, plan.threads)?;
-    let mut ended = 0;
-    let outcomes = roll_out(
-        &mut envs,
-        &mut *policy(rows),
-        &starts,
-        Record::Scores,
-        &mut AtEnds(|_, _: &Outcome| {
+    let mut outcomes = vec![None; starts.len()];
+    let (mut ended, all) = (0, starts.len());
+    let mut rollout = Rollout::open(&plan.env, rows, plan.threads, move |index| {
+        starts.get(index).copied()
+    })?;
+    rollout.play(&mut *policy, &mut |transition: &Transition<'_>| {
+        if transition.ended.is_some() {
+            outcomes[transition.index] = transition.ended;
             ended += 1;
-            finished(ended);
-        }),
-    );
+            finished(ended, all);
+        }
+    });
+    let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
     let reference = registry::spec(&plan.env)?.reference_returns;
-    let targets = (plan
-        .targets
-        .iter()
-        .zip(outcomes.chunks(plan.episodes.max(1))))
-    .map(|(&target, outcomes)| TargetScore::of(target, outcomes, reference.as_ref()))
-    .collect();
+    let targets = (targets.iter().zip(outcomes.chunks(plan.episodes.max(1))))
+        .map(|(&target, outcomes)| TargetScore::of(target, outcomes, reference.as_ref()))
+        .collect();
     Ok(Evaluation {
         env: plan.env.clone(),
         episodes: plan.episodes,
         env_steps: outcomes.iter().map(|outcome| outcome.length).sum(),
         seconds: began.elapsed().as_secs_f64(),
-        instabilities: envs.instabilities(),
+        instabilities: rollout.instabilities(),
         targets,
     })
 }
 
-/// Environments for a rollout. Threads cost some microseconds a step, which only simulations that take
-/// longer are worth.
-pub fn open(env: &str, rows: usize, threads: usize) -> Result<VecEnv, rtg_envs::Error> {
-    let threads = if registry::needs_mujoco(env) {
-        threads
-    } else {
-        1
-    };
-    Ok(VecEnv::new(env, rows, Autoreset::Disabled)?.with_threads(threads))
-}
-
 impl TargetScore {
     fn of(
-        target: f64,
+        target: Option<f64>,
         outcomes: &[Outcome],
         reference: Option<&rtg_envs::ReferenceReturns>,
     ) -> Self {

@@ -1,209 +1,164 @@
 //! The plan of one run: the recipe's values, then the experiment file, then the command line.
 //!
 //! Layers are merged as TOML tables before anything is parsed, so a file holds only what differs,
-//! and a key that nobody knows is an error with the nearest known ones. What depends on the data
-//! (targets, return scale, ...) is filled in by [`Experiment::resolve`] once the dataset is open; the
-//! resolved plan is written into the run directory.
+//! and a key that does not exist is an error with the nearest ones that do. General keys are typed
+//! here; the tables of the algorithm stay a [`Table`] that the algorithm itself reads. What depends
+//! on the data (targets, return scale, ...) is filled in by [`Experiment::resolve`] once the dataset
+//! is open; the resolved plan is written into the run directory.
 
-mod device;
 mod error;
 mod layers;
-mod validate;
-
-use std::path::PathBuf;
+mod plan;
 
 use rtg_datasets::Dataset;
-use rtg_datasets::select::{Selection, TopBy};
-use rtg_datasets::store::StoreMode;
 use rtg_envs::{Spec, registry};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
 
-use self::error::wrong_type;
-use self::layers::{all_keys, check_keys, merge, table};
-use crate::algorithms::Algorithm;
-use crate::algorithms::bc::config::{self as bc, BcConfig};
-use crate::algorithms::decision_transformer::config::{ModelConfig, OptimiserConfig, Recipe};
+use self::layers::{all_keys, check_keys, known_keys, merge, rename_former, table};
+use crate::algorithms::{Chosen, Facts};
+use crate::device::Device;
+use crate::keys::wrong_type;
+use crate::keys::{KeyError, Table, Value};
 
-pub use self::device::Device;
 pub use self::error::ExperimentError;
-pub use self::validate::{check_dropout, check_heads, check_precision};
-
-/// Everything that decides a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Experiment {
-    /// Minari id, path of a file, or `builtin/<env>/<kind>`.
-    pub dataset: String,
-    /// Further datasets, each with the weight of its steps beside those of `dataset`, which weigh 1.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub mix: Vec<MixPart>,
-    /// Environment id for evaluation. Default: the dataset's. `delayed/ID` pays all of an episode's
-    /// reward with its last step, in the environment and in the data; so does
-    /// `selection.delayed_rewards`, and either sets the other.
-    pub env: Option<String>,
-    /// How the policy is learned: `decision_transformer`, or `bc` for behaviour cloning, which with a
-    /// `selection.top_fraction` is %BC.
-    pub algorithm: Algorithm,
-    /// Whose conventions and default values.
-    pub recipe: Recipe,
-    /// Optimiser steps.
-    pub steps: u64,
-    /// The one seed: initialisation, sampling, dropout and, with an offset, evaluation.
-    pub seed: u64,
-    /// Threads of the engine; the same number gives the same bits.
-    pub threads: usize,
-    /// What computes: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU where one answers. May change at a resume.
-    pub device: Device,
-    /// Weights to start from: a safetensors file with the recipe's names.
-    pub initial_weights: Option<PathBuf>,
-    /// Write `checkpoints/latest` every this many steps (and at every evaluation and at the end).
-    pub checkpoint_every: u64,
-    /// Which of the episodes are used, and how.
-    #[serde(default)]
-    pub selection: Selection,
-    /// Where the numbers of the dataset are: `memory`, `mapped` (from a store on disk, for what memory
-    /// cannot hold), or `auto`: mapped if they would take more than half of the free memory.
-    #[serde(default)]
-    pub store: StoreMode,
-    /// The Decision Transformer's network.
-    pub model: ModelConfig,
-    /// The network of behaviour cloning.
-    pub bc: BcConfig,
-    /// The optimiser.
-    pub optimiser: OptimiserConfig,
-    /// Evaluation in the environment while training and at the end.
-    pub evaluation: EvaluationConfig,
-    /// Metrics.
-    pub logging: LoggingConfig,
-}
-
-/// A further dataset of a mixture.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MixPart {
-    /// Minari id, path of a file, or `builtin/<env>/<kind>`.
-    pub dataset: String,
-    /// How much likelier one of its steps is drawn than one of the first dataset.
-    pub weight: f64,
-}
-
-/// When and how a run is evaluated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EvaluationConfig {
-    /// Steps between evaluations; 0: only at the end. Default: a fifth of the run.
-    pub every: Option<u64>,
-    /// Episodes for each target while training.
-    pub episodes: usize,
-    /// Episodes for each target after the last step.
-    pub final_episodes: usize,
-    /// Target returns, the first decides which checkpoint is best. Default: the recipe's for a known
-    /// environment, else the data's largest return and its mean.
-    pub targets: Option<Vec<f64>>,
-    /// Seed of the first evaluation episode's start (CORL's `eval_seed`: 42).
-    pub seed: u64,
-}
-
-/// What is logged how often.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LoggingConfig {
-    /// Steps between two points of the training curves.
-    pub every: u64,
-    /// Steps between histograms of weights and gradients; 0: none.
-    pub histograms_every: u64,
-}
+pub use self::plan::{EvaluationConfig, Experiment, LoggingConfig, MixPart, general, reference};
 
 impl Experiment {
-    /// What `rtg train` does when nothing else is said.
-    pub fn of(algorithm: Algorithm, recipe: Recipe) -> Self {
-        Self {
-            dataset: "builtin/cartpole/mixed".to_owned(),
-            mix: Vec::new(),
-            env: None,
-            algorithm,
-            recipe,
-            steps: 1000,
-            seed: 0,
-            threads: all_cores(),
-            device: Device::Cpu,
-            initial_weights: None,
-            checkpoint_every: 1000,
-            selection: Selection::default(),
-            store: StoreMode::default(),
-            model: ModelConfig::of(recipe),
-            bc: BcConfig::of(recipe),
-            optimiser: match algorithm {
-                Algorithm::DecisionTransformer => OptimiserConfig::default(),
-                Algorithm::Bc => bc::optimiser(recipe),
-            },
-            evaluation: EvaluationConfig {
-                every: None,
-                episodes: 10,
-                final_episodes: 100,
-                targets: None,
-                seed: 42,
-            },
-            logging: LoggingConfig {
-                every: 20,
-                histograms_every: 200,
-            },
-        }
-    }
-
-    /// Merges the layers, later ones over earlier ones, onto the recipe they name.
+    /// Merges the layers, later ones over earlier ones, onto the algorithm and recipe they name.
     ///
     /// # Errors
     /// Unknown keys, values of a wrong type, values that make no sense.
     pub fn from_layers(layers: &[Table]) -> Result<Self, ExperimentError> {
-        let recipe = last(layers, "recipe")?.unwrap_or(Recipe::Corl);
-        let algorithm = last(layers, "algorithm")?.unwrap_or_default();
-        let mut merged = table(&Self::of(algorithm, recipe))?;
-        let known = known_keys(algorithm)?;
-        for layer in layers {
-            check_keys(layer, "", &known, &known)?;
-            merge(&mut merged, layer.clone());
+        let algorithm = match last::<String>(layers, "algorithm")? {
+            Some(name) => Chosen::named(&name)?,
+            None => Chosen::default(),
+        };
+        let recipe = last::<String>(layers, "recipe")?;
+        let card = algorithm.card();
+        let recipe = recipe.unwrap_or_else(|| card.recipes[0].to_owned());
+        if !card.recipes.contains(&recipe.as_str()) {
+            return Err(KeyError::new("recipe", recipe, card.recipes.join(" or ")).into());
         }
-        let experiment: Self = Value::Table(merged)
+        let mut merged = table(&Self::of(algorithm))?;
+        merge(&mut merged, algorithm.defaults(&recipe)?);
+        let known = known_keys(algorithm);
+        for layer in layers {
+            let mut layer = layer.clone();
+            rename_former(&mut layer, &card);
+            check_keys(&layer, "", &known, &known)?;
+            merge(&mut merged, layer);
+        }
+        for keys in reference(algorithm) {
+            match merged.get(keys.table) {
+                Some(Value::Table(table)) => keys.check(table)?,
+                Some(Value::Array(tables)) => {
+                    let tables = tables.iter().filter_map(Value::as_table);
+                    tables.into_iter().try_for_each(|table| keys.check(table))?;
+                }
+                _ => keys.check(&merged)?,
+            }
+        }
+        let mut own = Table::new();
+        for keys in algorithm.tables() {
+            own.extend(merged.remove_entry(keys.table));
+        }
+        let mut experiment: Self = Value::Table(merged)
             .try_into()
             .map_err(|error| wrong_type(&error))?;
+        experiment.tables = own;
         experiment.validate()?;
         Ok(experiment)
     }
 
+    /// Refuses values that make no sense together.
+    fn validate(&mut self) -> Result<(), ExperimentError> {
+        let card = self.algorithm.card();
+        if let Some(targets) = &self.evaluation.targets {
+            // What plans of algorithms without targets once said.
+            if !card.takes_target && targets.iter().all(|target| *target == 0.0) {
+                self.evaluation.targets = None;
+            } else if !card.takes_target || targets.is_empty() {
+                let expected = if card.takes_target {
+                    "a list of returns".to_owned()
+                } else {
+                    format!("left out: {} is not asked for a return", card.name)
+                };
+                let found = format!("{targets:?}");
+                return Err(KeyError::new("evaluation.targets", found, expected).into());
+            }
+        }
+        let on_gpu = matches!(self.device, Device::Cuda(_));
+        if on_gpu && !card.cuda {
+            let expected = format!("cpu: {} computes there only", card.name);
+            return Err(KeyError::new("device", self.device, expected).into());
+        }
+        Ok(self.algorithm.check(&self.tables, on_gpu)?)
+    }
+
     /// Fills in what the data decide, so that the plan says everything.
-    #[must_use]
-    pub fn resolve(mut self, spec: &Spec, data: &Dataset) -> Self {
-        let model = &mut self.model;
-        model.return_scale = Some(model.return_scale_for(&spec.id, data));
-        model.episode_length = Some(model.episode_length_for(spec, data));
-        self.optimiser.warmup_steps = Some(self.optimiser.warmup(self.steps));
+    ///
+    /// # Errors
+    /// Values that do not fit the data.
+    pub fn resolve(mut self, spec: &Spec, data: Option<&Dataset>) -> Result<Self, ExperimentError> {
+        let facts = Facts {
+            spec,
+            data,
+            recipe: &self.recipe,
+            steps: self.steps,
+        };
+        self.algorithm.resolve(&mut self.tables, &facts)?;
         self.evaluation.every = Some(self.evaluation.every_for(self.steps));
-        self.evaluation.targets = Some(self.evaluation.targets_for(&spec.id, data));
-        if self.algorithm == Algorithm::Bc {
-            // It takes no target: one evaluation says all.
-            self.evaluation.targets = Some(vec![0.0]);
+        if self.algorithm.card().takes_target
+            && let Some(data) = data
+        {
+            self.evaluation.targets = Some(self.targets_for(&spec.id, data));
         }
         self.env = Some(spec.id.clone());
         self.selection.delayed_rewards = registry::is_delayed(&spec.id);
-        self
+        Ok(self)
     }
 
-    /// The plan as the text of a file, without the tables of other algorithms.
+    /// Target returns for this data, the one that decides first.
+    fn targets_for(&self, env_id: &str, data: &Dataset) -> Vec<f64> {
+        let given = self.evaluation.targets.clone();
+        given
+            .or_else(|| self.algorithm.targets(env_id))
+            .unwrap_or_else(|| {
+                let summary = rtg_datasets::statistics::ReturnSummary::of(data);
+                vec![summary.max.round(), summary.mean.round()]
+            })
+    }
+
+    /// What an evaluation asks for: each target, or once nothing.
+    pub fn evaluation_targets(&self) -> Vec<Option<f64>> {
+        match &self.evaluation.targets {
+            Some(targets) => targets.iter().copied().map(Some).collect(),
+            None => vec![None],
+        }
+    }
+
+    /// The plan as the text of a file.
+    ///
+    /// # Errors
+    /// Values that TOML has no form for.
     pub fn to_toml(&self) -> Result<String, ExperimentError> {
-        toml::to_string(&self.plan()?)
-            .map_err(|error| ExperimentError::WrongType(error.to_string()))
+        self::layers::text(&self.plan()?)
     }
 
-    fn plan(&self) -> Result<Table, ExperimentError> {
+    /// The plan as a table, the algorithm's tables among the others.
+    ///
+    /// # Errors
+    /// Values that TOML has no form for.
+    pub fn plan(&self) -> Result<Table, ExperimentError> {
         let mut plan = table(self)?;
-        plan.retain(|key, _| !is_of_another(key, self.algorithm));
+        plan.extend(self.tables.clone());
         Ok(plan)
     }
 
     /// Refuses to continue a run under another plan. More steps than before are fine.
+    ///
+    /// # Errors
+    /// The first key that differs.
     pub fn continues(&self, before: &Self) -> Result<(), ExperimentError> {
         let (mut old, new) = (before.plan()?, self.plan()?);
         if self.steps >= before.steps {
@@ -237,20 +192,9 @@ impl EvaluationConfig {
     pub fn every_for(&self, steps: u64) -> u64 {
         self.every.unwrap_or(steps.div_ceil(5))
     }
-
-    /// Target returns for this data, the one that decides first.
-    pub fn targets_for(&self, env_id: &str, data: &Dataset) -> Vec<f64> {
-        self.targets
-            .clone()
-            .or_else(|| Recipe::targets(env_id))
-            .unwrap_or_else(|| {
-                let summary = rtg_datasets::statistics::ReturnSummary::of(data);
-                vec![summary.max.round(), summary.mean.round()]
-            })
-    }
 }
 
-/// Threads where nobody says how many.
+/// Threads where none are asked for.
 pub fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -261,40 +205,5 @@ fn last<T: DeserializeOwned>(layers: &[Table], key: &str) -> Result<Option<T>, E
     value
         .map(|value| value.clone().try_into())
         .transpose()
-        .map_err(|error| wrong_type(&error))
-}
-
-/// Whether a key of a plan is a table that another algorithm reads.
-fn is_of_another(key: &str, algorithm: Algorithm) -> bool {
-    (Algorithm::ALL.iter()).any(|&other| other != algorithm && other.table() == key)
-}
-
-/// A plan with every optional key present: what keys there are.
-fn known_keys(algorithm: Algorithm) -> Result<Table, ExperimentError> {
-    let mut full = Experiment::of(algorithm, Recipe::Corl);
-    full.mix = vec![MixPart {
-        dataset: String::new(),
-        weight: 1.0,
-    }];
-    full.env = Some(String::new());
-    full.selection = Selection {
-        min_length: Some(1),
-        max_length: Some(1),
-        random_fraction: Some(1.0),
-        top_fraction: Some(1.0),
-        top_by: TopBy::default(),
-        validation_fraction: Some(0.1),
-        delayed_rewards: false,
-        balance_returns: Some(1),
-        seed: 0,
-    };
-    full.initial_weights = Some(PathBuf::new());
-    full.model.return_scale = Some(1.0);
-    full.model.episode_length = Some(1);
-    full.optimiser.warmup_steps = Some(0);
-    full.evaluation.every = Some(0);
-    full.evaluation.targets = Some(vec![0.0]);
-    let mut known = table(&full)?;
-    known.retain(|key, _| !is_of_another(key, algorithm));
-    Ok(known)
+        .map_err(|error| wrong_type(&error).into())
 }

@@ -12,6 +12,9 @@
 pub mod random;
 pub mod kernels;
 pub mod nn;
+pub mod device;
+pub mod keys;
+pub mod optimise;
 pub mod policy;
 pub mod behaviour;
 pub mod algorithms;

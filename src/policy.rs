@@ -1,12 +1,26 @@
 //! What acts: the contract between policies and the rollout.
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
 /// How an episode starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Start {
     /// Seed of the environment's reset; everything random in the policy's episode follows from it too.
     pub seed: u64,
-    /// The return to aim for, for policies that can be asked.
+    /// The return to aim for, for policies that take one.
     pub target: Option<f64>,
+}
+
+/// How a learned policy chooses among the actions that it holds possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The action it rates highest, without noise: for evaluations, films and datasets.
+    Greedy,
+    /// Actions as its algorithm explores: a sample of a stochastic policy, a greedy action with
+    /// noise, epsilon-greedy. The random numbers come from a stream for each row, which
+    /// [`Policy::begin`] seeds from the start's seed, so that an episode follows from its start.
+    Explore,
 }
 
 /// Acts in several episodes at once, one in each row.
@@ -14,6 +28,11 @@ pub struct Start {
 /// An episode's actions depend on its start and its observations alone: not on the row, on the number
 /// of rows or on what happens in other rows.
 pub trait Policy {
+    /// Whether it aims for [`Start::target`]. Others are given starts without one.
+    fn takes_target(&self) -> bool {
+        false
+    }
+
     /// An episode starts in `row`.
     fn begin(&mut self, row: usize, start: &Start);
 
@@ -21,7 +40,8 @@ pub trait Policy {
     ///
     /// `observations` is rows x S, `last_rewards` holds the reward of each row's previous step (0 at an
     /// episode's first). `actions` is rows x A: on entry it holds what was done in each row's previous
-    /// step, which may differ from what the policy chose; rows that are not active are left alone.
+    /// step (zeros at an episode's first), which may differ from what the policy chose; rows that are
+    /// not active are left alone.
     fn act(
         &mut self,
         active: &[usize],
@@ -29,4 +49,23 @@ pub trait Policy {
         last_rewards: &[f64],
         actions: &mut [f64],
     );
+
+    /// What a checkpoint must hold of the policy's memory.
+    ///
+    /// `Null`, the default, says that the memory of an episode follows from its start and from the
+    /// calls of [`Policy::act`] in it: [`Rollout::restore`](crate::rollout::Rollout::restore) makes
+    /// those calls again. A policy whose memory depends on more, such as weights that have changed
+    /// during the episode, gives it here, for all rows.
+    fn state(&self) -> Value {
+        Value::Null
+    }
+
+    /// Takes back what [`Policy::state`] gave; called only with a value that is not `Null`, after
+    /// `begin` of every row that is in an episode.
+    ///
+    /// # Errors
+    /// A state that this policy did not give.
+    fn restore(&mut self, state: &Value) -> Result<(), serde_json::Error> {
+        serde_json::from_value(state.clone())
+    }
 }

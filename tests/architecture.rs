@@ -75,9 +75,9 @@ const FOREIGN: [(&str, &[&str]); 34] = [
     ("tempfile", &[]),
     (
         "libloading",
-        &["envs/src/mujoco/library", "src/kernels/cuda/emulated.rs"],
+        &["envs/src/mujoco/library", "src/kernels/device/emulated.rs"],
     ),
-    ("cudarc", &["src/kernels/cuda/driver.rs"]),
+    ("cudarc", &["src/kernels/device/driver.rs"]),
     ("hdf5_reader", &["datasets/src/hdf5"]),
     ("rust_hdf5", &["datasets/src/hdf5"]),
     ("arrow_array", &["datasets/src/table"]),
@@ -153,6 +153,19 @@ fn a_foreign_crate_is_named_in_its_place_only() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn rows_of_environments_are_opened_in_one_file() {
+    let root = root();
+    let opens =
+        |file: &PathBuf| (code_lines(file).iter()).any(|(_, line)| line.contains("VecEnv::"));
+    let files: Vec<String> = (sources(&root.join("src")).iter())
+        .filter(|file| opens(file))
+        .map(|file| relative(&root, file))
+        .filter(|path| !path.starts_with("src/bench/"))
+        .collect();
+    assert_eq!(files, ["src/rollout/mod.rs"]);
 }
 
 #[test]

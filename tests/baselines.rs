@@ -1,6 +1,7 @@
 //! Behaviour cloning and delayed reward, through the front door.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ fn last_return(bench: &Workbench, run: &str) -> f64 {
 fn a_clone_of_the_expert_balances_the_pole() {
     let bench = Workbench::new();
     bench.succeed(
-        "train --dataset builtin/cartpole/expert --set algorithm=bc --steps 1000 \
+        "train --dataset builtin/cartpole/expert --algorithm bc --steps 1000 \
          --set evaluation.final_episodes=50 --run-dir run",
     );
     let earned = last_return(&bench, "run");
@@ -32,11 +33,63 @@ fn a_clone_of_the_expert_balances_the_pole() {
 }
 
 #[test]
+fn a_clone_is_asked_for_no_return_anywhere() {
+    let bench = Workbench::new();
+    bench.succeed(
+        "train --dataset builtin/cartpole/random --set algorithm=bc --set bc.width=16 --steps 5 \
+         --set evaluation.final_episodes=2 --run-dir run",
+    );
+    let json = |arguments: &str| -> Value {
+        serde_json::from_str(&bench.succeed(&format!("{arguments} --json"))).unwrap()
+    };
+    let evaluation = json("evaluate run --episodes 3");
+    let targets = evaluation["targets"].as_array().unwrap();
+    assert_eq!(targets.len(), 1);
+    assert_eq!(targets[0]["target"], Value::Null);
+    assert_eq!(targets[0]["returns"].as_array().unwrap().len(), 3);
+    let table = bench.succeed("evaluate run --episodes 3");
+    assert!(table.starts_with("CartPole-v1, 3 episodes, "), "{table}");
+
+    bench.succeed("collect --policy run --steps 30 --out clone-v0 --format hdf5");
+    let metadata = walk_for(&bench.path(""), "metadata.json");
+    let metadata = fs::read_to_string(metadata.expect("the dataset's metadata")).unwrap();
+    assert!(
+        metadata.contains("recorded by rtg") && !metadata.contains("target"),
+        "{metadata}"
+    );
+
+    assert_eq!(json("render run --out film")["target"], Value::Null);
+    let text = bench.succeed("render run --out again");
+    assert!(text.starts_with("episode 1: return "), "{text}");
+    for arguments in [
+        "evaluate run --targets 1,2",
+        "collect --policy run --targets 1 --steps 9 --out x-v0",
+        "collect --env CartPole-v1 --policy random --targets 1 --steps 9 --out x-v0",
+        "render run --target 1 --out other",
+    ] {
+        let transcript = bench.transcript(arguments);
+        let expected = "error: this policy takes no target return\nhint: leave out --target";
+        assert!(transcript.starts_with("exit code 1"), "{transcript}");
+        assert!(transcript.contains(expected), "{arguments}: {transcript}");
+    }
+}
+
+/// The first file of this name in a folder.
+fn walk_for(folder: &Path, name: &str) -> Option<PathBuf> {
+    let mut entries: Vec<_> = folder.read_dir().ok()?.flatten().collect();
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    (entries.iter()).find_map(|entry| match entry.path() {
+        path if path.is_dir() => walk_for(&path, name),
+        path => (entry.file_name() == name).then_some(path),
+    })
+}
+
+#[test]
 fn cloning_the_best_episodes_beats_cloning_all() {
     let bench = Workbench::new();
     let run = |name: &str, options: &str| {
         bench.succeed(&format!(
-            "train --dataset builtin/cartpole/random --set algorithm=bc --steps 300 {options} \
+            "train --dataset builtin/cartpole/random --algorithm bc --steps 300 {options} \
              --set evaluation.final_episodes=50 --run-dir {name}"
         ));
         last_return(&bench, name)
@@ -51,7 +104,7 @@ fn a_resumed_clone_ends_with_the_bits_of_one_that_was_never_interrupted() {
     let bench = Workbench::new();
     let train = |steps: u64, run: &str| {
         format!(
-            "train --dataset builtin/pendulum/mixed --set algorithm=bc --set bc.width=16 \
+            "train --dataset builtin/pendulum/mixed --algorithm bc --set bc.width=16 \
              --set bc.context=3 --set bc.dropout=0.2 --set optimiser.accumulation=2 --steps {steps} \
              --set evaluation.every=0 --set evaluation.final_episodes=2 --run-dir {run}"
         )
@@ -68,7 +121,7 @@ fn a_resumed_clone_ends_with_the_bits_of_one_that_was_never_interrupted() {
 fn weights_of_a_clone_have_the_names_of_the_published_codes() {
     for (recipe, name) in [("official", "model.9.weight"), ("corl", "net.4.weight")] {
         let bench = Workbench::new();
-        let train = "train --dataset builtin/pendulum/random --set algorithm=bc --set bc.width=16";
+        let train = "train --dataset builtin/pendulum/random --algorithm bc --set bc.width=16";
         bench.succeed(&format!(
             "{train} --recipe {recipe} --steps 2 --run-dir run"
         ));
@@ -88,7 +141,7 @@ fn weights_of_a_clone_have_the_names_of_the_published_codes() {
 #[test]
 fn a_plan_knows_the_network_of_its_own_algorithm_only() {
     let bench = Workbench::new();
-    let transcript = bench.transcript("train --set algorithm=bc --set model.width=16");
+    let transcript = bench.transcript("train --algorithm bc --set decision_transformer.width=16");
     assert!(
         transcript.contains("error: unknown key 'model'"),
         "{transcript}"

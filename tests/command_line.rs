@@ -63,7 +63,7 @@ fn mistakes_in_words_end_with_the_way_out() {
     );
     assert_snapshot!(
         "heads that do not divide",
-        bench.transcript("train --set model.heads=3")
+        bench.transcript("train --set decision_transformer.heads=3")
     );
     assert_snapshot!("missing file", bench.transcript("train nowhere.toml"));
     assert_snapshot!(

@@ -2,9 +2,8 @@
 //! causality, padding, and the action read from the observation token.
 
 use rand::RngExt;
-use rtg::kernels::{
-    Activation, Denominator, Dropout, Head, Layout, Objective, Precision, Shape, Side, Windows,
-};
+use rtg::kernels::decision_transformer::{Layout, Shape, Side, Windows};
+use rtg::kernels::{Activation, Denominator, Dropout, Head, Objective, Precision};
 use rtg::nn::network::Network;
 use rtg::nn::transformer::Transformer;
 use rtg::random::Stream;

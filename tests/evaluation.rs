@@ -45,7 +45,7 @@ fn the_number_of_rows_does_not_change_a_single_return() {
 fn the_target_decides_what_a_trained_policy_reaches() {
     let bench = Workbench::new();
     bench.succeed(
-        "train --steps 300 --threads 2 --set model.width=32 --set model.layers=2 \
+        "train --steps 300 --threads 2 --set decision_transformer.width=32 --set decision_transformer.layers=2 \
          --set optimiser.learning_rate=1e-3 --set evaluation.final_episodes=20 --run-dir run",
     );
     let text = bench.succeed("evaluate run --targets 500,30 --episodes 20 --json");

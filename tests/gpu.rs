@@ -24,7 +24,7 @@ fn emulator(bench: &Workbench) -> Option<PathBuf> {
         return None;
     }
     let out = bench.path("kernels.so");
-    let script = repository("src/kernels/cuda/emulator/build.sh");
+    let script = repository("src/kernels/device/emulator/build.sh");
     let status = Command::new("bash").arg(script).arg(&out).status().unwrap();
     assert!(status.success());
     Some(out)

@@ -4,13 +4,13 @@
 
 use std::path::PathBuf;
 
-use rtg::algorithms::decision_transformer::config::{
-    EngineKind, ModelConfig, OptimiserConfig, Recipe,
-};
-use rtg::algorithms::decision_transformer::preprocessing::{ActionCodec, Preprocessing};
+use rtg::algorithms::decision_transformer::config::{EngineKind, ModelConfig};
+use rtg::algorithms::decision_transformer::preprocessing::Preprocessing;
 use rtg::algorithms::decision_transformer::{Learner, Model, windows};
-use rtg::kernels::{Engine, Layout};
+use rtg::algorithms::{ActionCodec, Published};
+use rtg::kernels::decision_transformer::{Engine, Layout};
 use rtg::nn::state_dict::{self, Entry, Values};
+use rtg::optimise::OptimiserConfig;
 use rtg_datasets::sample::{Batch, Side};
 use rtg_datasets::statistics::Normaliser;
 use safetensors::SafeTensors;
@@ -19,7 +19,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct Case {
     name: String,
-    recipe: Recipe,
+    recipe: Published,
     observation: usize,
     action: usize,
     context: usize,
@@ -100,7 +100,7 @@ fn compare(case: &Case, file: &SafeTensors) {
                 format!("loss/after_{step}")
             };
             close(
-                &[update.loss as f32],
+                &[update.get("loss").unwrap() as f32],
                 &floats(file, &name),
                 case.tolerance.loss,
                 &label(&name),
@@ -229,7 +229,7 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
         actions,
     };
     let model = Model::new(case.recipe, &config, preprocessing, 0);
-    // The state dict as PyTorch saved it, buffers included, through the front door.
+    // The state dict as PyTorch saved it, buffers included.
     let entries: Vec<_> = (file.names().into_iter())
         .filter_map(|name| {
             Some((
@@ -238,15 +238,12 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
             ))
         })
         .collect();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("state_dict.safetensors");
-    std::fs::write(&path, safetensors::serialize(entries, None).unwrap()).unwrap();
-    let mut model = rtg::algorithms::Model::DecisionTransformer(model);
-    rtg::checkpoint::load_weights(&mut model, &path).unwrap();
-    match model {
-        rtg::algorithms::Model::DecisionTransformer(model) => model,
-        rtg::algorithms::Model::Bc(_) => unreachable!("weights change no kind"),
-    }
+    let bytes = safetensors::serialize(entries, None).unwrap();
+    let mut model = model;
+    model
+        .load_weights(&SafeTensors::deserialize(&bytes).unwrap())
+        .unwrap();
+    model
 }
 
 fn learner(case: &Case, model: &Model, engine: EngineKind) -> Learner {
@@ -298,7 +295,7 @@ fn batch(case: &Case, file: &SafeTensors) -> Batch {
             .iter()
             .map(|&step| step as u32)
             .collect(),
-        side: if case.recipe == Recipe::Official {
+        side: if case.recipe == Published::Official {
             Side::Left
         } else {
             Side::Right

@@ -23,7 +23,7 @@ fn the_composed_engine_trains_along_the_same_losses_dropout_included() {
     ] {
         for engine in ["fused", "composed"] {
             bench.succeed(&format!(
-                "train --dataset {data} --recipe {recipe} --steps 12 {TINY} --set model.engine={engine} \
+                "train --dataset {data} --recipe {recipe} --steps 12 {TINY} --set decision_transformer.engine={engine} \
                  --set logging.every=1 --run-dir {recipe}-{engine}"
             ));
         }
@@ -48,8 +48,8 @@ fn accumulated_batches_are_averaged() {
         // The sampler draws the same windows, in one batch or in four.
         bench.succeed(&format!(
             "train --dataset builtin/pendulum/mixed --steps 10 {TINY} --set optimiser.batch_size={batch} \
-             --set optimiser.accumulation={accumulation} --set model.attention_dropout=0 \
-             --set model.residual_dropout=0 --set model.embedding_dropout=0 --set logging.every=1 \
+             --set optimiser.accumulation={accumulation} --set decision_transformer.attention_dropout=0 \
+             --set decision_transformer.residual_dropout=0 --set decision_transformer.embedding_dropout=0 --set logging.every=1 \
              --run-dir {name}"
         ));
         losses(&bench, name)
@@ -119,7 +119,7 @@ fn bfloat16_products_train_along_nearly_the_same_losses_or_are_refused() {
     let train = |precision: &str| {
         format!(
             "train --dataset builtin/pendulum/mixed --steps 12 {TINY} --set logging.every=1 \
-             --set model.precision={precision} --run-dir {precision}"
+             --set decision_transformer.precision={precision} --run-dir {precision}"
         )
     };
     if !rtg::kernels::Precision::Bf16.is_available() {

@@ -26,15 +26,15 @@ fn it_comes_at_every_evaluation_and_at_the_end_from_either_engine() {
         ));
         values(&bench, name, "validation/loss")
     };
-    let fused = run("fused", "--set model.engine=fused");
-    let composed = run("composed", "--set model.engine=composed");
+    let fused = run("fused", "--set decision_transformer.engine=fused");
+    let composed = run("composed", "--set decision_transformer.engine=composed");
     let steps: Vec<u64> = fused.iter().map(|(step, _)| *step).collect();
     assert_eq!(steps, [4, 8, 10]);
     for ((_, fused), (_, composed)) in fused.iter().zip(&composed) {
         assert!((fused / composed - 1.0).abs() < 1e-4, "{fused} {composed}");
     }
     bench.succeed(
-        "train --dataset builtin/cartpole/mixed --set algorithm=bc --set bc.width=16 --steps 10 \
+        "train --dataset builtin/cartpole/mixed --algorithm bc --set bc.width=16 --steps 10 \
          --set evaluation.every=4 --set selection.validation_fraction=0.2 --run-dir clone",
     );
     assert_eq!(values(&bench, "clone", "validation/loss").len(), 3);
@@ -45,7 +45,7 @@ fn it_is_over_the_same_windows_each_time_and_drops_nothing() {
     let bench = Workbench::new();
     bench.succeed(&format!(
         "train --dataset builtin/pendulum/mixed --steps 8 {TINY} --set evaluation.every=2 \
-         --set selection.validation_fraction=0.2 --set model.residual_dropout=0.5 \
+         --set selection.validation_fraction=0.2 --set decision_transformer.residual_dropout=0.5 \
          --set optimiser.learning_rate=1e-30 --set logging.every=1 --run-dir still"
     ));
     let losses = values(&bench, "still", "validation/loss");
@@ -69,8 +69,8 @@ fn it_is_larger_than_the_loss_of_what_was_learned_by_heart() {
     let bench = Workbench::new();
     bench.succeed(&format!(
         "train --dataset builtin/pendulum/mixed --steps 600 {TINY} --set selection.validation_fraction=0.97 \
-         --set model.width=64 --set optimiser.learning_rate=0.003 --set optimiser.batch_size=32 \
-         --set model.attention_dropout=0 --set model.residual_dropout=0 --set model.embedding_dropout=0 \
+         --set decision_transformer.width=64 --set optimiser.learning_rate=0.003 --set optimiser.batch_size=32 \
+         --set decision_transformer.attention_dropout=0 --set decision_transformer.residual_dropout=0 --set decision_transformer.embedding_dropout=0 \
          --set logging.every=100 --run-dir heart"
     ));
     let (_, trained) = *values(&bench, "heart", "train/loss").last().unwrap();

@@ -66,8 +66,8 @@ impl Workbench {
 }
 
 /// Options of a run that takes about a second.
-pub(crate) const TINY: &str = "--threads 2 --set model.width=16 --set model.layers=1 \
-    --set optimiser.batch_size=8 --set model.context=5 --set evaluation.final_episodes=4 \
+pub(crate) const TINY: &str = "--threads 2 --set decision_transformer.width=16 --set decision_transformer.layers=1 \
+    --set optimiser.batch_size=8 --set decision_transformer.context=5 --set evaluation.final_episodes=4 \
     --set evaluation.episodes=2";
 
 /// A file of this repository.

@@ -5,7 +5,7 @@
 #     ./run.sh RESULTS [GPU]
 #
 # Nothing but the driver is needed. Where there are also compute-sanitizer and a python3 with PyTorch, they are used.
-# With RTG_CUDA_EMULATOR=kernels.so (see src/kernels/cuda/emulator/build.sh) the same script runs on the CPU, with small
+# With RTG_CUDA_EMULATOR=kernels.so (see src/kernels/device/emulator/build.sh) the same script runs on the CPU, with small
 # sizes: it proves the script, its times mean nothing.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -27,7 +27,7 @@ if [ -n "${RTG_CUDA_EMULATOR:-}" ]; then
 else
     export RTG_TEST_DEVICE=$gpu
 fi
-tests=(./kernel-tests kernels::cuda::tests --test-threads 1 --skip faults)
+tests=(./kernel-tests kernels::device kernels::decision_transformer::cuda --test-threads 1 --skip faults)
 "${tests[@]}" | tee "$results/parity.txt" || failures=$((failures + 1))
 
 step "compute-sanitizer"

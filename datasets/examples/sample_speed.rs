@@ -4,10 +4,10 @@
 //! cargo run --release -p rtg-datasets --example sample_speed -- [EPISODES] [STEPS]
 //! ```
 //!
-//! Draws batches of 64 windows of 20 steps from a million steps (1,000 episodes unless told
-//! otherwise) of Hopper's widths: 11 observation numbers, 3 action numbers. The three ways take
-//! turns, and the medians of their rounds are printed as JSON. `benches/peers/corl_sampler.py`
-//! measures the same for CORL's way.
+//! Draws batches of 64 windows of 20 steps, and of 256 transitions, from a million steps (1,000
+//! episodes unless told otherwise) of Hopper's widths: 11 observation numbers, 3 action numbers. All
+//! ways take turns, and the medians of their rounds are printed as JSON, one line for windows and one
+//! for transitions. `benches/peers/corl_sampler.py` measures the same for CORL's way.
 
 use std::error::Error;
 use std::io::Write;
@@ -16,12 +16,14 @@ use std::time::{Duration, Instant};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 use rtg_datasets::{
-    Batch, Dataset, Episode, Info, Normaliser, Prefetcher, WindowConfig, WindowSampler, store,
+    Batch, Dataset, Episode, Info, Normaliser, Prefetcher, Replay, TransitionConfig,
+    TransitionSampler, Transitions, WindowConfig, WindowSampler, store,
 };
 use rtg_envs::{BoxSpace, Space};
 
 const ROWS: usize = 64;
 const CONTEXT: usize = 20;
+const TRANSITIONS: usize = 256;
 const OBSERVATION: usize = 11;
 const ACTION: usize = 3;
 
@@ -32,36 +34,75 @@ fn main() -> Result<(), Box<dyn Error>> {
     let memory = generated(episodes, steps / episodes)?;
     let cache = tempfile::tempdir()?;
     let mapped = store::map(&memory, cache.path())?;
-    let normaliser = Normaliser::of(&memory, Normaliser::EPSILON);
+    let windows = windows(&memory, &mapped)?;
+    let transitions = transitions(&memory, &mapped)?;
+    for (what, [memory, store, other], name) in [
+        ("sample", windows, "prefetched_us"),
+        ("sample_transitions", transitions, "replay_us"),
+    ] {
+        let answer = serde_json::json!({
+            "what": what, "episodes": episodes, "steps": steps,
+            "memory_us": memory, "mapped_us": store, name: other,
+            "mapped_over_memory": store / memory,
+        });
+        writeln!(std::io::stdout(), "{answer}")?;
+    }
+    Ok(())
+}
+
+/// Microseconds a batch of windows: from memory, from a store, and drawn ahead from a store.
+fn windows(memory: &Dataset, mapped: &Dataset) -> Result<[f64; 3], Box<dyn Error>> {
+    let normaliser = Normaliser::of(memory, Normaliser::EPSILON);
     let sampler = |dataset: &Dataset| {
         WindowSampler::new(dataset, &normaliser, WindowConfig::corl(CONTEXT, 1000.0))
     };
-    let (from_memory, from_store) = (sampler(&memory)?, std::sync::Arc::new(sampler(&mapped)?));
-    drop(memory);
-    let stream = || Pcg64::seed_from_u64(1);
+    let (from_memory, from_store) = (sampler(memory)?, std::sync::Arc::new(sampler(mapped)?));
     let mut ahead = Prefetcher::new(from_store.clone(), stream(), ROWS, 4);
     let mut batch = Batch::default();
     let (mut in_memory, mut in_store) = (stream(), stream());
-    let mut medians = [Vec::new(), Vec::new(), Vec::new()];
+    Ok(medians(|way| match way {
+        0 => from_memory.sample(&mut in_memory, ROWS, &mut batch),
+        1 => from_store.sample(&mut in_store, ROWS, &mut batch),
+        _ => ahead.next(&mut batch),
+    }))
+}
+
+/// Microseconds a batch of transitions: from memory, from a store, and from a replay buffer.
+fn transitions(memory: &Dataset, mapped: &Dataset) -> Result<[f64; 3], Box<dyn Error>> {
+    let config = TransitionConfig::default();
+    let normaliser = config.normaliser(memory);
+    let sampler = |dataset: &Dataset| TransitionSampler::new(dataset, &normaliser, config.clone());
+    let (from_memory, from_store) = (sampler(memory)?, sampler(mapped)?);
+    let (info, rows) = (memory.info(), from_memory.rows());
+    let (observations, actions) = (&info.observation_space, &info.action_space);
+    let mut replay = Replay::new(observations, actions, rows, config.clone())?;
+    replay.extend(memory)?;
+    replay.set_normaliser(Some(normaliser.clone()))?;
+    let mut batch = Transitions::default();
+    let [mut in_memory, mut in_store, mut in_replay] = [stream(), stream(), stream()];
+    Ok(medians(|way| match way {
+        0 => from_memory.sample(&mut in_memory, TRANSITIONS, &mut batch),
+        1 => from_store.sample(&mut in_store, TRANSITIONS, &mut batch),
+        _ => replay.sample(&mut in_replay, TRANSITIONS, &mut batch),
+    }))
+}
+
+fn stream() -> Pcg64 {
+    Pcg64::seed_from_u64(1)
+}
+
+/// The medians of nine rounds of three ways that take turns.
+fn medians(mut call: impl FnMut(usize)) -> [f64; 3] {
+    let mut rounds = [const { Vec::new() }; 3];
     for _ in 0..9 {
-        medians[0].push(micros(|| {
-            from_memory.sample(&mut in_memory, ROWS, &mut batch);
-        }));
-        medians[1].push(micros(|| {
-            from_store.sample(&mut in_store, ROWS, &mut batch);
-        }));
-        medians[2].push(micros(|| ahead.next(&mut batch)));
+        for (way, times) in rounds.iter_mut().enumerate() {
+            times.push(micros(|| call(way)));
+        }
     }
-    let [memory, store, prefetched] = medians.map(|mut rounds| {
-        rounds.sort_by(f64::total_cmp);
-        rounds[rounds.len() / 2]
-    });
-    let answer = serde_json::json!({
-        "what": "sample", "episodes": episodes, "steps": steps,
-        "memory_us": memory, "mapped_us": store, "prefetched_us": prefetched,
-        "mapped_over_memory": store / memory,
-    });
-    Ok(writeln!(std::io::stdout(), "{answer}")?)
+    rounds.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    })
 }
 
 /// Microseconds a call, the mean of a fifth of a second.

@@ -115,8 +115,8 @@ pub enum Error {
     /// Not a name under which Minari finds a dataset.
     #[error("{0:?} is no id for a Minari dataset")]
     BadId(String),
-    /// The data are sound, but no windows can be cut from them.
-    #[error("cannot sample windows, {0}")]
+    /// No windows or transitions can be drawn from the data.
+    #[error("cannot sample, {0}")]
     Sampling(String),
     /// A column store that cannot be used.
     #[error("unusable store, {0}")]

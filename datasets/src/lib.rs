@@ -51,7 +51,8 @@ pub use error::{Column, Error};
 pub use journal::Journal;
 pub use minari::datasets_root;
 pub use recording::{EnvSpec, RecordedEpisode, Recording, Sink, Source};
-pub use sample::{Batch, Prefetcher, WindowConfig, WindowSampler};
+pub use sample::{Batch, Prefetcher, Replay, Sampler, TransitionConfig, TransitionSampler};
+pub use sample::{Transitions, WindowConfig, WindowSampler};
 pub use select::{Selection, TopBy, mix};
 pub use statistics::{Normaliser, ReturnSummary};
 

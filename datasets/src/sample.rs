@@ -1,353 +1,45 @@
-//! Training windows: `K` consecutive steps of one episode, padded where the episode is shorter.
+//! Training batches drawn from trajectories: windows, transitions, and a replay buffer.
+//!
+//! | | rows are | drawn from |
+//! |---|---|---|
+//! | [`windows`] | `K` consecutive steps of one episode | a [`Dataset`](crate::Dataset) |
+//! | [`transitions`] | `(s, a, r, s')`, also over `n` steps | a [`Dataset`](crate::Dataset) |
+//! | [`replay`] | the same transitions | what an agent did last |
+//!
+//! A dataset's numbers are converted once, into `f32` in the model's units, and stored in blocks of
+//! pages (`blocks.rs`): in memory for a dataset in memory, in a file beside its store for a mapped
+//! one. Either way the same generator gives the same batches, bit for bit.
 //!
 //! Shapes: `B` rows of a batch, `K` steps of context, `S` observation numbers, `A` action numbers.
-//!
-//! Both peers draw an episode with a probability proportional to its length and then a start in
-//! it uniformly. That is one uniform draw over all steps, and the step fixes the episode. In a
-//! mixture an episode's probability is its length times its weight. The window runs from the drawn
-//! step on, to the episode's end at most.
-//!
-//! | | official (kzl) | CORL |
-//! |---|---|---|
-//! | padding stands | before the steps | after the steps |
-//! | observation there | 0 before normalisation, `-mean / std` after | 0 after normalisation |
-//! | action there | -10 in every number | 0 |
-//! | return-to-go there | 0 | 0 |
-//! | timestep there | 0 | runs on past the episode |
-//! | timestep of a step | at most `max_episode_steps - 1` | not limited |
-//!
-//! [`WindowConfig::official`] and [`WindowConfig::corl`] are these two columns.
 
+mod actions;
 mod blocks;
-mod columns;
+mod draws;
 mod prefetch;
-mod source;
+pub mod replay;
+pub mod transitions;
+pub mod windows;
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 
-pub use self::columns::Columns;
+pub use self::actions::ActionMap;
 pub use self::prefetch::Prefetcher;
-use self::source::{ActionUnits, Source, Stretch, Units};
-use crate::{Dataset, EpisodeView, Error, Normaliser};
+pub use self::replay::{Experience, Replay, ReplayInfo};
+pub use self::transitions::{
+    ReturnsToGo, RewardTransform, TransitionConfig, TransitionSampler, Transitions, TruncatedLast,
+};
+pub use self::windows::{
+    Batch, Columns, PaddedObservation, Padding, Side, WindowConfig, WindowSampler,
+};
 
-/// Windows that are drawn before the first of them is copied.
+/// Rows that are drawn before the first of them is copied, so that memory can fetch them meanwhile.
 const AHEAD: usize = 8;
 
-/// Where the padding of a short window stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Side {
-    /// Before the steps: the last step is always in the last place.
-    Left,
-    /// After the steps: the first step is always in the first place.
-    #[default]
-    Right,
+/// Draws batches: the same generator state gives the same batch.
+pub trait Sampler {
+    /// What is drawn. A reused batch allocates only when it grows.
+    type Batch: Default;
+
+    /// Fills `batch` with `rows` rows.
+    fn sample(&self, rng: &mut impl Rng, rows: usize, batch: &mut Self::Batch);
 }
-
-/// What fills the places that no step fills.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Padding {
-    /// The observation there.
-    pub observation: PaddedObservation,
-    /// Every number of the action there, of a one-hot row too.
-    pub action: f32,
-}
-
-/// The observation of a padded place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PaddedObservation {
-    /// Zeros that are then normalised: `-mean / std`.
-    ZeroBeforeNormalisation,
-    /// Zeros as the model sees them: the mean observation.
-    ZeroAfterNormalisation,
-}
-
-/// Brings an action into the model's units: `(action - offset) / scale`, for each number.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ActionMap {
-    /// What becomes 0.
-    pub offset: Vec<f64>,
-    /// What becomes 1 above it; not 0.
-    pub scale: Vec<f64>,
-}
-
-/// How windows are cut.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WindowConfig {
-    /// Steps in a window, `K`.
-    pub context: usize,
-    /// Where the padding stands.
-    pub side: Side,
-    /// What it is filled with.
-    pub padding: Padding,
-    /// Returns-to-go are divided by this.
-    pub return_scale: f64,
-    /// The largest timestep; later ones become this one. `None`: no limit.
-    pub max_timestep: Option<usize>,
-    /// The map of continuous actions into the model's units. `None`: as they are stored.
-    pub action_map: Option<ActionMap>,
-}
-
-impl WindowConfig {
-    /// The windows of the official Decision Transformer.
-    pub fn official(context: usize, return_scale: f64, max_episode_steps: usize) -> Self {
-        Self {
-            context,
-            side: Side::Left,
-            padding: Padding {
-                observation: PaddedObservation::ZeroBeforeNormalisation,
-                action: -10.0,
-            },
-            return_scale,
-            max_timestep: Some(max_episode_steps.saturating_sub(1)),
-            action_map: None,
-        }
-    }
-
-    /// The windows of CORL's Decision Transformer.
-    pub fn corl(context: usize, return_scale: f64) -> Self {
-        Self {
-            context,
-            side: Side::Right,
-            padding: Padding {
-                observation: PaddedObservation::ZeroAfterNormalisation,
-                action: 0.0,
-            },
-            return_scale,
-            max_timestep: None,
-            action_map: None,
-        }
-    }
-}
-
-/// `B` windows. Reuse one batch: it allocates when it grows only.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Batch {
-    /// `B x K x S`, normalised.
-    pub observations: Vec<f32>,
-    /// `B x K x A` in the model's units; for discrete actions one-hot rows, `A = n`.
-    pub actions: Vec<f32>,
-    /// `B x K`: the index of each discrete action, 0 in the padding. Empty for continuous ones.
-    pub labels: Vec<u32>,
-    /// `B x K`, divided by the return scale.
-    pub returns_to_go: Vec<f32>,
-    /// `B x K`, counted from the episode's start.
-    pub timesteps: Vec<u32>,
-    /// `B`: how many of the `K` places hold a step.
-    pub lengths: Vec<usize>,
-    /// Where the other places are.
-    pub side: Side,
-    /// `B`.
-    pub rows: usize,
-    /// `K`.
-    pub context: usize,
-}
-
-impl Batch {
-    /// The places of `row` that hold steps, counted in `0..K`.
-    pub fn valid(&self, row: usize) -> std::ops::Range<usize> {
-        match self.side {
-            Side::Left => self.context - self.lengths[row]..self.context,
-            Side::Right => 0..self.lengths[row],
-        }
-    }
-}
-
-/// Draws windows from a dataset.
-///
-/// It keeps numbers of its own, `f32` in the model's units: of a dataset in memory in memory, of a
-/// mapped one ([`Dataset::is_mapped`]) in a file beside its store that is gone with the sampler.
-/// The same generator gives the same batches in both cases, bit for bit.
-#[derive(Debug)]
-pub struct WindowSampler {
-    config: WindowConfig,
-    source: Source,
-    /// As [`Dataset::starts`].
-    starts: Vec<usize>,
-    /// Steps times weight of all episodes up to and with each; empty where all weigh alike.
-    shares: Vec<f64>,
-    /// `S`.
-    padded_observation: Vec<f32>,
-}
-
-impl WindowSampler {
-    /// Checks the data and prepares the numbers: normalises observations, sums returns-to-go, maps
-    /// actions.
-    pub fn new(
-        dataset: &Dataset,
-        normaliser: &Normaliser,
-        config: WindowConfig,
-    ) -> Result<Self, Error> {
-        let fail = |reason: String| Err(Error::Sampling(reason));
-        let s = dataset.observation_width();
-        if dataset.steps() == 0 {
-            return fail("the dataset has no steps".into());
-        }
-        if config.context == 0 {
-            return fail("the context is 0 steps".into());
-        }
-        if normaliser.mean.len() != s || normaliser.std.len() != s {
-            return fail(format!(
-                "the normaliser has {} dimensions, observations {s}",
-                normaliser.width()
-            ));
-        }
-        if !config.return_scale.is_finite() || config.return_scale == 0.0 {
-            return fail(format!("the return scale is {}", config.return_scale));
-        }
-        let mut padded_observation = vec![0.0; s];
-        if config.padding.observation == PaddedObservation::ZeroBeforeNormalisation {
-            normaliser.apply(&vec![0.0; s], &mut padded_observation);
-        }
-        let units = Units::new(dataset, normaliser, &config)?;
-        Ok(Self {
-            source: Source::new(dataset, units)?,
-            starts: dataset.starts().to_vec(),
-            shares: shares(dataset),
-            padded_observation,
-            config,
-        })
-    }
-
-    /// How windows are cut.
-    pub fn config(&self) -> &WindowConfig {
-        &self.config
-    }
-
-    /// Numbers in an action row of a batch: those of the space, or `n` for a discrete action.
-    pub fn action_width(&self) -> usize {
-        match self.source.action_units() {
-            ActionUnits::Continuous { offset, .. } => offset.len(),
-            ActionUnits::Discrete { n, .. } => *n,
-        }
-    }
-
-    /// Fills `batch` with `rows` windows. The same generator state gives the same batch.
-    pub fn sample(&self, rng: &mut impl Rng, rows: usize, batch: &mut Batch) {
-        self.shape(rows, batch);
-        let mut drawn = [Stretch::default(); AHEAD];
-        for next in 0..rows + AHEAD {
-            if let Some(row) = next.checked_sub(AHEAD) {
-                self.write(drawn[row % AHEAD], row, batch);
-            }
-            if next < rows {
-                let stretch = self.stretch(self.draw(rng));
-                self.source.fetch(stretch);
-                drawn[next % AHEAD] = stretch;
-            }
-        }
-    }
-
-    /// Draws the step, counted over all episodes, at which a window begins.
-    fn draw(&self, rng: &mut impl Rng) -> usize {
-        let Some(&all) = self.shares.last() else {
-            let steps = self.starts.last().copied().unwrap_or(0);
-            return rng.random_range(0..steps as u64) as usize;
-        };
-        let share = rng.random::<f64>() * all;
-        let last = self.shares.len() - 1;
-        let episode = self
-            .shares
-            .partition_point(|&up_to| up_to <= share)
-            .min(last);
-        rng.random_range(self.starts[episode] as u64..self.starts[episode + 1] as u64) as usize
-    }
-
-    /// Gives the batch its sizes, without allocation if it has had them before.
-    fn shape(&self, rows: usize, batch: &mut Batch) {
-        let context = self.config.context;
-        let places = rows * context;
-        batch
-            .observations
-            .resize(places * self.padded_observation.len(), 0.0);
-        batch.actions.resize(places * self.action_width(), 0.0);
-        let labels = match self.source.action_units() {
-            ActionUnits::Discrete { .. } => places,
-            ActionUnits::Continuous { .. } => 0,
-        };
-        batch.labels.resize(labels, 0);
-        batch.returns_to_go.resize(places, 0.0);
-        batch.timesteps.resize(places, 0);
-        batch.lengths.resize(rows, 0);
-        (batch.side, batch.rows, batch.context) = (self.config.side, rows, context);
-    }
-
-    /// The window that begins at `step`, counted over all episodes.
-    fn stretch(&self, step: usize) -> Stretch {
-        let episode = self.starts.partition_point(|&start| start <= step) - 1;
-        Stretch {
-            first: step - self.starts[episode],
-            step,
-            length: self.config.context.min(self.starts[episode + 1] - step),
-        }
-    }
-
-    /// Writes a window into a row.
-    fn write(&self, stretch: Stretch, row: usize, batch: &mut Batch) {
-        batch.lengths[row] = stretch.length;
-        let valid = batch.valid(row);
-        let (begin, end) = (row * batch.context, (row + 1) * batch.context);
-        let (first, last) = (begin + valid.start, begin + valid.end);
-        for padding in [begin..first, last..end] {
-            if !padding.is_empty() {
-                self.pad(padding, batch);
-            }
-        }
-        let (s, width) = (self.padded_observation.len(), self.action_width());
-        let mut place = first;
-        for piece in self.source.pieces(stretch) {
-            let next = place + piece.returns.len();
-            batch.observations[place * s..next * s].copy_from_slice(piece.observations);
-            batch.returns_to_go[place..next].copy_from_slice(piece.returns);
-            let actions = &mut batch.actions[place * width..next * width];
-            match self.source.action_units() {
-                ActionUnits::Continuous { .. } => actions.copy_from_slice(piece.actions),
-                ActionUnits::Discrete { .. } => {
-                    actions.fill(0.0);
-                    let rows = actions.chunks_exact_mut(width).zip(piece.actions);
-                    for ((row, &choice), label) in rows.zip(&mut batch.labels[place..next]) {
-                        *label = choice as u32;
-                        row[choice as usize] = 1.0;
-                    }
-                }
-            }
-            place = next;
-        }
-        let limit = self.config.max_timestep.unwrap_or(usize::MAX);
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        batch.timesteps[begin..first].fill(0);
-        for (timestep, here) in batch.timesteps[first..end]
-            .iter_mut()
-            .zip(stretch.first as u32..)
-        {
-            *timestep = here.min(limit);
-        }
-    }
-
-    /// Fills places that hold no step; their timesteps apart.
-    fn pad(&self, places: std::ops::Range<usize>, batch: &mut Batch) {
-        let (s, width) = (self.padded_observation.len(), self.action_width());
-        for place in places.clone() {
-            batch.observations[place * s..(place + 1) * s]
-                .copy_from_slice(&self.padded_observation);
-        }
-        batch.actions[places.start * width..places.end * width].fill(self.config.padding.action);
-        batch.returns_to_go[places.clone()].fill(0.0);
-        if let ActionUnits::Discrete { .. } = self.source.action_units() {
-            batch.labels[places].fill(0);
-        }
-    }
-}
-
-/// Steps times weight of a mixture's episodes, summed up; empty where all weigh alike.
-fn shares(dataset: &Dataset) -> Vec<f64> {
-    let weights = dataset.weights().unwrap_or_default();
-    let own = dataset.iter().zip(weights);
-    let sum = |sum: &mut f64, (episode, weight): (EpisodeView<'_>, &f64)| {
-        *sum += episode.len() as f64 * weight;
-        Some(*sum)
-    };
-    own.scan(0.0, sum).collect()
-}
-
-#[cfg(test)]
-mod tests;

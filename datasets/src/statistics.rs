@@ -16,18 +16,29 @@ pub struct Normaliser {
 impl Normaliser {
     /// The epsilon of the official Decision Transformer and of CORL's.
     pub const EPSILON: f64 = 1e-6;
+    /// The epsilon of CORL's and d3rlpy's value-based algorithms.
+    pub const TRANSITION_EPSILON: f64 = 1e-3;
 
     /// The statistics of a dataset: population mean and standard deviation over the observations
     /// *before* each step, all episodes together, as both peers have them; the observation after
     /// an episode's last step does not count. `epsilon` is added to the deviation.
     pub fn of(dataset: &Dataset, epsilon: f64) -> Self {
+        let lengths: Vec<usize> = dataset.iter().map(|episode| episode.len()).collect();
+        Self::of_rows(dataset, epsilon, &lengths)
+    }
+
+    /// The same over the first `lengths[i]` observations of each episode `i`.
+    pub(crate) fn of_rows(dataset: &Dataset, epsilon: f64, lengths: &[usize]) -> Self {
         let width = dataset.observation_width();
-        let count = dataset.steps().max(1) as f64;
+        let count = lengths.iter().sum::<usize>().max(1) as f64;
         let rows = || {
-            dataset.iter().flat_map(move |episode| {
-                let stepped = &episode.observations[..episode.len() * width];
-                stepped.chunks_exact(width.max(1))
-            })
+            dataset
+                .iter()
+                .zip(lengths)
+                .flat_map(move |(episode, &length)| {
+                    let stepped = &episode.observations[..length * width];
+                    stepped.chunks_exact(width.max(1))
+                })
         };
         let mut mean = vec![0.0; width];
         for row in rows() {
@@ -68,7 +79,7 @@ impl Normaliser {
     ///
     /// # Panics
     /// If the slices differ in length.
-    pub fn apply(&self, observations: &[f64], normalised: &mut [f32]) {
+    pub fn apply<T: Copy + Into<f64>>(&self, observations: &[T], normalised: &mut [f32]) {
         assert_eq!(observations.len(), normalised.len(), "rows in and rows out");
         let width = self.width().max(1);
         let rows = observations
@@ -76,7 +87,7 @@ impl Normaliser {
             .zip(normalised.chunks_exact_mut(width));
         for (row, out) in rows {
             for (((out, x), mean), std) in out.iter_mut().zip(row).zip(&self.mean).zip(&self.std) {
-                *out = ((x - mean) / std) as f32;
+                *out = (((*x).into() - mean) / std) as f32;
             }
         }
     }

@@ -1,145 +1,193 @@
-//! Learning algorithms: each has a configuration, a learner and the policy that comes out.
+//! Learning algorithms. One is a folder here and one entry of [`TABLE`]; nothing else names it.
 //!
-//! A [`Learner`] is what the training loop drives, a [`Model`] is what a checkpoint holds and what
-//! acts. The loop, the checkpoint and the evaluation know no more of an algorithm than this page.
+//! An [`Algorithm`] says what it is ([`Card`]), which tables a plan has for it, and builds its
+//! [`Learner`]. A learner takes batches from a [`Source`] and gives named metrics; its state is any
+//! number of named tensors and a JSON value. Its [`Model`] is what a checkpoint describes and what
+//! acts. The training loop, the checkpoint, the evaluation and the reports know these traits only.
 
+pub mod action_codec;
 pub mod bc;
 pub mod decision_transformer;
+mod error;
+mod learner;
+mod moments;
+mod published;
+mod source;
+mod table;
+
+use std::fmt;
+use std::ops::Deref;
 
 use rtg_datasets::Dataset;
-use rtg_datasets::sample::{Batch, WindowSampler};
-use serde::{Deserialize, Serialize};
+use rtg_envs::Spec;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::policy::Policy;
+use crate::keys::{KeyError, Keys, PlanError, Table};
 
-pub use decision_transformer::{Moments, Update};
+pub use self::action_codec::ActionCodec;
+pub use self::error::Error;
+pub use self::learner::{
+    Interaction, Learner, Metric, Model, Needs, Saved, Setup, State, Update,
+};
+pub use self::published::Published;
+pub use self::source::{DatasetSource, HeldBack, ReplaySource, Source};
+pub use self::table::TABLE;
 
-/// How a policy is learned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Algorithm {
-    /// [`decision_transformer`]; its network is the table `[model]`.
-    #[default]
-    DecisionTransformer,
-    /// [`bc`], behaviour cloning; its network is the table `[bc]`.
-    Bc,
+/// What an algorithm learns from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Input {
+    /// Windows of consecutive steps of a dataset.
+    Windows,
+    /// Single transitions of a dataset.
+    Transitions,
+    /// Its own steps in an environment; a dataset may come first.
+    Environment,
 }
 
-impl Algorithm {
+/// What there is to know of an algorithm before it is built.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Card {
+    /// Its name in plans, on the command line and in reports.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub summary: &'static str,
+    /// What it learns from.
+    pub input: Input,
+    /// Whether it acts in boxes with finite bounds.
+    pub continuous: bool,
+    /// Whether it acts where one of some choices is taken.
+    pub discrete: bool,
+    /// Whether its policy is asked for a return.
+    pub takes_target: bool,
+    /// Whether it can compute on a GPU.
+    pub cuda: bool,
+    /// Named sets of defaults and conventions, the default first.
+    pub recipes: &'static [&'static str],
+    /// Tables of a plan that had another name before: (before, now).
+    #[serde(skip)]
+    pub former_tables: &'static [(&'static str, &'static str)],
+}
+
+/// What the data and the environment decide of a plan.
+pub struct Facts<'a> {
+    /// The environment.
+    pub spec: &'a Spec,
+    /// The trajectories to learn from; none for an algorithm that collects its own.
+    pub data: Option<&'a Dataset>,
+    /// Whose conventions, one of [`Card::recipes`].
+    pub recipe: &'a str,
+    /// Steps of the run.
+    pub steps: u64,
+}
+
+/// One algorithm: an entry of [`TABLE`].
+pub trait Algorithm: Sync {
+    /// What it is.
+    fn card(&self) -> Card;
+
+    /// The tables that a plan has for it alone.
+    fn tables(&self) -> Vec<Keys>;
+
+    /// Its tables with the values of a recipe, and any general keys of a plan whose default it
+    /// changes.
+    ///
+    /// # Errors
+    /// Values that a plan cannot hold.
+    fn defaults(&self, recipe: &str) -> Result<Table, PlanError>;
+
+    /// Refuses values that make no sense together.
+    ///
+    /// # Errors
+    /// The first such key.
+    fn check(&self, _plan: &Table, _on_gpu: bool) -> Result<(), PlanError> {
+        Ok(())
+    }
+
+    /// Fills in what the data decide, so that the plan says everything.
+    ///
+    /// # Errors
+    /// A value that does not fit the data.
+    fn resolve(&self, _plan: &mut Table, _facts: &Facts) -> Result<(), PlanError> {
+        Ok(())
+    }
+
+    /// Target returns that its publication asks for in an environment, the most important first.
+    fn targets(&self, _env_id: &str) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// A learner: a new one, or one that goes on where a checkpoint was saved.
+    ///
+    /// # Errors
+    /// Data that it cannot learn from, or a checkpoint that does not fit.
+    fn build(&self, setup: &Setup, saved: Option<&Saved>) -> Result<Box<dyn Learner>, Error>;
+
+    /// The model of a checkpoint, to act.
+    ///
+    /// # Errors
+    /// A checkpoint that does not hold one.
+    fn model(&self, saved: &Saved) -> Result<Box<dyn Model>, Error>;
+}
+
+/// An algorithm of [`TABLE`], by its name in files.
+#[derive(Clone, Copy)]
+pub struct Chosen(&'static dyn Algorithm);
+
+impl Chosen {
+    /// The algorithm called `name`.
+    ///
+    /// # Errors
+    /// The names there are.
+    pub fn named(name: &str) -> Result<Self, KeyError> {
+        let found = TABLE.iter().find(|entry| entry.card().name == name);
+        found.map(|entry| Self(*entry)).ok_or_else(|| {
+            let names: Vec<_> = TABLE.iter().map(|entry| entry.card().name).collect();
+            KeyError::new("algorithm", name, names.join(" or "))
+        })
+    }
+
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::DecisionTransformer, Self::Bc];
-
-    /// The table of an experiment that only this algorithm reads.
-    pub fn table(self) -> &'static str {
-        match self {
-            Self::DecisionTransformer => "model",
-            Self::Bc => "bc",
-        }
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|entry| Self(*entry))
     }
 }
 
-/// A trained (or new) policy of any algorithm.
-#[derive(Clone, Debug)]
-pub enum Model {
-    /// Asked for a return.
-    DecisionTransformer(decision_transformer::Model),
-    /// Does what the data do.
-    Bc(bc::Model),
-}
-
-impl Model {
-    /// The trained weights.
-    pub fn parameters(&self) -> &[f32] {
-        match self {
-            Self::DecisionTransformer(model) => &model.parameters,
-            Self::Bc(model) => &model.parameters,
-        }
-    }
-
-    /// A policy for up to `rows` episodes at once. Its actions have the same bits for any number of
-    /// rows and threads.
-    pub fn policy(&self, rows: usize, threads: usize) -> Box<dyn Policy> {
-        match self {
-            Self::DecisionTransformer(model) => model.policy(rows, threads),
-            Self::Bc(model) => model.policy(rows),
-        }
-    }
-
-    /// Draws the windows that this model learns from.
-    pub fn sampler(&self, data: &Dataset) -> Result<WindowSampler, rtg_datasets::Error> {
-        match self {
-            Self::DecisionTransformer(model) => decision_transformer::sampler(model, data),
-            Self::Bc(model) => bc::sampler(model, data),
-        }
+impl Default for Chosen {
+    fn default() -> Self {
+        Self(TABLE[0])
     }
 }
 
-/// Trains a model of any algorithm: `accumulate` the batches of a step, then `apply`.
-pub enum Learner {
-    /// Through the fused engine, or step by step beside a GPU.
-    DecisionTransformer(Box<decision_transformer::Learner>),
-    /// On the CPU.
-    Bc(Box<bc::Learner>),
+impl Deref for Chosen {
+    type Target = dyn Algorithm;
+
+    fn deref(&self) -> &Self::Target {
+        self.0
+    }
 }
 
-impl Learner {
-    /// Adds the gradient of one batch to the step's.
-    pub fn accumulate(&mut self, batch: &Batch) {
-        match self {
-            Self::DecisionTransformer(learner) => learner.accumulate(batch),
-            Self::Bc(learner) => learner.accumulate(batch),
-        }
+impl PartialEq for Chosen {
+    fn eq(&self, other: &Self) -> bool {
+        self.card().name == other.card().name
     }
+}
 
-    /// The loss on a batch, without dropout and without learning from it.
-    pub fn loss(&mut self, batch: &Batch) -> f64 {
-        match self {
-            Self::DecisionTransformer(learner) => learner.loss(batch),
-            Self::Bc(learner) => learner.loss(batch),
-        }
+impl fmt::Debug for Chosen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.card().name)
     }
+}
 
-    /// One optimiser step with the mean of the accumulated gradients.
-    pub fn apply(&mut self) -> Update {
-        match self {
-            Self::DecisionTransformer(learner) => learner.apply(),
-            Self::Bc(learner) => learner.apply(),
-        }
+impl Serialize for Chosen {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.card().name)
     }
+}
 
-    /// A copy of the model as it stands.
-    pub fn model(&self) -> Model {
-        match self {
-            Self::DecisionTransformer(learner) => {
-                Model::DecisionTransformer(learner.model().clone())
-            }
-            Self::Bc(learner) => Model::Bc(learner.model().clone()),
-        }
-    }
-
-    /// The optimiser's memory.
-    pub fn moments(&self) -> &Moments {
-        match self {
-            Self::DecisionTransformer(learner) => learner.moments(),
-            Self::Bc(learner) => learner.moments(),
-        }
-    }
-
-    /// Goes on after `step` steps with this memory.
-    pub fn restore(&mut self, moments: Moments, step: u64) {
-        match self {
-            Self::DecisionTransformer(learner) => learner.restore(moments, step),
-            Self::Bc(learner) => learner.restore(moments, step),
-        }
-    }
-
-    /// Weights and last gradient before clipping, by name: (name, weights, gradient).
-    pub fn histograms(&self) -> Vec<(String, &[f32], &[f32])> {
-        match self {
-            Self::DecisionTransformer(learner) => (learner.histograms())
-                .map(|(name, weights, gradient)| (name.to_owned(), weights, gradient))
-                .collect(),
-            Self::Bc(learner) => learner.histograms(),
-        }
+impl<'de> Deserialize<'de> for Chosen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::named(&name).map_err(serde::de::Error::custom)
     }
 }

@@ -31,6 +31,10 @@ impl Noisy {
 }
 
 impl Policy for Noisy {
+    fn takes_target(&self) -> bool {
+        self.policy.takes_target()
+    }
+
     fn begin(&mut self, row: usize, start: &Start) {
         self.policy.begin(row, start);
         self.rngs[row] = NumpyRng::for_actions(start.seed);

@@ -8,9 +8,11 @@ use serde::Serialize;
 use super::peak::step_flops;
 use super::{EPISODE_LENGTH, Sizes, model};
 use crate::kernels::adamw::AdamW;
-use crate::kernels::cuda::{Error, Plan, Setup, Trainer, open};
-use crate::kernels::gather::{Actions, Columns};
-use crate::kernels::{Denominator, Dropout, Objective, Precision, Side};
+use crate::kernels::decision_transformer::Side;
+use crate::kernels::decision_transformer::cuda::{Plan, Setup, Trainer};
+use crate::kernels::decision_transformer::gather::{Actions, Columns};
+use crate::kernels::device::{Error, open};
+use crate::kernels::{Denominator, Dropout, Objective, Precision};
 use crate::random::Stream;
 
 /// Steps of one plan.

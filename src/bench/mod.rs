@@ -18,8 +18,9 @@ pub use self::env::env;
 pub use self::load::load;
 pub use self::train_step::train_step;
 use crate::algorithms::decision_transformer::Model;
-use crate::algorithms::decision_transformer::config::{ModelConfig, Recipe};
-use crate::algorithms::decision_transformer::preprocessing::{ActionCodec, Preprocessing};
+use crate::algorithms::decision_transformer::config::ModelConfig;
+use crate::algorithms::decision_transformer::preprocessing::Preprocessing;
+use crate::algorithms::{ActionCodec, Published};
 
 /// Sizes of the model and the batch under the clock; the defaults are the published ones for Hopper.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -55,7 +56,7 @@ fn model(sizes: &Sizes) -> Model {
         attention_dropout: sizes.dropout,
         residual_dropout: sizes.dropout,
         embedding_dropout: sizes.dropout,
-        ..ModelConfig::of(Recipe::Corl)
+        ..ModelConfig::of(Published::Corl)
     };
     let preprocessing = Preprocessing {
         normaliser: Normaliser::identity(sizes.observation),
@@ -67,7 +68,7 @@ fn model(sizes: &Sizes) -> Model {
             max_action: 1.0,
         },
     };
-    Model::new(Recipe::Corl, &config, preprocessing, 0)
+    Model::new(Published::Corl, &config, preprocessing, 0)
 }
 
 /// Repeats `work` for about `budget` after a warm-up and gives the median seconds of one call.

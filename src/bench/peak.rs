@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use gemm::{Parallelism, gemm};
 
-use crate::kernels::Shape;
 use crate::kernels::attention::direct;
+use crate::kernels::decision_transformer::Shape;
 
 /// Floating point operations of forward and backward over B full windows, without recomputation.
 ///

@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::peak::{matrix_peak, step_flops};
 use super::{EPISODE_LENGTH, Sizes, median_secs, model};
 use crate::algorithms::decision_transformer::Learner;
-use crate::algorithms::decision_transformer::config::{EngineKind, OptimiserConfig};
+use crate::algorithms::decision_transformer::config::EngineKind;
 
 use crate::kernels::Precision;
+use crate::optimise::OptimiserConfig;
 use crate::random::Stream;
 
 /// The answer of `rtg bench train-step`.

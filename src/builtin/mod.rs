@@ -10,13 +10,12 @@ mod maze;
 
 use rtg_datasets::{Dataset, EnvSpec, Info};
 use rtg_envs::registry;
-use rtg_envs::vector::{Autoreset, VecEnv};
 
 use crate::behaviour;
 use crate::error::Error;
 use crate::policy::{Policy, Start};
 use crate::random::derive;
-use crate::rollout::{Record, roll_out};
+use crate::rollout::{Amount, Rollout};
 
 /// What the ids of built-in datasets begin with.
 pub const PREFIX: &str = "builtin/";
@@ -43,17 +42,9 @@ struct Kind {
 /// What it is made of.
 enum Contents {
     /// Episodes of the environment.
-    Played(Size, &'static [Part]),
+    Played(Amount, &'static [Part]),
     /// Pieces of ways through the maze.
     Paths,
-}
-
-/// How much is played.
-#[derive(Clone, Copy)]
-enum Size {
-    /// Whole episodes until there are this many steps.
-    Steps(usize),
-    Episodes(usize),
 }
 
 /// A part of a dataset: its share, and the controller's noise; `None` is the random policy.
@@ -61,7 +52,7 @@ type Part = (f64, Option<f64>);
 
 const RANDOM: &[Part] = &[(1.0, None)];
 
-const STEPS: Size = Size::Steps(60_000);
+const STEPS: Amount = Amount::Steps(60_000);
 
 const GRADED: [Kind; 3] = [
     Kind {
@@ -89,11 +80,11 @@ const GRADED: [Kind; 3] = [
 const RANDOM_WALKS: [Kind; 2] = [
     Kind {
         name: "random-1k",
-        contents: Contents::Played(Size::Episodes(1_000), RANDOM),
+        contents: Contents::Played(Amount::Episodes(1_000), RANDOM),
     },
     Kind {
         name: "random-10k",
-        contents: Contents::Played(Size::Episodes(10_000), RANDOM),
+        contents: Contents::Played(Amount::Episodes(10_000), RANDOM),
     },
 ];
 
@@ -152,7 +143,7 @@ pub fn make(id: &str, seed: u64) -> Result<Dataset, Error> {
             spec.action_space.clone(),
         )
     });
-    let Contents::Played(size, parts) = kind.contents else {
+    let Contents::Played(amount, parts) = kind.contents else {
         maze::walk(&mut data, env_id, derive(seed, id))?;
         return Ok(data);
     };
@@ -162,59 +153,24 @@ pub fn make(id: &str, seed: u64) -> Result<Dataset, Error> {
             Some(noise) => behaviour::controller(env_id, noise, ROWS).ok_or_else(unknown)?,
         };
         let first_seed = derive(seed, &format!("{id} part {part}")) >> 32;
-        let goal = size.of(share).after(&data);
-        play(&mut data, env_id, policy.as_mut(), first_seed, goal)?;
+        let rollout = Rollout::open(env_id, ROWS, 1, move |index| {
+            let seed = first_seed + index as u64;
+            Some(Start { seed, target: None })
+        })?;
+        rollout.collect(&mut *policy, portion(amount, share), &mut |episode| {
+            data.push(episode)
+        })?;
     }
     Ok(data)
 }
 
-impl Size {
-    fn of(self, share: f64) -> Self {
-        let part = |whole: usize| (whole as f64 * share) as usize;
-        match self {
-            Self::Steps(steps) => Self::Steps(part(steps)),
-            Self::Episodes(episodes) => Self::Episodes(part(episodes)),
-        }
+/// A share of an amount.
+fn portion(whole: Amount, share: f64) -> Amount {
+    let part = |count: usize| (count as f64 * share) as usize;
+    match whole {
+        Amount::Steps(steps) => Amount::Steps(part(steps)),
+        Amount::Episodes(episodes) => Amount::Episodes(part(episodes)),
     }
-
-    /// That much more than there is.
-    fn after(self, data: &Dataset) -> Self {
-        match self {
-            Self::Steps(steps) => Self::Steps(data.steps() + steps),
-            Self::Episodes(episodes) => Self::Episodes(data.episodes() + episodes),
-        }
-    }
-
-    fn is_reached(self, data: &Dataset) -> bool {
-        match self {
-            Self::Steps(steps) => data.steps() >= steps,
-            Self::Episodes(episodes) => data.episodes() >= episodes,
-        }
-    }
-}
-
-/// Adds whole episodes until the data have that size.
-fn play(
-    data: &mut Dataset,
-    env_id: &str,
-    policy: &mut dyn Policy,
-    first_seed: u64,
-    goal: Size,
-) -> Result<(), Error> {
-    let mut envs = VecEnv::new(env_id, ROWS, Autoreset::Disabled)?;
-    let mut seed = first_seed;
-    while !goal.is_reached(data) {
-        let starts: Vec<Start> = (seed..seed + ROWS as u64)
-            .map(|seed| Start { seed, target: None })
-            .collect();
-        seed += ROWS as u64;
-        for outcome in roll_out(&mut envs, policy, &starts, Record::Episodes, &mut ()) {
-            if let Some(episode) = outcome.episode.filter(|_| !goal.is_reached(data)) {
-                data.push(episode)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

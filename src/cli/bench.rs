@@ -7,11 +7,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::{print, print_json};
-use crate::algorithms::decision_transformer::config::EngineKind;
+use crate::algorithms::decision_transformer::config::{EngineKind, check_heads, check_precision};
 use crate::bench::{self, Sizes};
 use crate::error::Error;
-use crate::experiment::{all_cores, check_dropout, check_heads, check_precision};
+use crate::experiment::all_cores;
 use crate::kernels::Precision;
+use crate::keys::{Range, Value};
 
 /// Measure the speed of one part on this machine.
 #[derive(Args)]
@@ -241,7 +242,7 @@ impl SizeArgs {
             action: self.action.get(),
         };
         check_heads(sizes.width, sizes.heads)?;
-        check_dropout("dropout", sizes.dropout)?;
+        Range::BELOW_ONE.check("dropout", &Value::Float(sizes.dropout.into()))?;
         Ok(sizes)
     }
 }

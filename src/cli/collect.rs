@@ -14,7 +14,7 @@ use crate::behaviour::{Noisy, Random, controller};
 use crate::collect::{Collection, Plan, is_complete, target};
 use crate::error::Error;
 use crate::experiment::all_cores;
-use crate::policy::Policy;
+use crate::policy::{Mode, Policy};
 
 /// Environments that step at once.
 const ROWS: usize = 32;
@@ -80,17 +80,18 @@ impl Collect {
             .env
             .clone()
             .or(trained.as_ref().map(|trained| trained.env.clone()));
-        let env = env.ok_or(Error::CollectWhere)?;
+        let env = env.ok_or(Error::MissingEnvironment)?;
         let spec = registry::spec(&env)?;
-        let targets = trained.as_ref().map(|trained| {
-            let own = trained.plan.evaluation.targets.clone();
-            self.targets.clone().or(own).unwrap_or_default()
-        });
+        let targets = match (&trained, &self.targets) {
+            (Some(trained), given) => trained.targets(given.as_deref())?,
+            (None, Some(_)) => return Err(Error::NoTarget),
+            (None, None) => Vec::new(),
+        };
         let plan = Plan {
             env: env.clone(),
             steps: self.steps as usize,
             seed: self.seed,
-            targets: targets.unwrap_or_default(),
+            targets,
             policy: match &trained {
                 None => self.policy.clone(),
                 Some(trained) => format!("{} after {} steps", self.policy, trained.step),
@@ -120,7 +121,7 @@ impl Collect {
         let threads = all_cores();
         let mut policy = |rows: usize| -> Box<dyn Policy> {
             let policy: Box<dyn Policy> = match &trained {
-                Some(trained) => trained.model.policy(rows, threads),
+                Some(trained) => trained.model.policy(Mode::Greedy, rows, threads),
                 None => (self.policy == "controller")
                     .then(|| controller(&env, 0.0, rows))
                     .flatten()

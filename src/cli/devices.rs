@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{print, print_json};
 use crate::error::Error;
 use crate::experiment::all_cores;
-use crate::kernels::{Level, Precision, cuda};
+use crate::kernels::{Level, Precision, device};
 
 /// List what this machine computes with.
 #[derive(Args)]
@@ -24,7 +24,7 @@ impl Devices {
         let (level, threads) = (Level::detect().name(), all_cores());
         let bfloat16 = Precision::Bf16.is_available();
         // No GPU is an answer here, not a failure.
-        let gpus = cuda::devices();
+        let gpus = device::devices();
         if self.json {
             let (gpus, reason) = match &gpus {
                 Ok(gpus) => (gpus.as_slice(), None),

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::evaluate::{Evaluation, Plan, evaluate};
 use crate::experiment::all_cores;
 use crate::metrics::spread;
+use crate::policy::Mode;
 
 /// Evaluate a trained run in its environment.
 #[derive(Args)]
@@ -43,10 +44,11 @@ pub(super) struct Evaluate {
 
 impl Evaluate {
     pub(super) fn run(self) -> Result<(), Error> {
+        let trained = Trained::open(&self.run, self.checkpoint)?;
+        let targets = trained.targets(self.targets.as_deref())?;
         let Trained {
             model, env, plan, ..
-        } = Trained::open(&self.run, self.checkpoint)?;
-        let targets = self.targets.or(plan.evaluation.targets).unwrap_or_default();
+        } = trained;
         let plan = Plan {
             env,
             episodes: self.episodes as usize,
@@ -56,10 +58,15 @@ impl Evaluate {
             targets,
         };
         let threads = plan.threads;
-        let bar = bar(plan.targets.len() * plan.episodes, "episodes");
-        let evaluation = evaluate(&mut |rows| model.policy(rows, threads), &plan, |ended| {
-            bar.set_position(ended as u64);
-        })?;
+        let bar = bar(0, "episodes");
+        let evaluation = evaluate(
+            &mut |rows| model.policy(Mode::Greedy, rows, threads),
+            &plan,
+            |ended, all| {
+                bar.set_length(all as u64);
+                bar.set_position(ended as u64);
+            },
+        )?;
         bar.finish_and_clear();
         if self.json {
             print_json(&evaluation)
@@ -70,10 +77,15 @@ impl Evaluate {
 }
 
 fn table(evaluation: &Evaluation) -> String {
+    let takes_target = evaluation
+        .targets
+        .iter()
+        .any(|score| score.target.is_some());
     let mut text = format!(
-        "{}, {} episodes for each target, {} steps in {:.1} s\n{:>10} {:>22} {:>10} {:>16}\n",
+        "{}, {} episodes{}, {} steps in {:.1} s\n{:>10} {:>22} {:>10} {:>16}\n",
         evaluation.env,
         evaluation.episodes,
+        if takes_target { " for each target" } else { "" },
         evaluation.env_steps,
         evaluation.seconds,
         "target",
@@ -86,11 +98,14 @@ fn table(evaluation: &Evaluation) -> String {
             (Some(mean), Some(std)) => format!("{mean:.1} ± {std:.1}"),
             _ => "-".to_owned(),
         };
+        let target = score
+            .target
+            .map_or("-".to_owned(), |target| target.to_string());
         let achieved = spread(score.return_mean, Some(score.return_std));
         let _ = writeln!(
             text,
-            "{:>10} {achieved:>22} {:>10.1} {normalised:>16}",
-            score.target, score.length_mean
+            "{target:>10} {achieved:>22} {:>10.1} {normalised:>16}",
+            score.length_mean
         );
     }
     text

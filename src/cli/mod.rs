@@ -3,6 +3,7 @@
 //! stdout carries data, stderr talk. Exit codes: 0 done, 1 failed, 2 wrong usage.
 #![expect(clippy::print_stderr, reason = "this is the program's mouth")]
 
+mod algorithms;
 mod bench;
 mod collect;
 mod convert;
@@ -12,6 +13,7 @@ mod devices;
 mod envs;
 mod evaluate;
 mod inspect;
+mod keys;
 mod progress;
 mod render;
 mod report;
@@ -32,7 +34,7 @@ use crate::error::Error;
 #[derive(Parser)]
 #[command(name = "rtg", version, max_term_width = 100)]
 #[command(
-    after_help = "Example: rtg train && rtg evaluate runs/builtin-cartpole-mixed-corl-0 --targets 500,100"
+    after_help = "Example: rtg train && rtg evaluate runs/builtin-cartpole-mixed-decision_transformer-corl-0 --targets 500,100"
 )]
 struct Cli {
     #[arg(
@@ -56,6 +58,8 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Render(render::Render),
     Report(report::Report),
+    Algorithms(algorithms::Algorithms),
+    Keys(keys::ListKeys),
     Bench(bench::Bench),
     Devices(devices::Devices),
     #[cfg(feature = "remote")]
@@ -79,6 +83,8 @@ pub fn run() -> ExitCode {
         Command::Evaluate(command) => command.run(),
         Command::Render(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Algorithms(command) => command.run(),
+        Command::Keys(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Devices(command) => command.run(),
         #[cfg(feature = "remote")]

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use rtg_datasets::Episode;
 use serde_json::json;
 
 use super::progress::bar;
@@ -12,12 +13,14 @@ use super::{print, print_json};
 use crate::error::Error;
 use crate::experiment::all_cores;
 use crate::film::{self, Plan, Reel};
+use crate::policy::Mode;
 use crate::run::Run;
 
 /// Film a trained run in its environment.
 #[derive(Args)]
 #[command(
-    after_help = "Beside the world are the return-to-go, the rewards and the actions. The film's kind follows \
+    after_help = "Beside the world are the return-to-go (the return, if the policy takes no target), the rewards \
+    and the actions. The film's kind follows \
     from the name: .gif, .mp4 (needs ffmpeg), or a folder for PNG frames.\n\n\
     Example: rtg render runs/pendulum --episodes 3 --target=-150 --out rollout.gif"
 )]
@@ -63,10 +66,10 @@ impl Render {
     pub(super) fn run(self) -> Result<(), Error> {
         let trained = Trained::open(&self.run, self.checkpoint)?;
         let evaluation = &trained.plan.evaluation;
-        let targets = evaluation.targets.as_deref().unwrap_or_default();
+        let targets = trained.targets(self.target.as_ref().map(std::slice::from_ref))?;
         let plan = Plan {
             env: trained.env,
-            target: self.target.or(targets.first().copied()).unwrap_or_default(),
+            target: targets.first().copied(),
             episodes: self.episodes as usize,
             seed: self.seed.unwrap_or(evaluation.seed),
             frames_per_second: self.fps,
@@ -80,8 +83,8 @@ impl Render {
         }
         let (model, threads) = (trained.model, all_cores());
         let bar = bar(0, "steps");
-        let outcomes = film::film(
-            &mut |rows| model.policy(rows, threads),
+        let episodes = film::film(
+            &mut |rows| model.policy(Mode::Greedy, rows, threads),
             &plan,
             pace,
             &mut reels,
@@ -94,30 +97,27 @@ impl Render {
             reel.finish()?;
         }
         bar.finish_and_clear();
-        let returns: Vec<f64> = outcomes
-            .iter()
-            .map(|outcome| outcome.episode_return)
-            .collect();
+        let returns: Vec<f64> = episodes.iter().map(Episode::return_).collect();
         if self.json {
             return print_json(&json!({
                 "env": plan.env,
                 "target": plan.target,
                 "seed": plan.seed,
                 "returns": returns,
-                "lengths": outcomes.iter().map(|outcome| outcome.length).collect::<Vec<_>>(),
+                "lengths": episodes.iter().map(Episode::len).collect::<Vec<_>>(),
                 "frames_per_second": pace.frames_per_second(),
                 "out": self.out,
             }));
         }
         let mut text = String::new();
-        for (episode, outcome) in outcomes.iter().enumerate() {
+        let target = (plan.target).map_or(String::new(), |target| format!("target {target}, "));
+        for (number, episode) in episodes.iter().enumerate() {
             let _ = writeln!(
                 text,
-                "episode {}: target {}, return {:.1}, {} steps",
-                episode + 1,
-                plan.target,
-                outcome.episode_return,
-                outcome.length
+                "episode {}: {target}return {:.1}, {} steps",
+                number + 1,
+                episode.return_(),
+                episode.len()
             );
         }
         print(&format!("{text}{}\n", self.out.display()))

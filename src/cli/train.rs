@@ -3,52 +3,57 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use toml::{Table, Value};
 
 use super::print;
 use crate::checkpoint::Checkpoint;
 use crate::data::{self, Opened};
+use crate::device::Device;
 use crate::error::Error;
-use crate::experiment::{Device, Experiment};
-use crate::kernels::cuda;
+use crate::experiment::Experiment;
+use crate::kernels::device as cuda;
+use crate::keys::{Table, Value};
 use crate::metrics::{HPARAM_METRICS, HparamValue, Recorder, Terminal};
 use crate::report;
 use crate::run::Run;
-use crate::train::{LATEST, Training, new_model};
+use crate::train::{LATEST, Training, new_learner};
 
-/// Train a Decision Transformer and evaluate it.
+/// Train a policy and evaluate it.
 #[derive(Args)]
 #[command(
-    after_help = "Without arguments: builtin/cartpole/mixed with the corl recipe. Values come from the \
-    recipe, then from the file, then from the options. The keys for --set are those of the run's \
-    experiment.toml, in the tables model, optimiser, evaluation and logging.\n\n\
-    Example: rtg train --dataset builtin/pendulum/mixed --steps 3000 --set model.width=64"
+    after_help = "Without arguments: a Decision Transformer on builtin/cartpole/mixed. Values come from the \
+    algorithm's recipe, then from the file, then from the options. `rtg algorithms` lists the algorithms, \
+    `rtg keys ALGORITHM` the keys for --set.\n\n\
+    Examples: rtg train --dataset builtin/pendulum/mixed --steps 3000 --set decision_transformer.width=64\n          \
+    rtg train --algorithm bc --dataset builtin/cartpole/expert"
 )]
 pub(super) struct Train {
     /// A TOML file that says what differs from the recipe.
     experiment: Option<PathBuf>,
+    /// What learns [default: decision_transformer].
+    #[arg(long, value_name = "NAME")]
+    algorithm: Option<String>,
     /// Minari id, path of a Minari or D4RL file, or builtin/<env>/<kind>.
     #[arg(long)]
     dataset: Option<String>,
-    /// Environment to evaluate in [default: the dataset's].
+    /// Environment to evaluate in, or to learn in online [default: the dataset's].
     #[arg(long)]
     env: Option<String>,
-    /// Whose conventions: official (kzl) or corl.
+    /// Whose conventions and defaults [default: the algorithm's first].
     #[arg(long)]
     recipe: Option<String>,
-    /// Optimiser steps.
+    /// Optimiser steps; environment steps of an online algorithm.
     #[arg(long)]
     steps: Option<u64>,
     /// The seed of everything random.
     #[arg(long)]
     seed: Option<u64>,
-    /// Threads of the engine [default: all cores].
+    /// Threads that compute [default: all cores].
     #[arg(long)]
     threads: Option<usize>,
     /// Where to compute: cpu, cuda, cuda:N, or auto (a GPU if one answers).
     #[arg(long)]
     device: Option<Device>,
-    /// Where results go [default: runs/<dataset>-<recipe>-<seed>].
+    /// Where results go [default: runs/<dataset>-<algorithm>-<recipe>-<seed>].
     #[arg(long)]
     run_dir: Option<PathBuf>,
     /// Continue the run in that directory from its latest checkpoint.
@@ -69,40 +74,32 @@ impl Train {
         }
         let planned = Experiment::from_layers(&layers)?;
         let opened = data::open(&planned)?;
-        let experiment = planned.resolve(&opened.spec, &opened.data);
+        let experiment = planned.resolve(&opened.spec, opened.data.as_ref())?;
         if let Device::Cuda(ordinal) = experiment.device {
             cuda::check(ordinal)?;
         }
         let text = experiment.to_toml()?;
-
-        let fresh = || {
-            Ok::<_, Error>(Checkpoint::fresh(
-                new_model(&experiment, &opened)?,
-                experiment.seed,
-            ))
-        };
-        let (run, checkpoint) = match earlier {
-            None => {
-                // Everything that can be wrong with the plan shows before the directory is made.
-                let checkpoint = fresh()?;
-                (Run::create(&run_dir, &text)?, checkpoint)
-            }
-            Some(Earlier {
-                run,
-                plan,
-                checkpoint,
-            }) => {
-                experiment.continues(&Experiment::from_layers(&[plan])?)?;
-                run.write_experiment(&text)?;
-                let checkpoint = checkpoint.map_or_else(fresh, Ok)?;
-                (run, checkpoint)
+        let checkpoint = earlier
+            .as_ref()
+            .and_then(|earlier| earlier.checkpoint.as_ref());
+        if let Some(earlier) = &earlier {
+            let before = Experiment::from_layers(std::slice::from_ref(&earlier.plan))?;
+            experiment.continues(&before)?;
+        }
+        // Everything that can be wrong with the plan shows before the directory is made.
+        let learner = new_learner(&experiment, &opened, checkpoint)?;
+        let run = match &earlier {
+            None => &Run::create(&run_dir, &text)?,
+            Some(earlier) => {
+                earlier.run.write_experiment(&text)?;
+                &earlier.run
             }
         };
-        let step = checkpoint.progress.step;
+        let step = checkpoint.map_or(0, |checkpoint| checkpoint.notes.progress.step);
         let mut sinks = run.open_metrics(self.resume.then_some(step))?;
         sinks.push(Box::new(Terminal::new(step, experiment.steps)));
         let recorder = introduce(Recorder::new(sinks), &experiment, &opened, &text, &run_dir)?;
-        Training::new(&experiment, &opened, &run, checkpoint, recorder)?.run()?;
+        Training::new(&experiment, &opened, run, (learner, checkpoint), recorder)?.run()?;
         print(&report::table(&report::read(&[run_dir])?))
     }
 
@@ -127,6 +124,7 @@ impl Train {
         let mut options = Table::new();
         let device = self.device.map(String::from);
         let texts = [
+            ("algorithm", &self.algorithm),
             ("dataset", &self.dataset),
             ("env", &self.env),
             ("recipe", &self.recipe),
@@ -160,10 +158,19 @@ impl Train {
 
     fn run_dir(&self, planned: &Experiment) -> PathBuf {
         self.run_dir.clone().unwrap_or_else(|| {
-            let name = format!("{}-{:?}-{}", planned.dataset, planned.recipe, planned.seed);
+            let Experiment {
+                dataset,
+                env,
+                algorithm,
+                recipe,
+                seed,
+                ..
+            } = planned;
+            let data = dataset.as_ref().or(env.as_ref()).map_or("", String::as_str);
+            let name = format!("{data}-{algorithm:?}-{recipe}-{seed}");
             let name: String = (name.to_lowercase().chars())
                 .map(|letter| {
-                    if letter.is_alphanumeric() || letter == '.' {
+                    if letter.is_alphanumeric() || ['.', '_'].contains(&letter) {
                         letter
                     } else {
                         '-'
@@ -188,7 +195,7 @@ impl Earlier {
         let plan = Experiment::parse_layer(&run.experiment()?)?;
         let path = run.checkpoints().join(LATEST);
         let checkpoint = if path.exists() {
-            Some(Checkpoint::load(&path)?.0)
+            Some(Checkpoint::load(&path)?)
         } else {
             None
         };
@@ -208,18 +215,18 @@ fn introduce(
     plan: &str,
     run_dir: &Path,
 ) -> Result<Recorder, Error> {
-    let data = &opened.data;
-    recorder.text(
-        "experiment",
-        &format!("```toml\n{plan}```\n\ndataset hash: {}\n", data.hash()),
-    )?;
+    let (mut hash, mut data) = (String::new(), String::new());
+    if let (Some(id), Some(dataset)) = (&experiment.dataset, &opened.data) {
+        hash = format!("\ndataset hash: {}\n", dataset.hash());
+        let (episodes, steps) = (dataset.episodes(), dataset.steps());
+        data = format!("{id}: {episodes} episodes, {steps} steps; ");
+    }
+    recorder.text("experiment", &format!("```toml\n{plan}```\n{hash}"))?;
     recorder.hparams(&hparams(plan)?, &HPARAM_METRICS)?;
     recorder.message(&format!(
-        "{}: {} episodes, {} steps; {} for {} steps into {}",
-        experiment.dataset,
-        data.episodes(),
-        data.steps(),
+        "{data}{} with {:?} for {} steps into {}",
         opened.spec.id,
+        experiment.algorithm,
         experiment.steps,
         run_dir.display()
     ));

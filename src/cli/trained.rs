@@ -20,12 +20,14 @@ pub(super) enum Which {
 
 /// A run's policy and where it belongs.
 pub(super) struct Trained {
-    pub(super) model: Model,
+    pub(super) model: Box<dyn Model>,
     /// Environment id.
     pub(super) env: String,
     pub(super) plan: Experiment,
-    /// Optimiser steps done.
+    /// Steps done.
     pub(super) step: u64,
+    /// Whether the policy is asked for a return.
+    takes_target: bool,
 }
 
 impl Trained {
@@ -41,17 +43,28 @@ impl Trained {
                 path: path.to_owned(),
             });
         }
-        let (
-            Checkpoint {
-                model, progress, ..
-            },
-            env,
-        ) = Checkpoint::load(&checkpoint)?;
+        let checkpoint = Checkpoint::load(&checkpoint)?;
         Ok(Self {
-            model,
-            env,
+            model: checkpoint.model()?,
+            step: checkpoint.notes.progress.step,
+            takes_target: checkpoint.notes.algorithm.card().takes_target,
+            env: checkpoint.notes.env,
             plan,
-            step: progress.step,
         })
+    }
+
+    /// The target returns to ask its policy for: those given, else the run's, and none where the
+    /// policy takes none.
+    ///
+    /// # Errors
+    /// Targets given for a policy that takes none.
+    pub(super) fn targets(&self, given: Option<&[f64]>) -> Result<Vec<f64>, Error> {
+        let takes_target = self.takes_target;
+        match given {
+            Some(_) if !takes_target => Err(Error::NoTarget),
+            Some(targets) => Ok(targets.to_vec()),
+            None if takes_target => Ok(self.plan.evaluation.targets.clone().unwrap_or_default()),
+            None => Ok(Vec::new()),
+        }
     }
 }

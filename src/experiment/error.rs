@@ -1,5 +1,7 @@
 //! What can be wrong with a plan, and the way out.
 
+use crate::keys::{KeyError, PlanError};
+
 /// What is wrong with a plan.
 #[derive(Debug, thiserror::Error)]
 pub enum ExperimentError {
@@ -14,19 +16,9 @@ pub enum ExperimentError {
         /// Keys with similar names.
         nearest: Vec<String>,
     },
-    /// A value of the wrong type.
-    #[error("wrong value: {0}")]
-    WrongType(String),
-    /// A value that makes no sense.
-    #[error("'{key}' is {value}: {reason}")]
-    Invalid {
-        /// The key with its tables.
-        key: &'static str,
-        /// What was given.
-        value: String,
-        /// What it must be.
-        reason: &'static str,
-    },
+    /// A value of the wrong type, or one that makes no sense.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// A run that is continued with another plan than it began with.
     #[error("the run was made with {key} = {before}, not {now}")]
     OtherPlan {
@@ -46,9 +38,9 @@ impl ExperimentError {
     /// The way out.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownKey { nearest, .. } if nearest.is_empty() => Some(
-                "`rtg train --help` names the tables; ARCHITECTURE.md lists every key".to_owned(),
-            ),
+            Self::UnknownKey { nearest, .. } if nearest.is_empty() => {
+                Some("`rtg keys` lists every key".to_owned())
+            }
             Self::UnknownKey { nearest, .. } => {
                 Some(format!("did you mean {}?", nearest.join(" or ")))
             }
@@ -59,28 +51,19 @@ impl ExperimentError {
             Self::OtherPlan { .. } => Some(
                 "continue without that option, or start a new run in another --run-dir".to_owned(),
             ),
-            Self::WrongType(_) => Some(
-                "experiment.toml of any run shows every key with a value of its type".to_owned(),
-            ),
-            Self::Invalid { key, .. } => {
-                Some(format!("change it in the file or with --set {key}=VALUE"))
+            Self::Plan(PlanError::Type(_)) => {
+                Some("`rtg keys` lists every key with its type and range".to_owned())
             }
+            Self::Plan(PlanError::Key(error)) => Some(format!(
+                "change it in the file or with --set {}=VALUE",
+                error.key
+            )),
         }
     }
 }
 
-pub(super) fn invalid(
-    key: &'static str,
-    value: &impl ToString,
-    reason: &'static str,
-) -> ExperimentError {
-    ExperimentError::Invalid {
-        key,
-        value: value.to_string(),
-        reason,
+impl From<KeyError> for ExperimentError {
+    fn from(error: KeyError) -> Self {
+        Self::Plan(error.into())
     }
-}
-
-pub(super) fn wrong_type(error: &toml::de::Error) -> ExperimentError {
-    ExperimentError::WrongType(error.to_string().trim().replace('\n', " "))
 }

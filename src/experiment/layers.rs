@@ -1,8 +1,8 @@
 //! Plans as TOML tables laid one over the other.
 
-use toml::{Table, Value};
-
-use super::{Experiment, ExperimentError};
+use super::{Experiment, ExperimentError, reference};
+use crate::algorithms::{Card, Chosen};
+use crate::keys::{PlanError, Table, Value};
 
 impl Experiment {
     /// The text of an experiment file as a layer.
@@ -39,7 +39,46 @@ impl Experiment {
 }
 
 pub(super) fn table(experiment: &Experiment) -> Result<Table, ExperimentError> {
-    Table::try_from(experiment).map_err(|error| ExperimentError::WrongType(error.to_string()))
+    Table::try_from(experiment).map_err(|error| PlanError::Type(error.to_string()).into())
+}
+
+/// A plan as the text of a file.
+pub(super) fn text(plan: &Table) -> Result<String, ExperimentError> {
+    toml::to_string(plan).map_err(|error| PlanError::Type(error.to_string()).into())
+}
+
+/// Gives tables that had another name the one they have now.
+pub(super) fn rename_former(layer: &mut Table, card: &Card) {
+    for &(before, now) in card.former_tables {
+        if let Some(Value::Table(former)) = layer.remove(before) {
+            let mut renamed = Table::from_iter([(now.to_owned(), Value::Table(former))]);
+            // A layer may use both names; what it says under the present one counts.
+            if let Some(present) = layer.remove(now) {
+                merge(&mut renamed, Table::from_iter([(now.to_owned(), present)]));
+            }
+            layer.extend(renamed);
+        }
+    }
+}
+
+/// The keys of a plan for this algorithm, as a table of tables.
+pub(super) fn known_keys(algorithm: Chosen) -> Table {
+    let mut known = Table::new();
+    for keys in reference(algorithm) {
+        let own = keys.keys.iter();
+        let own = own.map(|key| (key.name.to_owned(), Value::Boolean(true)));
+        match keys.table {
+            "" => known.extend(own),
+            // An array of tables; the parser knows what each may hold.
+            "mix" => {
+                known.insert("mix".to_owned(), Value::Boolean(true));
+            }
+            name => {
+                known.insert(name.to_owned(), Value::Table(own.collect()));
+            }
+        }
+    }
+    known
 }
 
 /// Refuses the first key of `layer` that is not in `known`, a table of `all`.

@@ -8,9 +8,9 @@ use crate::error::Error;
 use crate::metrics::{self, Image};
 use crate::run::Run;
 
-/// The tag under which TensorBoard has the films for a target return.
-pub fn tag(target: f64) -> String {
-    metrics::for_target(metrics::ROLLOUT, Some(target))
+/// The tag under which TensorBoard has the films for a target return, or for a policy that takes none.
+pub fn tag(target: Option<f64>) -> String {
+    metrics::for_target(metrics::ROLLOUT, target)
 }
 
 /// Writes a film into the TensorBoard of a run that nobody else writes to.

@@ -13,7 +13,6 @@ mod video;
 use std::path::Path;
 
 use rtg_datasets::Episode;
-use rtg_envs::vector::{Autoreset, VecEnv};
 use rtg_envs::{Env, Frame};
 
 pub use self::board::{Board, tag};
@@ -24,7 +23,7 @@ pub use self::video::Video;
 
 use crate::error::Error;
 use crate::policy::{Policy, Start};
-use crate::rollout::{Outcome, Record, Watcher, roll_out};
+use crate::rollout::{Beginning, Rollout, Sink, Transition};
 
 /// Takes the frames of a film, all of one size, in their order. Nothing is at its place before
 /// `finish`.
@@ -56,8 +55,8 @@ pub fn reel(path: &Path, frames_per_second: f64) -> Result<Box<dyn Reel>, Error>
 pub struct Plan {
     /// Environment id.
     pub env: String,
-    /// Target return of every episode.
-    pub target: f64,
+    /// Target return of every episode; none for a policy that takes none.
+    pub target: Option<f64>,
     /// Episodes.
     pub episodes: usize,
     /// Seed of the first episode's start; the next has the next seed.
@@ -118,44 +117,39 @@ pub fn film(
     pace: Pace,
     reels: &mut [Box<dyn Reel>],
     progress: &mut dyn FnMut(usize, usize),
-) -> Result<Vec<Outcome>, Error> {
-    let starts: Vec<Start> = (0..plan.episodes)
-        .map(|episode| Start {
-            seed: plan.seed + episode as u64,
-            target: Some(plan.target),
-        })
-        .collect();
-    let mut envs = VecEnv::new(&plan.env, 1, Autoreset::Disabled)?;
-    let mut play = |watcher: &mut dyn Watcher| {
-        roll_out(
-            &mut envs,
-            &mut *policy(1),
-            &starts,
-            Record::Episodes,
-            watcher,
-        )
+) -> Result<Vec<Episode>, Error> {
+    let first = Start {
+        seed: plan.seed,
+        target: plan.target,
     };
-    let outcomes = play(&mut ());
+    let count = plan.episodes;
+    let rollout = || {
+        Rollout::open(&plan.env, 1, 1, move |index| {
+            let seed = first.seed.wrapping_add(index as u64);
+            (index < count).then_some(Start { seed, ..first })
+        })
+    };
+    let episodes = rollout()?.run_episodes(&mut *policy(1));
     let mut camera = Camera {
         plan,
-        outcomes: &outcomes,
+        episodes: &episodes,
         pace,
         reels,
         step: 0,
         done: 0,
-        steps: outcomes.iter().map(|outcome| outcome.length).sum(),
+        steps: episodes.iter().map(Episode::len).sum(),
         progress,
         failure: None,
     };
-    play(&mut camera);
+    rollout()?.play(&mut *policy(1), &mut camera);
     camera.failure.map_or(Ok(()), Err)?;
-    Ok(outcomes)
+    Ok(episodes)
 }
 
 /// Draws what it watches.
 struct Camera<'a> {
     plan: &'a Plan,
-    outcomes: &'a [Outcome],
+    episodes: &'a [Episode],
     pace: Pace,
     reels: &'a mut [Box<dyn Reel>],
     /// Steps taken in the present episode.
@@ -170,8 +164,8 @@ struct Camera<'a> {
 
 impl Camera<'_> {
     fn shoot(&mut self, index: usize, env: &dyn Env) {
-        let outcome = &self.outcomes[index];
-        let last = self.step == outcome.length;
+        let episode = &self.episodes[index];
+        let last = self.step == episode.len();
         if self.failure.is_some() || !(last || self.step.is_multiple_of(self.pace.every)) {
             return;
         }
@@ -180,10 +174,10 @@ impl Camera<'_> {
         } else {
             self.pace.seconds
         };
-        let shot = match (&outcome.episode, env.render()) {
-            (Some(episode), Some(scene)) => self.sheet(index, episode, &scene),
-            _ => return,
+        let Some(scene) = env.render() else {
+            return;
         };
+        let shot = self.sheet(index, episode, &scene);
         for reel in &mut *self.reels {
             if let Err(error) = reel.add(&shot, seconds) {
                 self.failure.get_or_insert(error);
@@ -205,16 +199,16 @@ impl Camera<'_> {
     }
 }
 
-impl Watcher for Camera<'_> {
-    fn begun(&mut self, index: usize, env: &dyn Env) {
+impl Sink for Camera<'_> {
+    fn begun(&mut self, beginning: &Beginning<'_>) {
         self.step = 0;
-        self.shoot(index, env);
+        self.shoot(beginning.index, beginning.env);
     }
 
-    fn stepped(&mut self, index: usize, env: &dyn Env) {
+    fn stepped(&mut self, transition: &Transition<'_>) {
         self.step += 1;
         self.done += 1;
-        self.shoot(index, env);
+        self.shoot(transition.index, transition.env);
         (self.progress)(self.done, self.steps);
     }
 }

@@ -40,15 +40,16 @@ const LEAST_HEIGHT: u32 = 320;
 pub struct Caption<'a> {
     /// Environment id.
     pub env: &'a str,
-    /// The return that was asked for.
-    pub target: f64,
+    /// The return that was asked for, of a policy that takes a target.
+    pub target: Option<f64>,
     /// Number of the episode from 1, and how many there are.
     pub episode: (usize, usize),
     /// Steps taken so far.
     pub step: usize,
 }
 
-/// The scene with the episode's return-to-go, rewards and actions up to the caption's step.
+/// The scene with the episode's return-to-go, rewards and actions up to the caption's step. Without a
+/// target there is no return-to-go: the return so far takes its place.
 pub fn compose(scene: &Frame, episode: &Episode, caption: &Caption) -> Frame {
     let height = (scene.height as u32).max(LEAST_HEIGHT);
     // Video codecs want even sizes.
@@ -59,12 +60,11 @@ pub fn compose(scene: &Frame, episode: &Episode, caption: &Caption) -> Frame {
     sheet.paste(scene);
     let left = scene.width as i32 + MARGIN;
     let right = sheet.size().width as i32 - MARGIN;
-    let title = format!(
-        "target {}   episode {} of {}",
-        short(caption.target),
-        caption.episode.0,
-        caption.episode.1
-    );
+    let (episode_number, count) = caption.episode;
+    let mut title = format!("episode {episode_number} of {count}");
+    if let Some(target) = caption.target {
+        title.insert_str(0, &format!("target {}   ", short(target)));
+    }
     sheet.write(caption.env, (left, MARGIN), &FONT_8X13_BOLD, DARK);
     sheet.write(&title, (left, MARGIN + LINE), &FONT_8X13, DARK);
     let steps = format!("step {} of {}", caption.step, episode.len());
@@ -141,11 +141,13 @@ impl Curve {
 }
 
 fn curves(episode: &Episode, caption: &Caption) -> [Curve; 3] {
-    let mut left = caption.target;
-    let mut to_go = vec![left];
-    for reward in &episode.rewards {
-        left -= reward;
-        to_go.push(left);
+    let (name, first, sign) = match caption.target {
+        Some(target) => ("return-to-go", target, -1.0),
+        None => ("return", 0.0, 1.0),
+    };
+    let mut returns = vec![first];
+    for (step, reward) in episode.rewards.iter().enumerate() {
+        returns.push(returns[step] + sign * reward);
     }
     let curve = |name, values: Vec<f64>, width, from_start| Curve {
         name,
@@ -155,7 +157,7 @@ fn curves(episode: &Episode, caption: &Caption) -> [Curve; 3] {
     };
     let width = episode.actions.len() / episode.len().max(1);
     [
-        curve("return-to-go", to_go, 1, true),
+        curve(name, returns, 1, true),
         curve("reward", episode.rewards.clone(), 1, false),
         curve("action", episode.actions.clone(), width.max(1), false),
     ]

@@ -19,14 +19,14 @@ impl Reel for Memory {
 fn plan(env: &str, episodes: usize) -> Plan {
     Plan {
         env: env.to_owned(),
-        target: 200.0,
+        target: Some(200.0),
         episodes,
         seed: 3,
         frames_per_second: None,
     }
 }
 
-fn shoot(plan: &Plan, reels: &mut [Box<dyn Reel>]) -> Result<Vec<Outcome>, Error> {
+fn shoot(plan: &Plan, reels: &mut [Box<dyn Reel>]) -> Result<Vec<Episode>, Error> {
     let spaces = rtg_envs::spec(&plan.env).unwrap();
     let mut policy = |rows: usize| {
         Box::new(behaviour::Random::new(&spaces.action_space, rows)) as Box<dyn Policy>
@@ -39,11 +39,11 @@ fn a_film_has_a_frame_every_few_steps_and_each_episodes_last_one() {
     let frames = Memory::default();
     let shown = std::rc::Rc::clone(&frames.0);
     let plan = plan("CartPole-v1", 2);
-    let outcomes = shoot(&plan, &mut [Box::new(frames)]).unwrap();
+    let episodes = shoot(&plan, &mut [Box::new(frames)]).unwrap();
     // 50 steps a second at no more than 30 frames: every second step, and the last.
-    let expected: usize = outcomes
+    let expected: usize = episodes
         .iter()
-        .map(|outcome| outcome.length.div_ceil(2) + 1)
+        .map(|episode| episode.len().div_ceil(2) + 1)
         .sum();
     let shown = shown.borrow();
     assert_eq!(shown.len(), expected);
@@ -82,7 +82,7 @@ fn the_curves_grow_with_the_steps_and_the_scene_is_pasted_unchanged() {
             &episode,
             &Caption {
                 env: "Pendulum-v1",
-                target: -150.0,
+                target: Some(-150.0),
                 episode: (1, 1),
                 step,
             },
@@ -107,7 +107,7 @@ fn a_gif_keeps_the_worlds_time_and_its_frames() {
     let plan = plan("CartPole-v1", 1);
     let pace = pace(&plan).unwrap();
     let mut reels = [reel(&path, pace.frames_per_second()).unwrap()];
-    let outcomes = shoot(&plan, &mut reels).unwrap();
+    let episodes = shoot(&plan, &mut reels).unwrap();
     assert!(!path.exists(), "not before it is finished");
     for reel in reels {
         reel.finish().unwrap();
@@ -122,7 +122,7 @@ fn a_gif_keeps_the_worlds_time_and_its_frames() {
         frames += 1;
         hundredths += u64::from(frame.delay);
     }
-    let steps = outcomes[0].length;
+    let steps = episodes[0].len();
     assert_eq!(frames, steps.div_ceil(2) + 1);
     assert_eq!(hundredths, 4 * steps.div_ceil(2) as u64 + 100);
 }
@@ -132,9 +132,9 @@ fn frames_go_into_a_folder_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("frames");
     let mut reels = [reel(&path, 30.0).unwrap()];
-    let outcomes = shoot(&plan("CartPole-v1", 1), &mut reels).unwrap();
+    let episodes = shoot(&plan("CartPole-v1", 1), &mut reels).unwrap();
     let names = path.read_dir().unwrap().count();
-    assert_eq!(names, outcomes[0].length.div_ceil(2) + 1);
+    assert_eq!(names, episodes[0].len().div_ceil(2) + 1);
     let file = std::fs::File::open(path.join("frame_00000.png")).unwrap();
     let picture = ::png::Decoder::new(std::io::BufReader::new(file))
         .read_info()

@@ -31,6 +31,18 @@ pub trait Real:
         Self::from_f64(self.to_f64().exp())
     }
 
+    /// The natural logarithm.
+    #[must_use]
+    fn ln(self) -> Self {
+        Self::from_f64(self.to_f64().ln())
+    }
+
+    /// The hyperbolic tangent.
+    #[must_use]
+    fn tanh(self) -> Self {
+        Self::from_f64(self.to_f64().tanh())
+    }
+
     /// The square root.
     #[must_use]
     fn sqrt(self) -> Self {

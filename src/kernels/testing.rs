@@ -1,8 +1,6 @@
 //! What the tests of the kernels share: numbers, and what counts as equal.
 
-use super::layout::{Layout, Shape};
 use super::real::Real;
-use super::windows::{Side, Windows};
 
 /// `len` numbers in -1..1, the same for the same seed.
 pub(crate) fn numbers(seed: u64, len: usize) -> Vec<f32> {
@@ -67,68 +65,4 @@ pub(crate) fn assert_gradient(x: &[f64], gradient: &[f64], loss: impl Fn(&[f64])
             gradient[i]
         );
     }
-}
-
-/// A batch that owns its arrays.
-pub(crate) struct Batch {
-    observations: Vec<f32>,
-    actions: Vec<f32>,
-    returns_to_go: Vec<f32>,
-    timesteps: Vec<u32>,
-    lengths: Vec<usize>,
-    side: Side,
-    context: usize,
-}
-
-impl Batch {
-    /// Windows of the given lengths. Padded steps hold NaN and impossible timesteps: nobody may read them.
-    pub(crate) fn new(shape: &Shape, lengths: &[usize], side: Side) -> Self {
-        let rows = lengths.len() * shape.context;
-        let mut batch = Self {
-            observations: numbers(1, rows * shape.observation),
-            actions: numbers(2, rows * shape.action),
-            returns_to_go: numbers(3, rows),
-            timesteps: (0..rows)
-                .map(|row| (row * 7 % shape.timesteps) as u32)
-                .collect(),
-            lengths: lengths.to_vec(),
-            side,
-            context: shape.context,
-        };
-        for (window, length) in lengths.iter().enumerate() {
-            let first = batch.windows().first_step(window);
-            for step in (0..shape.context).filter(|step| !(first..first + length).contains(step)) {
-                let row = window * shape.context + step;
-                batch.observations[row * shape.observation..][..shape.observation].fill(f32::NAN);
-                batch.actions[row * shape.action..][..shape.action].fill(f32::NAN);
-                batch.returns_to_go[row] = f32::NAN;
-                batch.timesteps[row] = u32::MAX;
-            }
-        }
-        batch
-    }
-
-    pub(crate) fn windows(&self) -> Windows<'_> {
-        Windows {
-            observations: &self.observations,
-            actions: &self.actions,
-            returns_to_go: &self.returns_to_go,
-            timesteps: &self.timesteps,
-            lengths: &self.lengths,
-            side: self.side,
-            context: self.context,
-        }
-    }
-}
-
-/// Parameters as they might be in training: norms near one, the rest small.
-pub(crate) fn parameters(layout: &Layout) -> Vec<f32> {
-    let mut parameters = numbers(9, layout.len());
-    for view in layout.views() {
-        let is_gain = view.name.contains("norm") && view.name.ends_with("weight");
-        for x in &mut parameters[view.range.clone()] {
-            *x = if is_gain { 1.0 + 0.3 * *x } else { 0.3 * *x };
-        }
-    }
-    parameters
 }

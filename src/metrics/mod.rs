@@ -26,6 +26,8 @@ pub const TRAIN_LOSS: &str = "train/loss";
 pub const TRAIN_LEARNING_RATE: &str = "train/learning_rate";
 /// Global L2 norm of the gradients before clipping.
 pub const TRAIN_GRADIENT_NORM: &str = "train/gradient_norm";
+/// Environment steps of an online run, beside `train/updates`.
+pub const TRAIN_ENVIRONMENT_STEPS: &str = "train/environment_steps";
 /// Mean loss over fixed windows of the episodes that were held back, without dropout.
 pub const VALIDATION_LOSS: &str = "validation/loss";
 /// Mean undiscounted return of the evaluation's episodes; see [`for_target`].
@@ -53,6 +55,9 @@ pub const SPEED_STEPS_PER_SEC: &str = "speed/steps_per_sec";
 /// Milliseconds of one optimiser step, without evaluations.
 pub const SPEED_MS_PER_STEP: &str = "speed/ms_per_step";
 
+/// Whatever updates report begins with this.
+const TRAIN: &str = "train/";
+
 const TARGET: &str = "/target_";
 
 /// Name of an evaluation metric for one target return: `eval/return_mean/target_500`, or the
@@ -72,6 +77,21 @@ pub fn target_of(name: &str, metric: &str) -> Option<Option<f64>> {
     }
     let target: f64 = rest.strip_prefix(TARGET)?.parse().ok()?;
     target.is_finite().then_some(Some(target))
+}
+
+/// Name of a number that updates report, for instance `train/critic_loss`.
+pub fn train(metric: &str) -> String {
+    format!("{TRAIN}{metric}")
+}
+
+/// Whether this is a loss that updates report; an algorithm's headline is its first.
+pub fn is_train_loss(name: &str) -> bool {
+    name.starts_with(TRAIN) && name.ends_with("loss")
+}
+
+/// Name of a number on held-back data.
+pub fn validation(metric: &str) -> String {
+    format!("validation/{metric}")
 }
 
 /// Name of the histogram of a parameter's values.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
-    EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, Error, Moment, Outcome, Sink, TRAIN_LOSS,
-    VALIDATION_LOSS, for_target, spread, target_of,
+    EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, Error, Moment, Outcome, Sink, VALIDATION_LOSS,
+    for_target, is_train_loss, spread, target_of,
 };
 
 /// How often a line is written where there is no bar.
@@ -75,7 +75,7 @@ impl Terminal {
 impl Sink for Terminal {
     fn scalars(&mut self, at: Moment, values: &[(&str, f64)]) -> Result<(), Error> {
         self.progress.step = at.step;
-        if let Some(&(_, loss)) = values.iter().find(|(name, _)| *name == TRAIN_LOSS) {
+        if let Some(&(_, loss)) = values.iter().find(|(name, _)| is_train_loss(name)) {
             self.progress.loss = Some(loss);
         }
         for line in evaluations(at.step, values) {

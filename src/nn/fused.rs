@@ -8,7 +8,8 @@
 use dfdx::prelude::*;
 
 use super::transformer::Traced;
-use crate::kernels::{Denominator, Dropout, Engine, Objective, Windows};
+use crate::kernels::decision_transformer::{Engine, Windows};
+use crate::kernels::{Denominator, Dropout, Objective};
 
 /// The scalar loss of the model with these parameters on these windows.
 pub(super) fn loss(

@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand_distr::{Distribution, Normal, StandardNormal, Uniform};
 
-use crate::kernels::Layout;
+use crate::kernels::decision_transformer::Layout;
 use crate::random::Stream;
 
 /// How a recipe fills a new model.
@@ -77,7 +77,8 @@ pub(super) fn fill_uniform(values: &mut [f32], bound: f32, stream: &mut Stream) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{Activation, Head, Shape};
+    use crate::kernels::decision_transformer::Shape;
+    use crate::kernels::{Activation, Head};
 
     fn deviation(values: &[f32]) -> f64 {
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;

@@ -4,7 +4,8 @@ use dfdx::prelude::*;
 
 use super::transformer::{Parameters, Traced, Transformer};
 use super::{fused, loss};
-use crate::kernels::{Denominator, Dropout, Engine, Layout, Objective, Precision, Shape, Windows};
+use crate::kernels::decision_transformer::{Engine, Layout, Shape, Windows};
+use crate::kernels::{Denominator, Dropout, Objective, Precision};
 
 /// The parameters and what computes with them.
 pub struct Network {

@@ -8,8 +8,11 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::initialise::{fill_normal, fill_uniform, linear_bound};
 use super::mlp::Mlp;
-use crate::kernels::{Layout, Shape};
+use crate::kernels::decision_transformer::{Layout, Shape};
 use crate::random::Stream;
+
+/// The tensors of a safetensors file.
+pub type TensorFile<'a> = SafeTensors<'a>;
 
 /// Whose names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,17 @@ pub struct Entry {
     pub dimensions: Vec<usize>,
     /// Values.
     pub values: Values,
+}
+
+impl Entry {
+    /// Numbers in a row.
+    pub fn vector(name: &str, values: &[f32]) -> Self {
+        Self {
+            name: name.to_owned(),
+            dimensions: vec![values.len()],
+            values: Values::F32(values.to_vec()),
+        }
+    }
 }
 
 /// The element types that state dicts of the two codes hold.

@@ -6,13 +6,14 @@
 //! token of step k (Chen et al. 2021, `gym/decision_transformer/models/decision_transformer.py`;
 //! the same shape in CORL's `algorithms/offline/dt.py`).
 //!
-//! The fast engine in [`crate::kernels`] computes the same function; a test holds the two together.
+//! The fast engine in [`crate::kernels::decision_transformer`] computes the same function; a test holds the two together.
 //! Dropout masks come from the engine's counter-based generator, so both see the same ones.
 
 use dfdx::prelude::*;
 
 use super::gelu::gelu;
-use crate::kernels::{Activation, Dropout, Head, Layout, Shape, Site, Windows};
+use crate::kernels::decision_transformer::{Layout, Shape, Windows};
+use crate::kernels::{Activation, Dropout, Head, Site};
 
 /// A tensor that records the operations it passes through.
 pub type Traced<S> = Tensor<S, f32, Cpu, OwnedTape<f32, Cpu>>;

@@ -1,7 +1,8 @@
-//! A sampler's numbers in blocks: all columns of some consecutive steps lie together.
+//! A sampler's numbers in blocks: all columns of some consecutive rows are stored together.
 //!
-//! A window is a random place in memory or in a file. If each column lay by itself, a window would
-//! touch as many places as there are columns; in blocks of whole pages it touches one or two.
+//! A window is a random place in memory or in a file. If each column were stored by itself, a
+//! window would touch as many places as there are columns; in blocks of whole pages it touches one
+//! or two. A single column whose rows hold everything is one place a row: transitions use that.
 
 use std::path::Path;
 
@@ -10,102 +11,104 @@ use crate::store::{Mapping, Unnamed};
 
 /// `f32` numbers in a page, the unit in which memory and files are fetched.
 const PAGE: usize = 1024;
-/// At least so many steps lie together, so that few windows begin in one block and end in another.
-const STEPS: usize = 32;
+/// At least so many rows are stored together, so that few windows begin in one block and end in
+/// another.
+const ROWS: usize = 32;
 /// `f32` numbers that memory fetches at once.
 const LINE: usize = 16;
 
-/// How steps lie in a block: all its observations, all its actions, all its returns-to-go.
+/// How `N` columns are stored in a block: all rows of the first, then all rows of the second, ...
 #[derive(Clone, Copy, Debug)]
-struct Layout {
-    /// Numbers in an observation.
-    observation: usize,
-    /// Numbers in an action.
-    action: usize,
-    /// Steps in a block.
-    steps: usize,
+struct Layout<const N: usize> {
+    /// Numbers in a row of each column.
+    widths: [usize; N],
+    /// Where each column begins in a block.
+    columns: [usize; N],
+    /// Rows in a block.
+    rows: usize,
     /// Numbers in a block: whole pages.
     numbers: usize,
 }
 
-impl Layout {
-    fn new(observation: usize, action: usize) -> Self {
-        let row = observation + action + 1;
-        let numbers = (STEPS * row).next_multiple_of(PAGE);
+impl<const N: usize> Layout<N> {
+    fn new(widths: [usize; N]) -> Self {
+        let row = widths.iter().sum::<usize>().max(1);
+        let numbers = (ROWS * row).next_multiple_of(PAGE);
+        let rows = numbers / row;
+        let mut begin = 0;
+        let columns = widths.map(|width| {
+            begin += width * rows;
+            begin - width * rows
+        });
         Self {
-            observation,
-            action,
-            steps: numbers / row,
+            widths,
+            columns,
+            rows,
             numbers,
         }
     }
-
-    /// Where the actions and the returns-to-go of a block begin.
-    fn columns(&self) -> (usize, usize) {
-        let actions = self.steps * self.observation;
-        (actions, actions + self.steps * self.action)
-    }
 }
 
-/// Consecutive steps within one block.
-pub(super) struct Piece<'a> {
-    pub(super) observations: &'a [f32],
-    pub(super) actions: &'a [f32],
-    pub(super) returns: &'a [f32],
-}
-
-/// The numbers of all steps.
+/// The numbers of all rows.
 #[derive(Debug)]
-pub(super) struct Blocks {
-    layout: Layout,
+pub(super) struct Blocks<const N: usize> {
+    layout: Layout<N>,
     /// Memory that begins at a page, or a file.
     numbers: Mapping,
 }
 
-impl Blocks {
-    /// The steps from `step` on, up to `most` of them: as many as there are in its block.
+impl<const N: usize> Blocks<N> {
+    /// The rows from `row` on, up to `most` of them: as many as there are in its block.
     #[inline]
-    pub(super) fn piece(&self, step: usize, most: usize) -> Piece<'_> {
-        let layout = self.layout;
-        let (s, a) = (layout.observation, layout.action);
-        let (block, from) = (step / layout.steps, step % layout.steps);
-        let to = layout.steps.min(from + most);
+    fn piece(&self, row: usize, most: usize) -> (usize, [&[f32]; N]) {
+        let layout = &self.layout;
+        let (block, from) = (row / layout.rows, row % layout.rows);
+        let to = layout.rows.min(from + most);
         let all = self.numbers.numbers::<f32>();
         let own = &all[block * layout.numbers..(block + 1) * layout.numbers];
-        let (actions, returns) = layout.columns();
-        Piece {
-            observations: &own[from * s..to * s],
-            actions: &own[actions + from * a..actions + to * a],
-            returns: &own[returns + from..returns + to],
-        }
+        let column = |index: usize| {
+            let (begin, width) = (layout.columns[index], layout.widths[index]);
+            &own[begin + from * width..begin + to * width]
+        };
+        (to - from, std::array::from_fn(column))
     }
 
-    /// The steps from `step` on, block by block.
+    /// The rows from `row` on, block by block.
     #[inline]
-    pub(super) fn pieces(&self, step: usize, length: usize) -> impl Iterator<Item = Piece<'_>> {
+    pub(super) fn pieces(&self, row: usize, length: usize) -> impl Iterator<Item = [&[f32]; N]> {
         let mut done = 0;
         std::iter::from_fn(move || {
             (done < length).then(|| {
-                let piece = self.piece(step + done, length - done);
-                done += piece.returns.len();
+                let (rows, piece) = self.piece(row + done, length - done);
+                done += rows;
                 piece
             })
         })
     }
 
-    /// Lets memory begin to fetch these steps.
+    /// Lets memory begin to fetch these rows.
     #[inline]
-    pub(super) fn fetch(&self, step: usize, length: usize) {
-        for piece in self.pieces(step, length) {
-            for column in [piece.observations, piece.actions, piece.returns] {
+    pub(super) fn fetch(&self, row: usize, length: usize) {
+        for piece in self.pieces(row, length) {
+            for column in piece {
                 fetch(column);
             }
         }
     }
 }
 
+impl Blocks<1> {
+    /// One row.
+    #[inline]
+    pub(super) fn row(&self, row: usize) -> &[f32] {
+        let (_, [numbers]) = self.piece(row, 1);
+        numbers
+    }
+}
+
+/// Lets memory begin to fetch these numbers.
 #[inline]
-fn fetch(column: &[f32]) {
+pub(super) fn fetch(column: &[f32]) {
     #[cfg(target_arch = "x86_64")]
     for number in column.iter().step_by(LINE) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
@@ -118,24 +121,24 @@ fn fetch(column: &[f32]) {
     }
 }
 
-/// Blocks that are being filled, step after step.
-pub(super) struct Filling {
-    layout: Layout,
-    /// The block that is not full, and how many steps it has.
+/// Blocks that are being filled, row after row.
+pub(super) struct Filling<const N: usize> {
+    layout: Layout<N>,
+    /// The block that is not full, and how many rows it has.
     block: Vec<f32>,
     filled: usize,
     full: Unnamed,
 }
 
-impl Filling {
-    /// Blocks for so many steps of these widths: in memory, or in a file in a directory.
+impl<const N: usize> Filling<N> {
+    /// Blocks for `rows` rows of these widths: in memory, or in a file in a directory.
     pub(super) fn new(
-        (observation, action): (usize, usize),
-        steps: usize,
+        widths: [usize; N],
+        rows: usize,
         directory: Option<&Path>,
     ) -> Result<Self, Error> {
-        let layout = Layout::new(observation, action);
-        let bytes = steps.div_ceil(layout.steps) * layout.numbers * size_of::<f32>();
+        let layout = Layout::new(widths);
+        let bytes = rows.div_ceil(layout.rows) * layout.numbers * size_of::<f32>();
         let full = directory.map_or_else(|| Unnamed::in_memory(bytes), Unnamed::in_file)?;
         Ok(Self {
             layout,
@@ -145,26 +148,20 @@ impl Filling {
         })
     }
 
-    /// Appends steps: whole rows of all three columns.
-    pub(super) fn push(&mut self, steps: &Piece<'_>) -> Result<(), Error> {
-        let (s, a) = (self.layout.observation, self.layout.action);
-        let (actions, returns) = self.layout.columns();
+    /// Appends `rows` whole rows of every column.
+    pub(super) fn push(&mut self, rows: usize, columns: [&[f32]; N]) -> Result<(), Error> {
         let mut done = 0;
-        while done < steps.returns.len() {
+        while done < rows {
             let at = self.filled;
-            let count = (self.layout.steps - at).min(steps.returns.len() - done);
-            let end = done + count;
-            for (column, width, own) in [
-                (0, s, steps.observations),
-                (actions, a, steps.actions),
-                (returns, 1, steps.returns),
-            ] {
-                self.block[column + at * width..column + (at + count) * width]
-                    .copy_from_slice(&own[done * width..end * width]);
+            let count = (self.layout.rows - at).min(rows - done);
+            for (index, column) in columns.into_iter().enumerate() {
+                let (begin, width) = (self.layout.columns[index], self.layout.widths[index]);
+                self.block[begin + at * width..begin + (at + count) * width]
+                    .copy_from_slice(&column[done * width..(done + count) * width]);
             }
             self.filled += count;
-            done = end;
-            if self.filled == self.layout.steps {
+            done += count;
+            if self.filled == self.layout.rows {
                 self.flush()?;
             }
         }
@@ -179,7 +176,7 @@ impl Filling {
     }
 
     /// All blocks.
-    pub(super) fn finish(mut self) -> Result<Blocks, Error> {
+    pub(super) fn finish(mut self) -> Result<Blocks<N>, Error> {
         if self.filled > 0 {
             self.flush()?;
         }
@@ -196,8 +193,8 @@ impl Filling {
 mod tests {
     use super::*;
 
-    /// Steps whose numbers tell which step and which column they are of.
-    fn filled(widths: (usize, usize), lengths: &[usize], directory: Option<&Path>) -> Blocks {
+    /// Rows whose numbers tell which row and which column they are of.
+    fn filled(widths: [usize; 3], lengths: &[usize], directory: Option<&Path>) -> Blocks<3> {
         let steps = lengths.iter().sum();
         let mut filling = Filling::new(widths, steps, directory).unwrap();
         let mut step = 0;
@@ -206,40 +203,33 @@ mod tests {
                 let number = |at: usize| ((step + at / width) * 10 + tag) as f32;
                 (0..length * width).map(number).collect()
             };
-            let (observations, actions) = (column(widths.0, 1), column(widths.1, 2));
-            let returns = column(1, 3);
-            let piece = Piece {
-                observations: &observations,
-                actions: &actions,
-                returns: &returns,
-            };
-            filling.push(&piece).unwrap();
+            let columns = [0, 1, 2].map(|index| column(widths[index], index + 1));
+            let [observations, actions, returns] = &columns;
+            filling
+                .push(length, [observations, actions, returns])
+                .unwrap();
             step += length;
         }
         filling.finish().unwrap()
     }
 
     #[test]
-    fn every_stretch_comes_back_from_memory_and_from_a_file() {
+    fn all_rows_come_back_from_memory_and_from_a_file() {
         let directory = tempfile::tempdir().unwrap();
         let lengths = [1, 70, 3, 200, 41];
         let steps: usize = lengths.iter().sum();
-        for widths in [(11, 3), (2, 1), (400, 17), (0, 1)] {
+        for widths in [[11, 3, 1], [2, 1, 1], [400, 17, 1], [0, 1, 1]] {
             for place in [None, Some(directory.path())] {
                 let blocks = filled(widths, &lengths, place);
                 for (step, length) in [(0, 1), (0, steps), (60, 20), (31, 33), (steps - 1, 1)] {
-                    let [mut observations, mut actions, mut returns]: [Vec<f32>; 3] =
-                        Default::default();
+                    let mut found: [Vec<f32>; 3] = Default::default();
                     for piece in blocks.pieces(step, length) {
-                        observations.extend(piece.observations);
-                        actions.extend(piece.actions);
-                        returns.extend(piece.returns);
+                        for (found, column) in found.iter_mut().zip(piece) {
+                            found.extend(column);
+                        }
                     }
-                    for (column, width, tag) in [
-                        (observations, widths.0, 1),
-                        (actions, widths.1, 2),
-                        (returns, 1, 3),
-                    ] {
+                    for (column, (width, tag)) in found.into_iter().zip(widths.into_iter().zip(1..))
+                    {
                         let own = (step..step + length)
                             .flat_map(|step| std::iter::repeat_n((step * 10 + tag) as f32, width));
                         assert_eq!(
@@ -256,12 +246,17 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_whole_pages_of_at_least_so_many_steps() {
-        for widths in [(1, 1), (11, 3), (17, 6), (376, 17), (5000, 1)] {
-            let layout = Layout::new(widths.0, widths.1);
-            assert!(layout.numbers.is_multiple_of(PAGE) && layout.steps >= STEPS);
-            let (_, returns) = layout.columns();
-            assert!(returns + layout.steps <= layout.numbers);
+    fn a_block_is_whole_pages_of_at_least_so_many_rows() {
+        for widths in [
+            [1, 1, 1],
+            [11, 3, 1],
+            [17, 6, 1],
+            [376, 17, 1],
+            [5000, 1, 1],
+        ] {
+            let layout = Layout::new(widths);
+            assert!(layout.numbers.is_multiple_of(PAGE) && layout.rows >= ROWS);
+            assert!(layout.columns[2] + layout.rows <= layout.numbers);
         }
     }
 }

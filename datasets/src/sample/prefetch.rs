@@ -6,33 +6,36 @@ use std::thread::JoinHandle;
 
 use rand::Rng;
 
-use super::{Batch, WindowSampler};
+use super::{Sampler, WindowSampler};
 
 /// Draws batches ahead, in a thread of its own.
 ///
-/// It gives the batches that [`WindowSampler::sample`] gives, in the same order, whatever the
+/// It gives the batches that [`Sampler::sample`] gives, in the same order, whatever the
 /// threads do. [`Prefetcher::stream`] is the generator after the last batch that was *taken*, not
 /// after the last one drawn: what a checkpoint must hold.
-#[derive(Debug)]
-pub struct Prefetcher<R> {
-    sampler: Arc<WindowSampler>,
+pub struct Prefetcher<R, S: Sampler = WindowSampler> {
+    sampler: Arc<S>,
     rows: usize,
     stream: R,
     /// `None` only while it is dropped.
-    channels: Option<Channels<R>>,
+    channels: Option<Channels<R, S::Batch>>,
     worker: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
-struct Channels<R> {
-    filled: Receiver<(Batch, R)>,
-    used: Sender<Batch>,
+struct Channels<R, B> {
+    filled: Receiver<(B, R)>,
+    used: Sender<B>,
 }
 
-impl<R: Rng + Clone + Send + 'static> Prefetcher<R> {
-    /// Draws batches of `rows` windows, up to `ahead` of them before they are wanted; at least one.
-    pub fn new(sampler: Arc<WindowSampler>, stream: R, rows: usize, ahead: usize) -> Self {
-        let (used, to_fill) = channel::<Batch>();
+impl<R, S> Prefetcher<R, S>
+where
+    R: Rng + Clone + Send + 'static,
+    S: Sampler + Send + Sync + 'static,
+    S::Batch: Send,
+{
+    /// Draws batches of `rows` rows, up to `ahead` of them before they are wanted; at least one.
+    pub fn new(sampler: Arc<S>, stream: R, rows: usize, ahead: usize) -> Self {
+        let (used, to_fill) = channel::<S::Batch>();
         // The one that waits to be sent counts, too.
         let (fill, filled) = sync_channel(ahead.saturating_sub(1));
         let (drawer, mut own_stream) = (Arc::clone(&sampler), stream.clone());
@@ -60,7 +63,7 @@ impl<R: Rng + Clone + Send + 'static> Prefetcher<R> {
     }
 
     /// The sampler.
-    pub fn sampler(&self) -> &WindowSampler {
+    pub fn sampler(&self) -> &S {
         &self.sampler
     }
 
@@ -70,7 +73,7 @@ impl<R: Rng + Clone + Send + 'static> Prefetcher<R> {
     }
 
     /// Takes the next batch; the old content of `batch` is memory for a later one.
-    pub fn next(&mut self, batch: &mut Batch) {
+    pub fn next(&mut self, batch: &mut S::Batch) {
         let drawn = self
             .channels
             .as_ref()
@@ -87,7 +90,7 @@ impl<R: Rng + Clone + Send + 'static> Prefetcher<R> {
     }
 }
 
-impl<R> Drop for Prefetcher<R> {
+impl<R, S: Sampler> Drop for Prefetcher<R, S> {
     fn drop(&mut self) {
         // Without a receiver the thread ends with the batch that it is at.
         self.channels = None;
@@ -104,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::dataset::tests::staircase;
-    use crate::{Normaliser, WindowConfig};
+    use crate::{Batch, Normaliser, WindowConfig};
 
     fn sampler() -> Arc<WindowSampler> {
         let (config, identity) = (WindowConfig::corl(4, 1.0), Normaliser::identity(2));

@@ -1,56 +1,48 @@
 //! Every choice of behaviour cloning, with the values of the two published codes.
 
-use serde::{Deserialize, Serialize};
+use crate::algorithms::Published;
+use crate::keys::{Range, keys};
+use crate::optimise::OptimiserConfig;
 
-use crate::algorithms::decision_transformer::config::{OptimiserConfig, Recipe};
+keys! {
+    /// The network of behaviour cloning, a perceptron, and what it sees: that of kzl's `mlp_bc.py`
+    /// or of CORL's `any_percent_bc.py`.
+    pub struct BcConfig = "bc", published: Published;
 
-/// The network, a perceptron, and what it sees.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BcConfig {
-    /// Observations that the network sees, the newest last, K. Official: 20; corl: 1.
-    ///
-    /// A window begins at a uniform step and is cloned at its last step alone, as kzl's code does, so
-    /// with a long context the first steps of episodes are hardly learned from.
-    pub context: usize,
-    /// Numbers in a hidden layer. Official: 128; corl: 256.
-    pub width: usize,
-    /// Hidden layers. Official: 3; corl: 2.
-    pub layers: usize,
-    /// Dropout behind each hidden layer. Official: 0.1; corl: 0.
-    pub dropout: f32,
-}
-
-impl BcConfig {
-    /// The network of kzl's `mlp_bc.py` or of CORL's `any_percent_bc.py`.
-    pub fn of(recipe: Recipe) -> Self {
-        match recipe {
-            Recipe::Official => Self {
-                context: 20,
-                width: 128,
-                layers: 3,
-                dropout: 0.1,
-            },
-            Recipe::Corl => Self {
-                context: 1,
-                width: 256,
-                layers: 2,
-                dropout: 0.0,
-            },
-        }
-    }
+    /// Observations that the network sees, the newest last, K. A window begins at a uniform step
+    /// and is cloned at its last step alone, as kzl's code does, so with a long context the first
+    /// steps of episodes are hardly learned from.
+    context: usize = match published {
+        Published::Official => 20,
+        Published::Corl => 1,
+    }, Range::at_least(1), "steps", "20 (official), 1 (corl)";
+    /// Numbers in a hidden layer.
+    width: usize = match published {
+        Published::Official => 128,
+        Published::Corl => 256,
+    }, Range::at_least(1), "", "128 (official), 256 (corl)";
+    /// Hidden layers.
+    layers: usize = match published {
+        Published::Official => 3,
+        Published::Corl => 2,
+    }, Range::at_least(1), "", "3 (official), 2 (corl)";
+    /// Dropout behind each hidden layer.
+    dropout: f32 = match published {
+        Published::Official => 0.1,
+        Published::Corl => 0.0,
+    }, Range::BELOW_ONE, "", "0.1 (official), 0 (corl)";
 }
 
 /// The optimiser of the same codes: kzl's is that of its transformer without clipping, CORL's is Adam
 /// at 3e-4 with batches of 256 and neither decay nor warm-up.
-pub fn optimiser(recipe: Recipe) -> OptimiserConfig {
+pub fn optimiser(published: Published) -> OptimiserConfig {
     let kzl = OptimiserConfig {
         gradient_clip: 0.0,
         ..OptimiserConfig::default()
     };
-    match recipe {
-        Recipe::Official => kzl,
-        Recipe::Corl => OptimiserConfig {
+    match published {
+        Published::Official => kzl,
+        Published::Corl => OptimiserConfig {
             batch_size: 256,
             learning_rate: 3e-4,
             weight_decay: 0.0,

@@ -6,11 +6,14 @@
 
 use rtg_datasets::sample::{Columns, WindowSampler};
 
-use super::{Learner, Update, is_on};
+use super::Learner;
+use super::learner::is_on;
+use crate::algorithms::Update;
 use crate::kernels::Side;
-use crate::kernels::cuda::{Backend, Error, Plan, Setup, Trainer};
-use crate::kernels::gather::{self, Actions};
-use crate::random::{Stream, mix};
+use crate::kernels::decision_transformer::cuda::{Plan, Setup, Trainer};
+use crate::kernels::decision_transformer::gather::{self, Actions};
+use crate::kernels::device::{Backend, Error};
+use crate::random::Stream;
 
 /// What a learner needs to compute on a device.
 #[derive(Debug)]
@@ -92,11 +95,7 @@ impl DeviceLearner {
         learner.step += count as u64;
         let outcomes = self.trainer.outcomes()?.into_iter().zip(rates);
         Ok(outcomes
-            .map(|(outcome, learning_rate)| Update {
-                loss: outcome.loss,
-                gradient_norm: outcome.norm,
-                learning_rate,
-            })
+            .map(|(outcome, rate)| super::learner::report(outcome.loss, outcome.norm, rate))
             .collect())
     }
 
@@ -110,14 +109,6 @@ impl DeviceLearner {
         self.trainer.gradient(&mut learner.gradient)?;
         learner.network.set_parameters(parameters);
         Ok(())
-    }
-}
-
-impl Learner {
-    /// Dropout's key for a batch of a step.
-    pub(super) fn key(&self, step: u64, part: u64) -> u64 {
-        let batch = step * self.config.accumulation as u64 + part;
-        mix(self.dropout_key.wrapping_add(batch))
     }
 }
 

@@ -7,280 +7,135 @@
 
 pub mod config;
 mod device;
+mod learner;
+mod model;
 mod policy;
 pub mod preprocessing;
 
-use rtg_datasets::Dataset;
-use rtg_datasets::sample::{Batch, WindowConfig, WindowSampler};
+use rtg_datasets::Normaliser;
 
-use self::config::{EngineKind, ModelConfig, OptimiserConfig, Recipe};
+use self::config::{EngineKind, ModelConfig, check_heads, check_precision};
 pub use self::device::DeviceLearner;
+pub use self::learner::{Learner, windows};
+pub use self::model::{Model, shape};
 use self::preprocessing::Preprocessing;
-use crate::kernels::adamw;
-use crate::kernels::{Dropout, Layout, Objective, Shape, Side, Windows};
-use crate::nn::initialise::initialise;
-use crate::nn::network::Network;
-use crate::nn::state_dict::{Entry, untrained};
-use crate::policy::Policy;
-use crate::random::{Stream, derive};
+use super::action_codec::BoxUnits;
+use super::{ActionCodec, Algorithm, Card, Error, Facts, Input, Published, Saved, Setup};
+use crate::keys::{self, KeyError, Keys, PlanError, Table};
+use crate::optimise::OptimiserConfig;
 
-/// A trained (or new) Decision Transformer.
-#[derive(Clone, Debug)]
-pub struct Model {
-    /// Which code's conventions it follows.
-    pub recipe: Recipe,
-    /// What it was made from.
-    pub config: ModelConfig,
-    /// Sizes of the network, from the configuration and the data.
-    pub shape: Shape,
-    /// The trained weights, see [`Layout`].
-    pub parameters: Vec<f32>,
-    /// Weights of the peer's state dict that are never trained.
-    pub untrained: Vec<Entry>,
-    /// From raw numbers to the network's and back.
-    pub preprocessing: Preprocessing,
-}
+/// The Decision Transformer's entry in the table of algorithms.
+pub struct DecisionTransformer;
 
-impl Model {
-    /// A new model with the recipe's initialisation.
-    pub fn new(
-        recipe: Recipe,
-        config: &ModelConfig,
-        preprocessing: Preprocessing,
-        seed: u64,
-    ) -> Self {
-        let shape = shape(recipe, config, &preprocessing);
-        let mut stream = Stream::new(seed, "initialisation");
-        let parameters = initialise(&Layout::new(&shape), recipe.initialisation(), &mut stream);
-        let untrained = untrained(recipe.naming(), &shape, &mut stream);
-        Self {
-            recipe,
-            config: config.clone(),
-            shape,
-            parameters,
-            untrained,
-            preprocessing,
+const NAME: &str = "decision_transformer";
+const NETWORK: &str = ModelConfig::KEYS.table;
+const OPTIMISER: &str = OptimiserConfig::KEYS.table;
+
+impl Algorithm for DecisionTransformer {
+    fn card(&self) -> Card {
+        Card {
+            name: NAME,
+            summary: "Decision Transformer: a causal transformer that is asked for a return",
+            input: Input::Windows,
+            continuous: true,
+            discrete: true,
+            takes_target: true,
+            cuda: true,
+            recipes: Published::RECIPES,
+            former_tables: &[("model", NETWORK)],
         }
     }
 
-    /// A policy for up to `rows` episodes at once, conditioned on each episode's target return. Its
-    /// actions have the same bits for any number of rows and threads.
-    pub fn policy(&self, rows: usize, threads: usize) -> Box<dyn Policy> {
-        Box::new(policy::TargetReturn::new(self, rows, threads))
+    fn tables(&self) -> Vec<Keys> {
+        vec![ModelConfig::KEYS, OptimiserConfig::KEYS]
     }
-}
 
-/// Sizes of the network that the configuration and the data ask for.
-pub fn shape(recipe: Recipe, config: &ModelConfig, preprocessing: &Preprocessing) -> Shape {
-    Shape {
-        observation: preprocessing.normaliser.mean.len(),
-        action: preprocessing.actions.width(),
-        context: config.context,
-        width: config.width,
-        heads: config.heads,
-        layers: config.layers,
-        timesteps: recipe.timesteps(preprocessing.episode_length, config.context),
-        activation: config.activation,
-        head: preprocessing.actions.head(),
+    fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
+        let mut plan = Table::new();
+        keys::write(
+            &mut plan,
+            NETWORK,
+            &ModelConfig::of(Published::named(recipe)),
+        )?;
+        keys::write(&mut plan, OPTIMISER, &OptimiserConfig::default())?;
+        Ok(plan)
     }
-}
 
-/// What one optimiser step reports.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Update {
-    /// Mean loss of the step's batches.
-    pub loss: f64,
-    /// Global L2 norm of the gradient before clipping.
-    pub gradient_norm: f64,
-    /// Learning rate of the step.
-    pub learning_rate: f64,
-}
-
-/// The optimiser's memory, one number for each trained parameter.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Moments {
-    /// Running mean of the gradient.
-    pub first: Vec<f32>,
-    /// Running mean of its square.
-    pub second: Vec<f32>,
-}
-
-/// Trains a model: `accumulate` the batches of a step, then `apply`.
-pub struct Learner {
-    model: Model,
-    network: Network,
-    config: OptimiserConfig,
-    dropout: Dropout,
-    objective: Objective,
-    moments: Moments,
-    /// Optimiser steps done.
-    step: u64,
-    /// Optimiser steps of the whole run.
-    steps: u64,
-    dropout_key: u64,
-    losses: Vec<f64>,
-    gradient: Vec<f32>,
-}
-
-impl Learner {
-    /// A learner for a run of `steps` optimiser steps.
-    pub fn new(
-        model: Model,
-        config: &ModelConfig,
-        optimiser: &OptimiserConfig,
-        (seed, steps, threads): (u64, u64, usize),
-    ) -> Self {
-        // A precision that only a GPU has is that of `DeviceLearner`; the engine here does not train then.
-        let precision = Some(config.precision).filter(|precision| precision.is_available());
-        let fused = (config.engine == EngineKind::Fused).then_some(precision.unwrap_or_default());
-        let network = Network::new(model.shape, model.parameters.clone(), fused, threads);
-        let zeros = vec![0.0; model.parameters.len()];
-        Self {
-            objective: model.preprocessing.actions.objective(),
-            dropout: Dropout {
-                probability_attention: config.attention_dropout,
-                probability_residual: config.residual_dropout,
-                probability_embedding: config.embedding_dropout,
-                key: 0,
-            },
-            moments: Moments {
-                first: zeros.clone(),
-                second: zeros,
-            },
-            config: optimiser.clone(),
-            network,
-            model,
-            step: 0,
-            steps,
-            dropout_key: derive(seed, "dropout"),
-            losses: Vec::new(),
-            gradient: Vec::new(),
+    fn check(&self, plan: &Table, on_gpu: bool) -> Result<(), PlanError> {
+        let config: ModelConfig = keys::read(plan, NETWORK)?;
+        check_heads(config.width, config.heads)?;
+        if !on_gpu {
+            return Ok(check_precision(config.precision)?);
         }
-    }
-
-    /// Adds the gradient of one batch to the step's.
-    pub fn accumulate(&mut self, batch: &Batch) {
-        let part = self.losses.len() as u64;
-        self.dropout.key = self.key(self.step, part);
-        let denominator = self.model.recipe.denominator();
-        let dropout = Some(&self.dropout).filter(|dropout| is_on(dropout));
-        let loss = self
-            .network
-            .accumulate(&windows(batch), self.objective, denominator, dropout);
-        self.losses.push(loss);
-    }
-
-    /// The loss on a batch, without dropout and without learning from it.
-    pub fn loss(&mut self, batch: &Batch) -> f64 {
-        let denominator = self.model.recipe.denominator();
-        self.network
-            .loss(&windows(batch), self.objective, denominator)
-    }
-
-    /// One AdamW step with the mean of the accumulated gradients.
-    pub fn apply(&mut self) -> Update {
-        let mut gradient = self.network.take_gradient();
-        let batches = self.losses.len().max(1) as f64;
-        if batches > 1.0 {
-            for value in &mut gradient {
-                *value /= batches as f32;
-            }
+        if config.engine == EngineKind::Composed {
+            let key = ModelConfig::KEYS.path("engine");
+            return Err(KeyError::new(&key, "composed", "fused on a GPU").into());
         }
-        let norm = adamw::norm(&gradient);
-        let clip = self.config.clip(norm);
-        let learning_rate = self.config.learning_rate_at(self.step, self.steps);
-        let loss = self.losses.drain(..).sum::<f64>() / batches;
-        self.step += 1;
-        let optimiser = self.config.adamw();
-        let parameters = &mut self.model.parameters;
-        let Moments { first, second } = &mut self.moments;
-        let (rate, step) = (learning_rate, self.step);
-        match self.network.engine() {
-            Some(engine) => engine.update(
-                &optimiser, rate, step, clip, &gradient, parameters, first, second,
-            ),
-            None => adamw::update(
-                &optimiser, rate, step, clip, &gradient, parameters, first, second,
-            ),
+        Ok(())
+    }
+
+    fn resolve(&self, plan: &mut Table, facts: &Facts) -> Result<(), PlanError> {
+        let Some(data) = facts.data else {
+            return Ok(());
+        };
+        let mut config: ModelConfig = keys::read(plan, NETWORK)?;
+        config.return_scale = Some(config.return_scale_for(&facts.spec.id, data));
+        let published = Published::named(facts.recipe);
+        config.episode_length = Some(config.episode_length_for(published, facts.spec, data)?);
+        let mut optimiser: OptimiserConfig = keys::read(plan, OPTIMISER)?;
+        optimiser.warmup_steps = Some(optimiser.warmup(facts.steps));
+        keys::write(plan, NETWORK, &config)?;
+        keys::write(plan, OPTIMISER, &optimiser)
+    }
+
+    fn targets(&self, env_id: &str) -> Option<Vec<f64>> {
+        Published::targets(env_id)
+    }
+
+    fn build(
+        &self,
+        setup: &Setup,
+        saved: Option<&Saved>,
+    ) -> Result<Box<dyn super::Learner>, Error> {
+        let config: ModelConfig = keys::read(setup.plan, NETWORK)?;
+        let optimiser = keys::read(setup.plan, OPTIMISER)?;
+        let model = match saved {
+            Some(saved) => Model::saved(saved)?,
+            None => new_model(setup, &config)?,
+        };
+        let plan = (setup.seed, setup.steps, setup.threads);
+        let mut learner = Learner::new(model, &config, &optimiser, plan);
+        if let Some(saved) = saved {
+            learner.restore(saved)?;
         }
-        self.network.set_parameters(parameters);
-        self.gradient = gradient;
-        Update {
-            loss,
-            gradient_norm: norm,
-            learning_rate,
-        }
+        Ok(Box::new(learner))
     }
 
-    /// The model as it stands.
-    pub fn model(&self) -> &Model {
-        &self.model
-    }
-
-    /// The optimiser's memory.
-    pub fn moments(&self) -> &Moments {
-        &self.moments
-    }
-
-    /// Optimiser steps done.
-    pub fn step(&self) -> u64 {
-        self.step
-    }
-
-    /// Weights and last gradient before clipping, by name: (name, weights, gradient).
-    pub fn histograms(&self) -> impl Iterator<Item = (&str, &[f32], &[f32])> {
-        self.network.layout.views().map(|view| {
-            let weights = &self.model.parameters[view.range.clone()];
-            let gradient = self.gradient.get(view.range.clone()).unwrap_or_default();
-            (view.name.as_str(), weights, gradient)
-        })
-    }
-
-    /// Goes on after `step` steps with this memory.
-    pub fn restore(&mut self, moments: Moments, step: u64) {
-        self.moments = moments;
-        self.step = step;
+    fn model(&self, saved: &Saved) -> Result<Box<dyn super::Model>, Error> {
+        Ok(Box::new(Model::saved(saved)?))
     }
 }
 
-/// Draws this model's windows from the data: padded, normalised and scaled as its recipe asks.
-pub fn sampler(model: &Model, data: &Dataset) -> Result<WindowSampler, rtg_datasets::Error> {
-    let Preprocessing {
-        normaliser,
-        return_scale,
-        episode_length,
-        actions,
-    } = &model.preprocessing;
-    let context = model.config.context;
-    let mut config = match model.recipe {
-        Recipe::Official => WindowConfig::official(context, *return_scale, *episode_length),
-        Recipe::Corl => WindowConfig::corl(context, *return_scale),
+/// A new model for this plan and data.
+fn new_model(setup: &Setup, config: &ModelConfig) -> Result<Model, Error> {
+    let data = setup.dataset()?;
+    let published = Published::named(setup.recipe);
+    let units = match published {
+        Published::Official => BoxUnits::Unit,
+        Published::Corl => BoxUnits::Symmetric,
     };
-    config.action_map = actions.action_map();
-    WindowSampler::new(data, normaliser, config)
-}
-
-/// Whether anything is dropped at all.
-fn is_on(dropout: &Dropout) -> bool {
-    dropout
-        .probability_attention
-        .max(dropout.probability_residual)
-        .max(dropout.probability_embedding)
-        > 0.0
-}
-
-/// A sampled batch as the engine sees it.
-pub fn windows(batch: &Batch) -> Windows<'_> {
-    Windows {
-        observations: &batch.observations,
-        actions: &batch.actions,
-        returns_to_go: &batch.returns_to_go,
-        timesteps: &batch.timesteps,
-        lengths: &batch.lengths,
-        side: match batch.side {
-            rtg_datasets::sample::Side::Left => Side::Left,
-            rtg_datasets::sample::Side::Right => Side::Right,
-        },
-        context: batch.context,
-    }
+    let preprocessing = Preprocessing {
+        normaliser: Normaliser::of(data, Normaliser::EPSILON),
+        return_scale: config.return_scale_for(&setup.spec.id, data),
+        episode_length: config
+            .episode_length_for(published, setup.spec, data)
+            .map_err(PlanError::from)?,
+        actions: ActionCodec::of(units, &setup.spec.action_space).map_err(|found| {
+            Error::ActionSpace {
+                algorithm: NAME,
+                found,
+            }
+        })?,
+    };
+    Ok(Model::new(published, config, preprocessing, setup.seed))
 }

@@ -43,6 +43,10 @@ impl TargetReturn {
 }
 
 impl Policy for TargetReturn {
+    fn takes_target(&self) -> bool {
+        true
+    }
+
     fn begin(&mut self, row: usize, start: &Start) {
         self.acting.begin(row);
         self.returns_to_go[row] = start.target.unwrap_or_default();

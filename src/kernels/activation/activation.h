@@ -1,6 +1,6 @@
 // The activations and their slopes, as the last step of a product.
 #pragma once
-#include "../cuda/device.h"
+#include "../device/device.h"
 
 enum Activation { RELU = 0, GELU = 1 };
 

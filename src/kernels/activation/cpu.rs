@@ -1,7 +1,7 @@
 //! The activations as the last step of a product.
 
 use super::Activation;
-use crate::kernels::linear::finish::Finish;
+use crate::kernels::epilogue::Finish;
 use crate::kernels::simd::{Simd, functions::normal};
 
 /// output = f(product + bias). GELU also leaves its slope for the backward, which shares the costly part with the

@@ -1,6 +1,6 @@
 // The end of a step, in two launches over the flat buffers: `add_up` makes the gradient, its norm and the loss out
 // of what the blocks left; `update` clips and applies AdamW.
-#include "../cuda/device.h"
+#include "../device/device.h"
 
 constexpr int WIDE = 256;
 

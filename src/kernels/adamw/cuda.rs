@@ -1,8 +1,8 @@
 //! The end of a step on a GPU: the twins of the structs in `adamw.cu`, and their launches.
 
 use super::AdamW;
-use crate::kernels::cuda::backend::{Address, Launch, WIDE, Work};
-use crate::kernels::cuda::parameters::parameters;
+use crate::kernels::device::backend::{Address, Launch, WIDE, Work};
+use crate::kernels::device::parameters::parameters;
 use std::ops::Range;
 
 parameters! {

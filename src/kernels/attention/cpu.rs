@@ -4,8 +4,8 @@ use super::Visible;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::dropout::cpu::{Rate, Row};
 use crate::kernels::dropout::{Dropout, Site};
+use crate::kernels::epilogue::{Store, StoreScaled};
 use crate::kernels::linear::cpu::{Left, Panels, product};
-use crate::kernels::linear::finish::{Store, StoreScaled};
 use crate::kernels::simd::functions::exp;
 use crate::kernels::simd::{Level, Simd, dispatched};
 

@@ -1,7 +1,7 @@
 //! Attention on a GPU: the twin of `Attention` in `attention.cu`, and its launches.
 
-use crate::kernels::cuda::backend::{Address, Launch, THREADS, Work};
-use crate::kernels::cuda::parameters::parameters;
+use crate::kernels::device::backend::{Address, Launch, THREADS, Work};
+use crate::kernels::device::parameters::parameters;
 use crate::kernels::dropout::cuda::Drop;
 
 parameters! {

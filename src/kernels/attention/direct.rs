@@ -25,8 +25,8 @@
 
 use super::Visible;
 use super::cpu::{Block, Given, Problem, Scratch, softmax, softmax_backward};
+use crate::kernels::epilogue::{Accumulate, Store};
 use crate::kernels::linear::cpu::{Left, product};
-use crate::kernels::linear::finish::{Accumulate, Store};
 use crate::kernels::simd::Level;
 use std::ops::Range;
 

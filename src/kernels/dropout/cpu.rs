@@ -1,7 +1,7 @@
 //! The masks by vectors.
 
 use super::Site;
-use crate::kernels::linear::finish::Finish;
+use crate::kernels::epilogue::Finish;
 use crate::kernels::simd::{Simd, dispatched};
 
 const CHANNEL: u32 = 0x9e37_79b9;

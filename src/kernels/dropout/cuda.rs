@@ -2,8 +2,8 @@
 
 use super::cpu::{Rate, site_number};
 use super::{Dropout, Site};
-use crate::kernels::cuda::backend::Address;
-use crate::kernels::cuda::parameters::parameters;
+use crate::kernels::device::backend::Address;
+use crate::kernels::device::parameters::parameters;
 
 parameters! {
     /// One site; `threshold` 0 and `scale` 1 where nothing is dropped.

@@ -1,6 +1,6 @@
 // Dropout's masks: the same function of key, site, window, token and channel as in `cpu.rs`, bit by bit.
 #pragma once
-#include "../cuda/device.h"
+#include "../device/device.h"
 
 /// One site. A threshold of zero drops nothing, and `scale` is one then.
 struct Drop {

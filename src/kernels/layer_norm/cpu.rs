@@ -1,11 +1,24 @@
 //! Layer normalisation by vectors.
 
 use super::EPSILON;
-use crate::kernels::simd::{Simd, dispatched};
+use crate::kernels::simd::{Level, Simd, dispatched};
+
+/// y = norm of each row of x; `statistics` receives mean and 1 / standard deviation of each row.
+pub(crate) fn forward(
+    level: Level,
+    x: &[f32],
+    gain: &[f32],
+    bias: &[f32],
+    y: &mut [f32],
+    statistics: &mut [[f32; 2]],
+) {
+    forward_at(level, EPSILON, x, gain, bias, y, statistics);
+}
 
 dispatched! {
-    /// y = norm of each row of x; `statistics` receives mean and 1 / standard deviation of each row.
-    pub(crate) fn forward(
+    /// The same with a chosen epsilon.
+    pub(crate) fn forward_at(
+        epsilon: f32,
         x: &[f32],
         gain: &[f32],
         bias: &[f32],
@@ -17,6 +30,7 @@ dispatched! {
 #[inline(always)]
 fn forward_with<S: Simd>(
     s: S,
+    epsilon: f32,
     x: &[f32],
     gain: &[f32],
     bias: &[f32],
@@ -42,7 +56,7 @@ fn forward_with<S: Simd>(
             }
         }
         let variance = ((s.sum(sum) - squares) * part).max(0.0);
-        let scale = 1.0 / (variance + EPSILON).sqrt();
+        let scale = 1.0 / (variance + epsilon).sqrt();
         *statistics = [mean, scale];
         let parameters = gain.chunks(S::LANES).zip(bias.chunks(S::LANES));
         let rows = x.chunks(S::LANES).zip(y.chunks_mut(S::LANES));

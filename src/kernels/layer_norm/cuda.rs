@@ -1,7 +1,7 @@
 //! Layer normalisation on a GPU: the twins of the structs in `layer_norm.cu`, and their launches.
 
-use crate::kernels::cuda::backend::{Address, Launch, THREADS, WARPS, Work};
-use crate::kernels::cuda::parameters::parameters;
+use crate::kernels::device::backend::{Address, Launch, THREADS, WARPS, Work};
+use crate::kernels::device::parameters::parameters;
 use crate::kernels::dropout::cuda::Drop;
 use crate::kernels::linear::cuda::Rows;
 

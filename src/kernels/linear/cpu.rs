@@ -1,8 +1,8 @@
 //! The fast product: a packed right factor, a register tile, one order of summation.
 
-use super::finish::Finish;
 use super::pairs;
 use crate::kernels::buffer::Buffer;
+use crate::kernels::epilogue::Finish;
 use crate::kernels::precision::Precision;
 use crate::kernels::simd::pairs::MOST_LANES;
 use crate::kernels::simd::{Level, Simd, dispatched};

@@ -1,8 +1,8 @@
 //! Products on a GPU: the twin of `Product` in `linear.cu`, and its launches.
 
 use crate::kernels::activation::Activation;
-use crate::kernels::cuda::backend::{Address, Launch, THREADS, Work};
-use crate::kernels::cuda::parameters::parameters;
+use crate::kernels::device::backend::{Address, Launch, THREADS, Work};
+use crate::kernels::device::parameters::parameters;
 use crate::kernels::dropout::cuda::Drop;
 use crate::kernels::precision::Precision;
 

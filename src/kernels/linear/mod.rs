@@ -16,21 +16,20 @@
 //! two vectors gathers its sums over the whole depth, each element by one chain of multiply-adds in the order of
 //! the depth. So an element's bits depend on its row and column alone, not on how many rows are computed
 //! together or by whom. Bias, activation, dropout and residual are applied as the tile leaves the registers
-//! (`finish`).
+//! (`epilogue`).
 //!
 //! Factors are f32 or, for half the time, pairs of bfloat16 (`pairs`); sums are f32 in either case.
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;
-pub(crate) mod finish;
 mod pairs;
 pub mod reference;
 
 #[cfg(test)]
 mod tests {
     use super::cpu::{Left, Panels, Tiles, product};
-    use super::finish::{Accumulate, Store, StoreWithBias};
     use super::reference;
+    use crate::kernels::epilogue::{Accumulate, Store, StoreWithBias};
     use crate::kernels::precision::Precision;
     use crate::kernels::simd::Level;
     use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};

@@ -7,8 +7,8 @@
 //! hold a pair for each row of the tile.
 
 use super::cpu::{Factors, Left, Right, product_of, transpose};
-use super::finish::Finish;
 use crate::kernels::buffer::Buffer;
+use crate::kernels::epilogue::Finish;
 use crate::kernels::simd::pairs::{MOST_LANES, Pairs, Vector, dispatched_pairs};
 use crate::kernels::simd::{Level, Simd};
 use std::cell::RefCell;

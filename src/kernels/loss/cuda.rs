@@ -1,8 +1,8 @@
 //! Head and loss on a GPU: the twin of the struct in `loss.cu`, and its launch.
 
 use super::{Denominator, Head, Objective};
-use crate::kernels::cuda::backend::{Address, Launch, THREADS, WARPS, Work};
-use crate::kernels::cuda::parameters::parameters;
+use crate::kernels::device::backend::{Address, Launch, THREADS, WARPS, Work};
+use crate::kernels::device::parameters::parameters;
 
 parameters! {
     /// See `loss.cu`.

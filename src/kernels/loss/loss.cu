@@ -1,5 +1,5 @@
 // The action head and the loss: a warp for each step, from its normed token to predictions, loss and the gradient.
-#include "../cuda/device.h"
+#include "../device/device.h"
 
 struct HeadAndLoss {
     /// B K x C

@@ -1,0 +1,109 @@
+//! Where windows take their numbers from: a dataset in the model's units, converted once.
+//!
+//! Of a dataset in memory the converted numbers are in memory. Of a mapped one they are in a file
+//! beside its store, which has no name and is gone with the sampler. Half as large as the store,
+//! it is also what a training step reads: half as much, and nothing to compute.
+
+use super::WindowConfig;
+use crate::sample::actions::ActionUnits;
+use crate::sample::blocks::{Blocks, Filling};
+use crate::{Column, Dataset, Error, Normaliser, returns_to_go};
+
+/// Consecutive steps of one episode.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Stretch {
+    /// The first step, counted in its episode.
+    pub(super) first: usize,
+    /// The first step, counted over all episodes.
+    pub(super) step: usize,
+    pub(super) length: usize,
+}
+
+/// How stored numbers become a model's.
+#[derive(Debug)]
+pub(super) struct Units {
+    normaliser: Normaliser,
+    return_scale: f64,
+    actions: ActionUnits,
+}
+
+impl Units {
+    pub(super) fn new(
+        dataset: &Dataset,
+        normaliser: &Normaliser,
+        config: &WindowConfig,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            normaliser: normaliser.clone(),
+            return_scale: config.return_scale,
+            actions: ActionUnits::of(&dataset.info().action_space, config.action_map.as_ref())?,
+        })
+    }
+
+    fn returns(&self, returns: &[f64], out: &mut [f32]) {
+        for (out, value) in out.iter_mut().zip(returns) {
+            *out = (value / self.return_scale) as f32;
+        }
+    }
+}
+
+/// The numbers of a dataset's windows.
+#[derive(Debug)]
+pub(super) struct Source {
+    actions: ActionUnits,
+    /// Observations, actions, returns-to-go.
+    blocks: Blocks<3>,
+}
+
+impl Source {
+    /// Checks every number and converts it.
+    pub(super) fn new(dataset: &Dataset, units: Units) -> Result<Self, Error> {
+        let s = dataset.observation_width();
+        // Beside the store there was room for one, so there is for a file half as large.
+        let directory = dataset.store().map(|store| store.parent().unwrap_or(store));
+        let widths = [s, dataset.action_width(), 1];
+        let mut filling = Filling::new(widths, dataset.steps(), directory)?;
+        let (mut observations, mut actions, mut returns) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, episode) in dataset.iter().enumerate() {
+            let steps = episode.len();
+            observations.resize(steps * s, 0.0);
+            let stored = &episode.observations[..steps * s];
+            units.normaliser.apply(stored, &mut observations);
+            if let Some(at) = observations.iter().position(|x| !x.is_finite()) {
+                return Err(Error::Sampling(format!(
+                    "{} {} is not finite after normalisation",
+                    Column::Observation,
+                    at % s
+                )));
+            }
+            let space = &dataset.info().action_space;
+            units.actions.check(index, space, episode.actions)?;
+            actions.resize(episode.actions.len(), 0.0);
+            units.actions.convert(episode.actions, &mut actions);
+            returns.resize(steps, 0.0);
+            units.returns(&returns_to_go(episode.rewards, 1.0), &mut returns);
+            filling.push(steps, [&observations, &actions, &returns])?;
+        }
+        Ok(Self {
+            blocks: filling.finish()?,
+            actions: units.actions,
+        })
+    }
+
+    pub(super) fn action_units(&self) -> &ActionUnits {
+        &self.actions
+    }
+
+    /// The steps of a stretch: observations, normalised; actions in the model's units, a discrete
+    /// one as the index of its choice; returns-to-go, divided by the return scale.
+    #[inline]
+    pub(super) fn pieces(&self, stretch: Stretch) -> impl Iterator<Item = [&[f32]; 3]> {
+        self.blocks.pieces(stretch.step, stretch.length)
+    }
+
+    /// Lets memory begin to fetch a stretch.
+    #[inline]
+    pub(super) fn fetch(&self, stretch: Stretch) {
+        self.blocks.fetch(stretch.step, stretch.length);
+    }
+}

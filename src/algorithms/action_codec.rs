@@ -1,0 +1,154 @@
+//! Actions between the environment's numbers and a network's.
+
+use rtg_datasets::sample::ActionMap;
+use rtg_envs::Space;
+use serde::{Deserialize, Serialize};
+
+use crate::kernels::{Head, Objective};
+
+/// What becomes of a box of actions inside a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoxUnits {
+    /// Mapped onto [-1, 1], dimension by dimension.
+    Unit,
+    /// Left as it is where all bounds are [-m, m] for one m, as CORL's `max_action`; else mapped
+    /// onto [-1, 1].
+    Symmetric,
+}
+
+/// How an action looks inside the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActionCodec {
+    /// One of `n`, counted from `start`: a one-hot row; the head gives logits.
+    Discrete {
+        /// Number of actions.
+        n: usize,
+        /// The smallest action.
+        start: i64,
+    },
+    /// Numbers: (action - offset) / scale; the head gives tanh times `max_action`.
+    Continuous {
+        /// Subtracted from each action number.
+        offset: Vec<f64>,
+        /// Divides each action number.
+        scale: Vec<f64>,
+        /// Largest action inside the network.
+        max_action: f64,
+    },
+}
+
+impl ActionCodec {
+    /// The codec for an action space.
+    ///
+    /// kzl's head is a bare tanh, CORL's is scaled by the environment's single `max_action`. Both
+    /// are kept where they apply: bounds of [-1, 1], and for `corl` bounds of [-m, m]. Any other
+    /// finite box is mapped onto [-1, 1], dimension by dimension.
+    ///
+    /// # Errors
+    /// A space without finite bounds, or one that is neither a box nor discrete; the text says which.
+    pub fn of(units: BoxUnits, space: &Space) -> Result<Self, String> {
+        let space = match space {
+            Space::Discrete { n, start } => {
+                return Ok(Self::Discrete {
+                    n: *n,
+                    start: *start,
+                });
+            }
+            Space::Box(space) => space,
+            other => return Err(format!("{other:?}")),
+        };
+        let bounds = || space.low.iter().zip(&space.high);
+        if !bounds().all(|(low, high)| low.is_finite() && high.is_finite() && low < high) {
+            return Err("it is a box without finite bounds".to_owned());
+        }
+        let count = space.low.len();
+        let limit = space.high.first().copied().unwrap_or(1.0);
+        let is_limit = |bound: f64| (bound.abs() - limit).abs() < f64::EPSILON * limit.abs();
+        if units == BoxUnits::Symmetric
+            && bounds().all(|(&low, &high)| is_limit(low) && is_limit(high))
+        {
+            return Ok(Self::Continuous {
+                offset: vec![0.0; count],
+                scale: vec![1.0; count],
+                max_action: limit,
+            });
+        }
+        Ok(Self::Continuous {
+            offset: bounds().map(|(low, high)| 0.5 * (high + low)).collect(),
+            scale: bounds().map(|(low, high)| 0.5 * (high - low)).collect(),
+            max_action: 1.0,
+        })
+    }
+
+    /// Numbers of an action inside the network: classes or dimensions.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Discrete { n, .. } => *n,
+            Self::Continuous { offset, .. } => offset.len(),
+        }
+    }
+
+    /// What the network's last layer gives.
+    pub fn head(&self) -> Head {
+        match self {
+            Self::Discrete { .. } => Head::Logits,
+            Self::Continuous { max_action, .. } => Head::Tanh {
+                scale: *max_action as f32,
+            },
+        }
+    }
+
+    /// What the network is trained for.
+    pub fn objective(&self) -> Objective {
+        match self {
+            Self::Discrete { .. } => Objective::CrossEntropy,
+            Self::Continuous { .. } => Objective::SquaredError,
+        }
+    }
+
+    /// How the sampler maps stored actions; discrete ones stay as they are.
+    pub fn action_map(&self) -> Option<ActionMap> {
+        match self {
+            Self::Discrete { .. } => None,
+            Self::Continuous { offset, scale, .. } => Some(ActionMap {
+                offset: offset.clone(),
+                scale: scale.clone(),
+            }),
+        }
+    }
+
+    /// The environment's action, from what the head gave (greedy where it gave logits).
+    pub fn decode(&self, output: &[f32], action: &mut [f64]) {
+        match self {
+            Self::Discrete { start, .. } => {
+                let best = output.iter().enumerate().fold(0, |best, (index, value)| {
+                    if *value > output[best] { index } else { best }
+                });
+                action[0] = (*start + best as i64) as f64;
+            }
+            Self::Continuous { offset, scale, .. } => {
+                for (index, slot) in action.iter_mut().enumerate() {
+                    *slot = f64::from(output[index]) * scale[index] + offset[index];
+                }
+            }
+        }
+    }
+
+    /// The network's row for an environment's action.
+    pub fn encode(&self, action: &[f64], row: &mut [f32]) {
+        match self {
+            Self::Discrete { start, .. } => {
+                row.fill(0.0);
+                if let Some(slot) = row.get_mut((action[0] as i64 - start) as usize) {
+                    *slot = 1.0;
+                }
+            }
+            Self::Continuous { offset, scale, .. } => {
+                for (index, slot) in row.iter_mut().enumerate() {
+                    *slot = ((action[index] - offset[index]) / scale[index]) as f32;
+                }
+            }
+        }
+    }
+}

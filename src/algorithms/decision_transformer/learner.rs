@@ -1,0 +1,288 @@
+//! Training a Decision Transformer.
+
+use rtg_datasets::sample::{Batch, WindowConfig};
+use serde_json::Value;
+
+use super::config::{EngineKind, ModelConfig};
+use super::preprocessing::Preprocessing;
+use super::{DeviceLearner, Model};
+use crate::algorithms::{
+    self, Error, HeldBack, Needs, Published, Saved, Source, State, Update, moments,
+};
+use crate::device::Device;
+use crate::kernels::decision_transformer::{Side, Windows};
+use crate::kernels::{Dropout, Objective, adamw, device as gpu};
+use crate::nn::network::Network;
+use crate::nn::state_dict::{StateDictError, TensorFile};
+use crate::optimise::{Moments, OptimiserConfig};
+use crate::random::{derive, mix};
+
+/// Steps that a device does at a time where nothing happens in between.
+const MOST_STEPS: usize = 100;
+
+/// Trains a model: `accumulate` the batches of a step, then `apply`.
+pub struct Learner {
+    pub(super) model: Model,
+    pub(super) network: Network,
+    pub(super) config: OptimiserConfig,
+    pub(super) dropout: Dropout,
+    pub(super) objective: Objective,
+    pub(super) moments: Moments,
+    /// Optimiser steps done.
+    pub(super) step: u64,
+    /// Optimiser steps of the whole run.
+    pub(super) steps: u64,
+    dropout_key: u64,
+    losses: Vec<f64>,
+    pub(super) gradient: Vec<f32>,
+    batch: Batch,
+    /// A GPU, which is ahead of everything here until its state is fetched.
+    device: Option<DeviceLearner>,
+}
+
+impl Learner {
+    /// A learner for a run of `steps` optimiser steps.
+    pub fn new(
+        model: Model,
+        config: &ModelConfig,
+        optimiser: &OptimiserConfig,
+        (seed, steps, threads): (u64, u64, usize),
+    ) -> Self {
+        // A precision that only a GPU has is that of `DeviceLearner`; the engine here does not train then.
+        let precision = Some(config.precision).filter(|precision| precision.is_available());
+        let fused = (config.engine == EngineKind::Fused).then_some(precision.unwrap_or_default());
+        let network = Network::new(model.shape, model.parameters.clone(), fused, threads);
+        Self {
+            objective: model.preprocessing.actions.objective(),
+            dropout: Dropout {
+                probability_attention: config.attention_dropout,
+                probability_residual: config.residual_dropout,
+                probability_embedding: config.embedding_dropout,
+                key: 0,
+            },
+            moments: Moments::zeros(model.parameters.len()),
+            config: optimiser.clone(),
+            network,
+            model,
+            step: 0,
+            steps,
+            dropout_key: derive(seed, "dropout"),
+            losses: Vec::new(),
+            gradient: Vec::new(),
+            batch: Batch::default(),
+            device: None,
+        }
+    }
+
+    /// Adds the gradient of one batch to the step's.
+    pub fn accumulate(&mut self, batch: &Batch) {
+        let part = self.losses.len() as u64;
+        self.dropout.key = self.key(self.step, part);
+        let denominator = self.model.recipe.denominator();
+        let dropout = Some(&self.dropout).filter(|dropout| is_on(dropout));
+        let loss = self
+            .network
+            .accumulate(&windows(batch), self.objective, denominator, dropout);
+        self.losses.push(loss);
+    }
+
+    /// The loss on a batch, without dropout and without learning from it.
+    pub fn loss(&mut self, batch: &Batch) -> f64 {
+        let denominator = self.model.recipe.denominator();
+        self.network
+            .loss(&windows(batch), self.objective, denominator)
+    }
+
+    /// One AdamW step with the mean of the accumulated gradients.
+    pub fn apply(&mut self) -> Update {
+        let mut gradient = self.network.take_gradient();
+        let batches = self.losses.len().max(1) as f64;
+        if batches > 1.0 {
+            for value in &mut gradient {
+                *value /= batches as f32;
+            }
+        }
+        let norm = adamw::norm(&gradient);
+        let clip = self.config.clip(norm);
+        let learning_rate = self.config.learning_rate_at(self.step, self.steps);
+        let loss = self.losses.drain(..).sum::<f64>() / batches;
+        self.step += 1;
+        let optimiser = self.config.adamw();
+        let parameters = &mut self.model.parameters;
+        let Moments { first, second } = &mut self.moments;
+        let (rate, step) = (learning_rate, self.step);
+        match self.network.engine() {
+            Some(engine) => engine.update(
+                &optimiser, rate, step, clip, &gradient, parameters, first, second,
+            ),
+            None => adamw::update(
+                &optimiser, rate, step, clip, &gradient, parameters, first, second,
+            ),
+        }
+        self.network.set_parameters(parameters);
+        self.gradient = gradient;
+        report(loss, norm, learning_rate)
+    }
+
+    /// The model as it stands.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Weights and last gradient before clipping, by name: (name, weights, gradient).
+    pub fn histograms(&self) -> impl Iterator<Item = (&str, &[f32], &[f32])> {
+        self.network.layout.views().map(|view| {
+            let weights = &self.model.parameters[view.range.clone()];
+            let gradient = self.gradient.get(view.range.clone()).unwrap_or_default();
+            (view.name.as_str(), weights, gradient)
+        })
+    }
+
+    /// Goes on where a checkpoint was saved.
+    ///
+    /// # Errors
+    /// A checkpoint without the optimiser's moments.
+    pub fn restore(&mut self, saved: &Saved) -> Result<(), Error> {
+        self.moments = moments::read(saved, self.model.parameters.len())?;
+        self.step = saved.step;
+        Ok(())
+    }
+
+    /// Dropout's key for a batch of a step.
+    pub(super) fn key(&self, step: u64, part: u64) -> u64 {
+        let batch = step * self.config.accumulation as u64 + part;
+        mix(self.dropout_key.wrapping_add(batch))
+    }
+}
+
+impl algorithms::Learner for Learner {
+    fn needs(&self) -> Needs<'_> {
+        let Preprocessing {
+            normaliser,
+            return_scale,
+            episode_length,
+            actions,
+        } = &self.model.preprocessing;
+        let context = self.model.config.context;
+        let mut config = match self.model.recipe {
+            Published::Official => WindowConfig::official(context, *return_scale, *episode_length),
+            Published::Corl => WindowConfig::corl(context, *return_scale),
+        };
+        config.action_map = actions.action_map();
+        Needs::Windows {
+            config,
+            normaliser,
+            rows: self.config.batch_size,
+        }
+    }
+
+    fn model(&self) -> &dyn algorithms::Model {
+        &self.model
+    }
+
+    fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
+        self.model.load_weights(file)?;
+        self.network.set_parameters(&self.model.parameters);
+        Ok(())
+    }
+
+    fn update(&mut self, source: &mut Source, most: u64) -> Result<Vec<Update>, Error> {
+        let windows = source.windows();
+        if let Some(mut device) = self.device.take() {
+            let count = device.most_steps().min(most as usize);
+            let (sampler, stream) = windows.parts();
+            let updates = device.steps(self, sampler, stream, count);
+            self.device = Some(device);
+            return Ok(updates?);
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        for _ in 0..self.config.accumulation {
+            windows.next(&mut batch);
+            self.accumulate(&batch);
+        }
+        self.batch = batch;
+        Ok(vec![self.apply()])
+    }
+
+    fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)> {
+        match batch {
+            HeldBack::Windows(batch) => vec![("loss", self.loss(batch))],
+            HeldBack::Transitions(_) => Vec::new(),
+        }
+    }
+
+    fn histograms(&self) -> Vec<(String, &[f32], &[f32])> {
+        let named = self.histograms();
+        named
+            .map(|(name, weights, gradient)| (name.to_owned(), weights, gradient))
+            .collect()
+    }
+
+    fn state(&self) -> State {
+        State {
+            tensors: moments::entries(&self.moments),
+            notes: Value::Null,
+        }
+    }
+
+    fn use_device(&mut self, device: Device, source: &Source) -> Result<Option<String>, Error> {
+        let composed = self.network.engine().is_none();
+        let Source::Windows(windows) = source else {
+            return Ok(None);
+        };
+        let on = |learner: &Self, ordinal| {
+            let backend = gpu::open(ordinal)?;
+            DeviceLearner::new(backend, learner, windows.sampler(), MOST_STEPS)
+        };
+        self.device = match device {
+            Device::Cpu => None,
+            Device::Cuda(ordinal) => Some(on(self, ordinal)?),
+            // The composed model asks for dfdx's own operations.
+            Device::Auto if composed => None,
+            Device::Auto => on(self, 0).ok(),
+        };
+        Ok(self.device.as_ref().map(DeviceLearner::name))
+    }
+
+    fn synchronise(&mut self) -> Result<(), Error> {
+        if let Some(mut device) = self.device.take() {
+            let fetched = device.fetch(self);
+            self.device = Some(device);
+            fetched?;
+        }
+        Ok(())
+    }
+}
+
+/// What a step reports.
+pub(super) fn report(loss: f64, gradient_norm: f64, learning_rate: f64) -> Update {
+    Update::default()
+        .mean("loss", loss)
+        .last("learning_rate", learning_rate)
+        .last("gradient_norm", gradient_norm)
+}
+
+/// Whether anything is dropped at all.
+pub(super) fn is_on(dropout: &Dropout) -> bool {
+    dropout
+        .probability_attention
+        .max(dropout.probability_residual)
+        .max(dropout.probability_embedding)
+        > 0.0
+}
+
+/// A sampled batch as the engine sees it.
+pub fn windows(batch: &Batch) -> Windows<'_> {
+    Windows {
+        observations: &batch.observations,
+        actions: &batch.actions,
+        returns_to_go: &batch.returns_to_go,
+        timesteps: &batch.timesteps,
+        lengths: &batch.lengths,
+        side: match batch.side {
+            rtg_datasets::sample::Side::Left => Side::Left,
+            rtg_datasets::sample::Side::Right => Side::Right,
+        },
+        context: batch.context,
+    }
+}

@@ -1,0 +1,141 @@
+//! A trained (or new) Decision Transformer.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::config::ModelConfig;
+use super::policy;
+use super::preprocessing::Preprocessing;
+use crate::algorithms::{self, Error, Published, Saved};
+use crate::kernels::decision_transformer::{Layout, Shape};
+use crate::nn::initialise::initialise;
+use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile, untrained};
+use crate::policy::{Mode, Policy};
+use crate::random::Stream;
+
+/// A trained (or new) Decision Transformer.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Which code's conventions it follows.
+    pub recipe: Published,
+    /// What it was made from.
+    pub config: ModelConfig,
+    /// Sizes of the network, from the configuration and the data.
+    pub shape: Shape,
+    /// The trained weights, see [`Layout`].
+    pub parameters: Vec<f32>,
+    /// Weights of the peer's state dict that are never trained.
+    pub untrained: Vec<Entry>,
+    /// From raw numbers to the network's and back.
+    pub preprocessing: Preprocessing,
+}
+
+impl Model {
+    /// A new model with the recipe's initialisation.
+    pub fn new(
+        recipe: Published,
+        config: &ModelConfig,
+        preprocessing: Preprocessing,
+        seed: u64,
+    ) -> Self {
+        let shape = shape(recipe, config, &preprocessing);
+        let mut stream = Stream::new(seed, "initialisation");
+        let parameters = initialise(&Layout::new(&shape), recipe.initialisation(), &mut stream);
+        let untrained = untrained(recipe.naming(), &shape, &mut stream);
+        Self {
+            recipe,
+            config: config.clone(),
+            shape,
+            parameters,
+            untrained,
+            preprocessing,
+        }
+    }
+
+    /// The model of a checkpoint.
+    ///
+    /// # Errors
+    /// Notes or weights that do not fit.
+    pub fn saved(saved: &Saved) -> Result<Self, Error> {
+        let MadeOf {
+            model: config,
+            preprocessing,
+        } = saved.made_of()?;
+        let recipe = Published::named(saved.recipe);
+        let mut model = Self {
+            recipe,
+            shape: shape(recipe, &config, &preprocessing),
+            config,
+            parameters: Vec::new(),
+            untrained: Vec::new(),
+            preprocessing,
+        };
+        model.load_weights(saved.tensors)?;
+        Ok(model)
+    }
+
+    /// Replaces the weights by those of a file with the recipe's names.
+    ///
+    /// # Errors
+    /// Weights of another model; this one stays as it was.
+    pub fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
+        let layout = Layout::new(&self.shape);
+        let mut parameters = vec![0.0; layout.len()];
+        let naming = self.recipe.naming();
+        self.untrained = state_dict::import(naming, &self.shape, &layout, file, &mut parameters)?;
+        self.parameters = parameters;
+        Ok(())
+    }
+
+    /// A policy for up to `rows` episodes at once, conditioned on each episode's target return. Its
+    /// actions have the same bits for any number of rows and threads.
+    pub fn policy(&self, rows: usize, threads: usize) -> Box<dyn Policy> {
+        Box::new(policy::TargetReturn::new(self, rows, threads))
+    }
+}
+
+/// A model without its weights, as a checkpoint notes it.
+#[derive(Serialize, Deserialize)]
+struct MadeOf {
+    model: ModelConfig,
+    preprocessing: Preprocessing,
+}
+
+impl algorithms::Model for Model {
+    /// It has one mode: no action is drawn at random.
+    fn policy(&self, _: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
+        self.policy(rows, threads)
+    }
+
+    fn made_of(&self) -> Value {
+        json!({ "model": self.config, "preprocessing": self.preprocessing })
+    }
+
+    fn weights(&self) -> Vec<Entry> {
+        let layout = Layout::new(&self.shape);
+        let mut entries = state_dict::export(self.recipe.naming(), &layout, &self.parameters);
+        entries.extend(self.untrained.iter().cloned());
+        entries
+    }
+
+    fn exported(&self) -> Vec<Entry> {
+        let mut entries = self.weights();
+        entries.extend(state_dict::buffers(self.recipe.naming(), &self.shape));
+        entries
+    }
+}
+
+/// Sizes of the network that the configuration and the data ask for.
+pub fn shape(recipe: Published, config: &ModelConfig, preprocessing: &Preprocessing) -> Shape {
+    Shape {
+        observation: preprocessing.normaliser.mean.len(),
+        action: preprocessing.actions.width(),
+        context: config.context,
+        width: config.width,
+        heads: config.heads,
+        layers: config.layers,
+        timesteps: recipe.timesteps(preprocessing.episode_length, config.context),
+        activation: config.activation,
+        head: preprocessing.actions.head(),
+    }
+}

@@ -1,0 +1,37 @@
+//! The two published codes of the Decision Transformer and of its behaviour cloning baseline.
+
+use serde::{Deserialize, Serialize};
+
+use crate::nn::state_dict::Naming;
+
+/// Which published code is followed where the two differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Published {
+    /// kzl/decision-transformer, `gym/` (Chen et al. 2021).
+    Official,
+    /// corl-team/CORL, `algorithms/offline/` (the defaults of its dataclasses).
+    Corl,
+}
+
+impl Published {
+    /// The names of the recipes, the default first.
+    pub const RECIPES: &'static [&'static str] = &["corl", "official"];
+
+    /// The code called by the recipe's name; CORL's where the name is another.
+    pub fn named(recipe: &str) -> Self {
+        if recipe == "official" {
+            Self::Official
+        } else {
+            Self::Corl
+        }
+    }
+
+    /// Weight names in files.
+    pub fn naming(self) -> Naming {
+        match self {
+            Self::Official => Naming::Official,
+            Self::Corl => Naming::Corl,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Where a learner's batches come from.
+
+use std::sync::Arc;
+
+use rtg_datasets::sample::{
+    Batch, Prefetcher, Replay, Sampler, TransitionSampler, Transitions, WindowSampler,
+};
+use rtg_datasets::{Dataset, Normaliser};
+
+use super::{Error, Needs};
+use crate::random::Stream;
+
+/// Batches that are drawn from files before they are wanted.
+const BATCHES_AHEAD: usize = 4;
+
+/// Where a learner's batches come from; its kind is that of the learner's [`Needs`].
+pub enum Source {
+    /// Windows of a dataset.
+    Windows(DatasetSource<WindowSampler>),
+    /// Transitions of a dataset.
+    Transitions(DatasetSource<TransitionSampler>),
+    /// Transitions that were collected in an environment.
+    Replay(ReplaySource),
+}
+
+/// Transitions that were collected in an environment.
+pub struct ReplaySource {
+    /// The buffer.
+    pub replay: Replay,
+    stream: Stream,
+    rows: usize,
+}
+
+/// A batch of held-back data.
+#[derive(Clone, Debug)]
+pub enum HeldBack {
+    /// Windows.
+    Windows(Batch),
+    /// Transitions.
+    Transitions(Transitions),
+}
+
+impl Source {
+    /// What a learner needs of a dataset. `stream` is the generator of the first batch; batches are
+    /// drawn `ahead` in the background where a file's numbers may have to be waited for.
+    ///
+    /// # Errors
+    /// Data that such batches cannot be drawn from.
+    pub fn open(
+        needs: &Needs,
+        data: &Dataset,
+        stream: Stream,
+        ahead: bool,
+    ) -> Result<Self, Error> {
+        let ahead = ahead && data.is_mapped();
+        Ok(match needs {
+            Needs::Windows {
+                config,
+                normaliser,
+                rows,
+            } => {
+                let sampler = WindowSampler::new(data, normaliser, config.clone())?;
+                Self::Windows(DatasetSource::new(sampler, stream, *rows, ahead))
+            }
+            Needs::Transitions {
+                config,
+                normaliser,
+                rows,
+            } => {
+                let identity = Normaliser::identity(data.observation_width());
+                let normaliser = normaliser.unwrap_or(&identity);
+                let sampler = TransitionSampler::new(data, normaliser, config.clone())?;
+                Self::Transitions(DatasetSource::new(sampler, stream, *rows, ahead))
+            }
+            Needs::Environment(interaction) => {
+                let info = data.info();
+                let mut replay = Replay::new(
+                    &info.observation_space,
+                    &info.action_space,
+                    interaction.capacity.max(data.steps()),
+                    interaction.transitions.clone(),
+                )?;
+                replay.extend(data)?;
+                Self::replay(replay, stream, interaction.rows)
+            }
+        })
+    }
+
+    /// Batches of `rows` transitions from a buffer.
+    pub fn replay(replay: Replay, stream: Stream, rows: usize) -> Self {
+        Self::Replay(ReplaySource {
+            replay,
+            stream,
+            rows,
+        })
+    }
+
+    /// The generator after the last batch that was taken: what a checkpoint holds.
+    pub fn stream(&self) -> &Stream {
+        match self {
+            Self::Windows(windows) => &windows.stream,
+            Self::Transitions(transitions) => &transitions.stream,
+            Self::Replay(replay) => &replay.stream,
+        }
+    }
+
+    /// Windows, for a learner that needs them.
+    ///
+    /// # Panics
+    /// If this is a source of transitions.
+    pub fn windows(&mut self) -> &mut DatasetSource<WindowSampler> {
+        match self {
+            Self::Windows(windows) => windows,
+            _ => panic!("the learner needs windows, and this source has transitions"),
+        }
+    }
+
+    /// The next batch of transitions, for a learner that needs them.
+    ///
+    /// # Panics
+    /// If this is a source of windows, or an empty replay buffer.
+    pub fn next_transitions(&mut self, batch: &mut Transitions) {
+        match self {
+            Self::Windows(_) => panic!("the learner needs transitions, and this source has windows"),
+            Self::Transitions(transitions) => transitions.next(batch),
+            Self::Replay(source) => {
+                source
+                    .replay
+                    .sample(&mut source.stream, source.rows, batch);
+            }
+        }
+    }
+
+    /// The next batch, to measure on it again and again.
+    pub fn held_back(&mut self) -> HeldBack {
+        match self {
+            Self::Windows(windows) => {
+                let mut batch = Batch::default();
+                windows.next(&mut batch);
+                HeldBack::Windows(batch)
+            }
+            _ => {
+                let mut batch = Transitions::default();
+                self.next_transitions(&mut batch);
+                HeldBack::Transitions(batch)
+            }
+        }
+    }
+}
+
+/// Batches of a dataset, drawn now or ahead: the same ones.
+pub struct DatasetSource<S: Sampler> {
+    batches: Batches<S>,
+    stream: Stream,
+    rows: usize,
+}
+
+enum Batches<S: Sampler> {
+    /// Drawn when they are wanted, in next to no time: the numbers are in memory.
+    Now(S),
+    /// Drawn in the background.
+    Ahead(Prefetcher<Stream, S>),
+}
+
+impl<S> DatasetSource<S>
+where
+    S: Sampler + Send + Sync + 'static,
+    S::Batch: Send,
+{
+    /// Batches of `rows` rows.
+    pub fn new(sampler: S, stream: Stream, rows: usize, ahead: bool) -> Self {
+        let batches = if ahead {
+            let sampler = Arc::new(sampler);
+            Batches::Ahead(Prefetcher::new(sampler, stream.clone(), rows, BATCHES_AHEAD))
+        } else {
+            Batches::Now(sampler)
+        };
+        Self {
+            batches,
+            stream,
+            rows,
+        }
+    }
+
+    /// The next batch.
+    pub fn next(&mut self, batch: &mut S::Batch) {
+        match &mut self.batches {
+            Batches::Now(sampler) => sampler.sample(&mut self.stream, self.rows, batch),
+            Batches::Ahead(prefetcher) => {
+                prefetcher.next(batch);
+                self.stream.clone_from(prefetcher.stream());
+            }
+        }
+    }
+
+    /// The sampler, and the generator for a learner that draws rows by itself.
+    pub fn parts(&mut self) -> (&S, &mut Stream) {
+        let sampler = match &self.batches {
+            Batches::Now(sampler) => sampler,
+            Batches::Ahead(prefetcher) => prefetcher.sampler(),
+        };
+        (sampler, &mut self.stream)
+    }
+
+    /// The sampler.
+    pub fn sampler(&self) -> &S {
+        match &self.batches {
+            Batches::Now(sampler) => sampler,
+            Batches::Ahead(prefetcher) => prefetcher.sampler(),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `rtg keys`: every key of a plan, with its default, range, unit and published value.
+
+use std::fmt::Write;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{print, print_json};
+use crate::algorithms::Chosen;
+use crate::error::Error;
+use crate::experiment::{Experiment, general};
+use crate::keys::{Key, Keys, Table, Value};
+
+/// List every key of a plan.
+#[derive(Args)]
+#[command(
+    after_help = "A key stands in its table of an experiment file, or behind --set as table.key=value.\n\n\
+    Example: rtg keys bc"
+)]
+pub(super) struct ListKeys {
+    /// The algorithm whose tables to list [default: the tables of every plan, and those of all
+    /// algorithms].
+    algorithm: Option<String>,
+    /// Print Markdown, as in the manual.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tables with their defaults, under a title.
+struct Section {
+    title: String,
+    tables: Vec<Keys>,
+    /// A plan with every default, and the recipe it is for.
+    defaults: Vec<(&'static str, Table)>,
+}
+
+impl ListKeys {
+    pub(super) fn run(self) -> Result<(), Error> {
+        let mut sections = Vec::new();
+        if self.algorithm.is_none() {
+            sections.push(Section {
+                title: "Every plan".to_owned(),
+                tables: general(),
+                defaults: vec![("", Experiment::of(Chosen::default()).plan()?)],
+            });
+        }
+        let algorithms = match &self.algorithm {
+            Some(name) => vec![Chosen::named(name)?],
+            None => Chosen::all().collect(),
+        };
+        for algorithm in algorithms {
+            sections.push(own(algorithm)?);
+        }
+        if self.json {
+            let sections: Vec<_> = sections.iter().map(Section::json).collect();
+            return print_json(&sections);
+        }
+        let mut text = String::new();
+        for section in &sections {
+            if self.markdown {
+                section.markdown(&mut text);
+            } else {
+                section.plain(&mut text);
+            }
+        }
+        print(&text)
+    }
+}
+
+fn own(algorithm: Chosen) -> Result<Section, Error> {
+    let card = algorithm.card();
+    let mut defaults = Vec::new();
+    for &recipe in card.recipes {
+        let plan = algorithm.defaults(recipe);
+        defaults.push((recipe, plan.map_err(crate::experiment::ExperimentError::from)?));
+    }
+    Ok(Section {
+        title: card.name.to_owned(),
+        tables: algorithm.tables(),
+        defaults,
+    })
+}
+
+impl Section {
+    /// The default of a key: one value, or one for each recipe where they differ.
+    fn default_of(&self, table: &Keys, key: &Key) -> String {
+        let shown = |plan: &Table| {
+            let own = match table.table {
+                "" => Some(plan),
+                name => plan.get(name).and_then(Value::as_table),
+            };
+            let value = own.and_then(|own| own.get(key.name));
+            // A default that this machine decides would make the list differ from place to place.
+            match (value, key.name) {
+                (Some(_), "threads") => "all cores".to_owned(),
+                (Some(Value::Float(number)), _) => (*number as f32).to_string(),
+                (Some(value), _) => value.to_string(),
+                (None, _) => "unset".to_owned(),
+            }
+        };
+        let values: Vec<(&str, String)> = (self.defaults.iter())
+            .map(|(recipe, plan)| (*recipe, shown(plan)))
+            .collect();
+        let Some((_, first)) = values.first() else {
+            return String::new();
+        };
+        if values.iter().all(|(_, value)| value == first) {
+            return first.clone();
+        }
+        let each = values
+            .iter()
+            .map(|(recipe, value)| format!("{value} ({recipe})"));
+        each.collect::<Vec<_>>().join(", ")
+    }
+
+    fn plain(&self, text: &mut String) {
+        for table in &self.tables {
+            let name = if table.table.is_empty() {
+                "(no table)".to_owned()
+            } else {
+                format!("[{}]", table.table)
+            };
+            let _ = writeln!(text, "{}: {name}  {}", self.title, table.meaning());
+            for key in table.keys {
+                let default = self.default_of(table, key);
+                let _ = writeln!(text, "  {} = {default}", key.name);
+                let mut facts = vec![key.range.to_string()];
+                facts.extend((!key.unit.is_empty()).then(|| key.unit.to_owned()));
+                let published = key.published;
+                facts.extend((!published.is_empty()).then(|| format!("published: {published}")));
+                let _ = writeln!(text, "      {} [{}]", key.meaning(), facts.join("; "));
+            }
+            text.push('\n');
+        }
+    }
+
+    fn markdown(&self, text: &mut String) {
+        let _ = writeln!(text, "## {}\n", self.title);
+        for table in &self.tables {
+            if !table.table.is_empty() {
+                let _ = writeln!(text, "### `[{}]`\n", table.table);
+            }
+            let _ = writeln!(text, "{}\n", table.meaning());
+            text.push_str("| key | meaning | default | range | unit | published |\n");
+            text.push_str("|---|---|---|---|---|---|\n");
+            for key in table.keys {
+                let default = self.default_of(table, key);
+                let _ = writeln!(
+                    text,
+                    "| `{}` | {} | `{default}` | {} | {} | {} |",
+                    key.name,
+                    key.meaning(),
+                    key.range,
+                    key.unit,
+                    key.published
+                );
+            }
+            text.push('\n');
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let tables = self.tables.iter().map(|table| {
+            let keys = table.keys.iter().map(|key| {
+                json!({
+                    "key": key.name,
+                    "meaning": key.meaning(),
+                    "type": key.kind,
+                    "default": self.default_of(table, key),
+                    "range": key.range.to_string(),
+                    "unit": key.unit,
+                    "published": key.published,
+                })
+            });
+            json!({
+                "table": table.table,
+                "meaning": table.meaning(),
+                "keys": keys.collect::<Vec<_>>(),
+            })
+        });
+        json!({ "section": self.title, "tables": tables.collect::<Vec<_>>() })
+    }
+}

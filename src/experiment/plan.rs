@@ -1,0 +1,250 @@
+//! The keys that a plan has for every algorithm.
+
+use std::path::PathBuf;
+
+use rtg_datasets::select::Selection;
+use rtg_datasets::store::StoreMode;
+
+use crate::algorithms::{Chosen, Input};
+use crate::device::Device;
+use crate::keys::{Key, Keys, Range, Table, keys};
+
+keys! {
+    /// Everything that decides a run.
+    pub struct Experiment = "", algorithm: Chosen;
+
+    /// Minari id, path of a file, or `builtin/<env>/<kind>`. An online algorithm needs none; with
+    /// one it starts with its replay buffer filled.
+    dataset: Option<String> = match algorithm.card().input {
+        Input::Windows | Input::Transitions => Some("builtin/cartpole/mixed".to_owned()),
+        Input::Environment => None,
+    }, Range::Any, "", "";
+    /// Environment id for evaluation, and for learning where the algorithm is online. Default: the
+    /// dataset's. `delayed/ID` pays all of an episode's reward with its last step, in the
+    /// environment and in the data; so does `selection.delayed_rewards`, and either sets the other.
+    env: Option<String> = None, Range::Any, "", "";
+    /// How the policy is learned; `rtg algorithms` lists them.
+    algorithm: Chosen = algorithm, Range::Any, "", "";
+    /// Whose conventions and default values.
+    recipe: String = algorithm.card().recipes[0].to_owned(), Range::Any, "", "";
+    /// Steps: optimiser steps, or environment steps where the algorithm is online.
+    steps: u64 = 1000, Range::at_least(0), "steps", "";
+    /// The one seed: initialisation, sampling, dropout, exploration.
+    seed: u64 = 0, Range::at_least(0), "", "";
+    /// Threads that compute; the same number gives the same bits.
+    threads: usize = super::all_cores(), Range::at_least(1), "threads", "";
+    /// What computes: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU where one answers. May change at
+    /// a resume.
+    device: Device = Device::Cpu, Range::Any, "", "";
+    /// Weights to start from: a safetensors file with the recipe's names.
+    initial_weights: Option<PathBuf> = None, Range::Any, "", "";
+    /// Steps between checkpoints; there is one at every evaluation and at the end as well.
+    checkpoint_every: u64 = 1000, Range::at_least(1), "steps", "";
+    /// Where the numbers of the dataset are: `memory`, `mapped` (from a store on disk, for what
+    /// memory cannot hold), or `auto`: mapped if they would take more than half of the free memory.
+    store: StoreMode as serde(default) = StoreMode::default(),
+        Range::Words(&["auto", "memory", "mapped"]), "", "";
+tables:
+    /// Further datasets, each with the weight of its steps beside those of `dataset`, which
+    /// weigh 1.
+    mix: Vec<MixPart> as serde(default, skip_serializing_if = "Vec::is_empty") = Vec::new();
+    /// Which of the episodes are used, and how.
+    selection: Selection as serde(default) = Selection::default();
+    /// Evaluation in the environment while training and at the end.
+    evaluation: EvaluationConfig = EvaluationConfig::of(());
+    /// Metrics.
+    logging: LoggingConfig = LoggingConfig::of(());
+    /// The algorithm's own tables.
+    tables: Table as serde(skip) = Table::new();
+}
+
+keys! {
+    /// A further dataset of a mixture; the table may be repeated.
+    pub struct MixPart = "mix", _any: ();
+
+    /// Minari id, path of a file, or `builtin/<env>/<kind>`.
+    dataset: String = String::new(), Range::Any, "", "";
+    /// How much likelier one of its steps is drawn than one of the first dataset.
+    weight: f64 = 1.0, Range::POSITIVE, "", "";
+}
+
+keys! {
+    /// When and how a run is evaluated.
+    pub struct EvaluationConfig = "evaluation", _any: ();
+
+    /// Steps between evaluations; 0: only at the end. Default: a fifth of the run.
+    every: Option<u64> = None, Range::at_least(0), "steps", "5000 (CORL)";
+    /// Episodes for each target while training.
+    episodes: usize = 10, Range::at_least(1), "episodes", "10 (CORL)";
+    /// Episodes for each target after the last step.
+    final_episodes: usize = 100, Range::at_least(1), "episodes", "";
+    /// Target returns, the first decides which checkpoint is best; only for algorithms that take
+    /// one. Default: the published ones for a known environment, else the data's largest return and
+    /// its mean.
+    targets: Option<Vec<f64>> = None, Range::FINITE, "reward", "";
+    /// Seed of the first evaluation episode's start.
+    seed: u64 = 42, Range::at_least(0), "", "42 (CORL)";
+}
+
+keys! {
+    /// What is logged how often.
+    pub struct LoggingConfig = "logging", _any: ();
+
+    /// Steps between two points of the training curves.
+    every: u64 = 20, Range::at_least(1), "steps", "";
+    /// Steps between histograms of weights and gradients; 0: none.
+    histograms_every: u64 = 200, Range::at_least(0), "steps", "";
+}
+
+const fn selection(
+    name: &'static str,
+    kind: &'static str,
+    doc: &'static [&'static str],
+    range: Range,
+    unit: &'static str,
+) -> Key {
+    Key {
+        name,
+        kind,
+        doc,
+        range,
+        unit,
+        published: "",
+    }
+}
+
+/// The keys of [`Selection`], a type of the datasets' crate.
+const SELECTION: Keys = Keys {
+    table: "selection",
+    doc: &["Which of the episodes are used, and how."],
+    keys: &[
+        selection(
+            "min_length",
+            "Option<usize>",
+            &["Only episodes of at least this many steps."],
+            Range::at_least(0),
+            "steps",
+        ),
+        selection(
+            "max_length",
+            "Option<usize>",
+            &["Only episodes of at most this many steps."],
+            Range::at_least(0),
+            "steps",
+        ),
+        selection(
+            "random_fraction",
+            "Option<f64>",
+            &["A random part of the episodes; at least one is kept."],
+            Range::PART,
+            "",
+        ),
+        selection(
+            "top_fraction",
+            "Option<f64>",
+            &["The part with the largest returns; at least one is kept."],
+            Range::PART,
+            "",
+        ),
+        selection(
+            "top_by",
+            "TopBy",
+            &["What `top_fraction` is a fraction of: `trajectories` (CORL) or `steps` (kzl)."],
+            Range::Words(&["trajectories", "steps"]),
+            "",
+        ),
+        selection(
+            "validation_fraction",
+            "Option<f64>",
+            &[
+                "A part of the episodes that is held back; `validation/` metrics are measured on it.",
+            ],
+            Range::PART,
+            "",
+        ),
+        selection(
+            "delayed_rewards",
+            "bool",
+            &["All of an episode's reward comes with its last step."],
+            Range::Any,
+            "",
+        ),
+        selection(
+            "balance_returns",
+            "Option<usize>",
+            &[
+                "Episodes fall into this many classes of equal width between the least and the",
+                "largest return, and each class that has any is drawn alike.",
+            ],
+            Range::at_least(1),
+            "classes",
+        ),
+        selection(
+            "seed",
+            "u64",
+            &["Seed of the random part and of the validation part."],
+            Range::at_least(0),
+            "",
+        ),
+    ],
+};
+
+/// Every table of a plan for `algorithm`: the general ones, then its own.
+pub fn reference(algorithm: Chosen) -> Vec<Keys> {
+    let mut tables = general();
+    tables.extend(algorithm.tables());
+    tables
+}
+
+/// The tables of every plan.
+pub fn general() -> Vec<Keys> {
+    vec![
+        Experiment::KEYS,
+        MixPart::KEYS,
+        SELECTION,
+        EvaluationConfig::KEYS,
+        LoggingConfig::KEYS,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_selection_are_those_of_its_type() {
+        let full = Selection {
+            min_length: Some(1),
+            max_length: Some(1),
+            random_fraction: Some(0.5),
+            top_fraction: Some(0.5),
+            validation_fraction: Some(0.5),
+            balance_returns: Some(1),
+            ..Selection::default()
+        };
+        let table = Table::try_from(full).unwrap();
+        let mut declared: Vec<_> = SELECTION.keys.iter().map(|key| key.name).collect();
+        declared.sort_unstable();
+        let mut known: Vec<_> = table.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        assert_eq!(declared, known);
+    }
+
+    #[test]
+    fn every_key_is_documented_and_belongs_to_one_table() {
+        for algorithm in Chosen::all() {
+            let mut paths = Vec::new();
+            for table in reference(algorithm) {
+                assert!(!table.meaning().is_empty());
+                for key in table.keys {
+                    assert!(!key.meaning().is_empty(), "{}", table.path(key.name));
+                    paths.push(table.path(key.name));
+                }
+            }
+            let count = paths.len();
+            paths.sort();
+            paths.dedup();
+            assert_eq!(paths.len(), count, "{algorithm:?}");
+        }
+    }
+}

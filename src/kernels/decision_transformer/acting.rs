@@ -1,0 +1,233 @@
+//! Acting: the next action of many episodes at once, computing just what it needs.
+//!
+//! A row is one running episode. While its episode fits into the context, a step adds its new tokens (the previous
+//! action, the return-to-go, the observation) behind cached keys and values of every layer, which is exact. Then
+//! the window slides: the oldest step leaves, and what the others knew of it with it. What stays is what depends on
+//! one token alone: the embedded tokens, and the first layer's queries, keys and values. All else is computed
+//! again for the 3 K - 1 tokens of the window, except that the last layer answers the newest observation only.
+//! There, with one query q, keys and values need not be computed at all: with `n_j` the normed tokens
+//!
+//! ```text
+//! q . k_j = q . (n_j Wk + bk) = n_j . (Wk q) + const, and the constant leaves the softmax;
+//! sum_j p_j v_j = (sum_j p_j n_j) Wv + bv, because the p_j add up to one.
+//! ```
+//!
+//! Each row is worked on alone, so its actions have the same bits whichever rows act beside it. Many rows are shared
+//! out to the threads; the tokens of a single one, to two threads. With one thread, a step of one row allocates
+//! nothing.
+
+mod row;
+
+use super::layout::{Layout, Shape};
+use super::trunk::Model;
+use super::trunk::weights::{Packing, Weights};
+use crate::kernels::linear::cpu::Panels;
+use crate::kernels::precision::Precision;
+use crate::kernels::simd::Level;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use row::{Row, Scratch};
+
+/// Acts in many episodes in lock-step, or in one without allocating.
+#[derive(Debug)]
+pub struct Acting {
+    shape: Shape,
+    layout: Layout,
+    level: Level,
+    parameters: Vec<f32>,
+    weights: Weights,
+    /// Wk^T of the last layer.
+    keys_across: Panels,
+    /// Wv of the last layer, head by head.
+    values: Vec<Panels>,
+    pool: Option<ThreadPool>,
+    scratch: Vec<Scratch>,
+    rows: Vec<Row>,
+}
+
+/// What the rows of one step see; each array has an entry for every row, active or not.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// rows x S, as the model is to see them (normalised)
+    pub observations: &'a [f32],
+    /// rows, scaled
+    pub returns_to_go: &'a [f32],
+    /// rows, each below the rows of the timestep table
+    pub timesteps: &'a [u32],
+    /// rows x A, the action taken in the step before, as the model is to see it; ignored at an episode's first step
+    pub previous_actions: &'a [f32],
+}
+
+/// The model as acting needs it.
+#[derive(Clone, Copy)]
+pub(crate) struct Actor<'a> {
+    pub(crate) model: Model<'a>,
+    pub(crate) keys_across: &'a Panels,
+    pub(crate) values: &'a [Panels],
+}
+
+impl Acting {
+    /// A policy for `rows` episodes with the given parameters, on at most `threads` threads.
+    ///
+    /// # Panics
+    /// If the parameters do not have the length of the shape's layout.
+    pub fn new(shape: Shape, parameters: &[f32], rows: usize, threads: usize) -> Self {
+        Self::at(Level::detect(), shape, parameters, rows, threads)
+    }
+
+    /// The same with a chosen instruction set.
+    ///
+    /// # Panics
+    /// As [`Acting::new`].
+    pub fn at(level: Level, shape: Shape, parameters: &[f32], rows: usize, threads: usize) -> Self {
+        let builder = ThreadPoolBuilder::new().num_threads(threads);
+        let pool = (threads > 1).then(|| builder.build().ok()).flatten();
+        let workers = pool.as_ref().map_or(1, ThreadPool::current_num_threads);
+        let mut acting = Self {
+            shape,
+            layout: Layout::new(&shape),
+            level,
+            parameters: Vec::new(),
+            weights: Weights::default(),
+            keys_across: Panels::default(),
+            values: Vec::new(),
+            pool,
+            scratch: (0..workers).map(|_| Scratch::default()).collect(),
+            rows: (0..rows).map(|_| Row::new(&shape)).collect(),
+        };
+        acting.set_parameters(parameters);
+        acting
+    }
+
+    /// Takes other parameters; every row must begin a new episode afterwards.
+    ///
+    /// # Panics
+    /// If they do not have the length of the shape's layout.
+    pub fn set_parameters(&mut self, parameters: &[f32]) {
+        assert_eq!(
+            parameters.len(),
+            self.layout.len(),
+            "the parameters have the layout's length"
+        );
+        self.parameters.clear();
+        self.parameters.extend_from_slice(parameters);
+        let Self {
+            level,
+            layout,
+            weights,
+            ..
+        } = self;
+        let packing = Packing {
+            level: *level,
+            precision: Precision::F32,
+            backward: false,
+            direct: None,
+        };
+        weights.pack(packing, layout, parameters, |blocks, pack| {
+            blocks
+                .iter_mut()
+                .enumerate()
+                .for_each(|(index, block)| pack(index, block));
+        });
+        if let Some(last) = layout.blocks.last() {
+            let c = self.shape.width;
+            let qkv = &parameters[last.qkv.weight.clone()];
+            self.keys_across
+                .pack_transposed(*level, &qkv[c..], 3 * c, c, c);
+            let d = c / self.shape.heads;
+            self.values.resize_with(self.shape.heads, Panels::default);
+            for (head, values) in self.values.iter_mut().enumerate() {
+                values.pack(*level, &qkv[2 * c + head * d..], 3 * c, c, d, None);
+            }
+        }
+        self.rows.iter_mut().for_each(Row::begin);
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// A new episode starts in `row`.
+    pub fn begin(&mut self, row: usize) {
+        self.rows[row].begin();
+    }
+
+    /// The predictions of the active rows' next actions, into their rows of `actions` (rows x A; the others are
+    /// left alone).
+    ///
+    /// # Panics
+    /// If an array does not fit the rows and the shape, or a timestep the table.
+    pub fn act(&mut self, active: &[usize], scene: &Scene<'_>, actions: &mut [f32]) {
+        let (rows, a) = (self.rows.len(), self.shape.action);
+        assert_eq!(
+            scene.observations.len(),
+            rows * self.shape.observation,
+            "observations are rows x S"
+        );
+        assert_eq!(scene.returns_to_go.len(), rows, "one return-to-go a row");
+        assert_eq!(scene.timesteps.len(), rows, "one timestep a row");
+        assert_eq!(
+            scene.previous_actions.len(),
+            rows * a,
+            "previous actions are rows x A"
+        );
+        assert_eq!(actions.len(), rows * a, "actions are rows x A");
+        let Self {
+            shape,
+            layout,
+            level,
+            parameters,
+            weights,
+            scratch,
+            ..
+        } = self;
+        let model = Model {
+            level: *level,
+            precision: Precision::F32,
+            shape,
+            layout,
+            parameters,
+            weights,
+            direct: false,
+        };
+        let actor = Actor {
+            model,
+            keys_across: &self.keys_across,
+            values: &self.values,
+        };
+        match (&self.pool, active) {
+            (_, []) => {}
+            (Some(pool), [_, _, ..]) => {
+                let mut wanted = vec![false; rows];
+                for row in active {
+                    wanted[*row] = true;
+                }
+                let all = self.rows.iter_mut().zip(actions.chunks_mut(a)).enumerate();
+                let mut jobs: Vec<_> = all.filter(|(row, _)| wanted[*row]).collect();
+                let share = jobs.len().div_ceil(scratch.len());
+                pool.install(|| {
+                    let shares = jobs.par_chunks_mut(share).zip(scratch.par_iter_mut());
+                    shares.with_max_len(1).for_each(|(jobs, scratch)| {
+                        for (index, (row, to)) in jobs {
+                            row.act(actor, scene, *index, scratch, None, to);
+                        }
+                    });
+                });
+            }
+            (pool, few) => {
+                let Some((first, others)) = scratch.split_first_mut() else {
+                    return;
+                };
+                for row in few {
+                    let helper = pool.as_ref().zip(others.first_mut());
+                    let to = &mut actions[row * a..(row + 1) * a];
+                    self.rows[*row].act(actor, scene, *row, first, helper, to);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

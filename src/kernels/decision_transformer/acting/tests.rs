@@ -1,0 +1,202 @@
+//! Acting against the engine's predictions on the same windows.
+
+use super::*;
+use crate::kernels::activation::Activation;
+use crate::kernels::decision_transformer::engine::Engine;
+use crate::kernels::decision_transformer::testing::parameters;
+use crate::kernels::decision_transformer::windows::{Side, Windows};
+use crate::kernels::loss::Head;
+use crate::kernels::precision::Precision;
+use crate::kernels::testing::{assert_close, numbers};
+
+const SHAPE: Shape = Shape {
+    observation: 5,
+    action: 2,
+    context: 6,
+    width: 48,
+    heads: 3,
+    layers: 3,
+    timesteps: 40,
+    activation: Activation::Gelu,
+    head: Head::Tanh { scale: 1.5 },
+};
+
+/// Episodes of made-up numbers: what a row sees at a step depends on the row and the step only.
+struct Episodes {
+    shape: Shape,
+    rows: usize,
+    steps: usize,
+    observations: Vec<f32>,
+    returns_to_go: Vec<f32>,
+    actions: Vec<f32>,
+}
+
+impl Episodes {
+    fn new(shape: Shape, rows: usize, steps: usize) -> Self {
+        Self {
+            shape,
+            rows,
+            steps,
+            observations: numbers(1, rows * steps * shape.observation),
+            returns_to_go: numbers(2, rows * steps),
+            actions: numbers(3, rows * steps * shape.action),
+        }
+    }
+
+    fn at(&self, row: usize, step: usize) -> usize {
+        row * self.steps + step
+    }
+
+    /// Steps all rows of `active` through their episodes; returns every action: rows x steps x A.
+    fn act(&self, acting: &mut Acting, active: &[usize]) -> Vec<f32> {
+        let (s, a) = (self.shape.observation, self.shape.action);
+        let mut all = vec![0.0; self.rows * self.steps * a];
+        for row in active {
+            acting.begin(*row);
+        }
+        for step in 0..self.steps {
+            let (mut observations, mut returns_to_go) = (Vec::new(), Vec::new());
+            let mut previous = Vec::new();
+            for row in 0..self.rows {
+                let at = self.at(row, step);
+                observations.extend(&self.observations[at * s..(at + 1) * s]);
+                returns_to_go.push(self.returns_to_go[at]);
+                let before = at.saturating_sub(1);
+                previous.extend(&self.actions[before * a..(before + 1) * a]);
+            }
+            let scene = Scene {
+                observations: &observations,
+                returns_to_go: &returns_to_go,
+                timesteps: &vec![step as u32; self.rows],
+                previous_actions: &previous,
+            };
+            let mut actions = vec![f32::NAN; self.rows * a];
+            acting.act(active, &scene, &mut actions);
+            for row in 0..self.rows {
+                let found = &actions[row * a..(row + 1) * a];
+                if active.contains(&row) {
+                    let at = self.at(row, step);
+                    all[at * a..(at + 1) * a].copy_from_slice(found);
+                } else {
+                    assert!(found.iter().all(|x| x.is_nan()), "row {row} does not act");
+                }
+            }
+        }
+        all
+    }
+
+    /// The engine's predictions of the same actions.
+    fn predict(&self, parameters: &[f32], level: Level) -> Vec<f32> {
+        let Shape {
+            observation: s,
+            action: a,
+            context,
+            ..
+        } = self.shape;
+        let mut engine = Engine::at(level, self.shape, 1, Precision::F32);
+        let mut all = Vec::new();
+        for row in 0..self.rows {
+            for step in 0..self.steps {
+                let length = context.min(step + 1);
+                let rows = self.at(row, step + 1 - length)..self.at(row, step) + 1;
+                let first = context - length;
+                let mut observations = vec![f32::NAN; context * s];
+                observations[first * s..]
+                    .copy_from_slice(&self.observations[rows.start * s..rows.end * s]);
+                let mut actions = vec![f32::NAN; context * a];
+                actions[first * a..].copy_from_slice(&self.actions[rows.start * a..rows.end * a]);
+                let mut returns_to_go = vec![f32::NAN; context];
+                returns_to_go[first..].copy_from_slice(&self.returns_to_go[rows]);
+                let timesteps: Vec<u32> = (0..context)
+                    .map(|i| (step + 1 + i).saturating_sub(context) as u32)
+                    .collect();
+                let windows = Windows {
+                    observations: &observations,
+                    actions: &actions,
+                    returns_to_go: &returns_to_go,
+                    timesteps: &timesteps,
+                    lengths: &[length],
+                    side: Side::Left,
+                    context,
+                };
+                let mut predictions = vec![0.0; context * a];
+                engine.predict(parameters, &windows, &mut predictions);
+                all.extend(&predictions[(context - 1) * a..]);
+            }
+        }
+        all
+    }
+}
+
+#[test]
+fn actions_are_the_engines_predictions_in_growing_and_in_sliding_windows() {
+    let relu = Shape {
+        activation: Activation::Relu,
+        ..SHAPE
+    };
+    let shapes = [
+        SHAPE,
+        Shape { layers: 1, ..relu },
+        Shape {
+            layers: 2,
+            heads: 1,
+            width: 33,
+            ..relu
+        },
+        Shape {
+            context: 1,
+            width: 128,
+            heads: 1,
+            ..relu
+        },
+        Shape {
+            head: Head::Logits,
+            ..SHAPE
+        },
+    ];
+    for shape in shapes {
+        let parameters = parameters(&Layout::new(&shape));
+        let episodes = Episodes::new(shape, 2, 20);
+        for level in Level::available() {
+            let mut acting = Acting::at(level, shape, &parameters, 2, 1);
+            let found = episodes.act(&mut acting, &[0, 1]);
+            assert_close(&found, &episodes.predict(&parameters, level), "actions");
+        }
+    }
+}
+
+#[test]
+fn a_row_acts_with_the_same_bits_whatever_rows_act_beside_it() {
+    let parameters = parameters(&Layout::new(&SHAPE));
+    let episodes = Episodes::new(SHAPE, 100, 9);
+    let a = SHAPE.action * episodes.steps;
+    for level in Level::available() {
+        let mut acting = Acting::at(level, SHAPE, &parameters, 100, 2);
+        let mut alone = Acting::at(level, SHAPE, &parameters, 100, 1);
+        let everyone: Vec<usize> = (0..100).rev().collect();
+        let all = episodes.act(&mut acting, &everyone);
+        for active in [&[7][..], &[99, 7, 30], &[30]] {
+            let some = episodes.act(&mut acting, active);
+            assert_eq!(
+                some,
+                episodes.act(&mut alone, active),
+                "two threads and one"
+            );
+            for row in active {
+                let part = row * a..(row + 1) * a;
+                assert_eq!(some[part.clone()], all[part], "row {row} of {active:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_episode_forgets_the_one_before_it() {
+    let parameters = parameters(&Layout::new(&SHAPE));
+    let episodes = Episodes::new(SHAPE, 1, 15);
+    let mut acting = Acting::new(SHAPE, &parameters, 1, 1);
+    let first = episodes.act(&mut acting, &[0]);
+    assert_eq!(first, episodes.act(&mut acting, &[0]));
+    acting.set_parameters(&parameters);
+    assert_eq!(first, episodes.act(&mut acting, &[0]));
+}

@@ -1,0 +1,6 @@
+//! The step on a device: the model's own kernels and the whole step against the naive model and the CPU engine.
+
+mod embedding;
+mod gather;
+mod model;
+mod steps;

@@ -1,0 +1,156 @@
+//! The embedding as three interleaved products.
+
+use super::Steps;
+use crate::kernels::decision_transformer::layout::{Layout, Pair};
+use crate::kernels::epilogue::{Accumulate, Finish};
+use crate::kernels::linear::cpu::{Left, Panels, product};
+use crate::kernels::simd::{Level, Simd, dispatched};
+
+/// The kinds of tokens: what they hold, how many a sequence has, what they are multiplied with.
+fn kinds<'a>(layout: &'a Layout, steps: Steps<'a>) -> [(&'a [f32], usize, &'a Pair); 3] {
+    let n = steps.timesteps.len();
+    [
+        (steps.returns_to_go, n, &layout.return_to_go),
+        (steps.observations, n, &layout.observation),
+        (steps.actions, n.saturating_sub(1), &layout.action),
+    ]
+}
+
+/// Packs the three weights.
+pub(crate) fn pack(level: Level, layout: &Layout, parameters: &[f32], panels: &mut [Panels; 3]) {
+    let pairs = [&layout.return_to_go, &layout.observation, &layout.action];
+    for (pair, panels) in pairs.into_iter().zip(panels) {
+        let c = pair.bias.len();
+        let weight = &parameters[pair.weight.clone()];
+        panels.pack(level, weight, c, weight.len() / c, c, None);
+    }
+}
+
+/// Writes x, tokens(n) x C.
+pub(crate) fn forward(
+    level: Level,
+    layout: &Layout,
+    parameters: &[f32],
+    panels: &[Panels; 3],
+    steps: Steps<'_>,
+    x: &mut [f32],
+) {
+    for (kind, (input, rows, pair)) in kinds(layout, steps).into_iter().enumerate() {
+        if rows > 0 {
+            let to = &mut x[kind * pair.bias.len()..];
+            let timesteps = &steps.timesteps[..rows];
+            embed(
+                level,
+                layout,
+                parameters,
+                (pair, &panels[kind]),
+                input,
+                timesteps,
+                to,
+            );
+        }
+    }
+}
+
+/// Writes the token of one action, C numbers.
+pub(crate) fn forward_action(
+    level: Level,
+    layout: &Layout,
+    parameters: &[f32],
+    panels: &[Panels; 3],
+    action: &[f32],
+    timestep: u32,
+    x: &mut [f32],
+) {
+    let kind = (&layout.action, &panels[2]);
+    embed(level, layout, parameters, kind, action, &[timestep], x);
+}
+
+/// Writes the tokens of one kind, as many as there are timesteps, to every third row.
+fn embed(
+    level: Level,
+    layout: &Layout,
+    parameters: &[f32],
+    (pair, panels): (&Pair, &Panels),
+    input: &[f32],
+    timesteps: &[u32],
+    to: &mut [f32],
+) {
+    let width = pair.bias.len();
+    let finish = Embed {
+        bias: &parameters[pair.bias.clone()],
+        table: &parameters[layout.timestep.clone()],
+        timesteps,
+        to,
+        width,
+    };
+    let left = Left::rows(input, timesteps.len(), pair.weight.len() / width);
+    product(level, left, panels.all(), finish);
+}
+
+/// Adds to the gradient of all parameters, from dx (tokens(n) x C).
+pub(crate) fn backward(
+    level: Level,
+    layout: &Layout,
+    steps: Steps<'_>,
+    dx: &[f32],
+    gradient: &mut [f32],
+    scratch: &mut Panels,
+) {
+    for (kind, (input, rows, pair)) in kinds(layout, steps).into_iter().enumerate() {
+        if rows == 0 {
+            continue;
+        }
+        let c = pair.bias.len();
+        let sums = &mut gradient[pair.bias.clone()];
+        scratch.pack(level, &dx[kind * c..], 3 * c, rows, c, Some(sums));
+        let finish = Accumulate {
+            to: &mut gradient[pair.weight.clone()],
+            stride: c,
+        };
+        let left = Left::columns(input, rows, pair.weight.len() / c);
+        product(level, left, scratch.all(), finish);
+    }
+    let c = layout.return_to_go.bias.len();
+    for (timestep, dx) in steps.timesteps.iter().zip(dx.chunks(3 * c)) {
+        let start = layout.timestep.start + *timestep as usize * c;
+        for dx in dx.chunks(c) {
+            add(level, dx, &mut gradient[start..start + c]);
+        }
+    }
+}
+
+dispatched! {
+    /// to += x
+    pub(crate) fn add(x: &[f32], to: &mut [f32]) = add_with;
+}
+
+#[inline(always)]
+fn add_with<S: Simd>(s: S, x: &[f32], to: &mut [f32]) {
+    for (x, to) in x.chunks(S::LANES).zip(to.chunks_mut(S::LANES)) {
+        s.store(s.add(s.load(to), s.load(x)), to);
+    }
+}
+
+/// Every third row of to = product + bias + the timestep's row of the table.
+struct Embed<'a> {
+    bias: &'a [f32],
+    table: &'a [f32],
+    timesteps: &'a [u32],
+    to: &'a mut [f32],
+    width: usize,
+}
+
+impl Finish for Embed<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F) {
+        let time = self.timesteps[row] as usize * self.width + column;
+        let time = s.load(&self.table[time..time + lanes]);
+        let bias = s.load(&self.bias[column..column + lanes]);
+        let at = row * 3 * self.width + column;
+        s.store(
+            s.add(s.add(value, bias), time),
+            &mut self.to[at..at + lanes],
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! The embedding on a GPU: the twins of the structs in `embedding.cu`, and their launches.
+
+use crate::kernels::device::backend::{Address, Launch, THREADS, Work};
+use crate::kernels::device::parameters::parameters;
+
+parameters! {
+    /// See `embedding.cu`.
+    Embed {
+        input: Address,
+        weight: Address,
+        bias: Address,
+        timesteps: Address,
+        lengths: Address,
+        table: Address,
+        to: Address,
+        inputs: i32,
+        kind: i32,
+        steps: i32,
+        context: i32,
+        width: i32,
+    }
+}
+
+parameters! {
+    /// See `embedding.cu`.
+    Table {
+        dx: Address,
+        timesteps: Address,
+        lengths: Address,
+        to: Address,
+        steps: i32,
+        context: i32,
+        width: i32,
+    }
+}
+
+/// Steps of a block, as `embedding.cu` has it.
+const STEPS: usize = 8;
+
+impl Embed {
+    pub(crate) fn launch(&self) -> Launch {
+        let blocks = (self.steps as usize).div_ceil(STEPS);
+        let [steps, inputs, width] = [self.steps, self.inputs, self.width].map(|n| n as usize);
+        let work = Work::of(steps * (inputs + width), 2 * steps * inputs * width);
+        Launch::new("embed", [blocks, 1, 1], THREADS, self).doing(work)
+    }
+}
+
+impl Table {
+    /// Over a table of so many rows.
+    pub(crate) fn launch(&self, rows: usize) -> Launch {
+        let columns = (self.width as usize).div_ceil(THREADS as usize);
+        let (steps, width) = (self.steps as usize, self.width as usize);
+        let work = Work::of((3 * steps + rows) * width, 0);
+        Launch::new("table_backward", [rows, columns, 1], THREADS, self).doing(work)
+    }
+}

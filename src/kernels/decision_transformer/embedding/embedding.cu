@@ -1,0 +1,86 @@
+// Steps to tokens, and the gradient of the timestep table. The other gradients of the embedding are products.
+#include "../../device/device.h"
+
+struct Embed {
+    /// B K x numbers, and what they are multiplied with.
+    const float* input;
+    const float* weight;
+    const float* bias;
+    const u32* timesteps;
+    /// B: valid steps of each window.
+    const int* lengths;
+    const float* table;
+    /// 3 B K x C
+    float* to;
+    /// Numbers of a step, and which token of a step this is: 0 return-to-go, 1 observation, 2 action.
+    int inputs, kind;
+    int steps, context, width;
+};
+
+/// Steps that a block embeds: each number of a weight serves as many.
+constexpr int STEPS = 8;
+
+extern "C" __global__ void __launch_bounds__(THREADS) embed(Embed p) {
+    int first = blockIdx.x * STEPS;
+    int count = p.steps - first < STEPS ? p.steps - first : STEPS;
+    for (int c = threadIdx.x; c < p.width; c += THREADS) {
+        float sums[STEPS];
+        for (float& sum : sums) sum = 0.f;
+        for (int i = 0; i < p.inputs; i++) {
+            float weight = p.weight[u64(i) * p.width + c];
+#pragma unroll
+            for (int s = 0; s < STEPS; s++) {
+                float x = s < count ? p.input[u64(first + s) * p.inputs + i] : 0.f;
+                sums[s] = fmaf(x, weight, sums[s]);
+            }
+        }
+#pragma unroll
+        for (int s = 0; s < STEPS; s++) {
+            if (s >= count) continue;
+            int step = first + s;
+            // Tokens behind the last valid observation are zero: the last action leads nowhere.
+            int valid = 3 * p.lengths[step / p.context] - 1;
+            float time = p.table[u64(p.timesteps[step]) * p.width + c];
+            float token = sums[s] + p.bias[c] + time;
+            p.to[(u64(step) * 3 + p.kind) * p.width + c] = step % p.context * 3 + p.kind < valid ? token : 0.f;
+        }
+    }
+}
+EXPORT(embed)
+
+struct Table {
+    const float* dx;
+    const u32* timesteps;
+    const int* lengths;
+    /// timesteps x C
+    float* to;
+    int steps, context, width;
+};
+
+/// One block for a row of the table and 128 channels. It asks every step of the batch, in order, whether it used
+/// the row: so sums have one order, and there is no race.
+extern "C" __global__ void __launch_bounds__(THREADS) table_backward(Table p) {
+    typedef u32 Found[WARPS];
+    SHARED(Found, found);
+    int c = blockIdx.y * THREADS + threadIdx.x;
+    float sum = 0.f;
+    for (int first = 0; first < p.steps; first += THREADS) {
+        int step = first + threadIdx.x;
+        bool uses = step < p.steps && step % p.context < p.lengths[step / p.context] &&
+                    p.timesteps[step] == blockIdx.x;
+        u32 votes = __ballot_sync(ALL_LANES, uses);
+        if (threadIdx.x % LANES == 0) found[threadIdx.x / LANES] = votes;
+        __syncthreads();
+        for (int warp = 0; warp < WARPS; warp++) {
+            for (u32 bits = found[warp]; bits != 0; bits &= bits - 1) {
+                u64 token = 3 * u64(first + warp * LANES + __ffs(int(bits)) - 1);
+                // The rows of tokens that do not exist are zero.
+                if (c < p.width)
+                    for (int kind = 0; kind < 3; kind++) sum += p.dx[(token + kind) * p.width + c];
+            }
+        }
+        __syncthreads();
+    }
+    if (c < p.width) p.to[u64(blockIdx.x) * p.width + c] = sum;
+}
+EXPORT(table_backward)

@@ -1,0 +1,113 @@
+//! From the steps of a window to tokens.
+//!
+//! Step k becomes three tokens, in the order return-to-go, observation, action: each the product of its numbers with
+//! a weight of its own, plus a bias, plus the row of the timestep table that all three share:
+//!
+//! ```text
+//! x[3 k + i] = input_i[k] W_i + b_i + table[t_k]          i = 0, 1, 2
+//! dW_i += sum_k input_i[k]^T dx[3 k + i],   db_i += sum_k dx[3 k + i],   dtable[t_k] += sum_i dx[3 k + i]
+//! ```
+//!
+//! The inputs are data and get no gradient. No token comes behind the last action, and no prediction is made
+//! from it, so it is left out: n steps are 3 n - 1 tokens. The interleaving is a stride of the products' output,
+//! and costs nothing.
+
+pub(crate) mod cpu;
+pub(crate) mod cuda;
+pub mod reference;
+
+/// Tokens of a sequence of steps: all but its last action.
+pub fn tokens(steps: usize) -> usize {
+    (3 * steps).saturating_sub(1)
+}
+
+/// The valid steps of one window, n of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Steps<'a> {
+    /// n x S
+    pub observations: &'a [f32],
+    /// n x A
+    pub actions: &'a [f32],
+    /// n
+    pub returns_to_go: &'a [f32],
+    /// n
+    pub timesteps: &'a [u32],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Steps, cpu, reference, tokens};
+    use crate::kernels::activation::Activation;
+    use crate::kernels::decision_transformer::layout::{Layout, Shape};
+    use crate::kernels::linear::cpu::Panels;
+    use crate::kernels::loss::Head;
+    use crate::kernels::simd::Level;
+    use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
+
+    fn shape(width: usize) -> Shape {
+        Shape {
+            observation: 11,
+            action: 3,
+            context: 20,
+            width,
+            heads: 1,
+            layers: 0,
+            timesteps: 9,
+            activation: Activation::Relu,
+            head: Head::Logits,
+        }
+    }
+
+    #[test]
+    fn the_fast_embedding_is_the_reference_in_value_and_every_gradient() {
+        let timesteps: Vec<u32> = (0..20).map(|i| (i * i) % 9).collect();
+        let observations = numbers(1, 20 * 11);
+        let actions = numbers(2, 20 * 3);
+        let returns_to_go = numbers(3, 20);
+        for (n, width) in [(1, 128), (2, 20), (20, 96)] {
+            let layout = Layout::new(&shape(width));
+            let parameters = numbers(4, layout.len());
+            let steps = Steps {
+                observations: &observations[..n * 11],
+                actions: &actions[..n * 3],
+                returns_to_go: &returns_to_go[..n],
+                timesteps: &timesteps[..n],
+            };
+            let dx = numbers(5, tokens(n) * width);
+            let exact = to_f64(&parameters);
+            for level in Level::available() {
+                let mut panels = <[Panels; 3]>::default();
+                cpu::pack(level, &layout, &parameters, &mut panels);
+                let mut x = vec![0.0; tokens(n) * width];
+                cpu::forward(level, &layout, &parameters, &panels, steps, &mut x);
+                assert_close(&x, &reference::forward(&layout, &exact, steps), "tokens");
+                let mut gradient = vec![0.0; layout.len()];
+                let mut scratch = Panels::default();
+                cpu::backward(level, &layout, steps, &dx, &mut gradient, &mut scratch);
+                let mut expected = vec![0.0; layout.len()];
+                reference::backward(&layout, steps, &to_f64(&dx), &mut expected);
+                assert_close(&gradient, &expected, "gradient");
+            }
+        }
+    }
+
+    #[test]
+    fn the_reference_gradient_is_the_finite_difference() {
+        let layout = Layout::new(&shape(2));
+        let (observations, actions) = (numbers(1, 2 * 11), numbers(2, 2 * 3));
+        let steps = Steps {
+            observations: &observations,
+            actions: &actions,
+            returns_to_go: &[0.5, -0.25],
+            timesteps: &[4, 4],
+        };
+        let dx = to_f64(&numbers(5, tokens(2) * 2));
+        let parameters = to_f64(&numbers(6, layout.len()));
+        let mut gradient = vec![0.0; layout.len()];
+        reference::backward(&layout, steps, &dx, &mut gradient);
+        assert_gradient(&parameters, &gradient, |parameters| {
+            let x = reference::forward(&layout, parameters, steps);
+            x.iter().zip(&dx).map(|(x, d)| x * d).sum()
+        });
+    }
+}

@@ -1,0 +1,454 @@
+//! The engine: a batch of windows, shared out to threads, with the gradients added up in a fixed order.
+
+use super::embedding;
+use super::layout::{Layout, Shape};
+use super::trunk::memory::Memory;
+use super::trunk::weights::{Block, Packing, Weights};
+use super::trunk::{Group, Model, backward::backward, forward::forward};
+use super::windows::Windows;
+use crate::kernels::adamw::{self, AdamW};
+use crate::kernels::attention::direct;
+use crate::kernels::buffer::Buffer;
+use crate::kernels::dropout::Dropout;
+use crate::kernels::loss::{self, Denominator, Objective};
+use crate::kernels::precision::Precision;
+use crate::kernels::simd::Level;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::ops::Range;
+
+/// Tokens that a thread works on together: enough rows to keep the way of the weights and their gradients from memory
+/// cheap, few enough that a layer's activations stay in the cache.
+fn group_tokens(shape: &Shape) -> usize {
+    shape.width.max(384)
+}
+
+/// Trains and predicts on the CPU. Owns its threads and all memory; both stay what they are after the first call.
+#[derive(Debug)]
+pub struct Engine {
+    shape: Shape,
+    layout: Layout,
+    level: Level,
+    precision: Precision,
+    /// Does the last layer attend directly in training?
+    direct: bool,
+    pool: Option<ThreadPool>,
+    weights: Weights,
+    workers: Vec<Worker>,
+}
+
+/// What belongs to one thread.
+#[derive(Debug, Default)]
+struct Worker {
+    group: Group,
+    memory: Memory,
+    gradient: Buffer,
+    loss: f64,
+}
+
+/// What a thread does with each group.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    model: Model<'a>,
+    windows: &'a Windows<'a>,
+    dropout: Option<&'a Dropout>,
+    objective: Objective,
+    count: usize,
+}
+
+impl Engine {
+    /// An engine of `threads` threads (at least one). Falls back to the calling thread alone if the system gives no
+    /// threads.
+    ///
+    /// # Panics
+    /// If a size of the shape is zero or the width is no multiple of the heads.
+    pub fn new(shape: Shape, threads: usize) -> Self {
+        Self::with(shape, threads, Precision::F32)
+    }
+
+    /// The same with a chosen precision.
+    ///
+    /// # Panics
+    /// As [`Engine::new`], or if the precision [is not available](Precision::is_available).
+    pub fn with(shape: Shape, threads: usize, precision: Precision) -> Self {
+        assert!(precision.is_available(), "this CPU has no {precision:?}");
+        Self::at(Level::detect(), shape, threads, precision)
+    }
+
+    /// The same with a chosen instruction set; imitates a precision that it lacks.
+    ///
+    /// # Panics
+    /// As [`Engine::new`].
+    pub fn at(level: Level, shape: Shape, threads: usize, precision: Precision) -> Self {
+        let Shape {
+            observation,
+            action,
+            context,
+            width,
+            heads,
+            layers,
+            timesteps,
+            ..
+        } = shape;
+        let sizes = [
+            observation,
+            action,
+            context,
+            width,
+            heads,
+            layers,
+            timesteps,
+        ];
+        assert!(
+            sizes.iter().all(|size| *size > 0),
+            "no size of {shape:?} may be zero"
+        );
+        assert!(
+            width % heads == 0,
+            "{heads} heads do not divide a width of {width}"
+        );
+        let name = |index| format!("engine-{index}");
+        let builder = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(name);
+        let pool = (threads > 1).then(|| builder.build().ok()).flatten();
+        let workers = pool.as_ref().map_or(1, ThreadPool::current_num_threads);
+        Self {
+            layout: Layout::new(&shape),
+            shape,
+            level,
+            precision,
+            // Pairs of bfloat16 cannot be cut by heads.
+            direct: precision == Precision::F32 && direct::pays(context, width, heads),
+            pool,
+            weights: Weights::default(),
+            workers: (0..workers).map(|_| Worker::default()).collect(),
+        }
+    }
+
+    /// The sizes of the model.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Where each parameter lies.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The number of threads.
+    pub fn threads(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The instruction set.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The precision of the large products' factors.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The loss of a batch; its gradient is added to `gradient` (as long as the parameters). A batch without valid
+    /// steps has loss 0 and no gradient. The same bits for the same input and number of threads.
+    ///
+    /// # Panics
+    /// If an array does not fit the shape, or a timestep the table.
+    pub fn loss_and_gradient(
+        &mut self,
+        parameters: &[f32],
+        windows: &Windows<'_>,
+        objective: Objective,
+        denominator: Denominator,
+        dropout: Option<&Dropout>,
+        gradient: &mut [f32],
+    ) -> f64 {
+        self.check(parameters, windows);
+        assert_eq!(
+            gradient.len(),
+            parameters.len(),
+            "a gradient for each parameter"
+        );
+        let steps = match denominator {
+            Denominator::Valid => windows.steps(),
+            Denominator::All => windows.lengths.len() * windows.context,
+        };
+        if windows.steps() == 0 {
+            return 0.0;
+        }
+        self.pack(parameters, true);
+        let shares = shares(windows, self.workers.len());
+        let (model, workers, pool) = self.split(parameters, self.direct);
+        let count = objective.count(steps, model.shape.action);
+        let task = Task {
+            model,
+            windows,
+            dropout,
+            objective,
+            count,
+        };
+        each(pool, workers, &|index, worker| {
+            worker.gradient.resize(parameters.len());
+            worker.gradient.fill(0.0);
+            worker.learn(task, shares[index].clone());
+        });
+        add_up(self.level, self.pool.as_ref(), &self.workers, gradient);
+        self.workers.iter().map(|worker| worker.loss).sum()
+    }
+
+    /// The predictions of a batch without dropout, B x K x A; zero at padded steps.
+    ///
+    /// # Panics
+    /// If an array does not fit the shape, or a timestep the table.
+    pub fn predict(&mut self, parameters: &[f32], windows: &Windows<'_>, predictions: &mut [f32]) {
+        self.check(parameters, windows);
+        let rows = windows.lengths.len() * windows.context;
+        assert_eq!(
+            predictions.len(),
+            rows * self.shape.action,
+            "predictions are B x K x A"
+        );
+        self.pack(parameters, false);
+        predictions.fill(0.0);
+        let shares = shares(windows, self.workers.len());
+        let row = windows.context * self.shape.action;
+        let (model, workers, pool) = self.split(parameters, false);
+        let mut rest = predictions;
+        let mut jobs = Vec::new();
+        for (worker, share) in workers.iter_mut().zip(shares) {
+            let (mine, others) = std::mem::take(&mut rest).split_at_mut(share.len() * row);
+            rest = others;
+            jobs.push((worker, share, mine));
+        }
+        each(pool, &mut jobs, &|_, (worker, share, mine)| {
+            worker.predict(model, windows, share.clone(), mine);
+        });
+    }
+
+    /// One update of AdamW on the engine's threads; the arguments are those of [`adamw::update`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "three buffers of state, a gradient, and four numbers"
+    )]
+    pub fn update(
+        &self,
+        adamw: &AdamW,
+        rate: f64,
+        step: u64,
+        clip: f64,
+        gradient: &[f32],
+        weights: &mut [f32],
+        mean: &mut [f32],
+        square: &mut [f32],
+    ) {
+        let part = gradient.len().div_ceil(self.workers.len()).max(1);
+        let moments = mean.chunks_mut(part).zip(square.chunks_mut(part));
+        let parts = gradient
+            .chunks(part)
+            .zip(weights.chunks_mut(part))
+            .zip(moments);
+        let mut parts: Vec<_> = parts.collect();
+        each(self.pool.as_ref(), &mut parts, &|_, ((g, w), (m, v))| {
+            adamw::update_at(self.level, adamw, rate, step, clip, g, w, m, v);
+        });
+    }
+
+    fn check(&self, parameters: &[f32], windows: &Windows<'_>) {
+        assert_eq!(
+            parameters.len(),
+            self.layout.len(),
+            "the parameters have the layout's length"
+        );
+        windows.check(&self.shape);
+    }
+
+    fn pack(&mut self, parameters: &[f32], backward: bool) {
+        let packing = Packing {
+            level: self.level,
+            precision: self.precision,
+            backward,
+            direct: (backward && self.direct).then_some(self.shape.heads),
+        };
+        let Self {
+            layout,
+            weights,
+            pool,
+            ..
+        } = self;
+        let spread = |blocks: &mut [Block], work: &(dyn Fn(usize, &mut Block) + Sync)| {
+            each(pool.as_ref(), blocks, work);
+        };
+        weights.pack(packing, layout, parameters, spread);
+    }
+
+    fn split<'a>(
+        &'a mut self,
+        parameters: &'a [f32],
+        direct: bool,
+    ) -> (Model<'a>, &'a mut [Worker], Option<&'a ThreadPool>) {
+        let Self {
+            level,
+            precision,
+            shape,
+            layout,
+            weights,
+            pool,
+            workers,
+            ..
+        } = self;
+        let model = Model {
+            level: *level,
+            precision: *precision,
+            shape,
+            layout,
+            parameters,
+            weights,
+            direct,
+        };
+        (model, workers, pool.as_ref())
+    }
+}
+
+impl Worker {
+    /// Runs `work` on each group of a share of the windows. A group has one window, or at most `most_tokens`.
+    fn groups(
+        &mut self,
+        windows: &Windows<'_>,
+        share: Range<usize>,
+        most_tokens: usize,
+        mut work: impl FnMut(&Group, &mut Memory, &mut Buffer),
+    ) {
+        self.group.clear();
+        for window in share {
+            let tokens = embedding::tokens(windows.lengths[window]);
+            if self.group.tokens > 0 && self.group.tokens + tokens > most_tokens {
+                work(&self.group, &mut self.memory, &mut self.gradient);
+                self.group.clear();
+            }
+            self.group.push(windows, window);
+        }
+        if self.group.tokens > 0 {
+            work(&self.group, &mut self.memory, &mut self.gradient);
+        }
+    }
+
+    fn learn(&mut self, task: Task<'_>, share: Range<usize>) {
+        let Task {
+            model,
+            windows,
+            dropout,
+            objective,
+            count,
+        } = task;
+        let a = model.shape.action;
+        let mut total = 0.0;
+        let most = group_tokens(model.shape);
+        self.groups(windows, share, most, |group, memory, gradient| {
+            forward(model, group, windows, dropout, memory);
+            memory.targets.clear();
+            for sequence in &group.sequences {
+                memory
+                    .targets
+                    .extend(windows.sequence(sequence.window).actions);
+            }
+            let Memory {
+                predictions,
+                targets,
+                gradients,
+                ..
+            } = memory;
+            gradients.logits.resize(predictions.len());
+            let dz = &mut gradients.logits;
+            total += loss::cpu::loss(
+                model.shape.head,
+                objective,
+                predictions,
+                targets,
+                a,
+                count,
+                dz,
+            );
+            backward(model, group, windows, dropout, memory, gradient);
+        });
+        self.loss = total;
+    }
+
+    fn predict(
+        &mut self,
+        model: Model<'_>,
+        windows: &Windows<'_>,
+        share: Range<usize>,
+        predictions: &mut [f32],
+    ) {
+        let a = model.shape.action;
+        let start = share.start;
+        let most = group_tokens(model.shape);
+        self.groups(windows, share, most, |group, memory, _| {
+            forward(model, group, windows, None, memory);
+            for sequence in &group.sequences {
+                let at = (sequence.window - start) * windows.context + sequence.first_step;
+                let rows = sequence.step_rows();
+                let found = &memory.predictions[rows.start * a..rows.end * a];
+                predictions[at * a..(at + sequence.steps) * a].copy_from_slice(found);
+            }
+        });
+    }
+}
+
+/// Cuts the windows into as many runs of neighbours as there are workers, of nearly equal numbers of tokens.
+fn shares(windows: &Windows<'_>, workers: usize) -> Vec<Range<usize>> {
+    let tokens = |window: usize| embedding::tokens(windows.lengths[window]);
+    let total: usize = (0..windows.lengths.len()).map(tokens).sum();
+    let mut shares = Vec::with_capacity(workers);
+    let (mut start, mut done) = (0, 0);
+    for worker in 1..=workers {
+        let mut end = start;
+        while end < windows.lengths.len()
+            && (worker == workers || done + tokens(end) / 2 < total * worker / workers)
+        {
+            done += tokens(end);
+            end += 1;
+        }
+        shares.push(start..end);
+        start = end;
+    }
+    shares
+}
+
+/// Runs `work` on each item, on the pool if there is one.
+fn each<T: Send>(
+    pool: Option<&ThreadPool>,
+    items: &mut [T],
+    work: &(dyn Fn(usize, &mut T) + Sync),
+) {
+    match pool {
+        Some(pool) if items.len() > 1 => pool.install(|| {
+            items
+                .par_iter_mut()
+                .enumerate()
+                .with_max_len(1)
+                .for_each(|(i, item)| work(i, item));
+        }),
+        _ => items
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, item)| work(i, item)),
+    }
+}
+
+/// gradient += the workers' gradients, in the order of the workers.
+fn add_up(level: Level, pool: Option<&ThreadPool>, workers: &[Worker], gradient: &mut [f32]) {
+    let part = gradient.len().div_ceil(workers.len());
+    let mut parts: Vec<_> = gradient.chunks_mut(part).collect();
+    each(pool, &mut parts, &|index, to| {
+        let start = index * part;
+        for worker in workers {
+            embedding::cpu::add(level, &worker.gradient[start..start + to.len()], to);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;

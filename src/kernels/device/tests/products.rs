@@ -1,0 +1,252 @@
+//! Products in three precisions against the naive layer in f64, values and gradients.
+
+use super::{backends, put, run, take, unwritten};
+use crate::kernels::activation::{self, Activation};
+use crate::kernels::device::backend::{Address, Backend};
+use crate::kernels::linear::cuda::{
+    Across, Finish, Matrix, Rows, Sizes, Slices, product, slices, weight_gradient,
+};
+use crate::kernels::linear::reference;
+use crate::kernels::precision::Precision;
+use crate::kernels::testing::{assert_close, numbers, relative_error, to_f64};
+
+/// rows, in, out
+const SIZES: [(usize, usize, usize); 5] = [
+    (1, 1, 1),
+    (5, 3, 7),
+    (70, 33, 65),
+    (64, 96, 96),
+    (31, 128, 40),
+];
+
+const NOTHING: Finish = Finish::Store {
+    bias: Address::NULL,
+};
+
+/// Against a reference that rounds its factors alike, every precision is exact to 1e-5: sums are f32.
+fn check(
+    backend: &mut dyn Backend,
+    precision: Precision,
+    (rows, inputs, outputs): (usize, usize, usize),
+) {
+    let (x, weight) = (numbers(1, rows * inputs), numbers(2, inputs * outputs));
+    let (bias, dy) = (numbers(3, outputs), numbers(4, rows * outputs));
+    let (exact_x, exact_weight) = (to_f64(&x), to_f64(&weight));
+    let what = format!("{precision:?}, {rows} x {inputs} x {outputs}: ");
+
+    let at_x = Matrix::new(put(backend, &x), inputs);
+    let at_weight = Matrix::new(put(backend, &weight), outputs);
+    let at_dy = Matrix::new(put(backend, &dy), outputs);
+    let finish = Finish::Store {
+        bias: put(backend, &bias),
+    };
+    let to = unwritten(backend, rows * outputs);
+    let sizes = Sizes {
+        rows,
+        columns: outputs,
+        depth: inputs,
+    };
+    let factor = (at_x, at_weight);
+    let launch = product(
+        precision,
+        Across::Neither,
+        sizes,
+        factor,
+        finish,
+        (to, outputs),
+    );
+    run(backend, [launch]);
+    let y = take(backend, to, rows * outputs);
+    let expected = reference::forward(precision, &exact_x, &exact_weight, &to_f64(&bias));
+    assert_close(&y, &expected, &(what.clone() + "Y"));
+
+    let expected = reference::backward(precision, &exact_x, &exact_weight, &to_f64(&dy), outputs);
+    let to = unwritten(backend, rows * inputs);
+    let sizes = Sizes {
+        rows,
+        columns: inputs,
+        depth: outputs,
+    };
+    let factor = (at_dy, at_weight);
+    let launch = product(
+        precision,
+        Across::Right,
+        sizes,
+        factor,
+        NOTHING,
+        (to, inputs),
+    );
+    run(backend, [launch]);
+    assert_close(
+        &take(backend, to, rows * inputs),
+        &expected.x,
+        &(what.clone() + "dX"),
+    );
+
+    let count = slices(inputs, outputs, rows);
+    let (dw, db) = (inputs * outputs, outputs);
+    let parts = Slices {
+        count,
+        weight: unwritten(backend, count * dw),
+        stride: outputs,
+        weight_slice: dw,
+        bias: unwritten(backend, count * db),
+        bias_slice: db,
+    };
+    let launch = weight_gradient(precision, (inputs, outputs, rows), (at_x, at_dy), parts);
+    run(backend, [launch]);
+    let mut sum = |from, length: usize| {
+        let all = take(backend, from, count * length);
+        let of = |i| (0..count).map(|slice| all[slice * length + i]).sum::<f32>();
+        (0..length).map(of).collect::<Vec<f32>>()
+    };
+    assert_close(
+        &sum(parts.weight, dw),
+        &expected.weight,
+        &(what.clone() + "dW"),
+    );
+    // A bias sees numbers that were never rounded.
+    let exact = reference::backward(
+        Precision::F32,
+        &exact_x,
+        &exact_weight,
+        &to_f64(&dy),
+        outputs,
+    );
+    assert_close(&sum(parts.bias, db), &exact.bias, &(what + "db"));
+}
+
+#[test]
+fn products_are_the_reference_in_value_and_every_gradient() {
+    for mut backend in backends() {
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+            for sizes in SIZES {
+                check(&mut *backend, precision, sizes);
+            }
+        }
+    }
+}
+
+#[test]
+fn rounded_factors_are_near_the_exact_product() {
+    let (rows, inputs, outputs) = (40, 128, 64);
+    let (x, weight) = (numbers(1, rows * inputs), numbers(2, inputs * outputs));
+    let exact = reference::forward(
+        Precision::F32,
+        &to_f64(&x),
+        &to_f64(&weight),
+        &vec![0.0; outputs],
+    );
+    for mut backend in backends() {
+        let backend = &mut *backend;
+        let at = [put(backend, &x), put(backend, &weight)];
+        let factor = (Matrix::new(at[0], inputs), Matrix::new(at[1], outputs));
+        let sizes = Sizes {
+            rows,
+            columns: outputs,
+            depth: inputs,
+        };
+        for (precision, least, most) in
+            [(Precision::Bf16, 1e-4, 1e-2), (Precision::Tf32, 1e-5, 1e-3)]
+        {
+            let to = unwritten(backend, rows * outputs);
+            let launch = product(
+                precision,
+                Across::Neither,
+                sizes,
+                factor,
+                NOTHING,
+                (to, outputs),
+            );
+            run(backend, [launch]);
+            let error = relative_error(&take(backend, to, rows * outputs), &exact);
+            assert!(least < error && error < most, "{precision:?}: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn the_ends_of_a_product_do_what_they_say() {
+    let (rows, inputs, outputs) = (9, 20, 70);
+    let (x, weight) = (numbers(1, 3 * rows * inputs), numbers(2, inputs * outputs));
+    let bias = numbers(3, outputs);
+    let before = numbers(4, 3 * rows * outputs);
+    // Only the second of every three rows goes in.
+    let asked: Vec<f32> = x
+        .chunks(inputs)
+        .skip(1)
+        .step_by(3)
+        .flatten()
+        .copied()
+        .collect();
+    let none = vec![0.0; outputs];
+    let exact = |bias: &[f32]| {
+        let (x, weight) = (to_f64(&asked), to_f64(&weight));
+        reference::forward(Precision::F32, &x, &weight, &to_f64(bias))
+    };
+    for mut backend in backends() {
+        let backend = &mut *backend;
+        let at_x = Matrix::new(put(backend, &x), inputs).only(Rows::kind(1));
+        let at_weight = Matrix::new(put(backend, &weight), outputs);
+        let at_bias = put(backend, &bias);
+        let sizes = Sizes {
+            rows,
+            columns: outputs,
+            depth: inputs,
+        };
+        let launch = |finish, to| {
+            let factor = (at_x, at_weight);
+            product(
+                Precision::F32,
+                Across::Neither,
+                sizes,
+                factor,
+                finish,
+                (to, outputs),
+            )
+        };
+        for activation in [Activation::Relu, Activation::Gelu] {
+            let (input, to) = (
+                unwritten(backend, rows * outputs),
+                unwritten(backend, rows * outputs),
+            );
+            let finish = Finish::Activate {
+                activation,
+                bias: at_bias,
+                input,
+            };
+            run(backend, [launch(finish, to)]);
+            let y = exact(&bias);
+            let found = take(backend, to, rows * outputs);
+            assert_close(&found, &activation::reference::forward(activation, &y), "f");
+            if activation == Activation::Gelu {
+                assert_close(&take(backend, input, rows * outputs), &y, "the input of f");
+            }
+            // The slope is taken where the forward left what it needs.
+            let input = if activation == Activation::Gelu {
+                input
+            } else {
+                to
+            };
+            let to = unwritten(backend, rows * outputs);
+            run(backend, [launch(Finish::Slope { activation, input }, to)]);
+            let expected = activation::reference::backward(activation, &y, &exact(&none));
+            assert_close(&take(backend, to, rows * outputs), &expected, "f'");
+        }
+        let to = put(backend, &before);
+        let add = Finish::Add {
+            rows: Rows::kind(2),
+        };
+        run(backend, [launch(add, to)]);
+        let mut expected = to_f64(&before);
+        for (row, y) in expected
+            .chunks_mut(outputs)
+            .skip(2)
+            .step_by(3)
+            .zip(exact(&none).chunks(outputs))
+        {
+            row.iter_mut().zip(y).for_each(|(to, y)| *to += y);
+        }
+        assert_close(&take(backend, to, before.len()), &expected, "the sum");
+    }
+}

@@ -1,0 +1,157 @@
+//! A network, or an ensemble: its parameters, and the passes through it.
+
+use super::backward::{self, Want};
+use super::forward;
+use super::inference;
+use super::layout::{Layout, Shape};
+use super::pass::{self, Pass};
+use super::pool::Pool;
+use super::weights::{Need, Weights};
+use std::ops::Range;
+
+/// A small network, or an ensemble of networks of the same sizes, with its parameters.
+///
+/// A pass first packs the weights that changed since they were last packed, so passes take the network mutably; a
+/// clone has the parameters and packs for itself.
+#[derive(Debug)]
+pub struct Network {
+    pub(super) shape: Shape,
+    pub(super) layout: Layout,
+    pub(super) parameters: Vec<f32>,
+    /// Counts the times that the parameters were lent out to be changed.
+    version: u64,
+    pub(super) weights: Weights,
+}
+
+impl Clone for Network {
+    fn clone(&self) -> Self {
+        Self::new(&self.shape, self.parameters.clone())
+    }
+}
+
+impl Network {
+    /// A network with these parameters, which have the layout of the shape.
+    ///
+    /// # Panics
+    /// If a size is zero, the dropout is not in 0..1, or the parameters do not have the layout's length.
+    pub fn new(shape: &Shape, parameters: Vec<f32>) -> Self {
+        let sizes = shape.inputs.iter().chain(&shape.hidden);
+        let are_there = sizes.chain([&shape.outputs, &shape.members]).all(|size| *size > 0);
+        assert!(are_there && !shape.inputs.is_empty(), "no size of {shape:?} may be zero");
+        assert!((0.0..1.0).contains(&shape.dropout), "dropout is in 0..1");
+        let layout = Layout::new(shape);
+        assert_eq!(parameters.len(), layout.len(), "the parameters have the layout's length");
+        Self {
+            shape: shape.clone(),
+            layout,
+            parameters,
+            version: 0,
+            weights: Weights::default(),
+        }
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Where each parameter lies.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// All parameters, one flat vector.
+    pub fn parameters(&self) -> &[f32] {
+        &self.parameters
+    }
+
+    /// All parameters, to be changed: the next pass packs them again.
+    pub fn parameters_mut(&mut self) -> &mut [f32] {
+        self.version += 1;
+        &mut self.parameters
+    }
+
+    /// A forward pass of all members without dropout. `inputs` has an array for each input part, rows x its width;
+    /// the outputs are [`Pass::outputs`].
+    ///
+    /// # Panics
+    /// If an array does not fit the shape.
+    pub fn forward(&mut self, pool: &Pool, inputs: &[&[f32]], pass: &mut Pass) {
+        self.forward_of(pool, 0..self.shape.members, None, inputs, pass);
+    }
+
+    /// A forward pass of some members, with dropout if there is a key. Draw another key for each update; the masks
+    /// are a function of key, member, layer, row and number.
+    ///
+    /// # Panics
+    /// If an array does not fit the shape, or there are no such members.
+    pub fn forward_of(
+        &mut self,
+        pool: &Pool,
+        members: Range<usize>,
+        dropout_key: Option<u64>,
+        inputs: &[&[f32]],
+        pass: &mut Pass,
+    ) {
+        assert!(members.end <= self.shape.members, "the members exist");
+        self.prepare(pool, members.clone(), Need::Forward);
+        pass.begin(&self.shape, &self.layout, members, inputs, dropout_key);
+        pass.version = self.version;
+        forward::forward(self, pool, pass);
+    }
+
+    /// The way back of a forward pass. `output_gradients` are those of the loss at [`Pass::outputs`], of the same
+    /// shape. The gradient at the parameters goes where [`Want::parameters`] says, for the members of the pass; the
+    /// gradient at one input part to [`Pass::input_gradients`].
+    ///
+    /// # Panics
+    /// If an array does not fit the pass, or the parameters were changed since.
+    pub fn backward(
+        &mut self,
+        pool: &Pool,
+        output_gradients: &[f32],
+        want: Want<'_>,
+        pass: &mut Pass,
+    ) {
+        assert_eq!(pass.version, self.version, "the parameters are those of the forward pass");
+        assert_eq!(output_gradients.len(), pass.outputs.len(), "a gradient for each output");
+        self.prepare(pool, pass.members.clone(), Need::Backward(want.input_part));
+        backward::backward(self, pool, output_gradients, want, pass);
+    }
+
+    /// The outputs of all members without dropout, members x rows x outputs, and nothing kept. They have the bits
+    /// that [`Self::forward`] gives, whatever rows are computed together. With one thread, or rows too few to share,
+    /// it allocates nothing after the first call with so many rows.
+    ///
+    /// # Panics
+    /// If an array does not fit the shape.
+    pub fn infer(&mut self, pool: &Pool, inputs: &[&[f32]], outputs: &mut [f32]) {
+        let rows = pass::rows(&self.shape, inputs);
+        let len = self.shape.members * rows * self.shape.outputs;
+        assert_eq!(outputs.len(), len, "outputs are members x rows x outputs");
+        self.prepare(pool, 0..self.shape.members, Need::Forward);
+        inference::infer(self, pool, rows, inputs, outputs);
+    }
+
+    fn prepare(&mut self, pool: &Pool, members: Range<usize>, need: Need) {
+        let of = (&self.shape, &self.layout);
+        let parameters = (self.version, &self.parameters[..]);
+        self.weights.prepare(pool, of, parameters, members, need);
+    }
+
+    /// How many rows of each member a thread takes at a time, for this many rows and members.
+    pub(super) fn share(&self, pool: &Pool, members: usize, rows: usize) -> (usize, usize) {
+        let shares = pool.shares(members * rows * self.layout.member_len());
+        (shares, share(shares, members, rows, pass::CHUNK))
+    }
+}
+
+/// Cuts `rows` for each of `members` so that `shares` threads have about the same to do. Members are cut only if they
+/// cannot be dealt out evenly. Parts are multiples of `unit`.
+pub(super) fn share(shares: usize, members: usize, rows: usize, unit: usize) -> usize {
+    if members % shares == 0 || members >= 4 * shares {
+        rows
+    } else {
+        rows.div_ceil(shares).next_multiple_of(unit).min(rows)
+    }
+}

@@ -1,0 +1,196 @@
+//! The threads of a learner, and the loops over flat vectors that they share.
+
+use crate::kernels::adamw::{self, AdamW};
+use crate::kernels::simd::{Level, Simd, dispatched};
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// Numbers of a flat vector that are worth a thread's while.
+const LEAST_NUMBERS: usize = 1 << 14;
+
+/// Threads that all networks of a learner share, and the instruction set they use. With one thread there is no
+/// pool: everything runs on the calling thread.
+#[derive(Debug)]
+pub struct Pool {
+    level: Level,
+    threads: Option<ThreadPool>,
+}
+
+impl Pool {
+    /// `threads` threads (at least one). Falls back to the calling thread alone if the system gives no threads.
+    pub fn new(threads: usize) -> Self {
+        Self::at(Level::detect(), threads)
+    }
+
+    /// The same with a chosen instruction set.
+    pub fn at(level: Level, threads: usize) -> Self {
+        let name = |index| format!("mlp-{index}");
+        let builder = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(name);
+        Self {
+            level,
+            threads: (threads > 1).then(|| builder.build().ok()).flatten(),
+        }
+    }
+
+    /// The number of threads.
+    pub fn threads(&self) -> usize {
+        self.threads.as_ref().map_or(1, ThreadPool::current_num_threads)
+    }
+
+    /// The instruction set.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Runs a whole update on one of the threads. Passes through networks that start inside find the other threads
+    /// awake, which saves most of the cost of sharing: call it once for each update.
+    pub fn update<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.threads {
+            Some(threads) => threads.install(work),
+            None => work(),
+        }
+    }
+
+    /// Runs `work` on each item, on the threads if there are at least two `shares` of work.
+    pub(super) fn each<T: Send>(
+        &self,
+        shares: usize,
+        items: &mut [T],
+        work: impl Fn(&mut T) + Sync,
+    ) {
+        match &self.threads {
+            Some(threads) if shares > 1 && items.len() > 1 => {
+                threads.install(|| items.par_iter_mut().with_max_len(1).for_each(&work));
+            }
+            _ => items.iter_mut().for_each(work),
+        }
+    }
+
+    /// Among how many threads so many multiply-adds are worth sharing.
+    pub(super) fn shares(&self, multiply_adds: usize) -> usize {
+        /// Some five to twenty microseconds.
+        const LEAST: usize = 1 << 19;
+        (multiply_adds / LEAST).clamp(1, self.threads())
+    }
+
+    /// The length of the parts into which a flat vector is cut.
+    fn part(&self, len: usize) -> usize {
+        len.div_ceil(self.threads()).max(LEAST_NUMBERS)
+    }
+
+    /// One update of `weights` and both moments by AdamW; with [`AdamW::decay`] 0 it is Adam. `step` counts from
+    /// 1, the gradient is multiplied by `clip`. The bits do not depend on the number of threads.
+    ///
+    /// # Panics
+    /// If the vectors differ in length.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "three buffers of state, a gradient, and four numbers"
+    )]
+    pub fn adam(
+        &self,
+        adamw: &AdamW,
+        rate: f64,
+        step: u64,
+        clip: f64,
+        gradient: &[f32],
+        weights: &mut [f32],
+        mean: &mut [f32],
+        square: &mut [f32],
+    ) {
+        let len = gradient.len();
+        let fits = [weights.len(), mean.len(), square.len()] == [len; 3];
+        assert!(fits, "a gradient and two moments for each weight");
+        let part = self.part(len);
+        let moments = mean.chunks_mut(part).zip(square.chunks_mut(part));
+        let parts = gradient.chunks(part).zip(weights.chunks_mut(part)).zip(moments);
+        let mut parts: Vec<_> = parts.collect();
+        self.each(parts.len(), &mut parts, |((g, w), (m, v))| {
+            adamw::update_at(self.level, adamw, rate, step, clip, g, w, m, v);
+        });
+    }
+
+    /// Moves target weights towards the trained ones: target <- (1 - tau) target + tau weights. With tau 1 it
+    /// copies.
+    ///
+    /// # Panics
+    /// If the vectors differ in length.
+    pub fn polyak(&self, tau: f64, weights: &[f32], target: &mut [f32]) {
+        assert_eq!(weights.len(), target.len(), "a target for each weight");
+        let part = self.part(weights.len());
+        let mut parts: Vec<_> = weights.chunks(part).zip(target.chunks_mut(part)).collect();
+        self.each(parts.len(), &mut parts, |(weights, target)| {
+            move_towards(self.level, (1.0 - tau) as f32, tau as f32, weights, target);
+        });
+    }
+}
+
+dispatched! {
+    fn move_towards(keep: f32, tau: f32, weights: &[f32], target: &mut [f32]) = move_towards_with;
+}
+
+#[inline(always)]
+fn move_towards_with<S: Simd>(s: S, keep: f32, tau: f32, weights: &[f32], target: &mut [f32]) {
+    for (weights, target) in weights.chunks(S::LANES).zip(target.chunks_mut(S::LANES)) {
+        let step = s.mul(s.splat(tau), s.load(weights));
+        s.store(s.mul_add(s.splat(keep), s.load(target), step), target);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{assert_close, numbers};
+
+    const LEN: usize = 3 * LEAST_NUMBERS + 17;
+
+    #[test]
+    fn adam_is_adam_and_has_the_same_bits_on_any_number_of_threads() {
+        // Golden values of PyTorch's Adam: rate 1e-3, weight 1, gradients .5, -.2, .1.
+        let adam = AdamW {
+            decay: 0.0,
+            ..AdamW::default()
+        };
+        let (mut weight, mut mean, mut square) = ([1.0], [0.0], [0.0]);
+        let expected = [0.999_000_00, 0.998_654_39, 0.998_275_00];
+        for (step, gradient) in [0.5, -0.2, 0.1].into_iter().enumerate() {
+            let number = step as u64 + 1;
+            let pool = Pool::new(1);
+            pool.adam(
+                &adam, 1e-3, number, 1.0, &[gradient], &mut weight, &mut mean, &mut square,
+            );
+            assert!((weight[0] - expected[step]).abs() < 1.2e-7, "{}", weight[0]);
+        }
+        let after = |threads| {
+            let mut weights = numbers(1, LEN);
+            let (mut mean, mut square) = (numbers(2, LEN), vec![0.5; LEN]);
+            let gradient = numbers(3, LEN);
+            let pool = Pool::new(threads);
+            pool.adam(
+                &adam, 1e-3, 3, 0.5, &gradient, &mut weights, &mut mean, &mut square,
+            );
+            (weights, mean, square)
+        };
+        assert_eq!(after(1), after(3));
+    }
+
+    #[test]
+    fn polyak_moves_targets_by_their_share() {
+        let weights = numbers(1, LEN);
+        let before = numbers(2, LEN);
+        let tau = 0.005;
+        let pairs = before.iter().zip(&weights);
+        let expected: Vec<f64> = pairs
+            .map(|(t, w)| (1.0 - tau) * f64::from(*t) + tau * f64::from(*w))
+            .collect();
+        for level in Level::available() {
+            let mut target = before.clone();
+            Pool::at(level, 2).polyak(tau, &weights, &mut target);
+            assert_close(&target, &expected, "target");
+            Pool::at(level, 2).polyak(1.0, &weights, &mut target);
+            assert_eq!(target, weights);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The values that make sense for a key.
+
+use std::fmt;
+
+use super::Value;
+
+/// The values that make sense for a key. A list must hold such values only.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Range {
+    /// Whatever the key's type can hold.
+    Any,
+    /// Numbers from the first bound to the second, each included or not.
+    Numbers {
+        /// The smallest number.
+        low: f64,
+        /// Whether `low` itself makes sense.
+        with_low: bool,
+        /// The largest number; infinity for none.
+        high: f64,
+        /// Whether `high` itself makes sense.
+        with_high: bool,
+    },
+    /// One of these words.
+    Words(&'static [&'static str]),
+}
+
+/// A value that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{key}' is {value}: it must be {expected}")]
+pub struct KeyError {
+    /// The key with its table.
+    pub key: String,
+    /// What was given.
+    pub value: String,
+    /// What makes sense, after "it must be".
+    pub expected: String,
+}
+
+impl KeyError {
+    /// A value of a key that must be something else.
+    pub fn new(key: &str, value: impl ToString, expected: impl ToString) -> Self {
+        Self {
+            key: key.to_owned(),
+            value: value.to_string(),
+            expected: expected.to_string(),
+        }
+    }
+}
+
+impl Range {
+    /// Finite numbers above 0.
+    pub const POSITIVE: Self = Self::numbers(0.0, false, f64::INFINITY, false);
+    /// Finite numbers from 0 on.
+    pub const NOT_NEGATIVE: Self = Self::numbers(0.0, true, f64::INFINITY, false);
+    /// From 0 to 1, without 1: probabilities of dropping, decays of a mean.
+    pub const BELOW_ONE: Self = Self::numbers(0.0, true, 1.0, false);
+    /// From 0 to 1.
+    pub const UNIT: Self = Self::numbers(0.0, true, 1.0, true);
+    /// Above 0, to 1: parts of a whole.
+    pub const PART: Self = Self::numbers(0.0, false, 1.0, true);
+    /// Finite numbers.
+    pub const FINITE: Self = Self::numbers(f64::NEG_INFINITY, false, f64::INFINITY, false);
+
+    const fn numbers(low: f64, with_low: bool, high: f64, with_high: bool) -> Self {
+        Self::Numbers {
+            low,
+            with_low,
+            high,
+            with_high,
+        }
+    }
+
+    /// Numbers from `low` on.
+    pub const fn at_least(low: u32) -> Self {
+        Self::numbers(low as f64, true, f64::INFINITY, false)
+    }
+
+    /// Numbers from `low` to `high`, both included.
+    pub const fn between(low: f64, high: f64) -> Self {
+        Self::numbers(low, true, high, true)
+    }
+
+    /// Refuses a value outside of the range. Values of another type are left to the parser.
+    ///
+    /// # Errors
+    /// Names the key, the value and the range.
+    pub fn check(&self, key: &str, value: &Value) -> Result<(), KeyError> {
+        let fits = match (self, value) {
+            (_, Value::Array(values)) => {
+                return values.iter().try_for_each(|value| self.check(key, value));
+            }
+            (Self::Numbers { .. }, Value::Integer(number)) => self.holds(*number as f64),
+            (Self::Numbers { .. }, Value::Float(number)) => self.holds(*number),
+            (Self::Words(words), Value::String(word)) => words.contains(&word.as_str()),
+            _ => true,
+        };
+        if fits {
+            return Ok(());
+        }
+        let value = match value {
+            Value::String(word) => word.clone(),
+            Value::Float(number) => number.to_string(),
+            other => other.to_string(),
+        };
+        Err(KeyError::new(key, value, self))
+    }
+
+    fn holds(&self, number: f64) -> bool {
+        match *self {
+            Self::Numbers {
+                low,
+                with_low,
+                high,
+                with_high,
+            } => {
+                (number > low || (with_low && number == low))
+                    && (number < high || (with_high && number == high))
+            }
+            Self::Any | Self::Words(_) => true,
+        }
+    }
+}
+
+/// What a value must be, after "it must be".
+impl fmt::Display for Range {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Any => formatter.write_str("anything"),
+            Self::Words(words) => formatter.write_str(&words.join(" or ")),
+            Self::Numbers { low, high, .. } if low.is_infinite() && high.is_infinite() => {
+                formatter.write_str("finite")
+            }
+            Self::Numbers {
+                low,
+                with_low: true,
+                high,
+                ..
+            } if high.is_infinite() => write!(formatter, "at least {low}"),
+            Self::Numbers { low, high, .. } if high.is_infinite() => {
+                write!(formatter, "greater than {low}")
+            }
+            Self::Numbers {
+                low,
+                with_low,
+                high,
+                with_high,
+            } => match (with_low, with_high) {
+                (true, true) => write!(formatter, "between {low} and {high}"),
+                (true, false) => write!(formatter, "at least {low} and less than {high}"),
+                (false, true) => write!(formatter, "greater than {low} and at most {high}"),
+                (false, false) => write!(formatter, "greater than {low} and less than {high}"),
+            },
+        }
+    }
+}

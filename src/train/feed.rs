@@ -1,0 +1,80 @@
+//! What a learner is fed with: batches of a dataset, or its own steps in an environment.
+
+use super::interaction::Interacting;
+use crate::algorithms::{Error as AlgorithmError, Learner, Needs, Source, State, Update};
+use crate::checkpoint::{Checkpoint, Progress};
+use crate::data::Opened;
+use crate::device::Device;
+use crate::error::Error;
+use crate::experiment::Experiment;
+
+/// What a learner is fed with.
+pub(super) enum Feed {
+    /// Batches of a dataset.
+    Dataset(Source),
+    /// Its own steps.
+    Environment(Box<Interacting>),
+}
+
+/// What an advance did.
+pub(super) struct Advance {
+    /// Steps taken: updates, or environment steps of an online run.
+    pub(super) steps: u64,
+    /// What updates and ended episodes report.
+    pub(super) reports: Vec<Update>,
+}
+
+impl Feed {
+    /// Goes on where `progress` stands, with what `checkpoint` holds of an online run.
+    pub(super) fn open(
+        experiment: &Experiment,
+        learner: &dyn Learner,
+        opened: &Opened,
+        (progress, checkpoint): (&Progress, Option<&Checkpoint>),
+    ) -> Result<Self, Error> {
+        let needs = learner.needs();
+        if let Needs::Environment(interaction) = needs {
+            let at = (progress, checkpoint);
+            let interacting = Interacting::open(experiment, interaction, learner, opened, at)?;
+            return Ok(Self::Environment(Box::new(interacting)));
+        }
+        let data = opened.data.as_ref().ok_or(AlgorithmError::NoData)?;
+        // A GPU draws its own windows.
+        let ahead = !matches!(experiment.device, Device::Cuda(_));
+        let source = Source::open(&needs, data, progress.sampler.clone(), ahead)?;
+        Ok(Self::Dataset(source))
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        match self {
+            Self::Dataset(source) => source,
+            Self::Environment(interacting) => interacting.source(),
+        }
+    }
+
+    /// Takes at least one step and at most `most`.
+    pub(super) fn advance(
+        &mut self,
+        learner: &mut dyn Learner,
+        most: u64,
+    ) -> Result<Advance, Error> {
+        match self {
+            Self::Dataset(source) => {
+                let reports = learner.update(source, most)?;
+                Ok(Advance {
+                    steps: reports.len() as u64,
+                    reports,
+                })
+            }
+            Self::Environment(interacting) => interacting.advance(learner, most),
+        }
+    }
+
+    /// What a checkpoint holds beside the learner and the random stream of the batches.
+    pub(super) fn state(&self) -> Result<State, Error> {
+        match self {
+            Self::Dataset(_) => Ok(State::default()),
+            Self::Environment(interacting) => interacting.state(),
+        }
+    }
+}

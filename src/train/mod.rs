@@ -1,0 +1,376 @@
+//! The training loop: learn, and now and then log, evaluate and store.
+
+mod feed;
+mod interaction;
+mod validation;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use rtg_envs::registry;
+
+use self::feed::Feed;
+use self::validation::Validation;
+use crate::algorithms::{Input, Learner, Setup};
+use crate::checkpoint::{self, Checkpoint, Header, Progress};
+use crate::data::Opened;
+use crate::error::Error;
+use crate::evaluate::{Plan, TargetScore, evaluate};
+use crate::experiment::Experiment;
+use crate::keys::Table;
+use crate::metrics::{self, Recorder};
+use crate::policy::Mode;
+use crate::run::{Evaluation, Run, Summary};
+
+/// File of the last state under `checkpoints/`.
+pub const LATEST: &str = "latest.safetensors";
+/// File of the state with the largest return for the first target.
+pub const BEST: &str = "best.safetensors";
+/// File of the final weights alone, for PyTorch.
+pub const WEIGHTS: &str = "weights.safetensors";
+
+/// A run under way.
+pub struct Training<'a> {
+    experiment: &'a Experiment,
+    env: &'a str,
+    /// Whether the environment can be stepped here.
+    simulated: bool,
+    run: &'a Run,
+    learner: Box<dyn Learner>,
+    feed: Feed,
+    validation: Validation,
+    progress: Progress,
+    recorder: Recorder,
+}
+
+/// A learner for this experiment and data: a new one, with the weights that the plan names, or one
+/// that goes on where a checkpoint was saved.
+///
+/// # Errors
+/// Data that the algorithm cannot learn from, weights that do not fit.
+pub fn new_learner(
+    experiment: &Experiment,
+    opened: &Opened,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Box<dyn Learner>, Error> {
+    let plan: Table = experiment.plan()?;
+    let setup = Setup {
+        recipe: &experiment.recipe,
+        plan: &plan,
+        spec: &opened.spec,
+        data: opened.data.as_ref(),
+        seed: experiment.seed,
+        steps: experiment.steps,
+        threads: experiment.threads,
+    };
+    if let Some(checkpoint) = checkpoint {
+        return checkpoint.with_saved(|saved| experiment.algorithm.build(&setup, Some(saved)));
+    }
+    let mut learner = experiment.algorithm.build(&setup, None)?;
+    if let Some(path) = &experiment.initial_weights {
+        checkpoint::load_weights(&mut *learner, path)?;
+    }
+    Ok(learner)
+}
+
+impl<'a> Training<'a> {
+    /// Prepares the steps after a checkpoint, or the first ones.
+    ///
+    /// # Errors
+    /// Data that batches cannot be drawn from, a GPU that cannot be used.
+    pub fn new(
+        experiment: &'a Experiment,
+        opened: &'a Opened,
+        run: &'a Run,
+        (mut learner, checkpoint): (Box<dyn Learner>, Option<&Checkpoint>),
+        mut recorder: Recorder,
+    ) -> Result<Self, Error> {
+        let progress = checkpoint.map_or_else(
+            || {
+                Progress::fresh(
+                    experiment.seed,
+                    opened.data.as_ref().map(|data| data.hash()),
+                )
+            },
+            |checkpoint| checkpoint.notes.progress.clone(),
+        );
+        let validation = Validation::new(experiment, &learner.needs(), opened)?;
+        let feed = Feed::open(experiment, &*learner, opened, (&progress, checkpoint))?;
+        if let Some(name) = learner.use_device(experiment.device, feed.source())? {
+            recorder.message(&format!("computes on {name}"));
+        }
+        Ok(Self {
+            experiment,
+            env: &opened.spec.id,
+            simulated: opened.unsimulated.is_none(),
+            run,
+            feed,
+            validation,
+            learner,
+            progress,
+            recorder,
+        })
+    }
+
+    /// Trains to the last step and evaluates the result.
+    pub fn run(mut self) -> Result<Summary, Error> {
+        let outcome = self.run_steps();
+        let (step, ended) = match &outcome {
+            Ok(_) => (self.experiment.steps, metrics::Outcome::Completed),
+            Err(_) => (self.progress.step, metrics::Outcome::Failed),
+        };
+        let finished = self.recorder.finish(step, ended);
+        let summary = outcome?;
+        finished?;
+        Ok(summary)
+    }
+
+    fn run_steps(&mut self) -> Result<Summary, Error> {
+        let Experiment {
+            steps,
+            logging,
+            evaluation,
+            checkpoint_every,
+            ..
+        } = self.experiment;
+        let evaluate_every = evaluation.every_for(*steps);
+        let due = |step: u64, every: u64| every > 0 && step.is_multiple_of(every);
+        while self.progress.step < *steps {
+            let events = [
+                logging.every,
+                logging.histograms_every,
+                evaluate_every,
+                *checkpoint_every,
+            ];
+            self.advance(steps_to_next(self.progress.step, *steps, events))?;
+            let step = self.progress.step;
+            let last = step == *steps;
+            if due(step, logging.every) || last {
+                self.log()?;
+            }
+            if due(step, logging.histograms_every) {
+                self.log_histograms()?;
+            }
+            if due(step, evaluate_every) || last {
+                self.validate()?;
+            }
+            if due(step, evaluate_every) && !last {
+                self.evaluate(evaluation.episodes)?;
+            }
+            if (due(step, *checkpoint_every) || due(step, evaluate_every)) && !last {
+                self.save(LATEST)?;
+            }
+        }
+        // Before the checkpoint, so that a resumed run never records an evaluation twice.
+        if !self
+            .progress
+            .evaluations
+            .iter()
+            .any(|evaluation| evaluation.step == *steps)
+        {
+            self.evaluate(evaluation.final_episodes)?;
+            self.save(LATEST)?;
+        }
+        self.learner.synchronise()?;
+        checkpoint::export(self.learner.model(), &self.checkpoint_path(WEIGHTS))?;
+        let summary = Summary {
+            steps: *steps,
+            train_seconds: self.progress.train_seconds,
+            ms_per_step: 1e3 * self.progress.train_seconds / (*steps).max(1) as f64,
+            final_loss: self.progress.last_loss,
+            evaluations: self.progress.evaluations.clone(),
+        };
+        self.run.write_summary(&summary)?;
+        Ok(summary)
+    }
+
+    /// Up to `steps` steps: as many as the learner takes at a time.
+    fn advance(&mut self, steps: u64) -> Result<(), Error> {
+        let began = Instant::now();
+        let advance = self.feed.advance(&mut *self.learner, steps)?;
+        self.progress.train_seconds += began.elapsed().as_secs_f64();
+        self.progress.step += advance.steps;
+        for report in &advance.reports {
+            self.progress.add(report);
+            let metrics = report.metrics().iter();
+            for metric in metrics.filter(|metric| !metric.value.is_finite()) {
+                return Err(self.diverged(metric.name, metric.value));
+            }
+        }
+        Ok(())
+    }
+
+    fn diverged(&self, metric: &str, value: f64) -> Error {
+        let path = self.checkpoint_path(LATEST);
+        let checkpoint = if path.exists() {
+            path.display().to_string()
+        } else {
+            "none".to_owned()
+        };
+        Error::Diverged {
+            step: self.progress.step,
+            metric: metrics::train(metric),
+            value,
+            checkpoint,
+        }
+    }
+
+    fn log(&mut self) -> Result<(), Error> {
+        let progress = &mut self.progress;
+        let curves = std::mem::take(&mut progress.curves);
+        let loss = curves.iter().find(|curve| curve.name.ends_with("loss"));
+        if let Some(loss) = loss {
+            progress.last_loss = loss.point();
+        }
+        let seconds_per_step = progress.train_seconds / progress.step as f64;
+        let mut values: Vec<(String, f64)> = (curves.iter())
+            .map(|curve| (metrics::train(&curve.name), curve.point()))
+            .collect();
+        let speed = [
+            (metrics::SPEED_STEPS_PER_SEC, seconds_per_step.recip()),
+            (metrics::SPEED_MS_PER_STEP, 1e3 * seconds_per_step),
+        ];
+        if self.experiment.algorithm.card().input == Input::Environment {
+            let steps = progress.step as f64;
+            values.push((metrics::TRAIN_ENVIRONMENT_STEPS.to_owned(), steps));
+        }
+        values.extend(speed.map(|(name, value)| (name.to_owned(), value)));
+        Ok(self.recorder.scalars(progress.step, &values)?)
+    }
+
+    fn log_histograms(&mut self) -> Result<(), Error> {
+        self.learner.synchronise()?;
+        for (name, weights, gradient) in self.learner.histograms() {
+            self.recorder
+                .histogram(self.progress.step, &metrics::weights(&name), weights)?;
+            self.recorder
+                .histogram(self.progress.step, &metrics::gradients(&name), gradient)?;
+        }
+        Ok(())
+    }
+
+    /// Numbers on the held-back episodes, if there are any.
+    fn validate(&mut self) -> Result<(), Error> {
+        if self.validation.is_empty() {
+            return Ok(());
+        }
+        self.learner.synchronise()?;
+        let values = self.validation.measure(&mut *self.learner);
+        Ok(self.recorder.scalars(self.progress.step, &values)?)
+    }
+
+    /// Every target, `episodes` each; keeps the best checkpoint. Nothing where there is no simulator.
+    fn evaluate(&mut self, episodes: usize) -> Result<(), Error> {
+        if !self.simulated {
+            return Ok(());
+        }
+        self.learner.synchronise()?;
+        let plan = Plan {
+            env: self.env.to_owned(),
+            targets: self
+                .experiment
+                .evaluation
+                .targets
+                .clone()
+                .unwrap_or_default(),
+            episodes,
+            seed: self.experiment.evaluation.seed,
+            rows: None,
+            threads: self.experiment.threads,
+        };
+        let step = self.progress.step;
+        let (model, threads) = (self.learner.model(), self.experiment.threads);
+        let policy = &mut |rows| model.policy(Mode::Greedy, rows, threads);
+        let results = evaluate(policy, &plan, |_, _| ())?;
+        let instabilities = results.instabilities;
+        let evaluations: Vec<Evaluation> = results
+            .targets
+            .into_iter()
+            .map(|score| record(step, score))
+            .collect();
+        let mut scalars: Vec<(String, f64)> =
+            evaluations.iter().flat_map(Evaluation::scalars).collect();
+        let largest = |pick: fn(&Evaluation) -> Option<f64>| {
+            evaluations.iter().filter_map(pick).reduce(f64::max)
+        };
+        for (name, value) in [
+            (
+                metrics::EVAL_RETURN_MEAN_BEST,
+                largest(|evaluation| Some(evaluation.return_mean)),
+            ),
+            (
+                metrics::EVAL_SCORE_BEST,
+                largest(|evaluation| evaluation.score),
+            ),
+        ] {
+            scalars.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        if registry::needs_mujoco(self.env) {
+            scalars.push((metrics::EVAL_INSTABILITIES.to_owned(), instabilities as f64));
+        }
+        self.recorder.scalars(step, &scalars)?;
+        let first = evaluations.first().map(|evaluation| evaluation.return_mean);
+        self.progress.evaluations.extend(evaluations);
+        if first > self.progress.best_return {
+            self.progress.best_return = first;
+            self.save(BEST)?;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, name: &str) -> Result<(), Error> {
+        // A resumed run keeps the metrics up to its checkpoint, so they must be there first.
+        self.recorder.flush()?;
+        self.learner.synchronise()?;
+        let header = Header {
+            algorithm: self.experiment.algorithm,
+            recipe: &self.experiment.recipe,
+            env: self.env,
+        };
+        self.progress.sampler = self.feed.source().stream().clone();
+        Checkpoint::save(
+            &self.checkpoint_path(name),
+            header,
+            &*self.learner,
+            &self.progress,
+            self.feed.state()?,
+        )
+    }
+
+    fn checkpoint_path(&self, name: &str) -> PathBuf {
+        self.run.checkpoints().join(name)
+    }
+}
+
+/// Steps to the next one after `step` at which something happens: a multiple of one of `events`, or the last of all.
+fn steps_to_next(step: u64, steps: u64, events: [u64; 4]) -> u64 {
+    let next = events.into_iter().filter(|every| *every > 0);
+    let next = next.map(|every| every - step % every).min();
+    next.unwrap_or(u64::MAX).min(steps - step)
+}
+
+/// One target's result as the run keeps it.
+fn record(step: u64, score: TargetScore) -> Evaluation {
+    Evaluation {
+        step,
+        target: score.target,
+        return_mean: score.return_mean,
+        return_std: score.return_std,
+        length_mean: score.length_mean,
+        score: score.score,
+        returns: score.returns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_stops_wherever_something_happens() {
+        assert_eq!(steps_to_next(0, 1000, [20, 200, 0, 50]), 20);
+        assert_eq!(steps_to_next(40, 1000, [20, 200, 0, 50]), 10);
+        assert_eq!(steps_to_next(15, 18, [20, 0, 0, 0]), 3);
+        assert_eq!(steps_to_next(5, 30, [0; 4]), 25);
+    }
+}
