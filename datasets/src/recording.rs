@@ -14,6 +14,7 @@
 mod array;
 mod description;
 mod env_spec;
+mod environment;
 mod episode;
 mod flatten;
 mod node;

@@ -22,6 +22,7 @@ pub use value::Value;
 
 use crate::Error;
 use std::{fmt, str::FromStr};
+use value::visible;
 
 /// Before an id: that environment with [`DelayedReward`](crate::DelayedReward).
 pub const DELAYED: &str = "delayed/";
@@ -127,7 +128,7 @@ impl fmt::Display for EnvConfig {
         if self.is_delayed {
             f.write_str(DELAYED)?;
         }
-        f.write_str(&self.id)?;
+        f.write_str(&visible(&self.id))?;
         let mut separator = '?';
         let mut item = |f: &mut fmt::Formatter, item: &dyn fmt::Display| {
             write!(f, "{separator}{item}")?;
@@ -135,7 +136,7 @@ impl fmt::Display for EnvConfig {
             Ok(())
         };
         for (name, value) in &self.kwargs {
-            item(f, &format_args!("{name}={value}"))?;
+            item(f, &format_args!("{}={value}", visible(name)))?;
         }
         if let Some(limit) = self.max_episode_steps {
             item(f, &format_args!("{}={limit}", text::LIMIT))?;
@@ -149,10 +150,10 @@ impl fmt::Display for EnvConfig {
 
 impl fmt::Display for WrapperConfig {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}(", self.name)?;
+        write!(f, "{}(", visible(&self.name))?;
         for (i, (name, value)) in self.kwargs.iter().enumerate() {
             let comma = if i == 0 { "" } else { "," };
-            write!(f, "{comma}{name}={value}")?;
+            write!(f, "{comma}{}={value}", visible(name))?;
         }
         f.write_str(")")
     }
@@ -163,12 +164,14 @@ mod tests {
     use super::*;
 
     fn everything() -> EnvConfig {
+        let camera = Value::Table([("distance".to_owned(), 4.5.into())].into());
         let rescale = WrapperConfig::new("RescaleAction")
             .with("min_action", -1.0)
             .with("max_action", vec![Value::Number(1.0), Value::Number(0.5)]);
         let mut config = EnvConfig::new("Hopper-v5")
             .with("frame_skip", 8.0)
             .with("terminate_when_unhealthy", false)
+            .with("default_camera_config", camera)
             .with("xml_file", "./my models/a&b=\"c\".xml")
             .with("healthy_z_range", vec![0.7.into(), f64::INFINITY.into()])
             .limited(15)
@@ -184,9 +187,15 @@ mod tests {
         let text = config.to_string();
         assert_eq!(
             text,
-            r#"delayed/Hopper-v5?frame_skip=8&terminate_when_unhealthy=false&xml_file="./my models/a&b=\"c\".xml"&healthy_z_range=[0.7,inf]&max_episode_steps=15&RescaleAction(min_action=-1,max_action=[1,0.5])&ClipAction()"#
+            r#"delayed/Hopper-v5?frame_skip=8&terminate_when_unhealthy=false&default_camera_config={distance=4.5}&xml_file="./my models/a&b=\"c\".xml"&healthy_z_range=[0.7,inf]&max_episode_steps=15&RescaleAction(min_action=-1,max_action=[1,0.5])&ClipAction()"#
         );
         assert_eq!(text.parse(), Ok(config));
+    }
+
+    #[test]
+    fn control_characters_are_shown_not_obeyed() {
+        let config = EnvConfig::new("A\u{1b}[31m-v0").with("x\r", "\u{7}");
+        assert!(!config.to_string().contains(char::is_control));
     }
 
     #[test]

@@ -50,8 +50,8 @@ use table::TABLE;
 pub use crate::config::DELAYED;
 pub use crate::names::nearest;
 
-/// The longest time limit: an evaluation of more steps than this ends on no machine.
-pub const LONGEST: usize = 100_000_000;
+/// The longest time limit: rows of a table of time steps, numbers of an episode, have to be in memory.
+pub const LONGEST: usize = 1_000_000;
 
 /// The ids of all environments, in the order of the table; each may have [`DELAYED`] before it and
 /// options after it.

@@ -329,3 +329,92 @@ impl<E: Env> Env for Wrapped<E> {
         self.env.steps_per_second()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Autoreset, Env, make, make_vec};
+
+    fn step(env: &mut dyn Env, action: f64) -> (Vec<u64>, u64) {
+        let mut observation = vec![0.0; env.spec().observation_space.width()];
+        env.reset(Some(1), &mut observation);
+        let reward = env.step(&[action], &mut observation).reward;
+        (
+            observation.into_iter().map(f64::to_bits).collect(),
+            reward.to_bits(),
+        )
+    }
+
+    #[test]
+    fn actions_stand_for_the_environments_own() {
+        let mut plain = make("Pendulum-v1").unwrap();
+        for (wrapper, outside, inside) in [
+            ("RescaleAction(min_action=-1,max_action=1)", 0.5, 1.0),
+            ("RescaleAction(min_action=[0],max_action=[4])", 3.0, 1.0),
+            (
+                "RescaleAction(min_action=-1,max_action=1)&ClipAction()",
+                7.0,
+                2.0,
+            ),
+            ("ClipAction()", -9.0, -2.0),
+        ] {
+            let mut wrapped = make(&format!("Pendulum-v1?{wrapper}")).unwrap();
+            assert_eq!(
+                step(&mut *wrapped, outside),
+                step(&mut *plain, inside),
+                "{wrapper}"
+            );
+        }
+    }
+
+    #[test]
+    fn rewards_beyond_the_bounds_become_the_bounds() {
+        let mut rows = make_vec(
+            "CartPole-v1?ClipReward(max_reward=0.25)",
+            2,
+            Autoreset::Disabled,
+        )
+        .unwrap();
+        rows.step(&[0.0, 1.0]);
+        assert_eq!(rows.rewards(), [0.25, 0.25]);
+    }
+
+    #[test]
+    fn what_cannot_be_made_says_why() {
+        for (wrapper, words) in [
+            (
+                "TransformReward()",
+                "its function is no part of a specification",
+            ),
+            (
+                "NormalizeReward(gamma=0.9)",
+                "it is not simulated; those that are",
+            ),
+            (
+                "RescaleAction(min_action=1,max_action=-1)",
+                "is not below `max_action`",
+            ),
+            (
+                "RescaleAction(min_action=[1,2],max_action=3)",
+                "nor a list of 1",
+            ),
+            ("RescaleAction(min_action=-1)", "`max_action` is neither"),
+            (
+                "ClipAction()&RescaleAction(min_action=-1,max_action=1)",
+                "finite bounds",
+            ),
+            ("ClipReward()", "it needs `min_reward`"),
+            (
+                "ClipReward(min_reward=1,max_reward=0)",
+                "it needs `min_reward`",
+            ),
+            ("ClipAction(low=0)", "it has no argument `low`"),
+        ] {
+            let error = make(&format!("Pendulum-v1?{wrapper}"))
+                .err()
+                .unwrap()
+                .to_string();
+            assert!(error.contains(words), "{wrapper}: {error}");
+        }
+        assert!(make("CartPole-v1?ClipAction()").is_err());
+    }
+}

@@ -118,6 +118,6 @@ fn entry_points_are_gymnasiums() {
             "gymnasium.envs.classic_control.continuous_mountain_car:Continuous_MountainCarEnv",
         ),
     ] {
-        assert_eq!(crate::data::entry_point(env).as_deref(), Some(expected));
+        assert_eq!(registry::entry_point(env).as_deref(), Some(expected));
     }
 }

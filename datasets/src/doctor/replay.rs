@@ -95,10 +95,8 @@ pub(super) fn replay(dataset: &Dataset) -> Replay {
     let Some(spec) = &dataset.info().env_spec else {
         return Replay::skipped("the environment is not known");
     };
-    let id = spec.id.as_str();
-    if !spec.is_plain() {
-        return Replay::skipped(format!("{id} was made with options or wrappers of its own"));
-    }
+    let environment = spec.environment();
+    let id = environment.as_str();
     let mut env = match registry::make(id) {
         Ok(env) => env,
         Err(error) => return Replay::skipped(error.to_string()),

@@ -302,9 +302,9 @@ fn what_cannot_be_played_again_says_why() {
     unknown.info.env_spec = Some(EnvSpec::new("NoSuchWorld-v0"));
     assert!(replay(&unknown).contains("NoSuchWorld-v0"));
     let mut spec = EnvSpec::new("Pendulum-v1");
-    spec.kwargs.insert("g".into(), 2.0.into());
+    spec.kwargs.insert("gravity".into(), 2.0.into());
     unknown.info.env_spec = Some(spec);
-    assert!(replay(&unknown).contains("options"));
+    assert!(replay(&unknown).contains("no option `gravity`"));
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(super) fn parse(text: &str) -> Result<EnvConfig, String> {
     loop {
         let name = reader.name()?;
         if reader.take('(') {
-            let kwargs = reader.arguments()?;
+            let kwargs = reader.arguments(')', DEEPEST)?;
             config.wrappers.push(WrapperConfig { name, kwargs });
         } else if !reader.take('=') {
             return Err(format!("`=` or `(` is missing after `{name}`"));
@@ -100,34 +100,41 @@ impl<'a> Reader<'a> {
         Ok(name.to_owned())
     }
 
-    /// What stands in a wrapper's parentheses, the first of which has been read.
-    fn arguments(&mut self) -> Result<Arguments, String> {
+    /// Named values up to the closing bracket; the opening one has been read.
+    fn arguments(&mut self, closing: char, depth: usize) -> Result<Arguments, String> {
         let mut arguments = Vec::new();
-        if self.take(')') {
+        if self.take(closing) {
             return Ok(arguments);
         }
         if self.0.is_empty() {
-            return Err(self.missing("`)`"));
+            return Err(self.missing(&format!("`{closing}`")));
         }
         loop {
             let name = self.name()?;
             if !self.take('=') {
                 return Err(format!("`=` is missing after `{name}`"));
             }
-            let value = self.value(DEEPEST)?;
+            let value = self.value(depth)?;
             add(&mut arguments, name, value)?;
-            if self.take(')') {
+            if self.take(closing) {
                 return Ok(arguments);
             }
             if !self.take(',') {
-                return Err(self.missing("`,` or `)`"));
+                return Err(self.missing(&format!("`,` or `{closing}`")));
             }
         }
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, String> {
+        let deeper = depth
+            .checked_sub(1)
+            .ok_or("values lie too deep in each other");
         if self.take('[') {
-            return self.list(depth);
+            return self.list(deeper?);
+        }
+        if self.take('{') {
+            let entries = self.arguments('}', deeper?)?;
+            return Ok(Value::Table(entries.into_iter().collect()));
         }
         if self.take('"') {
             return self.quoted();
@@ -147,9 +154,6 @@ impl<'a> Reader<'a> {
     }
 
     fn list(&mut self, depth: usize) -> Result<Value, String> {
-        let Some(depth) = depth.checked_sub(1) else {
-            return Err("lists lie too deep in each other".to_owned());
-        };
         let mut values = Vec::new();
         if self.take(']') {
             return Ok(Value::List(values));

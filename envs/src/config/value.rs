@@ -1,7 +1,7 @@
 //! One argument's value.
 
 use serde::Deserialize;
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 /// An argument's value: what Python, JSON and TOML have in common. Every number is an `f64`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -59,6 +59,15 @@ pub(super) fn is_bare(text: &str) -> bool {
         && !["null", "true", "false", "nan", "inf", "Infinity"].contains(&text)
 }
 
+/// The text with a sign in the place of each control character: no terminal obeys what it is shown.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        text.replace(char::is_control, "\u{fffd}").into()
+    } else {
+        text.into()
+    }
+}
+
 /// Whether a word may hold this letter.
 pub(super) fn is_of_word(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || "_./~+-".contains(letter)
@@ -76,7 +85,7 @@ impl fmt::Display for Value {
             Self::Text(text) if is_bare(text) => f.write_str(text),
             Self::Text(text) => {
                 let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
-                write!(f, "\"{escaped}\"")
+                write!(f, "\"{}\"", visible(&escaped))
             }
             Self::List(values) => {
                 f.write_str("[")?;
@@ -86,8 +95,14 @@ impl fmt::Display for Value {
                 }
                 f.write_str("]")
             }
-            // No text reads it back: no option that is kept is a dictionary.
-            Self::Table(_) => f.write_str("{...}"),
+            Self::Table(values) => {
+                f.write_str("{")?;
+                for (i, (name, value)) in values.iter().enumerate() {
+                    let comma = if i == 0 { "" } else { "," };
+                    write!(f, "{comma}{}={value}", visible(name))?;
+                }
+                f.write_str("}")
+            }
         }
     }
 }

@@ -171,7 +171,9 @@ impl Item<'_> {
         let rows = self.rows;
         for (index, (layer, pack)) in layers.iter().zip(packs).enumerate().rev() {
             let (before, these) = self.hidden.split_at_mut(index);
-            let delta = these.first().map_or(self.output_gradients, |hidden| &*hidden.delta);
+            let delta = these
+                .first()
+                .map_or(self.output_gradients, |hidden| &*hidden.delta);
             if let [.., hidden] = before {
                 let left = Left::rows(delta, rows, layer.outputs);
                 let below = &layers[index - 1];

@@ -60,7 +60,11 @@ impl Finish for Gradient<'_> {
     fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F) {
         let at = row * self.width + column;
         let to = &mut self.to[at..at + lanes];
-        let sum = if self.add { s.add(s.load(to), value) } else { value };
+        let sum = if self.add {
+            s.add(s.load(to), value)
+        } else {
+            value
+        };
         s.store(sum, to);
     }
 }
@@ -109,7 +113,10 @@ impl Finish for HiddenBackward<'_> {
             dy = masks.rate.apply(s, masks.rows[row], column, dy);
         }
         let kept = s.load(&self.kept[at..at + lanes]);
-        s.store(slope(s, self.activation, kept, dy), &mut self.to[at..at + lanes]);
+        s.store(
+            slope(s, self.activation, kept, dy),
+            &mut self.to[at..at + lanes],
+        );
     }
 }
 

@@ -77,13 +77,17 @@ impl Item<'_> {
         let (shape, layout) = (&network.shape, &network.layout);
         let rate = Rate::new(shape.dropout);
         let packs = &network.weights.forward[self.member * layout.layers().len()..];
-        let mut layers = layout.layers().iter().zip(packs).map(|(layer, pack)| Linear {
-            level: pool.level(),
-            shape,
-            layer,
-            parameters: layout.of_member(&network.parameters, self.member),
-            pack,
-        });
+        let mut layers = layout
+            .layers()
+            .iter()
+            .zip(packs)
+            .map(|(layer, pack)| Linear {
+                level: pool.level(),
+                shape,
+                layer,
+                parameters: layout.of_member(&network.parameters, self.member),
+                pack,
+            });
         let mut x = self.x;
         for (hidden, layer) in self.hidden.iter_mut().zip(&mut layers) {
             let rows = hidden.masks;

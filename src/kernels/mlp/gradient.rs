@@ -85,7 +85,9 @@ pub(super) fn gradient(
     }
     // Neighbours go to one thread: let each have a run of every matrix.
     items.sort_by_key(|item| item.run);
-    pool.each(shares, &mut items, |item| item.run(pool.level(), pass.rows, add));
+    pool.each(shares, &mut items, |item| {
+        item.run(pool.level(), pass.rows, add)
+    });
 }
 
 /// A member's part of an array.

@@ -60,13 +60,17 @@ fn run(
 ) {
     let (shape, layout) = (&network.shape, &network.layout);
     let packs = &network.weights.forward[member * layout.layers().len()..];
-    let mut layers = layout.layers().iter().zip(packs).map(|(layer, pack)| Linear {
-        level: pool.level(),
-        shape,
-        layer,
-        parameters: layout.of_member(&network.parameters, member),
-        pack,
-    });
+    let mut layers = layout
+        .layers()
+        .iter()
+        .zip(packs)
+        .map(|(layer, pack)| Linear {
+            level: pool.level(),
+            shape,
+            layer,
+            parameters: layout.of_member(&network.parameters, member),
+            pack,
+        });
     SCRATCH.with_borrow_mut(|scratch| {
         let count = rows.len();
         let Scratch {

@@ -197,13 +197,21 @@ fn views_of(layers: &[Layer], prefix: &str, start: usize) -> Vec<View> {
     for (index, layer) in layers.iter().enumerate() {
         let (inputs, outputs) = (layer.inputs, layer.outputs);
         let name = format!("layer.{index}");
-        views.push(view(format!("{name}.weight"), &[inputs, outputs], &layer.weight));
+        views.push(view(
+            format!("{name}.weight"),
+            &[inputs, outputs],
+            &layer.weight,
+        ));
         views.push(view(format!("{name}.bias"), &[outputs], &layer.bias));
         if let Some(norm) = &layer.norm {
             let middle = norm.start + outputs;
             let gain = norm.start..middle;
             views.push(view(format!("{name}.norm.weight"), &[outputs], &gain));
-            views.push(view(format!("{name}.norm.bias"), &[outputs], &(middle..norm.end)));
+            views.push(view(
+                format!("{name}.norm.bias"),
+                &[outputs],
+                &(middle..norm.end),
+            ));
         }
     }
     views

@@ -109,8 +109,8 @@ pub(super) fn bias_gradient(dy: &[f32], bias: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::precision::Precision;
     use crate::kernels::linear::reference;
+    use crate::kernels::precision::Precision;
     use crate::kernels::simd::Level;
     use crate::kernels::testing::{assert_close, numbers, to_f64};
 
@@ -129,12 +129,8 @@ mod tests {
                 }
                 let mut y = vec![0.0; rows * outputs];
                 product(level, &x, &columns, inputs, Some(&bias), &mut y);
-                let expected = reference::forward(
-                    Precision::F32,
-                    &exact_x,
-                    &exact_weight,
-                    &to_f64(&bias),
-                );
+                let expected =
+                    reference::forward(Precision::F32, &exact_x, &exact_weight, &to_f64(&bias));
                 assert_close(&y, &expected, "y");
                 let expected = reference::backward(
                     Precision::F32,
@@ -157,7 +153,15 @@ mod tests {
                 let half = inputs / 2;
                 let (low, high) = parts.split_at_mut(half * outputs);
                 gradient(level, whole, true, low);
-                gradient(level, Factors { first: half, ..whole }, true, high);
+                gradient(
+                    level,
+                    Factors {
+                        first: half,
+                        ..whole
+                    },
+                    true,
+                    high,
+                );
                 assert_eq!(parts, dw);
                 let mut db = vec![0.0; outputs];
                 bias_gradient(&dy, &mut db);

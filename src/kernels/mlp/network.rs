@@ -36,11 +36,20 @@ impl Network {
     /// If a size is zero, the dropout is not in 0..1, or the parameters do not have the layout's length.
     pub fn new(shape: &Shape, parameters: Vec<f32>) -> Self {
         let sizes = shape.inputs.iter().chain(&shape.hidden);
-        let are_there = sizes.chain([&shape.outputs, &shape.members]).all(|size| *size > 0);
-        assert!(are_there && !shape.inputs.is_empty(), "no size of {shape:?} may be zero");
+        let are_there = sizes
+            .chain([&shape.outputs, &shape.members])
+            .all(|size| *size > 0);
+        assert!(
+            are_there && !shape.inputs.is_empty(),
+            "no size of {shape:?} may be zero"
+        );
         assert!((0.0..1.0).contains(&shape.dropout), "dropout is in 0..1");
         let layout = Layout::new(shape);
-        assert_eq!(parameters.len(), layout.len(), "the parameters have the layout's length");
+        assert_eq!(
+            parameters.len(),
+            layout.len(),
+            "the parameters have the layout's length"
+        );
         Self {
             shape: shape.clone(),
             layout,
@@ -113,8 +122,15 @@ impl Network {
         want: Want<'_>,
         pass: &mut Pass,
     ) {
-        assert_eq!(pass.version, self.version, "the parameters are those of the forward pass");
-        assert_eq!(output_gradients.len(), pass.outputs.len(), "a gradient for each output");
+        assert_eq!(
+            pass.version, self.version,
+            "the parameters are those of the forward pass"
+        );
+        assert_eq!(
+            output_gradients.len(),
+            pass.outputs.len(),
+            "a gradient for each output"
+        );
         self.prepare(pool, pass.members.clone(), Need::Backward(want.input_part));
         backward::backward(self, pool, output_gradients, want, pass);
     }

@@ -153,10 +153,18 @@ impl<'a> Forward<'a> {
 
 /// How many rows the parts of an input have.
 pub(super) fn rows(shape: &Shape, inputs: &[&[f32]]) -> usize {
-    assert_eq!(inputs.len(), shape.inputs.len(), "one array for each input part");
+    assert_eq!(
+        inputs.len(),
+        shape.inputs.len(),
+        "one array for each input part"
+    );
     let rows = inputs[0].len() / shape.inputs[0];
     for (part, width) in inputs.iter().zip(&shape.inputs) {
-        assert_eq!(part.len(), rows * width, "an input part is rows x its width");
+        assert_eq!(
+            part.len(),
+            rows * width,
+            "an input part is rows x its width"
+        );
     }
     rows
 }

@@ -36,7 +36,9 @@ impl Pool {
 
     /// The number of threads.
     pub fn threads(&self) -> usize {
-        self.threads.as_ref().map_or(1, ThreadPool::current_num_threads)
+        self.threads
+            .as_ref()
+            .map_or(1, ThreadPool::current_num_threads)
     }
 
     /// The instruction set.
@@ -105,7 +107,10 @@ impl Pool {
         assert!(fits, "a gradient and two moments for each weight");
         let part = self.part(len);
         let moments = mean.chunks_mut(part).zip(square.chunks_mut(part));
-        let parts = gradient.chunks(part).zip(weights.chunks_mut(part)).zip(moments);
+        let parts = gradient
+            .chunks(part)
+            .zip(weights.chunks_mut(part))
+            .zip(moments);
         let mut parts: Vec<_> = parts.collect();
         self.each(parts.len(), &mut parts, |((g, w), (m, v))| {
             adamw::update_at(self.level, adamw, rate, step, clip, g, w, m, v);
@@ -159,7 +164,14 @@ mod tests {
             let number = step as u64 + 1;
             let pool = Pool::new(1);
             pool.adam(
-                &adam, 1e-3, number, 1.0, &[gradient], &mut weight, &mut mean, &mut square,
+                &adam,
+                1e-3,
+                number,
+                1.0,
+                &[gradient],
+                &mut weight,
+                &mut mean,
+                &mut square,
             );
             assert!((weight[0] - expected[step]).abs() < 1.2e-7, "{}", weight[0]);
         }
@@ -169,7 +181,14 @@ mod tests {
             let gradient = numbers(3, LEN);
             let pool = Pool::new(threads);
             pool.adam(
-                &adam, 1e-3, 3, 0.5, &gradient, &mut weights, &mut mean, &mut square,
+                &adam,
+                1e-3,
+                3,
+                0.5,
+                &gradient,
+                &mut weights,
+                &mut mean,
+                &mut square,
             );
             (weights, mean, square)
         };

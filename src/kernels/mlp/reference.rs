@@ -91,9 +91,7 @@ impl<R: Real> Member<'_, R> {
         let after = norm.filter(|(norm, _)| norm.place == Place::AfterActivation);
         let inner = match before {
             None => linear.clone(),
-            Some((norm, (gain, bias))) => {
-                layer_norm::forward_at(norm.epsilon, &linear, gain, bias)
-            }
+            Some((norm, (gain, bias))) => layer_norm::forward_at(norm.epsilon, &linear, gain, bias),
         };
         let activated: Vec<R> = inner.iter().map(|x| activate(activation, *x)).collect();
         let mut output = match after {
@@ -160,14 +158,21 @@ impl<R: Real> Member<'_, R> {
             dy.iter_mut().zip(factors).for_each(|(d, f)| *d = *d * *f);
         };
         multiply(&mut dy, &hidden.mask);
-        let slopes = hidden.inner.iter().map(|x| slope(self.shape.activation, *x));
+        let slopes = hidden
+            .inner
+            .iter()
+            .map(|x| slope(self.shape.activation, *x));
         let slopes: Vec<R> = slopes.collect();
         let Some((norm, (gain, _))) = self.shape.norm.zip(self.norm(layer)) else {
             multiply(&mut dy, &slopes);
             return dy;
         };
         let is_before = norm.place == Place::BeforeActivation;
-        let x = if is_before { &hidden.linear } else { &hidden.activated };
+        let x = if is_before {
+            &hidden.linear
+        } else {
+            &hidden.activated
+        };
         if is_before {
             multiply(&mut dy, &slopes);
         }

@@ -52,7 +52,9 @@ fn network(shape: &Shape) -> Network {
 /// The input parts, and all of them side by side.
 fn input(shape: &Shape, rows: usize) -> (Vec<Vec<f32>>, Vec<f32>) {
     let widths = shape.inputs.iter().zip(2..);
-    let parts: Vec<_> = widths.map(|(width, seed)| numbers(seed, rows * width)).collect();
+    let parts: Vec<_> = widths
+        .map(|(width, seed)| numbers(seed, rows * width))
+        .collect();
     let mut whole = Vec::new();
     for row in 0..rows {
         for (part, width) in parts.iter().zip(&shape.inputs) {
@@ -86,8 +88,7 @@ fn passes_are_the_reference_in_value_and_every_gradient() {
 
                 let dy = numbers(8, expected.len());
                 let exact = to_f64(&dy);
-                let expected =
-                    reference::backward(&shape, &parameters, &whole, Some(KEY), &exact);
+                let expected = reference::backward(&shape, &parameters, &whole, Some(KEY), &exact);
                 let mut found = vec![f32::NAN; parameters.len()];
                 for part in 0..shape.inputs.len() {
                     let want = Want {
@@ -167,7 +168,12 @@ fn members_can_pass_alone() {
     assert_eq!(one.input_gradients(), &all.input_gradients()[80..160]);
     let len = network.layout().member_len();
     assert_eq!(alone[len..2 * len], gradient[len..2 * len]);
-    assert!(alone[..len].iter().chain(&alone[2 * len..]).all(|x| *x == 7.0));
+    assert!(
+        alone[..len]
+            .iter()
+            .chain(&alone[2 * len..])
+            .all(|x| *x == 7.0)
+    );
 
     let mut sum = vec![0.0; 80];
     all.sum_input_gradients(&mut sum);

@@ -140,7 +140,10 @@ mod tests {
                 for (x, y) in x.iter().zip(y) {
                     let exact = f64::from(*x).tanh();
                     let error = (f64::from(y) - exact).abs();
-                    assert!(error <= 2.4e-7 * exact.abs(), "tanh({x}) = {y} on {level:?}");
+                    assert!(
+                        error <= 2.4e-7 * exact.abs(),
+                        "tanh({x}) = {y} on {level:?}"
+                    );
                 }
             }
             let mut y = [0.0];
