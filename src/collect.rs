@@ -6,14 +6,13 @@
 
 use std::path::{Path, PathBuf};
 
-use rtg_datasets::Episode;
 use rtg_datasets::convert::{self, Target};
 use rtg_datasets::journal::Journal;
 use rtg_datasets::recording::{RecordedEpisode, Recording};
+use rtg_datasets::{EnvSpec, Episode};
 use rtg_envs::{Spec, registry};
 use serde_json::{Value, json};
 
-use crate::data::entry_point;
 use crate::error::Error;
 use crate::policy::{Policy, Start};
 use crate::rollout::{Amount, Rollout};
@@ -52,7 +51,7 @@ impl Plan {
     }
 
     /// The dataset's metadata.
-    fn recording(&self, id: &str, spec: &Spec) -> Recording {
+    fn recording(&self, id: &str, spec: &Spec, env_spec: &EnvSpec) -> Recording {
         let disturbed = match self.noise {
             0.0 => String::new(),
             noise => format!(" with noise {noise}"),
@@ -66,12 +65,7 @@ impl Plan {
             spec.observation_space.clone(),
             spec.action_space.clone(),
         )
-        .with_environment(
-            &self.env,
-            entry_point(&self.env).as_deref(),
-            spec.max_episode_steps,
-            spec.reward_threshold,
-        )
+        .with_env_spec(env_spec)
         .with("algorithm_name", self.policy.as_str())
         .with(
             "description",
@@ -123,7 +117,7 @@ impl Collection {
         if journal_path.exists() {
             return Err(Error::UnfinishedCollection { path: journal_path });
         }
-        let recording = plan.recording(id, &registry::spec(&plan.env)?);
+        let recording = plan.recording(id, &registry::spec(&plan.env)?, &EnvSpec::of(&plan.env)?);
         let journal = Journal::create(&journal_path, &recording, &plan.settings())?;
         Ok(Self {
             plan,

@@ -5,6 +5,7 @@ mod architecture;
 mod baselines;
 mod command_line;
 mod engines;
+mod environments;
 mod evaluation;
 mod former_runs;
 mod gpu;

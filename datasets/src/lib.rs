@@ -44,13 +44,13 @@ use std::io::Read;
 use std::path::Path;
 
 pub use convert::{Contents, MinariFormat, Summary, Target, convert};
-pub use dataset::{Dataset, Defects, Info};
+pub use dataset::{Dataset, Defects, Info, Part};
 pub use doctor::{Finding, Severity};
 pub use episode::{Episode, EpisodeView, returns_to_go};
 pub use error::{Column, Error};
 pub use journal::Journal;
 pub use minari::datasets_root;
-pub use recording::{RecordedEpisode, Recording, Sink, Source};
+pub use recording::{EnvSpec, RecordedEpisode, Recording, Sink, Source};
 pub use sample::{Batch, Prefetcher, Replay, Sampler, TransitionConfig, TransitionSampler};
 pub use sample::{Transitions, WindowConfig, WindowSampler};
 pub use select::{Selection, TopBy, mix};

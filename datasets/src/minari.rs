@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn a_discrete_set_has_its_spaces_its_environment_and_its_seeds() {
         let dataset = tiny("cartpole-v0").unwrap();
-        assert_eq!(dataset.info().env_id.as_deref(), Some("CartPole-v1"));
+        assert_eq!(dataset.info().env_id(), Some("CartPole-v1"));
         assert_eq!(dataset.info().max_episode_steps, Some(500));
         assert!(matches!(
             dataset.info().action_space,
@@ -135,7 +135,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(dataset.info().id, "cartpole-old-v0");
-        assert_eq!(dataset.info().env_id.as_deref(), Some("CartPole-v1"));
+        assert_eq!(dataset.info().env_id(), Some("CartPole-v1"));
         assert_eq!(dataset.episodes(), 2);
     }
 

@@ -13,6 +13,8 @@
 
 mod array;
 mod description;
+mod env_spec;
+mod environment;
 mod episode;
 mod flatten;
 mod node;
@@ -21,6 +23,7 @@ pub use array::Array;
 pub(crate) use array::{name as dtype_name, named as dtype_named, product, size as dtype_size};
 pub(crate) use description::Layout;
 pub use description::{Recording, RecordingSpace};
+pub use env_spec::{EnvSpec, WrapperSpec};
 pub(crate) use episode::insert;
 pub use episode::{Attribute, RecordedEpisode};
 pub(crate) use flatten::{Flattener, flat_space};

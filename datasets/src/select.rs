@@ -334,8 +334,8 @@ pub fn mix(parts: &[(Dataset, f64)]) -> Result<Dataset, Error> {
                 ));
             }
         }
-        if part.info.env_id != info.env_id {
-            info.env_id = None;
+        if part.info.env_spec != info.env_spec {
+            info.env_spec = None;
         }
         info.max_episode_steps = info.max_episode_steps.max(part.info.max_episode_steps);
         let moved = |place: &Place| Place {

@@ -35,7 +35,7 @@ use crate::doctor::{Severity, stable_code};
 use crate::{Dataset, Defects, Episode, Error, Finding, Info};
 
 const FORMAT: &str = "rtg column store";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const METADATA: &str = "metadata.json";
 const INDEX: &str = "episodes";
 const FILES: [&str; 3] = ["observations", "actions", "rewards"];

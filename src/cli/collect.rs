@@ -82,6 +82,7 @@ impl Collect {
             .or(trained.as_ref().map(|trained| trained.env.clone()));
         let env = env.ok_or(Error::MissingEnvironment)?;
         let spec = registry::spec(&env)?;
+        let env = spec.id.clone();
         let targets = match (&trained, &self.targets) {
             (Some(trained), given) => trained.targets(given.as_deref())?,
             (None, Some(_)) => return Err(Error::NoTarget),

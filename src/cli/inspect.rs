@@ -11,7 +11,7 @@ use rtg_datasets::{Dataset, Defects};
 use serde_json::{Value, json};
 
 use super::{print, print_json};
-use crate::data::open_dataset;
+use crate::data::{environment, open_dataset};
 use crate::error::{Error, describe};
 use crate::metrics::spread;
 use crate::report::inspection_svg;
@@ -42,9 +42,11 @@ impl Inspect {
         if !self.json {
             return print(&text(&self.dataset, &data, &checkup));
         }
+        let environment = environment(&data);
         let mut answer = json!({
             "id": self.dataset,
-            "env": data.info().env_id,
+            "env": environment.as_ref().map(|(env, _)| env),
+            "not_simulated": environment.as_ref().and_then(|(_, reason)| reason.as_ref()),
             "episodes": data.episodes(),
             "steps": data.steps(),
             "hash": data.hash(),
@@ -66,7 +68,7 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
         ("dataset", id.to_owned()),
         (
             "environment",
-            info.env_id.clone().unwrap_or("unknown".to_owned()),
+            environment(data).map_or("unknown".to_owned(), shown),
         ),
         ("episodes", data.episodes().to_string()),
         ("steps", data.steps().to_string()),
@@ -129,6 +131,14 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
         );
     }
     text
+}
+
+/// An environment, and why it cannot be simulated here.
+fn shown((env, reason): (String, Option<String>)) -> String {
+    match reason {
+        None => env,
+        Some(reason) => format!("{env}\n{:<12} not simulated here: {reason}", ""),
+    }
 }
 
 fn words(numbers: &[f64]) -> String {

@@ -44,7 +44,7 @@ fn a_collection_is_a_dataset_whose_episodes_follow_from_their_seeds() {
         for (index, episode) in data.iter().enumerate() {
             assert_eq!(episode.seed, Some(7 + index as u64));
         }
-        assert_eq!(data.info().env_id.as_deref(), Some("CartPole-v1"));
+        assert_eq!(data.info().env_id(), Some("CartPole-v1"));
         hashes.push(data.hash());
     }
     assert_eq!(hashes[0], hashes[1], "rows change the speed only");
@@ -118,6 +118,6 @@ fn entry_points_are_gymnasiums() {
             "gymnasium.envs.classic_control.continuous_mountain_car:Continuous_MountainCarEnv",
         ),
     ] {
-        assert_eq!(crate::data::entry_point(env).as_deref(), Some(expected));
+        assert_eq!(registry::entry_point(env).as_deref(), Some(expected));
     }
 }

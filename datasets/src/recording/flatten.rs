@@ -90,6 +90,23 @@ pub(crate) fn flat_space(space: &Space) -> Result<Space, Error> {
     })
 }
 
+/// Numbers in a flat row; `None` if there are more than a machine can count.
+pub(crate) fn flat_width(space: &Space) -> Option<usize> {
+    match space {
+        Space::Box(space) => Some(space.low.len()),
+        Space::Discrete { n, .. } => Some(*n),
+        Space::MultiDiscrete { nvec, .. } => sum(nvec.iter().copied().map(Some)),
+        Space::MultiBinary { shape } => super::product(shape),
+        Space::Text { max_length, .. } => Some(*max_length),
+        Space::Dict(parts) => sum(parts.iter().map(|(_, part)| flat_width(part))),
+        Space::Tuple(parts) => sum(parts.iter().map(flat_width)),
+    }
+}
+
+fn sum(mut widths: impl Iterator<Item = Option<usize>>) -> Option<usize> {
+    widths.try_fold(0_usize, |sum, width| sum.checked_add(width?))
+}
+
 fn flat_box(space: &Space) -> Result<BoxSpace, Error> {
     let binary = |width: usize, dtype| BoxSpace {
         low: vec![0.0; width],
