@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use clap::Args;
 use rtg_datasets::doctor::{Checkup, check_up};
 use rtg_datasets::store::StoreMode;
-use rtg_datasets::{Dataset, Defects};
-use serde_json::{Value, json};
+use rtg_datasets::{Dataset, Defects, EnvSpec, Part};
+use serde_json::{Map, Value, json};
 
+use super::harmless::line;
 use super::{print, print_json};
 use crate::data::open_dataset;
 use crate::error::{Error, describe};
@@ -45,6 +46,9 @@ impl Inspect {
         let mut answer = json!({
             "id": self.dataset,
             "env": data.info().env_id(),
+            "env_spec": data.info().env_spec,
+            "observation": { "width": data.observation_width(), "parts": data.info().observation_parts },
+            "action": { "width": data.action_width(), "parts": data.info().action_parts },
             "episodes": data.episodes(),
             "steps": data.steps(),
             "hash": data.hash(),
@@ -64,14 +68,26 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
     let mut text = String::new();
     let rows = [
         ("dataset", id.to_owned()),
-        ("environment", info.env_id().unwrap_or("unknown").to_owned()),
+        (
+            "environment",
+            info.env_spec
+                .as_ref()
+                .map_or("unknown".to_owned(), environment),
+        ),
         ("episodes", data.episodes().to_string()),
         ("steps", data.steps().to_string()),
         (
             "observation",
-            format!("{} numbers", data.observation_width()),
+            format!(
+                "{} numbers{}",
+                data.observation_width(),
+                listed(&info.observation_parts)
+            ),
         ),
-        ("action", describe(&info.action_space)),
+        (
+            "action",
+            describe(&info.action_space) + &listed(&info.action_parts),
+        ),
         (
             "return",
             format!(
@@ -110,7 +126,7 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
         ("hash", data.hash()),
     ];
     for (name, value) in rows {
-        let _ = writeln!(text, "{name:<12} {value}");
+        let _ = writeln!(text, "{name:<12} {}", line(&value));
     }
     if findings.is_empty() {
         let _ = writeln!(text, "{:<12} none", "findings");
@@ -122,10 +138,45 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
             finding.severity.to_string(),
             finding.count,
             finding.code,
-            finding.message
+            line(&finding.message)
         );
     }
     text
+}
+
+/// The environment, its options and its wrappers.
+fn environment(spec: &EnvSpec) -> String {
+    let called = |kwargs: &Map<String, Value>| {
+        let named = kwargs
+            .iter()
+            .map(|(name, value)| format!("{name} = {value}"));
+        named.collect::<Vec<_>>().join(", ")
+    };
+    let mut text = spec.id.clone();
+    if !spec.kwargs.is_empty() {
+        let _ = write!(text, " with {}", called(&spec.kwargs));
+    }
+    if let Some(limit) = spec.max_episode_steps {
+        let _ = write!(text, ", at most {limit} steps");
+    }
+    for wrapper in &spec.wrappers {
+        let kwargs = wrapper.kwargs.as_ref();
+        let kwargs = kwargs.map_or("unknown options".into(), called);
+        let _ = write!(text, ", in {}({kwargs})", wrapper.name);
+    }
+    text
+}
+
+/// `: achieved_goal 2, desired_goal 2`, the parts of a row with their widths.
+fn listed(parts: &[Part]) -> String {
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|part| format!("{} {}", part.name, part.width))
+        .collect();
+    match parts.as_slice() {
+        [] => String::new(),
+        parts => format!(": {}", parts.join(", ")),
+    }
 }
 
 fn words(numbers: &[f64]) -> String {
