@@ -27,14 +27,14 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// Reads a file that is not too long.
 pub(crate) fn read(path: &Path, budget: &Budget) -> Result<Value, Error> {
-    let (file, bytes) = input::open(path, budget)?;
+    // Text is not compressed: what it holds is small, and it allows for nothing else.
+    let passing = budget.fork();
+    let (file, bytes) = input::open(path, &passing)?;
     if bytes > MAX_BYTES {
         return Err(Error::Metadata(format!("longer than {MAX_BYTES} bytes")));
     }
     // What a value takes in memory; the shortest ones are two bytes of text.
-    budget
-        .fork()
-        .take(bytes.saturating_mul(32), "the metadata")?;
+    passing.take(bytes.saturating_mul(32), "the metadata")?;
     let mut text = String::new();
     file.take(bytes).read_to_string(&mut text)?;
     parse(&text)
