@@ -143,7 +143,7 @@ fn a_plan_knows_the_network_of_its_own_algorithm_only() {
     let bench = Workbench::new();
     let transcript = bench.transcript("train --algorithm bc --set decision_transformer.width=16");
     assert!(
-        transcript.contains("error: unknown key 'model'"),
+        transcript.contains("error: unknown key 'decision_transformer'"),
         "{transcript}"
     );
     let transcript = bench.transcript("train --set bc.width=16");

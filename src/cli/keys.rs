@@ -75,7 +75,10 @@ fn own(algorithm: Chosen) -> Result<Section, Error> {
     let mut defaults = Vec::new();
     for &recipe in card.recipes {
         let plan = algorithm.defaults(recipe);
-        defaults.push((recipe, plan.map_err(crate::experiment::ExperimentError::from)?));
+        defaults.push((
+            recipe,
+            plan.map_err(crate::experiment::ExperimentError::from)?,
+        ));
     }
     Ok(Section {
         title: card.name.to_owned(),

@@ -35,7 +35,8 @@ pub(super) struct Train {
     /// Minari id, path of a Minari or D4RL file, or builtin/<env>/<kind>.
     #[arg(long)]
     dataset: Option<String>,
-    /// Environment to evaluate in, or to learn in online [default: the dataset's].
+    /// Environment to evaluate in, or to learn in online; none for no evaluation [default: the
+    /// dataset's].
     #[arg(long)]
     env: Option<String>,
     /// Whose conventions and defaults [default: the algorithm's first].

@@ -27,11 +27,7 @@ pub fn inspection_svg(id: &str, data: &Dataset, checkup: &Checkup) -> String {
     let height = TITLE_HEIGHT + 2.0 * (HEIGHT + MARGIN) + MARGIN;
     let (left, right) = (MARGIN, MARGIN + WIDTH + 20.0);
     let (top, below) = (TITLE_HEIGHT, TITLE_HEIGHT + HEIGHT + MARGIN);
-    let env = data
-        .info()
-        .env_id
-        .as_deref()
-        .unwrap_or("unknown environment");
+    let env = data.info().env_id().unwrap_or("unknown environment");
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {PAGE_WIDTH} {height}\" \
          width=\"{PAGE_WIDTH}\" height=\"{height}\" font-family=\"system-ui, -apple-system, \
