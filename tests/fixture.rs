@@ -158,14 +158,8 @@ impl Fixture {
         build: impl FnOnce(&Setup) -> Result<L, E>,
     ) -> L {
         let spec = self.spec();
-        let data = Dataset::new(Info {
-            id: spec.id.clone(),
-            env_id: None,
-            max_episode_steps: None,
-            observation_space: spec.observation_space.clone(),
-            action_space: spec.action_space.clone(),
-            provenance: String::new(),
-        });
+        let spaces = (&spec.observation_space, &spec.action_space);
+        let data = Dataset::new(Info::new("parity", spaces.0.clone(), spaces.1.clone()));
         let setup = Setup {
             recipe: &self.case.recipe,
             plan: &Table::new(),

@@ -7,6 +7,7 @@
 
 pub mod action_codec;
 mod actor_policy;
+mod adam;
 pub mod bc;
 pub mod decision_transformer;
 mod error;
@@ -17,6 +18,7 @@ mod published;
 mod source;
 mod table;
 pub mod td3_bc;
+mod vector;
 
 use std::fmt;
 use std::ops::Deref;
