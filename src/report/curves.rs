@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use super::chart::{Chart, HEIGHT, Level, Line, WIDTH};
 use super::html::escape;
-use super::{Group, RunReport, groups, mean_std};
+use super::{Group, RunReport, groups};
+use crate::statistics::{mean, sample_std, thin};
 
 /// Told apart with every kind of colour vision (Okabe and Ito), on white.
 const COLOURS: [&str; 6] = [
@@ -19,7 +20,7 @@ const MARGIN: f64 = 20.0;
 const TITLE_HEIGHT: f64 = 40.0;
 const LEGEND_ROW: f64 = 20.0;
 /// Points of a loss curve; neighbouring steps are averaged into one.
-const LOSS_POINTS: u64 = 200;
+const LOSS_POINTS: usize = 200;
 
 /// The learning curves of `runs`. With one experiment, colours tell the targets apart; with
 /// several, colours tell the experiments and dashes the targets. Seeds of one experiment become
@@ -135,8 +136,8 @@ fn return_points(group: &Group<'_>, target: Option<f64>) -> Vec<(f64, f64, f64)>
     by_step
         .into_iter()
         .map(|(step, values)| {
-            let (mean, std) = mean_std(&values);
-            (step as f64, mean, std)
+            let std = sample_std(&values).unwrap_or(0.0);
+            (step as f64, mean(&values), std)
         })
         .collect()
 }
@@ -171,19 +172,16 @@ fn losses(groups: &[Group<'_>]) -> Chart {
 
 /// The finite losses of `runs`, averaged within equal stretches of steps.
 fn loss_points(runs: &[&RunReport]) -> Vec<(f64, f64, f64)> {
-    let losses = || runs.iter().flat_map(|run| &run.losses);
-    let last = losses().map(|&(step, _)| step).max().unwrap_or(0);
-    let stretch = last / LOSS_POINTS + 1;
-    let mut sums: BTreeMap<u64, (f64, f64, f64)> = BTreeMap::new();
-    for &(step, loss) in losses().filter(|(_, loss)| loss.is_finite()) {
-        let (count, steps, total) = sums.entry(step / stretch).or_default();
-        *count += 1.0;
-        *steps += step as f64;
-        *total += loss;
-    }
-    sums.into_values()
-        .map(|(count, steps, total)| (steps / count, total / count, 0.0))
-        .collect()
+    let mut losses: Vec<(f64, f64)> = runs
+        .iter()
+        .flat_map(|run| &run.losses)
+        .map(|&(step, loss)| (step as f64, loss))
+        .collect();
+    losses.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let last = losses.last().map_or(0.0, |&(step, _)| step);
+    let stretches = LOSS_POINTS.min(last as usize);
+    let thinned = thin(&losses, last, stretches).into_iter();
+    thinned.map(|(step, loss)| (step, loss, 0.0)).collect()
 }
 
 /// What tells a line from the others: the experiment, where there are several, and the target.

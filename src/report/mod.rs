@@ -220,14 +220,6 @@ fn evaluation(line: &json_lines::Line, target: Option<f64>) -> Evaluation {
     }
 }
 
-/// Mean, and the sample's standard deviation (n - 1), which is 0 for a single value.
-fn mean_std(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, (squares / (n - 1.0).max(1.0)).sqrt())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,11 +311,5 @@ mod tests {
         std::fs::write(run.metrics(), "{\"step\":1,\"wall_secs\":2}\nnonsense\n").unwrap();
         let error = read(&[folder.path()]).unwrap_err();
         assert!(error.to_string().contains("line 2"), "{error}");
-    }
-
-    #[test]
-    fn the_spread_is_that_of_a_sample() {
-        assert_eq!(mean_std(&[1.0, 3.0]), (2.0, 2.0_f64.sqrt()));
-        assert_eq!(mean_std(&[5.0]), (5.0, 0.0));
     }
 }

@@ -1,8 +1,9 @@
 //! Runs as tables, in Markdown.
 
-use super::{Group, RunReport, groups, mean_std};
+use super::{Group, RunReport, groups};
 use crate::metrics::spread;
 use crate::run::Evaluation;
+use crate::statistics::{mean, sample_std};
 
 /// Rows of cells under column titles. A title that starts with `>` is of a column of numbers.
 pub(super) struct Table {
@@ -121,12 +122,9 @@ fn seed_row(group: &Group<'_>, target: Option<f64>) -> Vec<String> {
         .collect();
     let returns: Vec<f64> = last.iter().map(|e| e.return_mean).collect();
     let scores: Vec<f64> = last.iter().filter_map(|e| e.score).collect();
-    let over = |values: &[f64], show: fn(f64, f64) -> String| {
-        let (mean, std) = mean_std(values);
-        optional(
-            (!values.is_empty()).then_some((mean, std)),
-            |(mean, std)| show(mean, std),
-        )
+    let over = |values: &[f64], show: fn(f64, Option<f64>) -> String| {
+        let known = (!values.is_empty()).then(|| (mean(values), sample_std(values)));
+        optional(known, |(mean, std)| show(mean, std))
     };
     let names: Vec<&str> = group.runs.iter().map(|run| run.name.as_str()).collect();
     vec![
@@ -136,8 +134,11 @@ fn seed_row(group: &Group<'_>, target: Option<f64>) -> Vec<String> {
         names.join(", "),
         returns.len().to_string(),
         optional(target, |target| target.to_string()),
-        over(&returns, |mean, std| spread(mean, Some(std))),
-        over(&scores, |mean, std| format!("{mean:.1} ± {std:.1}")),
+        over(&returns, spread),
+        over(&scores, |mean, std| match std {
+            Some(std) => format!("{mean:.1} ± {std:.1}"),
+            None => format!("{mean:.1}"),
+        }),
     ]
 }
 
