@@ -103,8 +103,7 @@ class Chart {
       series: options,
       bands,
       legend: { show: false },
-      cursor: { drag: { x: true, y: false }, focus: { prox: 24 }, points: { size: 7 } },
-      focus: { alpha: 0.35 },
+      cursor: { drag: { x: true, y: false }, points: { size: 7 } },
       scales: { x: { time: false }, y: content.log ? { distr: 3 } : { range: content.range } },
       axes: [
         { ...axis, values, label: content.unit, labelSize: 20, labelFont: "12px system-ui" },
