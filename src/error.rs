@@ -110,7 +110,7 @@ pub enum Error {
     #[error(transparent)]
     Gpu(#[from] cuda::Error),
     /// A report of an unknown kind.
-    #[error("a report ends in .md, .svg or .html: {}", path.display())]
+    #[error("a report ends in .html, .md, .tex, .svg, .csv or .parquet: {}", path.display())]
     ReportKind {
         /// The file asked for.
         path: PathBuf,

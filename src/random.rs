@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::fmt;
 
-use rand::{Rng, SeedableRng, TryRng};
+use rand::{Rng, RngExt as _, SeedableRng, TryRng};
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
 use serde::de::value::MapAccessDeserializer;
@@ -63,6 +63,11 @@ impl Stream {
         for value in values {
             *value = StandardNormal.sample(&mut self.0);
         }
+    }
+
+    /// An index below `count`, each as likely as any other. Panics if `count` is 0.
+    pub fn index(&mut self, count: usize) -> usize {
+        self.0.random_range(0..count)
     }
 }
 

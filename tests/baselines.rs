@@ -29,7 +29,7 @@ fn a_clone_of_the_expert_balances_the_pole() {
     assert!(earned >= 475.0, "it earns {earned}");
     let transcript = bench.transcript("evaluate run --episodes 3");
     assert!(transcript.contains("500.0 ± 0.0"), "{transcript}");
-    assert!(bench.transcript("report run").contains("| bc corl |"));
+    assert!(bench.transcript("report run").contains("| bc | corl |"));
 }
 
 #[test]

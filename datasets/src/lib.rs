@@ -59,6 +59,7 @@ pub use sample::{Batch, Prefetcher, Replay, Sampler, TransitionConfig, Transitio
 pub use sample::{Transitions, WindowConfig, WindowSampler};
 pub use select::{Selection, TopBy, mix};
 pub use statistics::{Normaliser, ReturnSummary};
+pub use table::columns;
 
 /// Opens a dataset by Minari id or by path, and refuses data that cannot be trained on.
 ///

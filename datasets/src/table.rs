@@ -8,6 +8,7 @@
 //! is caught here, the one place where a panic becomes an error.
 
 mod arrays;
+pub mod columns;
 mod nodes;
 
 use std::fs::File;

@@ -109,14 +109,8 @@ pub fn update(algorithm: Chosen, layers: &[Table], threads: usize) -> Result<Upd
 
 /// Episodes of random numbers, each cut off by the time limit.
 fn random_steps(spec: &rtg_envs::Spec) -> Result<Dataset, Error> {
-    let mut data = Dataset::new(Info {
-        id: "bench".to_owned(),
-        env_id: Some(spec.id.clone()),
-        max_episode_steps: Some(LENGTH),
-        observation_space: spec.observation_space.clone(),
-        action_space: spec.action_space.clone(),
-        provenance: "random numbers".to_owned(),
-    });
+    let (observations, actions) = (&spec.observation_space, &spec.action_space);
+    let mut data = Dataset::new(Info::new("bench", observations.clone(), actions.clone()));
     let mut stream = Stream::new(0, "bench data");
     let mut numbers = |count: usize| -> Vec<f64> {
         (0..count).map(|_| stream.random_range(-1.0..1.0)).collect()

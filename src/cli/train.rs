@@ -101,7 +101,7 @@ impl Train {
         sinks.push(Box::new(Terminal::new(step, experiment.steps)));
         let recorder = introduce(Recorder::new(sinks), &experiment, &opened, &text, &run_dir)?;
         Training::new(&experiment, &opened, run, (learner, checkpoint), recorder)?.run()?;
-        print(&report::table(&report::read(&[run_dir])?))
+        print(&report::markdown(&report::read(&[run_dir])?))
     }
 
     /// What was typed, as layers over the recipe: the file, the options, the settings.
