@@ -264,7 +264,11 @@ impl<'a> Comparison<'a> {
         let pairs = found.iter().zip(expected);
         let distances = pairs.map(|(a, b)| f64::from((a - b).abs()));
         let most = distances.fold(0.0, |most: f64, distance| {
-            if distance.is_nan() { f64::INFINITY } else { most.max(distance) }
+            if distance.is_nan() {
+                f64::INFINITY
+            } else {
+                most.max(distance)
+            }
         });
         if most > limit {
             self.differences
@@ -276,10 +280,15 @@ impl<'a> Comparison<'a> {
     /// were not compared.
     pub(crate) fn finish(self) {
         let names = self.fixture.tensors.keys();
-        let expected = names.filter(|name| name.starts_with("after") || name.contains(".gradient."));
+        let expected =
+            names.filter(|name| name.starts_with("after") || name.contains(".gradient."));
         let expected: BTreeSet<String> = expected.cloned().collect();
         assert_eq!(self.compared, expected, "{}", self.fixture.case.name);
-        assert!(self.differences.is_empty(), "{}", self.differences.join("\n"));
+        assert!(
+            self.differences.is_empty(),
+            "{}",
+            self.differences.join("\n")
+        );
     }
 }
 

@@ -26,14 +26,22 @@ impl Adam {
     }
 
     /// One step with this gradient.
-    pub(super) fn step(&mut self, pool: &Pool, rate: f64, gradient: &[f32], parameters: &mut [f32]) {
+    pub(super) fn step(
+        &mut self,
+        pool: &Pool,
+        rate: f64,
+        gradient: &[f32],
+        parameters: &mut [f32],
+    ) {
         let adam = AdamW {
             decay: 0.0,
             ..AdamW::default()
         };
         self.steps += 1;
         let Moments { first, second } = &mut self.moments;
-        pool.adam(&adam, rate, self.steps, 1.0, gradient, parameters, first, second);
+        pool.adam(
+            &adam, rate, self.steps, 1.0, gradient, parameters, first, second,
+        );
     }
 
     /// The moments of what is called `name`, for a checkpoint.
