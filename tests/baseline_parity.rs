@@ -1,6 +1,7 @@
 //! Updates of the baselines beside PyTorch's: losses, every gradient, weights, targets and moments.
 
-use rtg::algorithms::td3_bc;
+use rtg::algorithms::iql::config::{ActorKind, Conventions, RewardScaling};
+use rtg::algorithms::{iql, td3_bc};
 
 use crate::fixture::{Comparison, Fixture};
 
@@ -55,4 +56,76 @@ fn three_updates_of_td3_bc_are_those_of_pytorch() {
 #[test]
 fn so_are_they_where_actions_reach_to_two() {
     td3_bc("td3_bc_max_action_2");
+}
+
+fn iql(name: &str) {
+    let fixture = Fixture::open(name);
+    let deterministic = fixture.case.hyperparameters["deterministic"] == true;
+    let config = iql::config::Config {
+        width: fixture.case.hidden[0],
+        layers: fixture.case.hidden.len(),
+        actor: if deterministic {
+            ActorKind::Deterministic
+        } else {
+            ActorKind::Gaussian
+        },
+        normalise: false,
+        reward_scaling: RewardScaling::None,
+        ..iql::config::Config::of(Conventions::named(&fixture.case.recipe))
+    };
+    for (key, value) in [
+        ("learning_rate", config.actor_learning_rate),
+        ("learning_rate", config.critic_learning_rate),
+        ("learning_rate", config.value_learning_rate),
+        ("discount", config.discount),
+        ("tau", config.tau),
+        ("expectile", config.expectile),
+        ("beta", config.beta),
+    ] {
+        assert_eq!(fixture.hyperparameter(key), value, "{key}");
+    }
+    if let Some(bounds) = fixture.case.hyperparameters.get("log_sigma_bounds") {
+        assert_eq!(bounds[0], config.log_sigma_low);
+    }
+    let steps = fixture.hyperparameter("schedule_steps") as u64;
+    let mut learner = fixture.learner(steps, |setup| iql::Learner::new(setup, config));
+    let mut comparison = Comparison::new(&fixture);
+    for number in 1..=fixture.case.updates {
+        assert_eq!(fixture.noise(number).len(), 0, "nothing is drawn");
+        let report = learner.learn(&fixture.batch(number));
+        comparison.report(
+            number,
+            &report,
+            &[
+                ("value_loss", "loss.value"),
+                ("critic_loss", "loss.critic"),
+                ("actor_loss", "loss.actor"),
+                ("value", "value.mean"),
+                ("q", "q_1.mean"),
+                ("q_target", "target.mean"),
+                ("advantage", "advantage_actor.mean"),
+                ("weight", "weight.mean"),
+                ("cloning_loss", "cloning.mean"),
+                ("learning_rate", "learning_rate.actor"),
+            ],
+        );
+        comparison.gradients(number, &mut learner);
+        comparison.state(number, &mut learner);
+    }
+    comparison.finish();
+}
+
+#[test]
+fn three_updates_of_iql_are_those_of_pytorch() {
+    iql("iql_corl_gaussian");
+}
+
+#[test]
+fn so_are_they_with_a_deterministic_actor() {
+    iql("iql_corl_deterministic");
+}
+
+#[test]
+fn so_are_they_in_the_order_of_the_authors() {
+    iql("iql_paper");
 }

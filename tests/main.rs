@@ -11,6 +11,7 @@ mod evaluation;
 mod fixture;
 mod former_runs;
 mod gpu;
+mod offline;
 mod parity;
 mod resume;
 mod training;

@@ -11,6 +11,7 @@ mod adam;
 pub mod bc;
 pub mod decision_transformer;
 mod error;
+pub mod iql;
 mod learner;
 mod moments;
 mod networks;
