@@ -38,6 +38,10 @@ pub struct KeyError {
 
 impl KeyError {
     /// A value of a key that must be something else.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "literals, numbers and formatted texts are handed over alike"
+    )]
     pub fn new(key: &str, value: impl ToString, expected: impl ToString) -> Self {
         Self {
             key: key.to_owned(),
@@ -105,6 +109,7 @@ impl Range {
         Err(KeyError::new(key, value, self))
     }
 
+    #[expect(clippy::float_cmp, reason = "a bound belongs to the range or does not")]
     fn holds(&self, number: f64) -> bool {
         match *self {
             Self::Numbers {
