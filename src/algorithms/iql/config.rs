@@ -104,7 +104,8 @@ keys! {
     actor: ActorKind = ActorKind::Gaussian, Range::Words(&["gaussian", "deterministic"]), "",
         "gaussian; corl deterministic in Hopper medium and medium-replay";
     /// The least logarithm of a Gaussian actor's standard deviations; the largest is 2.
-    log_sigma_low: f64 = code.pick(-20.0, -5.0), Range::between(-20.0, 2.0), "", "corl -20, paper -5";
+    log_sigma_low: f64 = code.pick(-20.0, -5.0), Range::between(-20.0, 2.0), "",
+        "corl -20, paper -5";
     /// How often a number that leaves a hidden layer of the actor is dropped in training.
     actor_dropout: f64 = 0.0, Range::BELOW_ONE, "", "0; adroit 0.1";
     /// Whether observations are normalised by mean and standard deviation (plus 1e-3) of the data.
@@ -113,12 +114,13 @@ keys! {
     action_clip: Option<f64> = code.pick(None, Some(1.0 - 1e-5)), Range::PART,
         "of the largest action", "paper 1 - 1e-5";
     /// The last step of an episode that a time limit cut off: `keep`, or `drop` as both codes do.
-    truncated_last: TruncatedLast = TruncatedLast::Drop, Range::Words(&["keep", "drop"]), "", "drop";
-    /// How large rewards become where `reward_scale` is not given: `none` leaves them, `return_range`
-    /// places the best and the worst episode's returns 1000 apart.
+    truncated_last: TruncatedLast =
+        TruncatedLast::Drop, Range::Words(&["keep", "drop"]), "", "drop";
+    /// How large rewards become where `reward_scale` is not given: `none` leaves them,
+    /// `return_range` places the best and the worst episode's returns 1000 apart.
     reward_scaling: RewardScaling = code.pick(RewardScaling::None, RewardScaling::ReturnRange),
         Range::Words(&["none", "return_range"]), "",
-        "paper return_range in locomotion, none in antmaze; corl that only in Hopper medium and medium-replay";
+        "paper return_range, in antmaze none; corl none, in Hopper medium(-replay) return_range";
     /// Rewards are multiplied by this, after `reward_shift` is added. Default: as `reward_scaling`
     /// says.
     reward_scale: Option<f64> = None, Range::POSITIVE, "", "";

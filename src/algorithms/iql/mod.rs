@@ -17,11 +17,12 @@
 //!
 //! | | `corl` | `paper` |
 //! |---|---|---|
-//! | order | V, critics, actor, all with V before the update | V, then actor and critics with the new V |
+//! | order | V, critics, actor | V, actor, critics |
+//! | V in critics and actor | of before the update | the new one |
 //! | c | 1/2 | 1 |
 //! | initial weights | PyTorch's | orthogonal with gain sqrt 2, biases 0 |
 //!
-//! After CORL's `algorithms/offline/iql.py` and ikostrikov/implicit_q_learning. Nothing is drawn in
+//! After CORL's `algorithms/offline/iql.py` and `ikostrikov/implicit_q_learning`. Nothing is drawn in
 //! an update but the batch and, if asked for, the actor's dropout.
 
 pub mod config;
