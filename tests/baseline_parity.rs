@@ -1,12 +1,15 @@
 //! Updates of the baselines beside PyTorch's: losses, every gradient, weights, targets and moments.
 
 use rtg::algorithms::iql::config::{ActorKind, Conventions, RewardScaling};
-use rtg::algorithms::{iql, td3_bc};
+use rtg::algorithms::{ActionCodec, Published, bc, iql, td3_bc};
+use rtg_datasets::Normaliser;
+use safetensors::SafeTensors;
 
 use crate::fixture::{Comparison, Fixture};
 
 fn td3_bc(name: &str) {
     let fixture = Fixture::open(name);
+    assert_eq!(fixture.case.algorithm, "td3_bc");
     let config = td3_bc::config::Config {
         width: fixture.case.hidden[0],
         layers: fixture.case.hidden.len(),
@@ -60,6 +63,7 @@ fn so_are_they_where_actions_reach_to_two() {
 
 fn iql(name: &str) {
     let fixture = Fixture::open(name);
+    assert_eq!(fixture.case.algorithm, "iql");
     let deterministic = fixture.case.hyperparameters["deterministic"] == true;
     let config = iql::config::Config {
         width: fixture.case.hidden[0],
@@ -128,4 +132,51 @@ fn so_are_they_with_a_deterministic_actor() {
 #[test]
 fn so_are_they_in_the_order_of_the_authors() {
     iql("iql_paper");
+}
+
+fn bc(name: &str, actions: ActionCodec) {
+    let fixture = Fixture::open(name);
+    assert_eq!(fixture.case.algorithm, "bc");
+    let published = Published::named(&fixture.case.recipe);
+    let config = bc::config::BcConfig {
+        width: fixture.case.hidden[0],
+        layers: fixture.case.hidden.len(),
+        ..bc::config::BcConfig::of(published)
+    };
+    let optimiser = bc::config::optimiser(published);
+    assert_eq!(
+        fixture.hyperparameter("learning_rate"),
+        optimiser.learning_rate
+    );
+    let normaliser = Normaliser::identity(fixture.case.observation);
+    let mut model = bc::Model::new((published, config), normaliser, actions, 0);
+    let weights = fixture.weights_of("actor");
+    model
+        .load_weights(&SafeTensors::deserialize(&weights).unwrap())
+        .unwrap();
+    let mut learner = bc::Learner::new(model, optimiser, (0, 1000, 2));
+    let mut comparison = Comparison::within("actor.", &fixture);
+    for number in 1..=fixture.case.updates {
+        learner.accumulate(&fixture.windows(number));
+        let report = learner.apply();
+        comparison.report(number, &report, &[("loss", "loss.actor")]);
+        comparison.gradients(number, &mut learner);
+        comparison.state(number, &mut learner);
+    }
+    comparison.finish();
+}
+
+#[test]
+fn three_updates_of_cloning_are_those_of_pytorch() {
+    let actions = ActionCodec::Continuous {
+        offset: vec![0.0; 3],
+        scale: vec![1.0; 3],
+        max_action: 2.0,
+    };
+    bc("bc_continuous", actions);
+}
+
+#[test]
+fn so_are_they_with_discrete_actions() {
+    bc("bc_discrete", ActionCodec::Discrete { n: 3, start: 0 });
 }

@@ -6,8 +6,8 @@ use std::fs;
 
 use rtg::algorithms::{Learner, Setup, Update};
 use rtg::keys::Table;
-use rtg::nn::state_dict::{Values, floats};
-use rtg_datasets::sample::Transitions;
+use rtg::nn::state_dict::{Entry, Values, floats, serialise};
+use rtg_datasets::sample::{Batch, Transitions};
 use rtg_datasets::{Dataset, Info};
 use rtg_envs::{BoxSpace, Space, Spec};
 use safetensors::SafeTensors;
@@ -125,6 +125,40 @@ impl Fixture {
         }
     }
 
+    /// What an update is given, as windows of one step.
+    pub(crate) fn windows(&self, update: u32) -> Batch {
+        let of = |name: &str| self.numbers(&format!("update.{update}.{name}")).to_vec();
+        let (rows, actions) = (self.case.batch, of("actions"));
+        let is_discrete = self.case.hyperparameters.get("discrete");
+        let labels = is_discrete.map(|_| {
+            let chosen = |row: &[f32]| row.iter().position(|number| *number == 1.0).unwrap();
+            let rows = actions.chunks(self.case.action);
+            rows.map(|row| chosen(row) as u32).collect()
+        });
+        Batch {
+            observations: of("observations"),
+            actions,
+            labels: labels.unwrap_or_default(),
+            lengths: vec![1; rows],
+            rows,
+            context: 1,
+            ..Batch::default()
+        }
+    }
+
+    /// A file of the first weights of one network, under their names within it.
+    pub(crate) fn weights_of(&self, network: &str) -> Vec<u8> {
+        let prefix = format!("{network}.");
+        let entries = self.tensors.iter().filter_map(|(name, tensor)| {
+            Some(Entry {
+                name: name.strip_prefix(&prefix)?.to_owned(),
+                dimensions: tensor.dimensions.clone(),
+                values: Values::F32(tensor.values.clone()),
+            })
+        });
+        serialise(&entries.collect::<Vec<_>>(), &[]).unwrap()
+    }
+
     /// The arrays of noise that an update draws, in their order.
     pub(crate) fn noise(&self, update: u32) -> Vec<&[f32]> {
         let arrays = 0..self.case.noise[update as usize - 1];
@@ -178,15 +212,24 @@ impl Fixture {
 /// Compares a learner with a fixture, update by update, and collects what differs.
 pub(crate) struct Comparison<'a> {
     fixture: &'a Fixture,
+    /// What the learner's names lack before the fixture's.
+    prefix: &'static str,
     differences: Vec<String>,
     /// Gradients and tensors after an update that were compared.
     compared: BTreeSet<String>,
 }
 
 impl<'a> Comparison<'a> {
+    /// With a learner whose names are the fixture's.
     pub(crate) fn new(fixture: &'a Fixture) -> Self {
+        Self::within("", fixture)
+    }
+
+    /// With a learner whose names begin behind `prefix`.
+    pub(crate) fn within(prefix: &'static str, fixture: &'a Fixture) -> Self {
         Self {
             fixture,
+            prefix,
             differences: Vec::new(),
             compared: BTreeSet::new(),
         }
@@ -211,6 +254,7 @@ impl<'a> Comparison<'a> {
     /// The gradients of this update that the fixture has.
     pub(crate) fn gradients(&mut self, number: u32, learner: &mut impl Learner) {
         for (view, _, gradient) in learner.histograms() {
+            let view = self.prefix.to_owned() + &view;
             let name = format!("update.{number}.gradient.{}", published(&view));
             if let Some(expected) = self.fixture.tensors.get(&name) {
                 let limit = self.fixture.case.tolerance.gradients * largest(&expected.values);
@@ -227,18 +271,22 @@ impl<'a> Comparison<'a> {
         }
         let Tolerance { moments, after, .. } = self.fixture.case.tolerance;
         let views = learner.histograms();
-        let views: Vec<String> = views.into_iter().map(|(view, ..)| view).collect();
+        let views = views
+            .into_iter()
+            .map(|(view, ..)| self.prefix.to_owned() + &view);
+        let views: Vec<String> = views.collect();
         for entry in [learner.exported(), learner.state().tensors].concat() {
             let Values::F32(values) = entry.values else {
                 panic!("{} is not float32", entry.name);
             };
             let Some(name) = entry.name.strip_prefix("rtg.") else {
-                let name = format!("after.{number}.{}", entry.name);
+                let name = format!("after.{number}.{}{}", self.prefix, entry.name);
                 self.check(&name, &values, self.fixture.numbers(&name), after);
                 self.compared.insert(name);
                 continue;
             };
             // A vector with the numbers of a whole network or ensemble, view after view.
+            let name = self.prefix.to_owned() + name;
             let (owner, which) = name.rsplit_once('.').unwrap();
             let which = match which {
                 "first_moment" => "moment_1",

@@ -1,4 +1,4 @@
-//! The policy of a learned actor: a network from the present observation to an action.
+//! The policy of a learned actor: a network from the last observations to an action.
 
 use rtg_datasets::Normaliser;
 
@@ -20,6 +20,9 @@ pub(super) trait Decision {
 
 /// Acts with weights that a learner may go on changing.
 ///
+/// It sees as many of the last observations as the actor has inputs for, the newest last; before an
+/// episode's first they are zeros.
+///
 /// Exploring, each row draws its noise from a stream that follows from its episode's start, A
 /// numbers in every step, so that the noise depends on the step alone.
 pub(super) struct ActorPolicy<D> {
@@ -30,6 +33,8 @@ pub(super) struct ActorPolicy<D> {
     mode: Mode,
     pool: Pool,
     streams: Vec<Stream>,
+    /// Rows x inputs: what each row's actor sees.
+    seen: Vec<f32>,
     inputs: Vec<f32>,
     outputs: Vec<f32>,
     noise: Vec<f32>,
@@ -44,7 +49,9 @@ impl<D: Decision> ActorPolicy<D> {
         mode: Mode,
         (rows, threads): (usize, usize),
     ) -> Self {
+        let width = actor.lock().shape().width();
         Self {
+            seen: vec![0.0; rows * width],
             actor,
             decision,
             normaliser,
@@ -65,23 +72,29 @@ const STREAM: &str = "exploration";
 impl<D: Decision> Policy for ActorPolicy<D> {
     fn begin(&mut self, row: usize, start: &Start) {
         self.streams[row] = Stream::new(start.seed, STREAM);
+        let width = self.seen.len() / self.streams.len();
+        self.seen[row * width..][..width].fill(0.0);
     }
 
     fn act(&mut self, active: &[usize], observations: &[f64], _: &[f64], actions: &mut [f64]) {
         let rows = self.streams.len();
-        let (seen, outer) = (observations.len() / rows, actions.len() / rows);
-        let inner = self.actions.width();
-        self.inputs.resize(active.len() * seen, 0.0);
-        for (&row, input) in active.iter().zip(self.inputs.chunks_mut(seen.max(1))) {
-            let observation = &observations[row * seen..][..seen];
+        let (width, outer) = (observations.len() / rows, actions.len() / rows);
+        let (inner, inputs) = (self.actions.width(), self.seen.len() / rows);
+        self.inputs.clear();
+        for &row in active {
+            let observation = &observations[row * width..][..width];
+            let seen = &mut self.seen[row * inputs..][..inputs];
+            seen.rotate_left(width);
+            let newest = &mut seen[inputs - width..];
             match &self.normaliser {
-                Some(normaliser) => normaliser.apply(observation, input),
+                Some(normaliser) => normaliser.apply(observation, newest),
                 None => {
-                    for (to, &from) in input.iter_mut().zip(observation) {
+                    for (to, &from) in newest.iter_mut().zip(observation) {
                         *to = from as f32;
                     }
                 }
             }
+            self.inputs.extend_from_slice(seen);
         }
         let mut actor = self.actor.lock();
         let width = actor.shape().outputs;
