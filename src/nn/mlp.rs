@@ -1,7 +1,9 @@
-//! A multi-layer perceptron made of dfdx's operations: linear layers, between them `ReLU` and dropout.
+//! A multi-layer perceptron made of dfdx's operations: linear layers, between them `ReLU` and
+//! dropout.
 //!
-//! Nothing is trained with it: it is what a test compares [`kernels::mlp`](crate::kernels::mlp) with.
-//! All weights lie in one flat vector, layer after layer: the matrix, inputs x outputs, then the bias.
+//! Nothing is trained with it: it is what a test compares [`kernels::mlp`](crate::kernels::mlp)
+//! with. All weights lie in one flat vector, layer after layer: the matrix, inputs x outputs, then
+//! the bias.
 
 use std::ops::Range;
 

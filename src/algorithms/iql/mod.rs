@@ -22,8 +22,8 @@
 //! | c | 1/2 | 1 |
 //! | initial weights | PyTorch's | orthogonal with gain sqrt 2, biases 0 |
 //!
-//! After CORL's `algorithms/offline/iql.py` and `ikostrikov/implicit_q_learning`. Nothing is drawn in
-//! an update but the batch and, if asked for, the actor's dropout.
+//! After CORL's `algorithms/offline/iql.py` and `ikostrikov/implicit_q_learning`. Nothing is drawn
+//! in an update but the batch and, if asked for, the actor's dropout.
 
 pub mod config;
 mod learner;
