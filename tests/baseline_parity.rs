@@ -26,7 +26,7 @@ fn td3_bc(name: &str) {
         ("noise_clip", config.noise_clip),
         ("policy_delay", config.policy_delay as f64),
     ] {
-        assert_eq!(fixture.hyperparameter(key), value, "{key}");
+        assert_eq!(fixture.case.hyperparameters[key], value, "{key}");
     }
     let mut learner = fixture.learner(1000, |setup| td3_bc::Learner::new(setup, config));
     let mut comparison = Comparison::new(&fixture);
@@ -86,7 +86,7 @@ fn iql(name: &str) {
         ("expectile", config.expectile),
         ("beta", config.beta),
     ] {
-        assert_eq!(fixture.hyperparameter(key), value, "{key}");
+        assert_eq!(fixture.case.hyperparameters[key], value, "{key}");
     }
     if let Some(bounds) = fixture.case.hyperparameters.get("log_sigma_bounds") {
         assert_eq!(bounds[0], config.log_sigma_low);
@@ -145,7 +145,7 @@ fn bc(name: &str, actions: ActionCodec) {
     };
     let optimiser = bc::config::optimiser(published);
     assert_eq!(
-        fixture.hyperparameter("learning_rate"),
+        fixture.case.hyperparameters["learning_rate"],
         optimiser.learning_rate
     );
     let normaliser = Normaliser::identity(fixture.case.observation);

@@ -131,7 +131,7 @@ impl Fixture {
         let (rows, actions) = (self.case.batch, of("actions"));
         let is_discrete = self.case.hyperparameters.get("discrete");
         let labels = is_discrete.map(|_| {
-            let chosen = |row: &[f32]| row.iter().position(|number| *number == 1.0).unwrap();
+            let chosen = |row: &[f32]| row.iter().position(|number| *number > 0.5).unwrap();
             let rows = actions.chunks(self.case.action);
             rows.map(|row| chosen(row) as u32).collect()
         });

@@ -99,9 +99,10 @@ impl Learner {
     pub fn accumulate(&mut self, batch: &Batch) {
         self.want(batch);
         let dropout = self.dropout();
-        let parameters = match self.losses.is_empty() {
-            true => Gradient::Set(&mut self.gradient),
-            false => Gradient::Add(&mut self.gradient),
+        let parameters = if self.losses.is_empty() {
+            Gradient::Set(&mut self.gradient)
+        } else {
+            Gradient::Add(&mut self.gradient)
         };
         let want = Want {
             parameters,

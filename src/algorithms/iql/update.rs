@@ -34,7 +34,7 @@ pub(super) struct Scratch {
     actor_pass: Pass,
     /// The critics' values, first those of one, then those of the other.
     twin_values: Vec<f32>,
-    /// min_j Q_j'(s, a).
+    /// `min_j Q_j'(s, a)`.
     target_values: Vec<f32>,
     /// V(s').
     next_values: Vec<f32>,
@@ -218,7 +218,7 @@ impl Work<'_> {
         to.cloning.resize(batch.rows, 0.0);
         to.action_gradients.resize(batch.actions.len(), 0.0);
         match log_sigma {
-            Some((gaussian, log_sigma)) => to.regress_gaussian(batch, gaussian, log_sigma),
+            Some((gaussian, log_sigma)) => to.regress_gaussian(batch, *gaussian, log_sigma),
             None => to.regress(batch),
         }
         with.gradients.resize(batch.actions.len(), 0.0);
@@ -249,7 +249,7 @@ impl PolicyScratch {
     fn regress_gaussian(
         &mut self,
         batch: &Transitions,
-        gaussian: &Gaussian,
+        gaussian: Gaussian,
         log_sigma: &mut TrainedVector,
     ) {
         let sigma = &log_sigma.values;
