@@ -126,11 +126,11 @@ impl Range {
     }
 }
 
-/// What a value must be, after "it must be".
+/// What a value must be, after "it must be"; nothing where any value of the type makes sense.
 impl fmt::Display for Range {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Any => formatter.write_str("anything"),
+            Self::Any => Ok(()),
             Self::Words(words) => formatter.write_str(&words.join(" or ")),
             Self::Numbers { low, high, .. } if low.is_infinite() && high.is_infinite() => {
                 formatter.write_str("finite")
