@@ -2,7 +2,7 @@
 
 use super::block;
 use super::embedding;
-use super::parameters::{Pair, Places, View};
+use crate::kernels::parameters::{Pair, Places, View};
 use super::shape::Shape;
 use std::ops::Range;
 

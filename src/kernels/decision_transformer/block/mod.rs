@@ -13,7 +13,7 @@ pub(crate) mod reference;
 
 use super::mixer::Mixer;
 use super::mlp;
-use super::parameters::{Pair, Places};
+use crate::kernels::parameters::{Pair, Places};
 use super::shape::Shape;
 
 /// Where the parameters of one block are stored.

@@ -10,7 +10,7 @@ use super::memory::Memory;
 use crate::kernels::decision_transformer::embedding::cuda::Embed;
 use crate::kernels::decision_transformer::layout::Layout;
 use crate::kernels::decision_transformer::network::cuda::Network;
-use crate::kernels::decision_transformer::parameters::Pair;
+use crate::kernels::parameters::Pair;
 use crate::kernels::device::backend::{Address, Launch};
 use crate::kernels::dropout::Site;
 use crate::kernels::dropout::cuda::Drop;

@@ -1,7 +1,7 @@
 //! The embedding as three interleaved products.
 
 use super::{Parameters, Steps};
-use crate::kernels::decision_transformer::parameters::Pair;
+use crate::kernels::parameters::Pair;
 use crate::kernels::epilogue::{Accumulate, Finish};
 use crate::kernels::linear::cpu::{Left, Panels, product};
 use crate::kernels::simd::{Level, Simd, dispatched};

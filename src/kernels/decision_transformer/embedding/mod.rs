@@ -16,7 +16,7 @@ pub(crate) mod cpu;
 pub(crate) mod cuda;
 pub mod reference;
 
-use super::parameters::{Pair, Places};
+use crate::kernels::parameters::{Pair, Places};
 use super::shape::Shape;
 use std::ops::Range;
 

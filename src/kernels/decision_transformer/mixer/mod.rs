@@ -27,7 +27,7 @@ use super::group::Group;
 use super::network::branch::{Branch, Gradients};
 use super::network::packing::Packing;
 use super::network::{Factors, Network};
-use super::parameters::Places;
+use crate::kernels::parameters::Places;
 use super::shape::Shape;
 use crate::kernels::dropout::Dropout;
 use crate::kernels::precision::Precision;

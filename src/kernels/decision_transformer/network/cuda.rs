@@ -1,6 +1,6 @@
 //! The model on a device, as the launches of all its parts see it.
 
-use crate::kernels::decision_transformer::parameters::Pair;
+use crate::kernels::parameters::Pair;
 use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::device::backend::{Address, Error, Launch};
 use crate::kernels::dropout::cuda::{Drop, Places};

@@ -6,7 +6,7 @@ pub(crate) mod packing;
 pub(crate) mod reference;
 pub(crate) mod workspace;
 
-use super::parameters::Pair;
+use crate::kernels::parameters::Pair;
 use super::shape::Shape;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::epilogue::{Accumulate, Store, StoreWithBias};
