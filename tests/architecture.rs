@@ -174,6 +174,17 @@ fn each_module_uses_only_modules_above_it() {
 }
 
 #[test]
+fn the_modules_are_described_in_their_order() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let described = text.lines().filter_map(|line| {
+        let path = line.strip_prefix("| `src/")?.split('`').next()?;
+        let module = path.trim_end_matches('/').trim_end_matches(".rs");
+        (!module.contains('/')).then_some(module)
+    });
+    assert_eq!(described.collect::<Vec<_>>(), MODULES);
+}
+
+#[test]
 fn ops_and_devices_know_no_network() {
     let uses = SRC.uses();
     let kernels: Vec<Use> = (uses.into_iter())

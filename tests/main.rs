@@ -4,6 +4,7 @@
 mod architecture;
 mod baselines;
 mod command_line;
+mod documentation;
 mod engines;
 mod evaluation;
 mod gpu;
