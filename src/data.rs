@@ -6,12 +6,12 @@ use rtg_datasets::convert::{self, Contents};
 use rtg_datasets::recording::{RecordedEpisode, Recording, Source};
 use rtg_datasets::select::{self, Selection};
 use rtg_datasets::store::{self, StoreMode};
-use rtg_datasets::{Dataset, Defects};
+use rtg_datasets::{Dataset, Defects, EnvSpec};
 use rtg_envs::{Space, Spec, registry};
 
 use crate::builtin;
 use crate::error::{Error, describe};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, NONE};
 
 /// Opens a dataset: `builtin/<env>/<kind>`, a Minari id, or the path of a Minari or D4RL file.
 /// `defects` says whether broken episodes are refused or kept for a look, `mode` where the numbers are.
@@ -43,10 +43,8 @@ struct InMemory {
 impl InMemory {
     fn new(data: Dataset) -> Self {
         let info = data.info();
-        let spec = info
-            .env_id
-            .as_deref()
-            .and_then(|env| registry::spec(env).ok());
+        let spec = info.env_spec.as_ref().map(EnvSpec::environment);
+        let spec = spec.and_then(|env| EnvSpec::of(&env).ok());
         let mut recording = Recording::new(
             &info.id,
             info.observation_space.clone(),
@@ -54,12 +52,7 @@ impl InMemory {
         )
         .with("description", info.provenance.as_str());
         if let Some(spec) = spec {
-            recording = recording.with_environment(
-                &spec.id,
-                entry_point(&spec.id).as_deref(),
-                spec.max_episode_steps,
-                spec.reward_threshold,
-            );
+            recording = recording.with_env_spec(&spec);
         }
         recording.total_episodes = Some(data.episodes());
         recording.total_steps = Some(data.steps());
@@ -91,32 +84,6 @@ impl Source for InMemory {
     }
 }
 
-/// The class in which Gymnasium has an environment, so that Python makes the same one.
-pub fn entry_point(env: &str) -> Option<String> {
-    let (name, version) = env.split_once("-v")?;
-    Some(match name {
-        "CartPole" => "gymnasium.envs.classic_control.cartpole:CartPoleEnv".to_owned(),
-        "MountainCar" => "gymnasium.envs.classic_control.mountain_car:MountainCarEnv".to_owned(),
-        "MountainCarContinuous" => {
-            "gymnasium.envs.classic_control.continuous_mountain_car:Continuous_MountainCarEnv"
-                .to_owned()
-        }
-        "Acrobot" => "gymnasium.envs.classic_control.acrobot:AcrobotEnv".to_owned(),
-        "Pendulum" => "gymnasium.envs.classic_control.pendulum:PendulumEnv".to_owned(),
-        _ if registry::needs_mujoco(env) => {
-            let mut module = String::new();
-            for letter in name.chars() {
-                if letter.is_uppercase() && !module.is_empty() {
-                    module.push('_');
-                }
-                module.extend(letter.to_lowercase());
-            }
-            format!("gymnasium.envs.mujoco.{module}_v{version}:{name}Env")
-        }
-        _ => return None,
-    })
-}
-
 /// What an experiment works on.
 pub struct Opened {
     /// The trajectories to learn from; none for an online algorithm that starts with none.
@@ -126,13 +93,23 @@ pub struct Opened {
     /// The environment's description; where it is not registered, what the dataset says of it.
     pub spec: Spec,
     /// Why policies cannot be evaluated here, if so.
-    pub unsimulated: Option<rtg_envs::Error>,
+    pub unsimulated: Option<String>,
+}
+
+/// The environment in which a dataset was recorded, options and wrappers included, and why it cannot
+/// be simulated here, if so.
+pub fn environment(data: &Dataset) -> Option<(String, Option<String>)> {
+    let env = data.info().env_spec.as_ref()?.environment();
+    let reason = registry::make(&env).err().map(|error| error.to_string());
+    Some((env, reason))
 }
 
 /// Opens the dataset and the environment of an experiment, selects from the one what the plan asks
 /// for, and checks them against each other. Reward that is delayed in one is delayed in the other.
 ///
-/// A dataset of an environment that cannot be simulated here is fine: its policy can be trained.
+/// The environment is the one that the dataset was recorded in, with its options, time limit and
+/// wrappers, or the one that is asked for. If the dataset names none, if it cannot be simulated here, or
+/// if [`NONE`] is asked for, the policy is trained without evaluation.
 ///
 /// # Errors
 /// An environment that was asked for, is not the dataset's own and does not exist.
@@ -145,8 +122,10 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     if data.steps() == 0 {
         return Err(Error::EmptyDataset { dataset: dataset() });
     }
-    let env = (experiment.env.clone()).or_else(|| data.info().env_id.clone());
-    let mut env = env.ok_or_else(|| Error::NoEnvironment { dataset: dataset() })?;
+    let own = data.info().env_spec.as_ref().map(EnvSpec::environment);
+    let mut env = (experiment.env.clone())
+        .or_else(|| own.clone())
+        .unwrap_or_else(|| NONE.to_owned());
     if experiment.selection.delayed_rewards && !registry::is_delayed(&env) {
         env.insert_str(0, registry::DELAYED);
     }
@@ -157,12 +136,13 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     let validation = data.select_validation(&selection)?;
     let data = data.select(&selection)?;
     let info = data.info();
+    let is_own = own.as_deref() == Some(registry::undelayed(&env));
     let spec = match registry::spec(&env) {
-        Err(_) if info.env_id.as_deref() == Some(registry::undelayed(&env)) => Spec {
+        Err(_) if is_own || registry::undelayed(&env) == NONE => Spec {
             id: env.clone(),
             observation_space: info.observation_space.clone(),
             action_space: info.action_space.clone(),
-            max_episode_steps: info.max_episode_steps,
+            max_episode_steps: (info.max_episode_steps).filter(|&limit| limit <= registry::LONGEST),
             reward_threshold: None,
             reference_returns: None,
         },
@@ -187,7 +167,13 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
             });
         }
     }
-    let unsimulated = registry::make(&env).err();
+    let unsimulated = if registry::undelayed(&env) != NONE {
+        registry::make(&env).err().map(|error| error.to_string())
+    } else if experiment.env.is_some() {
+        Some("none is asked for".to_owned())
+    } else {
+        Some("the dataset names no environment (--env ID would)".to_owned())
+    };
     Ok(Opened {
         data: Some(data),
         validation,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rtg_envs::Space;
 
 use crate::algorithms;
-use crate::experiment::ExperimentError;
+use crate::experiment::{ExperimentError, NONE};
 use crate::kernels::device as cuda;
 use crate::keys::KeyError;
 use crate::nn::state_dict::StateDictError;
@@ -61,12 +61,6 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A dataset that does not say where it comes from.
-    #[error("dataset '{dataset}' does not name its environment")]
-    NoEnvironment {
-        /// The dataset.
-        dataset: String,
-    },
     /// A dataset of another environment than the one to evaluate in.
     #[error(
         "dataset '{dataset}' does not fit {env}: its {what} space is {found}, the environment's is {expected}"
@@ -116,7 +110,7 @@ pub enum Error {
     #[error(transparent)]
     Gpu(#[from] cuda::Error),
     /// A report of an unknown kind.
-    #[error("a report ends in .md, .svg or .html: {}", path.display())]
+    #[error("a report ends in .html, .md, .tex, .svg, .csv or .parquet: {}", path.display())]
     ReportKind {
         /// The file asked for.
         path: PathBuf,
@@ -201,7 +195,16 @@ impl Error {
     /// The way out, for the line after the error.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Environment(rtg_envs::Error::UnknownId { id, .. }) if rtg_envs::registry::undelayed(id) == NONE => {
+                "this run was trained without an environment".to_owned()
+            }
             Self::Environment(rtg_envs::Error::UnknownId { .. }) => "`rtg envs` lists them all".to_owned(),
+            Self::Environment(
+                rtg_envs::Error::UnknownOption { id, .. } | rtg_envs::Error::OptionValue { id, .. },
+            ) => format!("`rtg envs {}` shows its options", rtg_envs::registry::base_id(id)),
+            Self::Environment(rtg_envs::Error::EnvText { .. }) => {
+                "options follow an id like this: 'Hopper-v5?frame_skip=8&healthy_z_range=[0.7,inf]'".to_owned()
+            }
             Self::Environment(
                 rtg_envs::Error::MujocoMissing
                 | rtg_envs::Error::MujocoUnusable { .. }
@@ -227,14 +230,13 @@ impl Error {
                 "name a run directory of `rtg train`; plain weights go into --set initial_weights=FILE".to_owned()
             }
             Self::Read { .. } => "check that the path is right and that you may read it".to_owned(),
-            Self::NoEnvironment { .. } => "say it with --env ID; `rtg envs` lists them".to_owned(),
             Self::WrongEnvironment { .. } => {
                 "give the dataset's own environment with --env ID, or another dataset".to_owned()
             }
             Self::EmptyDataset { .. } => "`rtg inspect` shows what a dataset holds".to_owned(),
             Self::Algorithm(error) => return error.hint(),
             Self::Diverged { .. } => {
-                "lower the learning rate; `rtg keys` lists the keys for --set".to_owned()
+                "lower the learning rate with --set; `rtg keys` lists the keys".to_owned()
             }
             Self::UnknownBuiltin { nearest, .. } => format!("did you mean {}?", nearest.join(" or ")),
             Self::Gpu(error) => return error.hint().map(str::to_owned),

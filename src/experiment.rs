@@ -23,6 +23,9 @@ use crate::keys::{KeyError, Table, Value};
 pub use self::error::ExperimentError;
 pub use self::plan::{EvaluationConfig, Experiment, LoggingConfig, MixPart, general, reference};
 
+/// In the place of an environment: its policy is trained without evaluation.
+pub const NONE: &str = "none";
+
 impl Experiment {
     /// Merges the layers, later ones over earlier ones, onto the algorithm and recipe they name.
     ///

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     let header = json!({
         "id": dataset.info().id,
-        "env_id": dataset.info().env_id,
+        "env_id": dataset.info().env_id(),
         "max_episode_steps": dataset.info().max_episode_steps,
         "provenance": dataset.info().provenance,
         "observation_width": dataset.observation_width(),

@@ -119,12 +119,13 @@ fn micros(mut call: impl FnMut()) -> f64 {
 
 fn generated(episodes: usize, steps: usize) -> Result<Dataset, Box<dyn Error>> {
     let mut dataset = Dataset::new(Info {
-        id: format!("generated-{episodes}x{steps}"),
-        env_id: None,
         max_episode_steps: Some(steps),
-        observation_space: Space::Box(BoxSpace::unbounded(OBSERVATION)),
-        action_space: Space::Box(BoxSpace::unbounded(ACTION)),
         provenance: "random numbers".into(),
+        ..Info::new(
+            &format!("generated-{episodes}x{steps}"),
+            Space::Box(BoxSpace::unbounded(OBSERVATION)),
+            Space::Box(BoxSpace::unbounded(ACTION)),
+        )
     });
     let mut rng = Pcg64::seed_from_u64(0);
     let mut numbers = |count: usize| -> Vec<f64> {

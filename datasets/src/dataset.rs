@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::numbers::Numbers;
+use crate::recording::EnvSpec;
 use crate::{Column, Episode, EpisodeView, Error, Finding};
 
 /// What a dataset knows about itself besides its numbers.
@@ -23,16 +24,50 @@ use crate::{Column, Episode, EpisodeView, Error, Finding};
 pub struct Info {
     /// Minari's id, or a file's name without its ending.
     pub id: String,
-    /// The environment in which the data were recorded, as Gymnasium names it.
-    pub env_id: Option<String>,
+    /// The environment in which the data were recorded, with its options and wrappers.
+    pub env_spec: Option<EnvSpec>,
     /// Steps after which that environment truncates an episode.
     pub max_episode_steps: Option<usize>,
     /// The space of an observation row.
     pub observation_space: Space,
     /// The space of an action row.
     pub action_space: Space,
+    /// The parts of which an observation row was put together; none if it is one piece.
+    pub observation_parts: Vec<Part>,
+    /// The parts of which an action row was put together; none if it is one piece.
+    pub action_parts: Vec<Part>,
     /// Where the data come from, as a sentence for people.
     pub provenance: String,
+}
+
+/// A part of a Dict or Tuple, as it lies in a flat row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its key or number.
+    pub name: String,
+    /// Numbers that it takes.
+    pub width: usize,
+}
+
+impl Info {
+    /// What is known of data of which only the spaces are.
+    pub fn new(id: &str, observation_space: Space, action_space: Space) -> Self {
+        Self {
+            id: id.to_owned(),
+            env_spec: None,
+            max_episode_steps: None,
+            observation_space,
+            action_space,
+            observation_parts: Vec::new(),
+            action_parts: Vec::new(),
+            provenance: String::new(),
+        }
+    }
+
+    /// The environment as Gymnasium names it.
+    pub fn env_id(&self) -> Option<&str> {
+        Some(self.env_spec.as_ref()?.id.as_str())
+    }
 }
 
 /// What becomes of defective episodes.

@@ -44,7 +44,7 @@ struct Bare {
 
 impl Bare {
     fn new(found: &mujoco::Found) -> Result<Self, Box<dyn Error>> {
-        let source = CString::new(&*Hopper::model())?;
+        let source = CString::new(&*Hopper::default().model())?;
         // SAFETY: the functions have these types in the headers of MuJoCo 3.2 to 4.0; the library
         // stays loaded because the environment's is the same; model and world are checked.
         unsafe {

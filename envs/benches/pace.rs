@@ -5,7 +5,7 @@
 //! cargo bench -p rtg-envs --bench pace -- Hopper-v5 64 2 1.5     id, rows, threads, seconds
 //! ```
 
-use rtg_envs::{Autoreset, VecEnv, random::NumpyRng};
+use rtg_envs::{Autoreset, make_vec, random::NumpyRng};
 use std::{
     error::Error,
     io::{Write, stdout},
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rows: usize = words.next().map_or(Ok(64), |word| word.parse())?;
     let threads: usize = words.next().map_or(Ok(1), |word| word.parse())?;
     let seconds: f64 = words.next().map_or(Ok(1.0), |word| word.parse())?;
-    let mut envs = VecEnv::new(&id, rows, Autoreset::NextStep)?.with_threads(threads);
+    let mut envs = make_vec(&id, rows, Autoreset::NextStep)?.with_threads(threads);
     let space = envs.spec().action_space.clone();
     let mut rng = NumpyRng::from_seed(0);
     let mut actions = vec![0.0; TURNS * rows * space.width()];

@@ -1,7 +1,7 @@
 //! Steps a second on one thread: `cargo bench -p rtg-envs`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rtg_envs::{Autoreset, VecEnv, ids, random::NumpyRng};
+use rtg_envs::{Autoreset, ids, make_vec, random::NumpyRng};
 use std::hint::black_box;
 
 const ROWS: [usize; 2] = [1, 64];
@@ -10,7 +10,7 @@ fn steps(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("steps");
     for id in ids() {
         for rows in ROWS {
-            let Ok(mut envs) = VecEnv::new(id, rows, Autoreset::NextStep) else {
+            let Ok(mut envs) = make_vec(id, rows, Autoreset::NextStep) else {
                 continue;
             };
             let space = envs.spec().action_space.clone();

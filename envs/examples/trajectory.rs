@@ -4,13 +4,17 @@
 //! ```text
 //! cargo run -p rtg-envs --example trajectory -- CartPole-v1                   one environment
 //! cargo run -p rtg-envs --example trajectory -- CartPole-v1 3 same-step   three rows
+//! cargo run -p rtg-envs --example trajectory -- CartPole-v1 options       no environment
 //! ```
+//!
+//! Options may follow an id, as in `Pendulum-v1?g=2`. The last call prints what options there are, with
+//! the default values as they are written there.
 //!
 //! The modes are `next-step`, `same-step` and `disabled`. A line is `reset`, `reset SEED`, the
 //! numbers of an action (of all rows' actions) or, for one environment, `state` and its numbers.
 //! Each is answered by one line of JSON.
 
-use rtg_envs::{Autoreset, Env, VecEnv, make};
+use rtg_envs::{Autoreset, Env, VecEnv, make, make_vec, registry};
 use serde_json::{Value, json};
 use std::{
     error::Error,
@@ -77,6 +81,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut answer: Box<dyn FnMut(&Command) -> Answer> =
         match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [id, "options"] => {
+                for (name, value) in registry::options(id) {
+                    println!("{name}={value}");
+                }
+                return Ok(());
+            }
             [id] => {
                 let mut env = make(id)?;
                 Box::new(move |command| answer_one(&mut *env, command))
@@ -93,10 +103,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                         .into());
                     }
                 };
-                let mut envs = VecEnv::new(id, rows.parse()?, autoreset)?;
+                let mut envs = make_vec(id, rows.parse()?, autoreset)?;
                 Box::new(move |command| answer_rows(&mut envs, command))
             }
-            _ => return Err("usage: trajectory ID [ROWS AUTORESET] < COMMANDS".into()),
+            _ => return Err("usage: trajectory ID [options | ROWS AUTORESET] < COMMANDS".into()),
         };
     let mut out = stdout().lock();
     for line in stdin().lock().lines() {

@@ -1,6 +1,6 @@
 //! The wrapper that pays all of an episode's reward with its last step.
 
-use crate::{Env, Error, Frame, Spec, Step, registry};
+use crate::{Env, Error, Frame, Spec, Step, config::DELAYED};
 use std::sync::Arc;
 
 /// Holds back every reward and pays their sum with the step that ends the episode, by termination or
@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// (Chen et al. 2021, section on sparse rewards).
 ///
 /// It goes around the time limit, so that the last step is known as such. Any registered id with
-/// [`registry::DELAYED`] before it is that environment in this wrapper.
+/// [`DELAYED`] before it is that environment in this wrapper.
 ///
 /// The sum so far is the last number of the state, where the world shows its state.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ impl<E: Env> DelayedReward<E> {
     /// Wraps an environment, time limit included.
     pub fn new(env: E) -> Self {
         let spec = Spec {
-            id: format!("{}{}", registry::DELAYED, env.spec().id),
+            id: format!("{}{}", DELAYED, env.spec().id),
             ..env.spec().clone()
         };
         Self {
@@ -101,7 +101,7 @@ impl<E: Env> Env for DelayedReward<E> {
 #[expect(clippy::float_cmp, reason = "these numbers are exact")]
 mod tests {
     use crate::check::check_env;
-    use crate::{Autoreset, Env, Step, VecEnv, make, registry, spec};
+    use crate::{Autoreset, Env, Step, make, make_vec, registry, spec};
 
     #[test]
     fn the_last_step_pays_for_the_whole_episode_however_it_ends() {
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn rows_are_delayed_too() {
-        let mut envs = VecEnv::new("delayed/CartPole-v1", 2, Autoreset::Disabled).unwrap();
+        let mut envs = make_vec("delayed/CartPole-v1", 2, Autoreset::Disabled).unwrap();
         assert_eq!(envs.spec().id, "delayed/CartPole-v1");
         let mut lengths = [0.0; 2];
         let mut active = vec![0, 1];

@@ -1,5 +1,6 @@
 //! The crate's one error type.
 
+use crate::names::nearest;
 use std::path::PathBuf;
 
 /// What can go wrong with an environment.
@@ -13,6 +14,57 @@ pub enum Error {
         id: String,
         /// Up to three known ids, nearest first.
         nearest: Vec<String>,
+    },
+
+    /// A text that does not name an environment.
+    #[error("`{text}` names no environment: {reason}")]
+    EnvText {
+        /// The text.
+        text: String,
+        /// What is wrong where.
+        reason: String,
+    },
+
+    /// An environment has no option of this name.
+    #[error("{id} has no option `{option}`; {}", the_options(option, known))]
+    UnknownOption {
+        /// The environment.
+        id: String,
+        /// The name that was given.
+        option: String,
+        /// The options that it has.
+        known: Vec<String>,
+    },
+
+    /// A value that an option cannot have.
+    #[error("`{option}` of {id} cannot be {value}: {expected}")]
+    OptionValue {
+        /// The environment.
+        id: String,
+        /// The option.
+        option: String,
+        /// The value that was given.
+        value: String,
+        /// What it can be.
+        expected: String,
+    },
+
+    /// A time limit that no episode reaches.
+    #[error("an episode of {limit} steps is longer than the longest that is played, {longest}")]
+    TimeLimit {
+        /// The limit that was asked for.
+        limit: usize,
+        /// The largest one.
+        longest: usize,
+    },
+
+    /// A wrapper that cannot be made.
+    #[error("the wrapper {wrapper} cannot be made: {reason}")]
+    Wrapper {
+        /// Its name.
+        wrapper: String,
+        /// Why not.
+        reason: String,
     },
 
     /// A state vector of the wrong width.
@@ -98,4 +150,13 @@ pub enum Error {
         /// The library's words.
         message: String,
     },
+}
+
+/// What to say of the options that there are: the nearest ones.
+fn the_options(option: &str, known: &[String]) -> String {
+    if known.is_empty() {
+        return "it has none".to_owned();
+    }
+    let nearest = nearest(option, known.iter().map(String::as_str));
+    format!("the nearest are {}", nearest.join(", "))
 }

@@ -39,9 +39,10 @@
 
 use crate::{
     BoxSpace, Frame, Space,
-    classic_control::{Dynamics, choice},
+    options::Options,
     random::NumpyRng,
     render::{Canvas, colour},
+    world::{Dynamics, choice},
 };
 
 /// Rows and columns of a room.
@@ -113,6 +114,9 @@ fn two_cells(rng: &mut NumpyRng) -> [[f64; 2]; 2] {
     let other = rng.integers(0, SIDE * SIDE - 1);
     [cell(first), cell(other + i64::from(other >= first))]
 }
+
+/// There are none.
+impl Options for KeyToDoor {}
 
 impl Dynamics for KeyToDoor {
     const ID: &'static str = "KeyToDoor-v0";

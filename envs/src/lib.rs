@@ -8,13 +8,17 @@
 //! |---|---|
 //! | this page | the contract: [`Env`], [`Step`] |
 //! | [`mod@spec`], [`space`] | what an environment says about itself: its [`Spec`] and its [`Space`]s |
-//! | [`registry`] | one table of all environments: [`make`], [`ids`], [`spec()`](registry::spec) |
+//! | [`registry`] | one table of all environments: [`make`], [`make_vec`], [`ids`], [`spec()`](registry::spec) |
+//! | [`config`] | which environment is meant, options and wrappers included, as one line of text |
+//! | [`options`] | the options of Gymnasium's constructors |
+//! | [`mod@world`] | an environment made of a world's own physics |
 //! | [`classic_control`] | five worlds, from `CartPole` to `Pendulum`: one file each |
 //! | [`mod@key_to_door`] | a grid world of our own: credit over many steps |
 //! | [`mod@stitching_maze`], [`maze`] | a point in a maze, of our own: joining pieces of ways |
 //! | [`mujoco`] | ten worlds, from `Ant` to `Walker2d`, for whoever has that library |
 //! | [`time_limit`] | the wrapper that truncates |
 //! | [`delayed_reward`] | the wrapper that pays at the end |
+//! | [`wrappers`] | Gymnasium's wrappers of actions and rewards |
 //! | [`vector`] | [`VecEnv`]: many copies, stepped as contiguous rows |
 //! | [`random`] | `NumPy`'s default generator |
 //! | [`render`] | RGB frames |
@@ -36,6 +40,7 @@
 
 pub mod check;
 pub mod classic_control;
+pub mod config;
 pub mod delayed_reward;
 pub mod error;
 #[cfg(feature = "gymnasium-rs")]
@@ -43,6 +48,8 @@ pub mod gymnasium_rs;
 pub mod key_to_door;
 pub mod maze;
 pub mod mujoco;
+mod names;
+pub mod options;
 pub mod random;
 pub mod registry;
 pub mod render;
@@ -51,10 +58,13 @@ pub mod spec;
 pub mod stitching_maze;
 pub mod time_limit;
 pub mod vector;
+pub mod world;
+pub mod wrappers;
 
+pub use config::EnvConfig;
 pub use delayed_reward::DelayedReward;
 pub use error::Error;
-pub use registry::{ids, make, spec};
+pub use registry::{ids, make, make_vec, spec};
 pub use render::Frame;
 pub use space::{BoxSpace, Dtype, Space};
 pub use spec::{ReferenceReturns, Spec};

@@ -21,10 +21,11 @@
 
 use crate::{
     BoxSpace, Frame, Space,
-    classic_control::Dynamics,
     maze::{Cell, Maze},
+    options::Options,
     random::NumpyRng,
     render::{Canvas, colour},
+    world::Dynamics,
 };
 
 /// The walls.
@@ -93,6 +94,9 @@ fn beside_the_wall(from: f64, speed: f64) -> f64 {
         (from - HALF + speed).ceil() + HALF + GAP
     }
 }
+
+/// There are none.
+impl Options for StitchingMaze {}
 
 impl Dynamics for StitchingMaze {
     const ID: &'static str = "StitchingMaze-v0";

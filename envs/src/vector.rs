@@ -7,12 +7,13 @@
 
 mod batch;
 mod columns;
+mod rows;
 mod team;
 
 pub(crate) use batch::Batch;
 pub(crate) use columns::{Column, Columns, InColumns, LANES};
 
-use crate::{Env, Error, Spec, registry};
+use crate::{Env, Error, Spec};
 use batch::{Orders, Outcome};
 
 /// When the row of an ended episode is reset, as in Gymnasium 1.x.
@@ -28,11 +29,11 @@ pub enum Autoreset {
     Disabled,
 }
 
-/// Copies of one environment as contiguous rows.
+/// Copies of one environment as contiguous rows: registered ones by [`make_vec`](crate::make_vec).
 ///
 /// ```
-/// use rtg_envs::{Autoreset, VecEnv};
-/// let mut envs = VecEnv::new("CartPole-v1", 3, Autoreset::SameStep)?;
+/// use rtg_envs::{Autoreset, make_vec};
+/// let mut envs = make_vec("CartPole-v1", 3, Autoreset::SameStep)?;
 /// envs.reset(Some(7)); // seeds 7, 8, 9
 /// envs.step(&[0.0, 1.0, 1.0]);
 /// assert_eq!(envs.observations().len(), 3 * 4);
@@ -48,11 +49,6 @@ pub struct VecEnv {
 }
 
 impl VecEnv {
-    /// `rows` copies of a registered environment, time limit included, reset with seeds 0, 1, 2 ...
-    pub fn new(id: &str, rows: usize, autoreset: Autoreset) -> Result<Self, Error> {
-        Self::from_batch(registry::rows(id, rows)?, rows, autoreset)
-    }
-
     /// Rows made of your own environments, reset with seeds 0, 1, 2 ... All must be of one kind.
     pub fn from_envs<E: Env + 'static>(envs: Vec<E>, autoreset: Autoreset) -> Result<Self, Error> {
         if let Some(row) = envs.iter().position(|env| env.spec() != envs[0].spec()) {
@@ -66,7 +62,11 @@ impl VecEnv {
         Self::from_batch(Box::new(envs), rows, autoreset)
     }
 
-    fn from_batch(batch: Box<dyn Batch>, rows: usize, autoreset: Autoreset) -> Result<Self, Error> {
+    pub(crate) fn from_batch(
+        batch: Box<dyn Batch>,
+        rows: usize,
+        autoreset: Autoreset,
+    ) -> Result<Self, Error> {
         if rows == 0 {
             return Err(Error::NoRows);
         }

@@ -3,7 +3,7 @@
 
 use crate::recording::{Header, Kind, Record, recording};
 use rtg_envs::{
-    Autoreset, Env, Error, TimeLimit, VecEnv, ids, make,
+    Autoreset, Env, Error, TimeLimit, ids, make, make_vec,
     mujoco::{
         self, Ant, HalfCheetah, Hopper, Humanoid, InvertedDoublePendulum, InvertedPendulum,
         MujocoEnv, Pusher, Reacher, Swimmer, Task, Walker2d, is_here,
@@ -124,6 +124,7 @@ fn every_option_means_what_it_means_in_gymnasium() {
         exclude_current_positions_from_observation: false,
     });
     follow_with_options(Walker2d {
+        xml_file: "walker2d_v5.xml",
         frame_skip: 3,
         forward_reward_weight: 1.5,
         ctrl_cost_weight: 0.02,
@@ -149,6 +150,7 @@ fn every_option_means_what_it_means_in_gymnasium() {
         reset_noise_scale: 0.02,
         exclude_current_positions_from_observation: false,
         include_cfrc_ext_in_observation: true,
+        use_contact_forces: None,
     });
     follow_with_options(Humanoid {
         frame_skip: 3,
@@ -268,6 +270,13 @@ fn an_unstable_simulation_starts_over_and_is_counted() {
     assert_eq!(env.instabilities(), 0);
     let broken = env.step(&[0.5; 6], &mut observation);
     assert_eq!(env.instabilities(), 1);
+    // The library's own words are kept, and not in a file in whatever folder this is.
+    let warnings = mujoco::warnings();
+    assert!(
+        warnings.count > 0 && warnings.last.contains("unstable"),
+        "{warnings:?}"
+    );
+    assert!(!Path::new("MUJOCO_LOG.TXT").exists());
     assert!(broken.reward.is_finite() && !broken.terminated);
 
     // The library went back to the model's start, dropped the action and went on.
@@ -317,7 +326,7 @@ fn pictures_show_the_body_and_change_with_it() {
 #[test]
 fn rows_of_a_vector_go_the_ways_of_single_environments() {
     for id in mujoco_ids().filter(|id| is_here(id)) {
-        let mut rows = VecEnv::new(id, 3, Autoreset::SameStep).unwrap();
+        let mut rows = make_vec(id, 3, Autoreset::SameStep).unwrap();
         rows.reset(Some(11));
         let space = rows.spec().action_space.clone();
         let (width, seen) = (space.width(), rows.spec().observation_space.width());

@@ -245,6 +245,12 @@ pub trait Learner {
     /// Its memory, for a checkpoint.
     fn state(&self) -> State;
 
+    /// Floating point operations of a mean update that no exact computation can leave out; none
+    /// where they are not counted.
+    fn operations(&self) -> Option<f64> {
+        None
+    }
+
     /// Computes on a device from now on, where it can. Gives the device's name.
     ///
     /// # Errors

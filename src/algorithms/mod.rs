@@ -29,9 +29,7 @@ use crate::keys::{KeyError, Keys, PlanError, Table};
 
 pub use self::action_codec::ActionCodec;
 pub use self::error::Error;
-pub use self::learner::{
-    Interaction, Learner, Metric, Model, Needs, Saved, Setup, State, Update,
-};
+pub use self::learner::{Interaction, Learner, Metric, Model, Needs, Saved, Setup, State, Update};
 pub use self::published::Published;
 pub use self::source::{DatasetSource, HeldBack, ReplaySource, Source};
 pub use self::table::TABLE;

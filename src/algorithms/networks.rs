@@ -82,11 +82,6 @@ impl Trained {
         );
     }
 
-    /// Optimiser steps done.
-    pub(super) fn steps(&self) -> u64 {
-        self.steps
-    }
-
     /// Moves the targets by `tau` towards the trained weights.
     pub(super) fn follow(&mut self, pool: &Pool, tau: f64) {
         if let Some(target) = &mut self.target {
@@ -164,6 +159,41 @@ impl Trained {
             let name = format!("{}.{}", self.name, view.name);
             (name, &parameters[place.clone()], &self.gradient[place])
         })
+    }
+}
+
+/// Multiply-adds with the weights of one network of a shape, for one row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Products {
+    /// Forward.
+    pub(super) all: f64,
+    /// Of these, in the first layer.
+    pub(super) first: f64,
+}
+
+impl Products {
+    pub(super) fn of(shape: &Shape) -> Self {
+        let first_width = shape.hidden.first().copied().unwrap_or(shape.outputs);
+        let mut inputs = shape.width();
+        let mut all = 0;
+        for &outputs in shape.hidden.iter().chain([&shape.outputs]) {
+            all += inputs * outputs;
+            inputs = outputs;
+        }
+        Self {
+            all: all as f64,
+            first: (shape.width() * first_width) as f64,
+        }
+    }
+
+    /// Forward, and back to the weights: the input needs no gradient.
+    pub(super) fn learning(self) -> f64 {
+        3.0 * self.all - self.first
+    }
+
+    /// Forward, and back to inputs that are `share` of all inputs, without the weights' gradients.
+    pub(super) fn to_input(self, share: f64) -> f64 {
+        2.0 * self.all - (1.0 - share) * self.first
     }
 }
 

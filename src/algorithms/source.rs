@@ -46,12 +46,7 @@ impl Source {
     ///
     /// # Errors
     /// Data that such batches cannot be drawn from.
-    pub fn open(
-        needs: &Needs,
-        data: &Dataset,
-        stream: Stream,
-        ahead: bool,
-    ) -> Result<Self, Error> {
+    pub fn open(needs: &Needs, data: &Dataset, stream: Stream, ahead: bool) -> Result<Self, Error> {
         let ahead = ahead && data.is_mapped();
         Ok(match needs {
             Needs::Windows {
@@ -121,12 +116,12 @@ impl Source {
     /// If this is a source of windows, or an empty replay buffer.
     pub fn next_transitions(&mut self, batch: &mut Transitions) {
         match self {
-            Self::Windows(_) => panic!("the learner needs transitions, and this source has windows"),
+            Self::Windows(_) => {
+                panic!("the learner needs transitions, and this source has windows")
+            }
             Self::Transitions(transitions) => transitions.next(batch),
             Self::Replay(source) => {
-                source
-                    .replay
-                    .sample(&mut source.stream, source.rows, batch);
+                source.replay.sample(&mut source.stream, source.rows, batch);
             }
         }
     }
@@ -171,7 +166,12 @@ where
     pub fn new(sampler: S, stream: Stream, rows: usize, ahead: bool) -> Self {
         let batches = if ahead {
             let sampler = Arc::new(sampler);
-            Batches::Ahead(Prefetcher::new(sampler, stream.clone(), rows, BATCHES_AHEAD))
+            Batches::Ahead(Prefetcher::new(
+                sampler,
+                stream.clone(),
+                rows,
+                BATCHES_AHEAD,
+            ))
         } else {
             Batches::Now(sampler)
         };

@@ -11,9 +11,13 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// The controller of an environment, if it has one.
+    /// The controller of an environment, if it has one. A time limit of its own does not matter;
+    /// options and wrappers make another world of it.
     pub fn new(env_id: &str) -> Option<Self> {
-        let (law, spec) = (laws::law(env_id)?, rtg_envs::spec(env_id).ok()?);
+        let config = rtg_envs::registry::resolve(env_id).ok()?;
+        let is_known = config.kwargs.is_empty() && config.wrappers.is_empty() && !config.is_delayed;
+        let law = laws::law(&config.id).filter(|_| is_known)?;
+        let spec = rtg_envs::spec(env_id).ok()?;
         Some(Self {
             law,
             observation_width: spec.observation_space.width(),

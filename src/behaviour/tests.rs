@@ -1,11 +1,11 @@
-use rtg_envs::{Autoreset, VecEnv, ids, registry, spec};
+use rtg_envs::{Autoreset, ids, make_vec, registry, spec};
 
 use super::{Random, controller, laws};
 use crate::policy::{Policy, Start};
 
 /// Returns and ends (terminated) of one episode for each seed, `rows` at a time.
 fn play(env_id: &str, policy: &mut dyn Policy, seeds: &[u64], rows: usize) -> Vec<(f64, bool)> {
-    let mut envs = VecEnv::new(env_id, rows, Autoreset::Disabled).unwrap();
+    let mut envs = make_vec(env_id, rows, Autoreset::Disabled).unwrap();
     let width = envs.spec().action_space.width();
     let mut episodes = Vec::new();
     for seeds in seeds.chunks(rows) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rtg_envs::vector::{Autoreset, VecEnv};
+use rtg_envs::{Autoreset, VecEnv, make_vec};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -21,7 +21,7 @@ pub struct EnvSpeed {
 
 /// Steps `rows` copies, shared among `threads`, for about two seconds.
 pub fn env(id: &str, rows: usize, threads: usize) -> Result<EnvSpeed, Error> {
-    let envs = VecEnv::new(id, rows, Autoreset::SameStep)?.with_threads(threads);
+    let envs = make_vec(id, rows, Autoreset::SameStep)?.with_threads(threads);
     Ok(EnvSpeed {
         what: "env",
         env: id.to_owned(),

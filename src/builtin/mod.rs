@@ -8,7 +8,7 @@
 
 mod maze;
 
-use rtg_datasets::{Dataset, Info};
+use rtg_datasets::{Dataset, EnvSpec, Info};
 use rtg_envs::registry;
 
 use crate::behaviour;
@@ -128,15 +128,20 @@ pub fn make(id: &str, seed: u64) -> Result<Dataset, Error> {
         .ok_or_else(unknown)?;
     let spec = registry::spec(env_id)?;
     let mut data = Dataset::new(Info {
-        id: id.to_owned(),
-        env_id: Some(env_id.to_owned()),
+        env_spec: Some(EnvSpec {
+            max_episode_steps: spec.max_episode_steps,
+            ..EnvSpec::new(env_id)
+        }),
         max_episode_steps: spec.max_episode_steps,
-        observation_space: spec.observation_space.clone(),
-        action_space: spec.action_space.clone(),
         provenance: format!(
             "rtg {} behaviour policies, seed {seed}",
             env!("CARGO_PKG_VERSION")
         ),
+        ..Info::new(
+            id,
+            spec.observation_space.clone(),
+            spec.action_space.clone(),
+        )
     });
     let Contents::Played(amount, parts) = kind.contents else {
         maze::walk(&mut data, env_id, derive(seed, id))?;

@@ -90,7 +90,10 @@ fn own(algorithm: Chosen) -> Result<Section, Error> {
     let mut defaults = Vec::new();
     for &recipe in card.recipes {
         let plan = algorithm.defaults(recipe);
-        defaults.push((recipe, plan.map_err(crate::experiment::ExperimentError::from)?));
+        defaults.push((
+            recipe,
+            plan.map_err(crate::experiment::ExperimentError::from)?,
+        ));
     }
     let tables = algorithm.tables();
     let changes = (defaults.first()).map_or_else(Vec::new, |(_, plan)| changes(plan, &tables));

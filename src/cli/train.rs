@@ -35,7 +35,8 @@ pub(super) struct Train {
     /// Minari id, path of a Minari or D4RL file, or builtin/<env>/<kind>.
     #[arg(long)]
     dataset: Option<String>,
-    /// Environment to evaluate in, or to learn in online [default: the dataset's].
+    /// Environment to evaluate in, or to learn in online; none for no evaluation [default: the
+    /// dataset's].
     #[arg(long)]
     env: Option<String>,
     /// Whose conventions and defaults [default: the algorithm's first].
@@ -100,7 +101,7 @@ impl Train {
         sinks.push(Box::new(Terminal::new(step, experiment.steps)));
         let recorder = introduce(Recorder::new(sinks), &experiment, &opened, &text, &run_dir)?;
         Training::new(&experiment, &opened, run, (learner, checkpoint), recorder)?.run()?;
-        print(&report::table(&report::read(&[run_dir])?))
+        print(&report::markdown(&report::read(&[run_dir])?))
     }
 
     /// What was typed, as layers over the recipe: the file, the options, the settings.

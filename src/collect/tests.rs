@@ -21,7 +21,7 @@ fn controller(rows: usize) -> Box<dyn Policy> {
 }
 
 fn in_folder(root: &Path, id: &str) -> Target {
-    target(id, Some(MinariFormat::Hdf5), root)
+    Target::named(id, Some(MinariFormat::Hdf5), root)
 }
 
 fn open(root: &Path, id: &str) -> rtg_datasets::Dataset {
@@ -44,7 +44,7 @@ fn a_collection_is_a_dataset_whose_episodes_follow_from_their_seeds() {
         for (index, episode) in data.iter().enumerate() {
             assert_eq!(episode.seed, Some(7 + index as u64));
         }
-        assert_eq!(data.info().env_id.as_deref(), Some("CartPole-v1"));
+        assert_eq!(data.info().env_id(), Some("CartPole-v1"));
         hashes.push(data.hash());
     }
     assert_eq!(hashes[0], hashes[1], "rows change the speed only");
@@ -87,6 +87,20 @@ fn an_interrupted_collection_goes_on_to_the_same_dataset() {
     std::fs::write(&journal, "").unwrap();
     assert!(is_complete(&target()).unwrap() && !journal.exists());
     assert!(!is_complete(&in_folder(root, "other-v0")).unwrap());
+    // With all of its episodes still in the journal, and with others.
+    for (seed, same) in [(7, true), (8, false)] {
+        let other = Plan {
+            seed,
+            ..plan(400, 3)
+        };
+        let mut other = Collection::begin(other, "kept-v0", in_folder(root, "kept-v0")).unwrap();
+        other.play(&mut controller, &mut |_| ()).unwrap();
+        drop(other);
+        std::fs::rename(root.join(".kept-v0.journal"), &journal).unwrap();
+        assert_eq!(is_complete(&target()).is_ok(), same);
+        assert_eq!(journal.exists(), !same, "only what is in the dataset goes");
+    }
+    std::fs::remove_file(&journal).unwrap();
     let left = std::fs::read_dir(root).unwrap().filter_map(Result::ok);
     let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
@@ -118,6 +132,6 @@ fn entry_points_are_gymnasiums() {
             "gymnasium.envs.classic_control.continuous_mountain_car:Continuous_MountainCarEnv",
         ),
     ] {
-        assert_eq!(crate::data::entry_point(env).as_deref(), Some(expected));
+        assert_eq!(registry::entry_point(env).as_deref(), Some(expected));
     }
 }

@@ -20,7 +20,8 @@ keys! {
         Input::Environment => None,
     }, Range::Any, "", "";
     /// Environment id for evaluation, and for learning where the algorithm is online. Default: the
-    /// dataset's. `delayed/ID` pays all of an episode's reward with its last step, in the
+    /// dataset's, made as it was for the dataset. Options, a time limit and wrappers may follow an id:
+    /// `Hopper-v5?frame_skip=8`. `none` trains without evaluation. `delayed/ID` pays all of an episode's reward with its last step, in the
     /// environment and in the data; so does `selection.delayed_rewards`, and either sets the other.
     env: Option<String> = None, Range::Any, "", "";
     /// How the policy is learned; `rtg algorithms` lists them.

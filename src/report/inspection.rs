@@ -8,7 +8,7 @@ use rtg_datasets::doctor::{Checkup, Finding, Histogram, ReplayKind, Severity};
 use super::chart::{
     Axis, BOTTOM, Chart, Frame, HEIGHT, INK, LEFT, Level, Line, SOFT, TOP, WIDTH, short,
 };
-use super::html::escape;
+use super::escape::html as escape;
 
 const BLUE: &str = "#0072b2";
 const ORANGE: &str = "#d55e00";
@@ -27,11 +27,7 @@ pub fn inspection_svg(id: &str, data: &Dataset, checkup: &Checkup) -> String {
     let height = TITLE_HEIGHT + 2.0 * (HEIGHT + MARGIN) + MARGIN;
     let (left, right) = (MARGIN, MARGIN + WIDTH + 20.0);
     let (top, below) = (TITLE_HEIGHT, TITLE_HEIGHT + HEIGHT + MARGIN);
-    let env = data
-        .info()
-        .env_id
-        .as_deref()
-        .unwrap_or("unknown environment");
+    let env = data.info().env_id().unwrap_or("unknown environment");
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {PAGE_WIDTH} {height}\" \
          width=\"{PAGE_WIDTH}\" height=\"{height}\" font-family=\"system-ui, -apple-system, \

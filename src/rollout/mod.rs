@@ -12,7 +12,7 @@ mod state;
 
 use rtg_envs::registry;
 use rtg_envs::vector::{Autoreset, VecEnv};
-use rtg_envs::{Env, Spec};
+use rtg_envs::{Env, Spec, make_vec};
 
 use crate::policy::{Policy, Start};
 
@@ -148,7 +148,7 @@ impl Rollout {
         } else {
             1
         };
-        let envs = VecEnv::new(env, rows, Autoreset::Disabled)?.with_threads(threads);
+        let envs = make_vec(env, rows, Autoreset::Disabled)?.with_threads(threads);
         let (seen, done) = widths(&envs);
         Ok(Self {
             starts: Box::new(starts),

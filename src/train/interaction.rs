@@ -113,10 +113,11 @@ impl Interacting {
         let mut reports = Vec::new();
         let mut pushed = Ok(());
         let most = most.min(self.config.environments as u64) as usize;
-        let taken = self.rollout.advance(
-            &mut self.policy,
-            most,
-            &mut |transition: &Transition<'_>| {
+        let taken = self
+            .rollout
+            .advance(&mut self.policy, most, &mut |transition: &Transition<
+                '_,
+            >| {
                 let step = Experience {
                     observation: transition.observation,
                     action: transition.action,
@@ -134,8 +135,7 @@ impl Interacting {
                         .mean("episode_length", outcome.length as f64);
                     reports.push(report);
                 }
-            },
-        );
+            });
         pushed.map_err(AlgorithmError::from)?;
         let before = self.steps;
         self.steps += taken as u64;
@@ -229,8 +229,7 @@ impl Policy for WarmUp {
     ) {
         self.random
             .act(active, observations, last_rewards, &mut self.chosen);
-        self.policy
-            .act(active, observations, last_rewards, actions);
+        self.policy.act(active, observations, last_rewards, actions);
         if self.is_random {
             for &row in active {
                 let numbers = row * self.width..(row + 1) * self.width;

@@ -33,7 +33,7 @@ fn episodes_end_at_terminals_and_at_timeouts_and_the_tail_is_dropped() {
     let second = dataset.episode(1);
     assert_eq!(second.observations[..3], [10.0, 20.0, -10.0]);
     assert_eq!(second.observations[15 * 3..], [25.0, 50.0, -25.0]);
-    assert_eq!(dataset.info().env_id.as_deref(), Some("Hopper-v5"));
+    assert_eq!(dataset.info().env_id(), Some("Hopper-v5"));
     assert!(matches!(&dataset.info().action_space, Space::Box(space) if space.high == [1.0, 1.0]));
 }
 
@@ -66,7 +66,7 @@ fn integer_actions_are_choices_and_columns_of_one_number_are_squeezed() {
         dataset.info().action_space,
         Space::Discrete { n: 4, start: 0 }
     );
-    assert_eq!(dataset.info().env_id, None);
+    assert_eq!(dataset.info().env_id(), None);
     assert_eq!(lengths(&dataset), [6, 6]);
 }
 

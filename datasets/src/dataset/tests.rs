@@ -17,12 +17,8 @@ pub(crate) fn unbounded(width: usize) -> Space {
 /// A dataset of the given lengths: observation `[e + t/100, t]`, action `10 e + t`, reward 1.
 pub(crate) fn staircase(lengths: &[usize]) -> Dataset {
     let info = Info {
-        id: "staircase".into(),
-        env_id: None,
-        max_episode_steps: None,
-        observation_space: unbounded(2),
-        action_space: unbounded(1),
         provenance: "made for tests".into(),
+        ..Info::new("staircase", unbounded(2), unbounded(1))
     };
     let mut dataset = Dataset::new(info);
     for (e, &steps) in lengths.iter().enumerate() {

@@ -92,9 +92,11 @@ impl Replay {
 
 /// Plays a sample of the episodes, evenly spread.
 pub(super) fn replay(dataset: &Dataset) -> Replay {
-    let Some(id) = &dataset.info().env_id else {
+    let Some(spec) = &dataset.info().env_spec else {
         return Replay::skipped("the environment is not known");
     };
+    let environment = spec.environment();
+    let id = environment.as_str();
     let mut env = match registry::make(id) {
         Ok(env) => env,
         Err(error) => return Replay::skipped(error.to_string()),

@@ -1,7 +1,7 @@
 use rtg_envs::{BoxSpace, Dtype, Env, Space};
 
 use super::*;
-use crate::{Defects, Episode, Info};
+use crate::{Defects, EnvSpec, Episode, Info};
 
 fn unit_box(width: usize) -> Space {
     let (low, high) = (vec![-1.0; width], vec![1.0; width]);
@@ -35,12 +35,8 @@ fn sound() -> Vec<Episode> {
 
 fn findings(episodes: Vec<Episode>) -> Vec<Finding> {
     let info = Info {
-        id: "planted".into(),
-        env_id: None,
         max_episode_steps: Some(10),
-        observation_space: unit_box(2),
-        action_space: unit_box(1),
-        provenance: String::new(),
+        ..Info::new("planted", unit_box(2), unit_box(1))
     };
     let mut dataset = Dataset::with(info, Defects::Keep);
     for episode in episodes {
@@ -186,12 +182,13 @@ fn played(id: &str, seeded: bool) -> Dataset {
     let spec = env.spec().clone();
     let mut dataset = Dataset::with(
         Info {
-            id: "played".into(),
-            env_id: Some(id.into()),
+            env_spec: Some(EnvSpec::new(id)),
             max_episode_steps: spec.max_episode_steps,
-            observation_space: spec.observation_space.clone(),
-            action_space: spec.action_space.clone(),
-            provenance: String::new(),
+            ..Info::new(
+                "played",
+                spec.observation_space.clone(),
+                spec.action_space.clone(),
+            )
         },
         Defects::Keep,
     );
@@ -298,12 +295,16 @@ fn rewards_and_rows_that_contradict_the_environment_are_found() {
 fn what_cannot_be_played_again_says_why() {
     let replay = |dataset: &Dataset| check_up(dataset).replay.skipped.unwrap_or_default();
     let mut unknown = played("Pendulum-v1", true);
-    unknown.info.env_id = None;
+    unknown.info.env_spec = None;
     assert_eq!(replay(&unknown), "the environment is not known");
-    unknown.info.env_id = Some("CartPole-v1".into());
+    unknown.info.env_spec = Some(EnvSpec::new("CartPole-v1"));
     assert_eq!(replay(&unknown), "the rows do not fit CartPole-v1");
-    unknown.info.env_id = Some("NoSuchWorld-v0".into());
+    unknown.info.env_spec = Some(EnvSpec::new("NoSuchWorld-v0"));
     assert!(replay(&unknown).contains("NoSuchWorld-v0"));
+    let mut spec = EnvSpec::new("Pendulum-v1");
+    spec.kwargs.insert("gravity".into(), 2.0.into());
+    unknown.info.env_spec = Some(spec);
+    assert!(replay(&unknown).contains("no option `gravity`"));
 }
 
 #[test]

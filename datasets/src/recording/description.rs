@@ -1,10 +1,16 @@
 //! What a recording says about itself, whatever its format.
 
 use rtg_envs::{Dtype, Space};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::EnvSpec;
+use super::flatten::flat_width;
+use crate::dataset::Part;
 use crate::minari::spaces;
-use crate::{Error, Info};
+use crate::{Budget, Error, Info};
+
+/// A time limit of data that do not name their environment.
+pub(crate) const MAX_EPISODE_STEPS: &str = "max_episode_steps";
 
 /// What is known of a dataset besides its episodes.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,19 +61,19 @@ impl Recording {
         max_episode_steps: Option<usize>,
         reward_threshold: Option<f64>,
     ) -> Self {
-        let spec = json!({
-            "id": id,
-            "entry_point": entry_point,
-            "reward_threshold": reward_threshold,
-            "nondeterministic": false,
-            "max_episode_steps": max_episode_steps,
-            "order_enforce": true,
-            "disable_env_checker": false,
-            "kwargs": {},
-            "additional_wrappers": [],
-            "vector_entry_point": null,
-        });
-        self.with("env_spec", spec.to_string())
+        let spec = EnvSpec {
+            entry_point: entry_point.map(str::to_owned),
+            max_episode_steps,
+            reward_threshold,
+            ..EnvSpec::new(id)
+        };
+        self.with_env_spec(&spec)
+    }
+
+    /// Adds the environment with its options and wrappers.
+    #[must_use]
+    pub fn with_env_spec(self, spec: &EnvSpec) -> Self {
+        self.with("env_spec", spec.to_text())
     }
 
     /// A text entry.
@@ -75,19 +81,21 @@ impl Recording {
         self.entries.get(name)?.as_str()
     }
 
-    /// The environment as Gymnasium names it, from `env_spec`.
+    /// The environment, its options and its wrappers; `None` where the data do not name it.
+    pub fn env_spec(&self) -> Option<EnvSpec> {
+        EnvSpec::parse(self.text("env_spec")?)
+    }
+
+    /// The environment as Gymnasium names it.
     pub fn env_id(&self) -> Option<String> {
-        self.env_spec()?.get("id")?.as_str().map(str::to_owned)
+        Some(self.env_spec()?.id)
     }
 
-    /// The environment's time limit, from `env_spec`.
+    /// The environment's time limit.
     pub fn max_episode_steps(&self) -> Option<usize> {
-        let limit = self.env_spec()?.get("max_episode_steps")?.as_u64()?;
-        usize::try_from(limit).ok()
-    }
-
-    fn env_spec(&self) -> Option<Value> {
-        crate::json::parse(self.text("env_spec")?).ok()
+        let own = self.entries.get(MAX_EPISODE_STEPS).and_then(Value::as_u64);
+        own.and_then(|limit| usize::try_from(limit).ok())
+            .or_else(|| self.env_spec()?.max_episode_steps)
     }
 
     /// One line for people: version, algorithm, authors.
@@ -112,13 +120,34 @@ impl Recording {
     /// What a dataset in memory keeps; its spaces are the flattened ones.
     pub(crate) fn info(&self, observation_space: Space, action_space: Space) -> Info {
         Info {
-            id: self.id.clone(),
-            env_id: self.env_id(),
+            env_spec: self.env_spec(),
             max_episode_steps: self.max_episode_steps(),
-            observation_space,
-            action_space,
+            observation_parts: parts(self.observation_space.space()),
+            action_parts: parts(self.action_space.space()),
             provenance: self.provenance(),
+            ..Info::new(&self.id, observation_space, action_space)
         }
+    }
+}
+
+/// The parts of a Dict or Tuple with their widths when flattened; none for other spaces.
+fn parts(space: &Space) -> Vec<Part> {
+    let part = |name: &str, space: &Space| Part {
+        name: name.to_owned(),
+        width: flat_width(space).unwrap_or(usize::MAX),
+    };
+    match space {
+        Space::Dict(parts) => parts
+            .iter()
+            .map(|(name, space)| part(name, space))
+            .collect(),
+        Space::Tuple(parts) => {
+            let parts = parts.iter().enumerate();
+            parts
+                .map(|(index, space)| part(&index.to_string(), space))
+                .collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -135,11 +164,13 @@ pub struct RecordingSpace {
 
 impl RecordingSpace {
     /// Parses Minari's JSON; `name` is for messages.
-    pub fn parse(text: &str, name: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str, name: &str, budget: &Budget) -> Result<Self, Error> {
+        budget.fork().take_items(&[text.len()], 32, name)?;
         let value = crate::json::parse(text)?;
+        let space = spaces::parse(&value, name, budget)?;
         Ok(Self {
-            space: spaces::parse(&value, name)?,
-            layout: spaces::layout(&value, name)?,
+            layout: spaces::layout(&value, &space),
+            space,
             text: text.to_owned(),
         })
     }

@@ -150,7 +150,7 @@ fn whatever_is_damaged_is_refused_and_made_anew() {
         (METADATA, b"{".to_vec(), "unusable store"),
         (
             METADATA,
-            json.replace("\"version\": 2", "\"version\": 1").into(),
+            json.replace("\"version\": 3", "\"version\": 1").into(),
             "version 1",
         ),
         (METADATA, other_endian.into(), "byte order"),

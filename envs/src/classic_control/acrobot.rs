@@ -8,11 +8,13 @@
 //! the middle, moment of inertia 1. Integration: Runge-Kutta of order 4 over 0.2 s. Source: R. S.
 //! Sutton, A. G. Barto, "Reinforcement learning: an introduction", with the dynamics of the book.
 
-use super::{Dynamics, choice, float32, is_float32, pow2};
+use super::pow2;
 use crate::{
     BoxSpace, Frame, Space,
+    options::Options,
     random::NumpyRng,
     render::{Canvas, colour},
+    world::{Dynamics, choice, float32, is_float32},
 };
 use std::f64::consts::{FRAC_PI_2, PI};
 
@@ -99,6 +101,9 @@ fn single_sin_cos(angle_rad: f64) -> (f64, f64) {
     )
 }
 
+/// Gymnasium's constructor has none.
+impl Options for Acrobot {}
+
 impl Dynamics for Acrobot {
     const ID: &'static str = "Acrobot-v1";
     const STEPS_PER_SECOND: f64 = 15.0;
@@ -175,5 +180,19 @@ impl Dynamics for Acrobot {
         canvas.circle(hinge, 6.0, colour::PAPER);
         canvas.circle(elbow, 6.0, colour::PAPER);
         canvas.into_frame()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Env, classic_control::Acrobot};
+
+    #[test]
+    fn states_that_no_episode_reaches_do_no_harm() {
+        let mut observation = [0.0; 6];
+        let mut env = Acrobot::default();
+        env.set_state(&[1e300, -1e300, 1e300, 0.0]).unwrap();
+        env.step(&[2.0], &mut observation);
+        assert!(env.render().is_some());
     }
 }

@@ -12,7 +12,9 @@
 //! | 3: pole angular velocity | rad/s | none |
 //!
 //! Actions: 0 pushes left, 1 pushes right. Reward: 1 for every step, the one that ends the episode
-//! included; 0 for steps after it. Start: all four uniform in ±0.05. Integration: explicit Euler.
+//! included; 0 for steps after it. With `sutton_barto_reward` it is 0 for every step and -1 for the
+//! one that ends the episode and for steps after it. Start: all four uniform in ±0.05. Integration:
+//! explicit Euler.
 
 #![expect(
     clippy::inline_always,
@@ -20,15 +22,16 @@
 )]
 
 use super::{
-    Dynamics, choice, float32,
     sine::SmallAngles,
     widest::{Vectors, Work},
 };
 use crate::{
     BoxSpace, Frame, Space,
+    options::{Options, Slot, slots},
     random::NumpyRng,
     render::{Canvas, colour},
     vector::{Column, InColumns, LANES},
+    world::{Dynamics, choice, float32},
 };
 use std::f64::consts::PI;
 
@@ -45,8 +48,16 @@ const POSITION_LIMIT: f64 = 2.4;
 /// The state, and whether the episode's end has been rewarded.
 #[derive(Clone, Debug, Default)]
 pub struct CartPole {
+    /// Whether only the fall counts, with -1: the reward of Barto, Sutton and Anderson.
+    pub sutton_barto_reward: bool,
     state: [f64; 4],
     has_fallen: bool,
+}
+
+impl Options for CartPole {
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        slots![self: sutton_barto_reward]
+    }
 }
 
 impl CartPole {
@@ -59,10 +70,11 @@ impl CartPole {
     fn put(&mut self, state: [f64; 4]) -> (f64, bool) {
         self.state = state;
         let terminated = self.is_outside();
-        let reward = if terminated && self.has_fallen {
-            0.0
-        } else {
-            1.0
+        let reward = match (self.sutton_barto_reward, terminated) {
+            (true, true) => -1.0,
+            (true, false) => 0.0,
+            (false, true) if self.has_fallen => 0.0,
+            (false, _) => 1.0,
         };
         self.has_fallen |= terminated;
         (reward, terminated)
@@ -200,10 +212,8 @@ impl Dynamics for CartPole {
     }
 
     fn start(&mut self, rng: &mut NumpyRng) {
-        *self = Self {
-            state: std::array::from_fn(|_| rng.uniform(-0.05, 0.05)),
-            has_fallen: false,
-        };
+        self.state = std::array::from_fn(|_| rng.uniform(-0.05, 0.05));
+        self.has_fallen = false;
     }
 
     #[inline]

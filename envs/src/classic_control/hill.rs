@@ -1,10 +1,22 @@
-//! The picture that both mountain cars share.
+//! The track of both mountain cars: its bounds, what is seen on it, its picture.
 
-use super::mountain_car::POSITIONS;
 use crate::{
-    Frame,
+    BoxSpace, Frame, Space,
     render::{Canvas, colour},
 };
+
+/// Least and greatest position.
+pub(super) const POSITIONS: (f64, f64) = (-1.2, 0.6);
+/// Greatest speed.
+pub(super) const MAX_SPEED: f64 = 0.07;
+
+/// What both mountain cars see.
+pub(super) fn observation_space() -> Space {
+    Space::Box(BoxSpace::float32(
+        &[POSITIONS.0, -MAX_SPEED],
+        &[POSITIONS.1, MAX_SPEED],
+    ))
+}
 
 const PIXELS_PER_UNIT: f64 = 600.0 / (POSITIONS.1 - POSITIONS.0);
 

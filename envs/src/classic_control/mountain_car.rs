@@ -9,31 +9,32 @@
 //! | 1: velocity, distance a step | ±0.07 |
 //!
 //! Actions: 0 accelerates left, 1 coasts, 2 accelerates right. Reward: -1 for every step. The
-//! episode ends at position 0.5. Start: position uniform in -0.6 .. -0.4, at rest.
+//! episode ends at position 0.5 or beyond with a velocity of at least `goal_velocity`, 0. Start: position uniform in -0.6 .. -0.4, at rest.
 
-use super::{Dynamics, choice, float32, hill};
-use crate::{BoxSpace, Frame, Space, random::NumpyRng};
+use super::hill::{self, MAX_SPEED, POSITIONS, observation_space};
+use crate::{
+    Frame, Space,
+    options::{Options, Slot, slots},
+    random::NumpyRng,
+    world::{Dynamics, choice, float32},
+};
 
 const FORCE: f64 = 0.001;
 const GRAVITY: f64 = 0.0025;
 const GOAL: f64 = 0.5;
-/// Least and greatest position.
-pub(super) const POSITIONS: (f64, f64) = (-1.2, 0.6);
-/// Greatest speed.
-pub(super) const MAX_SPEED: f64 = 0.07;
 
 /// Position and velocity.
 #[derive(Clone, Debug, Default)]
 pub struct MountainCar {
+    /// The least velocity at which the goal counts as reached.
+    pub goal_velocity: f64,
     state: [f64; 2],
 }
 
-/// What both mountain cars see.
-pub(super) fn observation_space() -> Space {
-    Space::Box(BoxSpace::float32(
-        &[POSITIONS.0, -MAX_SPEED],
-        &[POSITIONS.1, MAX_SPEED],
-    ))
+impl Options for MountainCar {
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        slots![self: goal_velocity]
+    }
 }
 
 impl Dynamics for MountainCar {
@@ -58,7 +59,7 @@ impl Dynamics for MountainCar {
             velocity = 0.0;
         }
         self.state = [position, velocity];
-        (-1.0, position >= GOAL && velocity >= 0.0)
+        (-1.0, position >= GOAL && velocity >= self.goal_velocity)
     }
 
     #[inline]

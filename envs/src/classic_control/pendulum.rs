@@ -4,7 +4,7 @@
 //! Observation: cosine and sine of the angle, angular velocity (±8). Action: the torque in N m,
 //! clipped to ±2. Reward: `-(θ² + 0.1 θ̇² + 0.001 u²)` of the state *before* the step, the angle
 //! wrapped to ±π, the torque clipped. The world never ends. Start: angle uniform in ±π, velocity
-//! uniform in ±1. Rod of 1 m and 1 kg, gravity 10 m/s².
+//! uniform in ±1. Rod of 1 m and 1 kg, gravity `g`: 10 m/s².
 
 #![expect(
     clippy::inline_always,
@@ -12,29 +12,49 @@
 )]
 
 use super::{
-    Dynamics, float32, pow2, pow2_guess,
+    pow2::{pow2, pow2_guess},
     sine::{Angles, sin_cos},
     widest::{Vectors, Work},
 };
 use crate::{
     BoxSpace, Frame, Space,
+    options::{Options, Slot, slots},
     random::NumpyRng,
     render::{Canvas, colour},
     vector::{Column, InColumns, LANES},
+    world::{Dynamics, float32},
 };
 use std::{f64::consts::PI, hint::black_box};
 
 const MAX_SPEED: f64 = 8.0;
 const MAX_TORQUE: f64 = 2.0;
-const GRAVITY: f64 = 10.0;
 const SECS_PER_STEP: f64 = 0.05;
 
 /// Angle and angular velocity, and the angle's sine and cosine, which two steps need.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Pendulum {
+    /// Gravity in m/s².
+    pub g: f64,
     state: [f64; 2],
     sin: f64,
     cos: f32,
+}
+
+impl Default for Pendulum {
+    fn default() -> Self {
+        Self {
+            g: 10.0,
+            state: [0.0; 2],
+            sin: 0.0,
+            cos: 1.0,
+        }
+    }
+}
+
+impl Options for Pendulum {
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        slots![self: g]
+    }
 }
 
 /// The torque and what is made of it alone stay float32, as the action is.
@@ -49,10 +69,10 @@ fn cost(angle: f64, velocity: f64, torque: f32) -> f64 {
     angle + 0.1 * velocity + f64::from(0.001 * torque)
 }
 
-/// The next angle and velocity.
+/// The next angle and velocity; `pull` is the acceleration by gravity of a rod that lies flat.
 #[inline(always)]
-fn moved([theta, theta_dot]: [f64; 2], sin: f64, torque: f32) -> [f64; 2] {
-    let acceleration = 3.0 * GRAVITY / 2.0 * sin + f64::from(3.0 * torque);
+fn moved([theta, theta_dot]: [f64; 2], sin: f64, pull: f64, torque: f32) -> [f64; 2] {
+    let acceleration = pull * sin + f64::from(3.0 * torque);
     let theta_dot = (theta_dot + acceleration * SECS_PER_STEP).clamp(-MAX_SPEED, MAX_SPEED);
     [theta + theta_dot * SECS_PER_STEP, theta_dot]
 }
@@ -110,12 +130,14 @@ fn single_pow2_guess(x: f32) -> (f32, bool) {
 impl Pendulum {
     #[inline]
     fn put(&mut self, theta: f64, theta_dot: f64) {
-        let (sin, cos) = sin_cos(theta);
-        *self = Self {
-            state: [theta, theta_dot],
-            sin,
-            cos,
-        };
+        self.state = [theta, theta_dot];
+        (self.sin, self.cos) = sin_cos(theta);
+    }
+
+    /// The acceleration by gravity of a rod that lies flat, in rad/s².
+    #[inline]
+    fn pull(&self) -> f64 {
+        3.0 * self.g / 2.0
     }
 
     fn cost(&self, torque: f32) -> f64 {
@@ -127,6 +149,8 @@ impl Pendulum {
 /// Pendulums side by side.
 #[derive(Default)]
 pub(crate) struct Block {
+    /// The same for all.
+    pull: f64,
     action: Column,
     theta: Column,
     theta_dot: Column,
@@ -152,7 +176,8 @@ impl Block {
             let (effort, is_effort) = single_pow2_guess(torque);
             costs[lane] = cost(angle, velocity, effort);
             certain[lane] = is_wrapped & is_angle & is_velocity & is_effort;
-            [next[lane], next_speeds[lane]] = moved([theta, theta_dot], sines[lane], torque);
+            [next[lane], next_speeds[lane]] =
+                moved([theta, theta_dot], sines[lane], self.pull, torque);
         }
         (self.cost, self.cost_is_certain) = (costs, certain);
         (self.next.rad, self.theta_dot) = (next, next_speeds);
@@ -197,6 +222,7 @@ impl InColumns for Pendulum {
 
     #[inline]
     fn enter(&self, action: &[f64], block: &mut Block, lane: usize) {
+        block.pull = self.pull();
         block.action[lane] = action[0];
         [block.theta[lane], block.theta_dot[lane]] = self.state;
         block.sin[lane] = self.sin;
@@ -213,12 +239,8 @@ impl InColumns for Pendulum {
         } else {
             self.cost(torque(action[0]))
         };
-        let (sin, cos) = block.next.sin_cos(lane);
-        *self = Self {
-            state: [block.next.rad[lane], block.theta_dot[lane]],
-            sin,
-            cos,
-        };
+        self.state = [block.next.rad[lane], block.theta_dot[lane]];
+        (self.sin, self.cos) = block.next.sin_cos(lane);
         (-cost, false)
     }
 }
@@ -244,7 +266,7 @@ impl Dynamics for Pendulum {
     fn advance(&mut self, action: &[f64]) -> (f64, bool) {
         let torque = torque(action[0]);
         let cost = self.cost(torque);
-        let [theta, theta_dot] = moved(self.state, self.sin, torque);
+        let [theta, theta_dot] = moved(self.state, self.sin, self.pull(), torque);
         self.put(theta, theta_dot);
         (-cost, false)
     }

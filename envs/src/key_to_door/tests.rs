@@ -1,7 +1,7 @@
 #![expect(clippy::float_cmp, reason = "cells are whole numbers")]
 
 use super::{KeyToDoor, SIDE, STEPS, STEPS_IN_A_ROOM};
-use crate::classic_control::Dynamics;
+use crate::world::Dynamics;
 use crate::{Env, make, random::NumpyRng};
 
 const UP: f64 = 0.0;

@@ -7,12 +7,34 @@
 //! no longer healthy: torso outside of 0.2 m to 1 m, or any number not finite.
 
 use super::{
+    arithmetic::sum,
     drawing::Camera,
     library::Field,
-    simulation::{Move, Task, View, add_normal, add_uniform, sum, write_joints},
+    simulation::{Move, PICTURE, Task, View, add_normal, add_uniform, write_joints},
 };
-use crate::random::NumpyRng;
+use crate::{
+    options::{Options, Slot, slots},
+    random::NumpyRng,
+};
 use std::{borrow::Cow, ops::RangeInclusive};
+
+/// The bodies' names, in the model's order; the lower legs have none.
+const BODIES: [&str; 14] = [
+    "world",
+    "torso",
+    "front_left_leg",
+    "aux_1",
+    "",
+    "front_right_leg",
+    "aux_2",
+    "",
+    "back_leg",
+    "aux_3",
+    "",
+    "right_back_leg",
+    "aux_4",
+    "",
+];
 
 /// Options of Gymnasium's `Ant-v5`; the default values are Gymnasium's.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +70,9 @@ pub struct Ant {
     pub exclude_current_positions_from_observation: bool,
     /// Whether the contact forces are in the observation.
     pub include_cfrc_ext_in_observation: bool,
+    /// Of version 4 alone: whether contact forces are in the observation, those on the world itself
+    /// first, and are paid for. None: as in version 5.
+    pub use_contact_forces: Option<bool>,
 }
 
 impl Default for Ant {
@@ -66,6 +91,7 @@ impl Default for Ant {
             reset_noise_scale: 0.1,
             exclude_current_positions_from_observation: true,
             include_cfrc_ext_in_observation: true,
+            use_contact_forces: None,
         }
     }
 }
@@ -77,11 +103,38 @@ impl Ant {
             && self.healthy_z_range.contains(&seen.positions[2])
     }
 
+    /// The contact forces that are in the observation.
+    fn shown<'a>(&self, seen: View<'a>) -> &'a [f64] {
+        let forces = seen.field(Field::ExternalForces);
+        match (
+            self.use_contact_forces,
+            self.include_cfrc_ext_in_observation,
+        ) {
+            (Some(true), _) => forces,
+            (None, true) => &forces[6..],
+            (Some(false), _) | (None, false) => &[],
+        }
+    }
+
     /// A contact force within the range.
     fn limited(&self, force: f64) -> f64 {
         force
             .max(*self.contact_force_range.start())
             .min(*self.contact_force_range.end())
+    }
+}
+
+impl Options for Ant {
+    const PICTURE: &'static [&'static str] = PICTURE;
+
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        let mut options = slots![self: frame_skip, forward_reward_weight, ctrl_cost_weight, contact_cost_weight, healthy_reward, terminate_when_unhealthy, healthy_z_range, contact_force_range, exclude_current_positions_from_observation, include_cfrc_ext_in_observation];
+        options.push(("xml_file", Slot::Only("ant.xml")));
+        let noise = &mut self.reset_noise_scale;
+        options.push(("reset_noise_scale", Slot::Noise(noise)));
+        let body = &mut self.main_body;
+        options.push(("main_body", Slot::Named(body, &BODIES)));
+        options
     }
 }
 
@@ -96,7 +149,7 @@ impl Task for Ant {
         ..Camera::beside(0.4, 3.6)
     };
 
-    fn model() -> Cow<'static, str> {
+    fn model(&self) -> Cow<'static, str> {
         include_str!("models/ant.xml").into()
     }
 
@@ -105,8 +158,15 @@ impl Task for Ant {
     }
 
     fn observation_width(&self) -> usize {
-        29 - 2 * usize::from(self.exclude_current_positions_from_observation)
-            + 6 * 13 * usize::from(self.include_cfrc_ext_in_observation)
+        let bodies = match (
+            self.use_contact_forces,
+            self.include_cfrc_ext_in_observation,
+        ) {
+            (Some(true), _) => BODIES.len(),
+            (None, true) => BODIES.len() - 1,
+            (Some(false), _) | (None, false) => 0,
+        };
+        29 - 2 * usize::from(self.exclude_current_positions_from_observation) + 6 * bodies
     }
 
     fn start(&self, rng: &mut NumpyRng, positions: &mut [f64], velocities: &mut [f64]) {
@@ -127,10 +187,7 @@ impl Task for Ant {
         let skipped = 2 * usize::from(self.exclude_current_positions_from_observation);
         let (joints, forces) = observation.split_at_mut(29 - skipped);
         write_joints(seen, skipped, |speed| speed, joints);
-        for (number, &force) in forces
-            .iter_mut()
-            .zip(&seen.field(Field::ExternalForces)[6..])
-        {
+        for (number, &force) in forces.iter_mut().zip(self.shown(seen)) {
             *number = self.limited(force);
         }
     }
@@ -145,9 +202,12 @@ impl Task for Ant {
             0.0
         };
         let control = self.ctrl_cost_weight as f32 * made.effort();
-        let forces = made.after.field(Field::ExternalForces);
-        let pressure = sum(forces.len(), |i| self.limited(forces[i]).powi(2));
-        let cost = f64::from(control) + self.contact_cost_weight * pressure;
+        let mut cost = f64::from(control);
+        if self.use_contact_forces != Some(false) {
+            let forces = made.after.field(Field::ExternalForces);
+            let pressure = sum(forces.len(), |i| self.limited(forces[i]).powi(2));
+            cost += self.contact_cost_weight * pressure;
+        }
         (forward + alive - cost, terminated)
     }
 }

@@ -90,7 +90,7 @@ impl View {
 
     /// Where a point is in the picture, in pixels, y downwards.
     fn project(&self, point: Vector) -> (f64, f64) {
-        let from_target = super::simulation::difference(point, self.target);
+        let from_target = super::arithmetic::difference(point, self.target);
         (
             WIDTH / 2.0 + self.pixels_per_metre * dot(from_target, self.right),
             HEIGHT / 2.0 - self.pixels_per_metre * dot(from_target, self.up),

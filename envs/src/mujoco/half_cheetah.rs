@@ -6,9 +6,12 @@
 
 use super::{
     drawing::Camera,
-    simulation::{Move, Task, View, add_normal, add_uniform, write_joints},
+    simulation::{Move, PICTURE, Task, View, add_normal, add_uniform, write_joints},
 };
-use crate::random::NumpyRng;
+use crate::{
+    options::{Options, Slot, slots},
+    random::NumpyRng,
+};
 use std::borrow::Cow;
 
 /// Options of Gymnasium's `HalfCheetah-v5`; the default values are Gymnasium's.
@@ -38,13 +41,25 @@ impl Default for HalfCheetah {
     }
 }
 
+impl Options for HalfCheetah {
+    const PICTURE: &'static [&'static str] = PICTURE;
+
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        let mut options = slots![self: frame_skip, forward_reward_weight, ctrl_cost_weight, exclude_current_positions_from_observation];
+        options.push(("xml_file", Slot::Only("half_cheetah.xml")));
+        let noise = &mut self.reset_noise_scale;
+        options.push(("reset_noise_scale", Slot::Noise(noise)));
+        options
+    }
+}
+
 impl Task for HalfCheetah {
     const ID: &'static str = "HalfCheetah-v5";
     const TIME_STEP: f64 = 0.01;
     const ACTION_BOUNDS: &'static [f32] = &[1.0; 6];
     const CAMERA: Camera = Camera::beside(0.6, 3.4);
 
-    fn model() -> Cow<'static, str> {
+    fn model(&self) -> Cow<'static, str> {
         include_str!("models/half_cheetah.xml").into()
     }
 

@@ -5,8 +5,14 @@
 //! along x, 1 for being healthy, less 0.001 times the squared action. It ends when it is no longer
 //! healthy: torso below 0.7 m, tilted by more than 0.2 rad, or any number beyond ±100.
 
-use super::simulation::{Move, Task, View, add_uniform, write_joints};
-use crate::random::NumpyRng;
+use super::{
+    arithmetic::inside,
+    simulation::{Move, PICTURE, Task, View, add_uniform, write_joints},
+};
+use crate::{
+    options::{Options, Slot, slots},
+    random::NumpyRng,
+};
 use std::{borrow::Cow, ops::Range};
 
 /// Options of Gymnasium's `Hopper-v5`; the default values are Gymnasium's.
@@ -63,12 +69,24 @@ impl Hopper {
     }
 }
 
+impl Options for Hopper {
+    const PICTURE: &'static [&'static str] = PICTURE;
+
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        let mut options = slots![self: frame_skip, forward_reward_weight, ctrl_cost_weight, healthy_reward, terminate_when_unhealthy, healthy_state_range, healthy_z_range, healthy_angle_range, exclude_current_positions_from_observation];
+        options.push(("xml_file", Slot::Only("hopper.xml")));
+        let noise = &mut self.reset_noise_scale;
+        options.push(("reset_noise_scale", Slot::Noise(noise)));
+        options
+    }
+}
+
 impl Task for Hopper {
     const ID: &'static str = "Hopper-v5";
     const TIME_STEP: f64 = 0.002;
     const ACTION_BOUNDS: &'static [f32] = &[1.0; 3];
 
-    fn model() -> Cow<'static, str> {
+    fn model(&self) -> Cow<'static, str> {
         include_str!("models/hopper.xml").into()
     }
 
@@ -102,9 +120,4 @@ impl Task for Hopper {
         let cost = self.ctrl_cost_weight as f32 * made.effort();
         (forward + alive - f64::from(cost), terminated)
     }
-}
-
-/// Whether a number lies between two bounds, both excluded.
-pub(super) fn inside(range: &Range<f64>, number: f64) -> bool {
-    range.start < number && number < range.end
 }

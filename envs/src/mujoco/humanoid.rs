@@ -8,12 +8,15 @@
 //! ends when it is no longer healthy: torso outside of 1 m to 2 m.
 
 use super::{
+    arithmetic::{inside, sum, sum_of_squares},
     drawing::Camera,
-    hopper::inside,
     library::Field,
-    simulation::{Move, Task, View, add_uniform, sum, sum_of_squares, write_joints},
+    simulation::{Move, PICTURE, Task, View, add_uniform, write_joints},
 };
-use crate::random::NumpyRng;
+use crate::{
+    options::{Options, Slot, slots},
+    random::NumpyRng,
+};
 use std::{borrow::Cow, ops::Range};
 
 /// Bodies with the world itself, and numbers of an inertia.
@@ -109,6 +112,18 @@ impl Humanoid {
     }
 }
 
+impl Options for Humanoid {
+    const PICTURE: &'static [&'static str] = PICTURE;
+
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        let mut options = slots![self: frame_skip, forward_reward_weight, ctrl_cost_weight, contact_cost_weight, contact_cost_range, healthy_reward, terminate_when_unhealthy, healthy_z_range, exclude_current_positions_from_observation, include_cinert_in_observation, include_cvel_in_observation, include_qfrc_actuator_in_observation, include_cfrc_ext_in_observation];
+        options.push(("xml_file", Slot::Only("humanoid.xml")));
+        let noise = &mut self.reset_noise_scale;
+        options.push(("reset_noise_scale", Slot::Noise(noise)));
+        options
+    }
+}
+
 impl Task for Humanoid {
     const ID: &'static str = "Humanoid-v5";
     const TIME_STEP: f64 = 0.003;
@@ -127,7 +142,7 @@ impl Task for Humanoid {
         ..Camera::beside(0.9, 3.0)
     };
 
-    fn model() -> Cow<'static, str> {
+    fn model(&self) -> Cow<'static, str> {
         include_str!("models/humanoid.xml").into()
     }
 

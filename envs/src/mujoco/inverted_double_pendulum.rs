@@ -9,9 +9,13 @@
 use super::{
     drawing::Camera,
     library::Field,
-    simulation::{Move, Task, View, add_normal, add_uniform},
+    simulation::{Move, PICTURE, Task, View, add_normal, add_uniform},
 };
-use crate::{classic_control::pow2, random::NumpyRng};
+use crate::{
+    classic_control::pow2,
+    options::{Options, Slot, slots},
+    random::NumpyRng,
+};
 use std::borrow::Cow;
 
 /// Options of Gymnasium's `InvertedDoublePendulum-v5`; the default values are Gymnasium's.
@@ -35,6 +39,18 @@ impl Default for InvertedDoublePendulum {
     }
 }
 
+impl Options for InvertedDoublePendulum {
+    const PICTURE: &'static [&'static str] = PICTURE;
+
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        let mut options = slots![self: frame_skip, healthy_reward];
+        options.push(("xml_file", Slot::Only("inverted_double_pendulum.xml")));
+        let noise = &mut self.reset_noise_scale;
+        options.push(("reset_noise_scale", Slot::Noise(noise)));
+        options
+    }
+}
+
 impl Task for InvertedDoublePendulum {
     const ID: &'static str = "InvertedDoublePendulum-v5";
     const TIME_STEP: f64 = 0.01;
@@ -47,7 +63,7 @@ impl Task for InvertedDoublePendulum {
         ..Camera::beside(0.5, 3.2)
     };
 
-    fn model() -> Cow<'static, str> {
+    fn model(&self) -> Cow<'static, str> {
         include_str!("models/inverted_double_pendulum.xml").into()
     }
 

@@ -5,9 +5,12 @@
 
 use super::{
     drawing::Camera,
-    simulation::{Move, Task, View, add_uniform, write_joints},
+    simulation::{Move, PICTURE, Task, View, add_uniform, write_joints},
 };
-use crate::random::NumpyRng;
+use crate::{
+    options::{Options, Slot, slots},
+    random::NumpyRng,
+};
 use std::borrow::Cow;
 
 /// Options of Gymnasium's `InvertedPendulum-v5`; the default values are Gymnasium's.
@@ -28,6 +31,18 @@ impl Default for InvertedPendulum {
     }
 }
 
+impl Options for InvertedPendulum {
+    const PICTURE: &'static [&'static str] = PICTURE;
+
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        let mut options = slots![self: frame_skip];
+        options.push(("xml_file", Slot::Only("inverted_pendulum.xml")));
+        let noise = &mut self.reset_noise_scale;
+        options.push(("reset_noise_scale", Slot::Noise(noise)));
+        options
+    }
+}
+
 impl Task for InvertedPendulum {
     const ID: &'static str = "InvertedPendulum-v5";
     const TIME_STEP: f64 = 0.02;
@@ -37,7 +52,7 @@ impl Task for InvertedPendulum {
         ..Camera::beside(0.3, 2.6)
     };
 
-    fn model() -> Cow<'static, str> {
+    fn model(&self) -> Cow<'static, str> {
         include_str!("models/inverted_pendulum.xml").into()
     }
 

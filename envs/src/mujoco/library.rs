@@ -25,7 +25,7 @@ use std::{
     mem::ManuallyDrop,
     path::{Path, PathBuf},
     ptr,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 /// The versions that work: from this one on, and below that one.
@@ -78,7 +78,7 @@ pub(super) struct Library {
 }
 
 impl Library {
-    /// Loads the library file at `path`. Its warnings are silenced and its errors become panics;
+    /// Loads the library file at `path`. Its warnings are counted and its errors become panics;
     /// neither prints, writes a log file or ends the process. A file is to be opened only once.
     pub(super) fn open(path: &Path) -> Result<Arc<Self>, Error> {
         let unusable = |reason: String| Error::MujocoUnusable {
@@ -108,8 +108,14 @@ impl Library {
         // SAFETY: both are the library's own variables for that purpose, written before any call
         // that could read them.
         unsafe {
-            *warning = Some(ignore);
+            *warning = Some(note);
             *error = Some(give_up);
+        }
+        // From 4.0 on there is one handler for all messages, which comes before those two.
+        let set: Result<SetLogHandler, _> = symbol(&handle, c"mju_setLogHandler");
+        if let Ok(set) = set {
+            // SAFETY: the function takes a handler of this type and keeps it; this one lives on.
+            unsafe { set(hear) };
         }
         let library = Arc::new(Self {
             functions,
@@ -177,14 +183,69 @@ fn parse_version(version: &str) -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next()??))
 }
 
-/// Warnings come before the library mends its world by a reset, which the caller sees by the clock.
-unsafe extern "C-unwind" fn ignore(_: *const c_char) {}
+/// What the library has warned of, in all its worlds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Warnings {
+    /// How often.
+    pub count: u64,
+    /// Its last words.
+    pub last: String,
+}
+
+static WARNINGS: Mutex<Warnings> = Mutex::new(Warnings {
+    count: 0,
+    last: String::new(),
+});
+
+/// What `MuJoCo` has warned of since the program began, such as unstable simulations (which
+/// [`Env::instabilities`](crate::Env::instabilities) counts for each environment) or a lack of memory
+/// for contacts. It writes no log file.
+pub fn warnings() -> Warnings {
+    WARNINGS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
+
+unsafe extern "C-unwind" fn note(message: *const c_char) {
+    let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
+    warnings.count += 1;
+    // SAFETY: the library gives a string that ends with a zero.
+    warnings.last = unsafe { text(message) };
+}
 
 /// The library must not go on after an error, such as one of memory.
 unsafe extern "C-unwind" fn give_up(message: *const c_char) {
     // SAFETY: the library gives a string that ends with a zero.
     let message = unsafe { text(message) };
     panic!("MuJoCo gave up: {message}");
+}
+
+/// What every version from 4.0 on has at the beginning of its message.
+#[repr(C)]
+struct LogMessage {
+    level: c_int,
+    topic: c_int,
+    subject: [c_char; 1024],
+}
+
+const LOG_WARNING: c_int = 2;
+const LOG_ERROR: c_int = 3;
+
+type LogHandler = unsafe extern "C-unwind" fn(*const LogMessage);
+type SetLogHandler = unsafe extern "C-unwind" fn(LogHandler) -> Option<LogHandler>;
+
+/// Sorts messages by their level; what is neither a warning nor an error is not heard.
+unsafe extern "C-unwind" fn hear(message: *const LogMessage) {
+    // SAFETY: the library gives a message, whose subject ends with a zero.
+    unsafe {
+        let subject = (&raw const (*message).subject).cast();
+        match (*message).level {
+            LOG_WARNING => note(subject),
+            LOG_ERROR => give_up(subject),
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]

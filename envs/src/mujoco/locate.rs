@@ -1,4 +1,9 @@
 //! Where the library may lie, in the order in which it is looked for.
+//!
+//! The working directory may hold anything: a dataset, somebody's repository. Nothing of it is run or
+//! loaded. Python is asked in isolated mode, so that its modules do not come from there, and a relative
+//! entry of a search path (an empty one is the working directory) does not count. A library that
+//! [`VARIABLE`] names is the user's own choice.
 
 use crate::Error;
 use std::{
@@ -11,9 +16,11 @@ use std::{
 /// The environment variable that names the library, or a folder that holds it.
 pub(super) const VARIABLE: &str = "RTG_MUJOCO";
 
-/// What a Python is asked: where the package would be loaded from, without loading it.
-const QUESTION: &str = "import importlib.util as u\n\
-    spec = u.find_spec('mujoco')\n\
+/// What a Python is asked: where the package would be loaded from, without loading it. Isolated mode
+/// leaves out the user's own packages, which are wanted.
+const QUESTION: &str = "import importlib.util, site, sys\n\
+    sys.path.append(site.getusersitepackages())\n\
+    spec = importlib.util.find_spec('mujoco')\n\
     print(*(spec.submodule_search_locations if spec else ()), sep='\\n')";
 
 /// The library file that `path` names: itself, or one in that folder.
@@ -30,7 +37,8 @@ pub(super) fn at(path: &Path) -> Result<PathBuf, Error> {
         })
 }
 
-/// The library file: the variable's, then that of the Python on `PATH`, then the system's.
+/// The library file: the variable's, then that of the Python beside the program or on `PATH`, then the
+/// system's.
 pub(super) fn anywhere() -> Result<PathBuf, Error> {
     if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
         return at(Path::new(&path));
@@ -43,17 +51,45 @@ pub(super) fn anywhere() -> Result<PathBuf, Error> {
         .ok_or(Error::MujocoMissing)
 }
 
-/// The folders of the package `mujoco`, if the `python3` or `python` on `PATH` has it. They are
-/// asked once.
+/// The folders of the package `mujoco`, if a Python has it. They are asked once.
 fn packages() -> &'static [PathBuf] {
     static FOLDERS: OnceLock<Vec<PathBuf>> = OnceLock::new();
-    FOLDERS.get_or_init(|| ["python3", "python"].into_iter().flat_map(ask).collect())
+    FOLDERS.get_or_init(|| pythons().iter().flat_map(|python| ask(python)).collect())
+}
+
+/// The first `python3` and the first `python` beside the program, then those on `PATH`.
+fn pythons() -> Vec<PathBuf> {
+    let program = env::current_exe().ok();
+    let beside = program
+        .as_deref()
+        .and_then(Path::parent)
+        .map(Path::to_owned);
+    let mut found: Vec<PathBuf> = Vec::new();
+    for folders in [beside.into_iter().collect(), absolute("PATH")] {
+        for name in ["python3", "python"] {
+            let name = format!("{name}{}", env::consts::EXE_SUFFIX);
+            let mut files = folders.iter().map(|folder: &PathBuf| folder.join(&name));
+            found.extend(files.find(|file| file.is_file()));
+        }
+    }
+    found.dedup();
+    found
+}
+
+/// The folders that an environment variable lists, without those that depend on the working directory.
+fn absolute(variable: &str) -> Vec<PathBuf> {
+    let listed = env::var_os(variable).unwrap_or_default();
+    env::split_paths(&listed)
+        .filter(|folder| folder.is_absolute())
+        .collect()
 }
 
 /// The folders that this Python would load the package from.
-fn ask(python: &str) -> Vec<PathBuf> {
+fn ask(python: &Path) -> Vec<PathBuf> {
+    let folder = python.parent().unwrap_or(python);
     let answer = Command::new(python)
-        .args(["-c", QUESTION])
+        .args(["-I", "-c", QUESTION])
+        .current_dir(folder)
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output();
@@ -62,6 +98,7 @@ fn ask(python: &str) -> Vec<PathBuf> {
             String::from_utf8_lossy(&answer.stdout)
                 .lines()
                 .map(PathBuf::from)
+                .filter(|folder| folder.is_absolute())
                 .collect()
         })
         .unwrap_or_default()
@@ -71,8 +108,7 @@ fn ask(python: &str) -> Vec<PathBuf> {
 fn system_folders() -> impl Iterator<Item = PathBuf> {
     let listed = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"]
         .into_iter()
-        .filter_map(env::var_os)
-        .flat_map(|paths| env::split_paths(&paths).collect::<Vec<_>>());
+        .flat_map(absolute);
     let usual = [
         "/usr/local/lib",
         "/usr/lib",
@@ -143,5 +179,61 @@ mod tests {
                 path: folder
             })
         );
+    }
+
+    /// What the test below lets run in a folder full of traps.
+    #[test]
+    #[ignore = "the other half of the test below"]
+    fn look_around() {
+        for folder in packages().iter().cloned().chain(system_folders()) {
+            println!("looked in {}", folder.display());
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_working_directory_is_run_or_loaded() {
+        let here = env::temp_dir().join(format!("rtg-envs-traps-{}", std::process::id()));
+        let package = here.join("mujoco");
+        fs::create_dir_all(&package).unwrap();
+        let trap = "open('sprung', 'w')";
+        for module in [
+            "importlib.py",
+            "site.py",
+            "sitecustomize.py",
+            "usercustomize.py",
+        ] {
+            fs::write(here.join(module), trap).unwrap();
+        }
+        fs::write(package.join("__init__.py"), trap).unwrap();
+        for folder in [&here, &package] {
+            fs::write(folder.join("libmujoco.so.9.9.9"), "no library").unwrap();
+        }
+        #[cfg(unix)]
+        for python in ["python3", "python"] {
+            use std::os::unix::fs::PermissionsExt;
+            let file = here.join(python);
+            fs::write(&file, "#!/bin/sh\ntouch sprung\necho \"$PWD/mujoco\"\n").unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let path = env::var("PATH").unwrap_or_default();
+        let answer = Command::new(env::current_exe().unwrap())
+            .args(["--ignored", "--nocapture", "--exact"])
+            .arg(concat!(module_path!(), "::look_around").replacen("rtg_envs::", "", 1))
+            .env("PATH", format!(".:mujoco::{path}"))
+            .env("LD_LIBRARY_PATH", ".:mujoco:")
+            .env("PYTHONPATH", &here)
+            .current_dir(&here)
+            .output()
+            .unwrap();
+        let answer = String::from_utf8_lossy(&answer.stdout);
+        let sprung = here.join("sprung").exists();
+        fs::remove_dir_all(&here).unwrap();
+        assert!(answer.contains("looked in /usr/lib"), "{answer}");
+        assert!(!answer.contains("rtg-envs-traps"), "{answer}");
+        assert!(
+            !answer.contains("looked in .") && !answer.contains("looked in mujoco"),
+            "{answer}"
+        );
+        assert!(!sprung, "a trap was sprung");
     }
 }

@@ -26,6 +26,7 @@ use std::{
 };
 
 mod ant;
+mod arithmetic;
 mod drawing;
 mod half_cheetah;
 mod hopper;
@@ -49,7 +50,7 @@ pub use hopper::Hopper;
 pub use humanoid::Humanoid;
 pub use inverted_double_pendulum::InvertedDoublePendulum;
 pub use inverted_pendulum::InvertedPendulum;
-pub use library::Field;
+pub use library::{Field, Warnings, warnings};
 pub use pusher::Pusher;
 pub use reacher::Reacher;
 pub use simulation::{Move, MujocoEnv, Task, View};
@@ -78,7 +79,8 @@ pub struct Found {
 static LOADED: Mutex<Vec<Arc<Library>>> = Mutex::new(Vec::new());
 
 /// Finds and loads the library, once: where `RTG_MUJOCO` says (the file or its folder), in the
-/// packages of the `python3` or `python` on `PATH` (asked once), or among the system's libraries.
+/// packages of the `python3` or `python` beside the program or on `PATH` (asked once), or among the
+/// system's libraries. Nothing of the working directory is run or loaded.
 pub fn find() -> Result<Found, Error> {
     library().map(|library| found(&library))
 }

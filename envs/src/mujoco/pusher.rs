@@ -5,10 +5,14 @@
 //! less that from puck to goal, less 0.1 times the squared action.
 
 use super::{
+    arithmetic::{difference, length},
     drawing::Camera,
-    simulation::{Move, Task, View, add_uniform, difference, length},
+    simulation::{Move, PICTURE, Task, View, add_uniform},
 };
-use crate::random::NumpyRng;
+use crate::{
+    options::{Options, Slot, slots},
+    random::NumpyRng,
+};
 use std::borrow::Cow;
 
 /// Options of Gymnasium's `Pusher-v5`; the default values are Gymnasium's.
@@ -35,6 +39,17 @@ impl Default for Pusher {
     }
 }
 
+impl Options for Pusher {
+    const PICTURE: &'static [&'static str] = PICTURE;
+
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        let mut options =
+            slots![self: frame_skip, reward_near_weight, reward_dist_weight, reward_control_weight];
+        options.push(("xml_file", Slot::Only("pusher_v5.xml")));
+        options
+    }
+}
+
 impl Task for Pusher {
     const ID: &'static str = "Pusher-v5";
     const TIME_STEP: f64 = 0.01;
@@ -46,7 +61,7 @@ impl Task for Pusher {
     ];
     const CAMERA: Camera = Camera::above(0.2, -0.25, 2.2);
 
-    fn model() -> Cow<'static, str> {
+    fn model(&self) -> Cow<'static, str> {
         include_str!("models/pusher.xml").into()
     }
 

@@ -6,10 +6,14 @@
 //! where an episode starts, anywhere within 0.2 m.
 
 use super::{
+    arithmetic::{difference, length},
     drawing::Camera,
-    simulation::{Move, Task, View, add_uniform, difference, length},
+    simulation::{Move, PICTURE, Task, View, add_uniform},
 };
-use crate::random::NumpyRng;
+use crate::{
+    options::{Options, Slot, slots},
+    random::NumpyRng,
+};
 use std::borrow::Cow;
 
 /// Options of Gymnasium's `Reacher-v5`; the default values are Gymnasium's.
@@ -33,6 +37,16 @@ impl Default for Reacher {
     }
 }
 
+impl Options for Reacher {
+    const PICTURE: &'static [&'static str] = PICTURE;
+
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        let mut options = slots![self: frame_skip, reward_dist_weight, reward_control_weight];
+        options.push(("xml_file", Slot::Only("reacher.xml")));
+        options
+    }
+}
+
 impl Task for Reacher {
     const ID: &'static str = "Reacher-v5";
     const TIME_STEP: f64 = 0.01;
@@ -41,7 +55,7 @@ impl Task for Reacher {
         &[("fingertip", [0.0; 3]), ("target", [0.0; 3])];
     const CAMERA: Camera = Camera::above(0.0, 0.0, 1.0);
 
-    fn model() -> Cow<'static, str> {
+    fn model(&self) -> Cow<'static, str> {
         include_str!("models/reacher.xml").into()
     }
 

@@ -1,18 +1,15 @@
 //! What the environments share: stepping a model, noise, the state.
 
 use super::{
+    arithmetic::sum_of_squares,
     drawing::{self, Camera},
     library::{Field, Model, Place, World},
 };
-use crate::{BoxSpace, Env, Error, Frame, Space, Spec, Step, random::NumpyRng};
-use std::{
-    borrow::Cow,
-    ops::{Add, Mul},
-    sync::Arc,
-};
+use crate::{BoxSpace, Env, Error, Frame, Space, Spec, Step, options::Options, random::NumpyRng};
+use std::{borrow::Cow, sync::Arc};
 
 /// One task for a model: Gymnasium's constructor options as fields, and the rules that they govern.
-pub trait Task: Clone + Send {
+pub trait Task: Options + Send {
     /// Gymnasium's id.
     const ID: &'static str;
     /// The model's time step in seconds.
@@ -27,7 +24,7 @@ pub trait Task: Clone + Send {
     const CAMERA: Camera = Camera::beside(0.75, 3.2);
 
     /// The model, in MJCF.
-    fn model() -> Cow<'static, str>;
+    fn model(&self) -> Cow<'static, str>;
 
     /// Time steps of the model in one step of the environment.
     fn frame_skip(&self) -> usize;
@@ -50,6 +47,19 @@ pub trait Task: Clone + Send {
     /// The reward of a move, and whether the world has ended.
     fn judge(&self, made: &Move) -> (f64, bool);
 }
+
+/// What Gymnasium's constructors take for pictures only, the last one not in version 4: see
+/// [`Options::PICTURE`].
+pub(super) const PICTURE: &[&str] = &[
+    "render_mode",
+    "width",
+    "height",
+    "camera_id",
+    "camera_name",
+    "max_geom",
+    "visual_options",
+    "default_camera_config",
+];
 
 /// What a task sees of its world.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +136,7 @@ impl<T: Task> MujocoEnv<T> {
     /// Makes the environment, loading the library if that has not happened yet.
     pub fn new(task: T) -> Result<Self, Error> {
         let model = super::library()?
-            .compile(&T::model())
+            .compile(&task.model())
             .map_err(refused::<T>)?;
         Self::of(task, &Arc::new(model))
     }
@@ -338,7 +348,7 @@ impl<T: Task> Env for MujocoEnv<T> {
         let mut world = World::new(model).ok()?;
         world.write(model.parts().start, &self.motion[1..]);
         world.kinematics();
-        drawing::draw(&T::model(), &world.poses(), T::CAMERA)
+        drawing::draw(&self.task.model(), &world.poses(), T::CAMERA)
     }
 
     fn steps_per_second(&self) -> f64 {
@@ -373,44 +383,4 @@ pub(super) fn write_joints(
     for (number, &velocity) in velocities.iter_mut().zip(seen.velocities) {
         *number = limit(velocity);
     }
-}
-
-/// The vector from `b` to `a`.
-pub(super) fn difference(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
-    std::array::from_fn(|i| a[i] - b[i])
-}
-
-/// The length of a vector, as `numpy.linalg.norm` has it: its dot product fuses
-/// multiplication and addition where the processor can.
-pub(super) fn length(vector: &[f64]) -> f64 {
-    (vector.iter())
-        .fold(0.0_f64, |sum, number| number.mul_add(*number, sum))
-        .sqrt()
-}
-
-/// The sum of squares as `numpy.sum` has it, for up to 128 numbers: from eight on, eight partial
-/// sums run side by side.
-pub(super) fn sum_of_squares<T>(numbers: &[T]) -> T
-where
-    T: Copy + Default + Add<Output = T> + Mul<Output = T>,
-{
-    sum(numbers.len(), |i| numbers[i] * numbers[i])
-}
-
-/// The sum of `number(0)`, `number(1)` ... as `numpy.sum` has it, for up to 128 numbers.
-pub(super) fn sum<T>(count: usize, number: impl Fn(usize) -> T) -> T
-where
-    T: Copy + Default + Add<Output = T>,
-{
-    let mut total = T::default();
-    let even = count - count % 8;
-    if even > 0 {
-        let mut part: [T; 8] = std::array::from_fn(&number);
-        for i in 8..even {
-            part[i % 8] = part[i % 8] + number(i);
-        }
-        total = ((part[0] + part[1]) + (part[2] + part[3]))
-            + ((part[4] + part[5]) + (part[6] + part[7]));
-    }
-    (even..count).fold(total, |total, i| total + number(i))
 }

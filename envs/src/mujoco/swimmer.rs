@@ -6,9 +6,12 @@
 
 use super::{
     drawing::Camera,
-    simulation::{Move, Task, View, add_uniform, write_joints},
+    simulation::{Move, PICTURE, Task, View, add_uniform, write_joints},
 };
-use crate::random::NumpyRng;
+use crate::{
+    options::{Options, Slot, slots},
+    random::NumpyRng,
+};
 use std::borrow::Cow;
 
 /// Options of Gymnasium's `Swimmer-v5`; the default values are Gymnasium's.
@@ -44,6 +47,18 @@ impl Swimmer {
     }
 }
 
+impl Options for Swimmer {
+    const PICTURE: &'static [&'static str] = PICTURE;
+
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        let mut options = slots![self: frame_skip, forward_reward_weight, ctrl_cost_weight, exclude_current_positions_from_observation];
+        options.push(("xml_file", Slot::Only("swimmer.xml")));
+        let noise = &mut self.reset_noise_scale;
+        options.push(("reset_noise_scale", Slot::Noise(noise)));
+        options
+    }
+}
+
 impl Task for Swimmer {
     const ID: &'static str = "Swimmer-v5";
     const TIME_STEP: f64 = 0.01;
@@ -53,7 +68,7 @@ impl Task for Swimmer {
         ..Camera::above(0.0, 0.0, 8.0)
     };
 
-    fn model() -> Cow<'static, str> {
+    fn model(&self) -> Cow<'static, str> {
         include_str!("models/swimmer.xml").into()
     }
 

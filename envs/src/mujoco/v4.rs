@@ -2,8 +2,8 @@
 //!
 //! Three things differ from version 5: a step into an unhealthy state that ends the episode still
 //! earns the reward for being healthy, `Walker2d`'s right foot has the friction of its legs, and
-//! `Ant` neither sees contact forces nor pays for them.
-//! `HalfCheetah-v4` differs in nothing but its id.
+//! `Ant` neither sees contact forces nor pays for them unless `use_contact_forces` says so.
+//! `HalfCheetah-v4` differs in nothing but its id. There are fewer options: `frame_skip` is fixed.
 
 use super::{
     ant::Ant,
@@ -11,10 +11,13 @@ use super::{
     half_cheetah::HalfCheetah,
     hopper::Hopper,
     library::Field,
-    simulation::{Move, Task, View},
-    walker2d::Walker2d,
+    simulation::{Move, PICTURE, Task, View},
+    walker2d::{FILE_OF_V4, Walker2d},
 };
-use crate::random::NumpyRng;
+use crate::{
+    options::{Options, Slot, slots},
+    random::NumpyRng,
+};
 use std::borrow::Cow;
 
 /// A task that had a version 4.
@@ -25,9 +28,11 @@ pub trait HasV4: Task {
     /// The options of version 4.
     fn v4() -> Self;
 
-    /// The model of version 4.
-    fn v4_model() -> Cow<'static, str> {
-        Self::model()
+    /// Those that can be chosen.
+    fn v4_options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        let mut options = self.options();
+        options.retain(|(name, _)| !["frame_skip", "xml_file"].contains(name));
+        options
     }
 }
 
@@ -38,6 +43,14 @@ pub struct V4<T>(pub T);
 impl<T: HasV4> Default for V4<T> {
     fn default() -> Self {
         Self(T::v4())
+    }
+}
+
+impl<T: HasV4> Options for V4<T> {
+    const PICTURE: &'static [&'static str] = PICTURE.split_at(PICTURE.len() - 1).0;
+
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        self.0.v4_options()
     }
 }
 
@@ -65,15 +78,10 @@ impl HasV4 for Walker2d {
 
     fn v4() -> Self {
         Self {
+            xml_file: FILE_OF_V4,
             rewards_last_step: true,
             ..Self::default()
         }
-    }
-
-    fn v4_model() -> Cow<'static, str> {
-        let right_foot = r#"<geom name="foot_geom""#;
-        let slippery = format!(r#"{right_foot} friction="0.9 0.1 0.1""#);
-        Self::model().replacen(right_foot, &slippery, 1).into()
     }
 }
 
@@ -82,11 +90,31 @@ impl HasV4 for Ant {
 
     fn v4() -> Self {
         Self {
-            contact_cost_weight: 0.0,
-            include_cfrc_ext_in_observation: false,
+            use_contact_forces: Some(false),
             rewards_last_step: true,
             ..Self::default()
         }
+    }
+
+    fn v4_options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        let mut options = slots![self:
+            ctrl_cost_weight,
+            contact_cost_weight,
+            healthy_reward,
+            terminate_when_unhealthy,
+            healthy_z_range,
+            contact_force_range,
+            exclude_current_positions_from_observation,
+        ];
+        options.push((
+            "reset_noise_scale",
+            Slot::Noise(&mut self.reset_noise_scale),
+        ));
+        options.push(("xml_file", Slot::Only("ant.xml")));
+        if let Some(uses) = &mut self.use_contact_forces {
+            options.push(("use_contact_forces", Slot::Flag(uses)));
+        }
+        options
     }
 }
 
@@ -98,8 +126,8 @@ impl<T: HasV4> Task for V4<T> {
     const FIELDS: &'static [Field] = T::FIELDS;
     const CAMERA: Camera = T::CAMERA;
 
-    fn model() -> Cow<'static, str> {
-        T::v4_model()
+    fn model(&self) -> Cow<'static, str> {
+        self.0.model()
     }
 
     fn frame_skip(&self) -> usize {

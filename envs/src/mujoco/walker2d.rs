@@ -6,15 +6,24 @@
 //! when it is no longer healthy: torso outside of 0.8 m to 2 m or tilted by more than 1 rad.
 
 use super::{
-    hopper::inside,
-    simulation::{Move, Task, View, add_uniform, write_joints},
+    arithmetic::inside,
+    simulation::{Move, PICTURE, Task, View, add_uniform, write_joints},
 };
-use crate::random::NumpyRng;
+use crate::{
+    options::{Options, Slot, slots},
+    random::NumpyRng,
+};
 use std::{borrow::Cow, ops::Range};
+
+/// Gymnasium's models of it: in that of version 4 the right foot has the friction of its legs.
+const FILES: [&str; 2] = ["walker2d_v5.xml", FILE_OF_V4];
+pub(super) const FILE_OF_V4: &str = "walker2d.xml";
 
 /// Options of Gymnasium's `Walker2d-v5`; the default values are Gymnasium's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Walker2d {
+    /// The model: Gymnasium's `walker2d_v5.xml` or, of version 4, `walker2d.xml`.
+    pub xml_file: &'static str,
     /// Time steps of 2 ms in one step.
     pub frame_skip: usize,
     /// Weight of the speed along x in the reward.
@@ -40,6 +49,7 @@ pub struct Walker2d {
 impl Default for Walker2d {
     fn default() -> Self {
         Self {
+            xml_file: FILES[0],
             frame_skip: 4,
             forward_reward_weight: 1.0,
             ctrl_cost_weight: 1e-3,
@@ -54,13 +64,32 @@ impl Default for Walker2d {
     }
 }
 
+impl Options for Walker2d {
+    const PICTURE: &'static [&'static str] = PICTURE;
+
+    fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
+        let mut options = slots![self: frame_skip, forward_reward_weight, ctrl_cost_weight, healthy_reward, terminate_when_unhealthy, healthy_z_range, healthy_angle_range, exclude_current_positions_from_observation];
+        let noise = &mut self.reset_noise_scale;
+        options.push(("reset_noise_scale", Slot::Noise(noise)));
+        let file = &mut self.xml_file;
+        options.push(("xml_file", Slot::OneOf(file, &FILES)));
+        options
+    }
+}
+
 impl Task for Walker2d {
     const ID: &'static str = "Walker2d-v5";
     const TIME_STEP: f64 = 0.002;
     const ACTION_BOUNDS: &'static [f32] = &[1.0; 6];
 
-    fn model() -> Cow<'static, str> {
-        include_str!("models/walker2d.xml").into()
+    fn model(&self) -> Cow<'static, str> {
+        let model = include_str!("models/walker2d.xml");
+        if self.xml_file != FILE_OF_V4 {
+            return model.into();
+        }
+        let right_foot = r#"<geom name="foot_geom""#;
+        let slippery = format!(r#"{right_foot} friction="0.9 0.1 0.1""#);
+        model.replacen(right_foot, &slippery, 1).into()
     }
 
     fn frame_skip(&self) -> usize {

@@ -1,8 +1,8 @@
 #![expect(clippy::float_cmp, reason = "these numbers are exact")]
 
 use super::{GOAL, MAX_SPEED, MAZE, REACH, START, StitchingMaze, is_blocked, middle};
-use crate::classic_control::Dynamics;
 use crate::random::NumpyRng;
+use crate::world::Dynamics;
 
 fn world(state: [f64; 4]) -> StitchingMaze {
     let mut world = StitchingMaze::default();

@@ -1,6 +1,6 @@
 //! Rows of one concrete type behind one virtual call, and one row's step.
 
-use super::{Autoreset, team::Team};
+use super::Autoreset;
 use crate::{Env, Step};
 
 /// What rows gave in the last step.
@@ -59,35 +59,6 @@ pub(crate) trait Batch: Send {
     fn env(&self, row: usize) -> &dyn Env;
     /// The same rows, shared among so many threads.
     fn shared(self: Box<Self>, threads: usize) -> Box<dyn Batch>;
-}
-
-impl<E: Env + 'static> Batch for Vec<E> {
-    fn step(&mut self, orders: Orders, outcome: &mut Outcome) {
-        let (rows, width) = (self.len(), orders.width);
-        let step = |row: usize| {
-            let action = &orders.actions[row * width..][..width];
-            step_row(&mut self[row], row, action, orders.autoreset, outcome);
-        };
-        match orders.active {
-            None => (0..rows).for_each(step),
-            Some(active) => active.iter().copied().for_each(step),
-        }
-    }
-
-    fn reset(&mut self, row: usize, seed: Option<u64>, observation: &mut [f64]) {
-        self[row].reset(seed, observation);
-    }
-
-    fn env(&self, row: usize) -> &dyn Env {
-        &self[row]
-    }
-
-    fn shared(self: Box<Self>, threads: usize) -> Box<dyn Batch> {
-        if threads == 1 {
-            return self;
-        }
-        Box::new(Team::new(*self, threads))
-    }
 }
 
 /// Steps a row; `row` is its place in the outcome.

@@ -7,7 +7,7 @@
 use super::batch::{Batch, Orders, Outcome, note, restart_if_over, step_row};
 use crate::{
     Env, TimeLimit,
-    classic_control::{ClassicControl, Dynamics},
+    world::{Dynamics, World},
 };
 
 /// Worlds side by side in a block: the widest vectors hold so many f64.
@@ -34,14 +34,14 @@ pub(crate) trait InColumns: Dynamics {
 
 /// Rows whose physics steps in blocks.
 pub(crate) struct Columns<D: InColumns> {
-    envs: Vec<TimeLimit<ClassicControl<D>>>,
+    envs: Vec<TimeLimit<World<D>>>,
     blocks: Vec<D::Block>,
     /// The rows that take the step.
     stepping: Vec<usize>,
 }
 
 impl<D: InColumns> Columns<D> {
-    pub(crate) fn new(envs: Vec<TimeLimit<ClassicControl<D>>>) -> Self {
+    pub(crate) fn new(envs: Vec<TimeLimit<World<D>>>) -> Self {
         Self {
             blocks: (0..envs.len().div_ceil(LANES))
                 .map(|_| D::Block::default())

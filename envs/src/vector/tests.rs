@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::classic_control::{CartPole, Pendulum};
-use crate::{Frame, Step, TimeLimit, make, random::NumpyRng};
+use crate::{Frame, Step, TimeLimit, make, make_vec, random::NumpyRng};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 fn with(autoreset: Autoreset) -> VecEnv {
-    VecEnv::new("CartPole-v1", 3, autoreset).unwrap()
+    make_vec("CartPole-v1", 3, autoreset).unwrap()
 }
 
 /// Steps to the right until a row ends; gives that row.
@@ -105,7 +105,7 @@ fn step_rows_leaves_the_other_rows_untouched() {
 #[test]
 fn rows_of_nothing_or_of_different_kinds_are_an_error() {
     assert_eq!(
-        VecEnv::new("CartPole-v1", 0, Autoreset::NextStep).err(),
+        make_vec("CartPole-v1", 0, Autoreset::NextStep).err(),
         Some(Error::NoRows)
     );
     let mixed = vec![make("CartPole-v1").unwrap(), make("Pendulum-v1").unwrap()];
@@ -119,8 +119,8 @@ fn rows_of_nothing_or_of_different_kinds_are_an_error() {
 fn threads_change_nothing() {
     for autoreset in [Autoreset::NextStep, Autoreset::SameStep] {
         for (rows, threads) in [(1, 2), (5, 2), (5, 9), (40, 3)] {
-            let mut alone = VecEnv::new("CartPole-v1", rows, autoreset).unwrap();
-            let mut team = VecEnv::new("CartPole-v1", rows, autoreset)
+            let mut alone = make_vec("CartPole-v1", rows, autoreset).unwrap();
+            let mut team = make_vec("CartPole-v1", rows, autoreset)
                 .unwrap()
                 .with_threads(threads);
             for envs in [&mut alone, &mut team] {
@@ -245,7 +245,7 @@ fn rows_in_columns_are_the_rows_one_by_one_to_the_last_bit() {
     for id in ["CartPole-v1", "Pendulum-v1"] {
         for autoreset in [Autoreset::NextStep, Autoreset::SameStep] {
             for rows in [1, 7, 16, 23, 24, 25, 64, 75] {
-                let mut ours = VecEnv::new(id, rows, autoreset).unwrap();
+                let mut ours = make_vec(id, rows, autoreset).unwrap();
                 let mut theirs = one_by_one(id, rows, autoreset);
                 let space = ours.spec().action_space.clone();
                 let mut actions = vec![0.0; rows];
@@ -283,7 +283,7 @@ fn rows_in_columns_are_the_rows_one_by_one_to_the_last_bit() {
 
 #[test]
 fn a_row_that_is_named_twice_steps_twice_in_columns_too() {
-    let mut ours = VecEnv::new("Pendulum-v1", 32, Autoreset::NextStep).unwrap();
+    let mut ours = make_vec("Pendulum-v1", 32, Autoreset::NextStep).unwrap();
     let mut theirs = one_by_one("Pendulum-v1", 32, Autoreset::NextStep);
     let active: Vec<usize> = (0..32).chain([3]).collect();
     ours.step_rows(&active, &[0.5; 32]);

@@ -183,9 +183,13 @@ pub fn check_precision(precision: Precision) -> Result<(), KeyError> {
     ))
 }
 
-/// `Hopper` of `Hopper-v5` and of `delayed/Hopper-v4`.
+/// `Hopper` of `Hopper-v5` and of `delayed/Hopper-v4`; nothing of `Hopper-v5?frame_skip=8`, for which
+/// nobody published numbers.
 fn body(env_id: &str) -> &str {
     let id = registry::undelayed(env_id);
+    if registry::base_id(id) != id {
+        return "";
+    }
     id.split_once('-').map_or(id, |(body, _)| body)
 }
 

@@ -8,7 +8,7 @@ use super::NAME;
 use super::config::Config;
 use super::model::{ACTOR, MadeOf, Model};
 use crate::algorithms::action_codec::BoxUnits;
-use crate::algorithms::networks::Trained;
+use crate::algorithms::networks::{Products, Trained};
 use crate::algorithms::{
     self, ActionCodec, Error, HeldBack, Needs, Saved, Setup, Source, State, Update,
 };
@@ -387,6 +387,20 @@ impl algorithms::Learner for Learner {
         }
         let actor = actor.histograms(&shown[0]);
         actor.chain(critics.histograms(&shown[1])).collect()
+    }
+
+    /// Products with weights alone; the first layers' inputs need no gradient but for the actions.
+    fn operations(&self) -> Option<f64> {
+        let rows = self.config.batch_size as f64;
+        let made_of = &self.model.made_of;
+        let (s, a) = (made_of.observation as f64, made_of.actions.width() as f64);
+        let actor = Products::of(&made_of.actor());
+        let critic = Products::of(&made_of.critics());
+        let targets = actor.all + 2.0 * critic.all;
+        let critics = 2.0 * critic.learning();
+        let policy = actor.learning() + critic.to_input(a / (s + a));
+        let each = targets + critics + policy / self.config.policy_delay as f64;
+        Some(2.0 * rows * each)
     }
 
     fn state(&self) -> State {
