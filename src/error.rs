@@ -169,6 +169,22 @@ pub enum Error {
         /// Its journal.
         path: PathBuf,
     },
+    /// A dataset whose content changed under a run.
+    #[error("dataset '{dataset}' has changed: its hash was {before}, now it is {now}")]
+    OtherData {
+        /// The dataset.
+        dataset: String,
+        /// Its hash when the run began.
+        before: String,
+        /// Its hash now.
+        now: String,
+    },
+    /// A run whose checkpoint is gone, while its measurements are there.
+    #[error("the run has measurements and no checkpoint to go on from: {}", path.display())]
+    LostCheckpoint {
+        /// Where the checkpoint should be.
+        path: PathBuf,
+    },
     /// A run without any checkpoint.
     #[error("the run has no checkpoint yet: {}", path.display())]
     NoCheckpoint {
@@ -253,6 +269,13 @@ impl Error {
             }
             Self::OtherCollection { path, .. } => {
                 format!("give the same options, or remove {} to begin anew", path.display())
+            }
+            Self::OtherData { .. } => {
+                "put the data back, or train on the new ones in another --run-dir".to_owned()
+            }
+            Self::LostCheckpoint { .. } => {
+                "put it back from a copy (best.safetensors is one), or start anew in another --run-dir"
+                    .to_owned()
             }
             Self::NoCheckpoint { .. } => "let `rtg train` reach its first checkpoint".to_owned(),
             Self::Write { .. } => "check that the folder exists, is writable and has free space".to_owned(),

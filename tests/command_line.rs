@@ -173,7 +173,10 @@ fn a_loss_that_is_not_finite_stops_the_run_and_names_the_last_checkpoint() {
         .unwrap();
     assert!(error.contains("in step"), "{error}");
     assert!(error.contains("checkpoints/latest.safetensors"), "{error}");
-    assert!(transcript.contains("\nhint: lower the learning rate with --set"), "{transcript}");
+    assert!(
+        transcript.contains("\nhint: lower the learning rate with --set"),
+        "{transcript}"
+    );
 }
 
 #[test]

@@ -37,6 +37,9 @@ fn they_are_evaluated() {
         let bench = Workbench::new();
         copy(&bench, run);
         let answer = bench.succeed(&format!("evaluate {run} --episodes 2 --json"));
-        assert!(answer.contains(&format!("\"target\": {target}")), "{answer}");
+        assert!(
+            answer.contains(&format!("\"target\": {target}")),
+            "{answer}"
+        );
     }
 }

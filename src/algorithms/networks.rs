@@ -98,9 +98,13 @@ impl Trained {
     /// What a checkpoint holds beside the trained weights.
     pub(super) fn state(&self) -> Vec<Entry> {
         let mut entries = match &self.target {
-            Some(target) => {
-                export(self.name, "_target", self.members, target.parameters(), &self.layout)
-            }
+            Some(target) => export(
+                self.name,
+                "_target",
+                self.members,
+                target.parameters(),
+                &self.layout,
+            ),
             None => Vec::new(),
         };
         for (which, values) in self.moments() {
@@ -137,7 +141,13 @@ impl Trained {
         self.load_weights(saved.tensors)?;
         if self.target.is_some() {
             // A checkpoint has them; a file of weights alone need not.
-            import(self.name, "_target", self.members, &self.layout, saved.tensors)?;
+            import(
+                self.name,
+                "_target",
+                self.members,
+                &self.layout,
+                saved.tensors,
+            )?;
         }
         let count = self.gradient.len();
         let moment = |which: &str| saved.floats(&format!("rtg.{}.{which}", self.name), count);
@@ -269,6 +279,9 @@ mod tests {
     fn names_are_those_of_a_sequential_and_of_the_members() {
         let name = |members, view| peer_name("critic", "_target", members, view);
         assert_eq!(name(1, "layer.0.weight"), "critic_target.net.0.weight");
-        assert_eq!(name(2, "member.1.layer.2.bias"), "critic_2_target.net.4.bias");
+        assert_eq!(
+            name(2, "member.1.layer.2.bias"),
+            "critic_2_target.net.4.bias"
+        );
     }
 }

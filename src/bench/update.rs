@@ -112,9 +112,8 @@ fn random_steps(spec: &rtg_envs::Spec) -> Result<Dataset, Error> {
     let (observations, actions) = (&spec.observation_space, &spec.action_space);
     let mut data = Dataset::new(Info::new("bench", observations.clone(), actions.clone()));
     let mut stream = Stream::new(0, "bench data");
-    let mut numbers = |count: usize| -> Vec<f64> {
-        (0..count).map(|_| stream.random_range(-1.0..1.0)).collect()
-    };
+    let mut numbers =
+        |count: usize| -> Vec<f64> { (0..count).map(|_| stream.random_range(-1.0..1.0)).collect() };
     let (s, a) = (spec.observation_space.width(), spec.action_space.width());
     for _ in 0..EPISODES {
         data.push(Episode {

@@ -7,10 +7,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::{print, print_json};
+use crate::algorithms::Chosen;
 use crate::algorithms::decision_transformer::config::{EngineKind, check_heads, check_precision};
 use crate::bench::{self, Sizes};
 use crate::error::Error;
-use crate::algorithms::Chosen;
 use crate::experiment::{Experiment, all_cores};
 use crate::kernels::Precision;
 use crate::keys::{Range, Table, Value};

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use rtg_datasets::convert::MinariFormat;
 
 use super::*;

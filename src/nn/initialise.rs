@@ -13,9 +13,9 @@ pub enum Initialisation {
     /// kzl: the GPT-2 body N(0, 0.02) with zero biases; the layers around it as PyTorch makes them
     /// (`Linear`: U(-1/sqrt(inputs), 1/sqrt(inputs)) for weight and bias; `Embedding`: N(0, 1)).
     Official,
-    /// CORL: every `Linear` and `Embedding` N(0, 0.02), biases zero. The joint query-key-value matrix
-    /// of `MultiheadAttention` is a bare parameter that CORL's loop over modules passes by, so it
-    /// keeps PyTorch's Xavier bounds, U(-sqrt(6 / 4C), sqrt(6 / 4C)).
+    /// CORL: every `Linear` and `Embedding` N(0, 0.02), biases zero. The joint query-key-value
+    /// matrix of `MultiheadAttention` is a bare parameter that CORL's loop over modules passes by,
+    /// so it keeps PyTorch's Xavier bounds, U(-sqrt(6 / 4C), sqrt(6 / 4C)).
     Corl,
 }
 
@@ -61,7 +61,8 @@ pub enum WeightFill {
     Uniform(f32),
     /// U(-x, x) with x = gain sqrt(6 / (inputs + outputs)).
     Xavier(f32),
-    /// A random orthogonal matrix times this gain; of the two, the shorter of rows and columns are orthogonal.
+    /// A random orthogonal matrix times this gain; of the two, the shorter of rows and columns are
+    /// orthogonal.
     Orthogonal(f32),
 }
 
@@ -93,8 +94,8 @@ impl LayerFill {
     };
 }
 
-/// New parameters of a small network or an ensemble, whose members are drawn one after the other. A norm starts at
-/// gain 1 and bias 0.
+/// New parameters of a small network or an ensemble, whose members are drawn one after the other. A
+/// norm starts at gain 1 and bias 0.
 pub fn initialise_mlp(
     shape: &mlp::Shape,
     hidden: LayerFill,
@@ -140,8 +141,8 @@ pub fn initialise_mlp(
     parameters
 }
 
-/// Normal numbers, orthogonalised one vector after the other (Gram and Schmidt), times `gain`. The vectors are the rows
-/// of the matrix or, if it has more rows than columns, its columns.
+/// Normal numbers, orthogonalised one vector after the other (Gram and Schmidt), times `gain`. The
+/// vectors are the rows of the matrix or, if it has more rows than columns, its columns.
 fn fill_orthogonal(values: &mut [f32], columns: usize, gain: f32, stream: &mut Stream) {
     let rows = values.len() / columns;
     let (count, len) = (rows.min(columns), rows.max(columns));
@@ -156,7 +157,9 @@ fn fill_orthogonal(values: &mut [f32], columns: usize, gain: f32, stream: &mut S
                 .for_each(|(a, b)| *a -= along * b);
         }
         let norm = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
-        vector.iter_mut().for_each(|x| *x /= norm);
+        for x in &mut vector {
+            *x /= norm;
+        }
         vectors.push(vector);
     }
     for (at, value) in values.iter_mut().enumerate() {

@@ -182,7 +182,10 @@ impl algorithms::Learner for Learner {
 
     fn exported(&self) -> Vec<Entry> {
         let mut entries = algorithms::Model::weights(&self.model);
-        entries.extend(state_dict::buffers(self.model.recipe.naming(), &self.model.shape));
+        entries.extend(state_dict::buffers(
+            self.model.recipe.naming(),
+            &self.model.shape,
+        ));
         entries
     }
 

@@ -84,10 +84,7 @@ impl Learner {
         let mut initialise = |shape: &Shape| {
             initialise_mlp(shape, LayerFill::DEFAULT, LayerFill::DEFAULT, &mut stream)
         };
-        let parameters = [
-            initialise(&made_of.actor()),
-            initialise(&made_of.critics()),
-        ];
+        let parameters = [initialise(&made_of.actor()), initialise(&made_of.critics())];
         let noise = Stream::new(setup.seed, "target noise");
         Ok(Self::of(made_of, parameters, noise, setup.threads))
     }
@@ -274,8 +271,7 @@ impl Work<'_> {
         let lambda = self.config.alpha / (size.sum::<f64>() / f64::from(rows));
         let q = mean(values);
         with.gradients.clear();
-        with.gradients
-            .resize(batch.rows, -(lambda as f32) / rows);
+        with.gradients.resize(batch.rows, -(lambda as f32) / rows);
         network.backward(self.pool, &with.gradients, Want::input(1), pass);
         drop(network);
 

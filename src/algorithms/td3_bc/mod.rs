@@ -51,7 +51,10 @@ impl Algorithm for Td3Bc {
         let mut plan = Table::new();
         keys::write(&mut plan, NAME, &Config::of(recipe))?;
         let general = [
-            ("dataset", Value::String("builtin/pendulum/mixed".to_owned())),
+            (
+                "dataset",
+                Value::String("builtin/pendulum/mixed".to_owned()),
+            ),
             ("steps", Value::Integer(10_000)),
             ("checkpoint_every", Value::Integer(5000)),
         ];

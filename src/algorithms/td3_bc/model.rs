@@ -42,7 +42,11 @@ pub(super) const ACTOR: &str = "actor";
 impl MadeOf {
     /// Sizes of the actor, or with `inputs` of observation and action of the critics.
     pub(super) fn shape(&self, inputs: &[usize], outputs: usize) -> Shape {
-        Shape::new(inputs, &vec![self.td3_bc.width; self.td3_bc.layers], outputs)
+        Shape::new(
+            inputs,
+            &vec![self.td3_bc.width; self.td3_bc.layers],
+            outputs,
+        )
     }
 
     pub(super) fn actor(&self) -> Shape {

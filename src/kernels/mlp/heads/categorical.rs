@@ -8,7 +8,8 @@
 //! dz_k = dlog ([k = a] - p_k) - dH p_k (log p_k + H)
 //! ```
 //!
-//! The largest logit is subtracted before the exponentials, so that they neither overflow nor all vanish.
+//! The largest logit is subtracted before the exponentials, so that they neither overflow nor all
+//! vanish.
 
 /// log p of every action: rows x A, from logits of the same shape.
 ///
@@ -46,8 +47,8 @@ pub fn pick(log_probabilities: &[f32], uniform: f32) -> usize {
         .unwrap_or(0)
 }
 
-/// The gradient at the logits from [`log_softmax`]'s result, the actions taken, and the gradients at each row's
-/// log-probability of its action and at its entropy.
+/// The gradient at the logits from [`log_softmax`]'s result, the actions taken, and the gradients
+/// at each row's log-probability of its action and at its entropy.
 ///
 /// # Panics
 /// If the arrays do not fit, or an action is not below A.

@@ -1,4 +1,5 @@
-//! The diagonal Gaussian whose standard deviation is a vector of parameters and no function of the observation.
+//! The diagonal Gaussian whose standard deviation is a vector of parameters and no function of the
+//! observation.
 //!
 //! ```text
 //! s_i = clamp(log_sigma_i),   a_i = mu_i + e^(s_i) e_i,   d_i = (a_i - mu_i) e^(-s_i)
@@ -9,7 +10,8 @@
 //! dlog_sigma_i = sum over rows of dlogpi (d_i^2 - 1), zero outside the clamp's bounds
 //! ```
 //!
-//! There is no squashing: IQL's mean passes through [tanh](super::tanh) first, AWAC's and PPO's does not.
+//! There is no squashing: IQL's mean passes through [tanh](super::tanh) first, AWAC's and PPO's
+//! does not.
 
 use super::LOG_ROOT_TAU;
 
@@ -23,7 +25,8 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// Draws an action for each row of means, with noise from N(0, 1); rows x A each, `log_sigma` A.
+    /// Draws an action for each row of means, with noise from N(0, 1); rows x A each, `log_sigma`
+    /// A.
     ///
     /// # Panics
     /// If the arrays do not have these shapes.
@@ -65,8 +68,8 @@ impl Gaussian {
         }
     }
 
-    /// The gradient at the means (rows x A), and, added to `log_sigma_gradient` (A), at log sigma, from the gradient at
-    /// each row's log pi.
+    /// The gradient at the means (rows x A), and, added to `log_sigma_gradient` (A), at log sigma,
+    /// from the gradient at each row's log pi.
     ///
     /// # Panics
     /// If the arrays do not fit [`Self::log_probabilities`]'s.
@@ -113,7 +116,7 @@ impl Gaussian {
         terms.sum()
     }
 
-    fn clamp(&self, log_sigma: f32) -> f32 {
+    fn clamp(self, log_sigma: f32) -> f32 {
         log_sigma.clamp(self.low, self.high)
     }
 }

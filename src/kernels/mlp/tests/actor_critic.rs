@@ -1,4 +1,5 @@
-//! The update of an actor through its critics, TD3+BC's, against the reference and finite differences.
+//! The update of an actor through its critics, TD3+BC's, against the reference and finite
+//! differences.
 
 use super::*;
 
