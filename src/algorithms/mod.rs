@@ -47,6 +47,10 @@ pub enum Input {
 }
 
 /// What there is to know of an algorithm before it is built.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each asked for by its name"
+)]
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Card {
     /// Its name in plans, on the command line and in reports.

@@ -164,11 +164,15 @@ impl Section {
             for key in table.keys {
                 let default = self.default_of(table, key);
                 let _ = writeln!(text, "  {} = {default}", key.name);
-                let mut facts = vec![key.range.to_string()];
-                facts.extend((!key.unit.is_empty()).then(|| key.unit.to_owned()));
                 let published = key.published;
+                let mut facts = vec![key.range.to_string(), key.unit.to_owned()];
                 facts.extend((!published.is_empty()).then(|| format!("published: {published}")));
-                let _ = writeln!(text, "      {} [{}]", key.meaning(), facts.join("; "));
+                facts.retain(|fact| !fact.is_empty());
+                let facts = match facts.as_slice() {
+                    [] => String::new(),
+                    facts => format!(" [{}]", facts.join("; ")),
+                };
+                let _ = writeln!(text, "      {}{facts}", key.meaning());
             }
             text.push('\n');
         }
