@@ -276,9 +276,7 @@ pub(crate) fn gather(source: &mut dyn Source, defects: Defects) -> Result<Datase
     let budget = source.budget();
     if let Some(steps) = source.recording().total_steps {
         // Better now than after minutes of reading.
-        let room = budget
-            .fork()
-            .take_items(&[steps, row], size_of::<f64>(), "the dataset");
+        let room = budget.foresee(&[steps, row], size_of::<f64>(), "the dataset");
         room.map_err(|error| error.at(source.path()))?;
     }
     let mut into = Held {

@@ -210,7 +210,7 @@ impl Error {
             Self::TooLarge { .. } | Self::TooManyParts(_) => "so much in so small a file is hardly data; if it is sound, write it anew without compression or in several datasets".into(),
             Self::Columns(_) => "flat columns have one row a step: store what is seen after each step as next_observations, and not the observation after the last step alone".into(),
             Self::Shape { .. } | Self::Width { .. } => "every column of an episode has a row a step, observations one more, as wide as the space in the metadata says; correct the rows or the space".into(),
-            Self::Writing(_) => "convert the dataset to another format, which may hold it".into(),
+            Self::Writing(_) => "another format may hold it: arrow or parquet".into(),
             Self::NotHdf5 | Self::UnknownFile => "files are read in HDF5, as pickled trajectories, .npz archives and .csv; a download that failed often leaves a web page under the file's name".into(),
             Self::Damaged(_) => "the file was cut short or altered, or its writer was at fault: download, copy or write it again".into(),
             Self::Unsupported(_) => "write it anew in one of the forms that are read: Minari, D4RL's HDF5 columns, .npz, .csv or Parquet of a row a step".into(),
