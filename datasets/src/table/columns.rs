@@ -58,7 +58,6 @@ mod tests {
     use super::super::{Table, TableFormat};
     use super::*;
     use crate::Contents;
-    use crate::budget::Budget;
 
     #[test]
     fn columns_become_a_file_that_is_read_back() {
@@ -71,9 +70,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("columns.parquet");
         std::fs::write(&path, parquet(columns).unwrap()).unwrap();
-        let budget = Budget::default();
-        let contents = Contents::Everything;
-        let table = Table::read(&path, TableFormat::Parquet, contents, &budget).unwrap();
+        let table = Table::read(
+            &path,
+            TableFormat::Parquet,
+            Contents::Everything,
+            &crate::Budget::default(),
+        )
+        .unwrap();
         assert_eq!(table.rows(), 2);
         let batch = &table.batches[0];
         let numbers = batch
