@@ -49,6 +49,12 @@ pub struct Notes {
     pub interaction: Value,
 }
 
+/// The form of the notes.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
 /// What a checkpoint is for.
 #[derive(Clone, Copy)]
 pub struct Header<'a> {
@@ -111,19 +117,15 @@ impl Checkpoint {
         let notes = (metadata.metadata().as_ref())
             .and_then(|texts| texts.get(NOTES))
             .ok_or_else(|| damaged(path, "it has weights alone"))?;
-        let notes: Value =
-            serde_json::from_str(notes).map_err(|error| damaged(path, &error.to_string()))?;
-        let notes = former::upgrade(notes);
-        match notes.get("format").and_then(Value::as_u64) {
-            Some(format) if format == u64::from(FORMAT) => {}
-            format => {
-                let format = format.map_or("no format".to_owned(), |n| format!("format {n}"));
-                let reason = format!("{format}, this program reads up to {FORMAT}");
+        let unclear = |error: serde_json::Error| damaged(path, &error.to_string());
+        let notes = match serde_json::from_str(notes).map_err(unclear)? {
+            Format { format: FORMAT } => serde_json::from_str(notes).map_err(unclear)?,
+            Format { format: 1 } => former::upgrade(notes).map_err(unclear)?,
+            Format { format } => {
+                let reason = format!("format {format}, this program reads up to {FORMAT}");
                 return Err(damaged(path, &reason));
             }
-        }
-        let notes =
-            serde_json::from_value(notes).map_err(|error| damaged(path, &error.to_string()))?;
+        };
         SafeTensors::deserialize(&bytes).map_err(unreadable)?;
         Ok(Self {
             notes,
@@ -198,8 +200,8 @@ impl Checkpoint {
 ///
 /// # Errors
 /// What the operating system said.
-pub fn export(model: &dyn Model, path: &Path) -> Result<(), Error> {
-    write(path, &model.exported(), &[])
+pub fn export(learner: &dyn Learner, path: &Path) -> Result<(), Error> {
+    write(path, &learner.exported(), &[])
 }
 
 /// Replaces a learner's weights by those of a PyTorch state dict.

@@ -4,10 +4,10 @@
 //! any number of rows, and one that was killed goes on as if nothing had happened: its episodes lie
 //! in a [`Journal`] until all are there, and are then written as a dataset in one go.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rtg_datasets::convert::{self, Target};
-use rtg_datasets::journal::Journal;
+use rtg_datasets::journal::{Journal, JournalSource};
 use rtg_datasets::recording::{RecordedEpisode, Recording};
 use rtg_datasets::{EnvSpec, Episode};
 use rtg_envs::{Spec, registry};
@@ -104,9 +104,10 @@ impl Collection {
     /// Begins a collection whose dataset `id` shall be written to `target`.
     ///
     /// # Errors
-    /// A dataset or an unfinished collection that is there already.
+    /// A dataset or an unfinished collection that is there already, and a place that a dataset
+    /// cannot have.
     pub fn begin(plan: Plan, id: &str, target: Target) -> Result<Self, Error> {
-        refuse_existing(&target)?;
+        target.check()?;
         let journal_path = journal_path(&target);
         if let Some(folder) = journal_path.parent() {
             std::fs::create_dir_all(folder).map_err(|source| Error::Write {
@@ -114,7 +115,7 @@ impl Collection {
                 path: folder.to_owned(),
             })?;
         }
-        if journal_path.exists() {
+        if Journal::is_begun(&journal_path)? {
             return Err(Error::UnfinishedCollection { path: journal_path });
         }
         let recording = plan.recording(id, &registry::spec(&plan.env)?, &EnvSpec::of(&plan.env)?);
@@ -132,10 +133,10 @@ impl Collection {
     /// differ from the earlier one in its steps and rows only.
     pub fn resume(plan: Plan, id: &str, target: Target) -> Result<Self, Error> {
         let journal_path = journal_path(&target);
-        if !journal_path.exists() {
+        if !Journal::is_begun(&journal_path)? {
             return Self::begin(plan, id, target);
         }
-        refuse_existing(&target)?;
+        target.check()?;
         let journal = Journal::open_to_resume(&journal_path)?;
         let (before, now) = (journal.settings(), plan.settings());
         if *before != now {
@@ -208,54 +209,41 @@ impl Collection {
     }
 }
 
-/// The place of a dataset to be.
-fn place(target: &Target) -> PathBuf {
-    match target {
-        Target::Minari { root, id, .. } => root.join(id),
-        Target::D4rl { path } => path.clone(),
-    }
-}
-
 /// Whether the dataset is there already. Removes the journal of a collection that was killed between
 /// its last two acts, naming the dataset and removing the journal.
+///
+/// # Errors
+/// Something else at the dataset's place: the journal is all that there is of the collection.
 pub fn is_complete(target: &Target) -> Result<bool, Error> {
-    let complete = place(target).exists();
-    let journal = journal_path(target);
-    if complete && journal.exists() {
-        std::fs::remove_file(&journal).map_err(|source| Error::Write {
+    let (path, journal) = (target.path(), journal_path(target));
+    if !path.exists() {
+        return Ok(false);
+    }
+    if Journal::is_begun(&journal)? {
+        let same = || {
+            let mut source = JournalSource::open(&journal)?;
+            let text = path.to_string_lossy();
+            let mut there = convert::open_source(&text, None, convert::Contents::Steps)?;
+            convert::same_episodes(&mut source, &mut *there)
+        };
+        if !same().unwrap_or(false) {
+            return Err(rtg_datasets::Error::Exists.at(&path).into());
+        }
+    }
+    match std::fs::remove_file(&journal) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Write {
             source,
             path: journal,
-        })?;
+        }),
+        _ => Ok(true),
     }
-    Ok(complete)
-}
-
-/// Nobody wants to play for an hour and then hear that the name is taken.
-fn refuse_existing(target: &Target) -> Result<(), Error> {
-    let path = place(target);
-    if path.exists() {
-        return Err(rtg_datasets::Error::Exists.at(&path).into());
-    }
-    Ok(())
 }
 
 /// `.name.journal` beside the dataset to be.
 fn journal_path(target: &Target) -> PathBuf {
-    let path = place(target);
+    let path = target.path();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.journal"))
-}
-
-/// The target that `--out` and `--format` name: a Minari id, or the path of a D4RL file.
-pub fn target(out: &str, format: Option<convert::MinariFormat>, minari_root: &Path) -> Target {
-    match format {
-        Some(format) => Target::Minari {
-            root: minari_root.to_owned(),
-            id: out.to_owned(),
-            format,
-        },
-        None => Target::D4rl { path: out.into() },
-    }
 }
 
 #[cfg(test)]

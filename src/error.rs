@@ -110,7 +110,7 @@ pub enum Error {
     #[error(transparent)]
     Gpu(#[from] cuda::Error),
     /// A report of an unknown kind.
-    #[error("a report ends in .md, .svg or .html: {}", path.display())]
+    #[error("a report ends in .html, .md, .tex, .svg, .csv or .parquet: {}", path.display())]
     ReportKind {
         /// The file asked for.
         path: PathBuf,
@@ -167,6 +167,22 @@ pub enum Error {
         /// The plan now.
         now: String,
         /// Its journal.
+        path: PathBuf,
+    },
+    /// A dataset whose content changed under a run.
+    #[error("dataset '{dataset}' has changed: its hash was {before}, now it is {now}")]
+    OtherData {
+        /// The dataset.
+        dataset: String,
+        /// Its hash when the run began.
+        before: String,
+        /// Its hash now.
+        now: String,
+    },
+    /// A run whose checkpoint is gone, while its measurements are there.
+    #[error("the run has measurements and no checkpoint to go on from: {}", path.display())]
+    LostCheckpoint {
+        /// Where the checkpoint should be.
         path: PathBuf,
     },
     /// A run without any checkpoint.
@@ -236,7 +252,7 @@ impl Error {
             Self::EmptyDataset { .. } => "`rtg inspect` shows what a dataset holds".to_owned(),
             Self::Algorithm(error) => return error.hint(),
             Self::Diverged { .. } => {
-                "lower the learning rate; `rtg keys` lists the keys for --set".to_owned()
+                "lower the learning rate with --set; `rtg keys` lists the keys".to_owned()
             }
             Self::UnknownBuiltin { nearest, .. } => format!("did you mean {}?", nearest.join(" or ")),
             Self::Gpu(error) => return error.hint().map(str::to_owned),
@@ -253,6 +269,13 @@ impl Error {
             }
             Self::OtherCollection { path, .. } => {
                 format!("give the same options, or remove {} to begin anew", path.display())
+            }
+            Self::OtherData { .. } => {
+                "put the data back, or train on the new ones in another --run-dir".to_owned()
+            }
+            Self::LostCheckpoint { .. } => {
+                "put it back from a copy (best.safetensors is one), or start anew in another --run-dir"
+                    .to_owned()
             }
             Self::NoCheckpoint { .. } => "let `rtg train` reach its first checkpoint".to_owned(),
             Self::Write { .. } => "check that the folder exists, is writable and has free space".to_owned(),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{Policy, Start};
 use crate::rollout::{Outcome, Rollout, Transition};
+use crate::statistics;
 
 /// Environments that step at once, at most.
 const MAX_ROWS: usize = 128;
@@ -132,23 +133,17 @@ impl TargetScore {
             .iter()
             .map(|outcome| outcome.episode_return)
             .collect();
-        let count = returns.len() as f64;
-        let return_mean = returns.iter().sum::<f64>() / count;
-        let variance = returns
+        let lengths: Vec<f64> = outcomes
             .iter()
-            .map(|r| (r - return_mean).powi(2))
-            .sum::<f64>()
-            / count;
-        let return_std = variance.sqrt();
+            .map(|outcome| outcome.length as f64)
+            .collect();
+        let return_mean = statistics::mean(&returns);
+        let return_std = statistics::population_std(&returns);
         Self {
             target,
             return_mean,
             return_std,
-            length_mean: outcomes
-                .iter()
-                .map(|outcome| outcome.length as f64)
-                .sum::<f64>()
-                / count,
+            length_mean: statistics::mean(&lengths),
             score: reference.map(|reference| reference.score(return_mean)),
             score_std: reference.map(|reference| reference.score_spread(return_std)),
             returns,

@@ -10,6 +10,7 @@
 //! Each module uses only those above it in this file; `ARCHITECTURE.md` has the picture.
 
 pub mod random;
+pub mod statistics;
 pub mod kernels;
 pub mod nn;
 pub mod device;

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of `src/`, in order: each uses only rooms above it.
-const ROOMS: [&str; 21] = [
+const ROOMS: [&str; 22] = [
     "random",
+    "statistics",
     "kernels",
     "nn",
     "policy",
@@ -47,6 +48,7 @@ const FOREIGN: [(&str, &[&str]); 34] = [
     (
         "rand_distr",
         &[
+            "src/random.rs",
             "src/nn/initialise.rs",
             "src/behaviour/",
             "envs/src/space.rs",
@@ -94,6 +96,10 @@ const FOREIGN: [(&str, &[&str]); 34] = [
     ("gymnasium_rs", &["envs/src/gymnasium_rs"]),
     ("tiny_skia", &["envs/src/render/"]),
 ];
+
+/// The rooms that handle scores, and the signs of a formula for them.
+const SCORES: [&str; 6] = ["evaluate", "run", "collect", "film", "report", "cli"];
+const FORMULAS: [&str; 4] = [".sqrt()", ".powi(2)", "sum::<f64>()", "sort_by(f64"];
 
 #[test]
 fn each_room_uses_only_rooms_above_it() {
@@ -184,6 +190,24 @@ fn every_file_fits_in_a_head() {
     lengths.sort();
     let (longest, path) = lengths.last().unwrap();
     assert!(*longest <= 600, "{path} has {longest} lines");
+}
+
+#[test]
+fn a_formula_for_scores_is_in_the_statistics_only() {
+    let root = root();
+    let mut second = Vec::new();
+    for file in sources(&root.join("src")) {
+        let path = relative(&root, &file);
+        if !SCORES.iter().any(|room| in_room(&path, room)) {
+            continue;
+        }
+        for (number, line) in code_lines(&file) {
+            if FORMULAS.iter().any(|formula| line.contains(formula)) {
+                second.push(format!("{path}:{number}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(second.is_empty(), "{}", second.join("\n"));
 }
 
 /// Only what a production build sees: the file up to its tests, without comments.

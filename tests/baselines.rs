@@ -29,7 +29,7 @@ fn a_clone_of_the_expert_balances_the_pole() {
     assert!(earned >= 475.0, "it earns {earned}");
     let transcript = bench.transcript("evaluate run --episodes 3");
     assert!(transcript.contains("500.0 ± 0.0"), "{transcript}");
-    assert!(bench.transcript("report run").contains("| bc corl |"));
+    assert!(bench.transcript("report run").contains("| bc | corl |"));
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_plan_knows_the_network_of_its_own_algorithm_only() {
     let bench = Workbench::new();
     let transcript = bench.transcript("train --algorithm bc --set decision_transformer.width=16");
     assert!(
-        transcript.contains("error: unknown key 'model'"),
+        transcript.contains("error: unknown key 'decision_transformer'"),
         "{transcript}"
     );
     let transcript = bench.transcript("train --set bc.width=16");

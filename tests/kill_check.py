@@ -1,16 +1,18 @@
 """Does `kill -9` ever cost or double an episode?
 
-    python tests/kill_check.py RTG [--kills 50] [--seed 0]
+    python tests/kill_check.py RTG [--kills 90] [--seed 0]
 
-Kills `rtg collect` and `rtg convert` at random moments, half of the kills each. After every kill the
-dataset is either not there or whole (same hash as one that was made in peace); a collection goes on
-with --resume. At the end no journal is left. Exits with 1 and a line for each failure.
+Kills `rtg collect`, `rtg convert` and the making of a store (`rtg train` with store = "mapped") at
+random moments, a third of the kills each. After every kill the dataset is either not there or whole
+(same hash as one that was made in peace); a collection goes on with --resume. After the next success
+no journal and no draft is left. Exits with 1 and a line for each failure.
 """
 
 import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,14 +24,15 @@ COLLECT = ["collect", "--env", "Acrobot-v1", "--policy", "controller", "--noise"
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rtg")
-    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=90)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     generator = random.Random(arguments.seed)
     failures, killed = [], 0
 
     with tempfile.TemporaryDirectory() as root:
-        environment = dict(os.environ, MINARI_DATASETS_PATH=root)
+        cache = os.path.join(root, "cache")
+        environment = dict(os.environ, MINARI_DATASETS_PATH=root, RTG_CACHE=cache)
 
         def rtg(*command):
             return [arguments.rtg, *command]
@@ -70,7 +73,7 @@ def main():
         takes = in_peace(rtg(*COLLECT, "--out", "kill/peace-v0"))
         wanted = made("peace-v0")
         rounds = 0
-        while killed < arguments.kills // 2:
+        while killed < arguments.kills // 3:
             name = f"collected{rounds}-v0"
             command = rtg(*COLLECT, "--out", f"kill/{name}", "--resume")
             while interrupted(command, generator.uniform(0, takes)):
@@ -84,7 +87,7 @@ def main():
         command = rtg("convert", "kill/peace-v0", "kill/converted-v0", "--format", "parquet")
         takes = in_peace(command)
         rounds = 0
-        while killed < arguments.kills:
+        while killed < 2 * arguments.kills // 3:
             name = f"converted{rounds}-v0"
             command = rtg("convert", "kill/peace-v0", f"kill/{name}", "--format", "parquet")
             while interrupted(command, generator.uniform(0, takes)):
@@ -99,9 +102,23 @@ def main():
                 failures.append(f"{name} is not what was converted")
             rounds += 1
 
-        # Drafts of the killed are hidden; the next writer of that name removes them after a minute.
-        hidden = [name for name in os.listdir(os.path.join(root, "kill")) if name.startswith(".")]
-        left = [name for name in hidden if ".partial-" not in name]
+        plan = ["--set", "store=mapped", "--set", "model.width=8", "--set", "evaluation.final_episodes=1"]
+        train = ["train", "--dataset", "kill/peace-v0", "--steps", "1", "--env", "Acrobot-v1", *plan]
+        takes = in_peace(rtg(*train, "--run-dir", os.path.join(root, "runs", "peace")))
+        rounds = 0
+        while killed < arguments.kills:
+            shutil.rmtree(cache)
+            run = 0
+            while interrupted(rtg(*train, "--run-dir", os.path.join(root, "runs", f"{rounds}-{run}")),
+                              generator.uniform(0, takes)):
+                killed += 1
+                run += 1
+            rounds += 1
+            stores = os.listdir(os.path.join(cache, "datasets"))
+            if len(stores) != 1 or stores[0].startswith("."):
+                failures.append(f"in the cache after a success: {stores}")
+
+        left = [name for name in os.listdir(os.path.join(root, "kill")) if name.startswith(".")]
         if left:
             failures.append(f"left behind: {left}")
 

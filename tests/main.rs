@@ -7,6 +7,7 @@ mod command_line;
 mod engines;
 mod environments;
 mod evaluation;
+mod former_runs;
 mod gpu;
 mod parity;
 mod resume;

@@ -124,3 +124,58 @@ fn checkpoint_tensors(bench: &Workbench, run: &str) -> Vec<(String, Vec<u8>)> {
     tensors.sort();
     tensors
 }
+
+#[test]
+fn a_run_does_not_go_on_without_its_checkpoint_or_with_another_one_or_on_other_data() {
+    let bench = Workbench::new();
+    let train = format!("train --dataset data.csv --env CartPole-v1 --steps 6 {TINY}");
+    let rows = |reward: f64| -> String {
+        let header = "obs_0,obs_1,obs_2,obs_3,action,reward,terminated,truncated\n".to_owned();
+        let row = |step: usize| {
+            let (x, last) = (step as f64 / 50.0, u8::from(step % 10 == 9));
+            format!("{x},0.1,{x},0.2,{},{reward},{last},0\n", step % 2)
+        };
+        header + &(0..50).map(row).collect::<String>()
+    };
+    bench.write("data.csv", rows(1.0).as_bytes());
+    bench.succeed(&format!("{train} --run-dir run"));
+    let again = "train --run-dir run --resume --steps 8";
+
+    bench.write("data.csv", rows(2.0).as_bytes());
+    let transcript = bench.transcript(again);
+    assert!(
+        transcript.contains("error: dataset 'data.csv' has changed"),
+        "{transcript}"
+    );
+    bench.write("data.csv", rows(1.0).as_bytes());
+
+    let latest = bench.path("run/checkpoints/latest.safetensors");
+    let own = fs::read(&latest).unwrap();
+    bench.succeed(&format!(
+        "{train} --set decision_transformer.width=32 --run-dir wide"
+    ));
+    fs::copy(bench.path("wide/checkpoints/latest.safetensors"), &latest).unwrap();
+    let transcript = bench.transcript(again);
+    assert!(
+        transcript.contains("another table 'decision_transformer'"),
+        "{transcript}"
+    );
+    bench.succeed(
+        "train --dataset data.csv --env CartPole-v1 --steps 2 --algorithm bc --run-dir clone",
+    );
+    fs::copy(bench.path("clone/checkpoints/latest.safetensors"), &latest).unwrap();
+    let transcript = bench.transcript(again);
+    assert!(transcript.contains("it is of bc"), "{transcript}");
+
+    fs::remove_file(&latest).unwrap();
+    let measured = fs::read(bench.path("run/metrics.jsonl")).unwrap();
+    let transcript = bench.transcript(again);
+    assert!(
+        transcript.contains("measurements and no checkpoint"),
+        "{transcript}"
+    );
+    assert!(fs::read(bench.path("run/metrics.jsonl")).unwrap() == measured);
+
+    fs::write(&latest, own).unwrap();
+    bench.succeed(again);
+}

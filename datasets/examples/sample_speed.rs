@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Draws batches of 64 windows of 20 steps, and of 256 transitions, from a million steps (1,000
-//! episodes unless told otherwise) of Hopper's widths: 11 observation numbers, 3 action numbers. All
-//! ways take turns, and the medians of their rounds are printed as JSON, one line for windows and one
-//! for transitions. `benches/peers/corl_sampler.py` measures the same for CORL's way.
+//! episodes unless told otherwise) of Hopper's widths: 11 observation numbers, 3 action numbers.
+//! All ways take turns, and the medians of their rounds are printed as JSON, one line for windows
+//! and one for transitions. `benches/peers/corl_sampler.py` measures CORL's windows.
 
 use std::error::Error;
 use std::io::Write;

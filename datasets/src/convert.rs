@@ -5,13 +5,15 @@
 //! options and metadata stay as they are, JPEG images are copied as bytes. What the target's format
 //! cannot hold is listed in the [`Summary`].
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+use rtg_envs::Space;
 
 use crate::d4rl::D4rlSink;
 use crate::dataset::Intake;
 use crate::minari::{self, MinariSink};
-use crate::recording::{Flattener, RecordedEpisode, Recording, Sink, Source};
-use crate::{Dataset, Defects, Episode, Error, Finding, datasets_root};
+use crate::recording::{Flattener, RecordedEpisode, Recording, Sink, Source, flat_width};
+use crate::{Budget, Dataset, Defects, Episode, Error, Finding, datasets_root, flat, input};
 
 /// Minari's three storage formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,59 @@ pub enum Target {
     },
 }
 
+impl Target {
+    /// The target that a user names: for Minari's formats an id below `minari_root`, or the path of
+    /// a new directory, which begins with `/` or `./`; for D4RL's the path of a new file.
+    pub fn named(name: &str, format: Option<MinariFormat>, minari_root: &Path) -> Self {
+        let path = Path::new(name);
+        let is_path = path.is_absolute() || name.starts_with("./");
+        match (
+            format,
+            path.parent(),
+            path.file_name().and_then(|name| name.to_str()),
+        ) {
+            (None, ..) => Self::D4rl { path: path.into() },
+            (Some(format), Some(parent), Some(id)) if is_path => Self::Minari {
+                root: parent.to_path_buf(),
+                id: id.to_owned(),
+                format,
+            },
+            (Some(format), ..) => Self::Minari {
+                root: minari_root.to_path_buf(),
+                id: name.to_owned(),
+                format,
+            },
+        }
+    }
+
+    /// The directory or file to be.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::Minari { root, id, .. } => root.join(id),
+            Self::D4rl { path } => path.clone(),
+        }
+    }
+
+    /// Refuses what cannot be written to: better than after hours of work.
+    pub fn check(&self) -> Result<(), Error> {
+        let path = self.path();
+        if let Self::Minari { root, id, .. } = self {
+            let goes_up = root.components().any(|part| part == Component::ParentDir);
+            if goes_up || !minari::is_versioned_id(id) {
+                return Err(Error::BadId(path.display().to_string()));
+            }
+        }
+        if path.file_name().is_none() {
+            return Err(Error::BadId(path.display().to_string()));
+        }
+        // Not `exists`: a link that leads nowhere is something, too.
+        if path.symlink_metadata().is_ok() {
+            return Err(Error::Exists.at(&path));
+        }
+        Ok(())
+    }
+}
+
 /// What a conversion did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
@@ -85,18 +140,46 @@ pub fn open_source(
     minari_root: Option<&Path>,
     contents: Contents,
 ) -> Result<Box<dyn Source>, Error> {
+    open_source_within(id_or_path, minari_root, contents, &Budget::default())
+}
+
+/// Opens a dataset as [`open_source`] does, and takes no more than the budget allows.
+pub fn open_source_within(
+    id_or_path: &str,
+    minari_root: Option<&Path>,
+    contents: Contents,
+    budget: &Budget,
+) -> Result<Box<dyn Source>, Error> {
     let root = minari_root.map_or_else(datasets_root, Path::to_path_buf);
     if let Some(directory) = minari::installed(&root, id_or_path) {
-        return minari::source(&directory, contents);
+        return minari::source(&directory, contents, budget);
     }
     let path = Path::new(id_or_path);
-    if path.is_dir() {
-        minari::source(path, contents)
-    } else if path.is_file() {
-        crate::file_source(path, contents)
-    } else {
-        Err(minari::unknown(&root, id_or_path))
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if is_no_path(&error) => return Err(minari::unknown(&root, id_or_path)),
+        Err(error) => return Err(Error::Io(error).at(path)),
+    };
+    if !metadata.is_dir() {
+        input::regular(&metadata).map_err(|error| error.at(path))?;
+        return crate::file_source(path, contents, budget);
     }
+    if flat::table::is_robot(path) {
+        return Ok(Box::new(flat::table::robot(path, contents, budget)?));
+    }
+    minari::source(path, contents, budget)
+}
+
+/// Whether there is nothing at a path, or it is none.
+fn is_no_path(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound
+            | ErrorKind::NotADirectory
+            | ErrorKind::InvalidInput
+            | ErrorKind::InvalidFilename
+    )
 }
 
 /// Begins a dataset. Nothing is visible at the target before [`Sink::finish`].
@@ -108,6 +191,26 @@ pub fn create_sink(target: &Target, recording: &Recording) -> Result<Box<dyn Sin
         }
         Target::D4rl { path } => Ok(Box::new(D4rlSink::create(path, recording)?)),
     }
+}
+
+/// Whether two sources hold the same episodes, number for number.
+pub fn same_episodes(a: &mut dyn Source, b: &mut dyn Source) -> Result<bool, Error> {
+    let (flat_a, flat_b) = (Flattener::new(a.recording()), Flattener::new(b.recording()));
+    for index in 0.. {
+        let (next_a, next_b) = match (a.next_episode()?, b.next_episode()?) {
+            (None, None) => return Ok(true),
+            (Some(a), Some(b)) => (a, b),
+            _ => return Ok(false),
+        };
+        let flat_a = flat_a.episode(&next_a, index, &a.budget().fork())?;
+        let flat_b = flat_b.episode(&next_b, index, &b.budget().fork())?;
+        if [&flat_a.observations, &flat_a.actions, &flat_a.rewards]
+            != [&flat_b.observations, &flat_b.actions, &flat_b.rewards]
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Converts a dataset. `progress` hears after each episode how many are done, and of how many, if
@@ -130,17 +233,33 @@ pub fn copy(
     target: &Target,
     progress: &mut dyn FnMut(usize, Option<usize>),
 ) -> Result<Summary, Error> {
+    // What cannot be read as a dataset is not written as one: `inspect` would refuse it.
+    let flattener = Flattener::new(source.recording());
+    let budget = source.budget();
+    flattener
+        .dataset(source.recording(), Defects::Keep, &budget.fork())
+        .map_err(|error| error.at(source.path()))?;
+    target.check()?;
     let mut sink = create_sink(target, source.recording())?;
     let total = source.recording().total_episodes;
     let (mut episodes, mut steps) = (0, 0);
-    while let Some(episode) = source.next_episode()? {
-        sink.write(&episode)?;
+    let place = target.path();
+    loop {
+        let next = source
+            .next_episode()
+            .map_err(|error| error.at(source.path()))?;
+        let Some(episode) = next else { break };
+        flattener
+            .check(&episode, episodes, &budget.fork())
+            .map_err(|error| error.at(source.path()))?;
+        let written = sink.write(&episode);
+        written.map_err(|error| error.in_episode(episodes).at(&place))?;
         episodes += 1;
         steps += episode.len();
         progress(episodes, total);
     }
     let mut left_out = source.left_out();
-    left_out.extend(sink.finish()?);
+    left_out.extend(sink.finish().map_err(|error| error.at(&place))?);
     Ok(Summary {
         episodes,
         steps,
@@ -151,16 +270,51 @@ pub fn copy(
 
 /// All episodes of a source in memory, flattened.
 pub(crate) fn gather(source: &mut dyn Source, defects: Defects) -> Result<Dataset, Error> {
-    let mut dataset = empty(source, defects)?;
+    let dataset = empty(source, defects)?;
     let width = dataset.observation_width();
-    pour(source, defects, width, &mut dataset)?;
-    Ok(dataset)
+    let row = width + dataset.action_width() + 1;
+    let budget = source.budget();
+    if let Some(steps) = source.recording().total_steps {
+        // Better now than after minutes of reading.
+        let room = budget
+            .fork()
+            .take_items(&[steps, row], size_of::<f64>(), "the dataset");
+        room.map_err(|error| error.at(source.path()))?;
+    }
+    let mut into = Held {
+        dataset,
+        budget,
+        row,
+    };
+    pour(source, defects, width, &mut into)?;
+    Ok(into.dataset)
+}
+
+/// A dataset whose numbers are charged to the budget.
+struct Held {
+    dataset: Dataset,
+    budget: Budget,
+    /// Numbers that a step takes.
+    row: usize,
+}
+
+impl Intake for Held {
+    fn push(&mut self, episode: Episode) -> Result<(), Error> {
+        let steps = episode.len() + 1;
+        self.budget
+            .take_items(&[steps, self.row], size_of::<f64>(), "the dataset")?;
+        self.dataset.push(episode)
+    }
+
+    fn note(&mut self, finding: Finding) {
+        self.dataset.note(finding);
+    }
 }
 
 /// A dataset for the episodes of a source, without them.
 pub(crate) fn empty(source: &dyn Source, defects: Defects) -> Result<Dataset, Error> {
     Flattener::new(source.recording())
-        .dataset(source.recording(), defects)
+        .dataset(source.recording(), defects, &source.budget())
         .map_err(|error| error.at(source.path()))
 }
 
@@ -181,10 +335,21 @@ fn pour_all(
     into: &mut impl Intake,
 ) -> Result<(), Error> {
     let flattener = Flattener::new(source.recording());
+    let budget = source.budget();
     let (mut completed, mut empty, mut early, mut index, mut steps) = (0, 0, 0, 0, 0);
+    let mut unreadable: Vec<Error> = Vec::new();
     while let Some(recorded) = source.next_episode()? {
-        let mut episode = flattener.episode(&recorded, index)?;
+        let flat = flattener.episode(&recorded, index, &budget.fork());
         index += 1;
+        steps += recorded.len();
+        let mut episode = match flat {
+            // The others are worth a look, unless no more can be read at all.
+            Err(error) if defects == Defects::Keep && !error.is_limit() => {
+                unreadable.push(error);
+                continue;
+            }
+            flat => flat?,
+        };
         if defects == Defects::Keep {
             if episode.is_empty() {
                 empty += 1;
@@ -193,9 +358,23 @@ fn pour_all(
             completed += usize::from(complete(&mut episode, width));
         }
         early += usize::from(ends_early(&recorded));
-        steps += episode.len();
         into.push(episode)?;
     }
+    let bad = unreadable.len();
+    if bad > 0 && bad == index {
+        return Err(unreadable.swap_remove(0));
+    }
+    into.note(Finding::error(
+        "unreadable-episode",
+        bad,
+        match unreadable.first() {
+            Some(first) => {
+                format!("episodes do not fit their spaces and are left out; the first, {first}")
+            }
+            None => String::new(),
+        },
+    ));
+    into.note(flattened_actions(source.recording()));
     into.note(Finding::error(
         "missing-final-observation",
         completed,
@@ -223,6 +402,27 @@ fn pour_all(
         into.note(finding);
     }
     Ok(())
+}
+
+/// Composite actions are learnt as numbers, which nobody should find out from results.
+fn flattened_actions(recording: &Recording) -> Finding {
+    let space = recording.action_space.space();
+    let kind = match space {
+        Space::MultiDiscrete { nvec, .. } => format!("MultiDiscrete {nvec:?}"),
+        Space::Dict(_) => "a Dict".into(),
+        Space::Tuple(_) => "a Tuple".into(),
+        Space::Text { .. } => "texts".into(),
+        _ => String::new(),
+    };
+    let width = flat_width(space).unwrap_or(0);
+    let count = if kind.is_empty() { 0 } else { width };
+    Finding::warning(
+        "flattened-actions",
+        count,
+        format!(
+            "numbers stand for one action: actions are {kind}, and are learnt as {width} real numbers"
+        ),
+    )
 }
 
 /// Repeats the last observation where the one after the last step is missing.

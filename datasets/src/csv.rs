@@ -7,22 +7,24 @@
 //! | `reward` | |
 //! | `terminated` | 0 or 1, `false` or `true`: a terminal state was reached |
 //! | `truncated`, optional | the episode was cut off, by a time limit for instance |
+//! | `done`, optional | the episode ends, whyever |
 //! | `episode`, optional | a number that changes from one episode to the next |
 //! | `next_observation_0` ..., optional | seen after the step |
 //! | any other name, optional | an info |
 //!
-//! Columns may stand in any order; the first line names them. Numbers are `float64`. A single
+//! Other names of these are known too, see `flat/roles.rs`. Columns may stand in any order; the
+//! first line names them. Numbered ones begin at 0 and lack none. Numbers are `float64`. A single
 //! `action` whose every cell is a whole number without a point is a discrete choice.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord};
 use rtg_envs::Dtype;
 
-use crate::Error;
-use crate::flat::{Columns, Extras, FlatSource};
-use crate::numpy::changes;
+use crate::flat::{FlatSource, Role, columns, role};
 use crate::recording::{Array, Node};
+use crate::{Budget, Error, input};
 
 /// The numbers of a file, column by column.
 struct Sheet {
@@ -34,78 +36,42 @@ struct Sheet {
 }
 
 /// Reads a file.
-pub(crate) fn source(path: &Path) -> Result<FlatSource, Error> {
-    let sheet = Sheet::read(path)?;
-    let required = |name: &str| {
-        sheet
-            .group(name)
-            .ok_or_else(|| Error::Missing(format!("the column {name} or {name}_0")))
-    };
-    let flags = |name: &str| -> Option<Vec<bool>> {
-        let column = sheet.column(name)?;
-        Some(column.iter().map(|&flag| flag != 0.0).collect())
-    };
-    let actions = match sheet.column("action") {
-        Some(choices) if sheet.is_whole("action") => {
-            Array::of(Dtype::Int64, vec![sheet.rows], choices)
-        }
-        _ => required("action")?,
-    };
-    let mut extras = Extras::default();
-    for (name, column) in sheet.names.iter().zip(&sheet.columns) {
-        if !is_standard(name) {
-            let array = Array::of(Dtype::Float64, vec![sheet.rows], column);
-            extras.sort(name, Node::Array(array), sheet.rows);
-        }
-    }
-    let rewards = sheet
-        .column("reward")
-        .ok_or_else(|| Error::Missing("the column reward".into()))?;
-    let columns = Columns {
-        observations: required("observation")?,
-        next_observations: sheet.group("next_observation"),
-        actions,
-        rewards: Array::of(Dtype::Float64, vec![sheet.rows], rewards),
-        terminals: flags("terminated"),
-        timeouts: flags("truncated"),
-        ends: sheet.column("episode").map(changes),
-        extras,
-    };
-    let mut source = FlatSource::new(path, "CSV file", columns)?;
+pub(crate) fn source(path: &Path, budget: &Budget) -> Result<FlatSource, Error> {
+    let sheet = Sheet::read(path, budget)?;
+    let rows = sheet.rows;
+    let columns_of = sheet.names.into_iter().zip(sheet.columns).zip(sheet.whole);
+    let named = columns_of.map(|((name, numbers), whole)| {
+        let is_choice = whole && matches!(role(&name), Some((Role::Actions, _)));
+        let dtype = if is_choice {
+            Dtype::Int64
+        } else {
+            Dtype::Float64
+        };
+        (name, Node::Array(Array::of(dtype, vec![rows], &numbers)))
+    });
+    let columns = columns(named.collect(), budget)?;
+    let mut source = FlatSource::new(path, "CSV file", columns, budget)?;
     source.cut(None);
     Ok(source)
 }
 
-fn is_standard(name: &str) -> bool {
-    let groups = ["observation", "action", "next_observation"];
-    ["reward", "terminated", "truncated", "episode"].contains(&name)
-        || groups.iter().any(|group| {
-            name.strip_prefix(group).is_some_and(|rest| {
-                rest.is_empty()
-                    || rest
-                        .strip_prefix('_')
-                        .is_some_and(|n| n.parse::<usize>().is_ok())
-            })
-        })
-}
-
 impl Sheet {
-    fn read(path: &Path) -> Result<Self, Error> {
-        let mut reader = ReaderBuilder::new()
-            .trim(csv::Trim::All)
-            .from_path(path)
-            .map_err(failed)?;
+    fn read(path: &Path, budget: &Budget) -> Result<Self, Error> {
+        let (file, _) = input::open(path, budget)?;
+        let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+        // Spreadsheets put a mark before the first name.
         let names: Vec<String> = reader
             .headers()
             .map_err(failed)?
             .iter()
-            .map(str::to_owned)
+            .map(|name| name.trim_start_matches('\u{feff}').to_owned())
             .collect();
-        for (index, name) in names.iter().enumerate() {
-            if names[..index].contains(name) {
-                return Err(Error::Damaged(format!("the column {name} is there twice")));
-            }
+        let mut known = HashSet::new();
+        if let Some(name) = names.iter().find(|name| !known.insert(name.as_str())) {
+            return Err(Error::Damaged(format!("the column {name} is there twice")));
         }
+        drop(known);
+        budget.look_at(names.len(), "the first line")?;
         let mut sheet = Self {
             columns: vec![Vec::new(); names.len()],
             whole: vec![true; names.len()],
@@ -114,17 +80,20 @@ impl Sheet {
         };
         let mut record = StringRecord::new();
         while reader.read_record(&mut record).map_err(failed)? {
+            // A number, and the array that it becomes a part of.
+            budget.take_items(&[record.len()], 16, "the table")?;
             for (index, cell) in record.iter().enumerate() {
                 let number = match cell {
-                    "true" | "True" => Some(1.0),
-                    "false" | "False" => Some(0.0),
+                    "true" | "True" | "TRUE" => Some(1.0),
+                    "false" | "False" | "FALSE" => Some(0.0),
                     cell => cell.parse().ok(),
                 };
                 let number: f64 = number.ok_or_else(|| {
                     Error::Damaged(format!(
-                        "row {} of the column {} is {cell:?}, not a number",
+                        "row {} of the column {} is '{}', not a number",
                         sheet.rows + 1,
-                        sheet.names[index]
+                        sheet.names[index],
+                        cell.chars().take(40).collect::<String>()
                     ))
                 })?;
                 sheet.whole[index] &= cell.parse::<i64>().is_ok();
@@ -133,35 +102,6 @@ impl Sheet {
             sheet.rows += 1;
         }
         Ok(sheet)
-    }
-
-    fn column(&self, name: &str) -> Option<&[f64]> {
-        let at = self.names.iter().position(|known| known == name)?;
-        Some(&self.columns[at])
-    }
-
-    fn is_whole(&self, name: &str) -> bool {
-        let at = self.names.iter().position(|known| known == name);
-        at.is_some_and(|at| self.whole[at])
-    }
-
-    /// The columns `name_0`, `name_1` ... side by side, or `name` alone.
-    fn group(&self, name: &str) -> Option<Array> {
-        if let Some(column) = self.column(name) {
-            return Some(Array::of(Dtype::Float64, vec![self.rows, 1], column));
-        }
-        let numbered = (0..).map_while(|index| self.column(&format!("{name}_{index}")));
-        let columns: Vec<&[f64]> = numbered.collect();
-        if columns.is_empty() {
-            return None;
-        }
-        let rows = (0..self.rows).flat_map(|row| columns.iter().map(move |column| column[row]));
-        let numbers: Vec<f64> = rows.collect();
-        Some(Array::of(
-            Dtype::Float64,
-            vec![self.rows, columns.len()],
-            &numbers,
-        ))
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::flat::{action_space, file_name, unbounded};
 use crate::hdf5::Group;
 use crate::recording::{Array, Node, RecordedEpisode, Recording, Source};
-use crate::{Error, Finding};
+use crate::{Budget, Error, Finding};
 
 /// The version that is read.
 const VERSION: &str = "2.1";
@@ -21,19 +21,21 @@ pub(crate) struct D3rlpySource {
     path: PathBuf,
     recording: Recording,
     next: usize,
+    budget: Budget,
 }
 
 impl D3rlpySource {
     /// Opens a file that has an entry `num_episodes`.
-    pub(crate) fn open(root: Group, path: &Path) -> Result<Self, Error> {
-        let version = match root.node("version")? {
+    pub(crate) fn open(root: Group, path: &Path, budget: &Budget) -> Result<Self, Error> {
+        let version = match root.node("version", budget)? {
             Some(Node::Text(texts)) => texts.into_iter().flatten().next(),
             _ => None,
         };
         if version.as_deref() != Some(VERSION) {
-            return Err(Error::Unsupported(format!("d3rlpy's layout {version:?}")));
+            let version = version.as_deref().unwrap_or("without a version");
+            return Err(Error::Unsupported(format!("d3rlpy's layout {version}")));
         }
-        let count = root.required_array("num_episodes")?.read()?.to_f64();
+        let count = root.required_array("num_episodes")?.read(budget)?.to_f64();
         let count = count.first().map_or(0, |&count| count as usize);
         let name = file_name(path);
         let mut source = Self {
@@ -45,15 +47,16 @@ impl D3rlpySource {
                 rtg_envs::Space::Tuple(Vec::new()),
             ),
             next: 0,
+            budget: budget.clone(),
         };
         if count == 0 {
             return Err(Error::Missing("an episode".into()));
         }
-        let observations = space_of(&source.columns("observations", 0)?);
+        let observations = space_of(&source.columns("observations", 0, budget)?);
         // Whether actions are choices, and how many, only all of them tell.
         let mut actions = Vec::new();
         for index in 0..count {
-            match source.columns("actions", index)? {
+            match source.columns("actions", index, budget)? {
                 Node::Array(array) => actions.push(array),
                 _ => return Err(Error::Unsupported("a tuple of actions".into())),
             }
@@ -65,14 +68,15 @@ impl D3rlpySource {
     }
 
     /// A column of an episode, one array or several.
-    fn columns(&self, name: &str, index: usize) -> Result<Node, Error> {
+    fn columns(&self, name: &str, index: usize, budget: &Budget) -> Result<Node, Error> {
         let whole = format!("{name}_{index}");
         if let Some(array) = self.root.array(&whole)? {
-            return Ok(Node::Array(squeezed(array.read()?, name)?));
+            return Ok(Node::Array(squeezed(array.read(budget)?, name)?));
         }
         let mut parts = Vec::new();
         while let Some(array) = self.root.array(&format!("{whole}_{}", parts.len()))? {
-            parts.push(Node::Array(array.read()?));
+            budget.look_at(1, &whole)?;
+            parts.push(Node::Array(array.read(budget)?));
         }
         if parts.is_empty() {
             return Err(Error::Missing(format!("/{whole}")));
@@ -108,6 +112,10 @@ fn with_last_repeated(node: Node) -> Result<Node, Error> {
 }
 
 impl Source for D3rlpySource {
+    fn budget(&self) -> Budget {
+        self.budget.clone()
+    }
+
     fn recording(&self) -> &Recording {
         &self.recording
     }
@@ -122,8 +130,9 @@ impl Source for D3rlpySource {
         }
         let index = self.next;
         self.next += 1;
-        let observations = self.columns("observations", index)?;
-        let Node::Array(rewards) = self.columns("rewards", index)? else {
+        let budget = &self.budget.fork();
+        let observations = self.columns("observations", index, budget)?;
+        let Node::Array(rewards) = self.columns("rewards", index, budget)? else {
             return Err(Error::Unsupported("a tuple of rewards".into()));
         };
         let steps = rewards.numbers();
@@ -135,7 +144,7 @@ impl Source for D3rlpySource {
         let flag = self
             .root
             .required_array(&format!("terminated_{index}"))?
-            .read()?;
+            .read(budget)?;
         let terminated = flag.to_f64().first().is_some_and(|&flag| flag != 0.0);
         let mut terminations = vec![false; steps];
         let mut truncations = vec![false; steps];
@@ -143,7 +152,7 @@ impl Source for D3rlpySource {
         truncations[steps - 1] = !terminated;
         Ok(Some(RecordedEpisode {
             observations: with_last_repeated(observations)?,
-            actions: self.columns("actions", index)?,
+            actions: self.columns("actions", index, budget)?,
             rewards: rewards.reshaped(vec![steps])?,
             terminations,
             truncations,

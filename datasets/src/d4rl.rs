@@ -8,7 +8,8 @@
 //! | `timeouts` | N, optional | the time limit cut the episode off |
 //! | `next_observations` | N x S, optional | after each step |
 //!
-//! An episode ends where either flag is set. Without `timeouts` it also ends, truncated, when it
+//! Other names of the same things are known too, see `flat/roles.rs`. An episode ends where either
+//! flag is set. Where no column tells when it was cut off, it also ends, truncated, when it
 //! is as long as its environment allows: by the file's name as in `WORLDS`, else 1000 steps. Rows
 //! after the last end are an unfinished episode and are dropped, as D4RL's own splitter and the
 //! Decision Transformer's do; only if no row ends an episode, all rows are one unfinished episode.
@@ -23,22 +24,26 @@
 //! own names, others likewise), and texts and single numbers, as entries `d4rl/...` of the metadata.
 //! Weights of policies and everything under `virtual` are left out, which the summary says.
 //!
-//! A file does not say its spaces. Observations count as unbounded. Actions of an integer type
-//! are one choice of `max + 1`; others lie in [-1, 1], as in all of D4RL's environments, or up to
-//! the largest absolute value if that is more.
+//! D4RL's files do not say their environment and spaces. Ours do, as texts in the group `metadata`.
+//! Elsewhere the name tells the environment, observations count as unbounded, actions of an integer
+//! type are choices, and others lie in [-1, 1], as in all of D4RL's environments, or up to the
+//! largest absolute value if that is more.
 
 mod sink;
 
 use std::path::Path;
 
 use rtg_envs::Dtype;
-use serde_json::json;
 
 pub(crate) use self::sink::D4rlSink;
-use crate::flat::{Columns, Extras, FlatSource};
+use crate::flat::{Columns, Extras, FlatSource, Marks, Role, best, squeezed};
 use crate::hdf5::{Group, Variable};
-use crate::recording::Array;
-use crate::{Contents, Error};
+use crate::recording::{EnvSpec, MAX_EPISODE_STEPS, Node, RecordingSpace};
+use crate::{Budget, Contents, Error};
+
+/// Where our own files say their environment and spaces, in the group `metadata`.
+const ENV_SPEC: &str = "env_spec";
+const SPACES: [&str; 2] = ["observation_space", "action_space"];
 
 /// A family of files: how its names begin, its time limit, and the environment that continues it.
 struct World {
@@ -59,14 +64,16 @@ const fn world(
     }
 }
 
-/// D4RL's time limits; the first prefix that fits counts.
-const WORLDS: [World; 18] = [
+/// D4RL's time limits; the first that fits counts. A name begins with whole words: `pendulum` is
+/// no `pen`.
+const WORLDS: [World; 21] = [
     world("hopper", 1000, Some("Hopper-v5")),
     world("halfcheetah", 1000, Some("HalfCheetah-v5")),
     world("walker2d", 1000, Some("Walker2d-v5")),
     world("antmaze-umaze", 700, None),
     world("ant-maze-u-maze", 700, None),
     world("ant", 1000, None),
+    world("antmaze", 1000, None),
     world("maze2d-open", 150, None),
     world("maze2d-umaze", 300, None),
     world("maze2d-medium", 600, None),
@@ -79,129 +86,238 @@ const WORLDS: [World; 18] = [
     world("kitchen", 280, None),
     world("cartpole", 500, Some("CartPole-v1")),
     world("pendulum", 200, Some("Pendulum-v1")),
+    world("acrobot", 500, Some("Acrobot-v1")),
+    world("mountaincar", 200, Some("MountainCar-v0")),
 ];
+
+/// The family of a file's name.
+fn world_of(name: &str) -> Option<&'static World> {
+    let plain = name
+        .to_lowercase()
+        .replace(|letter: char| !letter.is_alphanumeric(), "-");
+    WORLDS.iter().find(|world| {
+        let rest = plain.strip_prefix(world.prefix);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    })
+}
 
 /// The time limit where the name says nothing.
 const DEFAULT_MAX_EPISODE_STEPS: usize = 1000;
 
+/// Whether a file with these names in its root holds flat columns.
+pub(crate) fn has_columns(names: &[String]) -> bool {
+    let has = |role| best(names.iter().map(String::as_str), role).is_some();
+    has(Role::Observations) && has(Role::Actions)
+}
+
 /// Opens the file whose root group is `root`; `path` gives the name.
-pub(crate) fn source(root: &Group, path: &Path, contents: Contents) -> Result<FlatSource, Error> {
-    let columns = columns(root, contents)?;
-    let mut source = FlatSource::new(path, "D4RL file", columns)?;
-    let lower = source.name().to_lowercase().replace('_', "-");
-    let known = WORLDS.iter().find(|world| lower.starts_with(world.prefix));
-    let limit = known.map_or(DEFAULT_MAX_EPISODE_STEPS, |world| world.max_episode_steps);
-    if known.is_some() {
-        let env_id = known.and_then(|world| world.env_id);
-        // Gymnasium fills in what is missing from its registry when the spec is made again.
-        let env_spec = json!({"id": env_id, "max_episode_steps": limit});
-        source.set_entry("env_spec", env_spec.to_string());
+pub(crate) fn source(
+    root: &Group,
+    path: &Path,
+    contents: Contents,
+    budget: &Budget,
+) -> Result<FlatSource, Error> {
+    let columns = columns(root, contents, budget)?;
+    let mut source = FlatSource::new(path, "D4RL file", columns, budget)?;
+    let own = Own::read(root, budget)?;
+    let limit = match (own.spec, world_of(source.name())) {
+        (Some(spec), _) => {
+            source.set_entry("env_spec", spec.to_text());
+            spec.max_episode_steps
+        }
+        (None, Some(world)) => {
+            match world.env_id {
+                // Gymnasium fills in what is missing from its registry when the spec is made again.
+                Some(id) => {
+                    let spec = EnvSpec {
+                        max_episode_steps: Some(world.max_episode_steps),
+                        ..EnvSpec::new(id)
+                    };
+                    source.set_entry("env_spec", spec.to_text());
+                }
+                None => source.set_entry(MAX_EPISODE_STEPS, world.max_episode_steps),
+            }
+            Some(world.max_episode_steps)
+        }
+        (None, None) => None,
+    };
+    if let Some(spaces) = own.spaces {
+        source.set_spaces(spaces);
     }
-    source.cut(Some(limit));
+    source.cut(Some(limit.unwrap_or(DEFAULT_MAX_EPISODE_STEPS)));
     Ok(source)
 }
 
+/// What our own files say of themselves.
+struct Own {
+    spec: Option<EnvSpec>,
+    spaces: Option<(RecordingSpace, RecordingSpace)>,
+}
+
+impl Own {
+    fn read(root: &Group, budget: &Budget) -> Result<Self, Error> {
+        let mut own = Self {
+            spec: None,
+            spaces: None,
+        };
+        let Some(metadata) = root.group("metadata")? else {
+            return Ok(own);
+        };
+        let text = |name: &str| match metadata.node(name, budget) {
+            Ok(Some(Node::Text(texts))) => texts.into_iter().flatten().next(),
+            _ => None,
+        };
+        own.spec = text(ENV_SPEC).and_then(|text| EnvSpec::parse(&text));
+        let [observations, actions] = SPACES;
+        if let (Some(seen), Some(done)) = (text(observations), text(actions)) {
+            let parse = |text: &str, name: &str| RecordingSpace::parse(text, name, budget);
+            own.spaces = Some((parse(&seen, observations)?, parse(&done, actions)?));
+        }
+        Ok(own)
+    }
+}
+
 /// Reads the columns. Most of the work is to inflate the observations: a thread of its own does it.
-fn columns(root: &Group, contents: Contents) -> Result<Columns, Error> {
-    let observations = root.required_array("observations")?;
-    std::thread::scope(|scope| {
-        let reading = scope.spawn(|| observations.read());
-        let read = || {
-            let panicked = || Error::Damaged("the observations make no sense".into());
-            reading.join().unwrap_or_else(|_| Err(panicked()))
-        };
-        assemble(root, contents, &observations, read)
-    })
-}
-
-/// Reads the other columns, and takes the observations last.
-fn assemble(
-    root: &Group,
-    contents: Contents,
-    observations: &Variable,
-    read: impl FnOnce() -> Result<Array, Error>,
-) -> Result<Columns, Error> {
-    let actions = root.required_array("actions")?;
-    let rows = observations.shape().first().copied().unwrap_or(0);
-    let observation_shape = row_shape(observations, rows)?;
-    row_shape(&actions, rows)?;
-    let single = |name: &str| -> Result<Option<Array>, Error> {
-        let Some(array) = root.array(name)? else {
-            return Ok(None);
-        };
-        if !matches!(row_shape(&array, rows)?, [] | [1]) {
-            return Err(misshapen(&array, format!("({rows},)")));
-        }
-        array.read()?.reshaped(vec![rows]).map(Some)
+fn columns(root: &Group, contents: Contents, budget: &Budget) -> Result<Columns, Error> {
+    let names = root.names(budget)?;
+    let find = |role: Role, usual: &str| -> Result<Variable, Error> {
+        let name = best(names.iter().map(String::as_str), role);
+        root.required_array(name.unwrap_or(usual))
     };
-    let flags = |name: &str| -> Result<Option<Vec<bool>>, Error> {
-        let array = single(name)?;
-        Ok(array.map(|array| match array.dtype() {
-            Dtype::Bool => array.bytes().iter().map(|&flag| flag != 0).collect(),
-            _ => array.to_f64().into_iter().map(|flag| flag != 0.0).collect(),
-        }))
+    let found = Found {
+        observations: find(Role::Observations, "observations")?,
+        actions: find(Role::Actions, "actions")?,
+        rewards: find(Role::Rewards, "rewards")?,
+        next: best(names.iter().map(String::as_str), Role::NextObservations)
+            .map(|name| root.required_array(name))
+            .transpose()?,
     };
-    let next_observations = match root.array("next_observations")? {
-        Some(array)
-            if row_shape(&array, rows)? == observation_shape
-                && array.dtype() == observations.dtype() =>
-        {
-            Some(array.read()?)
+    let mut marks = Marks::default();
+    let used: Vec<String> = found.paths();
+    let others = names.iter().filter(|name| !used.contains(name));
+    let mut marking = used.clone();
+    for name in others {
+        if flat_role(name) {
+            let flags = flags(root, name, found.rows(), budget)?;
+            if flags.is_some_and(|flags| marks.add(name, || flags)) {
+                marking.push(name.clone());
+                continue;
+            }
         }
-        Some(array) => {
-            let shape = observations.shape();
-            return Err(misshapen(
-                &array,
-                format!("{shape:?}, as the observations have"),
-            ));
-        }
-        None => None,
-    };
-    let terminals = flags("terminals")?;
-    let mut timeouts = flags("timeouts")?;
-    if let (None, Some(terminals), Some(ends)) =
-        (&timeouts, &terminals, flags("episode_terminals")?)
-    {
-        // d3rlpy's first layout: what ends without a terminal state was cut off.
-        let cut_off = ends
-            .iter()
-            .zip(terminals)
-            .map(|(&end, &terminal)| end && !terminal);
-        timeouts = Some(cut_off.collect());
+        marks.pass_over(name);
     }
-    let mut actions = actions.read()?;
-    if !actions.dtype().is_float() && *actions.row_shape() == [1] {
-        actions = actions.reshaped(vec![rows])?;
+    let own = SPACES.iter().chain([&ENV_SPEC]);
+    marking.extend(own.map(|name| format!("metadata/{name}")));
+    let extras = match contents {
+        Contents::Everything => Extras::read(root, found.rows(), &marking, budget)?,
+        Contents::Steps => Extras::default(),
+    };
+    let observations = &found.observations;
+    let (read, actions, rewards, next) = std::thread::scope(|scope| {
+        let reading = std::thread::Builder::new().spawn_scoped(scope, || observations.read(budget));
+        let actions = found.actions.read(budget);
+        let rewards = found.rewards.read(budget);
+        let next = found
+            .next
+            .as_ref()
+            .map(|next| next.read(budget))
+            .transpose();
+        let read = match reading {
+            Ok(reading) => reading
+                .join()
+                .unwrap_or_else(|_| Err(Error::Damaged("the observations make no sense".into()))),
+            // No thread is to be had: this one does it too.
+            Err(_) => observations.read(budget),
+        };
+        (read, actions, rewards, next)
+    });
+    let rewards = rewards?;
+    if !matches!(rewards.row_shape(), [] | [1]) {
+        return Err(misshapen(&found.rewards, "one number a row"));
     }
-    let rewards = single("rewards")?.ok_or_else(|| Error::Missing("/rewards".into()))?;
+    let steps = rewards.numbers();
     Ok(Columns {
-        observations: read()?,
-        next_observations,
-        actions,
-        rewards,
-        terminals,
-        timeouts,
-        ends: None,
-        extras: match contents {
-            Contents::Everything => Extras::read(root, rows)?,
-            Contents::Steps => Extras::default(),
-        },
+        observations: read?,
+        next_observations: next?,
+        actions: actions.and_then(|actions| match actions.shape().len() {
+            // A single continuous action is a row of one.
+            _ if actions.dtype().is_float() => Ok(actions),
+            _ => squeezed(actions),
+        })?,
+        rewards: rewards.reshaped(vec![steps])?,
+        marks,
+        extras,
     })
 }
 
-/// The shape of a row of an array that must have `rows` rows.
-fn row_shape(array: &Variable, rows: usize) -> Result<&[usize], Error> {
-    match array.shape() {
-        [found, row @ ..] if *found == rows && !row.contains(&0) => Ok(row),
-        _ => Err(misshapen(array, format!("{rows} rows of numbers"))),
+/// The arrays of a file's steps.
+struct Found {
+    observations: Variable,
+    actions: Variable,
+    rewards: Variable,
+    next: Option<Variable>,
+}
+
+impl Found {
+    fn rows(&self) -> usize {
+        self.rewards.shape().first().copied().unwrap_or(0)
+    }
+
+    /// The names in the root.
+    fn paths(&self) -> Vec<String> {
+        [
+            Some(&self.observations),
+            Some(&self.actions),
+            Some(&self.rewards),
+            self.next.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|variable| variable.path().trim_start_matches('/').to_owned())
+        .collect()
     }
 }
 
-fn misshapen(array: &Variable, expected: String) -> Error {
+/// Whether a column's name says that it marks ends of episodes.
+fn flat_role(name: &str) -> bool {
+    matches!(
+        crate::flat::role(name),
+        Some((
+            Role::Terminal | Role::Timeout | Role::End | Role::Start | Role::Episode,
+            _
+        ))
+    )
+}
+
+/// A column of one number a row; `None` if it is something else.
+fn flags(
+    root: &Group,
+    name: &str,
+    rows: usize,
+    budget: &Budget,
+) -> Result<Option<Vec<f64>>, Error> {
+    let array = match root.array(name) {
+        Ok(Some(array)) if matches!(*array.shape(), [found] | [found, 1] if found == rows) => array,
+        Ok(_) | Err(Error::Unsupported(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    budget.take_items(&[rows], 8, name)?;
+    let flags = array.read(budget)?;
+    Ok(Some(match flags.dtype() {
+        Dtype::Bool => flags
+            .bytes()
+            .iter()
+            .map(|&flag| f64::from(flag != 0))
+            .collect(),
+        _ => flags.to_f64(),
+    }))
+}
+
+fn misshapen(array: &Variable, expected: &str) -> Error {
     Error::Shape {
         what: array.path().to_owned(),
         found: array.shape().to_vec(),
-        expected,
+        expected: expected.into(),
     }
 }
 

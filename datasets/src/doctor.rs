@@ -29,6 +29,10 @@
 //! | `unfinished-tail` | note | 1, if the last episode is truncated before the limit |
 //! | `misplaced` | note | 1, if the folder does not fit the id (Minari) |
 //! | `reader` | any | what a reader of another version noted in a store |
+//! | `no-ends` | warning | 1, if no column tells where episodes end |
+//! | `unclear-ends` | warning | episodes of which no column tells how they end |
+//! | `unreadable-episode` | error | episodes that do not fit their spaces and are left out |
+//! | `flattened-actions` | warning | numbers in which composite actions are learnt |
 //! | `dropped-tail`, `repeated-final-observation` | note | rows, episodes (D4RL) |
 //!
 //! The strongest proof that rows, actions and rewards are aligned is to play them again, see
@@ -113,7 +117,11 @@ impl Finding {
 }
 
 /// Codes that readers note; the others come from the numbers alone.
-const READERS: [&str; 9] = [
+const READERS: [&str; 13] = [
+    "no-ends",
+    "unclear-ends",
+    "unreadable-episode",
+    "flattened-actions",
     "early-end",
     "empty-episode",
     "missing-final-observation",
@@ -156,7 +164,7 @@ fn examine_and_replay(dataset: &Dataset) -> (Vec<Finding>, Replay) {
 }
 
 /// The first few names, and how many more there are.
-fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     const SHOWN: usize = 6;
     let shown = names[..names.len().min(SHOWN)].join(", ");
     if names.len() > SHOWN {

@@ -17,6 +17,35 @@ pub enum Error {
     /// The operating system refused.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// Another error, with the episode in which it happened.
+    #[error("episode {episode}: {error}")]
+    InEpisode {
+        /// The episode, counted from 0.
+        episode: usize,
+        /// What happened.
+        error: Box<Error>,
+    },
+    /// A directory, a pipe or a device where a file should be.
+    #[error("this is {0}, not a file")]
+    NotAFile(&'static str),
+    /// More than the memory holds, or than files of this size hold in good faith.
+    #[error("{what} would take {}, {} are {}", size(*bytes), size(*limit), if *is_memory { "free" } else { "the most for a file so small" })]
+    TooLarge {
+        /// What was asked for.
+        what: String,
+        /// How many bytes it would take.
+        bytes: u64,
+        /// The bound that it would break.
+        limit: u64,
+        /// Whether that bound is the free memory.
+        is_memory: bool,
+    },
+    /// More groups, arrays and entries than any dataset has.
+    #[error("{0} has too many parts")]
+    TooManyParts(String),
+    /// Flat columns of which one has more rows than another.
+    #[error("the columns have different numbers of rows: {}", counted(.0))]
+    Columns(Vec<(String, usize)>),
     /// The file does not begin as an HDF5 file does.
     #[error("not an HDF5 file")]
     NotHdf5,
@@ -94,7 +123,7 @@ pub enum Error {
         value: f64,
     },
     /// Neither an installed Minari id nor a path.
-    #[error("unknown dataset {id:?}")]
+    #[error("unknown dataset '{id}'")]
     UnknownDataset {
         /// What was asked for.
         id: String,
@@ -113,7 +142,7 @@ pub enum Error {
     #[error("another process is writing it")]
     Locked,
     /// Not a name under which Minari finds a dataset.
-    #[error("{0:?} is no id for a Minari dataset")]
+    #[error("'{0}' is no name for a Minari dataset")]
     BadId(String),
     /// No windows or transitions can be drawn from the data.
     #[error("cannot sample, {0}")]
@@ -142,16 +171,51 @@ impl Error {
         }
     }
 
-    /// The way out, where there is one: a sentence to print after the error.
+    /// Whether a bound of memory or time is what was broken.
+    pub(crate) fn is_limit(&self) -> bool {
+        match self {
+            Self::At { error, .. } | Self::InEpisode { error, .. } => error.is_limit(),
+            error => matches!(error, Self::TooLarge { .. } | Self::TooManyParts(_)),
+        }
+    }
+
+    /// Adds the episode.
+    #[must_use]
+    pub(crate) fn in_episode(self, episode: usize) -> Self {
+        match self {
+            // These say it themselves.
+            Self::ObservationRows { .. }
+            | Self::Width { .. }
+            | Self::EmptyEpisode { .. }
+            | Self::NotFinite { .. }
+            | Self::InEpisode { .. } => self,
+            Self::At { error, path } => Self::At {
+                error: Box::new(error.in_episode(episode)),
+                path,
+            },
+            error => Self::InEpisode {
+                episode,
+                error: Box::new(error),
+            },
+        }
+    }
+
+    /// The way out: a sentence to print after the error.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::At { error, .. } => return error.hint(),
-            Self::Io(_) | Self::Shape { .. } | Self::Width { .. } | Self::Writing(_) => return None,
+            Self::At { error, .. } | Self::InEpisode { error, .. } => return error.hint(),
+            Self::Io(error) => io_hint(error).into(),
+            Self::NotAFile(_) => "give the path of a regular file or of a dataset's directory; what comes through a pipe has to be written to a file first".into(),
+            Self::TooLarge { is_memory: true, .. } => "free some memory, use a machine with more of it, or split the dataset; training maps larger data from the disk with --set store=mapped".into(),
+            Self::TooLarge { .. } | Self::TooManyParts(_) => "so much in so small a file is hardly data; if it is sound, write it anew without compression or in several datasets".into(),
+            Self::Columns(_) => "flat columns have one row a step: store what is seen after each step as next_observations, and not the observation after the last step alone".into(),
+            Self::Shape { .. } | Self::Width { .. } => "every column of an episode has a row a step, observations one more, as wide as the space in the metadata says; correct the rows or the space".into(),
+            Self::Writing(_) => "convert the dataset to another format, which may hold it".into(),
             Self::NotHdf5 | Self::UnknownFile => "files are read in HDF5, as pickled trajectories, .npz archives and .csv; a download that failed often leaves a web page under the file's name".into(),
-            Self::Damaged(_) => "the file was cut short or altered: download or copy it again and compare its size".into(),
-            Self::Unsupported(_) => "write it anew with Python's minari, h5py or NumPy in a form that the README lists".into(),
+            Self::Damaged(_) => "the file was cut short or altered, or its writer was at fault: download, copy or write it again".into(),
+            Self::Unsupported(_) => "write it anew in one of the forms that are read: Minari, D4RL's HDF5 columns, .npz, .csv or Parquet of a row a step".into(),
             Self::NotADataset => "give a Minari id, a Minari directory (it holds data/metadata.json), or a file that holds observations, actions and rewards".into(),
-            Self::Missing(_) | Self::Metadata(_) => "the dataset is incomplete: download it again, or rewrite it with a current minari".into(),
+            Self::Missing(_) | Self::Metadata(_) => "the dataset is incomplete or names its parts otherwise: add what is missing, or get or write it again".into(),
             Self::ObservationRows { .. } => "each episode stores the observation after its last step too; `rtg inspect` shows every such episode, and a writer that adds the final observation repairs it".into(),
             Self::EmptyEpisode { .. } | Self::NotFinite { .. } => "`rtg inspect` counts all such places; remove these episodes or repair them before training".into(),
             Self::UnknownDataset { root, nearest, .. } if nearest.is_empty() => format!(
@@ -168,10 +232,52 @@ impl Error {
             Self::Selection(_) => "fractions lie above 0 and up to 1, weights above 0; mixed datasets need rows of the same shapes".into(),
             Self::Exists => "choose another name, or remove it first".into(),
             Self::Locked => "wait for that process, or end it".into(),
-            Self::BadId(_) => "an id is a name of letters, digits, - and _ that ends in a version, with namespaces before it, such as mujoco/hopper/medium-v0".into(),
+            Self::BadId(_) => "an id is a name of letters, digits, - and _ that ends in a version, with namespaces before it, such as mujoco/hopper/medium-v0; a path begins with / or ./ and ends in such a name, without .. in it".into(),
             Self::Sampling(_) => "training needs at least one step, finite numbers, and Box or Discrete actions within their space".into(),
         })
     }
+}
+
+/// What helps when the operating system refuses.
+fn io_hint(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => "check the path: a part of it does not exist",
+        ErrorKind::PermissionDenied => {
+            "check the permissions of the file and of the folders above it"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "free some space on that disk, or write elsewhere"
+        }
+        ErrorKind::FileTooLarge => "raise the limit on file sizes (ulimit -f), or write less",
+        ErrorKind::ReadOnlyFilesystem => "write to another place: this file system is read only",
+        ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
+            "check the path: a directory stands where a file should, or the other way round"
+        }
+        ErrorKind::OutOfMemory => "free some memory, or use a machine with more of it",
+        _ => "check the path and the disk, and try again",
+    }
+}
+
+/// A number of bytes for people.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let (mut amount, mut unit) = (bytes as f64, 0);
+    while amount >= 1000.0 && unit + 1 < UNITS.len() {
+        amount /= 1000.0;
+        unit += 1;
+    }
+    match (bytes, unit) {
+        (u64::MAX, _) => "more than can be counted".into(),
+        (_, 0) => format!("{bytes} bytes"),
+        _ => format!("{amount:.1} {}", UNITS[unit]),
+    }
+}
+
+/// `60 actions, 61 observations`.
+fn counted(columns: &[(String, usize)]) -> String {
+    let columns = columns.iter().map(|(name, rows)| format!("{rows} {name}"));
+    columns.collect::<Vec<_>>().join(", ")
 }
 
 /// A column of a dataset.

@@ -4,6 +4,10 @@
 //! and CSV files all end in [`Columns`].
 
 mod extras;
+mod marks;
+mod named;
+mod roles;
+pub(crate) mod table;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -12,8 +16,14 @@ use rtg_envs::{BoxSpace, Dtype, Space};
 use serde_json::Value;
 
 pub(crate) use self::extras::Extras;
-use crate::recording::{Array, Node, RecordedEpisode, Recording, Source, dtype_size};
-use crate::{Error, Finding};
+pub(crate) use self::marks::Marks;
+pub(crate) use self::named::{columns, squeezed};
+pub(crate) use self::roles::{Role, best, role};
+use crate::doctor::listed;
+use crate::recording::{
+    Array, Node, RecordedEpisode, Recording, RecordingSpace, Source, dtype_size, product, promoted,
+};
+use crate::{Budget, Error, Finding};
 
 /// `observation[t + 1]` and `next_observation[t]` may differ by this much, relative to 1 + size.
 const CONTINUITY: f64 = 1e-5;
@@ -24,10 +34,7 @@ pub(crate) struct Columns {
     pub(crate) next_observations: Option<Array>,
     pub(crate) actions: Array,
     pub(crate) rewards: Array,
-    pub(crate) terminals: Option<Vec<bool>>,
-    pub(crate) timeouts: Option<Vec<bool>>,
-    /// Rows that end an episode without saying how.
-    pub(crate) ends: Option<Vec<bool>>,
+    pub(crate) marks: Marks,
     pub(crate) extras: Extras,
 }
 
@@ -39,6 +46,7 @@ pub(crate) struct FlatSource {
     cuts: Vec<Cut>,
     next: usize,
     findings: Vec<Finding>,
+    budget: Budget,
 }
 
 /// An episode's rows, and how it ended.
@@ -52,11 +60,18 @@ impl FlatSource {
     /// Columns that are not cut yet; `kind` says for people what the file is.
     ///
     /// They do not say their spaces. Observations count as unbounded. Actions of an integer type
-    /// are one choice of `max + 1`; others lie in [-1, 1], or up to the largest absolute value if
-    /// that is more.
-    pub(crate) fn new(path: &Path, kind: &str, columns: Columns) -> Result<Self, Error> {
+    /// are choices, from 0 or the smallest one to the largest: one, or one a column. Others lie in
+    /// [-1, 1], or up to the largest absolute value if that is more.
+    pub(crate) fn new(
+        path: &Path,
+        kind: &str,
+        mut columns: Columns,
+        budget: &Budget,
+    ) -> Result<Self, Error> {
         let name = file_name(path);
+        columns.unite(budget)?;
         columns.check()?;
+        columns.marks.settle();
         let file = path
             .file_name()
             .map_or_else(String::new, |file| file.to_string_lossy().into_owned());
@@ -72,6 +87,7 @@ impl FlatSource {
             cuts: Vec::new(),
             next: 0,
             findings: Vec::new(),
+            budget: budget.clone(),
         })
     }
 
@@ -85,22 +101,45 @@ impl FlatSource {
         self.recording.entries.insert(name.to_owned(), value.into());
     }
 
-    /// Finds the episodes: they end at either flag, where the columns say so otherwise, and, if
-    /// there are no timeouts, after `limit` steps. Rows after the last end are dropped, unless no
+    /// Takes the spaces that the file itself says, where its rows fit them.
+    pub(crate) fn set_spaces(&mut self, spaces: (RecordingSpace, RecordingSpace)) {
+        let fits = |space: &RecordingSpace, array: &Array| {
+            let numbers = array.row_numbers() == space.space().width();
+            numbers
+                && !matches!(
+                    space.space(),
+                    Space::Dict(_) | Space::Tuple(_) | Space::Text { .. }
+                )
+        };
+        let (observations, actions) = spaces;
+        if fits(&observations, &self.columns.observations) && fits(&actions, &self.columns.actions)
+        {
+            self.recording.observation_space = observations;
+            self.recording.action_space = actions;
+        }
+    }
+
+    /// Finds the episodes: they end where the columns say so and, if these do not tell when an
+    /// episode was cut off, after `limit` steps. Rows after the last end are dropped, unless no
     /// row ends an episode: then all rows are one.
     pub(crate) fn cut(&mut self, limit: Option<usize>) {
         let columns = &self.columns;
+        let marks = &columns.marks;
         let steps = columns.rewards.numbers();
         let flag =
             |flags: &Option<Vec<bool>>, row: usize| flags.as_ref().is_some_and(|flags| flags[row]);
+        let tells = [&marks.timeouts, &marks.ends, &marks.changes];
+        let limit = limit.filter(|_| tells.iter().all(|marks| marks.is_none()));
         let breaks = columns.breaks();
-        let (mut start, mut inferred, mut broken) = (0, 0, 0);
+        let (mut start, mut inferred, mut broken, mut unclear) = (0, 0, 0, 0);
         for row in 0..steps {
-            let terminated = flag(&columns.terminals, row);
-            let at_limit = columns.timeouts.is_none() && Some(row + 1 - start) == limit;
-            let truncated = flag(&columns.timeouts, row) || (at_limit && !terminated);
-            if terminated || truncated || flag(&columns.ends, row) {
+            let terminated = flag(&marks.terminals, row);
+            let at_limit = Some(row + 1 - start) == limit;
+            let truncated = flag(&marks.timeouts, row) || (at_limit && !terminated);
+            let ends = flag(&marks.ends, row);
+            if terminated || truncated || ends || flag(&marks.changes, row) {
                 inferred += usize::from(at_limit && !terminated);
+                unclear += usize::from(ends && !terminated && !truncated);
                 self.cuts.push(Cut {
                     rows: start..row + 1,
                     terminated,
@@ -125,6 +164,20 @@ impl FlatSource {
             self.cuts.len()
         };
         self.findings = vec![
+            Finding::warning(
+                "no-ends",
+                usize::from(!marks.are_there()),
+                nothing_ends(marks, limit),
+            ),
+            Finding::warning(
+                "unclear-ends",
+                unclear,
+                format!(
+                    "episodes end where {} says so, which does not tell whether in a terminal state: \
+                     they count as neither terminated nor truncated",
+                    marks.unclear.join(", ")
+                ),
+            ),
             Finding::error(
                 "discontinuity",
                 broken,
@@ -156,7 +209,24 @@ impl FlatSource {
     }
 }
 
+/// What is said where no column tells where episodes end.
+fn nothing_ends(marks: &Marks, limit: Option<usize>) -> String {
+    let cut = match limit {
+        Some(limit) => format!("an episode is taken to last {limit} steps"),
+        None => "all rows count as one episode".into(),
+    };
+    let others = match marks.others.as_slice() {
+        [] => String::new(),
+        others => format!("; columns that are not understood: {}", listed(others)),
+    };
+    format!("no column tells where episodes end, so {cut}{others}")
+}
+
 impl Source for FlatSource {
+    fn budget(&self) -> Budget {
+        self.budget.clone()
+    }
+
     fn recording(&self) -> &Recording {
         &self.recording
     }
@@ -207,28 +277,59 @@ impl Source for FlatSource {
 }
 
 impl Columns {
+    /// Gives observations before and after a step the type that holds both.
+    fn unite(&mut self, budget: &Budget) -> Result<(), Error> {
+        let Some(next) = &mut self.next_observations else {
+            return Ok(());
+        };
+        let both = promoted(&[self.observations.dtype(), next.dtype()]);
+        for array in [&mut self.observations, next] {
+            if array.dtype() != both {
+                budget.take_items(&[array.numbers()], 16, "the observations")?;
+                *array = array.cast(both);
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that all columns have a row a step.
     fn check(&self) -> Result<(), Error> {
-        let rows = self.observations.rows();
+        let rows = self.rewards.numbers();
+        let mut counts = vec![
+            ("observations".to_owned(), self.observations.rows()),
+            ("actions".into(), self.actions.rows()),
+            ("rewards".into(), rows),
+        ];
         let next = self.next_observations.as_ref();
-        let flags = [&self.terminals, &self.timeouts, &self.ends];
-        let fits = self.actions.rows() == rows
-            && self.rewards.numbers() == rows
-            && next.is_none_or(|next| {
-                next.shape() == self.observations.shape()
-                    && next.dtype() == self.observations.dtype()
-            })
-            && flags
-                .iter()
-                .all(|flags| flags.as_ref().is_none_or(|flags| flags.len() == rows));
-        if fits && !self.observations.shape().is_empty() && !self.actions.shape().is_empty() {
-            return Ok(());
+        counts.extend(next.map(|next| ("next observations".into(), next.rows())));
+        counts.extend(
+            self.marks
+                .rows()
+                .map(|(name, rows)| (name.to_owned(), rows)),
+        );
+        if counts.iter().any(|(_, count)| *count != rows) {
+            return Err(Error::Columns(counts));
         }
-        Err(Error::Shape {
-            what: "the columns".into(),
-            found: vec![rows, self.actions.rows(), self.rewards.numbers()],
-            expected: "as many rows of observations, actions, rewards and flags".into(),
-        })
+        for (array, name) in [
+            (&self.observations, "observations"),
+            (&self.actions, "actions"),
+        ] {
+            if array.shape().is_empty() || array.row_shape().contains(&0) {
+                return Err(Error::Shape {
+                    what: format!("the column of {name}"),
+                    found: array.shape().to_vec(),
+                    expected: "rows of numbers".into(),
+                });
+            }
+        }
+        match next {
+            Some(next) if next.shape() != self.observations.shape() => Err(Error::Shape {
+                what: "the next observations".into(),
+                found: next.shape().to_vec(),
+                expected: format!("{:?} as the observations", self.observations.shape()),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// For each row but the last: whether the observation after it is not the one that the step
@@ -285,16 +386,22 @@ pub(crate) fn unbounded(observations: &Array) -> Space {
 pub(crate) fn action_space<'a>(parts: impl IntoIterator<Item = &'a Array>) -> Result<Space, Error> {
     /// Rows that are looked at together.
     const ROWS: usize = 4096;
-    let (mut largest, mut smallest) = (1.0_f64, 0.0_f64);
     let mut first: Option<&Array> = None;
+    let (mut low, mut high) = (Vec::new(), Vec::new());
     for part in parts {
+        let actions = *first.get_or_insert(part);
+        let width = actions.row_numbers().max(1);
+        low.resize(width, f64::INFINITY);
+        high.resize(width, f64::NEG_INFINITY);
         let mut look = |numbers: Vec<f64>| {
-            for number in numbers.into_iter().filter(|number| number.is_finite()) {
-                largest = largest.max(number.abs());
-                smallest = smallest.min(number);
+            for row in numbers.chunks(width) {
+                for ((low, high), &number) in low.iter_mut().zip(&mut high).zip(row) {
+                    if number.is_finite() {
+                        (*low, *high) = (number.min(*low), number.max(*high));
+                    }
+                }
             }
         };
-        first = first.or(Some(part));
         if part.shape().is_empty() {
             look(part.to_f64());
             continue;
@@ -305,22 +412,43 @@ pub(crate) fn action_space<'a>(parts: impl IntoIterator<Item = &'a Array>) -> Re
         }
     }
     let actions = first.ok_or_else(|| Error::Missing("an action".into()))?;
-    let width = actions.row_numbers();
-    if !actions.dtype().is_float() && actions.dtype() != Dtype::Bool {
-        if width != 1 || smallest < 0.0 {
-            return Err(Error::Unsupported(
-                "an integer action of several numbers or below 0".into(),
-            ));
-        }
-        return Ok(Space::Discrete {
-            n: largest as usize + 1,
-            start: 0,
-        });
+    if !actions.dtype().is_float()
+        && actions.dtype() != Dtype::Bool
+        && let Some(choices) = choices(actions.row_shape(), &low, &high)
+    {
+        return Ok(choices);
     }
+    let largest = low.iter().chain(&high).filter(|number| number.is_finite());
+    let largest = largest.fold(1.0_f64, |largest, number| largest.max(number.abs()));
+    let width = product(actions.row_shape()).unwrap_or(0);
     Ok(Space::Box(BoxSpace {
         low: vec![-largest; width],
         high: vec![largest; width],
         shape: actions.row_shape().to_vec(),
         dtype: actions.dtype(),
     }))
+}
+
+/// Integers as choices; `None` where there are too many to be that.
+fn choices(row_shape: &[usize], low: &[f64], high: &[f64]) -> Option<Space> {
+    const MOST: f64 = (1 << 16) as f64;
+    let starts: Vec<f64> = low.iter().map(|&low| low.min(0.0)).collect();
+    let counts = high
+        .iter()
+        .zip(&starts)
+        .map(|(&high, &start)| high.max(1.0) - start + 1.0);
+    let counts: Vec<f64> = counts.collect();
+    if counts.iter().sum::<f64>() > MOST || row_shape.len() > 1 {
+        return None;
+    }
+    Some(match row_shape {
+        [] | [1] => Space::Discrete {
+            n: counts[0] as usize,
+            start: starts[0] as i64,
+        },
+        _ => Space::MultiDiscrete {
+            nvec: counts.iter().map(|&count| count as usize).collect(),
+            start: starts.iter().map(|&start| start as i64).collect(),
+        },
+    })
 }

@@ -14,11 +14,12 @@
 //! | `hdf5-pure` 0.47.0 | - / 12 | 0.38 to 0.58 | quadratic in the number of groups |
 //! | `hdf5-metno` 0.15.1 | - / 1.65 | 0.46 to 0.49 | needs a C compiler |
 //!
-//! Robustness: what a file claims is not believed. A column outside chunks must lie within the
-//! file; chunks must come in order and complete, and memory is taken for those that have come; a
-//! budget bounds what the whole file may expand to. The reader itself makes room for as many header
-//! messages as a 16-bit count claims, 9.4 MB at the most. `examples/fuzz.rs` mutates every fixture
-//! and counts what is allocated.
+//! Robustness: what a file claims is not believed. Every array is charged to the
+//! [`Budget`](crate::Budget) before memory is taken for it, and every group and array that is
+//! looked at counts, since links can lead to one of them on many ways. Chunks that were never
+//! written are filled as the file says. Links into other files are not followed: they are named in
+//! the error. The reader itself makes room for as many header messages as a 16-bit count claims,
+//! 9.4 MB at the most. `examples/fuzz.rs` mutates every fixture and counts what is allocated.
 //!
 //! The reader reaches for `lru` 0.16, which has an advisory (RUSTSEC-2026-0253, unsound). What
 //! `lru` mended since then is panic safety in `pop`; the library does not call it, and its keys
@@ -31,47 +32,33 @@ pub(crate) mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdf5_reader::error::Error as ReaderError;
 use hdf5_reader::group::Group as ReaderGroup;
 use hdf5_reader::messages::datatype::{StringSize, VarLenKind};
-use hdf5_reader::{ByteOrder, Dataset as ReaderDataset, Datatype, Hdf5File, OpenOptions};
+use hdf5_reader::storage::FileStorage;
+use hdf5_reader::{
+    ByteOrder, Dataset as ReaderDataset, Datatype, ExternalLinkResolver, Hdf5File, OpenOptions,
+};
 use rtg_envs::Dtype;
 
-use crate::Error;
 use crate::recording::{Array, Node, dtype_size, product};
+use crate::{Budget, Error, input};
 
-/// One chunk may decode to this much.
-const MAX_CHUNK_BYTES: u64 = 256 << 20;
-/// Deflate cannot expand more than this.
-const MAX_INFLATION: u64 = 1032;
-/// A file may expand to this much, whatever its own size is ...
-const EXPANSION_FLOOR: u64 = 256 << 20;
-/// ... or to this many times its own size. Real files reach about 10.
-const EXPANSION_FACTOR: u64 = 256;
+/// How an HDF5 file begins, at its start or after a block of the user's own.
+pub(crate) const SIGNATURE: [u8; 8] = [0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1a, b'\n'];
+/// What a group or array costs besides its numbers.
+const PART_BYTES: u64 = 256;
 
 /// An open HDF5 file.
 pub(crate) struct File {
     reader: Hdf5File,
-    limits: Limits,
-}
-
-/// What may be read from a file. A small hostile file can declare arrays of any size, since
-/// unwritten parts cost nothing on disk.
-#[derive(Clone)]
-struct Limits {
-    /// The file's own size.
-    file: u64,
-    /// The bytes that may still be read.
-    budget: Arc<AtomicU64>,
 }
 
 /// A group of a file.
 pub(crate) struct Group {
     reader: ReaderGroup,
     path: String,
-    limits: Limits,
 }
 
 /// A numeric array of a file, not yet read.
@@ -80,51 +67,39 @@ pub(crate) struct Variable {
     dtype: Dtype,
     shape: Vec<usize>,
     path: String,
-    limits: Limits,
 }
 
-impl Limits {
-    /// Counts bytes against what the file may expand to.
-    fn charge(&self, bytes: Option<u64>, path: &str) -> Result<(), Error> {
-        let take = |left: u64| left.checked_sub(bytes?);
-        self.budget
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-            .map(|_| ())
-            .map_err(|_| overclaims(path))
+/// Names links into other files instead of following them.
+struct NoExternalLinks;
+
+impl ExternalLinkResolver for NoExternalLinks {
+    fn resolve_external_link(&self, file: &str) -> Result<Option<Hdf5File>, ReaderError> {
+        let text = format!("an external link, into the file {file},");
+        Err(std::io::Error::new(std::io::ErrorKind::Unsupported, text).into())
     }
-}
-
-fn overclaims(path: &str) -> Error {
-    Error::Damaged(format!("{path} claims more than its file could hold"))
 }
 
 impl File {
     /// Opens a file. Nothing is read but its first bytes.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let file = std::fs::metadata(path)?.len();
-        let budget = EXPANSION_FLOOR.max(file.saturating_mul(EXPANSION_FACTOR));
-        let limit = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        // Each chunk is read once, so caching them would cost and bring nothing.
+    pub(crate) fn open(path: &Path, budget: &Budget) -> Result<Self, Error> {
+        let (file, bytes) = input::open(path, budget)?;
+        // Each chunk is read once, so caching them would cost and bring nothing. What a chunk and
+        // a reading may take is the budget's to say.
         let options = OpenOptions::default()
             .with_chunk_cache_bytes(0)
-            .with_max_chunk_bytes(limit(
-                MAX_CHUNK_BYTES.min(file.saturating_mul(MAX_INFLATION)),
-            ))
-            .with_max_read_bytes(limit(budget));
-        let reader = Hdf5File::open_with_options(path, options).map_err(translate)?;
+            .with_max_chunk_bytes(usize::MAX)
+            .with_max_read_bytes(usize::MAX)
+            .with_external_link_resolver(Arc::new(NoExternalLinks));
+        let storage = FileStorage::from_file(file).map_err(translate)?;
+        let reader =
+            Hdf5File::from_storage_with_options(Arc::new(storage), options).map_err(translate)?;
         let expected = reader.superblock().eof_address;
-        if file < expected {
+        if bytes < expected {
             return Err(Error::Damaged(format!(
-                "it has {file} of its {expected} bytes"
+                "it has {bytes} of its {expected} bytes"
             )));
         }
-        Ok(Self {
-            reader,
-            limits: Limits {
-                file,
-                budget: Arc::new(AtomicU64::new(budget)),
-            },
-        })
+        Ok(Self { reader })
     }
 
     /// The root group.
@@ -133,9 +108,26 @@ impl File {
         Ok(Group {
             reader,
             path: String::new(),
-            limits: self.limits.clone(),
         })
     }
+}
+
+/// Whether a file that begins otherwise has an HDF5 signature after a block of the user's own: at
+/// byte 512, 1024, 2048 ...
+pub(crate) fn has_user_block(file: &mut std::fs::File) -> std::io::Result<bool> {
+    use std::io::{Read, Seek, SeekFrom};
+    let bytes = file.metadata()?.len();
+    let mut at = 512;
+    while at + SIGNATURE.len() as u64 <= bytes {
+        let mut head = [0; SIGNATURE.len()];
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut head)?;
+        if head == SIGNATURE {
+            return Ok(true);
+        }
+        at *= 2;
+    }
+    Ok(false)
 }
 
 impl Group {
@@ -143,25 +135,16 @@ impl Group {
     pub(crate) fn group(&self, name: &str) -> Result<Option<Self>, Error> {
         let path = format!("{}/{name}", self.path);
         match self.reader.group(name) {
-            Ok(reader) => Ok(Some(Self {
-                reader,
-                path,
-                limits: self.limits.clone(),
-            })),
+            Ok(reader) => Ok(Some(Self { reader, path })),
             Err(error) => absent(error),
         }
-    }
-
-    /// Whether there is a group or an array of that name.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.reader.dataset(name).is_ok() || self.reader.group(name).is_ok()
     }
 
     /// The child array of that name, if there is one. Text and compound arrays are errors.
     pub(crate) fn array(&self, name: &str) -> Result<Option<Variable>, Error> {
         let path = format!("{}/{name}", self.path);
         match self.reader.dataset(name) {
-            Ok(dataset) => Variable::new(dataset, path, &self.limits).map(Some),
+            Ok(dataset) => Variable::new(dataset, path).map(Some),
             Err(error) => absent(error),
         }
     }
@@ -173,24 +156,27 @@ impl Group {
     }
 
     /// The names of all children that are groups or arrays, sorted.
-    pub(crate) fn names(&self) -> Result<Vec<String>, Error> {
+    pub(crate) fn names(&self, budget: &Budget) -> Result<Vec<String>, Error> {
         let (mut names, datasets) = self.reader.member_names().map_err(translate)?;
         names.extend(datasets);
+        budget.take_items(&[names.len()], PART_BYTES as usize, &self.path)?;
         names.sort();
         Ok(names)
     }
 
     /// Whatever is under that name, read as a whole: groups become dicts.
-    pub(crate) fn node(&self, name: &str) -> Result<Option<Node>, Error> {
-        self.node_at(name, 0)
+    pub(crate) fn node(&self, name: &str, budget: &Budget) -> Result<Option<Node>, Error> {
+        self.node_at(name, 0, budget)
     }
 
-    fn node_at(&self, name: &str, depth: usize) -> Result<Option<Node>, Error> {
+    fn node_at(&self, name: &str, depth: usize, budget: &Budget) -> Result<Option<Node>, Error> {
         /// Groups of a recording nest no deeper than this; a damaged file may hold a circle.
         const MAX_DEPTH: usize = 32;
         let path = format!("{}/{name}", self.path);
+        budget.look_at(1, self.path.split('/').nth(1).unwrap_or("the file"))?;
+        budget.take(PART_BYTES, &path)?;
         match self.reader.dataset(name) {
-            Ok(dataset) => return leaf(dataset, path, &self.limits).map(Some),
+            Ok(dataset) => return leaf(dataset, path, budget).map(Some),
             Err(error) => absent::<Node>(error)?,
         };
         let Some(group) = self.group(name)? else {
@@ -200,8 +186,8 @@ impl Group {
             return Err(Error::Damaged(format!("{path} is nested too deeply")));
         }
         let mut parts = Vec::new();
-        for name in group.names()? {
-            if let Some(part) = group.node_at(&name, depth + 1)? {
+        for name in group.names(budget)? {
+            if let Some(part) = group.node_at(&name, depth + 1, budget)? {
                 parts.push((name, part));
             }
         }
@@ -215,17 +201,16 @@ impl Group {
 }
 
 /// A dataset as a column.
-fn leaf(reader: ReaderDataset, path: String, limits: &Limits) -> Result<Node, Error> {
+fn leaf(reader: ReaderDataset, path: String, budget: &Budget) -> Result<Node, Error> {
     match reader.dtype() {
         Datatype::String {
             size: StringSize::Fixed(_),
             ..
         } => {
             let size = reader.raw_byte_len().map_err(translate)? as u64;
-            if size > limits.file {
-                return Err(overclaims(&path));
-            }
-            limits.charge(Some(size), &path)?;
+            // The bytes, and the texts that are made of them.
+            budget.take(size.saturating_mul(2), &path)?;
+            budget.take_items(reader_shape(&reader, &path)?.as_slice(), 24, &path)?;
             let texts = reader.read_strings().map_err(translate)?;
             Ok(Node::Text(texts.into_iter().map(Some).collect()))
         }
@@ -234,7 +219,7 @@ fn leaf(reader: ReaderDataset, path: String, limits: &Limits) -> Result<Node, Er
             kind: VarLenKind::String,
             ..
         } => {
-            let texts = bytes(&reader, &path, limits)?.into_iter().map(|item| {
+            let texts = bytes(&reader, &path, budget)?.into_iter().map(|item| {
                 String::from_utf8(item)
                     .map(Some)
                     .map_err(|_| Error::Damaged(format!("a text of {path} is not UTF-8")))
@@ -242,52 +227,48 @@ fn leaf(reader: ReaderDataset, path: String, limits: &Limits) -> Result<Node, Er
             Ok(Node::Text(texts.collect::<Result<_, _>>()?))
         }
         Datatype::VarLen { base, .. } if matches!(**base, Datatype::FixedPoint { size: 1, .. }) => {
-            Ok(Node::Images(bytes(&reader, &path, limits)?))
+            Ok(Node::Images(bytes(&reader, &path, budget)?))
         }
-        _ => Ok(Node::Array(Variable::new(reader, path, limits)?.read()?)),
+        _ => Ok(Node::Array(Variable::new(reader, path)?.read(budget)?)),
     }
 }
 
 /// The items of a dataset of variable length.
-fn bytes(reader: &ReaderDataset, path: &str, limits: &Limits) -> Result<Vec<Vec<u8>>, Error> {
+fn bytes(reader: &ReaderDataset, path: &str, budget: &Budget) -> Result<Vec<Vec<u8>>, Error> {
     let size = reader.raw_byte_len().map_err(translate)? as u64;
-    if size > limits.file {
-        return Err(overclaims(path));
-    }
-    limits.charge(Some(size), path)?;
+    // The references, and for each of them what holds an item.
+    budget.take(size.saturating_mul(3), path)?;
     let references = reader.read_raw_bytes().map_err(translate)?;
     let mut items = Vec::new();
-    // An item lies in the file once; a hostile file refers to it many times.
-    let mut left = limits.file;
     for reference in references.chunks_exact(reader.vlen_reference_size()) {
         let length = reference
             .first_chunk()
             .map_or(0, |head| u32::from_le_bytes(*head));
-        left = left
-            .checked_sub(length.into())
-            .ok_or_else(|| overclaims(path))?;
+        // A file may refer to the same item many times.
+        budget.take(length.into(), path)?;
         let item = reader.resolve_vlen_reference_bytes(reference, 1);
         items.push(item.map_err(translate)?);
     }
     Ok(items)
 }
 
+/// The sizes of the axes.
+fn reader_shape(reader: &ReaderDataset, path: &str) -> Result<Vec<usize>, Error> {
+    let sizes = reader.shape().iter().map(|&size| usize::try_from(size));
+    let shape = sizes.collect::<Result<_, _>>();
+    shape.map_err(|_| Error::Damaged(format!("{path} is larger than memory")))
+}
+
 impl Variable {
-    fn new(reader: ReaderDataset, path: String, limits: &Limits) -> Result<Self, Error> {
+    fn new(reader: ReaderDataset, path: String) -> Result<Self, Error> {
         let dtype = dtype(reader.dtype())
             .ok_or_else(|| Error::Unsupported(format!("the data type of {path}")))?;
-        let shape = reader
-            .shape()
-            .iter()
-            .map(|&size| usize::try_from(size))
-            .collect::<Result<_, _>>()
-            .map_err(|_| Error::Damaged(format!("{path} is larger than memory")))?;
+        let shape = reader_shape(&reader, &path)?;
         Ok(Self {
             reader,
             dtype,
             shape,
             path,
-            limits: limits.clone(),
         })
     }
 
@@ -296,26 +277,20 @@ impl Variable {
         &self.shape
     }
 
-    /// How the numbers are stored.
-    pub(crate) fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
     /// The array's path in the file, for messages.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
     /// All numbers.
-    pub(crate) fn read(&self) -> Result<Array, Error> {
+    pub(crate) fn read(&self, budget: &Budget) -> Result<Array, Error> {
         let numbers =
             product(&self.shape).and_then(|numbers| numbers.checked_mul(dtype_size(self.dtype)));
-        let total = numbers.ok_or_else(|| overclaims(&self.path))?;
-        self.limits.charge(Some(total as u64), &self.path)?;
-        let bytes = match self.reader.chunks() {
-            Some(chunk) => self.read_chunks(&chunk, total)?,
-            None if total as u64 > self.limits.file => return Err(overclaims(&self.path)),
-            None => self.reader.read_native_bytes().map_err(translate)?,
+        let total = numbers.map_or(u64::MAX, |total| total as u64);
+        budget.take(total, &self.path)?;
+        let bytes = match (numbers, self.reader.chunks()) {
+            (Some(total), Some(chunk)) => self.read_chunks(&chunk, total, budget)?,
+            _ => self.reader.read_native_bytes().map_err(translate)?,
         };
         Array::new(self.dtype, self.shape.clone(), bytes)
     }
@@ -366,11 +341,20 @@ fn absent<T>(error: ReaderError) -> Result<Option<T>, Error> {
     }
 }
 
+/// The layout of a dataset that is put together from others.
+const VIRTUAL: u8 = 3;
+
 /// Sorts the library's errors into ours by what the user can do about them.
 fn translate(error: ReaderError) -> Error {
     match error {
         ReaderError::Context { source, .. } => translate(*source),
+        ReaderError::Io(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+            Error::Unsupported(error.to_string())
+        }
         ReaderError::Io(error) => Error::Io(error),
+        ReaderError::UnsupportedLayoutClass(VIRTUAL) => {
+            Error::Unsupported("a virtual dataset, which lies in other files,".into())
+        }
         ReaderError::InvalidMagic => Error::NotHdf5,
         ReaderError::UnsupportedFilter(filter) => {
             Error::Unsupported(format!("HDF5 compression ({filter})"))

@@ -27,12 +27,12 @@ pub(crate) fn decode(bytes: &[u8], shape: &[usize]) -> Result<Vec<u8>, Error> {
         .set_max_height(height)
         .jpeg_set_out_colorspace(colours);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let failed = |error| damaged(&format!("cannot be decoded, {error:?}"));
+    let failed = |error| damaged(&format!("cannot be decoded, {error}"));
     decoder.decode_headers().map_err(failed)?;
     if decoder.dimensions() != Some((width, height)) {
-        let found = decoder.dimensions();
+        let (wide, high) = decoder.dimensions().unwrap_or_default();
         return Err(damaged(&format!(
-            "has the size {found:?}, expected {width} x {height}"
+            "has the size {wide} x {high}, expected {width} x {height}"
         )));
     }
     let pixels = decoder.decode().map_err(failed)?;

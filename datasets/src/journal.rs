@@ -25,12 +25,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::Error;
 use crate::recording::{RecordedEpisode, Recording, RecordingSpace, Source};
+use crate::{Budget, Error};
 
 const MAGIC: &[u8] = b"rtg-journal-1\n";
 /// Length and checksum.
 const HEAD_BYTES: u64 = 16;
+/// A header that is longer was not cut off by a full disk at its beginning.
+const MAX_HEAD: u64 = 1 << 20;
 
 /// A journal open for appending. Only one process can have it open.
 pub struct Journal {
@@ -49,53 +51,83 @@ pub struct Journal {
 impl Journal {
     /// Creates a journal where there is none. `settings` come back when it is opened again, so that
     /// a collector can tell whether it continues its own work.
+    ///
+    /// It has its name only when its header is on the disk. What has the name without a whole
+    /// header, as a full disk may have left it, is replaced.
     pub fn create(path: &Path, recording: &Recording, settings: &Value) -> Result<Self, Error> {
+        let draft = beside(path, ".new");
+        let header = json!({
+            "id": recording.id,
+            "observation_space": recording.observation_space.text(),
+            "action_space": recording.action_space.text(),
+            "entries": recording.entries,
+            "settings": settings,
+        });
+        let mut bytes = MAGIC.to_vec();
+        push_record(&mut bytes, crate::json::write(&header).as_bytes());
         let create = || {
-            let mut file = OpenOptions::new()
+            let mut options = OpenOptions::new();
+            // What is there is another's draft, dead or alive.
+            let file = options
                 .read(true)
                 .write(true)
-                .create_new(true)
-                .open(path)?;
+                .create(true)
+                .truncate(false)
+                .open(&draft)?;
             lock(&file)?;
-            let header = json!({
-                "id": recording.id,
-                "observation_space": recording.observation_space.text(),
-                "action_space": recording.action_space.text(),
-                "entries": recording.entries,
-                "settings": settings,
-            });
-            let mut bytes = MAGIC.to_vec();
-            push_record(&mut bytes, crate::json::write(&header).as_bytes());
+            Ok(file)
+        };
+        let mut file = create().map_err(|error: Error| error.at(&draft))?;
+        let mut begin = || {
+            file.set_len(0)?;
             file.write_all(&bytes)?;
             file.sync_all()?;
-            if let Some(parent) = path.parent().filter(|parent| parent.is_dir()) {
-                crate::staging::sync(parent)?;
+            if Self::is_begun(path)? {
+                return Err(Error::Exists);
             }
-            Ok(Self {
-                file,
-                path: path.to_path_buf(),
-                recording: recording.clone(),
-                settings: settings.clone(),
-                end: bytes.len() as u64,
-                episodes: 0,
-                steps: 0,
-                pending: Vec::new(),
-            })
+            std::fs::rename(&draft, path)?;
+            let parent = path.parent().filter(|parent| parent.is_dir());
+            Ok(parent.map_or(Ok(()), crate::staging::sync)?)
         };
-        create().map_err(|error: Error| match error {
-            Error::Io(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Error::Exists.at(path)
-            }
-            error => error.at(path),
+        if let Err(error) = begin() {
+            let _ = std::fs::remove_file(&draft);
+            return Err(error.at(path));
+        }
+        Ok(Self {
+            file,
+            path: path.to_path_buf(),
+            recording: recording.clone(),
+            settings: settings.clone(),
+            end: bytes.len() as u64,
+            episodes: 0,
+            steps: 0,
+            pending: Vec::new(),
         })
+    }
+
+    /// Whether something is at that path that [`Journal::create`] would not replace: a journal
+    /// with a header, or a file that is none of ours.
+    pub fn is_begun(path: &Path) -> Result<bool, Error> {
+        let mut head = Vec::new();
+        match File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(Error::Io(error).at(path)),
+            Ok(file) => {
+                crate::input::regular(&file.metadata()?).map_err(|error| error.at(path))?;
+                file.take(MAX_HEAD).read_to_end(&mut head)?;
+            }
+        }
+        let all_zero = head.len() < MAX_HEAD as usize && head.iter().all(|&byte| byte == 0);
+        Ok(!(all_zero || MAGIC.starts_with(&head) || is_cut_header(&head)))
     }
 
     /// Opens a journal to continue it. What a killed writer left half written is cut off.
     pub fn open_to_resume(path: &Path) -> Result<Self, Error> {
         let open = || {
+            crate::input::regular(&std::fs::metadata(path)?)?;
             let file = OpenOptions::new().read(true).write(true).open(path)?;
             lock(&file)?;
-            let mut records = Records::open(path)?;
+            let mut records = Records::open(path, &Budget::default())?;
             let (recording, settings) = header(&mut records)?;
             let (mut episodes, mut steps) = (0, 0);
             while let Some(payload) = records.next()? {
@@ -178,7 +210,7 @@ impl JournalSource {
     /// Opens a journal for reading; a half-written last episode is passed over.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let open = || {
-            let mut records = Records::open(path)?;
+            let mut records = Records::open(path, &Budget::default())?;
             let (recording, _) = header(&mut records)?;
             Ok(Self {
                 records,
@@ -191,6 +223,10 @@ impl JournalSource {
 }
 
 impl Source for JournalSource {
+    fn budget(&self) -> Budget {
+        self.records.budget.clone()
+    }
+
     fn recording(&self) -> &Recording {
         &self.recording
     }
@@ -206,6 +242,32 @@ impl Source for JournalSource {
         };
         next().map_err(|error| error.at(&self.path))
     }
+}
+
+/// Whether a journal ends inside its header: its text is cut off.
+fn is_cut_header(head: &[u8]) -> bool {
+    let Some(rest) = head.strip_prefix(MAGIC) else {
+        return false;
+    };
+    if head.len() as u64 == MAX_HEAD {
+        return false;
+    }
+    let Some(text) = rest.get(HEAD_BYTES as usize..) else {
+        return true;
+    };
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Value>();
+    match values.next() {
+        None => true,
+        Some(Err(error)) => error.is_eof(),
+        Some(Ok(_)) => false,
+    }
+}
+
+/// Another name in the same folder.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(ending);
+    path.with_file_name(name)
 }
 
 /// Locks a file for this process. A child that is just being started holds its parent's locks for
@@ -235,10 +297,12 @@ fn header(records: &mut Records) -> Result<(Recording, Value), Error> {
             .ok_or_else(|| Error::Missing(format!("the journal's {name}")))
     };
     let entries = value.get("entries").and_then(Value::as_object);
+    let budget = &records.budget;
+    let space = |name: &str| RecordingSpace::parse(field(name)?, name, budget);
     let recording = Recording {
         id: field("id")?.to_owned(),
-        observation_space: RecordingSpace::parse(field("observation_space")?, "observation_space")?,
-        action_space: RecordingSpace::parse(field("action_space")?, "action_space")?,
+        observation_space: space("observation_space")?,
+        action_space: space("action_space")?,
         total_episodes: None,
         total_steps: None,
         entries: entries.cloned().unwrap_or_default(),
@@ -255,12 +319,12 @@ struct Records {
     /// The end of the last whole record.
     end: u64,
     length: u64,
+    budget: Budget,
 }
 
 impl Records {
-    fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path)?;
-        let length = file.metadata()?.len();
+    fn open(path: &Path, budget: &Budget) -> Result<Self, Error> {
+        let (file, length) = crate::input::open(path, budget)?;
         let mut file = BufReader::new(file);
         let mut magic = [0; MAGIC.len()];
         if file.read_exact(&mut magic).is_err() || magic != MAGIC {
@@ -270,6 +334,7 @@ impl Records {
             file,
             end: MAGIC.len() as u64,
             length,
+            budget: budget.clone(),
         })
     }
 
@@ -290,6 +355,9 @@ impl Records {
         let Some(after) = (left - HEAD_BYTES).checked_sub(length) else {
             return Ok(None);
         };
+        // The record, and the episode that is made of it.
+        let room = self.budget.fork();
+        room.take(length.saturating_mul(4), "a record of the journal")?;
         let mut payload = vec![0; usize::try_from(length).unwrap_or(0)];
         self.file.read_exact(&mut payload)?;
         if Sha256::digest(&payload)[..8] != *checksum {

@@ -5,10 +5,12 @@
 //! that begin with a mark; [`number`] reads them, and [`write`] makes bare words of them again.
 
 use std::borrow::Cow;
+use std::io::Read;
+use std::path::Path;
 
 use serde_json::Value;
 
-use crate::Error;
+use crate::{Budget, Error, input};
 
 const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
@@ -18,6 +20,24 @@ const MARK: char = '\u{f8ff}';
 /// Parses JSON with Python's three extra words, which become marked strings.
 pub(crate) fn parse(text: &str) -> Result<Value, Error> {
     serde_json::from_str(&quote_words(text)).map_err(|error| Error::Metadata(error.to_string()))
+}
+
+/// Files longer than this are not read. Bounds of image spaces take the most room.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Reads a file that is not too long.
+pub(crate) fn read(path: &Path, budget: &Budget) -> Result<Value, Error> {
+    // Text is not compressed: what it holds is small, and it allows for nothing else.
+    let passing = budget.fork();
+    let (file, bytes) = input::open(path, &passing)?;
+    if bytes > MAX_BYTES {
+        return Err(Error::Metadata(format!("longer than {MAX_BYTES} bytes")));
+    }
+    // What a value takes in memory; the shortest ones are two bytes of text.
+    passing.take(bytes.saturating_mul(32), "the metadata")?;
+    let mut text = String::new();
+    file.take(bytes).read_to_string(&mut text)?;
+    parse(&text)
 }
 
 /// The JSON of `value`, with bare words where [`parse`] or [`of`] made marked strings.

@@ -3,7 +3,7 @@
 //! ```text
 //! Minari: HDF5, Arrow, Parquet --\
 //! D4RL, d3rlpy, pickles, .npz, ---> Source -> Dataset --> Normaliser, ReturnSummary
-//! CSV, a journal -----------------/   |          |   \---> doctor::examine -> findings
+//! CSV, Parquet, LeRobot, a journal /   |          |   \---> doctor::examine -> findings
 //!                                     |          \-------> WindowSampler -> Batch
 //!                                     \-> Sink: Minari, D4RL
 //! ```
@@ -13,6 +13,7 @@
 //! numbers, [`doctor`] tells what is wrong with them. All reading ends in a [`Dataset`] or an
 //! [`Error`] with a hint: damaged and hostile files are refused, never followed.
 
+mod budget;
 pub mod convert;
 mod csv;
 mod d3rlpy;
@@ -24,11 +25,13 @@ mod error;
 mod flat;
 mod hdf5;
 mod image;
+mod input;
 pub mod journal;
 mod json;
 mod minari;
 mod numpy;
 mod pickle;
+mod quiet;
 pub mod recording;
 #[cfg(feature = "remote")]
 pub mod remote;
@@ -43,6 +46,7 @@ mod table;
 use std::io::Read;
 use std::path::Path;
 
+pub use budget::Budget;
 pub use convert::{Contents, MinariFormat, Summary, Target, convert};
 pub use dataset::{Dataset, Defects, Info, Part};
 pub use doctor::{Finding, Severity};
@@ -55,13 +59,14 @@ pub use sample::{Batch, Prefetcher, Replay, Sampler, TransitionConfig, Transitio
 pub use sample::{Transitions, WindowConfig, WindowSampler};
 pub use select::{Selection, TopBy, mix};
 pub use statistics::{Normaliser, ReturnSummary};
+pub use table::columns;
 
 /// Opens a dataset by Minari id or by path, and refuses data that cannot be trained on.
 ///
 /// `id_or_path` is a Minari id such as `mujoco/hopper/medium-v0`, looked up under `minari_root`
 /// (if `None`: under [`datasets_root`]), or else the path of a Minari directory, of its
-/// `main_data.hdf5`, of a D4RL or d3rlpy file, of the official pickled trajectories, or of an
-/// `.npz` archive or a CSV file of one row a step.
+/// `main_data.hdf5`, of a D4RL or d3rlpy file, of the official pickled trajectories, of an
+/// `.npz` archive, a CSV file or a Parquet file of one row a step, or of a folder of `LeRobot`.
 ///
 /// Rows are flattened by Gymnasium's `flatten_space` rule, except that a space which is a Discrete
 /// stays one number; [`convert::open_source`] gives what is stored, infos included.
@@ -78,25 +83,40 @@ pub fn open_with(
     minari_root: Option<&Path>,
     defects: Defects,
 ) -> Result<Dataset, Error> {
-    let mut source = convert::open_source(id_or_path, minari_root, Contents::Steps)?;
+    open_within(id_or_path, minari_root, defects, &Budget::default())
+}
+
+/// Opens a dataset as [`open_with`] does, and takes no more than the budget allows.
+pub fn open_within(
+    id_or_path: &str,
+    minari_root: Option<&Path>,
+    defects: Defects,
+    budget: &Budget,
+) -> Result<Dataset, Error> {
+    let mut source = convert::open_source_within(id_or_path, minari_root, Contents::Steps, budget)?;
     convert::gather(&mut *source, defects)
 }
 
 /// Opens one file: its first bytes tell what it is.
-fn file_source(path: &Path, contents: Contents) -> Result<Box<dyn Source>, Error> {
+fn file_source(path: &Path, contents: Contents, budget: &Budget) -> Result<Box<dyn Source>, Error> {
     let open = || {
+        let (mut file, _) = input::open(path, &budget.fork())?;
         let mut head = Vec::new();
-        std::fs::File::open(path)?.take(8).read_to_end(&mut head)?;
+        (&mut file).take(8).read_to_end(&mut head)?;
         let is_csv = path
             .extension()
             .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
         Ok::<Box<dyn Source>, Error>(match head.as_slice() {
-            [0x89, b'H', b'D', b'F', ..] => return hdf5_source(path, contents),
-            [b'P', b'K', 3, 4, ..] => Box::new(numpy::source(path, contents)?),
-            [0x80, 2..=5, ..] | [b'(', b'l', ..] | [b']', b'q' | b'(', ..] | b"" if !is_csv => {
-                Box::new(pickle::PickleSource::open(path)?)
+            head if *head == hdf5::SIGNATURE => return hdf5_source(path, contents, budget),
+            [b'P', b'K', 3, 4, ..] => Box::new(numpy::source(path, contents, budget)?),
+            head if head.starts_with(flat::table::MAGIC) => {
+                Box::new(flat::table::file(path, contents, budget)?)
             }
-            _ if is_csv => Box::new(csv::source(path)?),
+            [0x80, 2..=5, ..] | [b'(', b'l', ..] | [b']', b'q' | b'(', ..] | b"" if !is_csv => {
+                Box::new(pickle::PickleSource::open(path, budget)?)
+            }
+            _ if is_csv => Box::new(csv::source(path, budget)?),
+            _ if hdf5::has_user_block(&mut file)? => return hdf5_source(path, contents, budget),
             _ => return Err(Error::UnknownFile),
         })
     };
@@ -104,14 +124,16 @@ fn file_source(path: &Path, contents: Contents) -> Result<Box<dyn Source>, Error
 }
 
 /// Opens an HDF5 file: its names tell its layout.
-fn hdf5_source(path: &Path, contents: Contents) -> Result<Box<dyn Source>, Error> {
-    let root = hdf5::File::open(path)?.root()?;
-    if root.has("num_episodes") && root.has("columns") {
-        Ok(Box::new(d3rlpy::D3rlpySource::open(root, path)?))
-    } else if root.has("observations") {
-        Ok(Box::new(d4rl::source(&root, path, contents)?))
-    } else if root.has("episode_0") {
-        minari::source(path, contents)
+fn hdf5_source(path: &Path, contents: Contents, budget: &Budget) -> Result<Box<dyn Source>, Error> {
+    let root = hdf5::File::open(path, budget)?.root()?;
+    let names = root.names(&budget.fork())?;
+    let has = |name: &str| names.iter().any(|known| known == name);
+    if has("num_episodes") && has("columns") {
+        Ok(Box::new(d3rlpy::D3rlpySource::open(root, path, budget)?))
+    } else if d4rl::has_columns(&names) {
+        Ok(Box::new(d4rl::source(&root, path, contents, budget)?))
+    } else if has("episode_0") {
+        minari::source(path, contents, budget)
     } else {
         Err(Error::NotADataset)
     }

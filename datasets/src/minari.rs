@@ -21,51 +21,65 @@ mod table_source;
 use std::path::{Path, PathBuf};
 
 pub use catalogue::datasets_root;
-pub(crate) use catalogue::{installed, unknown};
+pub(crate) use catalogue::{installed, is_id, is_versioned_id, unknown};
 pub(crate) use sink::MinariSink;
 
 use self::hdf5_source::Hdf5Source;
 use self::table_source::TableSource;
 use crate::recording::Source;
 use crate::table::TableFormat;
-use crate::{Contents, Error};
+use crate::{Budget, Contents, Error};
 
-/// Opens a Minari dataset by its directory, its `data` directory or its `main_data.hdf5`.
-pub(crate) fn source(path: &Path, contents: Contents) -> Result<Box<dyn Source>, Error> {
-    let data = data_directory(path).ok_or_else(|| Error::NotADataset.at(path))?;
-    let hdf5 = data.join("main_data.hdf5");
-    let json = data.join("metadata.json");
-    if !json.is_file() {
-        return Ok(Box::new(Hdf5Source::open(&hdf5, None, contents)?));
+/// The name of a dataset's HDF5 file.
+const MAIN_DATA: &str = "main_data.hdf5";
+
+/// Opens a Minari dataset by its directory, its `data` directory or its HDF5 file. A file of another
+/// name than `main_data.hdf5` is a dataset by itself: what lies beside it is of another one.
+pub(crate) fn source(
+    path: &Path,
+    contents: Contents,
+    budget: &Budget,
+) -> Result<Box<dyn Source>, Error> {
+    if path.is_file() && path.file_name().is_none_or(|name| name != MAIN_DATA) {
+        return Ok(Box::new(Hdf5Source::open(path, None, contents, budget)?));
     }
-    let entries = metadata::read_json(&json).map_err(|error| error.at(&json))?;
-    let recording = metadata::recording(&entries).map_err(|error| error.at(&json))?;
+    let data = data_directory(path).ok_or_else(|| Error::NotADataset.at(path))?;
+    let hdf5 = data.join(MAIN_DATA);
+    let json = data.join("metadata.json");
+    if !json.exists() {
+        return Ok(Box::new(Hdf5Source::open(&hdf5, None, contents, budget)?));
+    }
+    let entries = crate::json::read(&json, budget).map_err(|error| error.at(&json))?;
+    let recording = metadata::recording(&entries, budget).map_err(|error| error.at(&json))?;
     match metadata::data_format(&entries) {
         "hdf5" => Ok(Box::new(Hdf5Source::open(
             &hdf5,
             Some(recording),
             contents,
+            budget,
         )?)),
         "arrow" => Ok(Box::new(TableSource::open(
             &data,
             TableFormat::Arrow,
             recording,
             contents,
+            budget,
         ))),
         "parquet" => Ok(Box::new(TableSource::open(
             &data,
             TableFormat::Parquet,
             recording,
             contents,
+            budget,
         ))),
-        other => Err(Error::Unsupported(format!("the data format {other}")).at(&json)),
+        other => Err(Error::Unsupported(format!("the data format '{other}'")).at(&json)),
     }
 }
 
 /// The directory that holds the files, given any of the three paths that name a dataset.
 fn data_directory(path: &Path) -> Option<PathBuf> {
     let holds = |directory: &Path| {
-        directory.join("main_data.hdf5").is_file() || directory.join("metadata.json").is_file()
+        directory.join(MAIN_DATA).exists() || directory.join("metadata.json").exists()
     };
     if path.is_file() {
         return path.parent().map(Path::to_path_buf);

@@ -1,17 +1,9 @@
 //! NumPy's own files: arrays in `.npy` format, several of them in an `.npz` archive.
 //!
-//! An archive of one row a step is read as flat columns, by these names:
-//!
-//! | array | shape | |
-//! |---|---|---|
-//! | `observations`, `actions` | N x ... | |
-//! | `rewards` | N | |
-//! | `terminals`, `terminations` or `terminated` | N | a terminal state was reached |
-//! | `timeouts`, `truncations` or `truncated` | N, optional | the time limit cut the episode off |
-//! | `next_observations` | N x ..., optional | after each step |
-//! | `episodes` or `episode` | N, optional | a number that changes from one episode to the next |
-//!
-//! Other arrays of N rows become infos.
+//! An archive of one row a step is read as flat columns: `observations`, `actions`, `rewards`,
+//! `next_observations` if they are there, and what tells where episodes end: `terminals`,
+//! `timeouts`, `dones`, `episodes` (a number that changes from one to the next) and the like. All
+//! names are in `flat/roles.rs`. Other arrays of a row a step become infos.
 
 use std::io::{Read, Seek};
 use std::path::Path;
@@ -19,94 +11,52 @@ use std::path::Path;
 use rtg_envs::Dtype;
 use zip::ZipArchive;
 
-use crate::flat::{Columns, Extras, FlatSource};
+use crate::flat::{FlatSource, columns, role};
 use crate::recording::{Array, Node, dtype_size, product};
-use crate::{Contents, Error};
+use crate::{Budget, Contents, Error, input};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// Headers are short texts.
 const MAX_HEADER_BYTES: usize = 1 << 16;
-/// Deflate cannot expand more than this.
-const MAX_INFLATION: u64 = 1032;
+/// NumPy has no arrays of more axes.
+const MAX_AXES: usize = 64;
 
 /// Reads an `.npz` archive of flat columns.
-pub(crate) fn source(path: &Path, contents: Contents) -> Result<FlatSource, Error> {
-    let file = std::fs::File::open(path)?;
-    let size = file.metadata()?.len();
+pub(crate) fn source(
+    path: &Path,
+    contents: Contents,
+    budget: &Budget,
+) -> Result<FlatSource, Error> {
+    let (file, _) = input::open(path, budget)?;
     let mut archive = Archive {
         zip: ZipArchive::new(std::io::BufReader::new(file)).map_err(failed)?,
-        size,
+        budget,
     };
-    let observations = archive.required(&["observations"])?;
-    let rows = observations.rows();
-    let terminals = archive.first(&["terminals", "terminations", "terminated"])?;
-    let timeouts = archive.first(&["timeouts", "truncations", "truncated"])?;
-    let episodes = archive.first(&["episodes", "episode"])?;
-    let rewards = archive.required(&["rewards"])?;
-    let mut actions = archive.required(&["actions"])?;
-    if !actions.dtype().is_float() && *actions.row_shape() == [1] {
-        let rows = actions.rows();
-        actions = actions.reshaped(vec![rows])?;
-    }
-    let mut extras = Extras::default();
-    if contents == Contents::Everything {
-        for name in archive.names() {
-            if !KNOWN.contains(&name.as_str())
-                && let Some(array) = archive.read(&name)?
-            {
-                extras.sort(&name, Node::Array(array), rows);
-            }
+    let mut named = Vec::new();
+    let mut passed_over = Vec::new();
+    for name in archive.names() {
+        if contents == Contents::Steps && role(&name).is_none() {
+            passed_over.push(name);
+            continue;
         }
+        budget.look_at(1, "the archive")?;
+        named.push((name.clone(), Node::Array(archive.read(&name)?)));
     }
-    let columns = Columns {
-        next_observations: archive.first(&["next_observations"])?,
-        terminals: flags(terminals),
-        timeouts: flags(timeouts),
-        ends: episodes.map(|ids| changes(&ids.to_f64())),
-        rewards: rewards.reshaped(vec![rows])?,
-        observations,
-        actions,
-        extras,
-    };
-    let mut source = FlatSource::new(path, "NumPy archive", columns)?;
+    let mut columns = columns(named, budget)?;
+    for name in passed_over {
+        columns.marks.pass_over(&name);
+    }
+    let mut source = FlatSource::new(path, "NumPy archive", columns, budget)?;
     source.cut(None);
     Ok(source)
 }
 
-const KNOWN: [&str; 12] = [
-    "observations",
-    "actions",
-    "rewards",
-    "terminals",
-    "terminations",
-    "terminated",
-    "timeouts",
-    "truncations",
-    "truncated",
-    "next_observations",
-    "episodes",
-    "episode",
-];
-
-fn flags(array: Option<Array>) -> Option<Vec<bool>> {
-    let numbers = array?.to_f64();
-    Some(numbers.into_iter().map(|flag| flag != 0.0).collect())
-}
-
-/// For each row whether the number after it is another; true for the last one.
-pub(crate) fn changes(ids: &[f64]) -> Vec<bool> {
-    let last = ids.len().saturating_sub(1);
-    (0..ids.len())
-        .map(|row| row == last || ids[row].to_bits() != ids[row + 1].to_bits())
-        .collect()
-}
-
-struct Archive<R> {
+struct Archive<'a, R> {
     zip: ZipArchive<R>,
-    size: u64,
+    budget: &'a Budget,
 }
 
-impl<R: Read + Seek> Archive<R> {
+impl<R: Read + Seek> Archive<'_, R> {
     fn names(&self) -> Vec<String> {
         let names = self.zip.file_names();
         let mut names: Vec<String> = names
@@ -116,34 +66,19 @@ impl<R: Read + Seek> Archive<R> {
         names
     }
 
-    fn read(&mut self, name: &str) -> Result<Option<Array>, Error> {
-        let name = format!("{name}.npy");
-        let entry = match self.zip.by_name(&name) {
-            Ok(entry) => entry,
-            Err(zip::result::ZipError::FileNotFound) => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        let limit = self.size.saturating_mul(MAX_INFLATION);
+    fn read(&mut self, name: &str) -> Result<Array, Error> {
+        let file = format!("{name}.npy");
+        let entry = self.zip.by_name(&file).map_err(failed)?;
+        let claimed = entry.size();
+        // The file's bytes, and the array that is made of them.
+        self.budget.take(claimed.saturating_mul(2), name)?;
         let mut bytes = Vec::new();
-        entry.take(limit).read_to_end(&mut bytes)?;
-        parse(&bytes).map(Some).map_err(|error| match error {
-            Error::Unsupported(what) => Error::Unsupported(format!("{name} with {what}")),
+        entry.take(claimed).read_to_end(&mut bytes)?;
+        parse(&bytes).map_err(|error| match error {
+            Error::Unsupported(what) => Error::Unsupported(format!("{file} with {what}")),
+            Error::Damaged(what) => Error::Damaged(format!("{file}: {what}")),
             error => error,
         })
-    }
-
-    fn first(&mut self, names: &[&str]) -> Result<Option<Array>, Error> {
-        for name in names {
-            if let Some(array) = self.read(name)? {
-                return Ok(Some(array));
-            }
-        }
-        Ok(None)
-    }
-
-    fn required(&mut self, names: &[&str]) -> Result<Array, Error> {
-        self.first(names)?
-            .ok_or_else(|| Error::Missing(format!("the array {}", names[0])))
     }
 }
 
@@ -196,6 +131,11 @@ fn parse(bytes: &[u8]) -> Result<Array, Error> {
         .and_then(|shape| shape.split_once(')'))
         .ok_or_else(damaged)?
         .0;
+    if shape.bytes().filter(|&byte| byte == b',').count() > MAX_AXES {
+        return Err(Error::Damaged(format!(
+            "an array of more than {MAX_AXES} axes"
+        )));
+    }
     let sizes = shape
         .split(',')
         .map(str::trim)
@@ -251,6 +191,9 @@ impl Element {
         data: &[u8],
         is_fortran: bool,
     ) -> Result<Array, Error> {
+        if shape.len() > MAX_AXES {
+            return Err(Error::Damaged(format!("an array of {} axes", shape.len())));
+        }
         let size = dtype_size(self.dtype);
         let total = product(&shape).and_then(|numbers| numbers.checked_mul(size));
         if total != Some(data.len()) {
@@ -273,13 +216,19 @@ impl Element {
 
 /// The items of a column-major array in row-major order.
 fn row_major(shape: &[usize], data: &[u8], size: usize) -> Vec<u8> {
+    // How far apart neighbours along each axis are in the column-major data.
+    let strides: Vec<usize> = shape
+        .iter()
+        .scan(1, |stride, &length| {
+            Some(std::mem::replace(stride, *stride * length))
+        })
+        .collect();
     let mut bytes = Vec::with_capacity(data.len());
     for index in 0..data.len() / size {
         let (mut rest, mut from) = (index, 0);
-        for axis in (0..shape.len()).rev() {
-            let stride: usize = shape[..axis].iter().product();
-            from += rest % shape[axis] * stride;
-            rest /= shape[axis];
+        for (&length, stride) in shape.iter().zip(&strides).rev() {
+            from += rest % length * stride;
+            rest /= length;
         }
         bytes.extend_from_slice(&data[from * size..(from + 1) * size]);
     }
@@ -331,8 +280,24 @@ mod tests {
     }
 
     #[test]
-    fn an_episode_ends_where_its_number_changes() {
-        assert_eq!(changes(&[0.0, 0.0, 1.0, 7.0]), [false, true, true, true]);
-        assert!(changes(&[]).is_empty());
+    fn thousands_of_axes_are_refused_at_once() {
+        let shape = format!("(100, 4, {})", "1, ".repeat(30_000));
+        let header = format!("{{'descr': '<f4', 'fortran_order': True, 'shape': {shape}, }}");
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([2, 0]);
+        bytes.extend((header.len() as u32).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend([0; 1600]);
+        let error = parse(&bytes).unwrap_err().to_string();
+        assert!(
+            error.contains("axes") || error.contains("header"),
+            "{error}"
+        );
+        let header = format!(
+            "{{'descr': '<f4', 'fortran_order': True, 'shape': (100, 4, {}), }}",
+            "1,".repeat(100)
+        );
+        let error = parse(&npy(&header, &[0; 1600])).unwrap_err().to_string();
+        assert!(error.contains("axes"), "{error}");
     }
 }

@@ -13,21 +13,22 @@ mod machine;
 use std::path::{Path, PathBuf};
 
 use self::machine::{Machine, Value};
-use crate::Error;
-use crate::flat::{action_space, file_name, unbounded};
-use crate::recording::{Array, Node, RecordedEpisode, Recording, Source};
+use crate::flat::{action_space, file_name, squeezed, unbounded};
+use crate::recording::{Array, Node, RecordedEpisode, Recording, Source, promoted};
+use crate::{Budget, Error, input};
 
 /// The episodes of a file, in memory.
 pub(crate) struct PickleSource {
     path: PathBuf,
     recording: Recording,
     episodes: std::vec::IntoIter<RecordedEpisode>,
+    budget: Budget,
 }
 
 impl PickleSource {
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path)?;
-        let mut machine = Machine::new(&bytes);
+    pub(crate) fn open(path: &Path, budget: &Budget) -> Result<Self, Error> {
+        let bytes = input::read(path, budget)?;
+        let mut machine = Machine::new(&bytes, budget);
         let root = machine.run()?;
         let Some(paths) = machine.list(root) else {
             return Err(Error::Unsupported(
@@ -55,11 +56,16 @@ impl PickleSource {
             path: path.to_path_buf(),
             recording,
             episodes: episodes.into_iter(),
+            budget: budget.clone(),
         })
     }
 }
 
 impl Source for PickleSource {
+    fn budget(&self) -> Budget {
+        self.budget.clone()
+    }
+
     fn recording(&self) -> &Recording {
         &self.recording
     }
@@ -96,14 +102,28 @@ fn episode(machine: &mut Machine<'_>, path: Value, index: usize) -> Result<Recor
             .as_ref()
             .is_none_or(|next| next.shape() == observations.shape());
     if steps == 0 || observations.shape().is_empty() || !alike {
-        return Err(Error::Damaged(format!(
-            "trajectory {index} has columns of different lengths"
-        )));
+        let rows =
+            |name: &str, array: &Array| (format!("{name} of trajectory {index}"), array.rows());
+        let mut columns = vec![
+            rows("observations", &observations),
+            rows("actions", &actions),
+        ];
+        columns.extend([rows("rewards", &rewards), rows("terminals", &terminals)]);
+        columns.extend(next.as_ref().map(|next| rows("next observations", next)));
+        return Err(Error::Columns(columns));
     }
     let last = next
         .as_ref()
         .unwrap_or(&observations)
         .slice(steps - 1..steps);
+    let both = promoted(&[observations.dtype(), last.dtype()]);
+    if observations.dtype() != both {
+        machine
+            .budget
+            .take_items(&[observations.numbers()], 16, "the observations")?;
+        observations = observations.cast(both);
+    }
+    let last = last.cast(both);
     observations.extend(&last)?;
     let terminations: Vec<bool> = terminals
         .to_f64()
@@ -114,7 +134,11 @@ fn episode(machine: &mut Machine<'_>, path: Value, index: usize) -> Result<Recor
     truncations[steps - 1] = !terminations[steps - 1];
     Ok(RecordedEpisode {
         observations: Node::Array(observations),
-        actions: Node::Array(actions),
+        actions: Node::Array(if actions.dtype().is_float() {
+            actions
+        } else {
+            squeezed(actions)?
+        }),
         rewards: rewards.reshaped(vec![steps])?,
         terminations,
         truncations,

@@ -21,17 +21,17 @@ mod node;
 
 pub use array::Array;
 pub(crate) use array::{name as dtype_name, named as dtype_named, product, size as dtype_size};
-pub(crate) use description::Layout;
+pub(crate) use description::{Layout, MAX_EPISODE_STEPS};
 pub use description::{Recording, RecordingSpace};
 pub use env_spec::{EnvSpec, WrapperSpec};
 pub(crate) use episode::insert;
 pub use episode::{Attribute, RecordedEpisode};
-pub(crate) use flatten::{Flattener, flat_space};
+pub(crate) use flatten::{Flattener, flat_space, flat_width, promoted};
 pub use node::Node;
 
 use std::path::Path;
 
-use crate::{Error, Finding};
+use crate::{Budget, Error, Finding};
 
 /// Where episodes come from, one after the other.
 pub trait Source {
@@ -43,6 +43,11 @@ pub trait Source {
 
     /// The file or directory, for messages.
     fn path(&self) -> &Path;
+
+    /// What reading it may still take.
+    fn budget(&self) -> Budget {
+        Budget::default()
+    }
 
     /// What the reader had to decide, complete after the last episode.
     fn findings(&self) -> Vec<Finding> {

@@ -5,6 +5,10 @@
 //! | Farama | the hub's account `farama-minari`: a repository for the first part of an id, a folder for the rest | below [`datasets_root`](crate::datasets_root), as Python's Minari has them | size; SHA-256 where the hub has one |
 //! | D4RL | a table of its own | in `$D4RL_DATASET_DIR`, else `~/.d4rl/datasets` | size; it publishes no checksums |
 //!
+//! Everything comes over https, redirections included; a file that is larger than announced, or than
+//! any dataset is, is refused. Names that a server gives stay inside the dataset's own folder. A
+//! second process that wants the same waits for nothing: it is told.
+//!
 //! A download that breaks off leaves what has arrived beside its place and is taken up again by the
 //! next call. A dataset has its name only when all of its files are whole.
 
@@ -19,8 +23,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use self::http::Progress;
-use self::http::{Client, Expected};
-use crate::Error;
+use self::http::{Client, Expected, Transport};
+use crate::{Error, minari};
 
 /// The account of the Farama Foundation.
 const ACCOUNT: &str = "farama-minari";
@@ -69,10 +73,10 @@ impl Default for Remote {
         let own = std::env::var_os("D4RL_DATASET_DIR").map(PathBuf::from);
         Self {
             hub: "https://huggingface.co".into(),
-            d4rl: "http://rail.eecs.berkeley.edu/datasets/offline_rl".into(),
+            d4rl: "https://rail.eecs.berkeley.edu/datasets/offline_rl".into(),
             minari_root: crate::datasets_root(),
             d4rl_root: own.unwrap_or_else(|| home.join(".d4rl/datasets")),
-            client: Client::new(Duration::from_secs(1)),
+            client: Client::new(Duration::from_secs(1), Transport::Https),
         }
     }
 }
@@ -118,8 +122,12 @@ impl Remote {
             for folder in folders {
                 let inside = |file: &&HubFile| file.path.starts_with(&format!("{folder}/"));
                 let sizes = files.iter().filter(inside).map(|file| file.expected.bytes);
+                let id = format!("{first}/{folder}");
+                if !minari::is_id(&id) {
+                    continue;
+                }
                 found.push(Listed {
-                    id: format!("{first}/{folder}"),
+                    id,
                     keeper: Keeper::Farama,
                     bytes: sizes.sum(),
                 });
@@ -137,6 +145,10 @@ impl Remote {
             let target = self.d4rl_root.join(format!("{id}.hdf5"));
             if !target.exists() {
                 create(&self.d4rl_root)?;
+                let _lock = Lock::take(&self.d4rl_root.join(format!(".{id}.lock")))?;
+                if target.exists() {
+                    return Ok(target);
+                }
                 let url = format!("{}/{path}", self.d4rl);
                 let expected = Expected::default();
                 self.client.file(&url, &target, &expected, progress)?;
@@ -147,10 +159,13 @@ impl Remote {
     }
 
     fn download_minari(&self, id: &str, progress: Progress<'_>) -> Result<PathBuf, Error> {
-        let plain = |part: &str| !part.is_empty() && !part.starts_with('.');
-        let (Some((first, folder)), true) = (id.split_once('/'), id.split('/').all(plain)) else {
+        let plain = |part: &str| {
+            let is_safe = |letter: char| !letter.is_control() && !['\\', ':'].contains(&letter);
+            !part.is_empty() && !part.starts_with('.') && part.chars().all(is_safe)
+        };
+        let (Some((first, folder)), true) = (id.split_once('/'), minari::is_id(id)) else {
             return Err(Error::Remote(format!(
-                "{id:?} is neither the name of a D4RL dataset nor a Minari id such as mujoco/hopper/medium-v0"
+                "'{id}' is neither the name of a D4RL dataset nor a Minari id such as mujoco/hopper/medium-v0"
             )));
         };
         let target = self.minari_root.join(id);
@@ -165,14 +180,19 @@ impl Remote {
         }
         let (parent, name) = (target.parent(), target.file_name());
         let (Some(parent), Some(name)) = (parent, name) else {
-            return Err(Error::Remote(format!("{id:?} is no Minari id")));
+            return Err(Error::Remote(format!("'{id}' is no Minari id")));
         };
         // Hidden, so that Minari does not list what is not whole.
         let draft = parent.join(format!(".{}.download", name.to_string_lossy()));
+        create(parent)?;
+        let _lock = Lock::take(&parent.join(format!(".{}.lock", name.to_string_lossy())))?;
+        if target.exists() {
+            return Ok(target);
+        }
         for file in &files {
             let inside = &file.path[prefix.len()..];
             if !inside.split('/').all(plain) {
-                return Err(Error::Remote(format!("a file is called {:?}", file.path)));
+                return Err(Error::Remote(format!("a file is called '{}'", file.path)));
             }
             let place = draft.join(inside);
             if place.exists() {
@@ -247,6 +267,30 @@ impl Remote {
             url = next;
         }
         Err(Error::Remote(format!("a list has more than {MOST} pages")))
+    }
+}
+
+/// A file that one process holds while it downloads.
+struct Lock {
+    path: PathBuf,
+    _file: fs::File,
+}
+
+impl Lock {
+    fn take(path: &Path) -> Result<Self, Error> {
+        let file = fs::File::create(path).map_err(|error| Error::Io(error).at(path))?;
+        file.try_lock().map_err(|_| Error::Locked.at(path))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            _file: file,
+        })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Whoever opened it meanwhile finds the dataset complete.
+        let _ = fs::remove_file(&self.path);
     }
 }
 

@@ -329,12 +329,18 @@ pub fn mix(parts: &[(Dataset, f64)]) -> Result<Dataset, Error> {
         ] {
             if !mixes(ours, theirs) {
                 return fail(format!(
-                    "the {what} of {} and {id} do not fit: {ours:?} and {theirs:?}",
-                    first.info.id
+                    "the {what} of {} and {id} do not fit: {} and {}",
+                    first.info.id,
+                    described(ours),
+                    described(theirs)
                 ));
             }
         }
-        if part.info.env_spec != info.env_spec {
+        let same = match (&part.info.env_spec, &info.env_spec) {
+            (Some(part), Some(first)) => part.is_same_world(first),
+            (part, first) => part == first,
+        };
+        if !same {
             info.env_spec = None;
         }
         info.max_episode_steps = info.max_episode_steps.max(part.info.max_episode_steps);
@@ -372,6 +378,15 @@ fn mixes(a: &rtg_envs::Space, b: &rtg_envs::Space) -> bool {
     match (a, b) {
         (rtg_envs::Space::Box(a), rtg_envs::Space::Box(b)) => a.shape == b.shape,
         (a, b) => a == b,
+    }
+}
+
+/// A space in a few words.
+fn described(space: &rtg_envs::Space) -> String {
+    match space {
+        rtg_envs::Space::Box(space) => format!("a box of shape {:?}", space.shape),
+        rtg_envs::Space::Discrete { n, start } => format!("{n} choices from {start} on"),
+        other => format!("{} numbers", other.width()),
     }
 }
 

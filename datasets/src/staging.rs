@@ -1,15 +1,18 @@
-//! Datasets appear whole or not at all.
+//! What is written appears whole or not at all.
 //!
-//! What is written goes into a hidden directory beside its final place, is brought onto the disk
-//! and then renamed. A process that dies leaves only that hidden directory, which Minari does not
-//! list; the next one that writes to the same place removes it. A lock tells a dead writer's
-//! directory from a living one's.
+//! It goes into a hidden directory beside its final place, is brought onto the disk and then
+//! renamed. A process that dies leaves only that hidden directory, which Minari does not list; the
+//! next one that writes to the same place removes it. A lock tells a dead writer's directory from a
+//! living one's; process numbers do not, since containers that share a disk give them out twice.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::Error;
+
+/// Writers of one name at the same time.
+const MAX_WRITERS: u32 = 1000;
 
 /// Something that is being written.
 pub(crate) struct Staging {
@@ -22,25 +25,29 @@ pub(crate) struct Staging {
 impl Staging {
     /// Begins to write what shall become `target`, a file or a directory that does not exist yet.
     pub(crate) fn begin(target: &Path) -> Result<Self, Error> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         if target.exists() {
             return Err(Error::Exists.at(target));
         }
-        let Some(name) = target.file_name() else {
-            return Err(Error::NotADataset.at(target));
-        };
+        Self::beside(target, &draft_prefix(target)?)
+    }
+
+    /// Begins to write what shall become or replace `target`, in a folder of our own: drafts of
+    /// any name that dead writers left there are removed.
+    pub(crate) fn in_cache(target: &Path) -> Result<Self, Error> {
+        Self::beside(target, ".")
+    }
+
+    /// Removes abandoned drafts whose names begin with `cleared`, and makes a new one.
+    fn beside(target: &Path, cleared: &str) -> Result<Self, Error> {
+        let prefix = draft_prefix(target)?;
         let parent = folder(target);
-        let prefix = format!(".{}.partial-", name.to_string_lossy());
-        let own = format!(
-            "{prefix}{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
         let begin = || {
             fs::create_dir_all(parent)?;
-            remove_abandoned(parent, &prefix)?;
-            let partial = parent.join(own);
-            fs::create_dir(&partial)?;
+            // While a folder is locked nobody begins a draft in it, so that one without a lock of
+            // its own is abandoned. Where folders cannot be locked, its age must tell.
+            let guard = File::open(parent).and_then(|folder| folder.lock().map(|()| folder));
+            remove_abandoned(parent, cleared, guard.is_ok())?;
+            let partial = create(parent, &prefix)?;
             let lock = File::create(partial.join("lock"))?;
             lock.lock()?;
             Ok((partial, lock))
@@ -59,11 +66,11 @@ impl Staging {
         self.partial.join("content")
     }
 
-    /// Gives the content its name. Its files must be on the disk already.
+    /// Gives the content its name.
     pub(crate) fn commit(self) -> Result<(), Error> {
         let commit = || {
             let content = self.content();
-            sync(&content)?;
+            sync_all(&content)?;
             if self.target.exists() {
                 return Err(Error::Exists);
             }
@@ -82,27 +89,58 @@ impl Drop for Staging {
     }
 }
 
-/// Removes what dead writers have left.
-fn remove_abandoned(parent: &Path, prefix: &str) -> std::io::Result<()> {
+/// How the hidden directories of a target's writers are called.
+fn draft_prefix(target: &Path) -> Result<String, Error> {
+    match target.file_name() {
+        Some(name) => Ok(format!(".{}.partial-", name.to_string_lossy())),
+        None => Err(Error::NotADataset.at(target)),
+    }
+}
+
+/// A new directory of the first number that is free.
+fn create(parent: &Path, prefix: &str) -> std::io::Result<PathBuf> {
+    let process = std::process::id();
+    for number in 0..MAX_WRITERS {
+        let partial = parent.join(format!("{prefix}{process}-{number}"));
+        match fs::create_dir(&partial) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            created => return created.map(|()| partial),
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}
+
+/// Removes what dead writers have left. `alone`: nobody begins a draft meanwhile.
+fn remove_abandoned(parent: &Path, prefix: &str, alone: bool) -> std::io::Result<()> {
     for entry in fs::read_dir(parent)?.flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(prefix) {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with(prefix) || !name.contains(".partial-") {
             continue;
         }
         let path = entry.path();
         let abandoned = match File::open(path.join("lock")) {
             Ok(lock) => lock.try_lock().is_ok(),
             // Not even a lock: it was just begun, or somebody died right there or while removing it.
-            Err(_) => entry
-                .metadata()?
-                .modified()?
-                .elapsed()
-                .is_ok_and(|age| age.as_secs() > 60),
+            Err(_) => alone || is_old(&entry),
         };
         if abandoned {
-            fs::remove_dir_all(&path)?;
+            match fs::remove_dir_all(&path) {
+                // Its writer removed it at the same time.
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
     }
     Ok(())
+}
+
+fn is_old(entry: &fs::DirEntry) -> bool {
+    let modified = entry.metadata().and_then(|metadata| metadata.modified());
+    modified
+        .ok()
+        .and_then(|modified| modified.elapsed().ok())
+        .is_some_and(|age| age.as_secs() > 60)
 }
 
 /// Waits until a file, or a directory's list of names, is on the disk.
@@ -112,6 +150,35 @@ pub(crate) fn sync(path: &Path) -> std::io::Result<()> {
         File::open(path)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Waits until a file or everything below a directory is on the disk. Of thousands of files each
+/// wait would take milliseconds, so the file system is asked once where it can be.
+pub(crate) fn sync_all(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() && !sync_file_system(path) {
+        for entry in fs::read_dir(path)? {
+            sync_all(&entry?.path())?;
+        }
+    }
+    sync(path)
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "std has no call for it")]
+fn sync_file_system(path: &Path) -> bool {
+    use std::os::fd::AsRawFd;
+    unsafe extern "C" {
+        fn syncfs(descriptor: std::ffi::c_int) -> std::ffi::c_int;
+    }
+    File::open(path).is_ok_and(|folder| {
+        // SAFETY: the C library's function takes any descriptor; this one is open.
+        unsafe { syncfs(folder.as_raw_fd()) == 0 }
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_file_system(_: &Path) -> bool {
+    false
 }
 
 /// The folder in which a path lies; a bare name lies in the working directory.
@@ -142,6 +209,35 @@ mod tests {
         assert_eq!(fs::read_to_string(&target).unwrap(), "x");
         assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
         assert!(matches!(Staging::begin(&target), Err(Error::At { .. })));
+    }
+
+    #[test]
+    fn drafts_that_died_before_their_lock_are_removed_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("set");
+        for number in 0..3 {
+            let name = format!(".set.partial-{}-{number}", std::process::id());
+            fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        fs::create_dir(directory.path().join(".other.partial-1-0")).unwrap();
+        let staging = Staging::begin(&target).unwrap();
+        fs::create_dir(staging.content()).unwrap();
+        fs::write(staging.content().join("file"), "x").unwrap();
+        staging.commit().unwrap();
+        let left = fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(left, 2, "the target, and the draft of another name");
+        drop(Staging::in_cache(&directory.path().join("more")).unwrap());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn writers_with_the_same_process_number_do_not_meet() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("set");
+        let first = Staging::begin(&target).unwrap();
+        let second = Staging::begin(&target).unwrap();
+        assert_ne!(first.content(), second.content());
+        assert!(first.partial.is_dir() && second.partial.is_dir());
     }
 
     #[test]

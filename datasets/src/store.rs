@@ -28,11 +28,12 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::mapping::{Mapping, Unnamed};
 pub use self::memory::StoreMode;
+pub(crate) use self::memory::free_memory;
 pub use self::open::open_as;
 pub(crate) use self::writer::Writer;
 use crate::dataset::{Columns, Intake, Numbers, Place};
 use crate::doctor::{Severity, stable_code};
-use crate::{Dataset, Defects, Episode, Error, Finding, Info};
+use crate::{Budget, Dataset, Defects, Episode, Error, Finding, Info, input};
 
 const FORMAT: &str = "rtg column store";
 const VERSION: u32 = 3;
@@ -121,7 +122,7 @@ pub fn open(directory: &Path) -> Result<Dataset, Error> {
 /// Opens a store, and tells what it was made from.
 fn validated(directory: &Path) -> Result<(Dataset, Vec<String>), Error> {
     let open = || {
-        let json = fs::read(directory.join(METADATA))?;
+        let json = input::read(&directory.join(METADATA), &Budget::default())?;
         let metadata: Metadata =
             serde_json::from_slice(&json).map_err(|error| Error::Store(error.to_string()))?;
         let dataset = read(directory, &metadata)?;
@@ -211,7 +212,7 @@ fn read(directory: &Path, metadata: &Metadata) -> Result<Dataset, Error> {
         return fail("its numbers have the other byte order".into());
     }
     let (episodes, steps) = (metadata.episodes, metadata.steps);
-    let index = fs::read(directory.join(INDEX))?;
+    let index = input::read(&directory.join(INDEX), &Budget::default())?;
     if Some(index.len()) != episodes.checked_mul(EPISODE_BYTES) {
         return fail(format!(
             "{} bytes in the list of {episodes} episodes",

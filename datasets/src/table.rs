@@ -8,10 +8,10 @@
 //! is caught here, the one place where a panic becomes an error.
 
 mod arrays;
+pub mod columns;
 mod nodes;
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,12 +24,18 @@ use arrow_ipc::{Block, root_as_footer};
 use arrow_schema::{ArrowError, Field, FieldRef, Fields, Schema};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Type};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::WriterProperties;
 
 use crate::recording::{Layout, Node};
-use crate::{Contents, Error};
+use crate::{Budget, Contents, Error, input};
+
+/// A number of 64 bits, and where it lies in its list.
+const VALUE_BYTES: u64 = 12;
+/// What a batch of texts may take.
+const BATCH_BYTES: u64 = 32 << 20;
 
 /// The two file formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +50,7 @@ pub(crate) enum TableFormat {
 pub(crate) struct Table {
     batches: Vec<RecordBatch>,
     rows: usize,
+    budget: Budget,
 }
 
 impl Table {
@@ -52,13 +59,27 @@ impl Table {
         path: &Path,
         format: TableFormat,
         contents: Contents,
+        budget: &Budget,
     ) -> Result<Self, Error> {
         let batches = guarded(|| match format {
-            TableFormat::Arrow => read_arrow(path),
-            TableFormat::Parquet => read_parquet(path, contents),
+            TableFormat::Arrow => read_arrow(path, budget),
+            TableFormat::Parquet => read_parquet(path, contents, budget),
         })?;
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
-        Ok(Self { batches, rows })
+        Ok(Self {
+            batches,
+            rows,
+            budget: budget.clone(),
+        })
+    }
+
+    /// The names of the columns.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let schema = self.batches.first().map(RecordBatch::schema);
+        let fields = schema
+            .iter()
+            .flat_map(|schema| schema.fields().iter().cloned());
+        fields.map(|field| field.name().clone()).collect()
     }
 
     /// The number of rows.
@@ -89,7 +110,7 @@ impl Table {
         }
         let mut node: Option<Node> = None;
         for (column, field) in parts {
-            let part = guarded(|| nodes::node(&column, &field, layout, name))?;
+            let part = guarded(|| nodes::node(&column, &field, layout, name, &self.budget))?;
             match &mut node {
                 None => node = Some(part),
                 Some(node) => node.extend(part)?,
@@ -121,7 +142,7 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Writes the file and waits until it is on the disk.
+    /// Writes the file. Whoever writes a whole dataset waits until it is on the disk.
     pub(crate) fn write(self, path: &Path, format: TableFormat) -> Result<(), Error> {
         let schema = Arc::new(Schema::new(Fields::from(self.fields)));
         let batch =
@@ -143,15 +164,14 @@ impl TableWriter {
                 writer.close().map_err(parquet_failed)?;
             }
         }
-        file.sync_all()?;
         Ok(())
     }
 }
 
-fn read_arrow(path: &Path) -> Result<Vec<RecordBatch>, Error> {
+fn read_arrow(path: &Path, budget: &Budget) -> Result<Vec<RecordBatch>, Error> {
     const MAGIC: &[u8] = b"ARROW1";
     const TAIL: usize = 10;
-    let bytes = Buffer::from_vec(std::fs::read(path)?);
+    let bytes = Buffer::from_vec(input::read(path, budget)?);
     let cut_short = || Error::Damaged("the Arrow file is cut short".into());
     if !bytes.starts_with(MAGIC) {
         return Err(Error::Damaged("it is no Arrow file".into()));
@@ -198,8 +218,12 @@ fn read_arrow(path: &Path) -> Result<Vec<RecordBatch>, Error> {
     Ok(batches)
 }
 
-fn read_parquet(path: &Path, contents: Contents) -> Result<Vec<RecordBatch>, Error> {
-    let file = File::open(path)?;
+fn read_parquet(
+    path: &Path,
+    contents: Contents,
+    budget: &Budget,
+) -> Result<Vec<RecordBatch>, Error> {
+    let (file, _) = input::open(path, budget)?;
     let options = ArrowReaderOptions::new();
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
         .map_err(parquet_failed)?;
@@ -209,18 +233,59 @@ fn read_parquet(path: &Path, contents: Contents) -> Result<Vec<RecordBatch>, Err
             || schema.root_schema().get_fields()[index].name() != "infos"
     });
     let mask = ProjectionMask::roots(schema, wanted);
+    budget.look_at(schema.num_columns(), "the table")?;
+    let largest_text = charge(builder.metadata(), &mask, budget)?;
     let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    // A dictionary repeats its texts for nothing: rows come a few at a time, and are charged.
+    let batch = match largest_text {
+        0 => rows.max(1),
+        text => usize::try_from(BATCH_BYTES / text)
+            .unwrap_or(1)
+            .clamp(1, rows.max(1)),
+    };
     let reader = builder
         .with_projection(mask)
-        .with_batch_size(rows.max(1))
+        .with_batch_size(batch)
         .build()
         .map_err(parquet_failed)?;
-    reader.map(|batch| batch.map_err(arrow_failed)).collect()
+    let mut batches = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(arrow_failed)?;
+        if largest_text > 0 {
+            budget.take(batch.get_array_memory_size() as u64, "the table")?;
+        }
+        batches.push(batch);
+    }
+    Ok(batches)
 }
 
-/// Turns a library's panic into an error.
+/// Charges the numbers that the columns claim; gives the most that a text or an image can take, 0
+/// where there are none.
+fn charge(
+    metadata: &ParquetMetaData,
+    mask: &ProjectionMask,
+    budget: &Budget,
+) -> Result<u64, Error> {
+    let mut largest_text = 0;
+    for group in metadata.row_groups() {
+        for (index, column) in group.columns().iter().enumerate() {
+            if !mask.leaf_included(index) {
+                continue;
+            }
+            let size = |bytes: i64| u64::try_from(bytes).unwrap_or(u64::MAX);
+            let values = size(column.num_values());
+            budget.take(values.saturating_mul(VALUE_BYTES), "the table")?;
+            if column.column_type() == Type::BYTE_ARRAY {
+                largest_text = size(column.uncompressed_size()).max(largest_text).max(1);
+            }
+        }
+    }
+    Ok(largest_text)
+}
+
+/// Turns a library's panic into an error, and keeps it from writing to stderr.
 fn guarded<T>(read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+    crate::quiet::catch(read).unwrap_or_else(|| {
         Err(Error::Damaged(
             "the table makes no sense to its library".into(),
         ))

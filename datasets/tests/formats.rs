@@ -197,11 +197,18 @@ impl Dice {
         Node::Array(Array::of(dtype, shape, &numbers))
     }
 
+    fn choices(&mut self, counts: &[usize], start: i64, rows: usize, shape: &[usize]) -> Node {
+        let numbers: Vec<f64> = (0..rows * counts.len())
+            .map(|i| self.below(counts[i % counts.len()]) as f64 + start as f64)
+            .collect();
+        Node::Array(Array::of(Dtype::Int64, [&[rows], shape].concat(), &numbers))
+    }
+
     fn rows(&mut self, space: &Space, rows: usize) -> Node {
         match space {
             Space::Box(space) => self.array(space.dtype, rows, &space.shape),
-            Space::Discrete { .. } => self.array(Dtype::Int64, rows, &[]),
-            Space::MultiDiscrete { nvec, .. } => self.array(Dtype::Int64, rows, &[nvec.len()]),
+            Space::Discrete { n, start } => self.choices(&[*n], *start, rows, &[]),
+            Space::MultiDiscrete { nvec, .. } => self.choices(nvec, 0, rows, &[nvec.len()]),
             Space::MultiBinary { shape } => self.array(Dtype::Int8, rows, shape),
             Space::Text { .. } => {
                 let texts = ["", "a", "éé", "\"\\"];

@@ -89,6 +89,14 @@ impl ActionCodec {
         }
     }
 
+    /// The largest number of an action inside the network: 1 in a one-hot row.
+    pub fn max_action(&self) -> f64 {
+        match self {
+            Self::Discrete { .. } => 1.0,
+            Self::Continuous { max_action, .. } => *max_action,
+        }
+    }
+
     /// What the network's last layer gives.
     pub fn head(&self) -> Head {
         match self {

@@ -24,6 +24,12 @@ pub enum Error {
     /// A plan that lacks what the algorithm reads.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A checkpoint of a model that the plan does not describe.
+    #[error("it was made with another table '{table}' than the plan's")]
+    OtherModel {
+        /// The table that differs.
+        table: &'static str,
+    },
     /// A checkpoint's notes of another form.
     #[error("its notes cannot be read: {0}")]
     Notes(String),
@@ -49,6 +55,10 @@ impl Error {
             Self::Plan(_) => {
                 Some("experiment.toml of any run shows every key with a value".to_owned())
             }
+            Self::OtherModel { .. } => Some(
+                "put back the run's own experiment.toml and checkpoint, or start a new run"
+                    .to_owned(),
+            ),
             Self::Notes(_) | Self::Weights(_) => None,
         }
     }

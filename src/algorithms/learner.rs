@@ -63,6 +63,14 @@ impl Saved<'_> {
         T::deserialize(self.made_of).map_err(|error| Error::Notes(error.to_string()))
     }
 
+    /// The learner's counters and random streams.
+    ///
+    /// # Errors
+    /// Notes of another form.
+    pub fn notes<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        T::deserialize(self.notes).map_err(|error| Error::Notes(error.to_string()))
+    }
+
     /// A float32 tensor of so many numbers.
     ///
     /// # Errors
@@ -200,11 +208,6 @@ pub trait Model {
 
     /// The trained weights under their published names.
     fn weights(&self) -> Vec<Entry>;
-
-    /// The same with whatever else the published code's strict loader asks for.
-    fn exported(&self) -> Vec<Entry> {
-        self.weights()
-    }
 }
 
 /// Trains a model.
@@ -214,6 +217,12 @@ pub trait Learner {
 
     /// The model as it stands; on a GPU, as of the last [`Learner::synchronise`].
     fn model(&self) -> &dyn Model;
+
+    /// All weights under their published names, with whatever else the published code's strict
+    /// loader asks for.
+    fn exported(&self) -> Vec<Entry> {
+        self.model().weights()
+    }
 
     /// Replaces the weights by those of a file with published names.
     ///
@@ -231,10 +240,16 @@ pub trait Learner {
     fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)>;
 
     /// Weights and last gradient before clipping, by name: (name, weights, gradient).
-    fn histograms(&self) -> Vec<(String, &[f32], &[f32])>;
+    fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])>;
 
     /// Its memory, for a checkpoint.
     fn state(&self) -> State;
+
+    /// Floating point operations of a mean update that no exact computation can leave out; none
+    /// where they are not counted.
+    fn operations(&self) -> Option<f64> {
+        None
+    }
 
     /// Computes on a device from now on, where it can. Gives the device's name.
     ///

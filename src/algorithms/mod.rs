@@ -6,14 +6,17 @@
 //! acts. The training loop, the checkpoint, the evaluation and the reports know these traits only.
 
 pub mod action_codec;
+mod actor_policy;
 pub mod bc;
 pub mod decision_transformer;
 mod error;
 mod learner;
 mod moments;
+mod networks;
 mod published;
 mod source;
 mod table;
+pub mod td3_bc;
 
 use std::fmt;
 use std::ops::Deref;

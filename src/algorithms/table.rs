@@ -1,9 +1,10 @@
 //! The table of algorithms. An algorithm is its folder and its entry here.
 
-use super::{Algorithm, bc, decision_transformer};
+use super::{Algorithm, bc, decision_transformer, td3_bc};
 
 /// Every algorithm; the first is the default.
-pub static TABLE: [&dyn Algorithm; 2] = [
+pub static TABLE: [&dyn Algorithm; 3] = [
     &decision_transformer::DecisionTransformer,
     &bc::BehaviourCloning,
+    &td3_bc::Td3Bc,
 ];

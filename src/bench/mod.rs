@@ -6,6 +6,7 @@ mod env;
 mod load;
 mod peak;
 mod train_step;
+mod update;
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ pub use self::device_step::device_step;
 pub use self::env::env;
 pub use self::load::load;
 pub use self::train_step::train_step;
+pub use self::update::update;
 use crate::algorithms::decision_transformer::Model;
 use crate::algorithms::decision_transformer::config::ModelConfig;
 use crate::algorithms::decision_transformer::preprocessing::Preprocessing;
@@ -72,7 +74,13 @@ fn model(sizes: &Sizes) -> Model {
 }
 
 /// Repeats `work` for about `budget` after a warm-up and gives the median seconds of one call.
-fn median_secs(budget: Duration, mut work: impl FnMut()) -> f64 {
+fn median_secs(budget: Duration, work: impl FnMut()) -> f64 {
+    let times = times(budget, work);
+    times[times.len() / 2]
+}
+
+/// The seconds of each call, the least first.
+fn times(budget: Duration, mut work: impl FnMut()) -> Vec<f64> {
     const WARM_UP: usize = 3;
     const FEWEST: usize = 5;
     (0..WARM_UP).for_each(|_| work());
@@ -84,5 +92,5 @@ fn median_secs(budget: Duration, mut work: impl FnMut()) -> f64 {
         times.push(call.elapsed().as_secs_f64());
     }
     times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    times
 }

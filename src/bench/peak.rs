@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use gemm::{Parallelism, gemm};
 
-use crate::kernels::attention::direct;
+use crate::kernels::Precision;
 use crate::kernels::decision_transformer::Shape;
+use crate::kernels::decision_transformer::mixer::attention::direct;
 
 /// Floating point operations of forward and backward over B full windows, without recomputation.
 ///
 /// A product with a weight counts three times (output, input gradient, weight gradient), attention
 /// counts causal pairs only, and the last layer counts queries, projection and MLP for the K
 /// observation tokens alone, since nothing else reaches the action head. Its keys and values count
-/// for these alone too, and its attention for each head, where that is [less](direct).
+/// for these alone too, and its attention for each head, where that is [less](direct::pays).
 pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     let [k, c, s, a] =
         [shape.context, shape.width, shape.observation, shape.action].map(|n| n as f64);
@@ -22,7 +23,7 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     let products = |multiplications: f64| 3.0 * 2.0 * multiplications;
     let whole = products(tokens * 12.0 * c * c) + attention(tokens * (tokens + 1.0) / 2.0);
     let pairs_of_observations = 2.0 * k + 3.0 * k * (k - 1.0) / 2.0;
-    let (keys, wide) = if direct::pays(shape.context, shape.width, shape.heads) {
+    let (keys, wide) = if direct::pays(Precision::F32, shape) {
         (k, shape.heads as f64)
     } else {
         (tokens, 1.0)

@@ -1,30 +1,47 @@
 //! Checkpoints of earlier formats, brought to the present one.
+//!
+//! Format 1 named no algorithm: what its model was made of stood among the notes, under the name of
+//! the algorithm's table.
 
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde::de::Error as _;
+use serde_json::{Error, Map, Value};
 
+use super::{Curve, FORMAT, Notes, Progress};
 use crate::algorithms::Chosen;
+use crate::random::Stream;
+use crate::run::Evaluation;
 
-/// Notes of any earlier format as those of the present one; what is not known stays as it is.
-///
-/// Format 1 named no algorithm: what its model was made of stood among the notes, under the name of
-/// the algorithm's table.
-pub(super) fn upgrade(notes: Value) -> Value {
-    match notes {
-        Value::Object(notes) if notes.get("format") == Some(&json!(1)) => {
-            Value::Object(from_1(notes))
-        }
-        other => other,
-    }
+#[derive(Deserialize)]
+struct First {
+    env: String,
+    recipe: String,
+    progress: FirstProgress,
+    #[serde(flatten)]
+    made_of: Map<String, Value>,
 }
 
-fn from_1(mut notes: Map<String, Value>) -> Map<String, Value> {
-    let general = ["format", "env", "recipe", "progress"];
-    let made_of: Map<String, Value> = notes
-        .iter()
-        .filter(|(key, _)| !general.contains(&key.as_str()))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    notes.retain(|key, _| general.contains(&key.as_str()));
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FirstProgress {
+    step: u64,
+    sampler: Stream,
+    train_seconds: f64,
+    unlogged_losses: Vec<f64>,
+    last_loss: f64,
+    best_return: Option<f64>,
+    evaluations: Vec<Evaluation>,
+}
+
+/// Notes of format 1.
+pub(super) fn upgrade(text: &str) -> Result<Notes, Error> {
+    let First {
+        env,
+        recipe,
+        progress,
+        mut made_of,
+    } = serde_json::from_str(text)?;
+    made_of.remove("format");
     let algorithm = Chosen::all().find(|algorithm| {
         let card = algorithm.card();
         let former = card.former_tables.iter().map(|(before, _)| *before);
@@ -32,23 +49,31 @@ fn from_1(mut notes: Map<String, Value>) -> Map<String, Value> {
             .chain([card.name])
             .any(|name| made_of.contains_key(name))
     });
-    if let Some(algorithm) = algorithm {
-        notes.insert("algorithm".to_owned(), json!(algorithm));
-    }
-    notes.insert("format".to_owned(), json!(2));
-    notes.insert("made_of".to_owned(), Value::Object(made_of));
-    notes.insert("learner".to_owned(), Value::Null);
-    if let Some(Value::Object(progress)) = notes.get_mut("progress")
-        && let Some(Value::Array(losses)) = progress.remove("unlogged_losses")
-    {
-        let sum: f64 = losses.iter().filter_map(Value::as_f64).sum();
-        let loss = json!({ "name": "loss", "averaged": true, "sum": sum, "count": losses.len() });
-        let curves = if losses.is_empty() {
-            json!([])
-        } else {
-            json!([loss])
-        };
-        progress.insert("curves".to_owned(), curves);
-    }
-    notes
+    let algorithm = algorithm.ok_or_else(|| Error::custom("it is of an unknown algorithm"))?;
+    let losses = &progress.unlogged_losses;
+    let curve = Curve {
+        name: "loss".to_owned(),
+        averaged: true,
+        sum: losses.iter().sum(),
+        count: losses.len() as u64,
+    };
+    Ok(Notes {
+        format: FORMAT,
+        algorithm,
+        recipe,
+        env,
+        made_of: Value::Object(made_of),
+        learner: Value::Null,
+        progress: Progress {
+            step: progress.step,
+            sampler: progress.sampler,
+            train_seconds: progress.train_seconds,
+            curves: (curve.count > 0).then_some(curve).into_iter().collect(),
+            last_loss: progress.last_loss,
+            best_return: progress.best_return,
+            evaluations: progress.evaluations,
+            dataset: None,
+        },
+        interaction: Value::Null,
+    })
 }

@@ -7,12 +7,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::{print, print_json};
+use crate::algorithms::Chosen;
 use crate::algorithms::decision_transformer::config::{EngineKind, check_heads, check_precision};
 use crate::bench::{self, Sizes};
 use crate::error::Error;
-use crate::experiment::all_cores;
+use crate::experiment::{Experiment, all_cores};
 use crate::kernels::Precision;
-use crate::keys::{Range, Value};
+use crate::keys::{Range, Table, Value};
 
 /// Measure the speed of one part on this machine.
 #[derive(Args)]
@@ -61,6 +62,19 @@ enum What {
         /// Episodes in lock-step.
         #[arg(long, default_value = "1")]
         rows: NonZeroUsize,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+    /// One update of an algorithm on made-up data of Hopper's sizes.
+    Update {
+        /// The algorithm's name; `rtg algorithms` lists them.
+        algorithm: String,
+        /// Whose conventions and defaults [default: the algorithm's first].
+        #[arg(long)]
+        recipe: Option<String>,
+        /// Any key of the algorithm, e.g. td3_bc.width=512. May be repeated.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
         #[command(flatten)]
         run: RunArgs,
     },
@@ -208,6 +222,33 @@ impl Bench {
                     answer.median_ms, answer.per_second
                 );
                 say(run.json, &answer, &line)
+            }
+            What::Update {
+                algorithm,
+                recipe,
+                set,
+                run,
+            } => {
+                let algorithm = Chosen::named(&algorithm)?;
+                let mut layers = Vec::new();
+                if let Some(recipe) = recipe {
+                    layers.push(Table::from_iter([("recipe".to_owned(), recipe.into())]));
+                }
+                for setting in &set {
+                    layers.push(Experiment::parse_setting(setting)?);
+                }
+                let answer = bench::update(algorithm, &layers, run.threads())?;
+                let mut line = format!("{:.3} ms an update", answer.median_ms);
+                if let (Some(work), Some(share)) = (answer.gigaflops_per_update, answer.peak_share)
+                {
+                    let _ = write!(
+                        line,
+                        ": {work:.3} GFLOP at {:.0} % of the {:.0} GFLOP/s that large matrix products reach",
+                        100.0 * share,
+                        answer.peak_gigaflops
+                    );
+                }
+                say(run.json, &answer, &format!("{line}\n"))
             }
             What::Env { id, rows, run } => {
                 let answer = bench::env(&id, rows.get(), run.threads())?;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use clap::Args;
+use rtg_datasets::Target;
 use rtg_envs::registry;
 use serde_json::json;
 
@@ -11,7 +12,7 @@ use super::progress::bar;
 use super::trained::{Trained, Which};
 use super::{Format, format, print, print_json};
 use crate::behaviour::{Noisy, Random, controller};
-use crate::collect::{Collection, Plan, is_complete, target};
+use crate::collect::{Collection, Plan, is_complete};
 use crate::error::Error;
 use crate::experiment::all_cores;
 use crate::policy::{Mode, Policy};
@@ -39,7 +40,7 @@ pub(super) struct Collect {
     /// Seed of the first episode's start.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Minari id of the new dataset (namespace/name-v0), or the path of a new D4RL file.
+    /// Minari id of the new dataset (namespace/name-v0), or its path (./name-v0, file.hdf5).
     #[arg(long)]
     out: String,
     /// hdf5, arrow, parquet (of Minari), or d4rl.
@@ -101,7 +102,7 @@ impl Collect {
             rows: ROWS,
             threads: all_cores(),
         };
-        let out = target(&self.out, self.format.0, &rtg_datasets::datasets_root());
+        let out = Target::named(&self.out, self.format.0, &rtg_datasets::datasets_root());
         if self.policy == "controller" && controller(&env, 0.0, 1).is_none() {
             return Err(Error::NoController { env });
         }

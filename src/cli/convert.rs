@@ -3,12 +3,11 @@
 use std::fmt::Write;
 
 use clap::Args;
-use rtg_datasets::convert;
+use rtg_datasets::{Target, convert};
 use serde_json::json;
 
 use super::progress::bar;
 use super::{Format, format, print, print_json};
-use crate::collect::target;
 use crate::data::open_source;
 use crate::error::Error;
 
@@ -21,7 +20,7 @@ use crate::error::Error;
 pub(super) struct Convert {
     /// Minari id, builtin/<env>/<kind>, or the path of any file or directory that rtg reads.
     source: String,
-    /// Minari id of the new dataset (namespace/name-v0), or the path of a new D4RL file.
+    /// Minari id of the new dataset (namespace/name-v0), or its path (./name-v0, file.hdf5).
     target: String,
     /// hdf5, arrow, parquet (of Minari), or d4rl.
     #[arg(long, default_value = "hdf5", value_parser = format)]
@@ -34,7 +33,7 @@ pub(super) struct Convert {
 impl Convert {
     pub(super) fn run(self) -> Result<(), Error> {
         let mut source = open_source(&self.source)?;
-        let out = target(&self.target, self.format.0, &rtg_datasets::datasets_root());
+        let out = Target::named(&self.target, self.format.0, &rtg_datasets::datasets_root());
         let bar = bar(0, "episodes");
         let summary = convert::copy(&mut *source, &out, &mut |done, total| {
             bar.set_length(total.unwrap_or(done) as u64);

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use clap::Args;
 use rtg_datasets::doctor::{Checkup, check_up};
 use rtg_datasets::store::StoreMode;
-use rtg_datasets::{Dataset, Defects};
-use serde_json::{Value, json};
+use rtg_datasets::{Dataset, Defects, EnvSpec, Part};
+use serde_json::{Map, Value, json};
 
+use super::harmless::line;
 use super::{print, print_json};
 use crate::data::{environment, open_dataset};
 use crate::error::{Error, describe};
@@ -47,6 +48,9 @@ impl Inspect {
             "id": self.dataset,
             "env": environment.as_ref().map(|(env, _)| env),
             "not_simulated": environment.as_ref().and_then(|(_, reason)| reason.as_ref()),
+            "env_spec": data.info().env_spec,
+            "observation": { "width": data.observation_width(), "parts": data.info().observation_parts },
+            "action": { "width": data.action_width(), "parts": data.info().action_parts },
             "episodes": data.episodes(),
             "steps": data.steps(),
             "hash": data.hash(),
@@ -68,15 +72,24 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
         ("dataset", id.to_owned()),
         (
             "environment",
-            environment(data).map_or("unknown".to_owned(), shown),
+            info.env_spec
+                .as_ref()
+                .map_or("unknown".to_owned(), |spec| shown(spec, environment(data))),
         ),
         ("episodes", data.episodes().to_string()),
         ("steps", data.steps().to_string()),
         (
             "observation",
-            format!("{} numbers", data.observation_width()),
+            format!(
+                "{} numbers{}",
+                data.observation_width(),
+                listed(&info.observation_parts)
+            ),
         ),
-        ("action", describe(&info.action_space)),
+        (
+            "action",
+            describe(&info.action_space) + &listed(&info.action_parts),
+        ),
         (
             "return",
             format!(
@@ -115,7 +128,7 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
         ("hash", data.hash()),
     ];
     for (name, value) in rows {
-        let _ = writeln!(text, "{name:<12} {value}");
+        let _ = writeln!(text, "{name:<12} {}", line(&value));
     }
     if findings.is_empty() {
         let _ = writeln!(text, "{:<12} none", "findings");
@@ -127,17 +140,47 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
             finding.severity.to_string(),
             finding.count,
             finding.code,
-            finding.message
+            line(&finding.message)
         );
     }
     text
 }
 
-/// An environment, and why it cannot be simulated here.
-fn shown((env, reason): (String, Option<String>)) -> String {
-    match reason {
-        None => env,
-        Some(reason) => format!("{env}\n{:<12} not simulated here: {reason}", ""),
+/// The environment, its options and its wrappers, and why it cannot be simulated here.
+fn shown(spec: &EnvSpec, made: Option<(String, Option<String>)>) -> String {
+    let called = |kwargs: &Map<String, Value>| {
+        let named = kwargs
+            .iter()
+            .map(|(name, value)| format!("{name} = {value}"));
+        named.collect::<Vec<_>>().join(", ")
+    };
+    let mut text = spec.id.clone();
+    if !spec.kwargs.is_empty() {
+        let _ = write!(text, " with {}", called(&spec.kwargs));
+    }
+    if let Some(limit) = spec.max_episode_steps {
+        let _ = write!(text, ", at most {limit} steps");
+    }
+    for wrapper in &spec.wrappers {
+        let kwargs = wrapper.kwargs.as_ref();
+        let kwargs = kwargs.map_or("unknown options".into(), called);
+        let _ = write!(text, ", in {}({kwargs})", wrapper.name);
+    }
+    if let Some((_, Some(reason))) = made {
+        let _ = write!(text, "\n{:<12} not simulated here: {reason}", "");
+    }
+    text
+}
+
+/// `: achieved_goal 2, desired_goal 2`, the parts of a row with their widths.
+fn listed(parts: &[Part]) -> String {
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|part| format!("{} {}", part.name, part.width))
+        .collect();
+    match parts.as_slice() {
+        [] => String::new(),
+        parts => format!(": {}", parts.join(", ")),
     }
 }
 

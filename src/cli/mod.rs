@@ -12,6 +12,7 @@ mod datasets;
 mod devices;
 mod envs;
 mod evaluate;
+mod harmless;
 mod inspect;
 mod keys;
 mod progress;
@@ -93,9 +94,9 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", harmless::text(&error.to_string()));
             if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
+                eprintln!("hint: {}", harmless::text(&hint));
             }
             ExitCode::FAILURE
         }
@@ -125,8 +126,13 @@ fn format(text: &str) -> Result<Format, String> {
     })
 }
 
-/// Writes text to stdout. A reader that has gone away (`| head`) is no failure.
+/// Writes text to stdout, without what would steer a terminal.
 fn print(text: &str) -> Result<(), Error> {
+    write(&harmless::text(text))
+}
+
+/// Writes to stdout. A reader that has gone away (`| head`) is no failure.
+fn write(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
@@ -146,5 +152,5 @@ fn print_json(value: &impl Serialize) -> Result<(), Error> {
         source: error.into(),
         path: "stdout".into(),
     })?;
-    print(&format!("{text}\n"))
+    write(&format!("{}\n", harmless::json(&text)))
 }

@@ -1,40 +1,77 @@
-//! `rtg report`: runs side by side, as a table, curves or a page.
+//! `rtg report`: runs side by side, as a page, tables, curves or data.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::print;
 use crate::error::Error;
-use crate::report::{curves_svg, html, read, table};
+use crate::report::{
+    self, RunReport, curves_svg, episodes_csv, episodes_parquet, latex, markdown, page,
+};
 use crate::run::write_whole;
 
 /// Compare runs.
 #[derive(Args)]
-#[command(after_help = "Example: rtg report runs/* --out report.html")]
+#[command(
+    after_help = "Runs whose plans differ in the seed alone are one group; the last evaluation counts, \
+    the best stands beside it. A .csv or .parquet has a row for each evaluation episode.\n\n\
+    Example: rtg report runs --out report.html"
+)]
 pub(super) struct Report {
-    /// Run directories of `rtg train`.
+    /// Run directories of `rtg train`, or folders with run directories in them.
     #[arg(required = true)]
     runs: Vec<PathBuf>,
-    /// Write a file instead of stdout: .md for the table, .svg for the curves, .html for both.
+    /// Write a file instead of stdout: .html, .md, .tex, .svg, .csv or .parquet.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Write the file again while runs go on; a page in a browser follows.
+    #[arg(long, requires = "out")]
+    watch: bool,
+    /// Seconds between two writes of --watch.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    every: u64,
 }
 
 impl Report {
     pub(super) fn run(self) -> Result<(), Error> {
-        let runs = read(&self.runs)?;
-        let Some(path) = self.out else {
-            return print(&table(&runs));
+        let Some(path) = &self.out else {
+            return print(&markdown(&self.read()?));
         };
-        let text = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("md") => table(&runs),
-            Some("svg") => curves_svg(&runs),
-            Some("html") => html(&runs),
-            _ => return Err(Error::ReportKind { path }),
-        };
-        write_whole(&path, |file| file.write_all(text.as_bytes()))?;
-        Ok(())
+        loop {
+            let runs = self.read()?;
+            let going = self.watch && runs.iter().any(|run| !run.ended);
+            write(&runs, path, going.then_some(self.every))?;
+            if !going {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_secs(self.every));
+        }
     }
+
+    /// Looks for runs each time: a sweep starts them one after another.
+    fn read(&self) -> Result<Vec<RunReport>, Error> {
+        Ok(report::read(&report::find(&self.runs)?)?)
+    }
+}
+
+fn write(runs: &[RunReport], path: &Path, reload_secs: Option<u64>) -> Result<(), Error> {
+    let contents = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("html") => page(runs, reload_secs).into_bytes(),
+        Some("md") => markdown(runs).into_bytes(),
+        Some("tex") => latex(runs).into_bytes(),
+        Some("svg") => curves_svg(runs).into_bytes(),
+        Some("csv") => episodes_csv(runs).into_bytes(),
+        Some("parquet") => episodes_parquet(runs)?,
+        _ => {
+            return Err(Error::ReportKind {
+                path: path.to_owned(),
+            });
+        }
+    };
+    write_whole(path, |file| file.write_all(&contents))?;
+    Ok(())
 }

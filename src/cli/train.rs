@@ -84,8 +84,7 @@ impl Train {
             .as_ref()
             .and_then(|earlier| earlier.checkpoint.as_ref());
         if let Some(earlier) = &earlier {
-            let before = Experiment::from_layers(std::slice::from_ref(&earlier.plan))?;
-            experiment.continues(&before)?;
+            earlier.check(&experiment, &opened)?;
         }
         // Everything that can be wrong with the plan shows before the directory is made.
         let learner = new_learner(&experiment, &opened, checkpoint)?;
@@ -101,7 +100,7 @@ impl Train {
         sinks.push(Box::new(Terminal::new(step, experiment.steps)));
         let recorder = introduce(Recorder::new(sinks), &experiment, &opened, &text, &run_dir)?;
         Training::new(&experiment, &opened, run, (learner, checkpoint), recorder)?.run()?;
-        print(&report::table(&report::read(&[run_dir])?))
+        print(&report::markdown(&report::read(&[run_dir])?))
     }
 
     /// What was typed, as layers over the recipe: the file, the options, the settings.
@@ -197,6 +196,9 @@ impl Earlier {
         let path = run.checkpoints().join(LATEST);
         let checkpoint = if path.exists() {
             Some(Checkpoint::load(&path)?)
+        } else if run.has_measurements() {
+            // To begin anew would delete them.
+            return Err(Error::LostCheckpoint { path });
         } else {
             None
         };
@@ -205,6 +207,31 @@ impl Earlier {
             plan,
             checkpoint,
         })
+    }
+}
+
+impl Earlier {
+    /// Refuses to go on with another plan, another algorithm's checkpoint or other data.
+    fn check(&self, experiment: &Experiment, opened: &Opened) -> Result<(), Error> {
+        let before = Experiment::from_layers(std::slice::from_ref(&self.plan))?;
+        experiment.continues(&before)?;
+        let Some(checkpoint) = &self.checkpoint else {
+            return Ok(());
+        };
+        let notes = &checkpoint.notes;
+        if notes.algorithm != experiment.algorithm || notes.recipe != experiment.recipe {
+            let found = format!("{:?} ({})", notes.algorithm, notes.recipe);
+            return Err(checkpoint.damaged(&format!("it is of {found}")));
+        }
+        let hash = opened.data.as_ref().map(|data| data.hash());
+        match (&notes.progress.dataset, hash) {
+            (Some(before), Some(now)) if *before != now => Err(Error::OtherData {
+                dataset: experiment.dataset.clone().unwrap_or_default(),
+                before: before.clone(),
+                now,
+            }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use rtg_datasets::convert::MinariFormat;
 
 use super::*;
@@ -21,7 +23,7 @@ fn controller(rows: usize) -> Box<dyn Policy> {
 }
 
 fn in_folder(root: &Path, id: &str) -> Target {
-    target(id, Some(MinariFormat::Hdf5), root)
+    Target::named(id, Some(MinariFormat::Hdf5), root)
 }
 
 fn open(root: &Path, id: &str) -> rtg_datasets::Dataset {
@@ -87,6 +89,20 @@ fn an_interrupted_collection_goes_on_to_the_same_dataset() {
     std::fs::write(&journal, "").unwrap();
     assert!(is_complete(&target()).unwrap() && !journal.exists());
     assert!(!is_complete(&in_folder(root, "other-v0")).unwrap());
+    // With all of its episodes still in the journal, and with others.
+    for (seed, same) in [(7, true), (8, false)] {
+        let other = Plan {
+            seed,
+            ..plan(400, 3)
+        };
+        let mut other = Collection::begin(other, "kept-v0", in_folder(root, "kept-v0")).unwrap();
+        other.play(&mut controller, &mut |_| ()).unwrap();
+        drop(other);
+        std::fs::rename(root.join(".kept-v0.journal"), &journal).unwrap();
+        assert_eq!(is_complete(&target()).is_ok(), same);
+        assert_eq!(journal.exists(), !same, "only what is in the dataset goes");
+    }
+    std::fs::remove_file(&journal).unwrap();
     let left = std::fs::read_dir(root).unwrap().filter_map(Result::ok);
     let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");

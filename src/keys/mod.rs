@@ -192,6 +192,7 @@ macro_rules! keys {
 pub(crate) use keys;
 
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "the macro declares public types")]
 mod tests {
     use super::*;
 

@@ -4,6 +4,7 @@ use rand::RngExt;
 use rand_distr::{Distribution, Normal, StandardNormal, Uniform};
 
 use crate::kernels::decision_transformer::Layout;
+use crate::kernels::mlp;
 use crate::random::Stream;
 
 /// How a recipe fills a new model.
@@ -12,9 +13,9 @@ pub enum Initialisation {
     /// kzl: the GPT-2 body N(0, 0.02) with zero biases; the layers around it as PyTorch makes them
     /// (`Linear`: U(-1/sqrt(inputs), 1/sqrt(inputs)) for weight and bias; `Embedding`: N(0, 1)).
     Official,
-    /// CORL: every `Linear` and `Embedding` N(0, 0.02), biases zero. The joint query-key-value matrix
-    /// of `MultiheadAttention` is a bare parameter that CORL's loop over modules passes by, so it
-    /// keeps PyTorch's Xavier bounds, U(-sqrt(6 / 4C), sqrt(6 / 4C)).
+    /// CORL: every `Linear` and `Embedding` N(0, 0.02), biases zero. The joint query-key-value
+    /// matrix of `MultiheadAttention` is a bare parameter that CORL's loop over modules passes by,
+    /// so it keeps PyTorch's Xavier bounds, U(-sqrt(6 / 4C), sqrt(6 / 4C)).
     Corl,
 }
 
@@ -49,6 +50,127 @@ pub fn initialise(layout: &Layout, how: Initialisation, stream: &mut Stream) -> 
         }
     }
     parameters
+}
+
+/// How the weight of a small network's layer is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WeightFill {
+    /// U(-1/sqrt(inputs), 1/sqrt(inputs)): PyTorch's `Linear`.
+    Default,
+    /// U(-x, x).
+    Uniform(f32),
+    /// U(-x, x) with x = gain sqrt(6 / (inputs + outputs)).
+    Xavier(f32),
+    /// A random orthogonal matrix times this gain; of the two, the shorter of rows and columns are
+    /// orthogonal.
+    Orthogonal(f32),
+}
+
+/// How the bias of a small network's layer is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum BiasFill {
+    /// U(-1/sqrt(inputs), 1/sqrt(inputs)): PyTorch's `Linear`.
+    Default,
+    /// U(-x, x).
+    Uniform(f32),
+    /// The same number everywhere.
+    Constant(f32),
+}
+
+/// How a layer of a small network is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerFill {
+    /// inputs x outputs
+    pub weight: WeightFill,
+    /// outputs
+    pub bias: BiasFill,
+}
+
+impl LayerFill {
+    /// PyTorch's `Linear`.
+    pub const DEFAULT: Self = Self {
+        weight: WeightFill::Default,
+        bias: BiasFill::Default,
+    };
+}
+
+/// New parameters of a small network or an ensemble, whose members are drawn one after the other. A
+/// norm starts at gain 1 and bias 0.
+pub fn initialise_mlp(
+    shape: &mlp::Shape,
+    hidden: LayerFill,
+    last: LayerFill,
+    stream: &mut Stream,
+) -> Vec<f32> {
+    let layout = mlp::Layout::new(shape);
+    let mut parameters = vec![0.0; layout.len()];
+    let last_layer = format!("layer.{}.", shape.hidden.len());
+    let mut inputs = 1;
+    for view in layout.views() {
+        let values = &mut parameters[view.range.clone()];
+        let fill = if view.name.contains(&last_layer) {
+            last
+        } else {
+            hidden
+        };
+        if view.name.contains(".norm.") {
+            values.fill(if view.name.ends_with("weight") {
+                1.0
+            } else {
+                0.0
+            });
+        } else if let [rows, columns] = view.dims[..] {
+            inputs = rows;
+            match fill.weight {
+                WeightFill::Default => fill_uniform(values, linear_bound(inputs), stream),
+                WeightFill::Uniform(bound) => fill_uniform(values, bound, stream),
+                WeightFill::Xavier(gain) => {
+                    let bound = gain * (6.0 / (rows + columns) as f32).sqrt();
+                    fill_uniform(values, bound, stream);
+                }
+                WeightFill::Orthogonal(gain) => fill_orthogonal(values, columns, gain, stream),
+            }
+        } else {
+            match fill.bias {
+                BiasFill::Default => fill_uniform(values, linear_bound(inputs), stream),
+                BiasFill::Uniform(bound) => fill_uniform(values, bound, stream),
+                BiasFill::Constant(x) => values.fill(x),
+            }
+        }
+    }
+    parameters
+}
+
+/// Normal numbers, orthogonalised one vector after the other (Gram and Schmidt), times `gain`. The
+/// vectors are the rows of the matrix or, if it has more rows than columns, its columns.
+fn fill_orthogonal(values: &mut [f32], columns: usize, gain: f32, stream: &mut Stream) {
+    let rows = values.len() / columns;
+    let (count, len) = (rows.min(columns), rows.max(columns));
+    let mut vectors: Vec<Vec<f64>> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut vector: Vec<f64> = (0..len).map(|_| StandardNormal.sample(stream)).collect();
+        for earlier in &vectors {
+            let along: f64 = vector.iter().zip(earlier).map(|(a, b)| a * b).sum();
+            vector
+                .iter_mut()
+                .zip(earlier)
+                .for_each(|(a, b)| *a -= along * b);
+        }
+        let norm = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
+        for x in &mut vector {
+            *x /= norm;
+        }
+        vectors.push(vector);
+    }
+    for (at, value) in values.iter_mut().enumerate() {
+        let (row, column) = (at / columns, at % columns);
+        let x = if rows > columns {
+            vectors[column][row]
+        } else {
+            vectors[row][column]
+        };
+        *value = gain * x as f32;
+    }
 }
 
 /// N(0, deviation).
@@ -141,6 +263,70 @@ mod tests {
                 (found - expected).abs() <= 0.2 * expected,
                 "{how:?} {name}: {found}, not {expected}"
             );
+        }
+    }
+
+    #[test]
+    fn a_small_networks_layers_have_their_bounds() {
+        let shape = mlp::Shape::new(&[12, 4], &[64], 8).ensemble(2);
+        let hidden = LayerFill {
+            weight: WeightFill::Default,
+            bias: BiasFill::Constant(0.1),
+        };
+        let last = LayerFill {
+            weight: WeightFill::Xavier(0.01),
+            bias: BiasFill::Uniform(3e-3),
+        };
+        let stream = &mut Stream::new(1, "initialisation");
+        let parameters = initialise_mlp(&shape, hidden, last, stream);
+        let layout = mlp::Layout::new(&shape);
+        let largest = |name: &str| {
+            let values = &parameters[layout.range(name).unwrap()];
+            values.iter().fold(0.0_f32, |most, x| most.max(x.abs()))
+        };
+        for member in ["member.0", "member.1"] {
+            let close = |name: &str, bound: f32| {
+                let found = largest(&format!("{member}.layer.{name}"));
+                assert!(
+                    found <= bound && found > 0.7 * bound,
+                    "{name}: {found} of {bound}"
+                );
+            };
+            close("0.weight", 0.25);
+            close("0.bias", 0.1);
+            close("1.weight", 0.01 * (6.0_f32 / 72.0).sqrt());
+            close("1.bias", 3e-3);
+        }
+        let first = layout.range("member.0.layer.0.weight").unwrap();
+        let second = layout.range("member.1.layer.0.weight").unwrap();
+        assert_ne!(parameters[first], parameters[second]);
+    }
+
+    #[test]
+    fn orthogonal_weights_have_orthogonal_vectors_of_the_gains_length() {
+        for (inputs, outputs) in [(20, 7), (7, 20), (9, 9)] {
+            let shape = mlp::Shape::new(&[inputs], &[], outputs);
+            let fill = LayerFill {
+                weight: WeightFill::Orthogonal(2.0),
+                bias: BiasFill::Constant(0.0),
+            };
+            let stream = &mut Stream::new(1, "initialisation");
+            let w = initialise_mlp(&shape, fill, fill, stream);
+            let at = |vector: usize, i: usize| {
+                f64::from(if inputs > outputs {
+                    w[i * outputs + vector]
+                } else {
+                    w[vector * outputs + i]
+                })
+            };
+            let (count, len) = (inputs.min(outputs), inputs.max(outputs));
+            for a in 0..count {
+                for b in 0..=a {
+                    let product: f64 = (0..len).map(|i| at(a, i) * at(b, i)).sum();
+                    let expected = if a == b { 4.0 } else { 0.0 };
+                    assert!((product - expected).abs() < 1e-5, "{a} {b}: {product}");
+                }
+            }
         }
     }
 }

@@ -253,4 +253,52 @@ mod tests {
         }
         assert_eq!(end, network.len());
     }
+
+    #[test]
+    fn our_own_network_gives_the_same_loss_and_gradient() {
+        use crate::kernels::mlp::{Network, Pass, Pool, Shape, Want, heads::tanh};
+        let (rows, rate, scale) = (40, 0.25, 1.5);
+        let dropout = Dropout {
+            probability_attention: 0.0,
+            probability_residual: rate,
+            probability_embedding: 0.0,
+            key: 9,
+        };
+        let theirs = Mlp {
+            sizes: vec![11, 48, 37, 3],
+            head: Head::Tanh { scale },
+        };
+        let mut shape = Shape::new(&[11], &[48, 37], 3);
+        shape.dropout = rate;
+        let parameters = theirs.initialise(&mut Stream::new(1, "weights"));
+        let (inputs, targets) = (numbers("inputs", rows * 11), numbers("targets", rows * 3));
+        let objective = Objective::SquaredError;
+        let (loss, expected) =
+            theirs.loss_and_gradient(&parameters, &inputs, &targets, objective, Some(&dropout));
+
+        let mut ours = Network::new(&shape, parameters);
+        let (pool, mut pass) = (Pool::new(1), Pass::new());
+        ours.forward_of(&pool, 0..1, Some(dropout.key), &[&inputs], &mut pass);
+        let mut actions = vec![0.0; rows * 3];
+        tanh::forward(scale, pass.outputs(), &mut actions);
+        let differences: Vec<f32> = actions.iter().zip(&targets).map(|(a, t)| a - t).collect();
+        let count = (rows * 3) as f32;
+        let found = differences.iter().map(|d| d * d).sum::<f32>() / count;
+        assert!(
+            (f64::from(found) / loss - 1.0).abs() < 1e-5,
+            "{found}, not {loss}"
+        );
+
+        let da: Vec<f32> = differences.iter().map(|d| 2.0 * d / count).collect();
+        let (mut dz, mut gradient) = (da.clone(), vec![0.0; expected.len()]);
+        tanh::backward(scale, &actions, &da, &mut dz);
+        ours.backward(&pool, &dz, Want::parameters(&mut gradient), &mut pass);
+        let largest = expected.iter().fold(0.0_f32, |most, g| most.max(g.abs()));
+        for (found, expected) in gradient.iter().zip(&expected) {
+            assert!(
+                (found - expected).abs() < 1e-5 * largest,
+                "{found}, not {expected}"
+            );
+        }
+    }
 }

@@ -339,6 +339,39 @@ pub fn import_mlp(
     }
 }
 
+/// A weight (inputs x outputs) or a bias as PyTorch's `Linear` stores it: outputs x inputs.
+pub fn linear_entry(name: String, dims: &[usize], values: &[f32]) -> Entry {
+    let (dimensions, values) = match *dims {
+        [rows, columns] => (vec![columns, rows], transpose(values, rows, columns)),
+        _ => (dims.to_vec(), values.to_vec()),
+    };
+    Entry {
+        name,
+        dimensions,
+        values: Values::F32(values),
+    }
+}
+
+/// The inverse of [`linear_entry`]: a weight (inputs x outputs) or a bias, finite.
+///
+/// # Errors
+/// No such tensor, or one of other dimensions or type.
+pub fn read_linear(
+    name: &str,
+    dims: &[usize],
+    file: &TensorFile,
+) -> Result<Vec<f32>, StateDictError> {
+    let found = file
+        .tensor(name)
+        .map_err(|_| StateDictError::Missing(name.to_owned()))?;
+    let expected: Vec<usize> = dims.iter().rev().copied().collect();
+    let values = weight(name, &expected, &found)?;
+    Ok(match *dims {
+        [rows, columns] => transpose(&values, columns, rows),
+        _ => values,
+    })
+}
+
 /// A finite float32 tensor of the expected dimensions.
 fn weight(name: &str, expected: &[usize], found: &TensorView) -> Result<Vec<f32>, StateDictError> {
     if found.dtype() != Dtype::F32 {

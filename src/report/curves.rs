@@ -1,11 +1,14 @@
-//! Learning curves as one SVG: for each environment the returns by target and the training loss.
+//! Learning curves as one SVG: for each task the returns by target and the training loss.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::chart::{Chart, HEIGHT, Level, Line, WIDTH};
-use super::html::escape;
-use super::{Group, RunReport, groups, mean_std};
+use super::escape::html as escape;
+use super::groups::Task;
+use super::{Comparison, Group, RunReport};
+use crate::metrics::TRAIN_LOSS;
+use crate::statistics::{mean, sample_std, thin};
 
 /// Told apart with every kind of colour vision (Okabe and Ito), on white.
 const COLOURS: [&str; 6] = [
@@ -19,25 +22,18 @@ const MARGIN: f64 = 20.0;
 const TITLE_HEIGHT: f64 = 40.0;
 const LEGEND_ROW: f64 = 20.0;
 /// Points of a loss curve; neighbouring steps are averaged into one.
-const LOSS_POINTS: u64 = 200;
+const LOSS_POINTS: usize = 200;
 
 /// The learning curves of `runs`. With one experiment, colours tell the targets apart; with
 /// several, colours tell the experiments and dashes the targets. Seeds of one experiment become
 /// their mean, with the standard deviation over the seeds as a band; the band of a single run is
 /// the standard deviation over its episodes.
 pub fn curves_svg(runs: &[RunReport]) -> String {
-    let mut by_env: Vec<(&str, Vec<Group<'_>>)> = Vec::new();
-    for group in groups(runs) {
-        let env = group.runs[0].env.as_str();
-        match by_env.iter_mut().find(|(name, _)| *name == env) {
-            Some((_, groups)) => groups.push(group),
-            None => by_env.push((env, vec![group])),
-        }
-    }
+    let comparison = Comparison::of(runs);
     let mut body = String::new();
     let mut y = MARGIN;
-    for (env, groups) in &by_env {
-        y = environment(&mut body, y, env, groups);
+    for task in 0..comparison.tasks.len() {
+        y = draw_task(&mut body, y, &comparison, task);
     }
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {PAGE_WIDTH} {y}\" \
@@ -47,11 +43,10 @@ pub fn curves_svg(runs: &[RunReport]) -> String {
     )
 }
 
-/// Draws the charts of one environment at `y` and returns where the next one goes.
-fn environment(svg: &mut String, y: f64, env: &str, groups: &[Group<'_>]) -> f64 {
-    let dataset = &groups[0].first().dataset;
-    let shared = groups.iter().all(|group| group.first().dataset == *dataset);
-    let dataset = if shared { dataset.as_str() } else { "" };
+/// Draws the charts of one task at `y` and returns where the next one goes.
+fn draw_task(svg: &mut String, y: f64, comparison: &Comparison<'_>, task: usize) -> f64 {
+    let groups: Vec<&Group<'_>> = comparison.of_task(task).collect();
+    let Task { env, dataset } = &comparison.tasks[task];
     let _ = writeln!(
         svg,
         "<text x=\"{MARGIN}\" y=\"{}\" font-size=\"17\" font-weight=\"600\" fill=\"#1f2933\">{}\
@@ -61,16 +56,16 @@ fn environment(svg: &mut String, y: f64, env: &str, groups: &[Group<'_>]) -> f64
         escape(dataset)
     );
     let top = y + TITLE_HEIGHT;
-    let (returns, legend) = returns(groups);
+    let (returns, legend) = returns(comparison, &groups);
     *svg += &returns.svg(MARGIN, top);
-    *svg += &losses(groups).svg(MARGIN + WIDTH + 20.0, top);
+    *svg += &losses(&groups).svg(MARGIN + WIDTH + 20.0, top);
     legend_rows(svg, top + HEIGHT + 8.0, &legend) + MARGIN
 }
 
 /// A line of the legend: colour, dash, label.
 type Entry = (&'static str, &'static str, String);
 
-fn returns(groups: &[Group<'_>]) -> (Chart, Vec<Entry>) {
+fn returns(comparison: &Comparison<'_>, groups: &[&Group<'_>]) -> (Chart, Vec<Entry>) {
     let (mut lines, mut legend) = (Vec::new(), Vec::new());
     let mut levels: Vec<Level> = Vec::new();
     let mut over_seeds = false;
@@ -104,7 +99,7 @@ fn returns(groups: &[Group<'_>]) -> (Chart, Vec<Entry>) {
                 opacity: 1.0,
                 points: return_points(group, target),
             });
-            legend.push((colour, dash, label(groups, group, target)));
+            legend.push((colour, dash, label(comparison, groups, group, target)));
         }
     }
     let chart = Chart {
@@ -135,13 +130,13 @@ fn return_points(group: &Group<'_>, target: Option<f64>) -> Vec<(f64, f64, f64)>
     by_step
         .into_iter()
         .map(|(step, values)| {
-            let (mean, std) = mean_std(&values);
-            (step as f64, mean, std)
+            let std = sample_std(&values).unwrap_or(0.0);
+            (step as f64, mean(&values), std)
         })
         .collect()
 }
 
-fn losses(groups: &[Group<'_>]) -> Chart {
+fn losses(groups: &[&Group<'_>]) -> Chart {
     let mut lines = Vec::new();
     for (g, group) in groups.iter().enumerate() {
         let colour = if groups.len() == 1 {
@@ -171,55 +166,37 @@ fn losses(groups: &[Group<'_>]) -> Chart {
 
 /// The finite losses of `runs`, averaged within equal stretches of steps.
 fn loss_points(runs: &[&RunReport]) -> Vec<(f64, f64, f64)> {
-    let losses = || runs.iter().flat_map(|run| &run.losses);
-    let last = losses().map(|&(step, _)| step).max().unwrap_or(0);
-    let stretch = last / LOSS_POINTS + 1;
-    let mut sums: BTreeMap<u64, (f64, f64, f64)> = BTreeMap::new();
-    for &(step, loss) in losses().filter(|(_, loss)| loss.is_finite()) {
-        let (count, steps, total) = sums.entry(step / stretch).or_default();
-        *count += 1.0;
-        *steps += step as f64;
-        *total += loss;
-    }
-    sums.into_values()
-        .map(|(count, steps, total)| (steps / count, total / count, 0.0))
-        .collect()
+    let mut losses: Vec<(f64, f64)> = runs
+        .iter()
+        .flat_map(|run| run.metric(TRAIN_LOSS))
+        .map(|&(step, loss)| (step as f64, loss))
+        .collect();
+    losses.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let last = losses.last().map_or(0.0, |&(step, _)| step);
+    let stretches = LOSS_POINTS.min(last as usize);
+    let thinned = thin(&losses, last, stretches).into_iter();
+    thinned.map(|(step, loss)| (step, loss, 0.0)).collect()
 }
 
-/// What tells a line from the others: the experiment, where there are several, and the target.
-fn label(groups: &[Group<'_>], group: &Group<'_>, target: Option<f64>) -> String {
+/// What tells a line from the others: the method, where there are several, and the target.
+fn label(
+    comparison: &Comparison<'_>,
+    groups: &[&Group<'_>],
+    group: &Group<'_>,
+    target: Option<f64>,
+) -> String {
     let mut parts = Vec::new();
     if groups.len() > 1 {
-        parts.push(experiment_label(groups, group));
+        parts.push(comparison.label(group).to_owned());
     }
     parts.extend(target.map(|target| format!("target {}", target.to_string().replace('-', "−"))));
     if group.runs.len() > 1 {
         parts.push(format!("{} seeds", group.runs.len()));
     }
     if parts.is_empty() {
-        parts.push(group.first().recipe.clone());
+        parts.push(comparison.label(group).to_owned());
     }
     parts.join(" · ")
-}
-
-/// The shortest of recipe, recipe and dataset, name of the run that no other group has.
-fn experiment_label(groups: &[Group<'_>], group: &Group<'_>) -> String {
-    let names: [fn(&RunReport) -> String; 2] = [
-        |run| run.recipe.clone(),
-        |run| format!("{} · {}", run.recipe, run.dataset),
-    ];
-    for name in names {
-        let own = name(group.first());
-        if groups
-            .iter()
-            .filter(|other| name(other.first()) == own)
-            .count()
-            == 1
-        {
-            return own;
-        }
-    }
-    group.first().name.clone()
 }
 
 /// Draws the legend at `y` in as many rows as it takes and returns where it ends.
@@ -251,28 +228,33 @@ fn legend_rows(svg: &mut String, mut y: f64, legend: &[Entry]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::runs;
     use super::*;
 
     #[test]
     fn seeds_become_their_mean_and_the_nan_of_a_loss_is_left_out() {
-        let runs = super::super::tests::runs();
-        let groups = groups(&runs);
-        let points = return_points(&groups[0], Some(500.0));
+        let runs = runs();
+        let comparison = Comparison::of(&runs);
+        let group = &comparison.groups[0];
+        let points = return_points(group, Some(500.0));
         assert_eq!(points[1], (20.0, 105.0, 50_f64.sqrt()));
-        let losses = loss_points(&groups[0].runs);
+        let losses = loss_points(&group.runs);
         assert_eq!(losses, [(10.0, 0.5, 0.0), (30.0, 0.5, 0.0)]);
     }
 
     #[test]
-    fn labels_tell_experiments_apart_and_are_escaped() {
-        let mut runs = super::super::tests::runs();
-        let all = groups(&runs);
+    fn labels_tell_methods_apart_and_are_escaped() {
+        let mut runs = runs();
+        let comparison = Comparison::of(&runs);
+        let groups: Vec<_> = comparison.of_task(0).collect();
+        let text = label(&comparison, &groups, groups[0], Some(500.0));
+        assert_eq!(text, "corl · target 500 · 2 seeds");
         assert_eq!(
-            label(&all, &all[0], Some(500.0)),
-            "corl · target 500 · 2 seeds"
+            label(&comparison, &groups[1..], groups[1], None),
+            "official"
         );
-        assert_eq!(label(&all[1..], &all[1], None), "official");
-        runs[2].recipe = "<&\"".into();
+        drop(groups);
+        runs[2].settings.insert("recipe".into(), "<&\"".into());
         let svg = curves_svg(&runs);
         assert!(svg.contains("&lt;&amp;&quot; · target 500"), "{svg}");
         assert_eq!(svg.matches("<g ").count(), 2);

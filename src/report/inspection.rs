@@ -8,7 +8,7 @@ use rtg_datasets::doctor::{Checkup, Finding, Histogram, ReplayKind, Severity};
 use super::chart::{
     Axis, BOTTOM, Chart, Frame, HEIGHT, INK, LEFT, Level, Line, SOFT, TOP, WIDTH, short,
 };
-use super::html::escape;
+use super::escape::html as escape;
 
 const BLUE: &str = "#0072b2";
 const ORANGE: &str = "#d55e00";

@@ -1,177 +1,223 @@
-//! Runs as tables, in Markdown.
+//! A table of text and numbers, written as Markdown, LaTeX or HTML.
 
-use super::{Group, RunReport, groups, mean_std};
-use crate::metrics::spread;
-use crate::run::Evaluation;
+use std::fmt::Write as _;
 
-/// Rows of cells under column titles. A title that starts with `>` is of a column of numbers.
+use super::escape;
+
+/// A column's title.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) title: String,
+    /// Whether it holds numbers: they are right-aligned.
+    pub(super) numeric: bool,
+}
+
+/// What stands in one place.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Cell {
+    pub(super) text: String,
+    /// What the cell is sorted by; text without it is sorted as text, after all numbers.
+    pub(super) value: Option<f64>,
+    /// Whether the text is a command to copy.
+    pub(super) command: bool,
+}
+
+/// Rows of cells under column titles.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Table {
-    pub(super) titles: &'static [&'static str],
-    pub(super) rows: Vec<Vec<String>>,
+    /// What the table shows; also its element's name on the page.
+    pub(super) name: &'static str,
+    /// One sentence above the table.
+    pub(super) caption: &'static str,
+    pub(super) columns: Vec<Column>,
+    pub(super) rows: Vec<Vec<Cell>>,
+}
+
+/// A column of text.
+pub(super) fn words(title: &str) -> Column {
+    Column {
+        title: title.to_owned(),
+        numeric: false,
+    }
+}
+
+/// A column of numbers.
+pub(super) fn numbers(title: &str) -> Column {
+    Column {
+        title: title.to_owned(),
+        numeric: true,
+    }
+}
+
+impl Cell {
+    /// A number as `text`, sorted by `value`.
+    pub(super) fn number(text: impl Into<String>, value: f64) -> Self {
+        let value = (!value.is_nan()).then_some(value);
+        Self {
+            text: text.into(),
+            value,
+            command: false,
+        }
+    }
+
+    /// A command to copy.
+    pub(super) fn command(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            value: None,
+            command: true,
+        }
+    }
+
+    /// A dash where there is nothing to show.
+    pub(super) fn missing() -> Self {
+        Self::from("–")
+    }
+
+    /// The cell of a value that may be missing.
+    pub(super) fn optional<T>(value: Option<T>, cell: impl FnOnce(T) -> Self) -> Self {
+        value.map_or_else(Self::missing, cell)
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self {
+            text: text.into(),
+            value: None,
+            command: false,
+        }
+    }
 }
 
 impl Table {
-    /// Title and whether it is a column of numbers, of each column.
-    pub(super) fn columns(&self) -> impl Iterator<Item = (&'static str, bool)> {
-        self.titles.iter().map(|title| {
-            title
-                .strip_prefix('>')
-                .map_or((*title, false), |title| (title, true))
-        })
-    }
-
-    fn markdown(&self) -> String {
+    pub(super) fn markdown(&self) -> String {
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let titles = self.columns().map(|(title, _)| title.to_owned()).collect();
-        let rule = |numeric| if numeric { "---:" } else { "---" };
-        let rules = self.columns().map(|(_, n)| rule(n).to_owned()).collect();
-        let escape = |cell: &String| cell.replace('|', "\\|").replace('\n', " ");
-        let rows = self.rows.iter();
-        let rows = rows.map(|row| line(row.iter().map(escape).collect()));
+        let titles = self
+            .columns
+            .iter()
+            .map(|column| escape::markdown(&column.title))
+            .collect();
+        let rule = |numeric| if numeric { "---:" } else { "---" }.to_owned();
+        let rules = self
+            .columns
+            .iter()
+            .map(|column| rule(column.numeric))
+            .collect();
+        let rows = self.rows.iter().map(|row| {
+            line(
+                row.iter()
+                    .map(|cell| escape::markdown(&cell.text))
+                    .collect(),
+            )
+        });
         line(titles) + &line(rules) + &rows.collect::<String>()
     }
-}
 
-/// One line for each run and target; and where several runs differ in the seed alone, one for
-/// each experiment and target over them.
-pub fn table(runs: &[RunReport]) -> String {
-    let mut text = run_table(runs).markdown();
-    let seeds = seed_table(runs);
-    if !seeds.rows.is_empty() {
-        text += "\n";
-        text += OVER_SEEDS;
-        text += "\n\n";
-        text += &seeds.markdown();
-    }
-    text
-}
-
-/// What stands above the second table.
-pub(super) const OVER_SEEDS: &str =
-    "Over seeds: mean ± standard deviation (n − 1) of the last mean returns.";
-
-pub(super) fn run_table(runs: &[RunReport]) -> Table {
-    let mut rows = Vec::new();
-    for run in runs {
-        let mut targets = run.targets();
-        if targets.is_empty() {
-            // A run that has not been evaluated still has its line.
-            targets.push(None);
-        }
-        rows.extend(targets.into_iter().map(|target| run_row(run, target)));
-    }
-    Table {
-        titles: &[
-            "run", "env", "dataset", "recipe", ">seed", ">steps", ">target", ">return", ">best",
-            ">score", ">ms/step",
-        ],
-        rows,
-    }
-}
-
-fn run_row(run: &RunReport, target: Option<f64>) -> Vec<String> {
-    let last = run.of_target(target).last();
-    let best = run
-        .of_target(target)
-        .map(|evaluation| evaluation.return_mean)
-        .reduce(f64::max);
-    let steps = if run.steps < run.planned_steps {
-        format!("{} of {}", run.steps, run.planned_steps)
-    } else {
-        run.steps.to_string()
-    };
-    vec![
-        run.name.clone(),
-        run.env.clone(),
-        run.dataset.clone(),
-        run.recipe.clone(),
-        run.seed.to_string(),
-        steps,
-        optional(target, |target| target.to_string()),
-        optional(last, |e| spread(e.return_mean, Some(e.return_std))),
-        optional(best, |best| spread(best, None)),
-        optional(last.and_then(|e| e.score), |score| format!("{score:.1}")),
-        optional(run.ms_per_step, |ms| format!("{ms:.2}")),
-    ]
-}
-
-/// Empty where no experiment has several runs.
-pub(super) fn seed_table(runs: &[RunReport]) -> Table {
-    let mut rows = Vec::new();
-    for group in groups(runs) {
-        if group.runs.len() > 1 {
-            let targets = group.targets();
-            rows.extend(targets.into_iter().map(|target| seed_row(&group, target)));
-        }
-    }
-    Table {
-        titles: &[
-            "env", "dataset", "recipe", "runs", ">seeds", ">target", ">return", ">score",
-        ],
-        rows,
-    }
-}
-
-fn seed_row(group: &Group<'_>, target: Option<f64>) -> Vec<String> {
-    let run = group.first();
-    let last: Vec<&Evaluation> = group
-        .runs
-        .iter()
-        .filter_map(|run| run.of_target(target).last())
-        .collect();
-    let returns: Vec<f64> = last.iter().map(|e| e.return_mean).collect();
-    let scores: Vec<f64> = last.iter().filter_map(|e| e.score).collect();
-    let over = |values: &[f64], show: fn(f64, f64) -> String| {
-        let (mean, std) = mean_std(values);
-        optional(
-            (!values.is_empty()).then_some((mean, std)),
-            |(mean, std)| show(mean, std),
+    /// A `tabular` with the rules of the package booktabs.
+    pub(super) fn latex(&self) -> String {
+        let line = |cells: Vec<String>| format!("{} \\\\\n", cells.join(" & "));
+        let layout = self
+            .columns
+            .iter()
+            .map(|column| if column.numeric { 'r' } else { 'l' });
+        let titles = self
+            .columns
+            .iter()
+            .map(|column| escape::latex(&column.title))
+            .collect();
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| line(row.iter().map(|cell| escape::latex(&cell.text)).collect()));
+        format!(
+            "\\begin{{tabular}}{{{}}}\n\\toprule\n{}\\midrule\n{}\\bottomrule\n\\end{{tabular}}\n",
+            layout.collect::<String>(),
+            line(titles),
+            rows.collect::<String>()
         )
-    };
-    let names: Vec<&str> = group.runs.iter().map(|run| run.name.as_str()).collect();
-    vec![
-        run.env.clone(),
-        run.dataset.clone(),
-        run.recipe.clone(),
-        names.join(", "),
-        returns.len().to_string(),
-        optional(target, |target| target.to_string()),
-        over(&returns, |mean, std| spread(mean, Some(std))),
-        over(&scores, |mean, std| format!("{mean:.1} ± {std:.1}")),
-    ]
+    }
+
+    /// A table whose columns a script can sort: numbers carry their value in `data-v`.
+    pub(super) fn html(&self) -> String {
+        let class = |numeric| if numeric { " class=\"number\"" } else { "" };
+        let mut html = format!(
+            "<p class=\"caption\">{}</p>\n<div class=\"wide\"><table id=\"{}\"><thead><tr>",
+            escape::html(self.caption),
+            self.name
+        );
+        for Column { title, numeric } in &self.columns {
+            let _ = write!(
+                html,
+                "<th{} aria-sort=\"none\"><button type=\"button\">{}</button></th>",
+                class(*numeric),
+                escape::html(title)
+            );
+        }
+        html += "</tr></thead><tbody>\n";
+        for row in &self.rows {
+            html += "<tr>";
+            for (cell, column) in row.iter().zip(&self.columns) {
+                html += &cell.html(class(column.numeric));
+            }
+            html += "</tr>\n";
+        }
+        html + "</tbody></table></div>\n"
+    }
 }
 
-fn optional<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
-    value.map_or_else(|| "–".to_owned(), show)
+impl Cell {
+    fn html(&self, class: &str) -> String {
+        let text = escape::html(&self.text);
+        if self.command {
+            return format!(
+                "<td{class}><code>{text}</code> <button type=\"button\" class=\"copy\">copy\
+                 </button></td>"
+            );
+        }
+        match self.value {
+            Some(value) => format!("<td{class} data-v=\"{value}\">{text}</td>"),
+            None => format!("<td{class}>{text}</td>"),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_tables_show_every_run_and_the_spread_over_seeds() {
-        let expected = "\
-| run | env | dataset | recipe | seed | steps | target | return | best | score | ms/step |
-| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| a\\|1 | CartPole-v1 | builtin/cartpole/mixed | corl | 0 | 40 | 500 | 90.0 ± 2.0 | 100.0 | – | 4.25 |
-| a2 | CartPole-v1 | builtin/cartpole/mixed | corl | 1 | 40 | 500 | 100.0 ± 2.0 | 110.0 | – | 4.25 |
-| b | CartPole-v1 | builtin/cartpole/mixed | official | 2 | 30 of 40 | 500 | 110.0 ± 2.0 | 120.0 | – | – |
-
-Over seeds: mean ± standard deviation (n − 1) of the last mean returns.
-
-| env | dataset | recipe | runs | seeds | target | return | score |
-| --- | --- | --- | --- | ---: | ---: | ---: | ---: |
-| CartPole-v1 | builtin/cartpole/mixed | corl | a\\|1, a2 | 2 | 500 | 95.0 ± 7.1 | – |
-";
-        assert_eq!(table(&super::super::tests::runs()), expected);
+    fn table() -> Table {
+        Table {
+            name: "t",
+            caption: "What it shows.",
+            columns: vec![words("run"), numbers("re|turn")],
+            rows: vec![vec![Cell::from("a_b"), Cell::number("1.50 ± 0.1", 1.5)]],
+        }
     }
 
     #[test]
-    fn a_run_without_an_evaluation_has_a_line() {
-        let mut runs = super::super::tests::runs();
-        runs[0].evaluations.clear();
-        assert_eq!(run_table(&runs[..1]).rows[0][7], "–");
-        assert_eq!(run_table(&[]).rows.len(), 0);
+    fn one_table_has_three_forms() {
+        assert_eq!(
+            table().markdown(),
+            "| run | re\\|turn |\n| --- | ---: |\n| a_b | 1.50 ± 0.1 |\n"
+        );
+        assert!(
+            table()
+                .latex()
+                .contains("{lr}\n\\toprule\nrun & re|turn \\\\\n")
+        );
+        assert!(table().latex().contains("a\\_b & 1.50 $\\pm$ 0.1 \\\\\n"));
+        let html = table().html();
+        assert!(
+            html.contains("<td class=\"number\" data-v=\"1.5\">1.50 ± 0.1</td>"),
+            "{html}"
+        );
+    }
+
+    #[test]
+    fn a_number_that_is_none_has_no_value_to_sort_by() {
+        assert_eq!(Cell::number("NaN", f64::NAN).value, None);
+        assert_eq!(Cell::optional(None::<f64>, |_| Cell::from("x")).text, "–");
+        assert!(Cell::command("ls").html("").contains("<code>ls</code>"));
     }
 }

@@ -114,6 +114,11 @@ impl Run {
         self.path.join(METRICS)
     }
 
+    /// Whether anything was measured.
+    pub fn has_measurements(&self) -> bool {
+        std::fs::metadata(self.metrics()).is_ok_and(|file| file.len() > 0)
+    }
+
     /// The text of the resolved experiment.
     pub fn experiment(&self) -> Result<String, Error> {
         read_text(&self.path.join(EXPERIMENT))

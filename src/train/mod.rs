@@ -172,7 +172,7 @@ impl<'a> Training<'a> {
             self.save(LATEST)?;
         }
         self.learner.synchronise()?;
-        checkpoint::export(self.learner.model(), &self.checkpoint_path(WEIGHTS))?;
+        checkpoint::export(&*self.learner, &self.checkpoint_path(WEIGHTS))?;
         let summary = Summary {
             steps: *steps,
             train_seconds: self.progress.train_seconds,

@@ -10,12 +10,13 @@ use std::path::Path;
 use rtg_envs::{Dtype, Space};
 use serde_json::Value;
 
-use crate::Error;
+use super::{ENV_SPEC, SPACES};
 use crate::hdf5::writer::{ColumnWriter, Writer, WriterGroup};
 use crate::recording::{
-    Array, Attribute, Flattener, Node, RecordedEpisode, Recording, Sink, flat_space,
+    Array, Attribute, Flattener, Node, RecordedEpisode, Recording, RecordingSpace, Sink, flat_space,
 };
 use crate::staging::Staging;
+use crate::{Budget, Error};
 
 /// The level at which D4RL's own files are compressed.
 const GZIP_LEVEL: u32 = 4;
@@ -38,7 +39,7 @@ impl D4rlSink {
     pub(crate) fn create(path: &Path, recording: &Recording) -> Result<Self, Error> {
         let staging = Staging::begin(path)?;
         let writer = Writer::create(&staging.content())?;
-        let groups = BTreeMap::from([(String::new(), writer.root())]);
+        let groups = BTreeMap::from([(String::new(), writer.root()?)]);
         Ok(Self {
             staging,
             writer,
@@ -114,7 +115,10 @@ impl Sink for D4rlSink {
         let steps = episode.len();
         let flat = match (&episode.observations, &episode.actions) {
             (Node::Array(_), Node::Array(_)) => None,
-            _ => Some(self.flattener.episode(episode, self.episodes)?),
+            _ => Some(
+                self.flattener
+                    .episode(episode, self.episodes, &Budget::default())?,
+            ),
         };
         let column = |node: &Node, space: &Space, flat: Option<&[f64]>, rows: usize| {
             if let Node::Array(array) = node {
@@ -194,7 +198,11 @@ impl Sink for D4rlSink {
     fn finish(mut self: Box<Self>) -> Result<Vec<String>, Error> {
         let mut values: Vec<(String, Value)> = Vec::new();
         for (name, value) in &self.recording.entries {
-            if let Some(path) = name.strip_prefix("d4rl/") {
+            let own = |path: &str| {
+                let name = path.strip_prefix("metadata/");
+                name.is_some_and(|name| name == ENV_SPEC || SPACES.contains(&name))
+            };
+            if let Some(path) = name.strip_prefix("d4rl/").filter(|path| !own(path)) {
                 values.push((path.to_owned(), value.clone()));
             }
         }
@@ -203,6 +211,17 @@ impl Sink for D4rlSink {
             if !values.iter().any(|(known, _)| known == path) {
                 values.push((path.to_owned(), algorithm.into()));
             }
+        }
+        // So that the file says itself what it is, whatever it is called.
+        let spec = self.recording.env_spec();
+        values.extend(spec.map(|spec| (format!("metadata/{ENV_SPEC}"), spec.to_text().into())));
+        let recording = &self.recording;
+        for (name, space) in SPACES
+            .iter()
+            .zip([&recording.observation_space, &recording.action_space])
+        {
+            let flat = RecordingSpace::from(flat_space(space.space())?);
+            values.push((format!("metadata/{name}"), flat.text().into()));
         }
         for (path, value) in values {
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));

@@ -4,20 +4,9 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use crate::Error;
 use crate::hdf5::Group;
 use crate::recording::{Attribute, Node};
-
-/// The standard arrays.
-const STANDARD: [&str; 7] = [
-    "observations",
-    "next_observations",
-    "actions",
-    "rewards",
-    "terminals",
-    "timeouts",
-    "episode_terminals",
-];
+use crate::{Budget, Error};
 
 /// Other arrays and single values of a file.
 #[derive(Default)]
@@ -28,21 +17,31 @@ pub(crate) struct Extras {
     values: Vec<(String, Value)>,
     /// Paths of what is neither.
     left_out: Vec<String>,
+    /// Paths of what is known otherwise.
+    used: Vec<String>,
 }
 
 impl Extras {
-    /// Reads everything but the standard arrays.
-    pub(crate) fn read(root: &Group, rows: usize) -> Result<Self, Error> {
-        let mut extras = Self::default();
-        for name in root.names()? {
-            if STANDARD.contains(&name.as_str()) {
+    /// Reads everything but the columns `used`.
+    pub(crate) fn read(
+        root: &Group,
+        rows: usize,
+        used: &[String],
+        budget: &Budget,
+    ) -> Result<Self, Error> {
+        let mut extras = Self {
+            used: used.to_vec(),
+            ..Self::default()
+        };
+        for name in root.names(budget)? {
+            if used.contains(&name) {
                 continue;
             }
             if name == "virtual" {
                 extras.left_out.push(name);
                 continue;
             }
-            match root.node(&name) {
+            match root.node(&name, budget) {
                 Ok(Some(node)) => extras.sort(&name, node, rows),
                 Ok(None) => {}
                 Err(Error::Unsupported(_)) => extras.left_out.push(name),
@@ -65,6 +64,9 @@ impl Extras {
     }
 
     fn column(&mut self, path: &str, node: Node, rows: usize) {
+        if self.used.iter().any(|used| used == path) {
+            return;
+        }
         match node {
             Node::Dict(parts) => {
                 for (name, part) in parts {

@@ -1,65 +1,64 @@
 //! Chunked arrays, put together from their chunks.
 
-use hdf5_reader::{ByteOrder, DatasetChunk};
+use hdf5_reader::ByteOrder;
 
-use super::{Variable, byte_order, overclaims, translate};
-use crate::Error;
+use super::{Variable, byte_order, translate};
 use crate::recording::{dtype_size, product};
+use crate::{Budget, Error};
 
-/// Bytes that a file spends on a chunk at the least, its place in the index.
-const MIN_CHUNK_ENTRY: u64 = 8;
+/// What the library holds for each place of a chunk.
+const ENTRY_BYTES: usize = 64;
 
 impl Variable {
     /// The bytes of a chunked array, `total` of them.
     ///
     /// The library's own way places bytes one number at a time, which for D4RL's compressed files
-    /// takes more than half of the reading. Here chunks must come in order and complete: memory is
-    /// taken for a band of rows once all its chunks have been decoded.
-    pub(super) fn read_chunks(&self, chunk: &[u32], total: usize) -> Result<Vec<u8>, Error> {
+    /// takes more than half of the reading. Chunks that were never written hold the fill value.
+    pub(super) fn read_chunks(
+        &self,
+        chunk: &[u32],
+        total: usize,
+        budget: &Budget,
+    ) -> Result<Vec<u8>, Error> {
         let chunk: Vec<usize> = chunk.iter().map(|&size| size as usize).collect();
         let grid = Grid::new(&self.shape, &chunk, dtype_size(self.dtype));
+        // What is held besides the array, for as long as it is read.
+        let passing = budget.fork();
+        passing.take_items(&chunk, dtype_size(self.dtype).saturating_mul(2), &self.path)?;
         let Some(grid) = grid.filter(|_| self.is_native()) else {
-            if total as u64 > self.limits.file {
-                return Err(Error::Unsupported(format!("the layout of {}", self.path)));
-            }
             return self.reader.read_native_bytes().map_err(translate);
         };
+        passing.take_items(&[grid.chunks], ENTRY_BYTES, &self.path)?;
         if total == 0 {
             return Ok(Vec::new());
         }
-        if grid.chunks as u64 > self.limits.file / MIN_CHUNK_ENTRY {
-            return Err(overclaims(&self.path));
-        }
-        let mut bytes = Vec::new();
-        let mut band: Vec<DatasetChunk> = Vec::new();
-        let mut seen = 0;
+        let mut bytes = self.filled(total);
         for decoded in self.reader.iter_chunks().map_err(translate)? {
             let decoded = decoded.map_err(translate)?;
-            if !grid.is_place(seen, decoded.offsets()) || decoded.bytes().len() < grid.chunk_bytes {
+            let offsets = decoded.offsets();
+            if !grid.is_place(offsets) || decoded.bytes().len() < grid.chunk_bytes {
                 return Err(Error::Damaged(format!(
                     "{} has a misplaced chunk",
                     self.path
                 )));
             }
-            seen += 1;
-            band.push(decoded);
-            if band.len() == grid.per_band {
-                let start = bytes.len();
-                let rows =
-                    grid.chunk[0].min(grid.shape[0] - (seen / grid.per_band - 1) * grid.chunk[0]);
-                bytes.resize(start + rows * grid.row_bytes, 0);
-                for chunk in band.drain(..) {
-                    grid.place(chunk.offsets(), chunk.bytes(), rows, &mut bytes[start..]);
-                }
-            }
-        }
-        if bytes.len() != total {
-            return Err(Error::Damaged(format!(
-                "{} lacks some of its chunks",
-                self.path
-            )));
+            let first = offsets[0] as usize;
+            let rows = grid.chunk[0].min(grid.shape[0] - first);
+            let band = first * grid.row_bytes..(first + rows) * grid.row_bytes;
+            grid.place(offsets, decoded.bytes(), rows, &mut bytes[band]);
         }
         Ok(bytes)
+    }
+
+    /// As many bytes of the value that stands where nothing was written.
+    fn filled(&self, total: usize) -> Vec<u8> {
+        let fill = self.reader.fill_value().and_then(|fill| fill.value.clone());
+        match fill.filter(|fill| fill.len() == dtype_size(self.dtype)) {
+            Some(fill) if fill.iter().any(|&byte| byte != 0) => {
+                fill.iter().copied().cycle().take(total).collect()
+            }
+            _ => vec![0; total],
+        }
     }
 
     /// Whether chunks can be taken as they come: in this machine's byte order.
@@ -83,8 +82,6 @@ struct Grid {
     size: usize,
     chunk_bytes: usize,
     row_bytes: usize,
-    /// Chunks beside each other with the same rows.
-    per_band: usize,
     chunks: usize,
 }
 
@@ -102,7 +99,6 @@ impl Grid {
         Some(Self {
             chunk_bytes: product(chunk)?.checked_mul(size)?,
             row_bytes: product(&shape[1..])?.checked_mul(size)?,
-            per_band: product(&counts[1..])?,
             chunks: product(&counts)?,
             shape: shape.to_vec(),
             chunk: chunk.to_vec(),
@@ -111,22 +107,18 @@ impl Grid {
         })
     }
 
-    /// Whether the chunk number `index` in row-major order begins at `offsets`.
-    fn is_place(&self, index: usize, offsets: &[u64]) -> bool {
-        if index >= self.chunks || offsets.len() < self.shape.len() {
-            return false;
-        }
-        let mut rest = index;
-        self.counts
-            .iter()
-            .zip(&self.chunk)
-            .zip(offsets)
-            .rev()
-            .all(|((&count, &size), &offset)| {
-                let at = rest % count;
-                rest /= count;
-                offset == (at * size) as u64
-            })
+    /// Whether a chunk begins at `offsets`.
+    fn is_place(&self, offsets: &[u64]) -> bool {
+        offsets.len() >= self.shape.len()
+            && self
+                .counts
+                .iter()
+                .zip(&self.chunk)
+                .zip(offsets)
+                .all(|((&count, &size), &offset)| {
+                    let (size, count) = (size as u64, count as u64);
+                    offset % size == 0 && offset / size < count
+                })
     }
 
     /// Copies a chunk to its place in a band of `rows` rows.
@@ -198,10 +190,9 @@ mod tests {
     fn chunks_of_three_axes_are_put_together() {
         let (shape, chunk) = ([3, 5, 4], [2, 2, 3]);
         let grid = Grid::new(&shape, &chunk, 1).unwrap();
-        assert_eq!((grid.per_band, grid.chunks), (6, 12));
+        assert_eq!(grid.chunks, 12);
         let whole: Vec<u8> = (0..60).collect();
         let mut built = Vec::new();
-        let mut index = 0;
         for top in [0, 2] {
             let rows = 2.min(3 - top);
             let start = built.len();
@@ -209,9 +200,8 @@ mod tests {
             for left in [0, 2, 4] {
                 for deep in [0, 3] {
                     let offsets = [top as u64, left, deep];
-                    assert!(grid.is_place(index, &offsets));
-                    assert!(!grid.is_place(index + 1, &offsets));
-                    index += 1;
+                    assert!(grid.is_place(&offsets));
+                    assert!(!grid.is_place(&[offsets[0], offsets[1] + 1, offsets[2]]));
                     let mut bytes = vec![255; 12];
                     for (i, byte) in bytes.iter_mut().enumerate() {
                         let (x, y, z) = (
@@ -228,7 +218,7 @@ mod tests {
             }
         }
         assert_eq!(built, whole);
-        assert!(!grid.is_place(12, &[0, 0, 0]));
+        assert!(!grid.is_place(&[4, 0, 0]) && !grid.is_place(&[0, 0]));
     }
 
     #[test]

@@ -82,6 +82,8 @@ fn a_file_that_claims_a_billion_rows_is_refused_before_memory_is_taken() {
     let error = open_with(&path, None, Defects::Keep)
         .unwrap_err()
         .to_string();
-    let expected = "damaged file, /actions claims more than its file could hold";
-    assert_eq!(error, format!("{expected}: {path}"));
+    assert!(
+        error.contains("would take 4.0 GB") && error.ends_with(&path),
+        "{error}"
+    );
 }

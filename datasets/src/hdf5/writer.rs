@@ -15,7 +15,17 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// A file being written; [`Writer::close`] completes it.
 pub(crate) struct Writer {
-    file: H5File,
+    /// `None` when it is closed.
+    file: Option<H5File>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // The library would write to stderr that an abandoned file cannot be completed.
+        if let Some(file) = self.file.take() {
+            let _ = file.close_no_sync();
+        }
+    }
 }
 
 /// A group of a file being written.
@@ -27,19 +37,24 @@ impl Writer {
     /// Creates a file.
     pub(crate) fn create(path: &Path) -> Result<Self, Error> {
         let file = H5File::create(path).map_err(failed)?;
-        Ok(Self { file })
+        Ok(Self { file: Some(file) })
     }
 
     /// The root group.
-    pub(crate) fn root(&self) -> WriterGroup {
-        WriterGroup {
-            group: self.file.root_group(),
-        }
+    pub(crate) fn root(&self) -> Result<WriterGroup, Error> {
+        let file = self.file.as_ref();
+        let file = file.ok_or_else(|| Error::Writing("the file is closed".into()))?;
+        Ok(WriterGroup {
+            group: file.root_group(),
+        })
     }
 
-    /// Completes the file and waits until it is on the disk.
-    pub(crate) fn close(self) -> Result<(), Error> {
-        self.file.close().map_err(failed)
+    /// Completes the file. Whoever writes the dataset waits until it is on the disk.
+    pub(crate) fn close(mut self) -> Result<(), Error> {
+        match self.file.take() {
+            Some(file) => file.close_no_sync().map_err(failed),
+            None => Ok(()),
+        }
     }
 }
 

@@ -125,3 +125,32 @@ fn only_one_process_can_append() {
     drop(journal);
     assert!(Journal::open_to_resume(&path).is_ok());
 }
+
+#[test]
+fn what_a_full_disk_left_of_a_journal_is_replaced_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    drop(Journal::create(&path, &recording(), &Value::Null).unwrap());
+    let whole = std::fs::read(&path).unwrap();
+    assert!(Journal::is_begun(&path).unwrap());
+    for length in 0..whole.len() {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        assert!(!Journal::is_begun(&path).unwrap(), "{length}");
+    }
+    std::fs::write(&path, [0; 100]).unwrap();
+    drop(Journal::create(&path, &recording(), &Value::Null).unwrap());
+    assert_eq!(Journal::open_to_resume(&path).unwrap().episodes(), 0);
+    for foreign in [
+        b"my notes".as_slice(),
+        b"rtg-journal-1\n0123456789abcdef{} and more",
+    ] {
+        std::fs::write(&path, foreign).unwrap();
+        let error = Journal::create(&path, &recording(), &Value::Null)
+            .map(drop)
+            .unwrap_err();
+        assert!(error.to_string().contains("something already"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), foreign);
+    }
+    let left = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(left, 1, "no draft stays");
+}

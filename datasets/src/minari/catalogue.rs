@@ -1,5 +1,6 @@
 //! Which Minari datasets are installed, and where.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,10 @@ use crate::Error;
 const MAX_DEPTH: usize = 8;
 /// At most this many datasets are compared with an unknown name.
 const MAX_DATASETS: usize = 10_000;
+/// At most so many folders are looked into for them.
+const MAX_FOLDERS: usize = 10_000;
+/// Longer names are compared with none.
+const MAX_NAME: usize = 256;
 /// Names less similar than this, of 1, are no suggestion.
 const MIN_SIMILARITY: f64 = 0.5;
 
@@ -31,15 +36,18 @@ pub(crate) fn installed(root: &Path, id: &str) -> Option<PathBuf> {
 
 /// The error for a name that is neither an installed dataset nor a path.
 pub(crate) fn unknown(root: &Path, id: &str) -> Error {
-    let mut ids = Vec::new();
-    collect(root, "", 0, &mut ids);
-    let mut ranked: Vec<(f64, String)> = ids
+    let mut search = Search::default();
+    search.below(root, "", 0);
+    let mut ranked: Vec<(f64, String)> = search
+        .ids
         .into_iter()
         .map(|candidate| {
             // The beginning of a name is as good as the name: `mujoco/hopper`, or no version.
             let begins = !id.is_empty() && candidate.starts_with(id);
             let similarity = if begins {
                 1.0
+            } else if id.len() > MAX_NAME {
+                0.0
             } else {
                 strsim::normalized_levenshtein(id, &candidate)
             };
@@ -70,7 +78,7 @@ pub(super) fn folder_fits(hdf5: &Path, id: &str) -> bool {
 }
 
 /// Minari's ids: letters, digits, `-` and `_`, in parts between slashes.
-fn is_id(id: &str) -> bool {
+pub(crate) fn is_id(id: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty()
             && part
@@ -82,7 +90,7 @@ fn is_id(id: &str) -> bool {
 
 /// Whether a dataset may be written under that id: Python's minari demands a version, and at least
 /// two characters of a namespace.
-pub(super) fn is_versioned_id(id: &str) -> bool {
+pub(crate) fn is_versioned_id(id: &str) -> bool {
     let (namespace, name) = id.rsplit_once('/').unwrap_or(("ns", id));
     let version = name.rsplit_once("-v");
     is_id(id)
@@ -92,25 +100,38 @@ pub(super) fn is_versioned_id(id: &str) -> bool {
         })
 }
 
-/// Appends the ids of all datasets below `directory`. A folder with `data` in it is a dataset.
-fn collect(directory: &Path, prefix: &str, depth: usize, ids: &mut Vec<String>) {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| is_id(name)) else {
-            continue;
-        };
-        let path = entry.path();
-        if ids.len() >= MAX_DATASETS || !path.is_dir() {
-            continue;
+/// Finds the ids of installed datasets. A folder with `data` in it is a dataset.
+#[derive(Default)]
+struct Search {
+    ids: Vec<String>,
+    /// Folders that were looked into: links may lead back to them.
+    seen: HashSet<PathBuf>,
+}
+
+impl Search {
+    fn below(&mut self, directory: &Path, prefix: &str, depth: usize) {
+        let place = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_path_buf());
+        if self.seen.len() >= MAX_FOLDERS || !self.seen.insert(place) {
+            return;
         }
-        let id = format!("{prefix}{name}");
-        if path.join("data").is_dir() {
-            ids.push(id);
-        } else if depth < MAX_DEPTH {
-            collect(&path, &format!("{id}/"), depth + 1, ids);
+        let Ok(entries) = fs::read_dir(directory) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|name| is_id(name)) else {
+                continue;
+            };
+            let path = entry.path();
+            if self.ids.len() >= MAX_DATASETS || !path.is_dir() {
+                continue;
+            }
+            let id = format!("{prefix}{name}");
+            if path.join("data").is_dir() {
+                self.ids.push(id);
+            } else if depth < MAX_DEPTH {
+                self.below(&path, &format!("{id}/"), depth + 1);
+            }
         }
     }
 }
@@ -142,6 +163,20 @@ mod tests {
         ] {
             assert_eq!(is_versioned_id(id), fits, "{id}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_go_round_are_followed_once() {
+        let root = tempfile::tempdir().unwrap();
+        for index in 0..9 {
+            std::os::unix::fs::symlink(".", root.path().join(format!("l{index}"))).unwrap();
+        }
+        fs::create_dir_all(root.path().join("deep/set-v0/data")).unwrap();
+        let Error::UnknownDataset { nearest, .. } = unknown(root.path(), "deep/set-v1") else {
+            panic!("an unknown dataset")
+        };
+        assert_eq!(nearest, ["deep/set-v0"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{catalogue, metadata};
 use crate::hdf5::{File, Group};
 use crate::recording::{Array, Layout, Node, RecordedEpisode, Recording, Source};
-use crate::{Contents, Error, Finding};
+use crate::{Budget, Contents, Error, Finding};
 
 /// Reads `/episode_0`, `/episode_1` ... in numeric order.
 pub(crate) struct Hdf5Source {
@@ -15,6 +15,7 @@ pub(crate) struct Hdf5Source {
     contents: Contents,
     next: usize,
     findings: Vec<Finding>,
+    budget: Budget,
 }
 
 impl Hdf5Source {
@@ -23,12 +24,13 @@ impl Hdf5Source {
         path: &Path,
         recording: Option<Recording>,
         contents: Contents,
+        budget: &Budget,
     ) -> Result<Self, Error> {
         let open = || {
-            let root = File::open(path)?.root()?;
+            let root = File::open(path, budget)?.root()?;
             let recording = match recording {
                 Some(recording) => recording,
-                None => metadata::recording(&metadata::of_root(&root)?)?,
+                None => metadata::recording(&metadata::of_root(&root)?, budget)?,
             };
             Ok((root, recording))
         };
@@ -51,6 +53,7 @@ impl Hdf5Source {
             contents,
             next: 0,
             findings,
+            budget: budget.clone(),
         })
     }
 
@@ -58,10 +61,11 @@ impl Hdf5Source {
         let name = format!("episode_{index}");
         let group = self.root.group(&name)?;
         let group = group.ok_or_else(|| Error::Missing(format!("/{name} of {total} episodes")))?;
-        let rewards = numbers(&group, "rewards")?;
+        let budget = &self.budget.fork();
+        let rewards = numbers(&group, "rewards", budget)?;
         let steps = rewards.numbers();
         let node = |name: &str, layout: &Layout| {
-            let node = group.node(name)?;
+            let node = group.node(name, budget)?;
             let path = format!("{}/{name}", group.path());
             let node = node.ok_or_else(|| Error::Missing(path.clone()))?;
             shaped(node, layout, &path)
@@ -69,14 +73,14 @@ impl Hdf5Source {
         let (mut attributes, mut infos) = (Vec::new(), None);
         if self.contents == Contents::Everything {
             attributes = group.attributes()?;
-            infos = group.node("infos")?;
+            infos = group.node("infos", budget)?;
         }
         attributes.retain(|(name, _)| !["id", "total_steps", "seed"].contains(&name.as_str()));
         Ok(RecordedEpisode {
             observations: node("observations", self.recording.observation_space.layout())?,
             actions: node("actions", self.recording.action_space.layout())?,
-            terminations: flags(&group, "terminations", steps)?,
-            truncations: flags(&group, "truncations", steps)?,
+            terminations: flags(&group, "terminations", steps, budget)?,
+            truncations: flags(&group, "truncations", steps, budget)?,
             infos: infos.filter(|infos| *infos != Node::Dict(Vec::new())),
             seed: group.unsigned_attribute("seed"),
             attributes,
@@ -86,6 +90,10 @@ impl Hdf5Source {
 }
 
 impl Source for Hdf5Source {
+    fn budget(&self) -> Budget {
+        self.budget.clone()
+    }
+
     fn recording(&self) -> &Recording {
         &self.recording
     }
@@ -101,7 +109,7 @@ impl Source for Hdf5Source {
         }
         let episode = self
             .read(self.next, total)
-            .map_err(|error| error.at(&self.path))?;
+            .map_err(|error| error.in_episode(self.next).at(&self.path))?;
         self.next += 1;
         Ok(Some(episode))
     }
@@ -111,10 +119,10 @@ impl Source for Hdf5Source {
     }
 }
 
-fn numbers(group: &Group, name: &str) -> Result<Array, Error> {
+fn numbers(group: &Group, name: &str, budget: &Budget) -> Result<Array, Error> {
     let array = group.required_array(name)?;
     match *array.shape() {
-        [_] | [_, 1] => array.read(),
+        [_] | [_, 1] => array.read(budget),
         _ => Err(Error::Shape {
             what: array.path().to_owned(),
             found: array.shape().to_vec(),
@@ -123,8 +131,9 @@ fn numbers(group: &Group, name: &str) -> Result<Array, Error> {
     }
 }
 
-fn flags(group: &Group, name: &str, steps: usize) -> Result<Vec<bool>, Error> {
-    let flags = numbers(group, name)?;
+fn flags(group: &Group, name: &str, steps: usize, budget: &Budget) -> Result<Vec<bool>, Error> {
+    let flags = numbers(group, name, budget)?;
+    budget.take_items(&[flags.numbers()], 9, name)?;
     if flags.numbers() != steps {
         return Err(Error::Shape {
             what: format!("{}/{name}", group.path()),

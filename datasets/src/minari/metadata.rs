@@ -1,17 +1,10 @@
 //! `metadata.json`: what a Minari dataset says about itself.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 
 use crate::hdf5::Group;
 use crate::recording::{Attribute, Recording, RecordingSpace};
-use crate::{Error, json};
-
-/// Metadata larger than this are not read. Bounds of image spaces take the most room.
-const MAX_BYTES: u64 = 64 << 20;
+use crate::{Budget, Error, json};
 
 /// The layout that we write; Python refuses versions that it does not know.
 const LAYOUT_VERSION: &str = "0.5.3";
@@ -27,18 +20,6 @@ const OWN: [&str; 8] = [
     "dataset_size",
     "jpeg_encoding",
 ];
-
-/// Reads a JSON file that is not too long.
-pub(super) fn read_json(path: &Path) -> Result<Value, Error> {
-    let mut text = String::new();
-    let read = File::open(path)?
-        .take(MAX_BYTES + 1)
-        .read_to_string(&mut text)?;
-    if read as u64 > MAX_BYTES {
-        return Err(Error::Metadata(format!("longer than {MAX_BYTES} bytes")));
-    }
-    json::parse(&text)
-}
 
 /// The entries that version 0.4 keeps as attributes of the HDF5 root.
 pub(super) fn of_root(root: &Group) -> Result<Value, Error> {
@@ -63,13 +44,13 @@ pub(super) fn data_format(entries: &Value) -> &str {
 }
 
 /// What the entries say.
-pub(super) fn recording(entries: &Value) -> Result<Recording, Error> {
+pub(super) fn recording(entries: &Value, budget: &Budget) -> Result<Recording, Error> {
     let mut others = entries.as_object().cloned().unwrap_or_default();
     others.retain(|name, _| !OWN.contains(&name.as_str()));
     Ok(Recording {
         id: text(entries, "dataset_id")?.to_owned(),
-        observation_space: space(entries, "observation_space")?,
-        action_space: space(entries, "action_space")?,
+        observation_space: space(entries, "observation_space", budget)?,
+        action_space: space(entries, "action_space", budget)?,
         total_episodes: Some(count(entries, "total_episodes")?),
         total_steps: Some(count(entries, "total_steps")?),
         entries: others,
@@ -135,8 +116,8 @@ fn count(entries: &Value, name: &str) -> Result<usize, Error> {
 }
 
 /// A space is JSON in a string.
-fn space(entries: &Value, name: &str) -> Result<RecordingSpace, Error> {
-    RecordingSpace::parse(text(entries, name)?, name)
+fn space(entries: &Value, name: &str, budget: &Budget) -> Result<RecordingSpace, Error> {
+    RecordingSpace::parse(text(entries, name)?, name, budget)
 }
 
 #[cfg(test)]
@@ -154,7 +135,7 @@ mod tests {
 
     #[test]
     fn metadata_with_infinities_inside_strings_inside_json_are_read() {
-        let recording = recording(&json::parse(CARTPOLE).unwrap()).unwrap();
+        let recording = recording(&json::parse(CARTPOLE).unwrap(), &Budget::default()).unwrap();
         assert_eq!(
             (recording.total_episodes, recording.total_steps),
             (Some(3), Some(40))
@@ -178,7 +159,7 @@ mod tests {
             jpeg_encoding: true,
             bytes: 123_456,
         };
-        let written = to_text(&recording(&entries).unwrap(), &totals);
+        let written = to_text(&recording(&entries, &Budget::default()).unwrap(), &totals);
         assert!(written.contains("\"ref_max_score\":Infinity"), "{written}");
         let mut again = json::parse(&written).unwrap();
         assert_eq!(again["dataset_size"], 0.1);
@@ -200,10 +181,14 @@ mod tests {
         ] {
             let mut entries = json::parse(CARTPOLE).unwrap();
             entries.as_object_mut().unwrap().remove(name);
-            let error = recording(&entries).unwrap_err().to_string();
+            let error = recording(&entries, &Budget::default())
+                .unwrap_err()
+                .to_string();
             assert_eq!(error, format!("the metadata entry {name} is missing"));
             entries[name] = Value::from(-1);
-            let error = recording(&entries).unwrap_err().to_string();
+            let error = recording(&entries, &Budget::default())
+                .unwrap_err()
+                .to_string();
             assert!(
                 error.starts_with(&format!("bad metadata, {name} is not")),
                 "{error}"

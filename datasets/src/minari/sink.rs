@@ -140,7 +140,6 @@ impl Sink for MinariSink {
         };
         let text = metadata::to_text(&self.recording, &totals);
         staging::write(&data.join("metadata.json"), text.as_bytes())?;
-        staging::sync(&data)?;
         for namespace in self.namespaces {
             let file = namespace.join("namespace_metadata.json");
             if !file.exists() {
@@ -188,7 +187,7 @@ fn write_hdf5(writer: &Writer, index: usize, episode: &RecordedEpisode) -> Resul
     // All 64 bits, which an f64 would not keep.
     let number =
         |dtype, bytes: [u8; 8]| Array::new(dtype, Vec::new(), bytes.to_vec()).map(Attribute::Array);
-    let group = writer.root().create_group(&format!("episode_{index}"))?;
+    let group = writer.root()?.create_group(&format!("episode_{index}"))?;
     let id = number(Dtype::Int64, (index as i64).to_le_bytes())?;
     group.set_attribute("id", &id)?;
     let steps = number(Dtype::Int64, (episode.len() as i64).to_le_bytes())?;

@@ -7,7 +7,7 @@ use rtg_envs::{BoxSpace, Dtype, Space};
 use serde_json::{Map, Value, json};
 
 use crate::recording::{Layout, dtype_name, dtype_named};
-use crate::{Error, json as python_json};
+use crate::{Budget, Error, json as python_json};
 
 /// Rows wider than this are not read.
 pub(crate) const MAX_WIDTH: usize = 1 << 20;
@@ -17,18 +17,19 @@ const MIN_IMAGE_SIDE: usize = 32;
 const MAX_DEPTH: usize = 32;
 
 /// The space in `value`; `name` is for messages.
-pub(crate) fn parse(value: &Value, name: &str) -> Result<Space, Error> {
-    parse_at(value, name, 0)
+pub(crate) fn parse(value: &Value, name: &str, budget: &Budget) -> Result<Space, Error> {
+    parse_at(value, name, 0, budget)
 }
 
-fn parse_at(value: &Value, name: &str, depth: usize) -> Result<Space, Error> {
+fn parse_at(value: &Value, name: &str, depth: usize, budget: &Budget) -> Result<Space, Error> {
+    budget.look_at(1, name)?;
     if depth > MAX_DEPTH {
         return Err(Error::Metadata(format!("{name} is nested too deeply")));
     }
     let kind = value.get("type").and_then(Value::as_str);
     let bad = |what: &str| Error::Metadata(format!("{name} {what}"));
     match kind.ok_or_else(|| bad("has no type"))? {
-        "Box" => parse_box(value, name),
+        "Box" => parse_box(value, name, budget),
         "Discrete" => {
             let n = value.get("n").and_then(Value::as_u64).filter(|&n| n > 0);
             let n = n
@@ -72,7 +73,7 @@ fn parse_at(value: &Value, name: &str, depth: usize) -> Result<Space, Error> {
             let parts = parts.ok_or_else(|| bad("has no subspaces"))?;
             let parts = parts.iter().map(|(key, part)| {
                 let path = format!("{name}/{key}");
-                Ok((key.clone(), parse_at(part, &path, depth + 1)?))
+                Ok((key.clone(), parse_at(part, &path, depth + 1, budget)?))
             });
             let mut parts = parts.collect::<Result<Vec<_>, Error>>()?;
             parts.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -84,7 +85,7 @@ fn parse_at(value: &Value, name: &str, depth: usize) -> Result<Space, Error> {
             let parts = parts
                 .iter()
                 .enumerate()
-                .map(|(index, part)| parse_at(part, &format!("{name}/{index}"), depth + 1));
+                .map(|(index, part)| parse_at(part, &format!("{name}/{index}"), depth + 1, budget));
             Ok(Space::Tuple(parts.collect::<Result<_, _>>()?))
         }
         "Text" => {
@@ -102,10 +103,9 @@ fn parse_at(value: &Value, name: &str, depth: usize) -> Result<Space, Error> {
 }
 
 /// How the rows of the space in `value` are stored.
-pub(crate) fn layout(value: &Value, name: &str) -> Result<Layout, Error> {
-    let space = parse(value, name)?;
-    Ok(match (Layout::of(&space), value.get("subspaces")) {
-        (Layout::Rows { dtype, .. }, _) if matches!(space, Space::MultiDiscrete { .. }) => {
+pub(crate) fn layout(value: &Value, space: &Space) -> Layout {
+    match (Layout::of(space), value.get("subspaces"), space) {
+        (Layout::Rows { dtype, .. }, _, Space::MultiDiscrete { .. }) => {
             // The space keeps its choices flat, the rows have the shape of `nvec`.
             let mut shape = Vec::new();
             let mut level = value.get("nvec");
@@ -117,19 +117,18 @@ pub(crate) fn layout(value: &Value, name: &str) -> Result<Layout, Error> {
             let dtype = named.and_then(dtype_named).unwrap_or(dtype);
             Layout::Rows { dtype, shape }
         }
-        (Layout::Dict(parts), Some(Value::Object(values))) => {
-            let parts = parts.into_iter().filter_map(|(key, _)| {
-                let part = values.get(&key)?;
-                Some(layout(part, name).map(|part| (key, part)))
-            });
-            Layout::Dict(parts.collect::<Result<_, _>>()?)
+        (_, Some(Value::Object(values)), Space::Dict(parts)) => {
+            let parts = parts
+                .iter()
+                .filter_map(|(key, space)| Some((key.clone(), layout(values.get(key)?, space))));
+            Layout::Dict(parts.collect())
         }
-        (Layout::Tuple(_), Some(Value::Array(values))) => {
-            let parts = values.iter().map(|part| layout(part, name));
-            Layout::Tuple(parts.collect::<Result<_, _>>()?)
+        (_, Some(Value::Array(values)), Space::Tuple(parts)) => {
+            let parts = values.iter().zip(parts);
+            Layout::Tuple(parts.map(|(value, space)| layout(value, space)).collect())
         }
-        (layout, _) => layout,
-    })
+        (layout, ..) => layout,
+    }
 }
 
 /// Minari's JSON of a space.
@@ -199,7 +198,7 @@ pub(crate) fn is_image(space: &BoxSpace) -> bool {
         && space.high.iter().all(|&bound| (bound - 255.0).abs() < 0.5)
 }
 
-fn parse_box(value: &Value, name: &str) -> Result<Space, Error> {
+fn parse_box(value: &Value, name: &str, budget: &Budget) -> Result<Space, Error> {
     let bad = |what: &str| Error::Metadata(format!("{name} {what}"));
     let dtype = value
         .get("dtype")
@@ -212,6 +211,7 @@ fn parse_box(value: &Value, name: &str) -> Result<Space, Error> {
     let shape = shape.iter().map(size).collect::<Option<Vec<_>>>();
     let shape = shape.ok_or_else(|| bad("has a bad shape"))?;
     let width = width_of(&shape).ok_or_else(|| bad("has a bad shape"))?;
+    budget.take_items(&[width], 2 * size_of::<f64>(), name)?;
     let bounds = |side: &str| {
         let mut numbers = Vec::new();
         let sound = value
@@ -265,7 +265,11 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<Space, Error> {
-        parse(&python_json::parse(text).unwrap(), "action_space")
+        parse(
+            &python_json::parse(text).unwrap(),
+            "action_space",
+            &Budget::default(),
+        )
     }
 
     #[test]
@@ -335,7 +339,10 @@ mod tests {
                 .collect::<Vec<_>>(),
             ["a", "b"]
         );
-        assert_eq!(parse(&to_json(&space), "a").unwrap(), space);
+        assert_eq!(
+            parse(&to_json(&space), "a", &Budget::default()).unwrap(),
+            space
+        );
         let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
         assert!(parsed(&format!(r#"{{"type": "Tuple", "subspaces": {deep}}}"#)).is_err());
     }
@@ -360,12 +367,13 @@ mod tests {
             dtype: Dtype::Int32,
             shape: vec![2, 2],
         };
-        assert_eq!(layout(&value, "a").unwrap(), expected);
+        let of = |value: &Value| layout(value, &parse(value, "a", &Budget::default()).unwrap());
+        assert_eq!(of(&value), expected);
         for (side, image) in [(32, true), (31, false)] {
             let text = format!(
                 r#"{{"type":"Box","dtype":"uint8","shape":[{side},{side},3],"low":0,"high":255}}"#
             );
-            let layout = layout(&python_json::parse(&text).unwrap(), "a").unwrap();
+            let layout = of(&python_json::parse(&text).unwrap());
             assert_eq!(matches!(layout, Layout::Image { .. }), image);
         }
     }

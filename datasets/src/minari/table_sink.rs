@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::recording::{Array, Layout, Node, RecordedEpisode, Recording, insert};
 use crate::table::{TableFormat, TableWriter};
-use crate::{Error, json, staging};
+use crate::{Error, json};
 
 /// The text of an episode's `metadata.json`.
 fn episode_metadata(index: usize, episode: &RecordedEpisode) -> String {
@@ -23,7 +23,7 @@ fn episode_metadata(index: usize, episode: &RecordedEpisode) -> String {
     json::write(&Value::Object(entries))
 }
 
-/// Writes an episode's directory.
+/// Writes an episode's directory. The dataset is brought onto the disk as a whole at its end.
 pub(super) fn write(
     data: &Path,
     format: TableFormat,
@@ -65,7 +65,6 @@ pub(super) fn write(
     };
     table.write(&directory.join(name), format)?;
     let text = episode_metadata(index, episode);
-    staging::write(&directory.join("metadata.json"), text.as_bytes())?;
-    staging::sync(&directory)?;
+    fs::write(directory.join("metadata.json"), text)?;
     Ok(())
 }

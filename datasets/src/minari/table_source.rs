@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::metadata;
 use crate::recording::{Attribute, Node, RecordedEpisode, Recording, Source};
 use crate::table::{Table, TableFormat};
-use crate::{Contents, Error};
+use crate::{Budget, Contents, Error};
 
 /// Reads the directories `0`, `1` ...
 pub(crate) struct TableSource {
@@ -19,6 +18,7 @@ pub(crate) struct TableSource {
     recording: Recording,
     contents: Contents,
     next: usize,
+    budget: Budget,
 }
 
 impl TableSource {
@@ -27,6 +27,7 @@ impl TableSource {
         format: TableFormat,
         recording: Recording,
         contents: Contents,
+        budget: &Budget,
     ) -> Self {
         Self {
             data: data.to_path_buf(),
@@ -34,16 +35,18 @@ impl TableSource {
             recording,
             contents,
             next: 0,
+            budget: budget.clone(),
         }
     }
 
     fn read(&self, index: usize) -> Result<RecordedEpisode, Error> {
         let directory = self.data.join(index.to_string());
         let parts = parts(&directory, self.format)?;
+        let budget = &self.budget.fork();
         let mut episode: Option<RecordedEpisode> = None;
         for path in &parts {
-            let table =
-                Table::read(path, self.format, self.contents).map_err(|error| error.at(path))?;
+            let table = Table::read(path, self.format, self.contents, budget)
+                .map_err(|error| error.at(path))?;
             let part = self.part(&table).map_err(|error| error.at(path))?;
             if episode.replace(part).is_some() {
                 return Err(Error::Unsupported("an episode in several files".into()).at(&directory));
@@ -53,8 +56,8 @@ impl TableSource {
             return Err(Error::Missing(format!("the episode {index}")).at(&directory));
         };
         let json = directory.join("metadata.json");
-        if json.is_file() {
-            let entries = metadata::read_json(&json).map_err(|error| error.at(&json))?;
+        if json.exists() {
+            let entries = crate::json::read(&json, budget).map_err(|error| error.at(&json))?;
             episode.seed = entries.get("seed").and_then(Value::as_u64);
             if self.contents == Contents::Everything {
                 episode.attributes = attributes(&entries);
@@ -107,6 +110,10 @@ impl TableSource {
 }
 
 impl Source for TableSource {
+    fn budget(&self) -> Budget {
+        self.budget.clone()
+    }
+
     fn recording(&self) -> &Recording {
         &self.recording
     }
@@ -119,7 +126,9 @@ impl Source for TableSource {
         if self.next >= self.recording.total_episodes.unwrap_or(0) {
             return Ok(None);
         }
-        let episode = self.read(self.next)?;
+        let episode = self
+            .read(self.next)
+            .map_err(|error| error.in_episode(self.next))?;
         self.next += 1;
         Ok(Some(episode))
     }

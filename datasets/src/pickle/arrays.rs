@@ -1,9 +1,16 @@
 //! NumPy's functions that a pickle of arrays calls.
 
+use std::sync::Arc;
+
 use super::machine::{Machine, Object, Value};
 use crate::Error;
 use crate::numpy::Element;
 use crate::recording::Array;
+
+/// NumPy's states have no more items, ...
+const MAX_STATE: usize = 16;
+/// ... and its arrays no more axes.
+const MAX_AXES: usize = 64;
 
 /// A function or class that may be named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,12 +105,17 @@ impl Machine<'_> {
                     .ok_or_else(wrong)?
                     .chars()
                     .map(|c| u8::try_from(u32::from(c)));
-                Object::Bytes(bytes.collect::<Result<_, _>>().map_err(|_| wrong())?)
+                let bytes = bytes.collect::<Result<Vec<u8>, _>>().map_err(|_| wrong())?;
+                self.budget.take(bytes.len() as u64, "the pickle")?;
+                Object::Bytes(bytes.into())
             }
-            (Function::Bytes, []) => Object::Bytes(Vec::new()),
-            (Function::Bytes, [data]) => {
-                Object::Bytes(self.bytes(*data).ok_or_else(wrong)?.to_vec())
-            }
+            (Function::Bytes, []) => Object::Bytes(Arc::new([])),
+            // The same bytes: a copy of each would be memory out of nothing.
+            (Function::Bytes, [data]) => match self.object(*data) {
+                Some(Object::Slice(range)) => Object::Slice(range.clone()),
+                Some(Object::Bytes(bytes)) => Object::Bytes(Arc::clone(bytes)),
+                _ => return Err(wrong()),
+            },
             (Function::Dict, []) => Object::Dict(Vec::new()),
             _ => return Err(wrong()),
         })
@@ -112,7 +124,8 @@ impl Machine<'_> {
     /// Completes an array or a type with its state.
     pub(super) fn build(&mut self, value: Value, state: Value) -> Result<(), Error> {
         let wrong = || Error::Damaged("an object of the pickle has a wrong state".into());
-        let items = self.list(state).ok_or_else(wrong)?.to_vec();
+        let items = self.list(state).filter(|items| items.len() <= MAX_STATE);
+        let items = items.ok_or_else(wrong)?.to_vec();
         let built = match (self.object(value), items.as_slice()) {
             (Some(Object::Array(_)), [_, shape, element, Value::Bool(is_fortran), data]) => {
                 Object::Array(ArrayState::Known {
@@ -147,7 +160,8 @@ impl Machine<'_> {
     }
 
     fn shape(&self, value: Value) -> Option<Vec<usize>> {
-        let sizes = self.list(value)?.iter().map(|&size| match size {
+        let sizes = self.list(value).filter(|sizes| sizes.len() <= MAX_AXES)?;
+        let sizes = sizes.iter().map(|&size| match size {
             Value::Int(size) => usize::try_from(size).ok(),
             _ => None,
         });
@@ -170,10 +184,8 @@ impl Machine<'_> {
         let data = self
             .bytes(*data)
             .ok_or_else(|| Error::Unsupported("an array in a pickle that holds objects".into()))?;
-        let left = self.bytes_left.checked_sub(data.len());
-        let left = left.ok_or_else(|| Error::Damaged("the pickle repeats its arrays".into()))?;
-        let array = element.array(shape.clone(), data, *is_fortran)?;
-        self.bytes_left = left;
-        Ok(array)
+        self.budget
+            .take(data.len() as u64, "an array of the pickle")?;
+        element.array(shape.clone(), data, *is_fortran)
     }
 }

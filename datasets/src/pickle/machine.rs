@@ -5,10 +5,18 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::arrays::{ArrayState, Function};
-use crate::Error;
 use crate::numpy::Element;
+use crate::{Budget, Error};
+
+/// Memory for a value on the stack, in a list or in the memo.
+const ITEM_BYTES: u64 = 64;
+/// Memory for an object.
+const OBJECT_BYTES: u64 = 96;
+/// A trajectory has no more entries.
+const MAX_ENTRIES: usize = 1024;
 
 /// A value on the stack.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,8 +37,8 @@ pub(super) enum Object {
     Dict(Vec<(Value, Value)>),
     /// Bytes or a text, somewhere in the file.
     Slice(Range<usize>),
-    /// Bytes that old protocols write as text.
-    Bytes(Vec<u8>),
+    /// Bytes that old protocols write as text. Copies share them.
+    Bytes(Arc<[u8]>),
     Function(Function),
     Element(Option<Element>),
     Array(ArrayState),
@@ -44,10 +52,8 @@ pub(super) struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u64, Value>,
     pub(super) objects: Vec<Object>,
-    /// Objects that may still be made: a byte of a hostile file makes one.
-    objects_left: usize,
-    /// Bytes of arrays that may still be copied: references cost nothing in a file.
-    pub(super) bytes_left: usize,
+    /// References cost nothing in a file, what they refer to does.
+    pub(super) budget: &'a Budget,
 }
 
 fn damaged() -> Error {
@@ -55,7 +61,7 @@ fn damaged() -> Error {
 }
 
 impl<'a> Machine<'a> {
-    pub(super) fn new(input: &'a [u8]) -> Self {
+    pub(super) fn new(input: &'a [u8], budget: &'a Budget) -> Self {
         Self {
             input,
             at: 0,
@@ -63,8 +69,7 @@ impl<'a> Machine<'a> {
             marks: Vec::new(),
             memo: HashMap::new(),
             objects: Vec::new(),
-            objects_left: 4096 + input.len() / 24,
-            bytes_left: input.len().saturating_mul(2),
+            budget,
         }
     }
 
@@ -75,13 +80,9 @@ impl<'a> Machine<'a> {
             if instruction == b'.' {
                 return self.pop();
             }
+            // An instruction puts at most an item on the stack or into the memo.
+            self.budget.take(ITEM_BYTES, "the pickle")?;
             self.step(instruction)?;
-            // Each item of the stack came from at least a byte, each of the memo from two.
-            if self.stack.len() + self.memo.len() > 4096 + self.input.len() / 16 {
-                return Err(Error::Unsupported(
-                    "a pickle of so many small objects".into(),
-                ));
-            }
         }
     }
 
@@ -285,14 +286,11 @@ impl<'a> Machine<'a> {
         } else {
             unescape(&line, 'u')
         };
-        self.create(Object::Bytes(text.ok_or_else(damaged)?.into_bytes()))
+        self.create(Object::Bytes(text.ok_or_else(damaged)?.into_bytes().into()))
     }
 
     pub(super) fn create(&mut self, object: Object) -> Result<(), Error> {
-        self.objects_left = self
-            .objects_left
-            .checked_sub(1)
-            .ok_or_else(|| Error::Unsupported("a pickle of so many small objects".into()))?;
+        self.budget.take(OBJECT_BYTES, "the pickle")?;
         self.push(Value::Object(self.objects.len()));
         self.objects.push(object);
         Ok(())
@@ -377,6 +375,9 @@ impl<'a> Machine<'a> {
         let Object::Dict(entries) = self.object(dict)? else {
             return None;
         };
+        if entries.len() > MAX_ENTRIES {
+            return None;
+        }
         let mut found = entries
             .iter()
             .rev()

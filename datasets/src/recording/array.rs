@@ -138,6 +138,11 @@ impl Array {
         }
     }
 
+    /// The same numbers in another type, each rounded to it.
+    pub(crate) fn cast(&self, dtype: Dtype) -> Self {
+        Self::of(dtype, self.shape.clone(), &self.to_f64())
+    }
+
     /// All numbers. Integers beyond 2^53 are rounded; booleans are 0 and 1.
     pub fn to_f64(&self) -> Vec<f64> {
         let mut numbers = Vec::with_capacity(self.numbers());

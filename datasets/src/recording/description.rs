@@ -7,7 +7,7 @@ use super::EnvSpec;
 use super::flatten::flat_width;
 use crate::dataset::Part;
 use crate::minari::spaces;
-use crate::{Error, Info};
+use crate::{Budget, Error, Info};
 
 /// A time limit of data that do not name their environment.
 pub(crate) const MAX_EPISODE_STEPS: &str = "max_episode_steps";
@@ -164,11 +164,13 @@ pub struct RecordingSpace {
 
 impl RecordingSpace {
     /// Parses Minari's JSON; `name` is for messages.
-    pub fn parse(text: &str, name: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str, name: &str, budget: &Budget) -> Result<Self, Error> {
+        budget.fork().take_items(&[text.len()], 32, name)?;
         let value = crate::json::parse(text)?;
+        let space = spaces::parse(&value, name, budget)?;
         Ok(Self {
-            space: spaces::parse(&value, name)?,
-            layout: spaces::layout(&value, name)?,
+            layout: spaces::layout(&value, &space),
+            space,
             text: text.to_owned(),
         })
     }

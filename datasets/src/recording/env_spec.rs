@@ -50,6 +50,11 @@ impl EnvSpec {
         self.kwargs.is_empty() && self.wrappers.is_empty()
     }
 
+    /// Whether both make the same environment; what else they note, such as the class, may differ.
+    pub fn is_same_world(&self, other: &Self) -> bool {
+        self.id == other.id && self.kwargs == other.kwargs && self.wrappers == other.wrappers
+    }
+
     /// Reads the text of an entry `env_spec`; `None` where it names no environment.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let spec = crate::json::parse(text).ok()?;

@@ -11,10 +11,12 @@
 //! One exception: an observation or action space that *is* a Discrete stays one number, the choice
 //! itself, since discrete actions are learnt as classes and [`Space::Discrete`] keeps `n`.
 
+use std::collections::HashMap;
+
 use rtg_envs::{BoxSpace, Dtype, Space};
 
 use super::{Array, Node, Recording};
-use crate::{Column, Dataset, Defects, Episode, Error, RecordedEpisode, image};
+use crate::{Budget, Column, Dataset, Defects, Episode, Error, RecordedEpisode, image};
 
 /// Flattens the episodes of a recording.
 pub(crate) struct Flattener {
@@ -35,7 +37,16 @@ impl Flattener {
         &self,
         recording: &Recording,
         defects: Defects,
+        budget: &Budget,
     ) -> Result<Dataset, Error> {
+        for (space, name) in [
+            (&self.observations, "an observation"),
+            (&self.actions, "an action"),
+        ] {
+            let width = flat_width(space).unwrap_or(usize::MAX);
+            // Bounds, and their copies in the dataset.
+            budget.take_items(&[width], 64, name)?;
+        }
         let info = recording.info(flat_space(&self.observations)?, flat_space(&self.actions)?);
         Ok(Dataset::with(info, defects))
     }
@@ -45,6 +56,39 @@ impl Flattener {
         &self,
         recorded: &RecordedEpisode,
         index: usize,
+        budget: &Budget,
+    ) -> Result<Episode, Error> {
+        let flatten = || self.flat(recorded, index, budget);
+        flatten().map_err(|error| error.in_episode(index))
+    }
+
+    /// Whether an episode is as its spaces say: what [`Flattener::episode`] would refuse, and rows
+    /// that are missing at its end.
+    pub(crate) fn check(
+        &self,
+        recorded: &RecordedEpisode,
+        index: usize,
+        budget: &Budget,
+    ) -> Result<(), Error> {
+        let steps = recorded.len();
+        if steps == 0 {
+            return Err(Error::EmptyEpisode { episode: index });
+        }
+        match recorded.observations.rows() {
+            Some(rows) if rows != steps + 1 => Err(Error::ObservationRows {
+                episode: index,
+                rows,
+                steps,
+            }),
+            _ => self.episode(recorded, index, budget).map(drop),
+        }
+    }
+
+    fn flat(
+        &self,
+        recorded: &RecordedEpisode,
+        index: usize,
+        budget: &Budget,
     ) -> Result<Episode, Error> {
         let steps = recorded.len();
         let rows = match recorded.observations.rows() {
@@ -72,8 +116,9 @@ impl Flattener {
                 &recorded.observations,
                 rows,
                 "observations",
+                budget,
             )?,
-            actions: whole(&self.actions, &recorded.actions, steps, "actions")?,
+            actions: whole(&self.actions, &recorded.actions, steps, "actions", budget)?,
             rewards: recorded.rewards.to_f64(),
             terminated: recorded.terminations.last().copied().unwrap_or(false),
             truncated: recorded.truncations.last().copied().unwrap_or(false),
@@ -163,7 +208,7 @@ fn flat_box(space: &Space) -> Result<BoxSpace, Error> {
 }
 
 /// NumPy's `result_type`.
-fn promoted(dtypes: &[Dtype]) -> Dtype {
+pub(crate) fn promoted(dtypes: &[Dtype]) -> Dtype {
     let mut types = dtypes.iter().copied();
     let first = types.next().unwrap_or(Dtype::Float64);
     types.fold(first, |a, b| {
@@ -215,21 +260,25 @@ fn promoted(dtypes: &[Dtype]) -> Dtype {
 }
 
 /// The rows of a whole observation or action.
-fn whole(space: &Space, node: &Node, rows: usize, path: &str) -> Result<Vec<f64>, Error> {
+fn whole(
+    space: &Space,
+    node: &Node,
+    rows: usize,
+    path: &str,
+    budget: &Budget,
+) -> Result<Vec<f64>, Error> {
     if let (
         Space::Box(_) | Space::Discrete { .. } | Space::MultiBinary { .. },
         Node::Array(array),
     ) = (space, node)
     {
         expect(array, rows, space.width(), path)?;
+        budget.take_items(&[array.numbers()], 8, path)?;
         return Ok(array.to_f64());
     }
-    let width = flat_space(space)?.width();
-    let total = rows
-        .checked_mul(width)
-        .filter(|&total| total <= isize::MAX as usize / 8);
-    let total = total.ok_or_else(|| Error::Damaged(format!("{path} are larger than memory")))?;
-    let mut flat = vec![0.0; total];
+    let width = flat_width(space).unwrap_or(usize::MAX);
+    budget.take_items(&[rows, width], 8, path)?;
+    let mut flat = vec![0.0; rows * width];
     part(space, node, rows, (width, 0), &mut flat, path)?;
     Ok(flat)
 }
@@ -292,9 +341,8 @@ fn part(
                     put(row, index, characters.len() as f64);
                 }
                 for (index, character) in text.iter().flat_map(|text| text.chars()).enumerate() {
-                    let place = characters.iter().position(|&known| known == character);
-                    match place {
-                        Some(place) if index < *max_length => put(row, index, place as f64),
+                    match characters.get(&character) {
+                        Some(&place) if index < *max_length => put(row, index, place as f64),
                         _ => {
                             return Err(Error::Damaged(format!(
                                 "a text of {path} is outside its space"
@@ -310,7 +358,7 @@ fn part(
                 let path = format!("{path}/{name}");
                 let node = node.at(name).ok_or_else(|| Error::Missing(path.clone()))?;
                 part(space, node, rows, (width, at), flat, &path)?;
-                at += flat_box(space)?.low.len();
+                at += flat_width(space).unwrap_or(0);
             }
         }
         (Space::Tuple(spaces), Node::Tuple(nodes)) if spaces.len() == nodes.len() => {
@@ -324,7 +372,7 @@ fn part(
                     flat,
                     &format!("{path}/{index}"),
                 )?;
-                at += flat_box(space)?.low.len();
+                at += flat_width(space).unwrap_or(0);
             }
         }
         _ => return Err(Error::Damaged(format!("{path} do not fit their space"))),
@@ -364,13 +412,12 @@ fn expect(array: &Array, rows: usize, width: usize, path: &str) -> Result<(), Er
     })
 }
 
-/// The characters without repetition, in their order.
-fn unique(charset: &str) -> Vec<char> {
-    let mut characters = Vec::new();
+/// The place of each character among those that differ, in their order.
+fn unique(charset: &str) -> HashMap<char, usize> {
+    let mut characters = HashMap::new();
     for character in charset.chars() {
-        if !characters.contains(&character) {
-            characters.push(character);
-        }
+        let next = characters.len();
+        characters.entry(character).or_insert(next);
     }
     characters
 }
@@ -412,7 +459,7 @@ mod tests {
                 ]),
             ),
         ]);
-        let flat = whole(&space, &node, 1, "observations").unwrap();
+        let flat = whole(&space, &node, 1, "observations", &Budget::default()).unwrap();
         let expected = [0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 0.0, 1.0, 1.0, 0.0, 0.5, -1.0];
         assert_eq!(flat, expected);
         let Space::Box(flat) = flat_space(&space).unwrap() else {
@@ -432,14 +479,17 @@ mod tests {
             start: vec![0],
         };
         let node = Node::Array(Array::of(Dtype::Int64, vec![1, 1], &[2.0]));
-        assert!(whole(&space, &node, 1, "actions").is_err());
+        assert!(whole(&space, &node, 1, "actions", &Budget::default()).is_err());
     }
 
     #[test]
     fn a_choice_alone_stays_one_number() {
         let space = Space::Discrete { n: 3, start: 0 };
         let node = Node::Array(Array::of(Dtype::Int64, vec![2], &[2.0, 0.0]));
-        assert_eq!(whole(&space, &node, 2, "actions").unwrap(), [2.0, 0.0]);
+        assert_eq!(
+            whole(&space, &node, 2, "actions", &Budget::default()).unwrap(),
+            [2.0, 0.0]
+        );
         assert_eq!(flat_space(&space).unwrap(), space);
     }
 

@@ -11,6 +11,12 @@ use sha2::{Digest, Sha256};
 use crate::Error;
 use crate::dataset::hexadecimal;
 
+/// The longest answer that is no file.
+const MAX_ANSWER_BYTES: u64 = 64 << 20;
+
+/// The largest file: several times the largest of all datasets.
+const MAX_FILE_BYTES: u64 = 256 << 30;
+
 /// How often one call takes up a broken connection again.
 const ATTEMPTS: u32 = 5;
 
@@ -23,6 +29,16 @@ pub(super) struct Expected {
     pub(super) bytes: Option<u64>,
     /// 64 hexadecimal digits.
     pub(super) sha256: Option<String>,
+}
+
+/// What a client accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// Nothing but https, wherever a server redirects to.
+    Https,
+    /// Anything: for servers of tests.
+    #[cfg(test)]
+    Any,
 }
 
 pub(super) struct Client {
@@ -46,10 +62,11 @@ impl From<std::io::Error> for Failure {
 }
 
 impl Client {
-    pub(super) fn new(pause: Duration) -> Self {
+    pub(super) fn new(pause: Duration, transport: Transport) -> Self {
         let patience = Some(Duration::from_secs(30));
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .https_only(transport == Transport::Https)
             .timeout_connect(patience)
             .timeout_recv_response(patience)
             .user_agent(concat!("rtg/", env!("CARGO_PKG_VERSION")))
@@ -71,6 +88,8 @@ impl Client {
             let next = header(&response, "link").as_deref().and_then(next_page);
             let text = response
                 .body_mut()
+                .with_config()
+                .limit(MAX_ANSWER_BYTES)
                 .read_to_string()
                 .map_err(|error| broken(&error))?;
             let value = serde_json::from_str(&text).map_err(|error| {
@@ -164,6 +183,11 @@ impl Client {
             let text = format!("the file has {total} bytes, expected {expected}");
             return Err(Failure::Final(Error::Remote(text)));
         }
+        let most = expected.bytes.or(total).unwrap_or(MAX_FILE_BYTES);
+        if most > MAX_FILE_BYTES {
+            let text = format!("the file has {most} bytes, the most is {MAX_FILE_BYTES}");
+            return Err(Failure::Final(Error::Remote(text)));
+        }
         // A weak tag does not promise the same bytes.
         let own_tag = header(&response, "etag").filter(|tag| !tag.starts_with("W/"));
         match own_tag.or_else(|| header(&response, "last-modified")) {
@@ -188,8 +212,13 @@ impl Client {
                     return Err(Failure::Broken(error.to_string()));
                 }
             };
-            file.write_all(&buffer[..read])?;
             have += read as u64;
+            if have > most {
+                let text = format!("the server sends more than the {most} bytes it announced");
+                drop(fs::remove_file(part));
+                return Err(Failure::Final(Error::Remote(text)));
+            }
+            file.write_all(&buffer[..read])?;
             progress(have, total);
         }
         file.sync_all()?;
@@ -244,6 +273,10 @@ fn locate(error: Error, url: &str) -> Error {
 }
 
 fn broken(error: &ureq::Error) -> Failure {
+    if matches!(error, ureq::Error::RequireHttpsOnly(_)) {
+        let text = "the server leads away from https".into();
+        return Failure::Final(Error::Remote(text));
+    }
     Failure::Broken(error.to_string())
 }
 

@@ -58,7 +58,7 @@ impl Server {
         let mut remote = Remote::default()
             .at(&self.address, &self.address)
             .into(&root.join("minari"), &root.join("d4rl"));
-        remote.client = Client::new(Duration::from_millis(1));
+        remote.client = Client::new(Duration::from_millis(1), Transport::Any);
         remote
     }
 }
@@ -387,4 +387,73 @@ fn the_table_of_d4rl_has_every_name_once() {
     names.dedup();
     assert_eq!((names.len(), listed.len()), (77, 77));
     assert!(names.contains(&"walker2d-full-replay-v2") && names.contains(&"pen-human-v1"));
+}
+
+#[test]
+fn nothing_is_asked_without_encryption() {
+    let (server, root) = (Server::start(), tempfile::tempdir().unwrap());
+    server.put(HOPPER, tagged(bytes(10), "a"));
+    let mut remote = server.remote(root.path());
+    remote.client = Client::new(Duration::from_millis(1), Transport::Https);
+    let error = download(&remote, "hopper-medium-replay-v2").unwrap_err();
+    assert!(error.to_string().contains("https"), "{error}");
+    assert_eq!(server.asked(), []);
+    assert!(Remote::default().d4rl.starts_with("https://"));
+}
+
+#[test]
+fn two_processes_do_not_download_the_same() {
+    let (server, root) = (Server::start(), tempfile::tempdir().unwrap());
+    server.put(HOPPER, tagged(bytes(10), "a"));
+    let remote = server.remote(root.path());
+    fs::create_dir_all(root.path().join("d4rl")).unwrap();
+    let lock = root.path().join("d4rl/.hopper-medium-replay-v2.lock");
+    let other = Lock::take(&lock).unwrap();
+    let error = download(&remote, "hopper-medium-replay-v2").unwrap_err();
+    assert!(error.to_string().contains("another process"), "{error}");
+    drop(other);
+    download(&remote, "hopper-medium-replay-v2").unwrap();
+    assert_eq!(names(root.path()), ["d4rl/hopper-medium-replay-v2.hdf5"]);
+}
+
+#[test]
+fn more_than_any_dataset_has_is_not_downloaded() {
+    let (server, root) = (Server::start(), tempfile::tempdir().unwrap());
+    let length = (1_u64 << 50).to_string();
+    let page = Page {
+        headers: vec![("content-range", format!("bytes 0-1/{length}"))],
+        ..Page::default()
+    };
+    server.put(HOPPER, page);
+    let expected = Expected {
+        bytes: Some(1 << 50),
+        ..Expected::default()
+    };
+    let url = format!("{}{HOPPER}", server.address);
+    let target = root.path().join("file");
+    let client = &server.remote(root.path()).client;
+    assert!(
+        client
+            .file(&url, &target, &expected, &mut |_, _, _| {})
+            .is_err()
+    );
+    assert!(!target.exists());
+}
+
+#[test]
+fn ids_stay_inside_the_folder_of_datasets() {
+    let (server, root) = (Server::start(), tempfile::tempdir().unwrap());
+    for id in [
+        "../up/x-v0",
+        "/etc/x-v0",
+        "a/../../x-v0",
+        "a\\b/x-v0",
+        "a/b:c-v0",
+        "a/\x1b[2J-v0",
+    ] {
+        let error = download(&server.remote(root.path()), id).unwrap_err();
+        assert!(error.to_string().contains("neither"), "{error}");
+    }
+    assert_eq!(server.asked(), []);
+    assert!(names(root.path()).is_empty());
 }

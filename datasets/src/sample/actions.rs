@@ -79,7 +79,8 @@ impl ActionUnits {
         match actions.iter().position(outside) {
             None => Ok(()),
             Some(step) => Err(Error::Sampling(format!(
-                "action {} at episode {episode}, step {step} is none of {n} choices from {start} on",
+                "action {} at episode {episode}, step {step} is none of {n} choices from {start} \
+                 on",
                 actions[step]
             ))),
         }

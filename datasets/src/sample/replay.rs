@@ -1,14 +1,14 @@
 //! A replay buffer: the last transitions of an agent that is learning while it acts.
 //!
-//! A ring of rows. A row's next observation is not stored twice: the row links to its successor, the
-//! step after it in the same episode, whose observation it is. Where there is no successor (the end
-//! of an episode, the newest step) the next observation has a place of its own. A link always
-//! leads to a newer row, so it holds for as long as the row is there; a transition over `n` steps
-//! follows links and therefore crosses neither the end of an episode nor the write head, also where
-//! the steps of several environments arrive in turns.
+//! A ring of rows. Next observations are not stored twice: a row links to its successor, the next
+//! step of the same episode, whose observation is the one to use. A row without a successor (the
+//! end of an episode, the newest step) has its next observation stored apart. A link always leads
+//! to a newer row, so it is valid for as long as the row exists; a transition over `n` steps follows
+//! links and therefore crosses neither the end of an episode nor the write head, also where the
+//! steps of several environments arrive in turns.
 //!
-//! `CleanRL`'s and Stable-Baselines3's buffers that save memory in this way store the reset state as
-//! the next observation of a truncated step (cleanrl#460); here it is the real final observation.
+//! Buffers that save memory by taking the next row's observation use the reset state as the next
+//! observation of a truncated step (cleanrl#460); here it is the real final observation.
 
 mod push;
 mod state;
@@ -145,8 +145,8 @@ impl Replay {
         self.shape.actions.width()
     }
 
-    /// Fills `batch` with `rows` rows, drawn uniformly with replacement from the steps it holds. The
-    /// same generator state and content give the same batch.
+    /// Fills `batch` with `rows` rows, drawn uniformly with replacement from the steps it holds.
+    /// The same generator state and content give the same batch.
     ///
     /// # Panics
     /// If it is empty.

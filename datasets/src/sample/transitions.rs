@@ -1,8 +1,8 @@
 //! Transitions `(s, a, r, s')` for methods that learn values, drawn uniformly with replacement.
 //!
 //! An episode of `T` steps has `T` rows, or `T - 1` where its last step is left out
-//! ([`TruncatedLast`]). A row's next observation is the stored one: `T + 1` are stored, so it is real
-//! after a time limit as well. Only a terminal state counts as terminated.
+//! ([`TruncatedLast`]). A row's next observation is the one stored after it; an episode stores
+//! `T + 1`, so it is real after a time limit too. Only a terminal state counts as terminated.
 //!
 //! With `n` steps, a row `t` sums up the rewards of the steps `t..u`, `u = min(t + n, rows)`, and
 //! goes on from observation `u` with the discount to the power `u - t`. So a transition never

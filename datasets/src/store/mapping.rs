@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bytemuck::Pod;
 use memmap2::{Advice, Mmap, MmapMut};
 
-use crate::Error;
+use crate::{Budget, Error, input};
 
 /// A file of numbers of one type, read only. Cloning shares it.
 #[derive(Clone)]
@@ -22,8 +22,7 @@ pub(crate) struct Mapping {
 impl Mapping {
     /// Maps a file that must hold exactly so many bytes.
     pub(super) fn open(path: &Path, bytes: u64) -> Result<Self, Error> {
-        let file = File::open(path)?;
-        let found = file.metadata()?.len();
+        let (file, found) = input::open(path, &Budget::default())?;
         if found != bytes {
             return Err(Error::Store(format!("{found} bytes instead of {bytes}")));
         }
@@ -94,19 +93,21 @@ impl Unnamed {
     /// An empty file in a directory.
     pub(crate) fn in_file(directory: &Path) -> Result<Self, Error> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = directory.join(format!(".sampler-{}-{number}", std::process::id()));
-        let create = || {
+        let create = || loop {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = directory.join(format!(".sampler-{}-{number}", std::process::id()));
             let mut options = File::options();
-            let file = options
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .open(&path)?;
-            fs::remove_file(&path)?;
-            Ok(file)
+            match options.read(true).write(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    fs::remove_file(&path)?;
+                    return Ok(file);
+                }
+                // A process of the same number, killed or in another container, was here.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
         };
-        let file = create().map_err(|error: io::Error| Error::Io(error).at(&path))?;
+        let file = create().map_err(|error: io::Error| Error::Io(error).at(directory))?;
         let file = BufWriter::with_capacity(1 << 20, file);
         Ok(Self::File(file, directory.to_path_buf()))
     }

@@ -30,20 +30,41 @@ impl StoreMode {
 }
 
 /// Bytes that this process can still use: what the machine has free, and no more than its control
-/// group allows. `None` where the system does not say.
-fn free_memory() -> Option<u64> {
+/// group and its own limits allow. `None` where the system does not say.
+pub(crate) fn free_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text
         .lines()
         .find(|line| line.starts_with("MemAvailable:"))?;
     let free: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    Some(
-        groups
-            .lines()
-            .filter_map(group_room)
-            .fold(free * 1024, u64::min),
-    )
+    let free = groups
+        .lines()
+        .filter_map(group_room)
+        .fold(free * 1024, u64::min);
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    Some(free.min(own_room(&limits, &status)))
+}
+
+/// What `ulimit -v` and `ulimit -d` leave, from `/proc/self/limits` and `/proc/self/status`.
+fn own_room(limits: &str, status: &str) -> u64 {
+    let limit = |name: &str| -> Option<u64> {
+        let rest = limits.lines().find_map(|line| line.strip_prefix(name))?;
+        rest.split_whitespace().next()?.parse().ok()
+    };
+    let used = |name: &str| -> u64 {
+        let rest = status.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes = rest.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        kilobytes.unwrap_or(0) * 1024
+    };
+    [
+        ("Max address space", "VmSize:"),
+        ("Max data size", "VmData:"),
+    ]
+    .into_iter()
+    .filter_map(|(bound, use_)| Some(limit(bound)?.saturating_sub(used(use_))))
+    .fold(u64::MAX, u64::min)
 }
 
 /// What a line of `/proc/self/cgroup` leaves to its group, and to the groups around it.
@@ -85,6 +106,15 @@ mod tests {
             assert!(free > 0);
             assert!(StoreMode::Auto.maps(u64::MAX));
         }
+    }
+
+    #[test]
+    fn limits_of_the_process_leave_what_it_has_not_used() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+            Max data size             unlimited            unlimited            bytes     \n\
+            Max address space         1000000              unlimited            bytes     \n";
+        assert_eq!(own_room(limits, "VmSize:\t     500 kB\n"), 488_000);
+        assert_eq!(own_room("", ""), u64::MAX);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Opening a dataset by name: in memory, or through its store.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{StoreMode, Writer, cache_directory, open_or_make, short_name};
 use crate::convert::{self, Contents};
 use crate::dataset::hexadecimal;
-use crate::{Dataset, Defects, Error, datasets_root, minari};
+use crate::{Budget, Dataset, Defects, Error, datasets_root, input, minari};
 
 /// A number takes so many bytes in memory: an `f64`, and an `f32` in the sampler.
 const BYTES: usize = 12;
@@ -73,8 +74,18 @@ pub(super) struct Fingerprint {
 }
 
 pub(super) fn fingerprint(name: &str, path: &Path, defects: Defects) -> Result<Fingerprint, Error> {
-    let (mut source, mut bytes) = (vec![format!("{defects:?}")], 0);
-    list(path, &mut source, &mut bytes)?;
+    let mut files = Files {
+        lines: vec![format!("{defects:?}")],
+        bytes: 0,
+        folders: HashSet::new(),
+        budget: Budget::default(),
+    };
+    files.list(path, 0)?;
+    let Files {
+        lines: source,
+        bytes,
+        ..
+    } = files;
     let mut hash = Sha256::new();
     for line in &source {
         hash.update(line);
@@ -88,28 +99,53 @@ pub(super) fn fingerprint(name: &str, path: &Path, defects: Defects) -> Result<F
     })
 }
 
-/// Adds a line for each file at or below `path`, in the order of their names, and their sizes.
-fn list(path: &Path, lines: &mut Vec<String>, bytes: &mut u64) -> Result<(), Error> {
-    let look = || {
-        let path = fs::canonicalize(path)?;
-        let metadata = fs::metadata(&path)?;
-        if metadata.is_dir() {
-            let entries = fs::read_dir(&path)?.map(|entry| entry.map(|entry| entry.path()));
-            return Ok((entries.collect::<Result<Vec<_>, _>>()?, None));
+/// The files of a dataset.
+struct Files {
+    /// One for each file: its size, time of change and path.
+    lines: Vec<String>,
+    bytes: u64,
+    /// Folders that were looked into: links may lead back to them.
+    folders: HashSet<PathBuf>,
+    budget: Budget,
+}
+
+impl Files {
+    /// Adds each file at or below `path`, in the order of their names.
+    fn list(&mut self, path: &Path, depth: usize) -> Result<(), Error> {
+        /// Minari's folders nest three deep.
+        const MAX_DEPTH: usize = 16;
+        if depth > MAX_DEPTH {
+            return Err(Error::TooManyParts("the dataset's folder".into()).at(path));
         }
-        let changed = metadata.modified()?.duration_since(UNIX_EPOCH);
-        let (nanos, bytes) = (changed.unwrap_or_default().as_nanos(), metadata.len());
-        let line = format!("{bytes} {nanos} {}", path.display());
-        Ok((Vec::new(), Some((line, bytes))))
-    };
-    let found = look().map_err(|error: std::io::Error| Error::Io(error).at(path))?;
-    let (mut entries, file) = found;
-    if let Some((line, size)) = file {
-        lines.push(line);
-        *bytes += size;
+        let found = fs::canonicalize(path).and_then(|path| Ok((fs::metadata(&path)?, path)));
+        let (metadata, place) = found.map_err(|error| Error::Io(error).at(path))?;
+        let room = self.budget.take(512, "the list of files");
+        room.map_err(|error| error.at(path))?;
+        if !metadata.is_dir() {
+            let look = || {
+                input::regular(&metadata)?;
+                let changed = metadata.modified()?.duration_since(UNIX_EPOCH);
+                Ok(changed.unwrap_or_default().as_nanos())
+            };
+            let nanos = look().map_err(|error: Error| error.at(path))?;
+            let bytes = metadata.len();
+            self.lines
+                .push(format!("{bytes} {nanos} {}", place.display()));
+            self.bytes += bytes;
+            return Ok(());
+        }
+        if !self.folders.insert(place.clone()) {
+            return Ok(());
+        }
+        let entries = fs::read_dir(&place).and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect()
+        });
+        let mut entries: Vec<PathBuf> = entries.map_err(|error| Error::Io(error).at(path))?;
+        entries.sort();
+        entries
+            .iter()
+            .try_for_each(|entry| self.list(entry, depth + 1))
     }
-    entries.sort();
-    entries
-        .iter()
-        .try_for_each(|entry| list(entry, lines, bytes))
 }

@@ -3,10 +3,10 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{EPISODE_BYTES, FILES, INDEX, METADATA, Metadata, read, validated};
 use crate::dataset::{Intake, check};
+use crate::staging::{self, Staging};
 use crate::{Defects, Episode, Error, Finding, Info};
 
 /// A store that is being written. What is not finished leaves nothing behind.
@@ -15,7 +15,7 @@ pub(crate) struct Writer {
     defects: Defects,
     target: PathBuf,
     /// Where it is written; renamed when it is complete.
-    draft: PathBuf,
+    staging: Staging,
     columns: [BufWriter<File>; 3],
     index: BufWriter<File>,
     episodes: usize,
@@ -26,13 +26,9 @@ pub(crate) struct Writer {
 impl Writer {
     /// Begins the store `target`.
     pub(crate) fn create(target: &Path, info: Info, defects: Defects) -> Result<Self, Error> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let parent = target.parent().unwrap_or(Path::new("."));
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let draft = parent.join(format!(".{name}.partial-{}-{number}", std::process::id()));
+        let staging = Staging::in_cache(target)?;
+        let draft = staging.content();
         let create = || {
-            fs::create_dir_all(parent)?;
             fs::create_dir(&draft)?;
             let file = |name: &str| {
                 let file = File::options()
@@ -48,26 +44,25 @@ impl Writer {
                 target: target.to_path_buf(),
                 columns: [file(a)?, file(b)?, file(c)?],
                 index: file(INDEX)?,
-                draft: draft.clone(),
+                staging,
                 episodes: 0,
                 steps: 0,
                 findings: Vec::new(),
             })
         };
-        create().map_err(|error: std::io::Error| Error::Io(error).at(&draft))
+        create().map_err(|error: std::io::Error| Error::Io(error).at(target))
     }
 
     /// Completes the store and gives it its name. `source` is what it was made from.
     pub(crate) fn finish(mut self, source: Vec<String>) -> Result<(), Error> {
-        let draft = self.draft.clone();
-        self.complete(source).map_err(|error| error.at(&draft))
+        let target = self.target.clone();
+        self.complete(source).map_err(|error| error.at(&target))
     }
 
     fn complete(&mut self, source: Vec<String>) -> Result<(), Error> {
         for file in self.columns.iter_mut().chain([&mut self.index]) {
             file.flush()?;
             let file = file.get_ref();
-            file.sync_all()?;
             let mut permissions = file.metadata()?.permissions();
             permissions.set_readonly(true);
             file.set_permissions(permissions)?;
@@ -80,13 +75,12 @@ impl Writer {
             source,
         );
         // The hash needs the number of episodes first, so it takes a second look.
-        metadata.hash = read(&self.draft, &metadata)?.hash();
+        let draft = self.staging.content();
+        metadata.hash = read(&draft, &metadata)?.hash();
         let json = serde_json::to_vec_pretty(&metadata)
             .map_err(|error| Error::Store(error.to_string()))?;
-        let mut file = File::create(self.draft.join(METADATA))?;
-        file.write_all(&json)?;
-        file.sync_all()?;
-        sync(&self.draft)?;
+        fs::write(draft.join(METADATA), json)?;
+        staging::sync_all(&draft)?;
         self.replace()
     }
 
@@ -97,16 +91,18 @@ impl Writer {
                 return Ok(());
             }
             // First aside, so that nobody opens a store half of whose files are gone.
-            let aside = self.draft.with_extension("damaged");
+            let aside = self.staging.content().with_extension("damaged");
             fs::rename(&self.target, &aside)?;
             fs::remove_dir_all(aside)?;
         }
-        if let Err(error) = fs::rename(&self.draft, &self.target)
+        if let Err(error) = fs::rename(self.staging.content(), &self.target)
             && validated(&self.target).is_err()
         {
             return Err(error.into());
         }
-        sync(self.target.parent().unwrap_or(Path::new(".")))
+        Ok(staging::sync(
+            self.target.parent().unwrap_or(Path::new(".")),
+        )?)
     }
 }
 
@@ -124,7 +120,8 @@ impl Intake for Writer {
             .iter_mut()
             .zip([observations, actions, rewards])
         {
-            file.write_all(bytemuck::cast_slice(numbers))?;
+            let written = file.write_all(bytemuck::cast_slice(numbers));
+            written.map_err(|error| Error::Io(error).at(&self.target))?;
         }
         let flags = u64::from(episode.terminated)
             | u64::from(episode.truncated) << 1
@@ -147,15 +144,4 @@ impl Intake for Writer {
             self.findings.push(finding);
         }
     }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // Gone already if it was finished; a draft that stays is only in the way.
-        let _ = fs::remove_dir_all(&self.draft);
-    }
-}
-
-fn sync(directory: &Path) -> Result<(), Error> {
-    Ok(File::open(directory)?.sync_all()?)
 }

@@ -6,8 +6,8 @@ use arrow_schema::{DataType, Field};
 use rtg_envs::Dtype;
 
 use super::arrays::{ROWS, SHAPE, SINGLE};
-use crate::Error;
 use crate::recording::{Array, Layout, Node, dtype_size};
+use crate::{Budget, Error};
 
 /// The column that an array is; its space tells the shape of a row, else the field does.
 pub(super) fn node(
@@ -15,6 +15,7 @@ pub(super) fn node(
     field: &Field,
     layout: Option<&Layout>,
     path: &str,
+    budget: &Budget,
 ) -> Result<Node, Error> {
     // Rows that our own writer added are taken away first.
     let own = field.metadata().get(ROWS).map(String::as_str);
@@ -27,6 +28,16 @@ pub(super) fn node(
     let unsupported =
         || Error::Unsupported(format!("the Arrow type {} of {path}", field.data_type()));
     let rows = array.len();
+    budget.look_at(1, path)?;
+    if let Some(bytes) = row_bytes(array.data_type()) {
+        budget.take_items(&[rows], bytes, path)?;
+    }
+    if matches!(
+        array.data_type(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary
+    ) {
+        budget.take(array.get_array_memory_size() as u64, path)?;
+    }
     let node = match array.data_type() {
         DataType::Struct(fields) => {
             let columns = array.as_struct();
@@ -46,7 +57,7 @@ pub(super) fn node(
                 };
                 parts.push((
                     name.clone(),
-                    node(column, field, layout, &format!("{path}/{name}"))?,
+                    node(column, field, layout, &format!("{path}/{name}"), budget)?,
                 ));
             }
             ordered(parts, layout, path)?
@@ -84,6 +95,22 @@ pub(super) fn node(
             }
             let (first, last) = (first.map_or(0, |&at| at), last.map_or(0, |&at| at));
             let values = list.values().slice(first as usize, (last - first) as usize);
+            budget.take_items(&[values.len()], 8, path)?;
+            let (dtype, bytes) = numbers(&values).ok_or_else(unsupported)?;
+            Node::Array(Array::new(dtype, vec![rows, length as usize], bytes)?)
+        }
+        DataType::LargeList(_) => {
+            let list = array.as_list::<i64>();
+            let length = if rows == 0 { 0 } else { list.value_length(0) };
+            let alike = (0..rows).all(|row| list.value_length(row) == length);
+            if list.null_count() > 0 || !alike {
+                return Err(Error::Unsupported(format!(
+                    "{path} with rows of different lengths"
+                )));
+            }
+            let first = list.value_offsets().first().map_or(0, |&at| at);
+            let values = list.values().slice(first as usize, rows * length as usize);
+            budget.take_items(&[values.len()], 8, path)?;
             let (dtype, bytes) = numbers(&values).ok_or_else(unsupported)?;
             Node::Array(Array::new(dtype, vec![rows, length as usize], bytes)?)
         }
@@ -116,6 +143,22 @@ pub(super) fn node(
         }
         node => Ok(node),
     }
+}
+
+/// What a row of that type takes when it is copied; `None` where that depends on the row.
+fn row_bytes(data_type: &DataType) -> Option<usize> {
+    Some(match data_type {
+        DataType::Struct(_) | DataType::List(_) | DataType::LargeList(_) => return None,
+        DataType::FixedSizeList(item, length) => {
+            let length = usize::try_from(*length).ok()?;
+            row_bytes(item.data_type())?.saturating_mul(length)
+        }
+        DataType::Boolean | DataType::Int8 | DataType::UInt8 => 1,
+        DataType::Int16 | DataType::UInt16 | DataType::Float16 => 2,
+        DataType::Int32 | DataType::UInt32 | DataType::Float32 => 4,
+        // A number of 64 bits, or what holds a text or an image.
+        _ => 24,
+    })
 }
 
 /// The parts in the order of their space; a Tuple's by number.

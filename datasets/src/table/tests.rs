@@ -35,7 +35,7 @@ fn infos_of_every_kind_come_back_from_both_formats() {
         let mut writer = TableWriter::default();
         writer.push("infos", &nested(4), None, 4).unwrap();
         writer.write(&path, format).unwrap();
-        let table = Table::read(&path, format, Contents::Everything).unwrap();
+        let table = Table::read(&path, format, Contents::Everything, &Budget::default()).unwrap();
         assert_eq!(table.rows(), 4);
         assert_eq!(
             table.node("infos", 4, None).unwrap().unwrap(),
@@ -64,7 +64,7 @@ fn a_cut_file_is_an_error() {
         for length in (0..whole.len()).step_by(41) {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert!(
-                Table::read(&path, format, Contents::Everything).is_err(),
+                Table::read(&path, format, Contents::Everything, &Budget::default()).is_err(),
                 "{length} bytes"
             );
         }

@@ -178,7 +178,7 @@ impl algorithms::Learner for Learner {
         }
     }
 
-    fn histograms(&self) -> Vec<(String, &[f32], &[f32])> {
+    fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])> {
         let places = self.model.network.views().into_iter();
         places
             .map(|(name, place)| {

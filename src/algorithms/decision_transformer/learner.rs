@@ -13,7 +13,7 @@ use crate::device::Device;
 use crate::kernels::decision_transformer::{Side, Windows};
 use crate::kernels::{Dropout, Objective, adamw, device as gpu};
 use crate::nn::network::Network;
-use crate::nn::state_dict::{StateDictError, TensorFile};
+use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
 use crate::optimise::{Moments, OptimiserConfig};
 use crate::random::{derive, mix};
 
@@ -180,6 +180,15 @@ impl algorithms::Learner for Learner {
         &self.model
     }
 
+    fn exported(&self) -> Vec<Entry> {
+        let mut entries = algorithms::Model::weights(&self.model);
+        entries.extend(state_dict::buffers(
+            self.model.recipe.naming(),
+            &self.model.shape,
+        ));
+        entries
+    }
+
     fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
         self.model.load_weights(file)?;
         self.network.set_parameters(&self.model.parameters);
@@ -211,8 +220,8 @@ impl algorithms::Learner for Learner {
         }
     }
 
-    fn histograms(&self) -> Vec<(String, &[f32], &[f32])> {
-        let named = self.histograms();
+    fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])> {
+        let named = Learner::histograms(self);
         named
             .map(|(name, weights, gradient)| (name.to_owned(), weights, gradient))
             .collect()

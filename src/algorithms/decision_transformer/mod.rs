@@ -103,6 +103,9 @@ impl Algorithm for DecisionTransformer {
             Some(saved) => Model::saved(saved)?,
             None => new_model(setup, &config)?,
         };
+        if model.config != config {
+            return Err(Error::OtherModel { table: NETWORK });
+        }
         let plan = (setup.seed, setup.steps, setup.threads);
         let mut learner = Learner::new(model, &config, &optimiser, plan);
         if let Some(saved) = saved {

@@ -117,12 +117,6 @@ impl algorithms::Model for Model {
         entries.extend(self.untrained.iter().cloned());
         entries
     }
-
-    fn exported(&self) -> Vec<Entry> {
-        let mut entries = self.weights();
-        entries.extend(state_dict::buffers(self.recipe.naming(), &self.shape));
-        entries
-    }
 }
 
 /// Sizes of the network that the configuration and the data ask for.

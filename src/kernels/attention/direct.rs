@@ -21,7 +21,7 @@
 //!
 //! The products with Wk and Wv have as many rows as there are queries, a third of the keys in the last layer; in
 //! return a head attends over C numbers, not C / H. So it pays with few heads: [`pays`] counts. This file has the
-//! part between u and a of one sequence; the products with the weights are the trunk's (`trunk::direct`).
+//! part between u and a of one sequence; the products with the weights are the model's.
 
 use super::Visible;
 use super::cpu::{Block, Given, Problem, Scratch, softmax, softmax_backward};
@@ -30,14 +30,19 @@ use crate::kernels::linear::cpu::{Left, product};
 use crate::kernels::simd::Level;
 use std::ops::Range;
 
-/// Does it take fewer multiply-adds than computing keys and values, for a window of so many steps whose observations
-/// ask? Backward takes twice as many of each as forward, so forward decides.
-pub(crate) fn pays(steps: usize, width: usize, heads: usize) -> bool {
-    let tokens = 3 * steps - 1;
-    let pairs: usize = (0..steps).map(|q| Visible::OBSERVATIONS.keys(q)).sum();
+/// Does it take fewer multiply-adds than computing keys and values? Backward takes twice as many of each as
+/// forward, so forward decides.
+pub(crate) fn pays(
+    visible: Visible,
+    queries: usize,
+    keys: usize,
+    width: usize,
+    heads: usize,
+) -> bool {
+    let pairs: usize = (0..queries).map(|query| visible.keys(query)).sum();
     let weights = |rows: usize| 2 * rows * width * width;
     let attention = |heads: usize| 2 * pairs * heads * width;
-    weights(steps) + attention(heads) < weights(tokens) + attention(1)
+    weights(queries) + attention(heads) < weights(keys) + attention(1)
 }
 
 /// Which rows of a group's matrices belong to the sequence. Those of u, a and r are heads x the group's queries.
@@ -199,10 +204,14 @@ pub(crate) fn backward(
 
 #[cfg(test)]
 mod tests {
-    use super::pays;
+    use super::{Visible, pays};
 
     #[test]
     fn it_pays_with_few_heads_and_not_with_many() {
+        let pays = |steps, width, heads| {
+            let visible = Visible::every(3, 2);
+            pays(visible, steps, 3 * steps - 1, width, heads)
+        };
         assert!(pays(20, 128, 1));
         assert!(pays(20, 512, 4));
         assert!(pays(1, 8, 1));

@@ -21,8 +21,8 @@
 //! Forward keeps `l_i` only; backward computes p from it again. Queries are taken in blocks of `cpu::BLOCK`
 //! and a block meets no key beyond its last visible one, so half of the work of the square is never done.
 //! Queries, keys and values are read where the layer's products left them: queries rows x C, keys and values
-//! side by side in rows x 2 C. In the last layer only observation tokens ask (`Visible::OBSERVATIONS`),
-//! and mostly without keys and values (`direct`).
+//! side by side in rows x 2 C. Where few tokens ask ([`Visible::every`]), keys and values need not be computed
+//! (`direct`).
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;
@@ -42,11 +42,11 @@ impl Visible {
         stride: 1,
         offset: 1,
     };
-    /// Only the second token of each step asks: (return-to-go, observation, action).
-    pub const OBSERVATIONS: Self = Self {
-        stride: 3,
-        offset: 2,
-    };
+
+    /// Only every `stride`-th token asks, and the first of them sees `offset` keys.
+    pub const fn every(stride: usize, offset: usize) -> Self {
+        Self { stride, offset }
+    }
 
     /// The number of keys that a query sees.
     pub fn keys(self, query: usize) -> usize {
@@ -73,6 +73,9 @@ mod tests {
     use crate::kernels::dropout::{Dropout, Site};
     use crate::kernels::simd::Level;
     use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
+
+    /// The second of each three tokens.
+    const SECOND: Visible = Visible::every(3, 2);
 
     const DROPOUT: Dropout = Dropout {
         probability_attention: 0.2,
@@ -108,10 +111,7 @@ mod tests {
             for (steps, heads, width) in
                 [(1, 1, 8), (2, 3, 96), (7, 1, 128), (13, 4, 20), (20, 2, 64)]
             {
-                for (visible, queries) in [
-                    (Visible::TOKENS, 3 * steps - 1),
-                    (Visible::OBSERVATIONS, steps),
-                ] {
+                for (visible, queries) in [(Visible::TOKENS, 3 * steps - 1), (SECOND, steps)] {
                     for dropped in [false, true] {
                         let keys = 3 * steps - 1;
                         let first = 6;
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_first_query_that_sees_a_key_is_the_first_of_those_that_do() {
-        for visible in [Visible::TOKENS, Visible::OBSERVATIONS, Visible::behind(5)] {
+        for visible in [Visible::TOKENS, SECOND, Visible::behind(5)] {
             for key in 0..20 {
                 let first = (0..30).find(|query| visible.keys(*query) > key);
                 assert_eq!(first, Some(visible.first_query(key)));

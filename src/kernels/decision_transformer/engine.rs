@@ -1,13 +1,17 @@
 //! The engine: a batch of windows, shared out to threads, with the gradients added up in a fixed order.
 
+use super::block::cpu::Weights as BlockWeights;
 use super::embedding;
-use super::layout::{Layout, Shape};
+use super::group::Group;
+use super::layout::Layout;
+use super::network::Network;
+use super::network::packing::{Packing, Purpose};
+use super::shape::Shape;
 use super::trunk::memory::Memory;
-use super::trunk::weights::{Block, Packing, Weights};
-use super::trunk::{Group, Model, backward::backward, forward::forward};
+use super::trunk::weights::Weights;
+use super::trunk::{Model, backward::backward, forward::forward};
 use super::windows::Windows;
 use crate::kernels::adamw::{self, AdamW};
-use crate::kernels::attention::direct;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::dropout::Dropout;
 use crate::kernels::loss::{self, Denominator, Objective};
@@ -30,8 +34,8 @@ pub struct Engine {
     layout: Layout,
     level: Level,
     precision: Precision,
-    /// Does the last layer attend directly in training?
-    direct: bool,
+    /// Does the last layer's mixer take its shorter way in training?
+    shortcut: bool,
     pool: Option<ThreadPool>,
     weights: Weights,
     workers: Vec<Worker>,
@@ -113,13 +117,14 @@ impl Engine {
             .thread_name(name);
         let pool = (threads > 1).then(|| builder.build().ok()).flatten();
         let workers = pool.as_ref().map_or(1, ThreadPool::current_num_threads);
+        let layout = Layout::new(&shape);
+        let last = layout.blocks.last();
         Self {
-            layout: Layout::new(&shape),
+            shortcut: last.is_some_and(|block| block.mixer.has_shortcut(precision, &shape)),
+            layout,
             shape,
             level,
             precision,
-            // Pairs of bfloat16 cannot be cut by heads.
-            direct: precision == Precision::F32 && direct::pays(context, width, heads),
             pool,
             weights: Weights::default(),
             workers: (0..workers).map(|_| Worker::default()).collect(),
@@ -178,10 +183,11 @@ impl Engine {
         if windows.steps() == 0 {
             return 0.0;
         }
-        self.pack(parameters, true);
+        let shortcut = self.shortcut;
+        self.pack(parameters, Purpose::Training { shortcut });
         let shares = shares(windows, self.workers.len());
-        let (model, workers, pool) = self.split(parameters, self.direct);
-        let count = objective.count(steps, model.shape.action);
+        let (model, workers, pool) = self.split(parameters);
+        let count = objective.count(steps, model.network.shape.action);
         let task = Task {
             model,
             windows,
@@ -210,11 +216,11 @@ impl Engine {
             rows * self.shape.action,
             "predictions are B x K x A"
         );
-        self.pack(parameters, false);
+        self.pack(parameters, Purpose::Prediction);
         predictions.fill(0.0);
         let shares = shares(windows, self.workers.len());
         let row = windows.context * self.shape.action;
-        let (model, workers, pool) = self.split(parameters, false);
+        let (model, workers, pool) = self.split(parameters);
         let mut rest = predictions;
         let mut jobs = Vec::new();
         for (worker, share) in workers.iter_mut().zip(shares) {
@@ -264,12 +270,11 @@ impl Engine {
         windows.check(&self.shape);
     }
 
-    fn pack(&mut self, parameters: &[f32], backward: bool) {
+    fn pack(&mut self, parameters: &[f32], purpose: Purpose) {
         let packing = Packing {
             level: self.level,
             precision: self.precision,
-            backward,
-            direct: (backward && self.direct).then_some(self.shape.heads),
+            purpose,
         };
         let Self {
             layout,
@@ -277,7 +282,8 @@ impl Engine {
             pool,
             ..
         } = self;
-        let spread = |blocks: &mut [Block], work: &(dyn Fn(usize, &mut Block) + Sync)| {
+        let spread = |blocks: &mut [BlockWeights],
+                      work: &(dyn Fn(usize, &mut BlockWeights) + Sync)| {
             each(pool.as_ref(), blocks, work);
         };
         weights.pack(packing, layout, parameters, spread);
@@ -286,7 +292,6 @@ impl Engine {
     fn split<'a>(
         &'a mut self,
         parameters: &'a [f32],
-        direct: bool,
     ) -> (Model<'a>, &'a mut [Worker], Option<&'a ThreadPool>) {
         let Self {
             level,
@@ -298,14 +303,16 @@ impl Engine {
             workers,
             ..
         } = self;
-        let model = Model {
+        let network = Network {
             level: *level,
             precision: *precision,
             shape,
-            layout,
             parameters,
+        };
+        let model = Model {
+            network,
+            layout,
             weights,
-            direct,
         };
         (model, workers, pool.as_ref())
     }
@@ -342,9 +349,9 @@ impl Worker {
             objective,
             count,
         } = task;
-        let a = model.shape.action;
+        let a = model.network.shape.action;
         let mut total = 0.0;
-        let most = group_tokens(model.shape);
+        let most = group_tokens(model.network.shape);
         self.groups(windows, share, most, |group, memory, gradient| {
             forward(model, group, windows, dropout, memory);
             memory.targets.clear();
@@ -356,13 +363,12 @@ impl Worker {
             let Memory {
                 predictions,
                 targets,
-                gradients,
+                logits_gradient: dz,
                 ..
             } = memory;
-            gradients.logits.resize(predictions.len());
-            let dz = &mut gradients.logits;
+            dz.resize(predictions.len());
             total += loss::cpu::loss(
-                model.shape.head,
+                model.network.shape.head,
                 objective,
                 predictions,
                 targets,
@@ -382,9 +388,9 @@ impl Worker {
         share: Range<usize>,
         predictions: &mut [f32],
     ) {
-        let a = model.shape.action;
+        let a = model.network.shape.action;
         let start = share.start;
-        let most = group_tokens(model.shape);
+        let most = group_tokens(model.network.shape);
         self.groups(windows, share, most, |group, memory, _| {
             forward(model, group, windows, None, memory);
             for sequence in &group.sequences {

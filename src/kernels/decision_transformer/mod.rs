@@ -47,11 +47,18 @@
 //! of a batch at once. [`gather`] cuts them there.
 
 mod acting;
+pub(crate) mod block;
 pub mod cuda;
 pub mod embedding;
 mod engine;
 pub mod gather;
+pub(crate) mod group;
 mod layout;
+pub(crate) mod mixer;
+pub(crate) mod mlp;
+pub(crate) mod network;
+pub(crate) mod parameters;
+mod shape;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod trunk;
@@ -59,5 +66,7 @@ mod windows;
 
 pub use acting::{Acting, Scene};
 pub use engine::Engine;
-pub use layout::{Layout, Shape, View};
+pub use layout::Layout;
+pub use parameters::View;
+pub use shape::Shape;
 pub use windows::{Side, Windows};

@@ -1,6 +1,7 @@
 //! What the tests of the model share: a batch, and parameters.
 
-use super::layout::{Layout, Shape};
+use super::layout::Layout;
+use super::shape::Shape;
 use super::windows::{Side, Windows};
 use crate::kernels::testing::numbers;
 

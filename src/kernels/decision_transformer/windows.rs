@@ -1,7 +1,7 @@
 //! A batch of windows: what the model reads.
 
 use super::embedding::Steps;
-use super::layout::Shape;
+use super::shape::Shape;
 
 /// Which side of a window that is shorter than the context is padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::parameters::Plain;
 use std::fmt::Debug;
 
 /// Where something lies in the memory of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Address(pub(crate) u64);
 
 impl Address {

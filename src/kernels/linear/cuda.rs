@@ -21,12 +21,9 @@ impl Rows {
         offset: 0,
     };
 
-    /// One token of each step: 0 return-to-go, 1 observation, 2 action.
-    pub(crate) fn kind(kind: i32) -> Self {
-        Self {
-            stride: 3,
-            offset: kind,
-        }
+    /// Every `stride`-th row, from `offset` on.
+    pub(crate) fn every(stride: i32, offset: i32) -> Self {
+        Self { stride, offset }
     }
 }
 
@@ -242,7 +239,7 @@ pub(crate) fn product(
 }
 
 /// Where the slices of a gradient go.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Slices {
     pub(crate) count: usize,
     /// Slice 0, from one row to the next, from one slice to the next.

@@ -1,5 +1,6 @@
-//! The way back: first from the outputs' gradients to those of every layer, rows shared out to the threads; then from
-//! these to the parameters' gradients, matrices shared out, each element added up over all rows by one thread.
+//! The way back: first from the outputs' gradients to those of every layer, rows shared out to the
+//! threads; then from these to the parameters' gradients, matrices shared out, each element added
+//! up over all rows by one thread.
 
 use super::epilogue::{self, HiddenBackward, Store};
 use super::gradient;

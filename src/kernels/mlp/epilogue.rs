@@ -1,4 +1,5 @@
-//! What happens to a hidden layer's numbers as they leave the product, and the same for rows that lie in memory.
+//! What happens to a hidden layer's numbers as they leave the product, and the same for rows that
+//! lie in memory.
 
 use super::layout::Activation;
 use crate::kernels::dropout::cpu::Masks;
@@ -94,8 +95,8 @@ impl Finish for Hidden<'_> {
     }
 }
 
-/// to = f' m product: the gradient in front of a hidden layer's activation from the one behind it. `kept` is the
-/// output of the layer for `ReLU`, else the slope.
+/// to = f' m product: the gradient in front of a hidden layer's activation from the one behind it.
+/// `kept` is the output of the layer for `ReLU`, else the slope.
 pub(super) struct HiddenBackward<'a> {
     pub(super) activation: Activation,
     pub(super) masks: Option<Masks<'a>>,
@@ -122,7 +123,11 @@ impl Finish for HiddenBackward<'_> {
 
 dispatched! {
     /// y = f(y) in place, with the slope, where it is wanted and not `ReLU`'s.
-    pub(super) fn activate_all(activation: Activation, y: &mut [f32], slopes: Option<&mut [f32]>) = activate_all_of;
+    pub(super) fn activate_all(
+        activation: Activation,
+        y: &mut [f32],
+        slopes: Option<&mut [f32]>,
+    ) = activate_all_of;
 }
 
 #[inline(always)]

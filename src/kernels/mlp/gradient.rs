@@ -1,4 +1,5 @@
-//! From the gradients at every layer's output to those at the parameters: dW = X^T dY, and the sums over rows.
+//! From the gradients at every layer's output to those at the parameters: dW = X^T dY, and the sums
+//! over rows.
 
 use super::epilogue;
 use super::narrow::{self, Factors};
@@ -14,7 +15,8 @@ thread_local! {
     static PANELS: RefCell<Panels> = RefCell::default();
 }
 
-/// Some rows of a weight's gradient; with the first of them, the gradients of the layer's bias and norm.
+/// Some rows of a weight's gradient; with the first of them, the gradients of the layer's bias and
+/// norm.
 struct Item<'a> {
     /// Which run of rows it is.
     run: usize,
@@ -86,7 +88,7 @@ pub(super) fn gradient(
     // Neighbours go to one thread: let each have a run of every matrix.
     items.sort_by_key(|item| item.run);
     pool.each(shares, &mut items, |item| {
-        item.run(pool.level(), pass.rows, add)
+        item.run(pool.level(), pass.rows, add);
     });
 }
 

@@ -79,13 +79,12 @@ fn run(
             unnormed,
             statistics,
         } = scratch;
-        let mut x: &[f32] = match inputs {
-            [input] => &input[rows.start * shape.width()..rows.end * shape.width()],
-            _ => {
-                input.resize(count * shape.width());
-                gather(shape, inputs, rows, input);
-                input
-            }
+        let mut x: &[f32] = if let [input] = inputs {
+            &input[rows.start * shape.width()..rows.end * shape.width()]
+        } else {
+            input.resize(count * shape.width());
+            gather(shape, inputs, rows, input);
+            input
         };
         let (mut this, mut next) = (this, next);
         for layer in layers.by_ref().take(shape.hidden.len()) {

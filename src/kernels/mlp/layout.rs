@@ -1,4 +1,5 @@
-//! The sizes of a small network, or of an ensemble of them, and where each parameter lies in one flat vector.
+//! The sizes of a small network, or of an ensemble of them, and where each parameter lies in one
+//! flat vector.
 
 use super::narrow;
 use crate::kernels::View;
@@ -106,8 +107,9 @@ impl Layer {
     }
 }
 
-/// Where each parameter lies: member after member, layer after layer, the weight (inputs x outputs, row-major),
-/// the bias, then gain and bias of the layer's norm. Gradients and moments have the same layout.
+/// Where each parameter lies: member after member, layer after layer, the weight (inputs x outputs,
+/// row-major), the bias, then gain and bias of the layer's norm. Gradients and moments have the
+/// same layout.
 #[derive(Clone, Debug)]
 pub struct Layout {
     views: Vec<View>,
@@ -117,7 +119,8 @@ pub struct Layout {
 
 impl Layout {
     /// The layout of networks of this shape. The names are `layer.0.weight`, `layer.0.bias`,
-    /// `layer.0.norm.weight`, `layer.0.norm.bias`; in an ensemble `member.0.layer.0.weight` and so on.
+    /// `layer.0.norm.weight`, `layer.0.norm.bias`; in an ensemble `member.0.layer.0.weight` and so
+    /// on.
     pub fn new(shape: &Shape) -> Self {
         let mut layers: Vec<Layer> = Vec::new();
         let mut inputs = shape.width();

@@ -1,5 +1,5 @@
-//! Products of a few columns: the last layer of most networks, and the gradient at a few columns of the input. A
-//! register tile would compute columns that nobody wants.
+//! Products of a few columns: the last layer of most networks, and the gradient at a few columns of
+//! the input. A register tile would compute columns that nobody wants.
 
 use crate::kernels::simd::{Simd, dispatched};
 
@@ -13,9 +13,16 @@ const ROWS: usize = 4;
 const VECTORS: usize = 8;
 
 dispatched! {
-    /// to[r, c] = sum_d x[r, d] columns[c, d] + bias[c], for rows of x of length `depth` and one vector of that
-    /// length for each column. Each element is added up in the same order, whatever rows are computed with it.
-    pub(super) fn product(x: &[f32], columns: &[f32], depth: usize, bias: Option<&[f32]>, to: &mut [f32]) = product_with;
+    /// `to[r, c] = sum_d x[r, d] columns[c, d] + bias[c]`, for rows of x of length `depth` and one
+    /// vector of that length for each column. Each element is added up in the same order, whatever
+    /// rows are computed with it.
+    pub(super) fn product(
+        x: &[f32],
+        columns: &[f32],
+        depth: usize,
+        bias: Option<&[f32]>,
+        to: &mut [f32],
+    ) = product_with;
 }
 
 #[inline(always)]
@@ -48,8 +55,8 @@ fn product_with<S: Simd>(
     }
 }
 
-/// The gradient of a layer with few outputs: x is rows x `stride`, of which the inputs `first..` are wanted, as many as
-/// `weight` has rows.
+/// The gradient of a layer with few outputs: x is rows x `stride`, of which the inputs `first..`
+/// are wanted, as many as `weight` has rows.
 #[derive(Clone, Copy)]
 pub(super) struct Factors<'a> {
     pub(super) x: &'a [f32],
@@ -61,7 +68,7 @@ pub(super) struct Factors<'a> {
 }
 
 dispatched! {
-    /// weight[i, o] (+)= sum_r x[r, first + i] dy[r, o], in the order of the rows.
+    /// `weight[i, o] (+)= sum_r x[r, first + i] dy[r, o]`, in the order of the rows.
     pub(super) fn gradient(factors: Factors<'_>, add: bool, weight: &mut [f32]) = gradient_with;
 }
 
@@ -98,7 +105,7 @@ fn gradient_with<S: Simd>(s: S, factors: Factors<'_>, add: bool, weight: &mut [f
     }
 }
 
-/// bias[o] += sum_r dy[r, o]; nothing if there is no bias.
+/// `bias[o] += sum_r dy[r, o]`; nothing if there is no bias.
 pub(super) fn bias_gradient(dy: &[f32], bias: &mut [f32]) {
     let outputs = bias.len();
     for (o, bias) in bias.iter_mut().enumerate() {

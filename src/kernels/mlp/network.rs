@@ -11,8 +11,8 @@ use std::ops::Range;
 
 /// A small network, or an ensemble of networks of the same sizes, with its parameters.
 ///
-/// A pass first packs the weights that changed since they were last packed, so passes take the network mutably; a
-/// clone has the parameters and packs for itself.
+/// A pass first packs the weights that changed since they were last packed, so passes take the
+/// network mutably; a clone has the parameters and packs for itself.
 #[derive(Debug)]
 pub struct Network {
     pub(super) shape: Shape,
@@ -33,7 +33,8 @@ impl Network {
     /// A network with these parameters, which have the layout of the shape.
     ///
     /// # Panics
-    /// If a size is zero, the dropout is not in 0..1, or the parameters do not have the layout's length.
+    /// If a size is zero, the dropout is not in 0..1, or the parameters do not have the layout's
+    /// length.
     pub fn new(shape: &Shape, parameters: Vec<f32>) -> Self {
         let sizes = shape.inputs.iter().chain(&shape.hidden);
         let are_there = sizes
@@ -80,8 +81,8 @@ impl Network {
         &mut self.parameters
     }
 
-    /// A forward pass of all members without dropout. `inputs` has an array for each input part, rows x its width;
-    /// the outputs are [`Pass::outputs`].
+    /// A forward pass of all members without dropout. `inputs` has an array for each input part,
+    /// rows x its width; the outputs are [`Pass::outputs`].
     ///
     /// # Panics
     /// If an array does not fit the shape.
@@ -89,8 +90,8 @@ impl Network {
         self.forward_of(pool, 0..self.shape.members, None, inputs, pass);
     }
 
-    /// A forward pass of some members, with dropout if there is a key. Draw another key for each update; the masks
-    /// are a function of key, member, layer, row and number.
+    /// A forward pass of some members, with dropout if there is a key. Draw another key for each
+    /// update; the masks are a function of key, member, layer, row and number.
     ///
     /// # Panics
     /// If an array does not fit the shape, or there are no such members.
@@ -109,9 +110,10 @@ impl Network {
         forward::forward(self, pool, pass);
     }
 
-    /// The way back of a forward pass. `output_gradients` are those of the loss at [`Pass::outputs`], of the same
-    /// shape. The gradient at the parameters goes where [`Want::parameters`] says, for the members of the pass; the
-    /// gradient at one input part to [`Pass::input_gradients`].
+    /// The way back of a forward pass. `output_gradients` are those of the loss at
+    /// [`Pass::outputs`], of the same shape. The gradient at the parameters goes where
+    /// [`Want::parameters`] says, for the members of the pass; the gradient at one input part to
+    /// [`Pass::input_gradients`].
     ///
     /// # Panics
     /// If an array does not fit the pass, or the parameters were changed since.
@@ -135,9 +137,10 @@ impl Network {
         backward::backward(self, pool, output_gradients, want, pass);
     }
 
-    /// The outputs of all members without dropout, members x rows x outputs, and nothing kept. They have the bits
-    /// that [`Self::forward`] gives, whatever rows are computed together. With one thread, or rows too few to share,
-    /// it allocates nothing after the first call with so many rows.
+    /// The outputs of all members without dropout, members x rows x outputs, and nothing kept. They
+    /// have the bits that [`Self::forward`] gives, whatever rows are computed together. With one
+    /// thread, or rows too few to share, it allocates nothing after the first call with so many
+    /// rows.
     ///
     /// # Panics
     /// If an array does not fit the shape.
@@ -162,10 +165,10 @@ impl Network {
     }
 }
 
-/// Cuts `rows` for each of `members` so that `shares` threads have about the same to do. Members are cut only if they
-/// cannot be dealt out evenly. Parts are multiples of `unit`.
+/// Cuts `rows` for each of `members` so that `shares` threads have about the same to do. Members
+/// are cut only if they cannot be dealt out evenly. Parts are multiples of `unit`.
 pub(super) fn share(shares: usize, members: usize, rows: usize, unit: usize) -> usize {
-    if members % shares == 0 || members >= 4 * shares {
+    if members.is_multiple_of(shares) || members >= 4 * shares {
         rows
     } else {
         rows.div_ceil(shares).next_multiple_of(unit).min(rows)

@@ -6,12 +6,13 @@ use crate::kernels::dropout::Site;
 use crate::kernels::dropout::cpu::Row;
 use std::ops::Range;
 
-/// Rows whose part of a norm's gradient is added up at once, so that its bits do not depend on how rows are shared
-/// out. Shares of rows are multiples of it.
+/// Rows whose part of a norm's gradient is added up at once, so that its bits do not depend on how
+/// rows are shared out. Shares of rows are multiples of it.
 pub(super) const CHUNK: usize = 32;
 
-/// The activations of one forward pass, and the gradients of the backward pass that follows it. Keep one for each
-/// pass of an update and use it again: its memory grows to the largest batch and stays.
+/// The activations of one forward pass, and the gradients of the backward pass that follows it.
+/// Keep one for each pass of an update and use it again: its memory grows to the largest batch and
+/// stays.
 #[derive(Debug, Default)]
 pub struct Pass {
     pub(super) rows: usize,
@@ -56,13 +57,14 @@ impl Pass {
         &self.outputs
     }
 
-    /// The gradients at the input part that the last backward pass was asked for, members x rows x width of the
-    /// part.
+    /// The gradients at the input part that the last backward pass was asked for, members x rows x
+    /// width of the part.
     pub fn input_gradients(&self) -> &[f32] {
         &self.input_gradients
     }
 
-    /// The gradient at that input part, rows x width: the members' gradients, added up in their order.
+    /// The gradient at that input part, rows x width: the members' gradients, added up in their
+    /// order.
     ///
     /// # Panics
     /// If `to` has another length.

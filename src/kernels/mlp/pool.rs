@@ -8,8 +8,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 /// Numbers of a flat vector that are worth a thread's while.
 const LEAST_NUMBERS: usize = 1 << 14;
 
-/// Threads that all networks of a learner share, and the instruction set they use. With one thread there is no
-/// pool: everything runs on the calling thread.
+/// Threads that all networks of a learner share, and the instruction set they use. With one thread
+/// there is no pool: everything runs on the calling thread.
 #[derive(Debug)]
 pub struct Pool {
     level: Level,
@@ -17,7 +17,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// `threads` threads (at least one). Falls back to the calling thread alone if the system gives no threads.
+    /// `threads` threads (at least one). Falls back to the calling thread alone if the system gives
+    /// no threads.
     pub fn new(threads: usize) -> Self {
         Self::at(Level::detect(), threads)
     }
@@ -46,8 +47,9 @@ impl Pool {
         self.level
     }
 
-    /// Runs a whole update on one of the threads. Passes through networks that start inside find the other threads
-    /// awake, which saves most of the cost of sharing: call it once for each update.
+    /// Runs a whole update on one of the threads. Passes through networks that start inside find
+    /// the other threads awake, which saves most of the cost of sharing: call it once for each
+    /// update.
     pub fn update<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         match &self.threads {
             Some(threads) => threads.install(work),
@@ -82,8 +84,9 @@ impl Pool {
         len.div_ceil(self.threads()).max(LEAST_NUMBERS)
     }
 
-    /// One update of `weights` and both moments by AdamW; with [`AdamW::decay`] 0 it is Adam. `step` counts from
-    /// 1, the gradient is multiplied by `clip`. The bits do not depend on the number of threads.
+    /// One update of `weights` and both moments by AdamW; with [`AdamW::decay`] 0 it is Adam.
+    /// `step` counts from 1, the gradient is multiplied by `clip`. The bits do not depend on the
+    /// number of threads.
     ///
     /// # Panics
     /// If the vectors differ in length.
@@ -117,8 +120,8 @@ impl Pool {
         });
     }
 
-    /// Moves target weights towards the trained ones: target <- (1 - tau) target + tau weights. With tau 1 it
-    /// copies.
+    /// Moves target weights towards the trained ones: target <- (1 - tau) target + tau weights.
+    /// With tau 1 it copies.
     ///
     /// # Panics
     /// If the vectors differ in length.

@@ -194,7 +194,8 @@ fn add<R: Real>(to: &mut [R], x: &[R]) {
     to.iter_mut().zip(x).for_each(|(to, x)| *to += *x);
 }
 
-/// The outputs of all members, members x rows x outputs. `input` is rows x width, all parts side by side.
+/// The outputs of all members, members x rows x outputs. `input` is rows x width, all parts side by
+/// side.
 pub fn forward<R: Real>(shape: &Shape, parameters: &[R], input: &[R], key: Option<u64>) -> Vec<R> {
     let layout = Layout::new(shape);
     let outputs = parameters.chunks(layout.member_len()).enumerate();

@@ -1,4 +1,5 @@
-//! A member's weights as the products read them. They are packed when a pass first needs them after a change.
+//! A member's weights as the products read them. They are packed when a pass first needs them after
+//! a change.
 
 use super::layout::{Layer, Layout, Shape};
 use super::narrow;

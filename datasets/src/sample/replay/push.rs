@@ -60,13 +60,12 @@ impl Replay {
         Ok(())
     }
 
-    /// Appends the steps of a dataset, those that are rows by
-    /// [`truncated_last`](super::TransitionConfig::truncated_last). Each is drawn as often as a step
-    /// that is pushed.
+    /// Appends the steps of a dataset that are rows by
+    /// [`truncated_last`](super::TransitionConfig::truncated_last), as [`push`](Self::push) would.
     ///
     /// # Errors
-    /// [`Error::Sampling`]: the spaces are others, there are more rows than fit, the dataset has
-    /// weights, and as [`push`](Self::push).
+    /// [`Error::Sampling`]: the spaces differ, there are more rows than fit, the dataset has
+    /// weights, or a number is too large for `f32` (the steps before it stay in the buffer).
     pub fn extend(&mut self, dataset: &Dataset) -> Result<(), Error> {
         let fail = |reason: String| Err(Error::Sampling(reason));
         let (s, a) = (dataset.observation_width(), dataset.action_width());

@@ -49,8 +49,8 @@ impl Replay {
     /// goes on as the buffer they are of would.
     ///
     /// # Errors
-    /// [`Error::Sampling`], and the buffer as it was: other widths or another capacity than its own,
-    /// numbers that contradict each other.
+    /// [`Error::Sampling`], and the buffer unchanged: other widths or another capacity than its
+    /// own, numbers that contradict each other.
     pub fn restore(&mut self, info: &ReplayInfo, columns: [Vec<f32>; 2]) -> Result<(), Error> {
         let fail = |reason: &str| Err(Error::Sampling(format!("the replay buffer's {reason}")));
         let [rows, finals] = columns;

@@ -213,7 +213,7 @@ fn rows_are_drawn_uniformly_and_those_of_a_mixture_by_weight() {
         let (o, a) = (&batch.observations[row * 2..][..2], batch.actions[row]);
         (o[0].to_bits(), o[1].to_bits(), a.to_bits())
     };
-    // The first dataset's episode 0 has no row; the second's observations are those of an episode 0.
+    // Episode 0 of the first dataset has no row, so every key is there once.
     let keys: Vec<_> = (0..40).map(|row| key(&all, row)).collect();
     let (draws, mut counts) = (60_000, [0.0; 40]);
     let mut batch = Transitions::default();

@@ -11,7 +11,9 @@ use crate::kernels::adamw::AdamW;
 use crate::kernels::adamw::cuda::{AddUp, Rates, Update};
 use crate::kernels::decision_transformer::gather::cuda::Gather;
 use crate::kernels::decision_transformer::gather::{Actions, Columns};
-use crate::kernels::decision_transformer::layout::{Layout, Shape};
+use crate::kernels::decision_transformer::layout::Layout;
+use crate::kernels::decision_transformer::network::cuda::Network;
+use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::decision_transformer::windows::{Side, Windows};
 use crate::kernels::device::backend::{Address, Backend, Error, Graph, Launch};
 use crate::kernels::device::parameters::Plain;
@@ -93,7 +95,7 @@ impl Trainer {
         };
         let memory = Memory::allocate(&mut *backend, &setup.shape, &layout, sizes)?;
         let mut bytes = Vec::new();
-        for piece in &memory.workspace.pieces {
+        for piece in &memory.parts.pieces {
             piece.write(&mut bytes);
         }
         backend.upload(memory.pieces, &words(&bytes))?;
@@ -181,13 +183,20 @@ impl Trainer {
             denominator,
             ..
         } = &self.setup;
+        let memory = &self.memory;
         Sequence {
-            shape,
+            network: Network {
+                shape,
+                precision: *precision,
+                windows: *windows,
+                dropout,
+                parameters: memory.parameters,
+                inputs: memory.inputs,
+                plan: memory.plan,
+                scratch: memory.scratch,
+            },
             layout: &self.layout,
-            memory: &self.memory,
-            precision: *precision,
-            windows: *windows,
-            dropout,
+            memory,
             objective: *objective,
             denominator: *denominator,
         }
@@ -197,7 +206,7 @@ impl Trainer {
         let memory = &self.memory;
         let add_up = AddUp {
             pieces: memory.pieces,
-            workspace: memory.workspace.at,
+            workspace: memory.parts.at,
             gradient: memory.gradient,
             squares: memory.squares,
             block_losses: memory.block_losses,
@@ -207,7 +216,7 @@ impl Trainer {
             adds: i32::from(adds),
             divisor: divisor as i32,
         };
-        add_up.launch(&memory.workspace.pieces)
+        add_up.launch(&memory.parts.pieces)
     }
 
     fn update(&self) -> Launch {
@@ -223,7 +232,7 @@ impl Trainer {
             clock: memory.plan.clock,
             largest: self.setup.largest_norm,
             count: self.layout.len() as u32,
-            pieces: memory.workspace.pieces.len() as i32,
+            pieces: memory.parts.pieces.len() as i32,
             accumulation: self.setup.accumulation as i32,
             beta_1: 0.0,
             other_1: 0.0,

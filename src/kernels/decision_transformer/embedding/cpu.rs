@@ -1,24 +1,24 @@
 //! The embedding as three interleaved products.
 
-use super::Steps;
-use crate::kernels::decision_transformer::layout::{Layout, Pair};
+use super::{Parameters, Steps};
+use crate::kernels::decision_transformer::parameters::Pair;
 use crate::kernels::epilogue::{Accumulate, Finish};
 use crate::kernels::linear::cpu::{Left, Panels, product};
 use crate::kernels::simd::{Level, Simd, dispatched};
 
 /// The kinds of tokens: what they hold, how many a sequence has, what they are multiplied with.
-fn kinds<'a>(layout: &'a Layout, steps: Steps<'a>) -> [(&'a [f32], usize, &'a Pair); 3] {
+fn kinds<'a>(at: &'a Parameters, steps: Steps<'a>) -> [(&'a [f32], usize, &'a Pair); 3] {
     let n = steps.timesteps.len();
     [
-        (steps.returns_to_go, n, &layout.return_to_go),
-        (steps.observations, n, &layout.observation),
-        (steps.actions, n.saturating_sub(1), &layout.action),
+        (steps.returns_to_go, n, &at.return_to_go),
+        (steps.observations, n, &at.observation),
+        (steps.actions, n.saturating_sub(1), &at.action),
     ]
 }
 
 /// Packs the three weights.
-pub(crate) fn pack(level: Level, layout: &Layout, parameters: &[f32], panels: &mut [Panels; 3]) {
-    let pairs = [&layout.return_to_go, &layout.observation, &layout.action];
+pub(crate) fn pack(level: Level, at: &Parameters, parameters: &[f32], panels: &mut [Panels; 3]) {
+    let pairs = [&at.return_to_go, &at.observation, &at.action];
     for (pair, panels) in pairs.into_iter().zip(panels) {
         let c = pair.bias.len();
         let weight = &parameters[pair.weight.clone()];
@@ -29,19 +29,19 @@ pub(crate) fn pack(level: Level, layout: &Layout, parameters: &[f32], panels: &m
 /// Writes x, tokens(n) x C.
 pub(crate) fn forward(
     level: Level,
-    layout: &Layout,
+    at: &Parameters,
     parameters: &[f32],
     panels: &[Panels; 3],
     steps: Steps<'_>,
     x: &mut [f32],
 ) {
-    for (kind, (input, rows, pair)) in kinds(layout, steps).into_iter().enumerate() {
+    for (kind, (input, rows, pair)) in kinds(at, steps).into_iter().enumerate() {
         if rows > 0 {
             let to = &mut x[kind * pair.bias.len()..];
             let timesteps = &steps.timesteps[..rows];
             embed(
                 level,
-                layout,
+                at,
                 parameters,
                 (pair, &panels[kind]),
                 input,
@@ -55,21 +55,21 @@ pub(crate) fn forward(
 /// Writes the token of one action, C numbers.
 pub(crate) fn forward_action(
     level: Level,
-    layout: &Layout,
+    at: &Parameters,
     parameters: &[f32],
     panels: &[Panels; 3],
     action: &[f32],
     timestep: u32,
     x: &mut [f32],
 ) {
-    let kind = (&layout.action, &panels[2]);
-    embed(level, layout, parameters, kind, action, &[timestep], x);
+    let kind = (&at.action, &panels[2]);
+    embed(level, at, parameters, kind, action, &[timestep], x);
 }
 
 /// Writes the tokens of one kind, as many as there are timesteps, to every third row.
 fn embed(
     level: Level,
-    layout: &Layout,
+    at: &Parameters,
     parameters: &[f32],
     (pair, panels): (&Pair, &Panels),
     input: &[f32],
@@ -79,7 +79,7 @@ fn embed(
     let width = pair.bias.len();
     let finish = Embed {
         bias: &parameters[pair.bias.clone()],
-        table: &parameters[layout.timestep.clone()],
+        table: &parameters[at.timestep.clone()],
         timesteps,
         to,
         width,
@@ -91,13 +91,13 @@ fn embed(
 /// Adds to the gradient of all parameters, from dx (tokens(n) x C).
 pub(crate) fn backward(
     level: Level,
-    layout: &Layout,
+    at: &Parameters,
     steps: Steps<'_>,
     dx: &[f32],
     gradient: &mut [f32],
     scratch: &mut Panels,
 ) {
-    for (kind, (input, rows, pair)) in kinds(layout, steps).into_iter().enumerate() {
+    for (kind, (input, rows, pair)) in kinds(at, steps).into_iter().enumerate() {
         if rows == 0 {
             continue;
         }
@@ -111,9 +111,9 @@ pub(crate) fn backward(
         let left = Left::columns(input, rows, pair.weight.len() / c);
         product(level, left, scratch.all(), finish);
     }
-    let c = layout.return_to_go.bias.len();
+    let c = at.return_to_go.bias.len();
     for (timestep, dx) in steps.timesteps.iter().zip(dx.chunks(3 * c)) {
-        let start = layout.timestep.start + *timestep as usize * c;
+        let start = at.timestep.start + *timestep as usize * c;
         for dx in dx.chunks(c) {
             add(level, dx, &mut gradient[start..start + c]);
         }

@@ -16,6 +16,31 @@ pub(crate) mod cpu;
 pub(crate) mod cuda;
 pub mod reference;
 
+use super::parameters::{Pair, Places};
+use super::shape::Shape;
+use std::ops::Range;
+
+/// Where the parameters are stored.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    pub(crate) timestep: Range<usize>,
+    pub(crate) return_to_go: Pair,
+    pub(crate) observation: Pair,
+    pub(crate) action: Pair,
+}
+
+impl Parameters {
+    pub(crate) fn new(places: &mut Places, shape: &Shape) -> Self {
+        let c = shape.width;
+        Self {
+            timestep: places.view("embed.timestep".into(), &[shape.timesteps, c]),
+            return_to_go: places.pair("embed.return_to_go", &[1, c]),
+            observation: places.pair("embed.observation", &[shape.observation, c]),
+            action: places.pair("embed.action", &[shape.action, c]),
+        }
+    }
+}
+
 /// Tokens of a sequence of steps: all but its last action.
 pub fn tokens(steps: usize) -> usize {
     (3 * steps).saturating_sub(1)
@@ -38,7 +63,8 @@ pub struct Steps<'a> {
 mod tests {
     use super::{Steps, cpu, reference, tokens};
     use crate::kernels::activation::Activation;
-    use crate::kernels::decision_transformer::layout::{Layout, Shape};
+    use crate::kernels::decision_transformer::layout::Layout;
+    use crate::kernels::decision_transformer::shape::Shape;
     use crate::kernels::linear::cpu::Panels;
     use crate::kernels::loss::Head;
     use crate::kernels::simd::Level;
@@ -77,15 +103,33 @@ mod tests {
             let exact = to_f64(&parameters);
             for level in Level::available() {
                 let mut panels = <[Panels; 3]>::default();
-                cpu::pack(level, &layout, &parameters, &mut panels);
+                cpu::pack(level, &layout.embedding, &parameters, &mut panels);
                 let mut x = vec![0.0; tokens(n) * width];
-                cpu::forward(level, &layout, &parameters, &panels, steps, &mut x);
-                assert_close(&x, &reference::forward(&layout, &exact, steps), "tokens");
+                cpu::forward(
+                    level,
+                    &layout.embedding,
+                    &parameters,
+                    &panels,
+                    steps,
+                    &mut x,
+                );
+                assert_close(
+                    &x,
+                    &reference::forward(&layout.embedding, &exact, steps),
+                    "tokens",
+                );
                 let mut gradient = vec![0.0; layout.len()];
                 let mut scratch = Panels::default();
-                cpu::backward(level, &layout, steps, &dx, &mut gradient, &mut scratch);
+                cpu::backward(
+                    level,
+                    &layout.embedding,
+                    steps,
+                    &dx,
+                    &mut gradient,
+                    &mut scratch,
+                );
                 let mut expected = vec![0.0; layout.len()];
-                reference::backward(&layout, steps, &to_f64(&dx), &mut expected);
+                reference::backward(&layout.embedding, steps, &to_f64(&dx), &mut expected);
                 assert_close(&gradient, &expected, "gradient");
             }
         }
@@ -104,9 +148,9 @@ mod tests {
         let dx = to_f64(&numbers(5, tokens(2) * 2));
         let parameters = to_f64(&numbers(6, layout.len()));
         let mut gradient = vec![0.0; layout.len()];
-        reference::backward(&layout, steps, &dx, &mut gradient);
+        reference::backward(&layout.embedding, steps, &dx, &mut gradient);
         assert_gradient(&parameters, &gradient, |parameters| {
-            let x = reference::forward(&layout, parameters, steps);
+            let x = reference::forward(&layout.embedding, parameters, steps);
             x.iter().zip(&dx).map(|(x, d)| x * d).sum()
         });
     }

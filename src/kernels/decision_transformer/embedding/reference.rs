@@ -1,28 +1,28 @@
 //! The embedding, naively.
 
-use super::{Steps, tokens};
-use crate::kernels::decision_transformer::layout::{Layout, Pair};
+use super::{Parameters, Steps, tokens};
+use crate::kernels::decision_transformer::parameters::Pair;
 use crate::kernels::real::Real;
 
 /// The numbers and the parameters of a token: which step, what it holds, what it is multiplied with.
-fn token<'a>(layout: &'a Layout, steps: Steps<'a>, token: usize) -> (usize, &'a [f32], &'a Pair) {
+fn token<'a>(at: &'a Parameters, steps: Steps<'a>, token: usize) -> (usize, &'a [f32], &'a Pair) {
     let step = token / 3;
     let (all, pair) = match token % 3 {
-        0 => (steps.returns_to_go, &layout.return_to_go),
-        1 => (steps.observations, &layout.observation),
-        _ => (steps.actions, &layout.action),
+        0 => (steps.returns_to_go, &at.return_to_go),
+        1 => (steps.observations, &at.observation),
+        _ => (steps.actions, &at.action),
     };
     let width = all.len() / steps.timesteps.len();
     (step, &all[step * width..(step + 1) * width], pair)
 }
 
 /// tokens(n) x C.
-pub fn forward<R: Real>(layout: &Layout, parameters: &[R], steps: Steps<'_>) -> Vec<R> {
-    let c = layout.return_to_go.bias.len();
+pub fn forward<R: Real>(at: &Parameters, parameters: &[R], steps: Steps<'_>) -> Vec<R> {
+    let c = at.return_to_go.bias.len();
     let mut x = Vec::new();
     for row in 0..tokens(steps.timesteps.len()) {
-        let (step, input, pair) = token(layout, steps, row);
-        let table = layout.timestep.start + steps.timesteps[step] as usize * c;
+        let (step, input, pair) = token(at, steps, row);
+        let table = at.timestep.start + steps.timesteps[step] as usize * c;
         for e in 0..c {
             let mut sum = parameters[pair.bias.start + e] + parameters[table + e];
             for (i, input) in input.iter().enumerate() {
@@ -35,11 +35,11 @@ pub fn forward<R: Real>(layout: &Layout, parameters: &[R], steps: Steps<'_>) -> 
 }
 
 /// Adds to the gradient of all parameters, from dx (tokens(n) x C).
-pub fn backward<R: Real>(layout: &Layout, steps: Steps<'_>, dx: &[R], gradient: &mut [R]) {
-    let c = layout.return_to_go.bias.len();
+pub fn backward<R: Real>(at: &Parameters, steps: Steps<'_>, dx: &[R], gradient: &mut [R]) {
+    let c = at.return_to_go.bias.len();
     for (row, dx) in dx.chunks(c).enumerate() {
-        let (step, input, pair) = token(layout, steps, row);
-        let table = layout.timestep.start + steps.timesteps[step] as usize * c;
+        let (step, input, pair) = token(at, steps, row);
+        let table = at.timestep.start + steps.timesteps[step] as usize * c;
         for (e, d) in dx.iter().enumerate() {
             gradient[pair.bias.start + e] += *d;
             gradient[table + e] += *d;

@@ -63,7 +63,7 @@ fn check(
         .flat_map(|engine| [(engine, false), (engine, true)]);
     for ((level, threads), direct) in ways {
         let mut engine = Engine::at(*level, shape, *threads, Precision::F32);
-        engine.direct = direct;
+        engine.shortcut = direct;
         let mut gradient = vec![0.0; parameters.len()];
         let loss = engine.loss_and_gradient(
             &parameters,

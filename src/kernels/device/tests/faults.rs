@@ -259,9 +259,11 @@ fn the_sanitizers_find_nothing_in_the_kernels_and_something_in_a_fault() {
     }
     let library = sanitized(sources(), "sanitized.so");
     for tests in [
-        "cuda::tests::ops",
-        "cuda::tests::products",
-        "cuda::tests::ends",
+        "device::tests::ops",
+        "device::tests::products",
+        "device::tests::ends",
+        "cuda::tests::embedding",
+        "cuda::tests::gather",
         "cuda::tests::model::padded",
         "cuda::tests::steps::the_same_steps",
     ] {
@@ -279,7 +281,7 @@ fn the_sanitizers_find_nothing_in_the_kernels_and_something_in_a_fault() {
     fs::write(&path, wrong).unwrap();
     let (clean, said) = under_sanitizers(
         &sanitized(&copied, "overrun.so"),
-        "cuda::tests::ops::the_norm",
+        "device::tests::ops::the_norm",
     );
     assert!(!clean && said.contains("AddressSanitizer"), "{said}");
 }

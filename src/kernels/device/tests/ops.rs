@@ -167,7 +167,7 @@ fn check_attention(
     let lengths = [steps as u32, steps.div_ceil(2) as u32];
     let first_steps = lengths.map(|length| steps as u32 - length);
     let (visible, queries) = if observations {
-        (Visible::OBSERVATIONS, steps)
+        (Visible::every(3, 2), steps)
     } else {
         (Visible::TOKENS, 3 * steps)
     };

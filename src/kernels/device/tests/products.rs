@@ -186,7 +186,7 @@ fn the_ends_of_a_product_do_what_they_say() {
     };
     for mut backend in backends() {
         let backend = &mut *backend;
-        let at_x = Matrix::new(put(backend, &x), inputs).only(Rows::kind(1));
+        let at_x = Matrix::new(put(backend, &x), inputs).only(Rows::every(3, 1));
         let at_weight = Matrix::new(put(backend, &weight), outputs);
         let at_bias = put(backend, &bias);
         let sizes = Sizes {
@@ -235,7 +235,7 @@ fn the_ends_of_a_product_do_what_they_say() {
         }
         let to = put(backend, &before);
         let add = Finish::Add {
-            rows: Rows::kind(2),
+            rows: Rows::every(3, 2),
         };
         run(backend, [launch(add, to)]);
         let mut expected = to_f64(&before);

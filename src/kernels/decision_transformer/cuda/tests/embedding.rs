@@ -3,7 +3,8 @@
 use crate::kernels::activation::Activation;
 use crate::kernels::decision_transformer::embedding::cuda::{Embed, Table};
 use crate::kernels::decision_transformer::embedding::{Steps, reference as embedding, tokens};
-use crate::kernels::decision_transformer::layout::{Layout, Shape};
+use crate::kernels::decision_transformer::layout::Layout;
+use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::device::tests::{backends, put, put_words, run, take, unwritten};
 use crate::kernels::linear::cuda::{Matrix, Rows, Slices, weight_gradient};
 use crate::kernels::loss::Head;
@@ -60,8 +61,13 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
             };
             let own = &mut dx[window * 3 * context * width..][..3 * context * width];
             own[tokens(length) * width..].fill(0.0);
-            let mut x = embedding::forward(&layout, &to_f64(&weights), steps);
-            embedding::backward(&layout, steps, &to_f64(&own[..x.len()]), &mut gradient);
+            let mut x = embedding::forward(&layout.embedding, &to_f64(&weights), steps);
+            embedding::backward(
+                &layout.embedding,
+                steps,
+                &to_f64(&own[..x.len()]),
+                &mut gradient,
+            );
             x.resize(3 * context * width, 0.0);
             expected.extend(x);
         }
@@ -71,7 +77,8 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
             let at_timesteps = put_words(backend, &timesteps);
             let at_lengths = put_words(backend, &lengths.map(|n| n as u32));
             let (x, at_dx) = (unwritten(backend, 3 * steps * width), put(backend, &dx));
-            let pairs = [&layout.return_to_go, &layout.observation, &layout.action];
+            let at = &layout.embedding;
+            let pairs = [&at.return_to_go, &at.observation, &at.action];
             for (kind, (pair, input)) in pairs.into_iter().zip(&inputs).enumerate() {
                 let count = input.len() / steps;
                 let at_input = put(backend, input);
@@ -81,7 +88,7 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
                     bias: at_weights.words(pair.bias.start),
                     timesteps: at_timesteps,
                     lengths: at_lengths,
-                    table: at_weights.words(layout.timestep.start),
+                    table: at_weights.words(layout.embedding.timestep.start),
                     to: x,
                     inputs: count as i32,
                     kind: kind as i32,
@@ -98,7 +105,7 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
                     bias: unwritten(backend, width),
                     bias_slice: 0,
                 };
-                let rows = Rows::kind(kind as i32);
+                let rows = Rows::every(3, kind as i32);
                 let factors = (
                     Matrix::new(at_input, count),
                     Matrix::new(at_dx, width).only(rows),
@@ -130,7 +137,11 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
             };
             run(backend, [table.launch(shape.timesteps)]);
             let found = take(backend, table.to, shape.timesteps * width);
-            assert_close(&found, &gradient[layout.timestep.clone()], "table");
+            assert_close(
+                &found,
+                &gradient[layout.embedding.timestep.clone()],
+                "table",
+            );
         }
     }
 }

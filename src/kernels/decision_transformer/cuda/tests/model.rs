@@ -3,7 +3,8 @@
 use crate::kernels::activation::Activation;
 use crate::kernels::adamw::AdamW;
 use crate::kernels::decision_transformer::cuda::trainer::{Setup, Trainer};
-use crate::kernels::decision_transformer::layout::{Layout, Shape};
+use crate::kernels::decision_transformer::layout::Layout;
+use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::decision_transformer::testing::{Batch, parameters};
 use crate::kernels::decision_transformer::trunk::reference;
 use crate::kernels::decision_transformer::windows::Side;

@@ -4,6 +4,8 @@ use super::*;
 use crate::kernels::simd::Level;
 use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
 
+mod actor_critic;
+
 const KEY: u64 = 11;
 
 /// Every activation, norm and dropout; odd widths; narrow and wide outputs and input parts.

@@ -3,7 +3,7 @@
 //! A row is one running episode. While its episode fits into the context, a step adds its new tokens (the previous
 //! action, the return-to-go, the observation) behind cached keys and values of every layer, which is exact. Then
 //! the window slides: the oldest step leaves, and what the others knew of it with it. What stays is what depends on
-//! one token alone: the embedded tokens, and the first layer's queries, keys and values. All else is computed
+//! one token alone: the embedded tokens, and what the first layer makes of each. All else is computed
 //! again for the 3 K - 1 tokens of the window, except that the last layer answers the newest observation only.
 //! There, with one query q, keys and values need not be computed at all: with `n_j` the normed tokens
 //!
@@ -16,12 +16,16 @@
 //! out to the threads; the tokens of a single one, to two threads. With one thread, a step of one row allocates
 //! nothing.
 
+mod layer;
 mod row;
+mod slide;
 
-use super::layout::{Layout, Shape};
+use super::layout::Layout;
+use super::network::Network;
+use super::network::packing::{Packing, Purpose};
+use super::shape::Shape;
 use super::trunk::Model;
-use super::trunk::weights::{Packing, Weights};
-use crate::kernels::linear::cpu::Panels;
+use super::trunk::weights::Weights;
 use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
 use rayon::prelude::*;
@@ -36,10 +40,6 @@ pub struct Acting {
     level: Level,
     parameters: Vec<f32>,
     weights: Weights,
-    /// Wk^T of the last layer.
-    keys_across: Panels,
-    /// Wv of the last layer, head by head.
-    values: Vec<Panels>,
     pool: Option<ThreadPool>,
     scratch: Vec<Scratch>,
     rows: Vec<Row>,
@@ -56,14 +56,6 @@ pub struct Scene<'a> {
     pub timesteps: &'a [u32],
     /// rows x A, the action taken in the step before, as the model is to see it; ignored at an episode's first step
     pub previous_actions: &'a [f32],
-}
-
-/// The model as acting needs it.
-#[derive(Clone, Copy)]
-pub(crate) struct Actor<'a> {
-    pub(crate) model: Model<'a>,
-    pub(crate) keys_across: &'a Panels,
-    pub(crate) values: &'a [Panels],
 }
 
 impl Acting {
@@ -89,12 +81,12 @@ impl Acting {
             level,
             parameters: Vec::new(),
             weights: Weights::default(),
-            keys_across: Panels::default(),
-            values: Vec::new(),
             pool,
             scratch: (0..workers).map(|_| Scratch::default()).collect(),
-            rows: (0..rows).map(|_| Row::new(&shape)).collect(),
+            rows: Vec::new(),
         };
+        let new_row = |_| Row::new(&shape, &acting.layout);
+        acting.rows = (0..rows).map(new_row).collect();
         acting.set_parameters(parameters);
         acting
     }
@@ -120,8 +112,7 @@ impl Acting {
         let packing = Packing {
             level: *level,
             precision: Precision::F32,
-            backward: false,
-            direct: None,
+            purpose: Purpose::Acting,
         };
         weights.pack(packing, layout, parameters, |blocks, pack| {
             blocks
@@ -129,17 +120,6 @@ impl Acting {
                 .enumerate()
                 .for_each(|(index, block)| pack(index, block));
         });
-        if let Some(last) = layout.blocks.last() {
-            let c = self.shape.width;
-            let qkv = &parameters[last.qkv.weight.clone()];
-            self.keys_across
-                .pack_transposed(*level, &qkv[c..], 3 * c, c, c);
-            let d = c / self.shape.heads;
-            self.values.resize_with(self.shape.heads, Panels::default);
-            for (head, values) in self.values.iter_mut().enumerate() {
-                values.pack(*level, &qkv[2 * c + head * d..], 3 * c, c, d, None);
-            }
-        }
         self.rows.iter_mut().for_each(Row::begin);
     }
 
@@ -182,19 +162,16 @@ impl Acting {
             scratch,
             ..
         } = self;
-        let model = Model {
+        let network = Network {
             level: *level,
             precision: Precision::F32,
             shape,
-            layout,
             parameters,
-            weights,
-            direct: false,
         };
-        let actor = Actor {
-            model,
-            keys_across: &self.keys_across,
-            values: &self.values,
+        let model = Model {
+            network,
+            layout,
+            weights,
         };
         match (&self.pool, active) {
             (_, []) => {}
@@ -210,7 +187,7 @@ impl Acting {
                     let shares = jobs.par_chunks_mut(share).zip(scratch.par_iter_mut());
                     shares.with_max_len(1).for_each(|(jobs, scratch)| {
                         for (index, (row, to)) in jobs {
-                            row.act(actor, scene, *index, scratch, None, to);
+                            row.act(model, scene, *index, scratch, None, to);
                         }
                     });
                 });
@@ -222,7 +199,7 @@ impl Acting {
                 for row in few {
                     let helper = pool.as_ref().zip(others.first_mut());
                     let to = &mut actions[row * a..(row + 1) * a];
-                    self.rows[*row].act(actor, scene, *row, first, helper, to);
+                    self.rows[*row].act(model, scene, *row, first, helper, to);
                 }
             }
         }

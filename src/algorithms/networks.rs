@@ -1,0 +1,287 @@
+//! Small networks that learn: parameters shared with policies, Adam's moments, perhaps a target.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Error, Saved};
+use crate::kernels::adamw::AdamW;
+use crate::kernels::mlp::{Layout, Network, Pool, Shape};
+use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
+use crate::optimise::Moments;
+
+/// A network that a learner changes and policies read. Sharing it copies no weight.
+#[derive(Clone, Debug)]
+pub(super) struct Shared(Arc<Mutex<Network>>);
+
+impl Shared {
+    pub(super) fn new(network: Network) -> Self {
+        Self(Arc::new(Mutex::new(network)))
+    }
+
+    /// The network, until the guard is dropped.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Network> {
+        // A panic elsewhere leaves whole numbers behind.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A network, or an ensemble of them, with all that its learning needs.
+pub(super) struct Trained {
+    /// The name of its weights in files; an ensemble's members are `NAME_1`, `NAME_2`, ...
+    name: &'static str,
+    layout: Layout,
+    members: usize,
+    pub(super) network: Shared,
+    /// The weights that targets are computed with, where they follow the trained ones.
+    pub(super) target: Option<Network>,
+    /// The last gradient.
+    pub(super) gradient: Vec<f32>,
+    moments: Moments,
+    /// Optimiser steps done.
+    steps: u64,
+}
+
+impl Trained {
+    /// A network before its first step; with `target`, its targets start as copies.
+    pub(super) fn new(
+        name: &'static str,
+        shape: &Shape,
+        parameters: Vec<f32>,
+        target: bool,
+    ) -> Self {
+        let network = Network::new(shape, parameters);
+        let count = network.parameters().len();
+        Self {
+            name,
+            layout: network.layout().clone(),
+            members: shape.members,
+            target: target.then(|| network.clone()),
+            network: Shared::new(network),
+            gradient: vec![0.0; count],
+            moments: Moments::zeros(count),
+            steps: 0,
+        }
+    }
+
+    /// One step of Adam with the present gradient.
+    pub(super) fn step(&mut self, pool: &Pool, rate: f64) {
+        let adam = AdamW {
+            decay: 0.0,
+            ..AdamW::default()
+        };
+        self.steps += 1;
+        let Moments { first, second } = &mut self.moments;
+        pool.adam(
+            &adam,
+            rate,
+            self.steps,
+            1.0,
+            &self.gradient,
+            self.network.lock().parameters_mut(),
+            first,
+            second,
+        );
+    }
+
+    /// Moves the targets by `tau` towards the trained weights.
+    pub(super) fn follow(&mut self, pool: &Pool, tau: f64) {
+        if let Some(target) = &mut self.target {
+            let network = self.network.lock();
+            pool.polyak(tau, network.parameters(), target.parameters_mut());
+        }
+    }
+
+    /// The trained weights under their published names.
+    pub(super) fn weights(&self) -> Vec<Entry> {
+        entries(self.name, &self.network.lock())
+    }
+
+    /// What a checkpoint holds beside the trained weights.
+    pub(super) fn state(&self) -> Vec<Entry> {
+        let mut entries = match &self.target {
+            Some(target) => export(
+                self.name,
+                "_target",
+                self.members,
+                target.parameters(),
+                &self.layout,
+            ),
+            None => Vec::new(),
+        };
+        for (which, values) in self.moments() {
+            let name = format!("rtg.{}.{which}", self.name);
+            entries.push(Entry::vector(&name, values));
+        }
+        entries
+    }
+
+    fn moments(&self) -> [(&'static str, &[f32]); 2] {
+        [
+            ("first_moment", &self.moments.first),
+            ("second_moment", &self.moments.second),
+        ]
+    }
+
+    /// Replaces the trained weights; targets become copies where the file has none.
+    pub(super) fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
+        let parameters = import(self.name, "", self.members, &self.layout, file)?;
+        if let Some(target) = &mut self.target {
+            let stored = import(self.name, "_target", self.members, &self.layout, file);
+            let stored = stored.unwrap_or_else(|_| parameters.clone());
+            target.parameters_mut().copy_from_slice(&stored);
+        }
+        self.network
+            .lock()
+            .parameters_mut()
+            .copy_from_slice(&parameters);
+        Ok(())
+    }
+
+    /// Goes on where a checkpoint was saved after so many steps of this network.
+    pub(super) fn restore(&mut self, saved: &Saved, steps: u64) -> Result<(), Error> {
+        self.load_weights(saved.tensors)?;
+        if self.target.is_some() {
+            // A checkpoint has them; a file of weights alone need not.
+            import(
+                self.name,
+                "_target",
+                self.members,
+                &self.layout,
+                saved.tensors,
+            )?;
+        }
+        let count = self.gradient.len();
+        let moment = |which: &str| saved.floats(&format!("rtg.{}.{which}", self.name), count);
+        self.moments = Moments {
+            first: moment("first_moment")?,
+            second: moment("second_moment")?,
+        };
+        self.steps = steps;
+        Ok(())
+    }
+
+    /// Its parameters and their last gradients by name, from a copy of the parameters.
+    pub(super) fn histograms<'a>(
+        &'a self,
+        parameters: &'a [f32],
+    ) -> impl Iterator<Item = (String, &'a [f32], &'a [f32])> {
+        self.layout.views().map(move |view| {
+            let place = view.range.clone();
+            let name = format!("{}.{}", self.name, view.name);
+            (name, &parameters[place.clone()], &self.gradient[place])
+        })
+    }
+}
+
+/// Multiply-adds with the weights of one network of a shape, for one row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Products {
+    /// Forward.
+    pub(super) all: f64,
+    /// Of these, in the first layer.
+    pub(super) first: f64,
+}
+
+impl Products {
+    pub(super) fn of(shape: &Shape) -> Self {
+        let first_width = shape.hidden.first().copied().unwrap_or(shape.outputs);
+        let mut inputs = shape.width();
+        let mut all = 0;
+        for &outputs in shape.hidden.iter().chain([&shape.outputs]) {
+            all += inputs * outputs;
+            inputs = outputs;
+        }
+        Self {
+            all: all as f64,
+            first: (shape.width() * first_width) as f64,
+        }
+    }
+
+    /// Forward, and back to the weights: the input needs no gradient.
+    pub(super) fn learning(self) -> f64 {
+        3.0 * self.all - self.first
+    }
+
+    /// Forward, and back to inputs that are `share` of all inputs, without the weights' gradients.
+    pub(super) fn to_input(self, share: f64) -> f64 {
+        2.0 * self.all - (1.0 - share) * self.first
+    }
+}
+
+/// A network's weights under the names that a file gives to the network called `name`.
+pub(super) fn entries(name: &str, network: &Network) -> Vec<Entry> {
+    let members = network.shape().members;
+    export(name, "", members, network.parameters(), network.layout())
+}
+
+/// The parameters of the network called `name` in a file.
+pub(super) fn read(
+    name: &str,
+    shape: &Shape,
+    file: &TensorFile,
+) -> Result<Vec<f32>, StateDictError> {
+    import(name, "", shape.members, &Layout::new(shape), file)
+}
+
+/// Weights under PyTorch's names for an `nn.Sequential` called `net`: `NAME.net.0.weight`, ...; the
+/// modules between two linear layers have no parameters.
+fn export(
+    name: &str,
+    suffix: &str,
+    members: usize,
+    parameters: &[f32],
+    layout: &Layout,
+) -> Vec<Entry> {
+    let views = layout.views().map(|view| {
+        let peer = peer_name(name, suffix, members, &view.name);
+        state_dict::linear_entry(peer, &view.dims, &parameters[view.range.clone()])
+    });
+    views.collect()
+}
+
+fn import(
+    name: &str,
+    suffix: &str,
+    members: usize,
+    layout: &Layout,
+    file: &TensorFile,
+) -> Result<Vec<f32>, StateDictError> {
+    let mut parameters = vec![0.0; layout.len()];
+    for view in layout.views() {
+        let peer = peer_name(name, suffix, members, &view.name);
+        let values = state_dict::read_linear(&peer, &view.dims, file)?;
+        parameters[view.range.clone()].copy_from_slice(&values);
+    }
+    Ok(parameters)
+}
+
+/// `critic_2_target.net.4.bias` for `member.1.layer.2.bias` of the ensemble `critic`.
+fn peer_name(name: &str, suffix: &str, members: usize, view: &str) -> String {
+    let mut parts = view.split('.');
+    let mut next = || parts.next().unwrap_or_default();
+    let number = |text: &str| text.parse::<usize>().unwrap_or_default();
+    let network = if members > 1 {
+        next();
+        format!("{name}_{}", number(next()) + 1)
+    } else {
+        name.to_owned()
+    };
+    next();
+    let module = 2 * number(next());
+    let rest: Vec<&str> = parts.collect();
+    format!("{network}{suffix}.net.{module}.{}", rest.join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_a_sequential_and_of_the_members() {
+        let name = |members, view| peer_name("critic", "_target", members, view);
+        assert_eq!(name(1, "layer.0.weight"), "critic_target.net.0.weight");
+        assert_eq!(
+            name(2, "member.1.layer.2.bias"),
+            "critic_2_target.net.4.bias"
+        );
+    }
+}

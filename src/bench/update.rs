@@ -1,0 +1,129 @@
+//! One update of any algorithm, on made-up data of Hopper's sizes.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rtg_datasets::{Dataset, Episode, Info};
+use rtg_envs::registry;
+use serde::Serialize;
+
+use super::peak::matrix_peak;
+use super::times;
+use crate::algorithms::{Chosen, Setup, Source};
+use crate::error::Error;
+use crate::experiment::Experiment;
+use crate::keys::Table;
+use crate::random::Stream;
+
+/// The answer of `rtg bench update`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Update {
+    what: &'static str,
+    algorithm: &'static str,
+    recipe: String,
+    threads: usize,
+    /// The instruction set of the kernels.
+    instructions: String,
+    /// Median milliseconds of one update, drawing its batch included: each time is the mean of
+    /// four updates, because not every update moves the actor.
+    pub median_ms: f64,
+    /// The least of these times.
+    pub least_ms: f64,
+    /// Floating point operations of an update that no exact computation can leave out, in 1e9,
+    /// where the algorithm counts them.
+    pub gigaflops_per_update: Option<f64>,
+    /// What large f32 matrix products reach on this machine with these threads, in 1e9 operations
+    /// a second; the median of measurements before and after.
+    pub peak_gigaflops: f64,
+    /// The update's share of that peak.
+    pub peak_share: Option<f64>,
+}
+
+/// Updates whose mean is one time.
+const BLOCK: u64 = 4;
+
+/// Environment whose sizes and bounds the data have.
+const ENVIRONMENT: &str = "Hopper-v5";
+const EPISODES: usize = 100;
+const LENGTH: usize = 1000;
+
+/// Times updates for about four seconds. `layers` are laid over the defaults of the algorithm.
+///
+/// # Errors
+/// An algorithm that cannot learn from continuous actions.
+pub fn update(algorithm: Chosen, layers: &[Table], threads: usize) -> Result<Update, Error> {
+    let mut own = Table::new();
+    own.insert(
+        "algorithm".to_owned(),
+        crate::keys::Value::String(algorithm.card().name.to_owned()),
+    );
+    let layers = [&[own], layers].concat();
+    let spec = registry::spec(ENVIRONMENT)?;
+    let data = random_steps(&spec)?;
+    let experiment = Experiment::from_layers(&layers)?.resolve(&spec, Some(&data))?;
+    let plan = experiment.plan()?;
+    let setup = Setup {
+        recipe: &experiment.recipe,
+        plan: &plan,
+        spec: &spec,
+        data: Some(&data),
+        seed: 0,
+        steps: 1_000_000,
+        threads,
+    };
+    let mut learner = algorithm.build(&setup, None)?;
+    let stream = Stream::new(0, "bench");
+    let mut source = Source::open(&learner.needs(), &data, stream, false)?;
+    let mut failure = None;
+    let before = matrix_peak(threads);
+    let times = times(Duration::from_secs(4), || {
+        let mut done = 0;
+        while done < BLOCK && failure.is_none() {
+            match learner.update(&mut source, BLOCK - done) {
+                Ok(updates) => done += updates.len() as u64,
+                Err(error) => failure = Some(error),
+            }
+        }
+    });
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    let peak = 0.5 * (before + matrix_peak(threads));
+    let each = |secs: f64| 1e3 * secs / BLOCK as f64;
+    let median_ms = each(times[times.len() / 2]);
+    let gigaflops_per_update = learner.operations().map(|operations| operations / 1e9);
+    Ok(Update {
+        what: "update",
+        algorithm: algorithm.card().name,
+        recipe: experiment.recipe,
+        threads,
+        instructions: format!("{:?}", crate::kernels::Level::detect()).to_lowercase(),
+        median_ms,
+        least_ms: each(times[0]),
+        gigaflops_per_update,
+        peak_gigaflops: peak / 1e9,
+        peak_share: gigaflops_per_update
+            .map(|gigaflops| gigaflops / (1e-3 * median_ms) / (peak / 1e9)),
+    })
+}
+
+/// Episodes of random numbers, each cut off by the time limit.
+fn random_steps(spec: &rtg_envs::Spec) -> Result<Dataset, Error> {
+    let (observations, actions) = (&spec.observation_space, &spec.action_space);
+    let mut data = Dataset::new(Info::new("bench", observations.clone(), actions.clone()));
+    let mut stream = Stream::new(0, "bench data");
+    let mut numbers =
+        |count: usize| -> Vec<f64> { (0..count).map(|_| stream.random_range(-1.0..1.0)).collect() };
+    let (s, a) = (spec.observation_space.width(), spec.action_space.width());
+    for _ in 0..EPISODES {
+        data.push(Episode {
+            observations: numbers((LENGTH + 1) * s),
+            actions: numbers(LENGTH * a),
+            rewards: numbers(LENGTH),
+            terminated: false,
+            truncated: true,
+            seed: None,
+        })?;
+    }
+    Ok(data)
+}

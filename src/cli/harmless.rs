@@ -1,0 +1,83 @@
+//! Text that a terminal only shows.
+//!
+//! Names and notes of datasets and runs are anybody's text. A terminal obeys control characters: it
+//! clears its screen, changes its title or writes over what was there. So no such character is
+//! printed as it is, nor one that changes the direction of writing.
+
+use std::borrow::Cow;
+
+/// Whether a character steers a terminal or turns the text around. Ends of lines and tabs do not.
+fn steers(letter: char) -> bool {
+    match letter {
+        '\n' | '\t' => false,
+        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        letter => letter.is_control(),
+    }
+}
+
+/// The text with such characters as `\u{1b}`.
+pub(super) fn text(text: &str) -> Cow<'_, str> {
+    replace(text, steers, |letter| {
+        format!("{}", letter.escape_unicode())
+    })
+}
+
+/// The same on a single line.
+pub(super) fn line(text: &str) -> Cow<'_, str> {
+    let breaks = |letter| steers(letter) || letter == '\n' || letter == '\t';
+    replace(text, breaks, |letter| {
+        format!("{}", letter.escape_default())
+    })
+}
+
+/// JSON with such characters as `\u001b`, which is the same JSON.
+pub(super) fn json(text: &str) -> Cow<'_, str> {
+    replace(text, steers, |letter| {
+        let mut units = [0; 2];
+        let units = letter.encode_utf16(&mut units);
+        units.iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    })
+}
+
+fn replace(
+    text: &str,
+    is_bad: impl Fn(char) -> bool,
+    instead: impl Fn(char) -> String,
+) -> Cow<'_, str> {
+    if !text.chars().any(&is_bad) {
+        return Cow::Borrowed(text);
+    }
+    let letters = text.chars().map(|letter| {
+        if is_bad(letter) {
+            instead(letter)
+        } else {
+            letter.into()
+        }
+    });
+    Cow::Owned(letters.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_is_left() {
+        let evil = "a\x1b]0;title\x07\x1b[2J\u{9b}31m\r\u{7f}\u{202e}b";
+        for shown in [text(evil), line(evil), json(evil)] {
+            assert!(!shown.chars().any(char::is_control), "{shown}");
+            assert!(!shown.contains('\u{202e}') && shown.starts_with('a') && shown.ends_with('b'));
+        }
+        assert_eq!(text("é\n\tb"), "é\n\tb");
+        assert_eq!(line("a\nb"), "a\\nb");
+    }
+
+    #[test]
+    fn json_stays_the_same_json() {
+        let written = serde_json::to_string("x\u{9b}\u{7f}\u{2066}\x1b").unwrap();
+        let shown = json(&written);
+        assert!(shown.is_ascii(), "{shown}");
+        let read: String = serde_json::from_str(&shown).unwrap();
+        assert_eq!(read, "x\u{9b}\u{7f}\u{2066}\x1b");
+    }
+}

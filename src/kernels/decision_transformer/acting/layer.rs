@@ -1,0 +1,83 @@
+//! One block of the model for a few tokens of one row.
+
+use crate::kernels::buffer::Buffer;
+use crate::kernels::decision_transformer::block;
+use crate::kernels::decision_transformer::mixer::acting::{self as mixer, Actor};
+use crate::kernels::decision_transformer::mlp::cpu as mlp;
+use crate::kernels::decision_transformer::network::Network;
+use crate::kernels::decision_transformer::network::branch::Branch;
+use crate::kernels::decision_transformer::trunk::Model;
+
+/// A block with its weights.
+#[derive(Clone, Copy)]
+pub(super) struct Layer<'a> {
+    pub(super) network: Network<'a>,
+    pub(super) at: &'a block::Parameters,
+    weights: &'a block::cpu::Weights,
+}
+
+/// Memory while a row goes through a block.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    mixer: mixer::Scratch,
+    middle: Buffer,
+    pub(super) statistics: Vec<[f32; 2]>,
+    normed: Buffer,
+    mlp: mlp::Tape,
+}
+
+impl<'a> Layer<'a> {
+    /// Layer `index` of a model.
+    pub(super) fn new(model: Model<'a>, index: usize) -> Self {
+        Self {
+            network: model.network,
+            at: &model.layout.blocks[index],
+            weights: &model.weights.blocks[index],
+        }
+    }
+
+    /// Its mixer.
+    pub(super) fn mixer(self) -> Actor<'a> {
+        Actor {
+            network: self.network,
+            mixer: &self.at.mixer,
+            weights: &self.weights.mixer,
+        }
+    }
+
+    /// The mixer's branch, as `mix` makes it, beside `residual`: a row of `scratch.middle` for each of its rows.
+    pub(super) fn mix(
+        self,
+        residual: &[f32],
+        scratch: &mut Scratch,
+        mix: impl FnOnce(Actor<'a>, &mut mixer::Scratch, Branch<'_>),
+    ) {
+        scratch.middle.resize(residual.len());
+        let branch = Branch {
+            masks: None,
+            residual,
+            to: &mut scratch.middle,
+        };
+        mix(self.mixer(), &mut scratch.mixer, branch);
+    }
+
+    /// x' from `scratch.middle`.
+    pub(super) fn finish(self, scratch: &mut Scratch, behind: &mut [f32]) {
+        let Scratch {
+            middle,
+            statistics,
+            normed,
+            mlp: tape,
+            ..
+        } = scratch;
+        self.network
+            .norm(&self.at.norm_2, middle, normed, statistics);
+        let branch = Branch {
+            masks: None,
+            residual: middle,
+            to: behind,
+        };
+        let weights = &self.weights.mlp;
+        mlp::forward(&self.at.mlp, self.network, weights, normed, tape, branch);
+    }
+}

@@ -1,0 +1,133 @@
+//! The unit of work of one thread: a few windows whose valid tokens are, one behind the other, the rows of
+//! every matrix.
+
+use super::embedding::tokens;
+use super::windows::Windows;
+use crate::kernels::buffer::Buffer;
+use crate::kernels::dropout::cpu::{Masks, Rate, Row};
+use crate::kernels::dropout::{self, Dropout, Site};
+use crate::kernels::simd::Level;
+use std::ops::Range;
+
+/// One window in a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sequence {
+    pub(crate) window: usize,
+    pub(crate) steps: usize,
+    /// The first valid step in the padded window.
+    pub(crate) first_step: usize,
+    /// The row of its first token, and of its first observation among the group's.
+    pub(crate) token_row: usize,
+    pub(crate) step_row: usize,
+}
+
+impl Sequence {
+    pub(crate) fn token_rows(&self) -> Range<usize> {
+        self.token_row..self.token_row + tokens(self.steps)
+    }
+
+    pub(crate) fn step_rows(&self) -> Range<usize> {
+        self.step_row..self.step_row + self.steps
+    }
+
+    /// The rows that a layer gives of this sequence, among all that it gives.
+    pub(crate) fn outputs(&self, last: bool) -> Range<usize> {
+        if last {
+            self.step_rows()
+        } else {
+            self.token_rows()
+        }
+    }
+}
+
+/// Windows that are worked on together.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) sequences: Vec<Sequence>,
+    /// Rows of tokens.
+    pub(crate) tokens: usize,
+    /// The rows that hold observations.
+    pub(crate) observations: Vec<usize>,
+    /// Window and padded position of each row.
+    places: Vec<(usize, usize)>,
+}
+
+impl Group {
+    pub(crate) fn clear(&mut self) {
+        self.sequences.clear();
+        self.observations.clear();
+        self.places.clear();
+        self.tokens = 0;
+    }
+
+    /// Adds a window; one without valid steps adds nothing.
+    pub(crate) fn push(&mut self, windows: &Windows<'_>, window: usize) {
+        let steps = windows.lengths[window];
+        if steps == 0 {
+            return;
+        }
+        let first_step = windows.first_step(window);
+        let (token_row, step_row) = (self.tokens, self.observations.len());
+        self.sequences.push(Sequence {
+            window,
+            steps,
+            first_step,
+            token_row,
+            step_row,
+        });
+        self.tokens += tokens(steps);
+        self.places
+            .extend((0..tokens(steps)).map(|token| (window, 3 * first_step + token)));
+        self.observations
+            .extend((0..steps).map(|step| token_row + 3 * step + 1));
+    }
+
+    /// How many rows a layer gives: all tokens, or in the last layer the observations.
+    pub(crate) fn outputs(&self, last: bool) -> usize {
+        if last {
+            self.observations.len()
+        } else {
+            self.tokens
+        }
+    }
+
+    /// Copies the observations' rows.
+    pub(crate) fn gather_observations(&self, from: &[f32], width: usize, to: &mut Buffer) {
+        to.resize(self.observations.len() * width);
+        for (row, to) in self.observations.iter().zip(to.chunks_mut(width)) {
+            to.copy_from_slice(&from[row * width..(row + 1) * width]);
+        }
+    }
+
+    /// Fills `rows` with the random bits of each token, or of each observation, at a site.
+    pub(crate) fn rows(&self, dropout: &Dropout, site: Site, last: bool, rows: &mut Vec<Row>) {
+        let row = |(window, token): &(usize, usize)| Row::new(dropout.key, site, *window, *token);
+        rows.clear();
+        if last {
+            rows.extend(self.observations.iter().map(|at| row(&self.places[*at])));
+        } else {
+            rows.extend(self.places.iter().map(row));
+        }
+    }
+}
+
+/// The rate of a site, if anything is dropped there.
+pub(crate) fn rate(dropout: Option<&Dropout>, site: Site) -> Option<Rate> {
+    let probability = dropout?.probability(site);
+    (probability > 0.0).then(|| Rate::new(probability))
+}
+
+/// The gradient in front of dropout: `dy` itself if nothing was dropped.
+pub(crate) fn undrop<'a>(
+    level: Level,
+    masks: Option<Masks<'_>>,
+    dy: &'a [f32],
+    memory: &'a mut Buffer,
+) -> &'a [f32] {
+    let Some(masks) = masks else {
+        return dy;
+    };
+    memory.resize(dy.len());
+    dropout::cpu::apply(level, masks, dy, memory);
+    memory
+}

@@ -1,0 +1,237 @@
+//! Attention of a running episode: what is kept of its tokens, and the newest ones' rows.
+
+use super::forward::project;
+use super::{Parameters, Weights, project_keys_values, project_queries};
+use crate::kernels::attention::{self, Visible, cpu::Problem};
+use crate::kernels::buffer::Buffer;
+use crate::kernels::decision_transformer::network::Network;
+use crate::kernels::decision_transformer::network::branch::Branch;
+use crate::kernels::epilogue::{Store, StoreWithBias};
+use crate::kernels::linear::cpu::{Left, product};
+use std::ops::Range;
+
+/// Queries, keys and values of the tokens in front of one layer.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    q: Buffer,
+    kv: Buffer,
+}
+
+/// Those of some tokens.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Kept<'a> {
+    q: &'a [f32],
+    kv: &'a [f32],
+}
+
+/// Where those of some tokens go.
+#[derive(Default)]
+pub(crate) struct Places<'a> {
+    q: &'a mut [f32],
+    kv: &'a mut [f32],
+}
+
+/// Memory while a row is worked on.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    q: Buffer,
+    attended: Buffer,
+    logs: Buffer,
+    scores: Buffer,
+    across: Buffer,
+    mixed: Buffer,
+    heads: attention::cpu::Scratch,
+}
+
+impl Cache {
+    /// Makes it hold so many tokens.
+    pub(in super::super) fn resize(&mut self, at: &Parameters, tokens: usize) {
+        self.q.resize(tokens * at.width());
+        self.kv.resize(tokens * 2 * at.width());
+    }
+
+    /// Moves some tokens to the front.
+    pub(in super::super) fn forget(&mut self, at: &Parameters, kept: &Range<usize>) {
+        let c = at.width();
+        self.q.copy_within(kept.start * c..kept.end * c, 0);
+        self.kv.copy_within(kept.start * 2 * c..kept.end * 2 * c, 0);
+    }
+
+    /// Some tokens.
+    pub(in super::super) fn kept(&self, at: &Parameters, tokens: &Range<usize>) -> Kept<'_> {
+        let c = at.width();
+        Kept {
+            q: &self.q[tokens.start * c..tokens.end * c],
+            kv: &self.kv[tokens.start * 2 * c..tokens.end * 2 * c],
+        }
+    }
+
+    /// The places of some tokens.
+    pub(in super::super) fn places(
+        &mut self,
+        at: &Parameters,
+        tokens: &Range<usize>,
+    ) -> Places<'_> {
+        let c = at.width();
+        Places {
+            q: &mut self.q[tokens.start * c..tokens.end * c],
+            kv: &mut self.kv[tokens.start * 2 * c..tokens.end * 2 * c],
+        }
+    }
+}
+
+impl<'a> Places<'a> {
+    /// Those of the first tokens, and of the others.
+    pub(in super::super) fn split(self, at: &Parameters, tokens: usize) -> (Self, Self) {
+        let (q, other_q) = self.q.split_at_mut(tokens * at.width());
+        let (kv, other_kv) = self.kv.split_at_mut(tokens * 2 * at.width());
+        let other = Places {
+            q: other_q,
+            kv: other_kv,
+        };
+        (Places { q, kv }, other)
+    }
+}
+
+/// Keeps new tokens, of which only the rows `asking` will ask.
+pub(in super::super) fn keep(
+    at: &Parameters,
+    network: Network<'_>,
+    weights: &Weights,
+    normed: &[f32],
+    asking: &Range<usize>,
+    to: Places<'_>,
+) {
+    let asking = asking.start * at.width()..asking.end * at.width();
+    let q = &mut to.q[asking.clone()];
+    project_queries(at, network, &weights.query, &normed[asking], q);
+    project_keys_values(at, network, &weights.keys_values, normed, to.kv);
+}
+
+/// The branch of a few tokens; each sees all kept ones up to itself.
+pub(in super::super) fn extend(
+    at: &Parameters,
+    network: Network<'_>,
+    weights: &Weights,
+    kept: Kept<'_>,
+    asking: Range<usize>,
+    scratch: &mut Scratch,
+    branch: Branch<'_>,
+) {
+    let c = at.width();
+    let Scratch {
+        attended, scores, ..
+    } = scratch;
+    attended.resize(asking.len() * c);
+    for (token, out) in asking.zip(attended.chunks_mut(c)) {
+        let (q, kv) = (
+            &kept.q[token * c..(token + 1) * c],
+            &kept.kv[..(token + 1) * 2 * c],
+        );
+        ask(at, network, q, kv, scores, out);
+    }
+    project(at, network, weights, attended, branch);
+}
+
+/// One token's attention, all heads: over every row of kv.
+fn ask(
+    at: &Parameters,
+    network: Network<'_>,
+    q: &[f32],
+    kv: &[f32],
+    scores: &mut Buffer,
+    out: &mut [f32],
+) {
+    let (c, d) = (at.width(), at.width() / at.heads);
+    scores.resize(kv.len() / (2 * c));
+    for head in (0..c).step_by(d) {
+        let part = head..head + d;
+        let (keys, values) = (&kv[head..], &kv[c + head..]);
+        let (q, out) = (&q[part.clone()], &mut out[part]);
+        let (strides, scale) = ((2 * c, 2 * c), 1.0 / (d as f32).sqrt());
+        attention::cpu::one_query(network.level, q, keys, values, strides, scale, scores, out);
+    }
+}
+
+/// The branch of a run of tokens, of which all up to its end are kept.
+pub(in super::super) fn pass(
+    at: &Parameters,
+    network: Network<'_>,
+    weights: &Weights,
+    kept: Kept<'_>,
+    rows: &Range<usize>,
+    scratch: &mut Scratch,
+    branch: Branch<'_>,
+) {
+    let c = at.width();
+    let Scratch {
+        attended,
+        logs,
+        heads,
+        ..
+    } = scratch;
+    attended.resize(rows.len() * c);
+    logs.resize(rows.len() * at.heads);
+    let problem = Problem {
+        queries: rows.len(),
+        keys: rows.end,
+        width: c,
+        heads: at.heads,
+        visible: Visible::behind(rows.start),
+        masked: None,
+    };
+    let (q, kv) = (
+        &kept.q[rows.start * c..rows.end * c],
+        &kept.kv[..rows.end * 2 * c],
+    );
+    attention::cpu::forward(network.level, problem, q, kv, attended, logs, heads);
+    project(at, network, weights, attended, branch);
+}
+
+/// The branch of the newest token in the last layer, from all normed tokens: without keys and values.
+pub(in super::super) fn answer(
+    at: &Parameters,
+    network: Network<'_>,
+    weights: &Weights,
+    normed: &[f32],
+    scratch: &mut Scratch,
+    branch: Branch<'_>,
+) {
+    let Scratch {
+        q,
+        attended,
+        scores,
+        across,
+        mixed,
+        ..
+    } = scratch;
+    let (c, d, level) = (at.width(), at.width() / at.heads, network.level);
+    q.resize(c);
+    project_queries(at, network, &weights.query, &normed[normed.len() - c..], q);
+    scores.resize(normed.len() / c);
+    across.resize(c);
+    mixed.resize(c);
+    attended.resize(c);
+    let bias = &network.of(&at.qkv.bias)[2 * c..];
+    for (head, values) in weights.values.iter().enumerate() {
+        let part = head * d..(head + 1) * d;
+        let left = Left::rows(&q[part.clone()], 1, d);
+        let finish = Store {
+            to: across,
+            stride: c,
+        };
+        let keys = weights.keys_transposed.part(part.clone(), c);
+        product(level, left, keys, finish);
+        let scale = 1.0 / (d as f32).sqrt();
+        let strides = (c, c);
+        attention::cpu::one_query(level, across, normed, normed, strides, scale, scores, mixed);
+        let bias = &bias[part.clone()];
+        let finish = StoreWithBias {
+            bias,
+            to: &mut attended[part],
+            stride: d,
+        };
+        product(level, Left::rows(mixed, 1, c), values.all(), finish);
+    }
+    project(at, network, weights, attended, branch);
+}

@@ -1,0 +1,138 @@
+//! Backward: from the gradient at the branch to those at the normed tokens and at the parameters.
+
+use super::{Parameters, Scratch, Tape, Weights, direct, problem};
+use crate::kernels::attention;
+use crate::kernels::decision_transformer::mixer::Layer;
+use crate::kernels::decision_transformer::network::Factors;
+use crate::kernels::decision_transformer::network::branch::Gradients;
+use crate::kernels::epilogue::{Accumulate, AccumulateRows};
+use crate::kernels::linear::cpu::{Left, product};
+
+/// The gradients, with `tape` as forward left it for `normed`.
+pub(in super::super) fn backward(
+    at: &Parameters,
+    layer: Layer<'_>,
+    weights: &Weights,
+    (normed, tape): (&[f32], &Tape),
+    (scratch, factors): (&mut Scratch, &mut Factors),
+    gradients: Gradients<'_>,
+) {
+    let Layer { network, .. } = layer;
+    let c = at.width();
+    let Gradients {
+        branch,
+        normed: dnormed,
+        parameters: gradient,
+    } = gradients;
+    network.weight_gradient(
+        network.precision,
+        &at.projection,
+        (&tape.attended, branch),
+        factors,
+        gradient,
+    );
+    let projection = weights.transposed.projection.all();
+    network.linear_backward((branch, c), projection, (&mut scratch.attended, c));
+    let given = (normed, tape);
+    if weights.direct {
+        let scratch = (&mut *scratch, &mut *factors);
+        direct::attend_backward(at, layer, weights, given, scratch, dnormed, gradient);
+    } else {
+        attend_backward(at, layer, tape, scratch);
+    }
+    queries_gradient(at, layer, given, (scratch, factors), gradient);
+    if !weights.direct {
+        keys_values_gradient(at, layer, normed, (scratch, factors), gradient);
+        let keys_values = weights.transposed.keys_values.all();
+        network.linear_backward((&scratch.kv, 2 * c), keys_values, (dnormed, c));
+    }
+    let (q, query) = (&scratch.q, weights.transposed.query.all());
+    let left = Left::rows(q, q.len() / c, c);
+    if layer.last {
+        let finish = AccumulateRows {
+            to: dnormed,
+            rows: &layer.group.observations,
+            stride: c,
+        };
+        product(network.level, left, query, finish);
+    } else {
+        let finish = Accumulate {
+            to: dnormed,
+            stride: c,
+        };
+        product(network.level, left, query, finish);
+    }
+}
+
+/// From the gradient at `attended` to those at queries, keys and values.
+fn attend_backward(at: &Parameters, layer: Layer<'_>, tape: &Tape, scratch: &mut Scratch) {
+    let (c, heads) = (at.width(), at.heads);
+    let Scratch {
+        attended,
+        q,
+        kv,
+        heads: memory,
+        ..
+    } = scratch;
+    q.resize(layer.group.outputs(layer.last) * c);
+    kv.resize(layer.group.tokens * 2 * c);
+    for sequence in &layer.group.sequences {
+        let (keys, asking) = (sequence.token_rows(), sequence.outputs(layer.last));
+        let of_queries = asking.start * c..asking.end * c;
+        let of_keys = keys.start * 2 * c..keys.end * 2 * c;
+        let given = attention::cpu::Given {
+            q: &tape.q[of_queries.clone()],
+            kv: &tape.kv[of_keys.clone()],
+            out: &tape.attended[of_queries.clone()],
+            logs: &tape.logs[asking.start * heads..asking.end * heads],
+            dout: &attended[of_queries.clone()],
+        };
+        let (dq, dkv) = (&mut q[of_queries], &mut kv[of_keys]);
+        let problem = problem(layer, sequence);
+        attention::cpu::backward(layer.network.level, problem, given, dq, dkv, memory);
+    }
+}
+
+/// The gradient of the queries' weight and bias.
+fn queries_gradient(
+    at: &Parameters,
+    layer: Layer<'_>,
+    (normed, tape): (&[f32], &Tape),
+    (scratch, factors): (&Scratch, &mut Factors),
+    gradient: &mut [f32],
+) {
+    let (c, level) = (at.width(), layer.network.level);
+    let queries = layer.group.outputs(layer.last);
+    let asking = if layer.last { &tape.asking } else { normed };
+    let Factors { panels, tiles } = factors;
+    panels.hold(layer.network.precision);
+    let bias = at.qkv.bias.start..at.qkv.bias.start + c;
+    let sums = Some(&mut gradient[bias]);
+    panels.pack(level, &scratch.q, c, queries, c, sums);
+    let finish = Accumulate {
+        to: &mut gradient[at.qkv.weight.clone()],
+        stride: 3 * c,
+    };
+    let left = tiles.columns(level, panels, asking, queries, c);
+    product(level, left, panels.all(), finish);
+}
+
+/// The gradient of the keys' and values' weights and biases.
+fn keys_values_gradient(
+    at: &Parameters,
+    layer: Layer<'_>,
+    normed: &[f32],
+    (scratch, factors): (&Scratch, &mut Factors),
+    gradient: &mut [f32],
+) {
+    let (c, level, tokens) = (at.width(), layer.network.level, layer.group.tokens);
+    let Factors { panels, tiles } = factors;
+    let sums = Some(&mut gradient[at.qkv.bias.start + c..at.qkv.bias.end]);
+    panels.pack(level, &scratch.kv, 2 * c, tokens, 2 * c, sums);
+    let finish = Accumulate {
+        to: &mut gradient[at.qkv.weight.start + c..at.qkv.weight.end],
+        stride: 3 * c,
+    };
+    let left = tiles.columns(level, panels, normed, tokens, c);
+    product(level, left, panels.all(), finish);
+}

@@ -1,0 +1,76 @@
+//! Forward: from the normed tokens of a group to the branch.
+
+use super::{Parameters, Scratch, Tape, Weights};
+use super::{direct, problem, project_keys_values, project_queries};
+use crate::kernels::attention;
+use crate::kernels::decision_transformer::mixer::Layer;
+use crate::kernels::decision_transformer::network::Network;
+use crate::kernels::decision_transformer::network::branch::Branch;
+use crate::kernels::linear::cpu::{Left, product};
+
+/// Fills `tape`, and the branch from `normed`.
+pub(in super::super) fn forward(
+    at: &Parameters,
+    layer: Layer<'_>,
+    weights: &Weights,
+    normed: &[f32],
+    (tape, scratch): (&mut Tape, &mut Scratch),
+    branch: Branch<'_>,
+) {
+    let Layer { network, group, .. } = layer;
+    let (c, queries) = (at.width(), group.outputs(layer.last));
+    let asking = if layer.last {
+        group.gather_observations(normed, c, &mut tape.asking);
+        &tape.asking
+    } else {
+        normed
+    };
+    tape.q.resize(queries * c);
+    project_queries(at, network, &weights.query, asking, &mut tape.q);
+    tape.attended.resize(queries * c);
+    tape.logs.resize(queries * at.heads);
+    if weights.direct {
+        direct::attend(at, layer, weights, normed, tape, &mut scratch.heads);
+    } else {
+        tape.kv.resize(group.tokens * 2 * c);
+        project_keys_values(at, network, &weights.keys_values, normed, &mut tape.kv);
+        attend(at, layer, tape, &mut scratch.heads);
+    }
+    project(at, network, weights, &tape.attended, branch);
+}
+
+/// `attended` from queries, keys and values.
+fn attend(
+    at: &Parameters,
+    layer: Layer<'_>,
+    tape: &mut Tape,
+    scratch: &mut attention::cpu::Scratch,
+) {
+    let (c, heads) = (at.width(), at.heads);
+    for sequence in &layer.group.sequences {
+        let (keys, asking) = (sequence.token_rows(), sequence.outputs(layer.last));
+        attention::cpu::forward(
+            layer.network.level,
+            problem(layer, sequence),
+            &tape.q[asking.start * c..asking.end * c],
+            &tape.kv[keys.start * 2 * c..keys.end * 2 * c],
+            &mut tape.attended[asking.start * c..asking.end * c],
+            &mut tape.logs[asking.start * heads..asking.end * heads],
+            scratch,
+        );
+    }
+}
+
+/// The branch from `attended`.
+pub(super) fn project(
+    at: &Parameters,
+    network: Network<'_>,
+    weights: &Weights,
+    attended: &[f32],
+    branch: Branch<'_>,
+) {
+    let c = at.width();
+    let left = Left::rows(attended, branch.residual.len() / c, c);
+    let finish = branch.finish(network.of(&at.projection.bias));
+    product(network.level, left, weights.projection.all(), finish);
+}

@@ -1,0 +1,133 @@
+//! Causal attention as a mixer: queries, keys and values from the normed tokens, and a product behind.
+//!
+//! ```text
+//! q  = n Wq + bq          queries x C; the last layer's queries are the observations
+//! kv = n Wkv + bkv        M x 2 C
+//! mix(n) = attention(q, kv) Wo + bo
+//! ```
+//!
+//! The heads are the op's ([`kernels::attention`](crate::kernels::attention)); here are the products with the
+//! weights. In training the last layer mostly attends to n itself, without keys and values ([`direct`]).
+
+pub(super) mod acting;
+pub(super) mod backward;
+pub(super) mod cuda;
+pub(crate) mod direct;
+pub(super) mod forward;
+pub(super) mod reference;
+mod weights;
+
+pub(super) use weights::Weights;
+
+use super::Layer;
+use crate::kernels::attention::{self, Visible, cpu::Masked, cpu::Problem};
+use crate::kernels::buffer::Buffer;
+use crate::kernels::decision_transformer::group::Sequence;
+use crate::kernels::decision_transformer::network::Network;
+use crate::kernels::decision_transformer::parameters::{Pair, Places};
+use crate::kernels::decision_transformer::shape::Shape;
+use crate::kernels::linear::cpu::Panels;
+
+/// Where the parameters are stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameters {
+    pub(super) heads: usize,
+    /// C x 3 C: queries, keys, values.
+    pub(super) qkv: Pair,
+    pub(super) projection: Pair,
+}
+
+/// What forward keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Tape {
+    /// In the last layer: the observations' rows of n.
+    asking: Buffer,
+    q: Buffer,
+    kv: Buffer,
+    attended: Buffer,
+    logs: Buffer,
+    /// Where the layer attends directly: u, a and r of `kernels::attention::direct`, and q is divided by sqrt d.
+    asked: Buffer,
+    gathered: Buffer,
+    sums: Buffer,
+}
+
+/// The gradients at what [`Tape`] keeps, and the memory of the op.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    attended: Buffer,
+    q: Buffer,
+    kv: Buffer,
+    asked: Buffer,
+    gathered: Buffer,
+    sums: Buffer,
+    heads: attention::cpu::Scratch,
+}
+
+impl Parameters {
+    pub(super) fn new(places: &mut Places, block: &str, shape: &Shape) -> Self {
+        let c = shape.width;
+        Self {
+            heads: shape.heads,
+            qkv: places.pair(&format!("{block}.attention.qkv"), &[c, 3 * c]),
+            projection: places.pair(&format!("{block}.attention.projection"), &[c, c]),
+        }
+    }
+
+    /// C.
+    fn width(&self) -> usize {
+        self.projection.bias.len()
+    }
+}
+
+/// Only the second token of each step asks, the observation.
+const OBSERVATIONS: Visible = Visible::every(3, 2);
+
+/// Which keys a layer's queries see.
+fn visible(last: bool) -> Visible {
+    if last { OBSERVATIONS } else { Visible::TOKENS }
+}
+
+/// The heads' work on one sequence.
+fn problem<'a>(layer: Layer<'a>, sequence: &Sequence) -> Problem<'a> {
+    let dropout = (layer.dropout).filter(|dropout| dropout.probability_attention > 0.0);
+    Problem {
+        queries: sequence.outputs(layer.last).len(),
+        keys: sequence.token_rows().len(),
+        width: layer.network.shape.width,
+        heads: layer.network.shape.heads,
+        visible: visible(layer.last),
+        masked: dropout.map(|dropout| Masked {
+            dropout,
+            layer: layer.index,
+            window: sequence.window,
+            first: 3 * sequence.first_step,
+        }),
+    }
+}
+
+/// q = x Wq + bq, as many rows as q has.
+fn project_queries(
+    at: &Parameters,
+    network: Network<'_>,
+    query: &Panels,
+    x: &[f32],
+    q: &mut [f32],
+) {
+    let c = at.width();
+    let bias = &network.of(&at.qkv.bias)[..c];
+    network.linear((x, c), query.all(), bias, q);
+}
+
+/// kv = x Wkv + bkv, as many rows as kv has.
+fn project_keys_values(
+    at: &Parameters,
+    network: Network<'_>,
+    keys_values: &Panels,
+    x: &[f32],
+    kv: &mut [f32],
+) {
+    let c = at.width();
+    let bias = &network.of(&at.qkv.bias)[c..];
+    network.linear((x, c), keys_values.all(), bias, kv);
+}

@@ -1,0 +1,44 @@
+//! Mixers, naively, for one window.
+
+use super::{Mixer, attention};
+use crate::kernels::decision_transformer::network::reference::{Backward, Network, Tokens};
+use crate::kernels::real::Real;
+
+/// What forward keeps of one window.
+pub(crate) enum Tape<R> {
+    Attention(attention::reference::Tape<R>),
+}
+
+impl Mixer {
+    /// The branch, from the normed tokens.
+    pub(crate) fn reference_forward<R: Real>(
+        &self,
+        network: Network<'_, R>,
+        tokens: Tokens<'_>,
+        layer: usize,
+        normed: &[R],
+    ) -> (Tape<R>, Vec<R>) {
+        match self {
+            Self::Attention(at) => {
+                let (tape, branch) = at.reference_forward(network, tokens, layer, normed);
+                (Tape::Attention(tape), branch)
+            }
+        }
+    }
+
+    /// The gradient at the normed tokens, from that at the branch.
+    pub(crate) fn reference_backward<R: Real>(
+        &self,
+        back: &mut Backward<'_, R>,
+        tokens: Tokens<'_>,
+        layer: usize,
+        (normed, tape): (&[R], &Tape<R>),
+        branch: &[R],
+    ) -> Vec<R> {
+        match (self, tape) {
+            (Self::Attention(at), Tape::Attention(tape)) => {
+                at.reference_backward(back, tokens, layer, (normed, tape), branch)
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What every part of the model reads: its parameters and how they are computed with.
+
+pub(crate) mod branch;
+pub(crate) mod cuda;
+pub(crate) mod packing;
+pub(crate) mod reference;
+pub(crate) mod workspace;
+
+use super::parameters::Pair;
+use super::shape::Shape;
+use crate::kernels::buffer::Buffer;
+use crate::kernels::epilogue::{Accumulate, Store, StoreWithBias};
+use crate::kernels::layer_norm;
+use crate::kernels::linear::cpu::{Left, Panels, Right, Tiles, product};
+use crate::kernels::precision::Precision;
+use crate::kernels::simd::Level;
+use std::ops::Range;
+
+/// Parameters, sizes, and with which instructions and factors they are computed.
+#[derive(Clone, Copy)]
+pub(crate) struct Network<'a> {
+    pub(crate) level: Level,
+    pub(crate) precision: Precision,
+    pub(crate) shape: &'a Shape,
+    /// All parameters of the model.
+    pub(crate) parameters: &'a [f32],
+}
+
+/// Scratch for the factors of a weight's gradient.
+#[derive(Debug, Default)]
+pub(crate) struct Factors {
+    pub(crate) panels: Panels,
+    pub(crate) tiles: Tiles,
+}
+
+impl<'a> Network<'a> {
+    /// Some of the parameters.
+    pub(crate) fn of(self, range: &Range<usize>) -> &'a [f32] {
+        &self.parameters[range.clone()]
+    }
+
+    /// y = norm of x, rows x C.
+    pub(crate) fn norm(self, at: &Pair, x: &[f32], y: &mut Buffer, statistics: &mut Vec<[f32; 2]>) {
+        y.resize(x.len());
+        self.norm_into(at, x, y, statistics);
+    }
+
+    /// The same into rows that have their length.
+    pub(crate) fn norm_into(
+        self,
+        at: &Pair,
+        x: &[f32],
+        y: &mut [f32],
+        statistics: &mut Vec<[f32; 2]>,
+    ) {
+        statistics.resize(x.len() / self.shape.width, [0.0; 2]);
+        let (gain, bias) = (self.of(&at.weight), self.of(&at.bias));
+        layer_norm::cpu::forward(self.level, x, gain, bias, y, statistics);
+    }
+
+    /// Adds a norm's gradients: to dx, and to those of its gain and bias.
+    pub(crate) fn norm_backward(
+        self,
+        at: &Pair,
+        (x, statistics): (&[f32], &[[f32; 2]]),
+        dy: &[f32],
+        dx: &mut [f32],
+        gradient: &mut [f32],
+    ) {
+        // The bias is stored right behind the gain.
+        let (dgain, dbias) = gradient[at.weight.start..at.bias.end].split_at_mut(at.weight.len());
+        let gain = self.of(&at.weight);
+        layer_norm::cpu::backward(self.level, x, gain, statistics, dy, dx, dgain, dbias);
+    }
+
+    /// y = x W + b, as many rows as y has; x is rows x `inputs`.
+    pub(crate) fn linear(
+        self,
+        (x, inputs): (&[f32], usize),
+        weight: Right<'_>,
+        bias: &[f32],
+        y: &mut [f32],
+    ) {
+        let outputs = bias.len();
+        let left = Left::rows(x, y.len() / outputs, inputs);
+        let finish = StoreWithBias {
+            bias,
+            to: y,
+            stride: outputs,
+        };
+        product(self.level, left, weight, finish);
+    }
+
+    /// dx = dy W^T, rows x `inputs`; dy is rows x `outputs`.
+    pub(crate) fn linear_backward(
+        self,
+        (dy, outputs): (&[f32], usize),
+        weight_transposed: Right<'_>,
+        (dx, inputs): (&mut Buffer, usize),
+    ) {
+        let rows = dy.len() / outputs;
+        dx.resize(rows * inputs);
+        let finish = Store {
+            to: dx,
+            stride: inputs,
+        };
+        product(
+            self.level,
+            Left::rows(dy, rows, outputs),
+            weight_transposed,
+            finish,
+        );
+    }
+
+    /// dW += x^T dy, with factors of this precision; db += the column sums of dy.
+    pub(crate) fn weight_gradient(
+        self,
+        precision: Precision,
+        at: &Pair,
+        (x, dy): (&[f32], &[f32]),
+        factors: &mut Factors,
+        gradient: &mut [f32],
+    ) {
+        let outputs = at.bias.len();
+        let rows = dy.len() / outputs;
+        let Factors { panels, tiles } = factors;
+        let sums = &mut gradient[at.bias.clone()];
+        panels.hold(precision);
+        panels.pack(self.level, dy, outputs, rows, outputs, Some(sums));
+        let finish = Accumulate {
+            to: &mut gradient[at.weight.clone()],
+            stride: outputs,
+        };
+        let inputs = at.weight.len() / outputs;
+        let left = tiles.columns(self.level, panels, x, rows, inputs);
+        product(self.level, left, panels.all(), finish);
+    }
+}

@@ -1,0 +1,97 @@
+//! What the naive parts of the model share: its parameters, its gradient, and the masks of a window.
+
+use crate::kernels::decision_transformer::parameters::Pair;
+use crate::kernels::dropout::{Dropout, Site};
+use crate::kernels::precision::Precision;
+use crate::kernels::real::Real;
+use crate::kernels::{layer_norm, linear};
+use std::ops::Range;
+
+/// All parameters, and what the large products multiply.
+#[derive(Clone, Copy)]
+pub(crate) struct Network<'a, R> {
+    pub(crate) precision: Precision,
+    pub(crate) parameters: &'a [R],
+}
+
+impl<R: Real> Network<'_, R> {
+    /// x W + b.
+    pub(crate) fn linear(&self, at: &Pair, x: &[R]) -> Vec<R> {
+        let weight = &self.parameters[at.weight.clone()];
+        let bias = &self.parameters[at.bias.clone()];
+        linear::reference::forward(self.precision, x, weight, bias)
+    }
+
+    /// The norm of each row.
+    pub(crate) fn norm(&self, at: &Pair, x: &[R]) -> Vec<R> {
+        let gain = &self.parameters[at.weight.clone()];
+        let bias = &self.parameters[at.bias.clone()];
+        layer_norm::reference::forward(x, gain, bias)
+    }
+}
+
+/// The gradient of all parameters, as it is added up.
+pub(crate) struct Backward<'a, R> {
+    pub(crate) network: Network<'a, R>,
+    pub(crate) gradient: &'a mut [R],
+}
+
+impl<R: Real> Backward<'_, R> {
+    fn add(&mut self, range: &Range<usize>, by: &[R]) {
+        for (to, by) in self.gradient[range.clone()].iter_mut().zip(by) {
+            *to += *by;
+        }
+    }
+
+    /// dx, from x and dy.
+    pub(crate) fn linear(&mut self, at: &Pair, x: &[R], dy: &[R]) -> Vec<R> {
+        let Network {
+            precision,
+            parameters,
+        } = self.network;
+        let weight = &parameters[at.weight.clone()];
+        let found = linear::reference::backward(precision, x, weight, dy, at.bias.len());
+        self.add(&at.weight, &found.weight);
+        self.add(&at.bias, &found.bias);
+        found.x
+    }
+
+    /// dx, from x and dy.
+    pub(crate) fn norm(&mut self, at: &Pair, x: &[R], dy: &[R]) -> Vec<R> {
+        let gain = &self.network.parameters[at.weight.clone()];
+        let found = layer_norm::reference::backward(x, gain, dy);
+        self.add(&at.weight, &found.gain);
+        self.add(&at.bias, &found.bias);
+        found.x
+    }
+}
+
+/// The valid tokens of a window, and where they stand in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Tokens<'a> {
+    pub(crate) dropout: Option<&'a Dropout>,
+    pub(crate) window: usize,
+    /// Where the first stands in the padded window.
+    pub(crate) first: usize,
+    pub(crate) count: usize,
+}
+
+impl Tokens<'_> {
+    /// The mask of a site with so many channels: tokens x channels, all ones without dropout.
+    pub(crate) fn mask<R: Real>(&self, site: Site, channels: usize) -> Vec<R> {
+        let mut all = Vec::new();
+        for token in 0..self.count {
+            let mut row = vec![1.0; channels];
+            if let Some(dropout) = self.dropout {
+                dropout.mask(site, self.window, self.first + token, &mut row);
+            }
+            all.extend(row.iter().map(|m| R::from_f64((*m).into())));
+        }
+        all
+    }
+}
+
+/// a + b.
+pub(crate) fn sum<R: Real>(a: &[R], b: &[R]) -> Vec<R> {
+    a.iter().zip(b).map(|(a, b)| *a + *b).collect()
+}

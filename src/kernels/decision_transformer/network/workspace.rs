@@ -1,0 +1,57 @@
+//! Parts of the gradient that the blocks of a device leave, before they are added up.
+
+use crate::kernels::adamw::cuda::{Piece, pieces};
+use crate::kernels::decision_transformer::parameters::Pair;
+use crate::kernels::device::backend::Address;
+use crate::kernels::layer_norm::cuda::blocks as norm_blocks;
+use crate::kernels::linear::cuda::{Slices, slices};
+use std::ops::Range;
+
+/// Lays out the workspace, from one address on.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) at: Address,
+    /// Numbers so far.
+    pub(crate) words: usize,
+    /// Which part is added to which parameter.
+    pub(crate) pieces: Vec<Piece>,
+}
+
+impl Workspace {
+    /// An empty one.
+    pub(crate) fn new(at: Address) -> Self {
+        Self {
+            at,
+            words: 0,
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Room for `count` parts of the gradient of some parameters.
+    pub(crate) fn take(&mut self, range: &Range<usize>, count: usize) -> Address {
+        let from = self.words;
+        self.pieces.extend(pieces(range, from, count));
+        self.words += range.len() * count;
+        self.at.words(from)
+    }
+
+    /// For a weight and a bias, whose products have so many rows.
+    pub(crate) fn linear(&mut self, pair: &Pair, rows: usize) -> Slices {
+        let outputs = pair.bias.len();
+        let count = slices(pair.weight.len() / outputs, outputs, rows);
+        Slices {
+            count,
+            weight: self.take(&pair.weight, count),
+            stride: outputs,
+            weight_slice: pair.weight.len(),
+            bias: self.take(&pair.bias, count),
+            bias_slice: outputs,
+        }
+    }
+
+    /// For the gain and the bias of a norm of so many rows.
+    pub(crate) fn norm(&mut self, pair: &Pair, rows: usize) -> [Address; 2] {
+        let (_, count) = norm_blocks(rows);
+        [&pair.weight, &pair.bias].map(|range| self.take(range, count))
+    }
+}

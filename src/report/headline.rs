@@ -1,0 +1,158 @@
+//! The numbers of a group: what its last evaluations say, the best ones beside them, and the cost.
+
+use super::{Group, RunReport};
+use crate::run::Evaluation;
+use crate::statistics::{
+    Bootstrap, Caution, Interval, Scores, iqm, largest, mean, median, sample_std,
+};
+
+/// A number over the runs of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct OverRuns {
+    /// The runs' values, in their order; only finite ones.
+    pub(super) values: Vec<f64>,
+    pub(super) mean: f64,
+    /// Over the sample of seeds (n - 1); none for one run.
+    pub(super) std: Option<f64>,
+    pub(super) iqm: f64,
+    /// Of the IQM, 95 %; none for one run.
+    pub(super) interval: Option<Interval>,
+    pub(super) caution: Option<Caution>,
+}
+
+impl OverRuns {
+    fn of(values: Vec<f64>) -> Option<Self> {
+        let values: Vec<f64> = values
+            .into_iter()
+            .filter(|value| value.is_finite())
+            .collect();
+        let scores = Scores::of_one_task(values.clone())?;
+        let several = values.len() > 1;
+        Some(Self {
+            mean: mean(&values),
+            std: sample_std(&values),
+            iqm: iqm(&scores),
+            interval: several.then(|| Bootstrap::default().interval(&scores, iqm)),
+            caution: Caution::about(&scores),
+            values,
+        })
+    }
+}
+
+/// What one target of a group led to.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Headline {
+    pub(super) target: Option<f64>,
+    /// Runs that have been evaluated.
+    pub(super) evaluated: usize,
+    /// Mean return of the last evaluation.
+    pub(super) last: Option<OverRuns>,
+    /// Normalised score of the last evaluation.
+    pub(super) score: Option<OverRuns>,
+    /// Mean over the runs of each run's best evaluation: a maximum, so it favours whoever looked
+    /// more often.
+    pub(super) best: Option<f64>,
+    /// Evaluations of the run that has the most.
+    pub(super) looks: usize,
+}
+
+impl Headline {
+    pub(super) fn of(group: &Group<'_>, target: Option<f64>) -> Self {
+        let last: Vec<&Evaluation> = group
+            .runs
+            .iter()
+            .filter_map(|run| run.of_target(target).last())
+            .collect();
+        let best: Vec<f64> = group
+            .runs
+            .iter()
+            .filter_map(|run| best_of(run, target))
+            .collect();
+        let looks = group.runs.iter().map(|run| run.of_target(target).count());
+        Self {
+            target,
+            evaluated: last.len(),
+            last: OverRuns::of(
+                last.iter()
+                    .map(|evaluation| evaluation.return_mean)
+                    .collect(),
+            ),
+            score: OverRuns::of(
+                last.iter()
+                    .filter_map(|evaluation| evaluation.score)
+                    .collect(),
+            ),
+            best: (!best.is_empty()).then(|| mean(&best)),
+            looks: looks.max().unwrap_or(0),
+        }
+    }
+}
+
+/// The largest mean return among a run's evaluations.
+pub(super) fn best_of(run: &RunReport, target: Option<f64>) -> Option<f64> {
+    largest(
+        run.of_target(target)
+            .map(|evaluation| evaluation.return_mean),
+    )
+}
+
+/// What the runs of a group took: the median over its runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct GroupCost {
+    pub(super) updates: f64,
+    pub(super) environment_steps: Option<f64>,
+    pub(super) seconds: Option<f64>,
+}
+
+impl GroupCost {
+    pub(super) fn of(group: &Group<'_>) -> Self {
+        let known = |cost: fn(&RunReport) -> Option<f64>| {
+            let costs: Vec<f64> = group.runs.iter().filter_map(|run| cost(run)).collect();
+            (!costs.is_empty()).then(|| median(&costs))
+        };
+        Self {
+            updates: known(|run| Some(run.cost.updates as f64)).unwrap_or(0.0),
+            environment_steps: known(|run| run.cost.environment_steps),
+            seconds: known(|run| run.cost.seconds),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Comparison, tests::runs};
+    use super::*;
+
+    #[test]
+    fn last_is_the_headline_and_best_has_its_looks() {
+        let runs = runs();
+        let comparison = Comparison::of(&runs);
+        let headline = Headline::of(&comparison.groups[0], Some(500.0));
+        let last = headline.last.unwrap();
+        assert_eq!(last.values, [90.0, 100.0]);
+        assert_eq!((last.mean, last.std), (95.0, Some(50_f64.sqrt())));
+        assert_eq!(last.caution, Some(Caution::FewRuns { runs: 2 }));
+        assert_eq!((headline.best, headline.looks), (Some(105.0), 3));
+        assert_eq!(headline.score, None);
+    }
+
+    #[test]
+    fn a_single_run_has_neither_spread_nor_interval() {
+        let runs = runs();
+        let comparison = Comparison::of(&runs);
+        let last = Headline::of(&comparison.groups[1], Some(500.0))
+            .last
+            .unwrap();
+        assert_eq!((last.std, last.interval), (None, None));
+        let none = Headline::of(&comparison.groups[1], Some(1.0));
+        assert_eq!((none.last, none.best, none.looks), (None, None, 0));
+    }
+
+    #[test]
+    fn the_cost_is_the_median_over_the_runs() {
+        let runs = runs();
+        let cost = GroupCost::of(&Comparison::of(&runs).groups[0]);
+        assert_eq!((cost.updates, cost.seconds), (40.0, Some(1.0)));
+        assert_eq!(cost.environment_steps, None);
+    }
+}

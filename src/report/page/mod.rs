@@ -1,0 +1,193 @@
+//! The report as one HTML file that works without a network.
+//!
+//! Tables are in the file as they are shown; charts are drawn by the script in `page.js` with
+//! [uPlot](https://github.com/leeoniya/uPlot) 1.6.32 (MIT, `uplot.LICENSE`), from numbers that
+//! [`series`] collects. The page's own policy forbids the browser every request.
+
+mod series;
+
+use std::fmt::Write as _;
+
+use super::aggregate::{Aggregate, findings};
+use super::tables::{difference_table, group_table, method_table, pair_table, run_table};
+use super::{Comparison, RunReport, escape};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+const UPLOT: &str = include_str!("uplot.min.js");
+const UPLOT_STYLE: &str = include_str!("uplot.min.css");
+const UPLOT_LICENCE: &str = include_str!("uplot.LICENSE");
+
+/// The page of `runs`. With `reload_secs` it loads itself again so often, for a file that is
+/// written again while runs go on.
+pub fn page(runs: &[RunReport], reload_secs: Option<u64>) -> String {
+    let comparison = Comparison::of(runs);
+    let aggregate = Aggregate::of(&comparison);
+    let reload = reload_secs.map_or_else(String::new, |secs| {
+        format!("<meta http-equiv=\"refresh\" content=\"{secs}\">\n")
+    });
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"en\" data-theme=\"light\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
+         'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n{reload}\
+         <title>rtg report</title>\n<style>\n{UPLOT_STYLE}\n{STYLE}</style>\n"
+    );
+    html += &head(&comparison, runs);
+    if let Some(aggregate) = &aggregate {
+        html += &sentences(&findings(&comparison, aggregate));
+    }
+    html += CURVES;
+    if let Some(aggregate) = &aggregate {
+        html += &methods(&comparison, aggregate);
+    }
+    if comparison
+        .groups
+        .iter()
+        .any(|group| group.targets().len() > 1)
+    {
+        html += CALIBRATION;
+    }
+    html += "<h2>Over seeds</h2>\n";
+    html += &group_table(&comparison, true).html();
+    if !comparison.differing.is_empty() {
+        html += "<h2>Differences between the plans</h2>\n";
+        html += &difference_table(&comparison).html();
+    }
+    html += "<h2>Runs</h2>\n";
+    html += &run_table(runs, true).html();
+    html += &foot();
+    let data =
+        series::Collector::default().collect(&comparison, aggregate.as_ref(), &comparison.methods);
+    let data = serde_json::to_string(&data).unwrap_or_default();
+    let _ = write!(
+        html,
+        "<script type=\"application/json\" id=\"data\">{}</script>\n\
+         <script>\n/*\n{UPLOT_LICENCE}*/\n{UPLOT}</script>\n<script>\n{SCRIPT}</script>\n</html>\n",
+        // A name in the data could end the script element otherwise.
+        data.replace('<', "\\u003c")
+    );
+    html
+}
+
+const CURVES: &str = "\
+<h2>Curves</h2>
+<p class=\"caption\">Interquartile mean over the seeds; band: its 95 % bootstrap interval. Drag over a
+chart to zoom, double-click to see all; a click on a name shows or hides it.</p>
+<div class=\"controls\"><label>show <select id=\"metric\"></select></label>
+<label>over <select id=\"axis\"></select></label>
+<label><input type=\"checkbox\" id=\"log\"> logarithmic</label></div>
+<div class=\"charts\" id=\"curves\"></div>
+";
+
+const CALIBRATION: &str = "\
+<h2>Asked for and reached</h2>
+<p class=\"caption\">Return of the last evaluation over the target that was asked for: interquartile
+mean over the seeds with its 95 % interval. Dotted: what is reached is what was asked for.</p>
+<div class=\"charts\" id=\"calibration\"></div>
+";
+
+fn head(comparison: &Comparison<'_>, runs: &[RunReport]) -> String {
+    let going = runs.iter().filter(|run| !run.ended).count();
+    let count = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+    let mut text = [
+        count(runs.len(), "run"),
+        count(comparison.groups.len(), "plan"),
+        count(comparison.tasks.len(), "task"),
+    ]
+    .join(", ");
+    if going > 0 {
+        text += &format!("; {going} not ended");
+    }
+    format!(
+        "<header><h1>Runs</h1><span class=\"count\">{text}</span><button type=\"button\" \
+         id=\"theme\">light / dark</button></header>\n"
+    )
+}
+
+fn sentences(findings: &[String]) -> String {
+    if findings.is_empty() {
+        return String::new();
+    }
+    let items = findings
+        .iter()
+        .map(|finding| format!("<li>{}</li>", escape::html(finding)));
+    format!(
+        "<ul class=\"findings\">{}</ul>\n",
+        items.collect::<String>()
+    )
+}
+
+fn methods(comparison: &Comparison<'_>, aggregate: &Aggregate) -> String {
+    let mut html = String::from("<h2>Methods</h2>\n");
+    html += &method_table(comparison, aggregate).html();
+    html += "<div class=\"charts\"><figure><h3>Performance profile</h3><p class=\"caption\">Share of \
+             runs above a score; band: 95 % interval.</p><div id=\"profile\"></div></figure>";
+    let pairs = pair_table(comparison, aggregate);
+    if pairs.is_some() {
+        html += "<figure><h3>Probability of improvement</h3><p class=\"caption\">The chance that a \
+                 run of <select id=\"opponent\" aria-label=\"method\"></select> scores above a run \
+                 of another method; bar: 95 % interval.</p><div class=\"forest\" id=\"forest\">\
+                 </div></figure>";
+    }
+    html += "</div>\n";
+    html += &pairs.map_or_else(String::new, |pairs| pairs.html());
+    html
+}
+
+fn foot() -> String {
+    format!(
+        "<footer><p>The headline is the <em>last</em> evaluation. <em>Best</em> is the largest of all \
+         of a run's evaluations and favours whoever looks more often, so the number of looks stands \
+         beside it. A run with several targets counts with the first of its plan. Seconds are those \
+         of training, without evaluations. Statistics as in Agarwal et al. 2021 (rliable), 2,000 \
+         draws of the stratified bootstrap, 500 for curves.</p><p>rtg {}</p></footer>\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{many_runs, runs};
+    use super::*;
+
+    #[test]
+    fn no_name_becomes_markup_and_nothing_is_loaded() {
+        let mut runs = runs();
+        runs[0].name = "<script>\u{1}".into();
+        runs[0].dataset = "</script><b>".into();
+        let page = page(&runs, None);
+        assert!(page.contains("&lt;script&gt;\u{fffd}"));
+        assert!(!page.contains("<b>") && page.contains("\\u003c/script>\\u003cb>"));
+        assert_eq!(page.matches("<script").count(), 3);
+        for loading in ["src=", "href=\"http", "@import", "url("] {
+            assert!(!page.contains(loading), "{loading}");
+        }
+    }
+
+    #[test]
+    fn a_comparison_opens_with_a_sentence_and_has_every_part() {
+        let page = page(&many_runs(), Some(7));
+        assert!(page.contains("<li>official beats corl: P = 1.00 [1.00, 1.00].</li>"));
+        for id in [
+            "curves",
+            "profile",
+            "forest",
+            "methods",
+            "pairs",
+            "groups",
+            "differences",
+            "runs",
+        ] {
+            assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
+        }
+        assert!(page.contains("content=\"7\""));
+        assert!(page.contains("8 runs, 2 plans, 1 task"));
+    }
+
+    #[test]
+    fn a_page_without_runs_is_a_page() {
+        let page = page(&[], None);
+        assert!(page.contains("0 runs") && !page.contains("refresh"));
+    }
+}

@@ -1,0 +1,463 @@
+//! The numbers of the page's charts, as the script reads them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::super::aggregate::{Aggregate, Estimate};
+use super::super::headline::Headline;
+use super::super::{Comparison, Group, RunReport};
+use crate::run::Evaluation;
+use crate::statistics::{Bootstrap, CurvePoint, by_step, by_time, thin};
+
+/// Draws of a curve's bands: there are many points, and a band is looked at, not read.
+const REPETITIONS: usize = 500;
+/// Points of a curve over seconds.
+const MOMENTS: usize = 60;
+/// Points of all curves of one training metric together, and the least of one curve: a page stays
+/// small with hundreds of groups.
+const POINTS: (usize, usize) = (20_000, 40);
+/// The most points of a curve of a training metric.
+const MOST_POINTS: usize = 200;
+
+/// All that the script draws.
+#[derive(Serialize)]
+pub(super) struct PageData<'a> {
+    /// Places on horizontal axes; series name theirs by its number.
+    xs: Vec<Vec<f64>>,
+    tasks: Vec<TaskCharts>,
+    calibration: Vec<Calibration>,
+    profile: Option<Profile>,
+    /// Names of the methods that are compared in pairs.
+    methods: Vec<&'a str>,
+    pairs: Vec<PairBar>,
+}
+
+#[derive(Serialize)]
+struct TaskCharts {
+    name: String,
+    metrics: Vec<Metric>,
+}
+
+#[derive(Serialize)]
+struct Metric {
+    name: String,
+    axes: Vec<Axis>,
+}
+
+#[derive(Serialize)]
+struct Axis {
+    name: &'static str,
+    series: Vec<Series>,
+}
+
+#[derive(Serialize)]
+struct Calibration {
+    name: String,
+    series: Vec<Series>,
+}
+
+#[derive(Serialize)]
+struct Profile {
+    unit: &'static str,
+    series: Vec<Series>,
+}
+
+/// One line with its band.
+#[derive(Serialize)]
+struct Series {
+    label: String,
+    colour: usize,
+    dash: usize,
+    shown: bool,
+    x: usize,
+    y: Vec<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    low: Option<Vec<Option<f64>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    high: Option<Vec<Option<f64>>>,
+}
+
+#[derive(Serialize)]
+struct PairBar {
+    x: usize,
+    y: usize,
+    p: f64,
+    low: Option<f64>,
+    high: Option<f64>,
+    text: String,
+}
+
+/// How a line looks.
+struct Look {
+    label: String,
+    colour: usize,
+    dash: usize,
+    shown: bool,
+}
+
+/// Collects the page's numbers.
+#[derive(Default)]
+pub(super) struct Collector {
+    xs: Vec<Vec<f64>>,
+    known: BTreeMap<Vec<u64>, usize>,
+}
+
+/// Metrics of an evaluation, best known first.
+type EvaluationMetric = (&'static str, fn(&Evaluation) -> Option<f64>);
+const EVALUATION: [EvaluationMetric; 3] = [
+    ("score", |evaluation| evaluation.score),
+    ("return", |evaluation| Some(evaluation.return_mean)),
+    ("episode length", |evaluation| Some(evaluation.length_mean)),
+];
+/// Where something happened, in a run.
+type Place = fn(&RunReport, u64) -> Option<f64>;
+const AXES: [(&str, Place); 3] = [
+    ("updates", |_, step| Some(step as f64)),
+    ("environment steps", RunReport::environment_steps_at),
+    ("seconds", RunReport::seconds_at),
+];
+
+impl Collector {
+    pub(super) fn collect<'a>(
+        mut self,
+        comparison: &Comparison<'a>,
+        aggregate: Option<&Aggregate>,
+        names: &'a [String],
+    ) -> PageData<'a> {
+        let tasks = (0..comparison.tasks.len())
+            .map(|task| self.task(comparison, task))
+            .collect();
+        let calibration = self.calibration(comparison);
+        let profile = aggregate.map(|aggregate| self.profile(comparison, aggregate));
+        let pairs = aggregate.map_or(&[][..], |aggregate| &aggregate.pairs);
+        let (methods, pairs) = (
+            aggregate.map_or(&[][..], |aggregate| &aggregate.methods),
+            pairs
+                .iter()
+                .map(|pair| pair_bar(pair.x, pair.y, pair.probability))
+                .collect(),
+        );
+        PageData {
+            xs: self.xs,
+            tasks,
+            calibration,
+            profile,
+            methods: methods
+                .iter()
+                .map(|method| names[method.method].as_str())
+                .collect(),
+            pairs,
+        }
+    }
+
+    fn task(&mut self, comparison: &Comparison<'_>, task: usize) -> TaskCharts {
+        let groups: Vec<&Group<'_>> = comparison.of_task(task).collect();
+        let mut metrics = Vec::new();
+        for metric in EVALUATION {
+            let axes = AXES.map(|axis| self.evaluations(comparison, &groups, metric, axis));
+            let axes: Vec<Axis> = axes.into_iter().flatten().collect();
+            if !axes.is_empty() {
+                metrics.push(Metric {
+                    name: metric.0.to_owned(),
+                    axes,
+                });
+            }
+        }
+        let runs = groups.iter().flat_map(|group| &group.runs);
+        let mut names: Vec<&String> = runs.flat_map(|run| run.metrics.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let series = self.measurements(comparison, &groups, name);
+            let axes = vec![Axis {
+                name: AXES[0].0,
+                series,
+            }];
+            metrics.push(Metric {
+                name: name.clone(),
+                axes,
+            });
+        }
+        TaskCharts {
+            name: comparison.task_name(task),
+            metrics,
+        }
+    }
+
+    /// The curves of one metric of the evaluations; none where no run has it.
+    fn evaluations(
+        &mut self,
+        comparison: &Comparison<'_>,
+        groups: &[&Group<'_>],
+        (_, value): EvaluationMetric,
+        (name, place): (&'static str, Place),
+    ) -> Option<Axis> {
+        let bootstrap = Bootstrap {
+            repetitions: REPETITIONS,
+            ..Bootstrap::default()
+        };
+        let mut series = Vec::new();
+        for group in groups {
+            for (t, target) in group.targets().into_iter().enumerate() {
+                let points = |run: &&RunReport| -> Vec<(f64, f64)> {
+                    let evaluations = run.of_target(target);
+                    let point = |e: &Evaluation| Some((place(run, e.step)?, value(e)?));
+                    evaluations.filter_map(point).collect()
+                };
+                let task = [group.runs.iter().map(points).collect()];
+                let curve = if name == "seconds" {
+                    by_time(&task, MOMENTS, &bootstrap)
+                } else {
+                    by_step(&task, &bootstrap)
+                };
+                if !curve.is_empty() {
+                    series.push(self.curve(look(comparison, groups, group, (t, target)), &curve));
+                }
+            }
+        }
+        (!series.is_empty()).then_some(Axis { name, series })
+    }
+
+    /// The curves of a metric of the training, thinned and without bands.
+    fn measurements(
+        &mut self,
+        comparison: &Comparison<'_>,
+        groups: &[&Group<'_>],
+        name: &str,
+    ) -> Vec<Series> {
+        let bootstrap = Bootstrap {
+            repetitions: 1,
+            ..Bootstrap::default()
+        };
+        let count = (POINTS.0 / comparison.groups.len().max(1)).clamp(POINTS.1, MOST_POINTS);
+        let mut series = Vec::new();
+        for group in groups {
+            let metrics = group.runs.iter().map(|run| run.metric(name));
+            let last = metrics
+                .clone()
+                .flatten()
+                .map(|&(step, _)| step)
+                .max()
+                .unwrap_or(0) as f64;
+            let thinned = |points: &[(u64, f64)]| {
+                let points: Vec<_> = points.iter().map(|&(step, v)| (step as f64, v)).collect();
+                thin(&points, last, count.min(last as usize))
+            };
+            let curve = by_step(&[metrics.map(thinned).collect()], &bootstrap);
+            let mut line = self.curve(look(comparison, groups, group, (0, None)), &curve);
+            (line.low, line.high) = (None, None);
+            if !line.y.is_empty() {
+                series.push(line);
+            }
+        }
+        series
+    }
+
+    /// What was reached over what was asked for, for groups with several targets.
+    fn calibration(&mut self, comparison: &Comparison<'_>) -> Vec<Calibration> {
+        let mut charts = Vec::new();
+        for task in 0..comparison.tasks.len() {
+            let groups: Vec<&Group<'_>> = comparison.of_task(task).collect();
+            let mut series = Vec::new();
+            for group in &groups {
+                let mut targets: Vec<f64> = group.targets().into_iter().flatten().collect();
+                targets.sort_unstable_by(f64::total_cmp);
+                let point = |&target: &f64| {
+                    let last = Headline::of(group, Some(target)).last?;
+                    Some(CurvePoint {
+                        x: target,
+                        value: last.iqm,
+                        interval: last.interval,
+                        runs: last.values.len(),
+                    })
+                };
+                let points: Vec<CurvePoint> = targets.iter().filter_map(point).collect();
+                if points.len() > 1 {
+                    series.push(self.curve(look(comparison, &groups, group, (0, None)), &points));
+                }
+            }
+            if !series.is_empty() {
+                charts.push(Calibration {
+                    name: comparison.task_name(task),
+                    series,
+                });
+            }
+        }
+        charts
+    }
+
+    fn profile(&mut self, comparison: &Comparison<'_>, aggregate: &Aggregate) -> Profile {
+        let x = self.place(aggregate.thresholds.clone());
+        let series = aggregate.methods.iter().map(|method| {
+            let profile = &method.profile;
+            let ends = |end: fn(&crate::statistics::Interval) -> f64| {
+                let ends = profile
+                    .intervals
+                    .iter()
+                    .map(|interval| Some(short(end(interval))));
+                (!profile.intervals.is_empty()).then(|| ends.collect())
+            };
+            Series {
+                label: comparison.methods[method.method].clone(),
+                colour: method.method,
+                dash: method.method / 8,
+                shown: true,
+                x,
+                y: profile.shares.iter().copied().map(short).collect(),
+                low: ends(|interval| interval.low),
+                high: ends(|interval| interval.high),
+            }
+        });
+        Profile {
+            unit: if aggregate.normalised {
+                "normalised score"
+            } else {
+                "return"
+            },
+            series: series.collect(),
+        }
+    }
+
+    fn curve(&mut self, look: Look, points: &[CurvePoint]) -> Series {
+        let banded = points.iter().any(|point| point.interval.is_some());
+        let ends = |end: fn(crate::statistics::Interval) -> f64| -> Option<Vec<Option<f64>>> {
+            let ends = points
+                .iter()
+                .map(|point| point.interval.map(|i| short(end(i))));
+            banded.then(|| ends.collect())
+        };
+        Series {
+            label: look.label,
+            colour: look.colour,
+            dash: look.dash,
+            shown: look.shown,
+            x: self.place(points.iter().map(|point| short(point.x)).collect()),
+            y: points.iter().map(|point| short(point.value)).collect(),
+            low: ends(|interval| interval.low),
+            high: ends(|interval| interval.high),
+        }
+    }
+
+    /// The number of these places, which many series share.
+    fn place(&mut self, places: Vec<f64>) -> usize {
+        let key = places.iter().map(|place| place.to_bits()).collect();
+        *self.known.entry(key).or_insert_with(|| {
+            self.xs.push(places);
+            self.xs.len() - 1
+        })
+    }
+}
+
+/// With one group, colours tell its targets apart; with several, colours tell the methods and dashes
+/// the targets, of which the headline's alone is shown at first.
+fn look(
+    comparison: &Comparison<'_>,
+    groups: &[&Group<'_>],
+    group: &Group<'_>,
+    (t, target): (usize, Option<f64>),
+) -> Look {
+    let alone = groups.len() == 1;
+    let mut label = comparison.label(group).to_owned();
+    if let Some(target) = target {
+        label += &format!(" · target {target}");
+    }
+    if group.runs.len() > 1 {
+        label += &format!(" · {} seeds", group.runs.len());
+    }
+    Look {
+        label,
+        colour: if alone { t } else { group.method },
+        dash: if alone { t / 8 } else { t + group.method / 8 },
+        shown: alone || t == 0,
+    }
+}
+
+fn pair_bar(x: usize, y: usize, (p, interval): Estimate) -> PairBar {
+    let text = match interval {
+        Some(interval) => format!("{p:.2} [{:.2}, {:.2}]", interval.low, interval.high),
+        None => format!("{p:.2}"),
+    };
+    PairBar {
+        x,
+        y,
+        p: short(p),
+        low: interval.map(|interval| short(interval.low)),
+        high: interval.map(|interval| short(interval.high)),
+        text,
+    }
+}
+
+/// Six significant digits: more than a screen shows, in half the bytes.
+fn short(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::{many_runs, runs};
+    use super::*;
+
+    fn json(runs: &[RunReport]) -> serde_json::Value {
+        let comparison = Comparison::of(runs);
+        let aggregate = Aggregate::of(&comparison);
+        let names = comparison.methods.clone();
+        let data = Collector::default().collect(&comparison, aggregate.as_ref(), &names);
+        serde_json::to_value(&data).unwrap()
+    }
+
+    #[test]
+    fn a_curve_is_the_iqm_over_seeds_with_its_band() {
+        let data = json(&runs());
+        let metric = &data["tasks"][0]["metrics"][0];
+        assert_eq!(metric["name"], "return");
+        let axis = &metric["axes"][0];
+        assert_eq!(axis["name"], "updates");
+        let series = &axis["series"][0];
+        assert_eq!(series["label"], "corl · target 500 · 2 seeds");
+        assert_eq!(series["y"], serde_json::json!([95.0, 105.0, 95.0]));
+        assert_eq!(series["low"][0], 90.0);
+        assert_eq!(data["xs"][0], serde_json::json!([10.0, 20.0, 30.0]));
+        // One run has no band.
+        assert!(axis["series"][1].get("low").is_none());
+        assert_eq!(metric["axes"][1]["name"], "seconds");
+        assert_eq!(data["tasks"][0]["metrics"][2]["name"], "speed/ms_per_step");
+        assert!(data["calibration"].as_array().unwrap().is_empty());
+    }
+
+    #[test]
+    fn pairs_and_profiles_are_there_where_methods_can_be_compared() {
+        let data = json(&many_runs());
+        assert_eq!(data["methods"], serde_json::json!(["official", "corl"]));
+        assert_eq!(data["pairs"][0]["text"], "1.00 [1.00, 1.00]");
+        let profile = &data["profile"];
+        assert_eq!(profile["unit"], "return");
+        assert_eq!(profile["series"][0]["y"][0], 1.0);
+        assert_eq!(json(&[])["profile"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn several_targets_have_a_calibration_and_extra_ones_begin_hidden() {
+        let mut runs = runs();
+        for run in &mut runs {
+            let mut again = run.evaluations.clone();
+            again
+                .iter_mut()
+                .for_each(|evaluation| evaluation.target = Some(100.0));
+            run.evaluations.extend(again);
+        }
+        let data = json(&runs);
+        let series = &data["calibration"][0]["series"][0];
+        assert_eq!(
+            data["xs"][series["x"].as_u64().unwrap() as usize],
+            serde_json::json!([100.0, 500.0])
+        );
+        let shown: Vec<_> = data["tasks"][0]["metrics"][0]["axes"][0]["series"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|series| series["shown"].as_bool().unwrap())
+            .collect();
+        assert_eq!(shown, [true, false, true, false]);
+    }
+}

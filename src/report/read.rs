@@ -1,0 +1,257 @@
+//! From run directories to what a report knows of each run.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use super::plan;
+use crate::metrics::{
+    EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, SPEED_MS_PER_STEP, for_target,
+    json_lines, target_of,
+};
+use crate::run::{Error, Evaluation, Run, Summary};
+
+/// Folders below a given one in which runs are looked for.
+const DEPTH: usize = 3;
+/// Last parts of the name of the metric that counts environment steps, for algorithms that take
+/// some while they train.
+const ENVIRONMENT_STEPS: [&str; 2] = ["/environment_steps", "/env_steps"];
+
+/// What a run took until now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Optimiser steps.
+    pub updates: u64,
+    /// Environment steps of the training; none for an offline run.
+    pub environment_steps: Option<f64>,
+    /// Seconds of training, without evaluations; none where no speed was recorded.
+    pub seconds: Option<f64>,
+}
+
+/// What a report knows of one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunReport {
+    /// Name of the run directory.
+    pub name: String,
+    /// The run directory as it was given.
+    pub path: PathBuf,
+    /// Environment id.
+    pub env: String,
+    /// Dataset id or path.
+    pub dataset: String,
+    /// Name of the algorithm.
+    pub algorithm: String,
+    /// Name of the recipe.
+    pub recipe: String,
+    /// Seed of the run.
+    pub seed: i64,
+    /// Steps that the experiment asks for.
+    pub planned_steps: u64,
+    /// Whether the run has a result.
+    pub ended: bool,
+    /// What it took.
+    pub cost: Cost,
+    /// Milliseconds of one step; none while the run has not ended.
+    pub ms_per_step: Option<f64>,
+    /// Every evaluation, in the order of the steps.
+    pub evaluations: Vec<Evaluation>,
+    /// Every other measurement by name: step and value, in the order of the steps.
+    pub metrics: BTreeMap<String, Vec<(u64, f64)>>,
+    /// The keys and values that make the experiment, without the seed: equal for runs that repeat
+    /// each other.
+    pub(super) settings: BTreeMap<String, String>,
+}
+
+impl RunReport {
+    /// The targets that were evaluated, in the order of their first evaluation.
+    pub fn targets(&self) -> Vec<Option<f64>> {
+        let mut targets = Vec::new();
+        for evaluation in &self.evaluations {
+            if !targets.contains(&evaluation.target) {
+                targets.push(evaluation.target);
+            }
+        }
+        targets
+    }
+
+    /// The evaluations of one target, in the order of the steps.
+    pub fn of_target(&self, target: Option<f64>) -> impl Iterator<Item = &Evaluation> {
+        self.evaluations
+            .iter()
+            .filter(move |evaluation| evaluation.target == target)
+    }
+
+    /// The points of a metric; empty where it was not measured.
+    pub(super) fn metric(&self, name: &str) -> &[(u64, f64)] {
+        self.metrics.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Seconds of training until `step`, from the mean time of a step that was recorded last before
+    /// it; none before the first record.
+    pub(super) fn seconds_at(&self, step: u64) -> Option<f64> {
+        let speeds = self.metric(SPEED_MS_PER_STEP);
+        let after = speeds.partition_point(|&(at, _)| at <= step);
+        let (_, ms) = speeds.get(after.checked_sub(1)?)?;
+        Some(1e-3 * ms * step as f64)
+    }
+
+    /// Environment steps taken until `step`; none for an offline run.
+    pub(super) fn environment_steps_at(&self, step: u64) -> Option<f64> {
+        let (_, counts) = self
+            .metrics
+            .iter()
+            .find(|(name, _)| ENVIRONMENT_STEPS.iter().any(|end| name.ends_with(end)))?;
+        let after = counts.partition_point(|&(at, _)| at <= step);
+        Some(counts.get(after.checked_sub(1)?)?.1)
+    }
+}
+
+/// The run directories among `paths` and, of those that are no run, in the folders below them,
+/// sorted by name there.
+pub fn find<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for path in paths.iter().map(AsRef::as_ref) {
+        let before = found.len();
+        collect_runs(path, DEPTH, &mut found);
+        if found.len() == before {
+            // Names what is missing.
+            Run::open(path)?;
+        }
+    }
+    Ok(found)
+}
+
+fn collect_runs(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    if Run::open(path).is_ok() {
+        found.push(path.to_owned());
+    } else if depth > 0 {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        folders.sort();
+        for folder in folders.into_iter().filter(|folder| folder.is_dir()) {
+            collect_runs(&folder, depth - 1, found);
+        }
+    }
+}
+
+/// Reads run directories, in the order given.
+pub fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<RunReport>, Error> {
+    paths.iter().map(|path| read_run(path.as_ref())).collect()
+}
+
+fn read_run(path: &Path) -> Result<RunReport, Error> {
+    let run = Run::open(path)?;
+    let damaged = |message: String| Error::Damaged {
+        message,
+        path: path.join("experiment.toml"),
+    };
+    let plan: toml::Table = run
+        .experiment()?
+        .parse()
+        .map_err(|error: toml::de::Error| damaged(error.message().to_owned()))?;
+    let text = |key| {
+        let value = plan.get(key).and_then(toml::Value::as_str);
+        value
+            .map(str::to_owned)
+            .ok_or_else(|| damaged(format!("it has no text `{key}`")))
+    };
+    let integer = |key| {
+        let value = plan.get(key).and_then(toml::Value::as_integer);
+        value.ok_or_else(|| damaged(format!("it has no integer `{key}`")))
+    };
+    let (env, dataset, recipe) = (text("env")?, text("dataset")?, text("recipe")?);
+    // Plans of the time before there was a second one do not name it.
+    let algorithm = text("algorithm").unwrap_or_else(|_| "decision_transformer".to_owned());
+    let measured = read_metrics(&run)?;
+    let summary = run.summary()?;
+    let mut report = RunReport {
+        name: run.name(),
+        path: path.to_owned(),
+        env,
+        dataset,
+        algorithm,
+        recipe,
+        seed: integer("seed")?,
+        planned_steps: integer("steps")?.max(0).cast_unsigned(),
+        ended: summary.is_some(),
+        cost: Cost {
+            updates: summary.as_ref().map_or(measured.steps, |s| s.steps),
+            environment_steps: None,
+            seconds: None,
+        },
+        ms_per_step: summary.as_ref().map(|s| s.ms_per_step),
+        evaluations: measured.evaluations,
+        metrics: measured.metrics,
+        settings: plan::settings(&plan),
+    };
+    let updates = report.cost.updates;
+    report.cost.environment_steps = report.environment_steps_at(updates);
+    report.cost.seconds = report.seconds_at(updates);
+    if let Some(Summary {
+        train_seconds,
+        evaluations,
+        ..
+    }) = summary
+    {
+        report.cost.seconds = Some(train_seconds);
+        report.evaluations = evaluations;
+    }
+    Ok(report)
+}
+
+#[derive(Default)]
+struct Measured {
+    steps: u64,
+    evaluations: Vec<Evaluation>,
+    metrics: BTreeMap<String, Vec<(u64, f64)>>,
+}
+
+/// A run without metrics is one that has just begun.
+fn read_metrics(run: &Run) -> Result<Measured, Error> {
+    let path = run.metrics();
+    let mut measured = Measured::default();
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(measured),
+        Err(source) => return Err(Error::Read { path, source }),
+    };
+    let mut input = BufReader::new(file);
+    let mut number = 1;
+    loop {
+        let line = json_lines::read_line(&mut input).map_err(|error| Error::Damaged {
+            message: format!("line {number}: {error}"),
+            path: path.clone(),
+        })?;
+        let Some(line) = line else {
+            return Ok(measured);
+        };
+        number += 1;
+        measured.steps = measured.steps.max(line.step);
+        for (name, value) in &line.scalars {
+            if let Some(target) = target_of(name, EVAL_RETURN_MEAN) {
+                measured.evaluations.push(evaluation(&line, target));
+            } else if !name.starts_with("eval/") {
+                let points = measured.metrics.entry(name.clone()).or_default();
+                points.push((line.step, *value));
+            }
+        }
+    }
+}
+
+fn evaluation(line: &json_lines::Line, target: Option<f64>) -> Evaluation {
+    let value = |metric| {
+        let name = for_target(metric, target);
+        let mut scalars = line.scalars.iter();
+        scalars.find(|(n, _)| *n == name).map(|(_, value)| *value)
+    };
+    Evaluation {
+        step: line.step,
+        target,
+        return_mean: value(EVAL_RETURN_MEAN).unwrap_or(f64::NAN),
+        return_std: value(EVAL_RETURN_STD).unwrap_or(f64::NAN),
+        length_mean: value(EVAL_LENGTH_MEAN).unwrap_or(f64::NAN),
+        score: value(EVAL_SCORE),
+        returns: Vec::new(),
+    }
+}

@@ -1,0 +1,186 @@
+"""The cases of the baselines' parity fixtures: hyperparameters, weights, batches and noise.
+
+Everything is drawn from NumPy's PCG64 with the case's own seed. Batches hold the corners that the
+losses have; `make_baseline_fixtures.py` asserts that they are there.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from .bc import Bc
+from .iql import Iql
+from .sac import CleanRl, StableBaselines3
+from .td3_bc import Td3Bc
+
+OBSERVATION, ACTION, HIDDEN, BATCH, UPDATES = 11, 3, (32, 32), 32, 3
+# sigma below this is left without noise: float32 does not resolve (u - mean) / sigma there.
+SMALLEST_LOG_SIGMA = -4.0
+# Largest |u| of a sample: float32 does not resolve 1 - tanh(u)^2 far beyond.
+LARGEST_UNSQUASHED = 3.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fixture. `hyperparameters` are the keyword arguments of the learner."""
+
+    name: str
+    algorithm: str
+    recipe: str
+    seed: int
+    hyperparameters: dict = field(default_factory=dict)
+    # The actions of the batch: their bounds.
+    low: tuple = (-1.0,) * ACTION
+    high: tuple = (1.0,) * ACTION
+
+    @property
+    def discrete(self):
+        return self.hyperparameters.get("discrete", False)
+
+    def learner(self, dtype):
+        """The learner with the case's weights, in float32 or float64."""
+        kinds = {"bc": Bc, "td3_bc": Td3Bc, "iql": Iql,
+                 "sac": CleanRl if self.recipe == "cleanrl" else StableBaselines3}
+        torch.set_default_dtype(dtype)
+        learner = kinds[self.algorithm](OBSERVATION, ACTION, HIDDEN, **self.hyperparameters)
+        torch.set_default_dtype(torch.float32)
+        set_weights(self, learner)
+        return learner
+
+
+TD3_BC = dict(discount=0.99, tau=0.005, policy_noise=0.2, noise_clip=0.5, policy_delay=2,
+              alpha=2.5, learning_rate=3e-4)
+# The schedule ends after ten steps, so that three of them are seen to fall.
+IQL = dict(discount=0.99, tau=0.005, expectile=0.7, beta=3.0, learning_rate=3e-4,
+           schedule_steps=10)
+SAC = dict(discount=0.99, tau=0.005, actor_learning_rate=3e-4)
+LOW, HIGH = (-1.0, -2.0, 0.0), (3.0, 2.0, 0.5)
+
+# Seeds are chosen: with others a gradient near zero or a ReLU near its kink lets float32, through
+# Adam's division, move a weight by more than the tolerance. The script asserts that these do not.
+CASES = (
+    Case("bc_continuous", "bc", "corl", 48, dict(max_action=2.0, learning_rate=3e-4),
+         low=(-2.0,) * ACTION, high=(2.0,) * ACTION),
+    Case("bc_discrete", "bc", "corl", 107, dict(discrete=True, learning_rate=3e-4)),
+    Case("td3_bc", "td3_bc", "corl", 17, dict(max_action=1.0, **TD3_BC)),
+    Case("td3_bc_max_action_2", "td3_bc", "corl", 26, dict(max_action=2.0, **TD3_BC),
+         low=(-2.0,) * ACTION, high=(2.0,) * ACTION),
+    Case("iql_corl_gaussian", "iql", "corl", 121, IQL | dict(
+        recipe="corl", deterministic=False, log_sigma_bounds=(-20.0, 2.0))),
+    Case("iql_corl_deterministic", "iql", "corl", 34, IQL | dict(
+        recipe="corl", deterministic=True)),
+    Case("iql_paper", "iql", "paper", 35, IQL | dict(
+        recipe="paper", deterministic=False, log_sigma_bounds=(-5.0, 2.0)),
+        # The authors clip the actions of the data.
+        low=(-1 + 1e-5,) * ACTION, high=(1 - 1e-5,) * ACTION),
+    Case("sac_cleanrl", "sac", "cleanrl", 104, SAC | dict(
+        critic_learning_rate=1e-3, alpha_learning_rate=1e-3, policy_delay=2,
+        low=LOW, high=HIGH), low=LOW, high=HIGH),
+    Case("sac_sb3", "sac", "sb3", 50, SAC | dict(
+        critic_learning_rate=3e-4, alpha_learning_rate=3e-4)),
+)
+
+
+def parameters(learner):
+    """Every parameter by name, those of target networks included."""
+    named = {f"{network}.{name}": parameter for network, module in learner.networks.items()
+             for name, parameter in module.named_parameters()}
+    if hasattr(learner, "log_alpha"):
+        named["log_alpha"] = learner.log_alpha
+    return named
+
+
+@torch.no_grad()
+def set_weights(case, learner):
+    """PyTorch's distribution of initial weights, then last layers wide enough to reach corners.
+
+    Targets differ from the networks that they follow, as they do after some training.
+    """
+    rng = np.random.default_rng(1000 + case.seed)
+    named = parameters(learner)
+    for name, parameter in named.items():
+        weight = named.get(name.replace("bias", "weight"))
+        inputs = weight.shape[-1] if weight.dim() == 2 else 1
+        drawn = rng.uniform(-1.0, 1.0, parameter.shape) / np.sqrt(inputs)
+        layer = name.split(".", 1)[1] if "." in name else name
+        if layer == "net.4.weight" and not case.discrete:
+            wide = name.startswith(("critic_1_target", "critic_2_target"))
+            drawn *= (8.0 if name.startswith("actor") else
+                      12.0 if wide and case.algorithm == "iql" else 4.0)
+        if layer == "mean.weight":
+            drawn *= 3.0
+        if layer == "log_std.weight":
+            # The first dimension reaches both bounds of log sigma.
+            drawn[0] *= 40.0 if case.recipe == "cleanrl" else 200.0
+        if layer == "log_std":
+            # The last one is above the upper bound.
+            drawn = np.array([0.3, -0.5, 2.5])
+        if name == "log_alpha":
+            drawn = np.array([-0.7])
+        if case.algorithm == "iql" and name.startswith(("value", "critic")):
+            if layer in ("net.0.bias", "net.2.bias"):
+                drawn = -np.abs(drawn)
+            # At a row of zeros only the last biases are left: its advantage is exactly zero.
+            drawn = {"value.net.4.bias": np.array([0.25]),
+                     "critic_1_target.net.4.bias": np.array([0.25]),
+                     "critic_2_target.net.4.bias": np.array([1.0])}.get(name, drawn)
+        parameter.copy_(torch.from_numpy(drawn.astype(np.float32)))
+    if case.recipe == "cleanrl":
+        learner.alpha = learner.log_alpha.exp().item()
+
+
+def batch(case, number):
+    """The arrays of an update by name, float32: BS, BA, B."""
+    rng = np.random.default_rng([2000 + case.seed, number])
+    observations = rng.standard_normal((BATCH, OBSERVATION))
+    low, high = np.array(case.low), np.array(case.high)
+    actions = low + (high - low) * rng.uniform(0.0, 1.0, (BATCH, ACTION))
+    # At the bounds exactly.
+    actions[1], actions[2], actions[3, 0] = low, high, high[0]
+    next_observations = observations + 0.3 * rng.standard_normal(observations.shape)
+    rewards = rng.normal(1.0, 1.0, BATCH)
+    rewards[4] *= 10.0
+    terminated = np.zeros(BATCH)
+    terminated[[5, 11, 12, BATCH - 1]] = 1.0
+    if case.algorithm == "iql":
+        observations[0], actions[0] = 0.0, 0.0
+    if case.discrete:
+        actions = np.eye(ACTION)[rng.integers(ACTION, size=BATCH)]
+    arrays = dict(observations=observations, actions=actions)
+    if case.algorithm != "bc":
+        arrays |= dict(rewards=rewards, next_observations=next_observations,
+                       terminated=terminated)
+    return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
+
+
+def noise(case, number):
+    """The BA standard normals of an update, in the order in which the learner draws them."""
+    rng = np.random.default_rng([3000 + case.seed, number])
+    if case.algorithm in ("bc", "iql"):
+        return []
+    if case.algorithm == "td3_bc":
+        drawn = rng.standard_normal((BATCH, ACTION))
+        # Beyond the clip, on both sides.
+        drawn[0], drawn[1] = 3.0, -4.0
+        return [torch.from_numpy(drawn.astype(np.float32))]
+    arrays = batch(case, number)
+    here, there = arrays["observations"], arrays["next_observations"]
+    if case.recipe == "sb3":
+        sources = [here, there]
+    else:
+        sources = [there] + ([here] * 4 if number % 2 == 0 else [])
+    return [resolvable(case, rng.standard_normal((BATCH, ACTION)), source) for source in sources]
+
+
+def resolvable(case, drawn, observations):
+    """The draws where float32 can follow: see the two limits above."""
+    learner = case.learner(torch.float64)
+    with torch.no_grad():
+        mean, raw = (output.numpy() for output in learner.actor(observations.double()))
+        log_sigma = learner.log_sigma(torch.from_numpy(raw)).numpy()
+    sigma = np.exp(log_sigma)
+    drawn = np.clip(drawn, (-LARGEST_UNSQUASHED - mean) / sigma,
+                    (LARGEST_UNSQUASHED - mean) / sigma)
+    drawn[log_sigma < SMALLEST_LOG_SIGMA] = 0.0
+    return torch.from_numpy(drawn.astype(np.float32))
