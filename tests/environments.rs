@@ -8,19 +8,19 @@ use serde_json::Value;
 
 use crate::workbench::{TINY, Workbench};
 
-/// Records a dataset; gives its metadata file.
-fn record(bench: &Workbench, env: &str, out: &str) -> PathBuf {
-    bench.succeed(&format!("collect --env {env} --steps 120 --out ./{out}"));
-    bench.path(out).join("data/metadata.json")
+/// Records a dataset, `./data-v0`; gives its metadata file.
+fn record(bench: &Workbench, env: &str) -> PathBuf {
+    bench.succeed(&format!("collect --env {env} --steps 120 --out ./data-v0"));
+    bench.path("data-v0/data/metadata.json")
 }
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Trains for a moment; gives stderr.
+/// Trains for a moment on the dataset; gives stderr.
 fn train(bench: &Workbench, arguments: &str) -> String {
-    let output = bench.run(&format!("train --steps 4 {TINY} {arguments}"));
+    let output = bench.run(&format!("train --dataset ./data-v0 {TINY} {arguments}"));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "train {arguments}: {said}");
     said
@@ -43,14 +43,14 @@ fn what_was_recorded_in_is_what_is_evaluated_in() {
             999.0,
         ),
     ] {
-        let metadata = record(&bench, env, "data");
+        let metadata = record(&bench, env);
         // Gymnasium's EnvSpec holds the same.
         let spec = json(&fs::read_to_string(&metadata).unwrap());
         let spec = json(spec["env_spec"].as_str().unwrap());
         assert_eq!(spec["id"], env.split('?').next().unwrap());
         assert_eq!(spec["max_episode_steps"].as_f64(), Some(longest), "{env}");
 
-        let seen = json(&bench.succeed("inspect ./data --json"));
+        let seen = json(&bench.succeed("inspect ./data-v0 --json"));
         assert_eq!(
             (&seen["env"], &seen["not_simulated"]),
             (&env.into(), &Value::Null)
@@ -61,7 +61,7 @@ fn what_was_recorded_in_is_what_is_evaluated_in() {
             .collect();
         assert!(codes.is_empty(), "{env}: replayed otherwise: {codes:?}");
 
-        train(&bench, "--dataset ./data --run-dir run");
+        train(&bench, "--steps 4 --run-dir run");
         let plan = fs::read_to_string(bench.path("run/experiment.toml")).unwrap();
         assert!(plan.contains(&format!("env = \"{env}\"")), "{plan}");
         let answer = json(&bench.succeed("evaluate run --episodes 3 --json"));
@@ -79,7 +79,7 @@ fn what_was_recorded_in_is_what_is_evaluated_in() {
                 width
             );
         }
-        for folder in ["data", "run"] {
+        for folder in ["data-v0", "run"] {
             fs::remove_dir_all(bench.path(folder)).unwrap();
         }
     }
@@ -88,19 +88,19 @@ fn what_was_recorded_in_is_what_is_evaluated_in() {
 #[test]
 fn what_cannot_be_made_is_trained_on_and_not_simulated() {
     let bench = Workbench::new();
-    let metadata = record(&bench, "Pendulum-v1?g=2", "data");
+    let metadata = record(&bench, "Pendulum-v1?g=2");
     let text = fs::read_to_string(&metadata).unwrap();
     for (now, words) in [
         (r#"\"gravity\""#, "no option `gravity`"),
         (r#"\"xml_file\""#, "no option `xml_file`"),
     ] {
         fs::write(&metadata, text.replace(r#"\"g\""#, now)).unwrap();
-        let seen = bench.succeed("inspect ./data");
+        let seen = bench.succeed("inspect ./data-v0");
         assert!(
             seen.contains("not simulated here") && seen.contains(words),
             "{seen}"
         );
-        let said = train(&bench, "--dataset ./data --run-dir run");
+        let said = train(&bench, "--steps 4 --run-dir run");
         assert!(
             said.contains("no evaluation") && said.contains(words),
             "{said}"
@@ -115,7 +115,7 @@ fn what_cannot_be_made_is_trained_on_and_not_simulated() {
     let wrapped = compact.replace(r#"\"additional_wrappers\":[]"#, wrapper);
     assert_ne!(wrapped, compact);
     fs::write(&metadata, wrapped).unwrap();
-    let said = train(&bench, "--dataset ./data --run-dir run");
+    let said = train(&bench, "--steps 4 --run-dir run");
     assert!(
         said.contains("no evaluation") && said.contains("TransformReward"),
         "{said}"
@@ -125,15 +125,15 @@ fn what_cannot_be_made_is_trained_on_and_not_simulated() {
 #[test]
 fn without_an_environment_a_policy_is_trained_and_not_evaluated() {
     let bench = Workbench::new();
-    let metadata = record(&bench, "CartPole-v1", "data");
-    let said = train(&bench, "--dataset ./data --env none --run-dir asked");
+    let metadata = record(&bench, "CartPole-v1");
+    let said = train(&bench, "--steps 4 --env none --run-dir asked");
     assert!(said.contains("no evaluation"), "{said}");
     let mut entries = json(&fs::read_to_string(&metadata).unwrap());
     entries.as_object_mut().unwrap().remove("env_spec").unwrap();
     fs::write(&metadata, entries.to_string()).unwrap();
-    let said = train(&bench, "--dataset ./data --run-dir run");
+    let said = train(&bench, "--steps 4 --run-dir run");
     assert!(said.contains("the dataset names no environment"), "{said}");
-    train(&bench, "--dataset ./data --run-dir run --resume --steps 6");
+    train(&bench, "--steps 6 --run-dir run --resume");
     let refused = bench.transcript("evaluate run");
     assert!(
         refused.contains("trained without an environment"),
@@ -142,7 +142,7 @@ fn without_an_environment_a_policy_is_trained_and_not_evaluated() {
     // Another one may be named, if it fits.
     train(
         &bench,
-        "--dataset ./data --env CartPole-v1?sutton_barto_reward=true --run-dir named",
+        "--steps 4 --env CartPole-v1?sutton_barto_reward=true --run-dir named",
     );
 }
 
@@ -171,7 +171,7 @@ fn options_that_do_not_exist_are_refused_with_the_nearest() {
         ),
         ("Hopper-v5?", "a name is missing"),
     ] {
-        let refused = bench.transcript(&format!("collect --env {env} --steps 5 --out ./data"));
+        let refused = bench.transcript(&format!("collect --env {env} --steps 5 --out ./data-v0"));
         assert!(refused.starts_with("exit code 1"), "{env}: {refused}");
         assert!(refused.contains(words), "{env}: {refused}");
     }
@@ -196,14 +196,14 @@ fn widths_change_with_options() {
         ),
         ("Ant-v5?include_cfrc_ext_in_observation=false", 27),
     ] {
-        record(&bench, env, "data");
-        train(&bench, "--dataset ./data --run-dir run");
+        record(&bench, env);
+        train(&bench, "--steps 4 --run-dir run");
         let answer = json(&bench.succeed("evaluate run --episodes 2 --json"));
         assert_eq!(answer["env"], env);
         assert_eq!(answer["targets"][0]["score"], Value::Null);
-        let seen = bench.succeed("inspect ./data");
+        let seen = bench.succeed("inspect ./data-v0");
         assert!(seen.contains(&format!("{width} numbers")), "{seen}");
-        for folder in ["data", "run"] {
+        for folder in ["data-v0", "run"] {
             fs::remove_dir_all(bench.path(folder)).unwrap();
         }
     }

@@ -5,29 +5,18 @@
 //! the dynamics are compiled into the loop. Worlds that take long can be shared among
 //! [threads](VecEnv::with_threads).
 
+mod autoreset;
 mod batch;
 mod columns;
 mod rows;
 mod team;
 
+pub use autoreset::Autoreset;
 pub(crate) use batch::Batch;
 pub(crate) use columns::{Column, Columns, InColumns, LANES};
 
 use crate::{Env, Error, Spec};
 use batch::{Orders, Outcome};
-
-/// When the row of an ended episode is reset, as in Gymnasium 1.x.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Autoreset {
-    /// With the next step, which ignores the row's action and gives reward 0. Gymnasium's default.
-    #[default]
-    NextStep,
-    /// In the same step: the observation is the new episode's first, the old one's last is in
-    /// [`VecEnv::final_observations`].
-    SameStep,
-    /// Never: the caller resets, and stepping an ended row is a bug that panics.
-    Disabled,
-}
 
 /// Copies of one environment as contiguous rows: registered ones by [`make_vec`](crate::make_vec).
 ///

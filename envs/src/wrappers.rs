@@ -119,7 +119,7 @@ impl Wrappers {
             })?;
             if let Some(rule) = rule {
                 rules.push(rule);
-                named.push(wrapper.clone());
+                named.push(tidied(wrapper));
             }
         }
         Ok(Self {
@@ -158,6 +158,18 @@ impl Wrappers {
             rules: Arc::clone(&self.rules),
             spec: self.spec.clone(),
         }
+    }
+}
+
+/// The wrapper with its arguments in the order of its constructor, without those that are not given.
+fn tidied(wrapper: &WrapperConfig) -> WrapperConfig {
+    let mut kwargs = wrapper.kwargs.clone();
+    kwargs.retain(|(_, value)| *value != Value::Null);
+    // `min_` before `max_`.
+    kwargs.sort_by(|(a, _), (b, _)| b.cmp(a));
+    WrapperConfig {
+        name: wrapper.name.clone(),
+        kwargs,
     }
 }
 

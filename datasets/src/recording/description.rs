@@ -50,27 +50,7 @@ impl Recording {
         self
     }
 
-    /// Adds the environment, so that Python's `recover_environment` makes the same: Gymnasium's id
-    /// and entry point (such as `gymnasium.envs.classic_control.cartpole:CartPoleEnv`), its time
-    /// limit, its reward threshold.
-    #[must_use]
-    pub fn with_environment(
-        self,
-        id: &str,
-        entry_point: Option<&str>,
-        max_episode_steps: Option<usize>,
-        reward_threshold: Option<f64>,
-    ) -> Self {
-        let spec = EnvSpec {
-            entry_point: entry_point.map(str::to_owned),
-            max_episode_steps,
-            reward_threshold,
-            ..EnvSpec::new(id)
-        };
-        self.with_env_spec(&spec)
-    }
-
-    /// Adds the environment with its options and wrappers.
+    /// Adds the environment, so that Python's `recover_environment` makes the same.
     #[must_use]
     pub fn with_env_spec(self, spec: &EnvSpec) -> Self {
         self.with("env_spec", spec.to_text())

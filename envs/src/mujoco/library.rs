@@ -272,7 +272,7 @@ mod tests {
         if !mujoco::is_here("the library's errors") {
             return;
         }
-        let library = mujoco::library().unwrap();
+        let library = mujoco::installation::library().unwrap();
         let handle = unsafe { libloading::Library::new(library.path()) }.unwrap();
         let error: unsafe extern "C-unwind" fn(*const c_char) =
             symbol(&handle, c"mju_error").unwrap();
@@ -286,7 +286,7 @@ mod tests {
         if !mujoco::is_here("models that make no sense") {
             return;
         }
-        let library = mujoco::library().unwrap();
+        let library = mujoco::installation::library().unwrap();
         let message = library
             .compile("<mujoco><nonsense/></mujoco>")
             .err()

@@ -3,6 +3,7 @@
 use super::{
     arithmetic::sum_of_squares,
     drawing::{self, Camera},
+    installation,
     library::{Field, Model, Place, World},
 };
 use crate::{BoxSpace, Env, Error, Frame, Space, Spec, Step, options::Options, random::NumpyRng};
@@ -135,7 +136,7 @@ pub struct MujocoEnv<T> {
 impl<T: Task> MujocoEnv<T> {
     /// Makes the environment, loading the library if that has not happened yet.
     pub fn new(task: T) -> Result<Self, Error> {
-        let model = super::library()?
+        let model = installation::library()?
             .compile(&task.model())
             .map_err(refused::<T>)?;
         Self::of(task, &Arc::new(model))

@@ -56,6 +56,10 @@ fn what_goes_without_saying_is_not_said() {
             "CartPole-v1?max_episode_steps=9",
         ),
         (
+            "Pendulum-v1?RescaleAction(max_action=1.0,min_action=-1)&ClipReward(min_reward=-1,max_reward=null)",
+            "Pendulum-v1?RescaleAction(min_action=-1,max_action=1)&ClipReward(min_reward=-1)",
+        ),
+        (
             "CartPole-v1?TimeLimit(max_episode_steps=900)",
             "CartPole-v1",
         ),

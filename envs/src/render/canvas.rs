@@ -1,6 +1,6 @@
 //! What the environments draw with: antialiased polygons, lines and circles in pixels, y downwards.
 
-use super::Frame;
+use super::frame::Frame;
 use tiny_skia::{
     Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform,
 };

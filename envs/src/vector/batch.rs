@@ -1,6 +1,6 @@
 //! Rows of one concrete type behind one virtual call, and one row's step.
 
-use super::Autoreset;
+use super::autoreset::Autoreset;
 use crate::{Env, Step};
 
 /// What rows gave in the last step.

@@ -5,7 +5,7 @@
 //! nothing is allocated. Which thread steps which share has no influence on the numbers.
 
 use super::{
-    Autoreset,
+    autoreset::Autoreset,
     batch::{Batch, Orders, Outcome, step_row},
 };
 use crate::Env;

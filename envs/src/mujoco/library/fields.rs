@@ -272,7 +272,7 @@ mod tests {
         if !crate::mujoco::is_here("fields of a world") {
             return;
         }
-        let library = crate::mujoco::library().unwrap();
+        let library = crate::mujoco::installation::library().unwrap();
         let model = Arc::new(library.compile(include_str!("../models/ant.xml")).unwrap());
         let mut world = World::new(&model).unwrap();
         let parts = model.parts();
