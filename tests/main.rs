@@ -11,6 +11,7 @@ mod former_runs;
 mod gpu;
 mod parity;
 mod resume;
+mod sweep;
 mod training;
 mod validation;
 mod weights;
