@@ -15,6 +15,7 @@ mod gpu;
 mod offline;
 mod parity;
 mod resume;
+mod sweep;
 mod training;
 mod validation;
 mod weights;

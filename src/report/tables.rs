@@ -79,7 +79,7 @@ pub(super) fn run_table(runs: &[RunReport], with_commands: bool) -> Table {
 
 fn run_row(run: &RunReport, target: Option<f64>) -> Vec<Cell> {
     let last = run.of_target(target).last();
-    let steps = run.cost.updates;
+    let steps = run.steps;
     let steps_text = if steps < run.planned_steps {
         format!("{steps} of {}", run.planned_steps)
     } else {
@@ -186,7 +186,6 @@ fn group_row(
             )
         })
     };
-    let caution = last.and_then(|last| last.caution);
     let mut row = vec![
         Cell::from(comparison.task_name(group.task)),
         Cell::from(comparison.label(group)),
@@ -200,7 +199,7 @@ fn group_row(
         Cell::optional(score, iqm),
         Cell::optional(headline.best, |best| Cell::number(spread(best, None), best)),
         Cell::number(headline.looks.to_string(), headline.looks as f64),
-        Cell::number(format!("{:.0}", cost.updates), cost.updates),
+        Cell::optional(cost.updates, |n| Cell::number(format!("{n:.0}"), n)),
     ];
     if online {
         row.push(Cell::optional(cost.environment_steps, |n| {
@@ -208,10 +207,26 @@ fn group_row(
         }));
     }
     row.push(Cell::optional(cost.seconds, tenths));
-    row.push(Cell::optional(caution, |caution| {
-        Cell::from(caution.to_string())
-    }));
+    row.push(note(group, last));
     row
+}
+
+/// What must be known beside a group's numbers.
+fn note(group: &Group<'_>, last: Option<&OverRuns>) -> Cell {
+    let going = group.runs.iter().filter(|run| !run.ended).count();
+    let mut notes = Vec::new();
+    if going > 0 {
+        notes.push(format!("{going} of {} not ended", group.runs.len()));
+    }
+    notes.extend(
+        last.and_then(|last| last.caution)
+            .map(|caution| caution.to_string()),
+    );
+    if notes.is_empty() {
+        Cell::missing()
+    } else {
+        Cell::from(notes.join("; "))
+    }
 }
 
 pub(super) fn method_table(comparison: &Comparison<'_>, aggregate: &Aggregate) -> Table {

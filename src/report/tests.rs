@@ -87,7 +87,8 @@ pub(super) fn many_runs() -> Vec<RunReport> {
 #[test]
 fn a_run_in_progress_is_read_like_one_that_has_ended() {
     let runs = runs();
-    assert_eq!((runs[0].cost.updates, runs[2].cost.updates), (40, 30));
+    assert_eq!((runs[0].steps, runs[2].steps), (40, 30));
+    assert_eq!(runs[2].cost.updates, Some(30.0));
     assert_eq!(
         (runs[0].cost.seconds, runs[2].cost.seconds),
         (Some(1.0), Some(0.12))
@@ -121,6 +122,10 @@ fn environment_steps_are_read_where_an_algorithm_counts_them() {
     );
     let counts = [5, 10, 25].map(|step| run.environment_steps_at(step));
     assert_eq!(counts, [None, Some(1000.0), Some(2000.0)]);
+    assert_eq!(run.updates_at(20), None);
+    run.metrics
+        .insert("train/updates".into(), vec![(20, 500.0)]);
+    assert_eq!(run.updates_at(20), Some(500.0));
 }
 
 #[test]
