@@ -8,7 +8,7 @@ use super::paths::{Path, Paths, paths};
 use super::tokens::{tokens, without_tests};
 
 /// The names from the crate's root to a module; none for the root.
-pub type Module = Vec<String>;
+pub(super) type Module = Vec<String>;
 
 /// Imports that are followed to where an item is defined, before a circle of them is assumed.
 const MOST_IMPORTS: usize = 16;
@@ -21,18 +21,18 @@ struct File {
 }
 
 /// A crate's production code.
-pub struct Crate {
+pub(super) struct Crate {
     files: BTreeMap<Module, File>,
 }
 
 /// That one module uses another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Use {
-    pub from: Module,
+pub(super) struct Use {
+    pub(super) from: Module,
     /// The module that defines what is used, whichever module hands it on.
-    pub to: Module,
+    pub(super) to: Module,
     /// The file and line that say so.
-    pub place: String,
+    pub(super) place: String,
 }
 
 /// What a path leads to.
@@ -44,7 +44,7 @@ enum Target {
 
 impl Crate {
     /// Reads the crate whose root is `folder`, a path from `root`.
-    pub fn read(root: &FilePath, folder: &str) -> Self {
+    pub(super) fn read(root: &FilePath, folder: &str) -> Self {
         let sources = super::sources(&root.join(folder));
         let texts = sources.iter().map(|file| {
             let path = super::relative(root, file);
@@ -71,7 +71,7 @@ impl Crate {
     }
 
     /// Every use of one module by another.
-    pub fn uses(&self) -> Vec<Use> {
+    pub(super) fn uses(&self) -> Vec<Use> {
         let mut uses = Vec::new();
         self.each_path(|module, file, path| {
             if let Target::Module(to) = self.resolve(module, &path.names, 0)
@@ -88,7 +88,7 @@ impl Crate {
     }
 
     /// Every first name of a path that is none of the crate's modules, with its file and line.
-    pub fn foreign(&self) -> Vec<(String, String)> {
+    pub(super) fn foreign(&self) -> Vec<(String, String)> {
         let mut names = Vec::new();
         self.each_path(|module, file, path| {
             if let Target::Other(name) = self.resolve(module, &path.names, 0) {
@@ -182,7 +182,7 @@ fn module_of(path: &str, folder: &str) -> Module {
 
 /// The circles among neighbours: modules with the same parent of which each uses the next, itself or
 /// by its submodules. As sorted lists, `parent: a b c`.
-pub fn circles(uses: &[Use]) -> Vec<String> {
+pub(super) fn circles(uses: &[Use]) -> Vec<String> {
     let mut edges: BTreeMap<Module, BTreeSet<(String, String)>> = BTreeMap::new();
     for Use { from, to, .. } in uses {
         let same = from
@@ -238,7 +238,7 @@ fn reachable(edges: &BTreeSet<(String, String)>) -> BTreeMap<String, BTreeSet<St
 
 /// The uses that run against `order`, a list of modules of which each may use those before it: each
 /// as a line. `depth` is the number of names before theirs.
-pub fn against(order: &[&str], depth: usize, uses: &[Use]) -> Vec<String> {
+pub(super) fn against(order: &[&str], depth: usize, uses: &[Use]) -> Vec<String> {
     let row = |module: &Module| {
         let name = module.get(depth)?;
         order.iter().position(|known| known == name)

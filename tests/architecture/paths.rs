@@ -4,24 +4,24 @@ use super::tokens::Token;
 
 /// A path, from its first name on, and its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Path {
-    pub names: Vec<String>,
-    pub line: usize,
+pub(super) struct Path {
+    pub(super) names: Vec<String>,
+    pub(super) line: usize,
 }
 
 /// What a source names.
 #[derive(Debug, Default)]
-pub struct Paths {
+pub(super) struct Paths {
     /// What it imports, as the name that stands for it: `use a::b as c;` is ("c", a::b). The name of
     /// a glob is `*`.
-    pub imports: Vec<(String, Path)>,
+    pub(super) imports: Vec<(String, Path)>,
     /// Paths of at least two names outside of imports. One that begins with `::` has an empty first
     /// name.
-    pub mentions: Vec<Path>,
+    pub(super) mentions: Vec<Path>,
 }
 
 /// Reads all paths of a source.
-pub fn paths(tokens: &[Token]) -> Paths {
+pub(super) fn paths(tokens: &[Token]) -> Paths {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
     let mut found = Paths::default();
     let mut at = 0;

@@ -2,14 +2,14 @@
 
 /// A token, and the line it is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    pub text: String,
-    pub line: usize,
+pub(super) struct Token {
+    pub(super) text: String,
+    pub(super) line: usize,
 }
 
 /// The tokens of a source without its comments. A string or a character is the token `""`; `::` and
 /// `#[` are one token each.
-pub fn tokens(source: &str) -> Vec<Token> {
+pub(super) fn tokens(source: &str) -> Vec<Token> {
     let letters: Vec<char> = source.chars().collect();
     let (mut tokens, mut at, mut line) = (Vec::new(), 0, 1);
     while at < letters.len() {
@@ -109,7 +109,7 @@ fn quote_end(letters: &[char], at: usize) -> Option<usize> {
 
 /// What a production build sees: everything but the items marked `#[cfg(test)]`, wherever they
 /// stand; and the names of the files that are such items (`#[cfg(test)] mod tests;`).
-pub fn without_tests(tokens: &[Token]) -> (Vec<Token>, Vec<String>) {
+pub(super) fn without_tests(tokens: &[Token]) -> (Vec<Token>, Vec<String>) {
     let (mut kept, mut tests, mut at) = (Vec::new(), Vec::new(), 0);
     while at < tokens.len() {
         let marker = ["#[", "cfg", "(", "test", ")", "]"];
