@@ -167,7 +167,13 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         let value = plan.get(key).and_then(toml::Value::as_integer);
         value.ok_or_else(|| damaged(format!("it has no integer `{key}`")))
     };
-    let (env, dataset, recipe) = (text("env")?, text("dataset")?, text("recipe")?);
+    let (env, recipe) = (text("env")?, text("recipe")?);
+    // A run that collects its own data need not have one.
+    let dataset = if plan.contains_key("dataset") {
+        text("dataset")?
+    } else {
+        "-".to_owned()
+    };
     // Plans of the time before there was a second one do not name it.
     let algorithm = text("algorithm").unwrap_or_else(|_| "decision_transformer".to_owned());
     let measured = read_metrics(&run)?;
