@@ -16,6 +16,7 @@ mod learner;
 mod moments;
 mod networks;
 mod published;
+pub mod sac;
 mod source;
 mod table;
 pub mod td3_bc;
