@@ -119,3 +119,39 @@ impl<D: Decision> Policy for ActorPolicy<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Head;
+    use crate::kernels::mlp::{Network, Shape};
+
+    #[test]
+    fn each_row_sees_its_own_last_observations_and_none_of_the_episode_before() {
+        // The newest observation counts ten times, the one before it once.
+        let actor = Network::new(&Shape::new(&[2], &[], 1), vec![1.0, 10.0, 0.0]);
+        let actions = ActionCodec::Continuous {
+            offset: vec![0.0],
+            scale: vec![1.0],
+            max_action: 1.0,
+        };
+        let actor = (Shared::new(actor), Head::Logits);
+        let mut policy = ActorPolicy::new(actor, None, actions, Mode::Greedy, (2, 1));
+        let start = Start {
+            seed: 0,
+            target: None,
+        };
+        policy.begin(0, &start);
+        policy.begin(1, &start);
+        let act = |policy: &mut ActorPolicy<Head>, active: &[usize], seen: [f64; 2]| {
+            let mut actions = [-1.0; 2];
+            policy.act(active, &seen, &[0.0; 2], &mut actions);
+            actions.to_vec()
+        };
+        assert_eq!(act(&mut policy, &[0, 1], [1.0, 5.0]), [10.0, 50.0]);
+        assert_eq!(act(&mut policy, &[1], [9.0, 6.0]), [-1.0, 65.0]);
+        assert_eq!(act(&mut policy, &[0, 1], [2.0, 7.0]), [21.0, 76.0]);
+        policy.begin(0, &start);
+        assert_eq!(act(&mut policy, &[0, 1], [3.0, 8.0]), [30.0, 87.0]);
+    }
+}
