@@ -113,7 +113,11 @@ fn changes(plan: &Table, tables: &[Keys]) -> Vec<(String, String)> {
             Value::Table(_) if tables.iter().any(|own| own.table == name) => {}
             Value::Table(inner) => {
                 let path = |key: &String| format!("{name}.{key}");
-                changes.extend(inner.iter().map(|(key, value)| (path(key), value.to_string())));
+                changes.extend(
+                    inner
+                        .iter()
+                        .map(|(key, value)| (path(key), value.to_string())),
+                );
             }
             value => changes.push((name.clone(), value.to_string())),
         }
