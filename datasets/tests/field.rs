@@ -11,7 +11,7 @@ mod made;
 use files::{flat, flat_and, numbered};
 use made::{Minari, unbounded};
 use rtg_datasets::recording::{Array, Node, RecordedEpisode, Recording};
-use rtg_datasets::{Contents, Dataset, Defects, Error, MinariFormat, Target};
+use rtg_datasets::{Contents, Dataset, Defects, EnvSpec, Error, MinariFormat, Target};
 use rtg_datasets::{convert, doctor, open, open_with};
 use rtg_envs::{Dtype, Space};
 use rust_hdf5::H5File;
@@ -504,12 +504,10 @@ fn folders_of_robots_and_plain_parquet_files_are_read() {
 fn what_was_written_as_d4rl_comes_back_as_what_it_is() {
     let folder = folder();
     let actions = Space::Discrete { n: 3, start: 0 };
-    let recording = Recording::new("a-v0", unbounded(2), actions.clone()).with_environment(
-        "MountainCar-v0",
-        None,
-        Some(200),
-        None,
-    );
+    let recording = Recording::new("a-v0", unbounded(2), actions.clone()).with_env_spec(&EnvSpec {
+        max_episode_steps: Some(200),
+        ..EnvSpec::new("MountainCar-v0")
+    });
     let episode = |steps: usize| RecordedEpisode {
         observations: Node::Array(Array::of(
             Dtype::Float32,

@@ -67,7 +67,9 @@ impl SweepPlan {
                 run.name
             )));
         }
-        let slurm = table(&plan, "slurm")?.into_iter().map(|(key, value)| (key, plain(&value)));
+        let slurm = table(&plan, "slurm")?
+            .into_iter()
+            .map(|(key, value)| (key, plain(&value)));
         Ok(Self {
             slurm: slurm.collect(),
             runs,
