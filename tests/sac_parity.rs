@@ -6,6 +6,10 @@ use rtg::algorithms::sac::{Learner, Noise};
 use crate::fixture::{Comparison, Fixture};
 
 /// Three updates; `log_prob` is the fixture's name for the log-probabilities of the actor's loss.
+#[expect(
+    clippy::float_cmp,
+    reason = "the fixture's numbers are copies of the recipe's"
+)]
 fn sac(name: &str, log_prob: &str) {
     let fixture = Fixture::open(name);
     let config = Config {

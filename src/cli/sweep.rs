@@ -26,7 +26,7 @@ pub(super) struct Sweep {
     /// Runs at a time on this machine.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     workers: u16,
-    /// Threads of a run [default: SLURM_CPUS_PER_TASK, else the cores shared by the workers].
+    /// Threads of a run [default: `SLURM_CPUS_PER_TASK`, else the cores shared by the workers].
     #[arg(long)]
     threads: Option<usize>,
     /// Submit what is left as a Slurm array job.

@@ -1,5 +1,7 @@
 //! The tables of a report: runs, groups, methods, pairs of methods, differences between plans.
 
+use std::fmt::Write as _;
+
 use super::aggregate::{Aggregate, Estimate, findings};
 use super::headline::{GroupCost, Headline, OverRuns, best_of};
 use super::table::{Cell, Table, numbers, words};
@@ -18,13 +20,13 @@ pub fn markdown(runs: &[RunReport]) -> String {
     }
     if let Some(aggregate) = Aggregate::of(&comparison) {
         for sentence in findings(&comparison, &aggregate) {
-            text += &format!("\n{sentence}\n");
+            let _ = writeln!(text, "\n{sentence}");
         }
         tables.push(method_table(&comparison, &aggregate));
         tables.extend(pair_table(&comparison, &aggregate));
     }
     for table in tables {
-        text += &format!("\n{}\n\n{}", table.caption, table.markdown());
+        let _ = write!(text, "\n{}\n\n{}", table.caption, table.markdown());
     }
     text
 }
@@ -39,7 +41,7 @@ pub fn latex(runs: &[RunReport]) -> String {
     }
     let mut text = String::from("% \\usepackage{booktabs}\n");
     for table in tables {
-        text += &format!("\n% {}\n{}", table.caption, table.latex());
+        let _ = write!(text, "\n% {}\n{}", table.caption, table.latex());
     }
     text
 }

@@ -1,6 +1,6 @@
 //! Runs on disk for the tests of this module, and the tests of reading them.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::*;
 use crate::metrics::{Recorder, SPEED_MS_PER_STEP, TRAIN_LOSS};
@@ -19,7 +19,7 @@ fn evaluation(step: u64, return_mean: f64) -> Evaluation {
 }
 
 /// A run on disk that was evaluated at steps 10, 20 and 30.
-fn write(path: &PathBuf, recipe: &str, seed: usize, ended: bool) {
+fn write(path: &Path, recipe: &str, seed: usize, ended: bool) {
     let experiment = format!(
         "dataset = \"builtin/cartpole/mixed\"\nenv = \"CartPole-v1\"\n\
          recipe = \"{recipe}\"\nseed = {seed}\nsteps = 40\n[optimiser]\nbatch = 64\n"

@@ -184,6 +184,7 @@ mod tests {
     /// What the test below lets run in a folder full of traps.
     #[test]
     #[ignore = "the other half of the test below"]
+    #[expect(clippy::print_stdout, reason = "the test below reads it")]
     fn look_around() {
         for folder in packages().iter().cloned().chain(system_folders()) {
             println!("looked in {}", folder.display());

@@ -18,8 +18,8 @@
 //! | log sigma | -5 + 3.5 (tanh(raw) + 1) | raw, clamped to -20..2 |
 //! | log pi | of the environment's action | of the action in -1..1 |
 //! | critics see | the environment's action | the action in -1..1 |
-//! | L_Q | as above | half of it |
-//! | L_alpha | as above, with a sample of its own | log alpha for the first alpha, the actor's sample |
+//! | `L_Q` | as above | half of it |
+//! | `L_alpha` | as above, with a sample of its own | log alpha for the first alpha, the actor's sample |
 //! | order | Q; every second time, twice: actor, alpha | alpha, Q, actor, with the former alpha |
 //!
 //! Learning rates and the warm-up differ too: see [`config`]. Targets follow with every update.

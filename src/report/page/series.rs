@@ -1,6 +1,7 @@
 //! The numbers of the page's charts, as the script reads them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
@@ -359,10 +360,10 @@ fn look(
     let alone = groups.len() == 1;
     let mut label = comparison.label(group).to_owned();
     if let Some(target) = target {
-        label += &format!(" · target {target}");
+        let _ = write!(label, " · target {target}");
     }
     if group.runs.len() > 1 {
-        label += &format!(" · {} seeds", group.runs.len());
+        let _ = write!(label, " · {} seeds", group.runs.len());
     }
     Look {
         label,
@@ -440,9 +441,9 @@ mod tests {
         let mut runs = runs();
         for run in &mut runs {
             let mut again = run.evaluations.clone();
-            again
-                .iter_mut()
-                .for_each(|evaluation| evaluation.target = Some(100.0));
+            for evaluation in &mut again {
+                evaluation.target = Some(100.0);
+            }
             run.evaluations.extend(again);
         }
         let data = json(&runs);

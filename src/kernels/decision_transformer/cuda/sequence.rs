@@ -36,7 +36,7 @@ impl Sequence<'_> {
         for (layer, at) in self.layout.blocks.iter().enumerate() {
             let streams = (memory.streams[layer], memory.streams[layer + 1]);
             let block = memory.blocks[layer];
-            at.forward_launches(network, layer, streams, block, &mut launches);
+            at.forward_launches(network, layer, streams, &block, &mut launches);
         }
         launches.push(network.norm(
             &self.layout.final_norm,

@@ -202,6 +202,10 @@ impl Network<'_> {
     }
 
     /// `to` = dy W^T, rows x `inputs`, of `outputs` outputs.
+    #[expect(
+        clippy::unused_self,
+        reason = "its siblings read the network; callers treat them alike"
+    )]
     pub(crate) fn linear_back(
         &self,
         precision: Precision,
