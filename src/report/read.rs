@@ -6,6 +6,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::plan;
+use crate::algorithms::Chosen;
 use crate::metrics::{
     EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, SPEED_MS_PER_STEP,
     TRAIN_ENVIRONMENT_STEPS, for_target, json_lines, target_of,
@@ -175,7 +176,7 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         "-".to_owned()
     };
     // Plans of the time before there was a second one do not name it.
-    let algorithm = text("algorithm").unwrap_or_else(|_| "decision_transformer".to_owned());
+    let algorithm = text("algorithm").unwrap_or_else(|_| Chosen::default().card().name.to_owned());
     let measured = read_metrics(&run)?;
     let summary = run.summary()?;
     let mut report = RunReport {
