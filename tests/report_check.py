@@ -5,8 +5,8 @@
 Makes run directories with known numbers, lets RTG (the program) report them and opens the page in
 headless Chromium: hovers, zooms, toggles a series, sorts a table and reads the numbers back against
 NumPy's; no request may leave the page, nothing may be wider than a phone; 200 runs of 200
-evaluations must open in under a second and stay under 3 MB. Reads the CSV and the Parquet file with
-pyarrow, and watches a run to its end. Exits with 1 at the first difference. Needs
+evaluations must open in under a second of processor time and stay under 3 MB. Reads the CSV and the
+Parquet file with pyarrow, and watches a run to its end. Exits with 1 at the first difference. Needs
 `pip install playwright pyarrow` and a Chromium.
 """
 
@@ -333,15 +333,23 @@ def appearances(browser, page_path, screenshots):
             page.screenshot(path=screenshots / "phone.png", full_page=True)
 
 
+def processor_secs(session):
+    """What the processes that run and lay out pages have used so far."""
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    return sum(process["cpuTime"] for process in processes if process["type"] == "renderer")
+
+
 def opens_quickly(browser, path):
+    """Counts processor time, so that what else the machine does is not counted."""
     size = path.stat().st_size
     check(size < LARGEST_BYTES, f"{path.name} has {size} bytes")
+    session = browser.new_browser_cdp_session()
     took = []
-    # What is asked for is what the page needs, not what else the machine does.
     for _ in range(3):
+        before = processor_secs(session)
         with Browser(browser, path) as page:
-            took.append(page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd / 1e3"))
             check(page.evaluate("rtgReport.charts[0].plot !== null"), "no chart was drawn")
+            took.append(processor_secs(session) - before)
     check(min(took) < LONGEST_SECS, f"{path.name} opens in {min(took):.2f} s")
     return size, min(took)
 
