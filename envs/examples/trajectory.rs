@@ -83,7 +83,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [id, "options"] => {
                 for (name, value) in registry::options(id) {
-                    println!("{name}={value}");
+                    writeln!(stdout(), "{name}={value}")?;
                 }
                 return Ok(());
             }

@@ -133,7 +133,8 @@ impl Slot<'_> {
                     _ => value.as_count().filter(|place| *place < names.len()),
                 };
                 **place = given.ok_or_else(|| {
-                    let known: Vec<&str> = names.iter().copied().filter(|n| *n != "").collect();
+                    let known: Vec<&str> =
+                        names.iter().copied().filter(|n| !n.is_empty()).collect();
                     format!("{}, or a number below {}", known.join(", "), names.len())
                 })?;
             }

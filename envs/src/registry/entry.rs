@@ -23,6 +23,8 @@ pub(super) struct Entry {
 }
 
 pub(super) type Made<T> = Result<T, Error>;
+/// Of arguments that have been checked, a complete description, a number.
+type Make<T> = fn(&Arguments, Arc<Spec>, usize) -> Made<T>;
 
 /// How an environment is made of the arguments that differ from the default values, under a complete
 /// description.
@@ -31,8 +33,8 @@ pub(super) struct Kind {
     pub(super) options: fn() -> Arguments,
     /// The description without the time limit, and the arguments that differ from the default values.
     pub(super) describe: fn(&str, &Arguments) -> Made<(Spec, Arguments)>,
-    pub(super) several: fn(&Arguments, Arc<Spec>, usize) -> Made<Vec<Box<dyn Env>>>,
-    pub(super) rows: fn(&Arguments, Arc<Spec>, usize) -> Made<Box<dyn Batch>>,
+    pub(super) several: Make<Vec<Box<dyn Env>>>,
+    pub(super) rows: Make<Box<dyn Batch>>,
 }
 
 impl Entry {
