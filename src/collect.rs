@@ -219,6 +219,8 @@ pub fn is_complete(target: &Target) -> Result<bool, Error> {
     if !path.exists() {
         return Ok(false);
     }
+    // It says that the place is taken, and removes the drafts of the killed.
+    let _ = target.check();
     if Journal::is_begun(&journal)? {
         let same = || {
             let mut source = JournalSource::open(&journal)?;

@@ -9,6 +9,7 @@ use rtg_datasets::store::{self, StoreMode};
 use rtg_datasets::{Dataset, Defects, EnvSpec};
 use rtg_envs::{Space, Spec, registry};
 
+use crate::algorithms::Input;
 use crate::builtin;
 use crate::error::{Error, describe};
 use crate::experiment::{Experiment, NONE};
@@ -109,7 +110,7 @@ pub fn environment(data: &Dataset) -> Option<(String, Option<String>)> {
 ///
 /// The environment is the one that the dataset was recorded in, with its options, time limit and
 /// wrappers, or the one that is asked for. If the dataset names none, if it cannot be simulated here, or
-/// if [`NONE`] is asked for, the policy is trained without evaluation.
+/// if [`NONE`] is asked for, an offline algorithm trains its policy without evaluation.
 ///
 /// # Errors
 /// An environment that was asked for, is not the dataset's own and does not exist.
@@ -166,6 +167,9 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
                 found,
             });
         }
+    }
+    if experiment.algorithm.card().input == Input::Environment {
+        registry::make(&env)?;
     }
     let unsimulated = if registry::undelayed(&env) != NONE {
         registry::make(&env).err().map(|error| error.to_string())

@@ -9,7 +9,7 @@ use crate::experiment::{ExperimentError, NONE};
 use crate::kernels::device as cuda;
 use crate::keys::KeyError;
 use crate::nn::state_dict::StateDictError;
-use crate::{metrics, run};
+use crate::{metrics, run, sweep};
 
 /// What stopped a command.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,9 @@ pub enum Error {
     /// A metrics file.
     #[error(transparent)]
     Metrics(#[from] metrics::Error),
+    /// A sweep.
+    #[error(transparent)]
+    Sweep(#[from] sweep::Error),
     /// A file of weights or a checkpoint.
     #[error("{source}: {}", path.display())]
     Weights {
@@ -231,6 +234,7 @@ impl Error {
             Self::Plan(error) | Self::PlanFile { source: error, .. } => return error.hint(),
             Self::Run(error) => error.hint(),
             Self::Metrics(error) => error.hint(),
+            Self::Sweep(error) => return error.hint(),
             Self::Weights { source: StateDictError::Missing(_) | StateDictError::Unknown(_), .. } => {
                 "the names must be those of the recipe's PyTorch code; try the other --recipe".to_owned()
             }

@@ -24,6 +24,7 @@ pub mod evaluate;
 pub mod metrics;
 pub mod run;
 pub mod experiment;
+pub mod sweep;
 pub mod error;
 pub mod builtin;
 pub mod data;

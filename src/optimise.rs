@@ -16,6 +16,16 @@ pub enum Schedule {
     Cosine,
 }
 
+impl Schedule {
+    /// The part of the learning rate that is left when so much of the run is done, from 0 to 1.
+    pub fn factor(self, progress: f64) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos()),
+        }
+    }
+}
+
 keys! {
     /// AdamW and its schedule, for algorithms that minimise one loss.
     pub struct OptimiserConfig = "optimiser", _recipe: ();
@@ -86,13 +96,8 @@ impl OptimiserConfig {
         if step < warmup {
             return self.learning_rate * (step + 1) as f64 / warmup as f64;
         }
-        match self.schedule {
-            Schedule::Constant => self.learning_rate,
-            Schedule::Cosine => {
-                let progress = (step - warmup) as f64 / (steps - warmup).max(1) as f64;
-                self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
-            }
-        }
+        let progress = (step - warmup) as f64 / (steps - warmup).max(1) as f64;
+        self.learning_rate * self.schedule.factor(progress)
     }
 }
 

@@ -22,6 +22,7 @@ fn help_fits_a_screen_and_has_an_example() {
         "train",
         "evaluate",
         "render",
+        "sweep",
         "report",
         "devices",
         "bench",

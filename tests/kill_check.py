@@ -93,7 +93,8 @@ def main():
             while interrupted(command, generator.uniform(0, takes)):
                 killed += 1
                 if made(name) == wanted:
-                    # Killed after the rename: done.
+                    # Killed after the rename: done; whoever asks for the same clears up.
+                    quiet(command)
                     break
                 if os.path.exists(os.path.join(root, "kill", name)):
                     failures.append(f"{name} is there and is another")

@@ -2,15 +2,22 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod baseline_parity;
 mod baselines;
 mod command_line;
+mod documentation;
 mod engines;
 mod environments;
 mod evaluation;
+mod fixture;
 mod former_runs;
 mod gpu;
+mod offline;
+mod online;
 mod parity;
 mod resume;
+mod sac_parity;
+mod sweep;
 mod training;
 mod validation;
 mod weights;

@@ -33,8 +33,8 @@ pub struct Budget(Arc<State>);
 struct State {
     /// Bytes of memory that there are.
     room: u64,
-    /// Bytes that the files opened so far may become.
-    allowance: AtomicU64,
+    /// Bytes that the files opened so far may become; forks share it.
+    allowance: Arc<AtomicU64>,
     taken: AtomicU64,
     parts: AtomicU64,
 }
@@ -51,7 +51,7 @@ impl Budget {
     pub fn of(bytes: u64) -> Self {
         Self(Arc::new(State {
             room: bytes,
-            allowance: AtomicU64::new(FLOOR),
+            allowance: Arc::new(AtomicU64::new(FLOOR)),
             taken: AtomicU64::new(0),
             parts: AtomicU64::new(0),
         }))
@@ -60,11 +60,10 @@ impl Budget {
     /// A budget for what will be given back: it has what is left here, and new parts.
     #[must_use]
     pub(crate) fn fork(&self) -> Self {
-        let copy = |number: &AtomicU64| AtomicU64::new(number.load(Ordering::Relaxed));
         Self(Arc::new(State {
             room: self.0.room,
-            allowance: copy(&self.0.allowance),
-            taken: copy(&self.0.taken),
+            allowance: Arc::clone(&self.0.allowance),
+            taken: AtomicU64::new(self.0.taken.load(Ordering::Relaxed)),
             parts: AtomicU64::new(0),
         }))
     }
@@ -103,6 +102,15 @@ impl Budget {
         self.take(bytes, what)
     }
 
+    /// Whether the free memory holds so many items, of files that are not opened yet.
+    pub(crate) fn foresee(&self, counts: &[usize], size: usize, what: &str) -> Result<(), Error> {
+        let passing = Self::of(self.0.room);
+        passing.0.allowance.store(u64::MAX, Ordering::Relaxed);
+        let taken = self.0.taken.load(Ordering::Relaxed);
+        passing.0.taken.store(taken, Ordering::Relaxed);
+        passing.take_items(counts, size, what)
+    }
+
     /// Looks at so many more parts of `what`.
     pub(crate) fn look_at(&self, parts: usize, what: &str) -> Result<(), Error> {
         let before = self.0.parts.fetch_add(parts as u64, Ordering::Relaxed);
@@ -132,7 +140,8 @@ mod tests {
     fn a_small_file_may_become_the_floor_and_a_large_one_more() {
         let budget = Budget::of(u64::MAX);
         assert!(budget.take(FLOOR + 1, "a").is_err());
-        budget.admit(1 << 20);
+        // A file that is opened for one episode counts for all of them.
+        budget.fork().admit(1 << 20);
         budget.take(FLOOR + (8 << 30), "a").unwrap();
         let error = budget.take(u64::MAX / 2, "a").unwrap_err();
         assert!(error.hint().unwrap().contains("small"), "{error}");
@@ -150,6 +159,9 @@ mod tests {
             assert!(episode.look_at(1, "an episode").is_err());
         }
         budget.take(50, "rows").unwrap();
+        assert!(
+            budget.foresee(&[6], 8, "rows").is_ok() && budget.foresee(&[7], 8, "rows").is_err()
+        );
         assert!(budget.fork().take(60, "an episode").is_err());
     }
 }

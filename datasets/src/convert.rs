@@ -13,7 +13,9 @@ use crate::d4rl::D4rlSink;
 use crate::dataset::Intake;
 use crate::minari::{self, MinariSink};
 use crate::recording::{Flattener, RecordedEpisode, Recording, Sink, Source, flat_width};
-use crate::{Budget, Dataset, Defects, Episode, Error, Finding, datasets_root, flat, input};
+use crate::{
+    Budget, Dataset, Defects, Episode, Error, Finding, datasets_root, flat, input, staging,
+};
 
 /// Minari's three storage formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +94,8 @@ impl Target {
         }
     }
 
-    /// Refuses what cannot be written to: better than after hours of work.
+    /// Refuses what cannot be written to: better than after hours of work. Removes what killed
+    /// writers of the same target have left.
     pub fn check(&self) -> Result<(), Error> {
         let path = self.path();
         if let Self::Minari { root, id, .. } = self {
@@ -104,6 +107,7 @@ impl Target {
         if path.file_name().is_none() {
             return Err(Error::BadId(path.display().to_string()));
         }
+        staging::clear(&path);
         // Not `exists`: a link that leads nowhere is something, too.
         if path.symlink_metadata().is_ok() {
             return Err(Error::Exists.at(&path));
@@ -276,9 +280,7 @@ pub(crate) fn gather(source: &mut dyn Source, defects: Defects) -> Result<Datase
     let budget = source.budget();
     if let Some(steps) = source.recording().total_steps {
         // Better now than after minutes of reading.
-        let room = budget
-            .fork()
-            .take_items(&[steps, row], size_of::<f64>(), "the dataset");
+        let room = budget.foresee(&[steps, row], size_of::<f64>(), "the dataset");
         room.map_err(|error| error.at(source.path()))?;
     }
     let mut into = Held {

@@ -9,13 +9,19 @@ use std::path::Path;
 
 use crate::{Budget, Error};
 
-/// Opens a file; gives its size too.
+/// Opens a file of data; gives its size too.
 pub(crate) fn open(path: &Path, budget: &Budget) -> Result<(File, u64), Error> {
+    let (file, bytes) = open_text(path)?;
+    budget.admit(bytes);
+    Ok((file, bytes))
+}
+
+/// Opens a file that holds no more than it shows: it is not compressed.
+pub(crate) fn open_text(path: &Path) -> Result<(File, u64), Error> {
     let open = || {
         regular(&fs::metadata(path)?)?;
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
-        budget.admit(bytes);
         Ok((file, bytes))
     };
     open().map_err(|error: Error| error.at(path))

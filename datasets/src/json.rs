@@ -28,13 +28,14 @@ const MAX_BYTES: u64 = 64 << 20;
 /// Reads a file that is not too long.
 pub(crate) fn read(path: &Path, budget: &Budget) -> Result<Value, Error> {
     // Text is not compressed: what it holds is small, and it allows for nothing else.
-    let passing = budget.fork();
-    let (file, bytes) = input::open(path, &passing)?;
+    let (file, bytes) = input::open_text(path)?;
     if bytes > MAX_BYTES {
         return Err(Error::Metadata(format!("longer than {MAX_BYTES} bytes")));
     }
     // What a value takes in memory; the shortest ones are two bytes of text.
-    passing.take(bytes.saturating_mul(32), "the metadata")?;
+    budget
+        .fork()
+        .take(bytes.saturating_mul(32), "the metadata")?;
     let mut text = String::new();
     file.take(bytes).read_to_string(&mut text)?;
     parse(&text)

@@ -100,7 +100,7 @@ pub fn open_within(
 /// Opens one file: its first bytes tell what it is.
 fn file_source(path: &Path, contents: Contents, budget: &Budget) -> Result<Box<dyn Source>, Error> {
     let open = || {
-        let (mut file, _) = input::open(path, &budget.fork())?;
+        let (mut file, _) = input::open_text(path)?;
         let mut head = Vec::new();
         (&mut file).take(8).read_to_end(&mut head)?;
         let is_csv = path

@@ -21,7 +21,9 @@ mod table_source;
 use std::path::{Path, PathBuf};
 
 pub use catalogue::datasets_root;
-pub(crate) use catalogue::{installed, is_id, is_versioned_id, unknown};
+#[cfg(feature = "remote")]
+pub(crate) use catalogue::is_id;
+pub(crate) use catalogue::{installed, is_versioned_id, unknown};
 pub(crate) use sink::MinariSink;
 
 use self::hdf5_source::Hdf5Source;

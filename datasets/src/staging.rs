@@ -89,6 +89,16 @@ impl Drop for Staging {
     }
 }
 
+/// Removes what dead writers of a target have left, as one does that is killed after its dataset got
+/// its name. What cannot be removed stays.
+pub(crate) fn clear(target: &Path) {
+    if let Ok(prefix) = draft_prefix(target) {
+        let parent = folder(target);
+        let guard = File::open(parent).and_then(|folder| folder.lock().map(|()| folder));
+        let _ = remove_abandoned(parent, &prefix, guard.is_ok());
+    }
+}
+
 /// How the hidden directories of a target's writers are called.
 fn draft_prefix(target: &Path) -> Result<String, Error> {
     match target.file_name() {
@@ -228,6 +238,19 @@ mod tests {
         assert_eq!(left, 2, "the target, and the draft of another name");
         drop(Staging::in_cache(&directory.path().join("more")).unwrap());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn drafts_of_a_dataset_that_is_there_can_be_cleared() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("set");
+        let living = Staging::begin(&target).unwrap();
+        let dead = directory.path().join(".set.partial-1-0");
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join("lock"), "").unwrap();
+        clear(&target);
+        assert!(!dead.exists() && living.partial.exists());
+        clear(Path::new("/no/such/folder/set"));
     }
 
     #[test]

@@ -37,6 +37,9 @@ const VALUE_BYTES: u64 = 12;
 /// What a batch of texts may take.
 const BATCH_BYTES: u64 = 32 << 20;
 
+/// Rows, and the names of all columns of their file.
+type Columns = (Vec<RecordBatch>, Vec<String>);
+
 /// The two file formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TableFormat {
@@ -50,6 +53,7 @@ pub(crate) enum TableFormat {
 pub(crate) struct Table {
     batches: Vec<RecordBatch>,
     rows: usize,
+    names: Vec<String>,
     budget: Budget,
 }
 
@@ -61,25 +65,33 @@ impl Table {
         contents: Contents,
         budget: &Budget,
     ) -> Result<Self, Error> {
-        let batches = guarded(|| match format {
+        let wanted = |name: &str| contents == Contents::Everything || name != "infos";
+        Self::read_columns(path, format, &wanted, budget)
+    }
+
+    /// Reads the wanted columns of a file.
+    pub(crate) fn read_columns(
+        path: &Path,
+        format: TableFormat,
+        wanted: &dyn Fn(&str) -> bool,
+        budget: &Budget,
+    ) -> Result<Self, Error> {
+        let (batches, names) = guarded(|| match format {
             TableFormat::Arrow => read_arrow(path, budget),
-            TableFormat::Parquet => read_parquet(path, contents, budget),
+            TableFormat::Parquet => read_parquet(path, wanted, budget),
         })?;
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
         Ok(Self {
             batches,
             rows,
+            names,
             budget: budget.clone(),
         })
     }
 
-    /// The names of the columns.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let schema = self.batches.first().map(RecordBatch::schema);
-        let fields = schema
-            .iter()
-            .flat_map(|schema| schema.fields().iter().cloned());
-        fields.map(|field| field.name().clone()).collect()
+    /// The names of all columns, whether they were read or not.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// The number of rows.
@@ -168,7 +180,7 @@ impl TableWriter {
     }
 }
 
-fn read_arrow(path: &Path, budget: &Budget) -> Result<Vec<RecordBatch>, Error> {
+fn read_arrow(path: &Path, budget: &Budget) -> Result<Columns, Error> {
     const MAGIC: &[u8] = b"ARROW1";
     const TAIL: usize = 10;
     let bytes = Buffer::from_vec(input::read(path, budget)?);
@@ -215,23 +227,32 @@ fn read_arrow(path: &Path, budget: &Budget) -> Result<Vec<RecordBatch>, Error> {
                 .map_err(arrow_failed)?,
         );
     }
-    Ok(batches)
+    let schema = batches.first().map(RecordBatch::schema);
+    let names = schema.map_or_else(Vec::new, |schema| names_of(&schema));
+    Ok((batches, names))
+}
+
+fn names_of(schema: &Schema) -> Vec<String> {
+    schema
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect()
 }
 
 fn read_parquet(
     path: &Path,
-    contents: Contents,
+    is_wanted: &dyn Fn(&str) -> bool,
     budget: &Budget,
-) -> Result<Vec<RecordBatch>, Error> {
+) -> Result<Columns, Error> {
     let (file, _) = input::open(path, budget)?;
     let options = ArrowReaderOptions::new();
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
         .map_err(parquet_failed)?;
+    let names = names_of(builder.schema());
     let schema = builder.parquet_schema();
-    let wanted = (0..schema.root_schema().get_fields().len()).filter(|&index| {
-        contents == Contents::Everything
-            || schema.root_schema().get_fields()[index].name() != "infos"
-    });
+    let fields = schema.root_schema().get_fields();
+    let wanted = (0..fields.len()).filter(|&index| is_wanted(fields[index].name()));
     let mask = ProjectionMask::roots(schema, wanted);
     budget.look_at(schema.num_columns(), "the table")?;
     let largest_text = charge(builder.metadata(), &mask, budget)?;
@@ -256,7 +277,7 @@ fn read_parquet(
         }
         batches.push(batch);
     }
-    Ok(batches)
+    Ok((batches, names))
 }
 
 /// Charges the numbers that the columns claim; gives the most that a text or an image can take, 0

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use rtg_datasets::convert::{copy, open_source};
 use rtg_datasets::recording::{Array, Attribute, Node, RecordedEpisode, Recording, Source};
-use rtg_datasets::{Contents, Defects, Error, MinariFormat, Target, convert, open, open_with};
+use rtg_datasets::{
+    Contents, Defects, EnvSpec, Error, MinariFormat, Target, convert, open, open_with,
+};
 use rtg_envs::{BoxSpace, Dtype, Space};
 use serde_json::json;
 
@@ -291,7 +293,10 @@ fn random_recordings_come_back_from_every_format_as_they_were() {
     for seed in 1..=40_u64 {
         let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
         let recording = Recording::new("x-v0", dice.space(0), dice.space(0))
-            .with_environment("CartPole-v1", None, Some(500), None)
+            .with_env_spec(&EnvSpec {
+                max_episode_steps: Some(500),
+                ..EnvSpec::new("CartPole-v1")
+            })
             .with("ref_max_score", 0.1)
             .with("author", json!(["A", "B"]));
         let written: Vec<_> = (0..3).map(|_| dice.episode(&recording)).collect();

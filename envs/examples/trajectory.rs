@@ -77,13 +77,14 @@ fn answer_rows(envs: &mut VecEnv, command: &Command) -> Answer {
     }))
 }
 
+#[expect(clippy::print_stdout, reason = "the answers of an example program")]
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut answer: Box<dyn FnMut(&Command) -> Answer> =
         match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [id, "options"] => {
                 for (name, value) in registry::options(id) {
-                    writeln!(stdout(), "{name}={value}")?;
+                    println!("{name}={value}");
                 }
                 return Ok(());
             }

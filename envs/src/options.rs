@@ -133,8 +133,11 @@ impl Slot<'_> {
                     _ => value.as_count().filter(|place| *place < names.len()),
                 };
                 **place = given.ok_or_else(|| {
-                    let known: Vec<&str> =
-                        names.iter().copied().filter(|n| !n.is_empty()).collect();
+                    let known: Vec<&str> = names
+                        .iter()
+                        .copied()
+                        .filter(|name| !name.is_empty())
+                        .collect();
                     format!("{}, or a number below {}", known.join(", "), names.len())
                 })?;
             }

@@ -4,6 +4,7 @@ use rtg_datasets::sample::ActionMap;
 use rtg_envs::Space;
 use serde::{Deserialize, Serialize};
 
+use super::Error;
 use crate::kernels::{Head, Objective};
 
 /// What becomes of a box of actions inside a network.
@@ -79,6 +80,23 @@ impl ActionCodec {
             scale: bounds().map(|(low, high)| 0.5 * (high - low)).collect(),
             max_action: 1.0,
         })
+    }
+
+    /// The codec of an algorithm that acts in boxes with finite bounds only.
+    ///
+    /// # Errors
+    /// Any other space.
+    pub fn continuous(
+        algorithm: &'static str,
+        units: BoxUnits,
+        space: &Space,
+    ) -> Result<Self, Error> {
+        let found = match Self::of(units, space) {
+            Ok(actions @ Self::Continuous { .. }) => return Ok(actions),
+            Ok(Self::Discrete { n, .. }) => format!("{n} discrete actions"),
+            Err(found) => found,
+        };
+        Err(Error::ActionSpace { algorithm, found })
     }
 
     /// Numbers of an action inside the network: classes or dimensions.

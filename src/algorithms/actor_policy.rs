@@ -1,4 +1,4 @@
-//! The policy of a learned actor: a network from the present observation to an action.
+//! The policy of a learned actor: a network from the last observations to an action.
 
 use rtg_datasets::Normaliser;
 
@@ -20,6 +20,9 @@ pub(super) trait Decision {
 
 /// Acts with weights that a learner may go on changing.
 ///
+/// It sees as many of the last observations as the actor has inputs for, the newest last; before an
+/// episode's first they are zeros.
+///
 /// Exploring, each row draws its noise from a stream that follows from its episode's start, A
 /// numbers in every step, so that the noise depends on the step alone.
 pub(super) struct ActorPolicy<D> {
@@ -30,6 +33,8 @@ pub(super) struct ActorPolicy<D> {
     mode: Mode,
     pool: Pool,
     streams: Vec<Stream>,
+    /// Rows x inputs: what each row's actor sees.
+    seen: Vec<f32>,
     inputs: Vec<f32>,
     outputs: Vec<f32>,
     noise: Vec<f32>,
@@ -44,7 +49,9 @@ impl<D: Decision> ActorPolicy<D> {
         mode: Mode,
         (rows, threads): (usize, usize),
     ) -> Self {
+        let width = actor.lock().shape().width();
         Self {
+            seen: vec![0.0; rows * width],
             actor,
             decision,
             normaliser,
@@ -65,23 +72,29 @@ const STREAM: &str = "exploration";
 impl<D: Decision> Policy for ActorPolicy<D> {
     fn begin(&mut self, row: usize, start: &Start) {
         self.streams[row] = Stream::new(start.seed, STREAM);
+        let width = self.seen.len() / self.streams.len();
+        self.seen[row * width..][..width].fill(0.0);
     }
 
     fn act(&mut self, active: &[usize], observations: &[f64], _: &[f64], actions: &mut [f64]) {
         let rows = self.streams.len();
-        let (seen, outer) = (observations.len() / rows, actions.len() / rows);
-        let inner = self.actions.width();
-        self.inputs.resize(active.len() * seen, 0.0);
-        for (&row, input) in active.iter().zip(self.inputs.chunks_mut(seen.max(1))) {
-            let observation = &observations[row * seen..][..seen];
+        let (width, outer) = (observations.len() / rows, actions.len() / rows);
+        let (inner, inputs) = (self.actions.width(), self.seen.len() / rows);
+        self.inputs.clear();
+        for &row in active {
+            let observation = &observations[row * width..][..width];
+            let seen = &mut self.seen[row * inputs..][..inputs];
+            seen.rotate_left(width);
+            let newest = &mut seen[inputs - width..];
             match &self.normaliser {
-                Some(normaliser) => normaliser.apply(observation, input),
+                Some(normaliser) => normaliser.apply(observation, newest),
                 None => {
-                    for (to, &from) in input.iter_mut().zip(observation) {
+                    for (to, &from) in newest.iter_mut().zip(observation) {
                         *to = from as f32;
                     }
                 }
             }
+            self.inputs.extend_from_slice(seen);
         }
         let mut actor = self.actor.lock();
         let width = actor.shape().outputs;
@@ -104,5 +117,41 @@ impl<D: Decision> Policy for ActorPolicy<D> {
             let action = &mut actions[row * outer..][..outer];
             self.actions.decode(chosen, action);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Head;
+    use crate::kernels::mlp::{Network, Shape};
+
+    #[test]
+    fn each_row_sees_its_own_last_observations_and_none_of_the_episode_before() {
+        // The newest observation counts ten times, the one before it once.
+        let actor = Network::new(&Shape::new(&[2], &[], 1), vec![1.0, 10.0, 0.0]);
+        let actions = ActionCodec::Continuous {
+            offset: vec![0.0],
+            scale: vec![1.0],
+            max_action: 1.0,
+        };
+        let actor = (Shared::new(actor), Head::Logits);
+        let mut policy = ActorPolicy::new(actor, None, actions, Mode::Greedy, (2, 1));
+        let start = Start {
+            seed: 0,
+            target: None,
+        };
+        policy.begin(0, &start);
+        policy.begin(1, &start);
+        let act = |policy: &mut ActorPolicy<Head>, active: &[usize], seen: [f64; 2]| {
+            let mut actions = [-1.0; 2];
+            policy.act(active, &seen, &[0.0; 2], &mut actions);
+            actions.to_vec()
+        };
+        assert_eq!(act(&mut policy, &[0, 1], [1.0, 5.0]), [10.0, 50.0]);
+        assert_eq!(act(&mut policy, &[1], [9.0, 6.0]), [-1.0, 65.0]);
+        assert_eq!(act(&mut policy, &[0, 1], [2.0, 7.0]), [21.0, 76.0]);
+        policy.begin(0, &start);
+        assert_eq!(act(&mut policy, &[0, 1], [3.0, 8.0]), [30.0, 87.0]);
     }
 }

@@ -7,16 +7,20 @@
 
 pub mod action_codec;
 mod actor_policy;
+mod adam;
 pub mod bc;
 pub mod decision_transformer;
 mod error;
+pub mod iql;
 mod learner;
 mod moments;
 mod networks;
 mod published;
+pub mod sac;
 mod source;
 mod table;
 pub mod td3_bc;
+mod vector;
 
 use std::fmt;
 use std::ops::Deref;
@@ -47,6 +51,10 @@ pub enum Input {
 }
 
 /// What there is to know of an algorithm before it is built.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each asked for by its name"
+)]
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Card {
     /// Its name in plans, on the command line and in reports.

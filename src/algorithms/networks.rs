@@ -1,12 +1,11 @@
-//! Small networks that learn: parameters shared with policies, Adam's moments, perhaps a target.
+//! Small networks that learn: parameters shared with policies, an optimiser, perhaps a target.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::adam::Adam;
 use super::{Error, Saved};
-use crate::kernels::adamw::AdamW;
 use crate::kernels::mlp::{Layout, Network, Pool, Shape};
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
-use crate::optimise::Moments;
 
 /// A network that a learner changes and policies read. Sharing it copies no weight.
 #[derive(Clone, Debug)]
@@ -35,9 +34,7 @@ pub(super) struct Trained {
     pub(super) target: Option<Network>,
     /// The last gradient.
     pub(super) gradient: Vec<f32>,
-    moments: Moments,
-    /// Optimiser steps done.
-    steps: u64,
+    adam: Adam,
 }
 
 impl Trained {
@@ -57,29 +54,15 @@ impl Trained {
             target: target.then(|| network.clone()),
             network: Shared::new(network),
             gradient: vec![0.0; count],
-            moments: Moments::zeros(count),
-            steps: 0,
+            adam: Adam::new(count),
         }
     }
 
     /// One step of Adam with the present gradient.
     pub(super) fn step(&mut self, pool: &Pool, rate: f64) {
-        let adam = AdamW {
-            decay: 0.0,
-            ..AdamW::default()
-        };
-        self.steps += 1;
-        let Moments { first, second } = &mut self.moments;
-        pool.adam(
-            &adam,
-            rate,
-            self.steps,
-            1.0,
-            &self.gradient,
-            self.network.lock().parameters_mut(),
-            first,
-            second,
-        );
+        let mut network = self.network.lock();
+        let parameters = network.parameters_mut();
+        self.adam.step(pool, rate, &self.gradient, parameters);
     }
 
     /// Moves the targets by `tau` towards the trained weights.
@@ -107,18 +90,8 @@ impl Trained {
             ),
             None => Vec::new(),
         };
-        for (which, values) in self.moments() {
-            let name = format!("rtg.{}.{which}", self.name);
-            entries.push(Entry::vector(&name, values));
-        }
+        entries.extend(self.adam.state(self.name));
         entries
-    }
-
-    fn moments(&self) -> [(&'static str, &[f32]); 2] {
-        [
-            ("first_moment", &self.moments.first),
-            ("second_moment", &self.moments.second),
-        ]
     }
 
     /// Replaces the trained weights; targets become copies where the file has none.
@@ -149,14 +122,7 @@ impl Trained {
                 saved.tensors,
             )?;
         }
-        let count = self.gradient.len();
-        let moment = |which: &str| saved.floats(&format!("rtg.{}.{which}", self.name), count);
-        self.moments = Moments {
-            first: moment("first_moment")?,
-            second: moment("second_moment")?,
-        };
-        self.steps = steps;
-        Ok(())
+        self.adam.restore(self.name, saved, steps)
     }
 
     /// Its parameters and their last gradients by name, from a copy of the parameters.

@@ -128,18 +128,14 @@ impl Source {
 
     /// The next batch, to measure on it again and again.
     pub fn held_back(&mut self) -> HeldBack {
-        match self {
-            Self::Windows(windows) => {
-                let mut batch = Batch::default();
-                windows.next(&mut batch);
-                HeldBack::Windows(batch)
-            }
-            _ => {
-                let mut batch = Transitions::default();
-                self.next_transitions(&mut batch);
-                HeldBack::Transitions(batch)
-            }
+        if let Self::Windows(windows) = self {
+            let mut batch = Batch::default();
+            windows.next(&mut batch);
+            return HeldBack::Windows(batch);
         }
+        let mut batch = Transitions::default();
+        self.next_transitions(&mut batch);
+        HeldBack::Transitions(batch)
     }
 }
 

@@ -31,7 +31,8 @@ pub struct Update {
     pub least_ms: f64,
     /// Floating point operations of an update that no exact computation can leave out, in 1e9,
     /// where the algorithm counts them.
-    pub gigaflops_per_update: Option<f64>,
+    #[serde(rename = "gigaflops_per_update")]
+    pub gigaflops_each: Option<f64>,
     /// What large f32 matrix products reach on this machine with these threads, in 1e9 operations
     /// a second; the median of measurements before and after.
     pub peak_gigaflops: f64,
@@ -91,7 +92,7 @@ pub fn update(algorithm: Chosen, layers: &[Table], threads: usize) -> Result<Upd
     let peak = 0.5 * (before + matrix_peak(threads));
     let each = |secs: f64| 1e3 * secs / BLOCK as f64;
     let median_ms = each(times[times.len() / 2]);
-    let gigaflops_per_update = learner.operations().map(|operations| operations / 1e9);
+    let gigaflops_each = learner.operations().map(|operations| operations / 1e9);
     Ok(Update {
         what: "update",
         algorithm: algorithm.card().name,
@@ -100,10 +101,9 @@ pub fn update(algorithm: Chosen, layers: &[Table], threads: usize) -> Result<Upd
         instructions: format!("{:?}", crate::kernels::Level::detect()).to_lowercase(),
         median_ms,
         least_ms: each(times[0]),
-        gigaflops_per_update,
+        gigaflops_each,
         peak_gigaflops: peak / 1e9,
-        peak_share: gigaflops_per_update
-            .map(|gigaflops| gigaflops / (1e-3 * median_ms) / (peak / 1e9)),
+        peak_share: gigaflops_each.map(|gigaflops| gigaflops / (1e-3 * median_ms) / (peak / 1e9)),
     })
 }
 

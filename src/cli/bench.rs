@@ -72,7 +72,7 @@ enum What {
         /// Whose conventions and defaults [default: the algorithm's first].
         #[arg(long)]
         recipe: Option<String>,
-        /// Any key of the algorithm, e.g. td3_bc.width=512. May be repeated.
+        /// Any key of the algorithm, e.g. `td3_bc.width=512`. May be repeated.
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
         #[command(flatten)]
@@ -228,28 +228,7 @@ impl Bench {
                 recipe,
                 set,
                 run,
-            } => {
-                let algorithm = Chosen::named(&algorithm)?;
-                let mut layers = Vec::new();
-                if let Some(recipe) = recipe {
-                    layers.push(Table::from_iter([("recipe".to_owned(), recipe.into())]));
-                }
-                for setting in &set {
-                    layers.push(Experiment::parse_setting(setting)?);
-                }
-                let answer = bench::update(algorithm, &layers, run.threads())?;
-                let mut line = format!("{:.3} ms an update", answer.median_ms);
-                if let (Some(work), Some(share)) = (answer.gigaflops_per_update, answer.peak_share)
-                {
-                    let _ = write!(
-                        line,
-                        ": {work:.3} GFLOP at {:.0} % of the {:.0} GFLOP/s that large matrix products reach",
-                        100.0 * share,
-                        answer.peak_gigaflops
-                    );
-                }
-                say(run.json, &answer, &format!("{line}\n"))
-            }
+            } => update(&algorithm, recipe, &set, &run),
             What::Env { id, rows, run } => {
                 let answer = bench::env(&id, rows.get(), run.threads())?;
                 say(
@@ -268,6 +247,30 @@ impl Bench {
             }
         }
     }
+}
+
+fn update(
+    algorithm: &str,
+    recipe: Option<String>,
+    settings: &[String],
+    run: &RunArgs,
+) -> Result<(), Error> {
+    let recipe = recipe.map(|recipe| Table::from_iter([("recipe".to_owned(), recipe.into())]));
+    let mut layers: Vec<Table> = recipe.into_iter().collect();
+    for setting in settings {
+        layers.push(Experiment::parse_setting(setting)?);
+    }
+    let answer = bench::update(Chosen::named(algorithm)?, &layers, run.threads())?;
+    let mut line = format!("{:.3} ms an update", answer.median_ms);
+    if let (Some(work), Some(share)) = (answer.gigaflops_each, answer.peak_share) {
+        let _ = write!(
+            line,
+            ": {work:.3} GFLOP at {:.0} % of the {:.0} GFLOP/s that large matrix products reach",
+            100.0 * share,
+            answer.peak_gigaflops
+        );
+    }
+    say(run.json, &answer, &format!("{line}\n"))
 }
 
 impl SizeArgs {

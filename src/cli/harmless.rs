@@ -5,6 +5,7 @@
 //! printed as it is, nor one that changes the direction of writing.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Whether a character steers a terminal or turns the text around. Ends of lines and tabs do not.
 fn steers(letter: char) -> bool {
@@ -35,7 +36,11 @@ pub(super) fn json(text: &str) -> Cow<'_, str> {
     replace(text, steers, |letter| {
         let mut units = [0; 2];
         let units = letter.encode_utf16(&mut units);
-        units.iter().map(|unit| format!("\\u{unit:04x}")).collect()
+        let mut text = String::new();
+        for unit in units {
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+        text
     })
 }
 

@@ -29,10 +29,21 @@ pub(super) struct ListKeys {
     json: bool,
 }
 
+/// What stands above the keys of all algorithms in Markdown.
+const TITLE: &str = "\
+# Keys of a plan
+
+Printed by `rtg keys --markdown`. A key stands in its table of an experiment file, or behind `--set`
+as `table.key=value`; `rtg train` writes the whole plan to `experiment.toml`.
+
+";
+
 /// Tables with their defaults, under a title.
 struct Section {
     title: String,
     tables: Vec<Keys>,
+    /// Keys of other tables whose default is another here, with it.
+    changes: Vec<(String, String)>,
     /// A plan with every default, and the recipe it is for.
     defaults: Vec<(&'static str, Table)>,
 }
@@ -44,6 +55,7 @@ impl ListKeys {
             sections.push(Section {
                 title: "Every plan".to_owned(),
                 tables: general(),
+                changes: Vec::new(),
                 defaults: vec![("", Experiment::of(Chosen::default()).plan()?)],
             });
         }
@@ -59,6 +71,9 @@ impl ListKeys {
             return print_json(&sections);
         }
         let mut text = String::new();
+        if self.markdown && self.algorithm.is_none() {
+            text.push_str(TITLE);
+        }
         for section in &sections {
             if self.markdown {
                 section.markdown(&mut text);
@@ -80,11 +95,34 @@ fn own(algorithm: Chosen) -> Result<Section, Error> {
             plan.map_err(crate::experiment::ExperimentError::from)?,
         ));
     }
+    let tables = algorithm.tables();
+    let changes = (defaults.first()).map_or_else(Vec::new, |(_, plan)| changes(plan, &tables));
     Ok(Section {
         title: card.name.to_owned(),
-        tables: algorithm.tables(),
+        tables,
+        changes,
         defaults,
     })
+}
+
+/// The keys of `plan` that are in none of `tables`.
+fn changes(plan: &Table, tables: &[Keys]) -> Vec<(String, String)> {
+    let mut changes = Vec::new();
+    for (name, value) in plan {
+        match value {
+            Value::Table(_) if tables.iter().any(|own| own.table == name) => {}
+            Value::Table(inner) => {
+                let path = |key: &String| format!("{name}.{key}");
+                changes.extend(
+                    inner
+                        .iter()
+                        .map(|(key, value)| (path(key), value.to_string())),
+                );
+            }
+            value => changes.push((name.clone(), value.to_string())),
+        }
+    }
+    changes
 }
 
 impl Section {
@@ -130,11 +168,22 @@ impl Section {
             for key in table.keys {
                 let default = self.default_of(table, key);
                 let _ = writeln!(text, "  {} = {default}", key.name);
-                let mut facts = vec![key.range.to_string()];
-                facts.extend((!key.unit.is_empty()).then(|| key.unit.to_owned()));
                 let published = key.published;
+                let mut facts = vec![key.range.to_string(), key.unit.to_owned()];
                 facts.extend((!published.is_empty()).then(|| format!("published: {published}")));
-                let _ = writeln!(text, "      {} [{}]", key.meaning(), facts.join("; "));
+                facts.retain(|fact| !fact.is_empty());
+                let facts = match facts.as_slice() {
+                    [] => String::new(),
+                    facts => format!(" [{}]", facts.join("; ")),
+                };
+                let _ = writeln!(text, "      {}{facts}", key.meaning());
+            }
+            text.push('\n');
+        }
+        if !self.changes.is_empty() {
+            let _ = writeln!(text, "{}: defaults of general keys", self.title);
+            for (key, value) in &self.changes {
+                let _ = writeln!(text, "  {key} = {value}");
             }
             text.push('\n');
         }
@@ -142,6 +191,11 @@ impl Section {
 
     fn markdown(&self, text: &mut String) {
         let _ = writeln!(text, "## {}\n", self.title);
+        if !self.changes.is_empty() {
+            let change = |(key, value): &(String, String)| format!("`{key} = {value}`");
+            let changes: Vec<String> = self.changes.iter().map(change).collect();
+            let _ = writeln!(text, "Defaults of general keys: {}.\n", changes.join(", "));
+        }
         for table in &self.tables {
             if !table.table.is_empty() {
                 let _ = writeln!(text, "### `[{}]`\n", table.table);
@@ -184,6 +238,11 @@ impl Section {
                 "keys": keys.collect::<Vec<_>>(),
             })
         });
-        json!({ "section": self.title, "tables": tables.collect::<Vec<_>>() })
+        let changes = (self.changes.iter()).map(|(key, value)| (key.clone(), json!(value)));
+        json!({
+            "section": self.title,
+            "tables": tables.collect::<Vec<_>>(),
+            "defaults_of_general_keys": changes.collect::<serde_json::Map<_, _>>(),
+        })
     }
 }

@@ -18,6 +18,7 @@ mod keys;
 mod progress;
 mod render;
 mod report;
+mod sweep;
 mod train;
 mod trained;
 
@@ -58,6 +59,7 @@ enum Command {
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Render(render::Render),
+    Sweep(sweep::Sweep),
     Report(report::Report),
     Algorithms(algorithms::Algorithms),
     Keys(keys::ListKeys),
@@ -83,6 +85,7 @@ pub fn run() -> ExitCode {
         Command::Train(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Render(command) => command.run(),
+        Command::Sweep(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Algorithms(command) => command.run(),
         Command::Keys(command) => command.run(),

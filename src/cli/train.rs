@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rtg_datasets::Dataset;
 
 use super::print;
 use crate::checkpoint::Checkpoint;
@@ -29,7 +30,7 @@ use crate::train::{LATEST, Training, new_learner};
 pub(super) struct Train {
     /// A TOML file that says what differs from the recipe.
     experiment: Option<PathBuf>,
-    /// What learns [default: decision_transformer].
+    /// What learns [default: `decision_transformer`].
     #[arg(long, value_name = "NAME")]
     algorithm: Option<String>,
     /// Minari id, path of a Minari or D4RL file, or builtin/<env>/<kind>.
@@ -223,7 +224,7 @@ impl Earlier {
             let found = format!("{:?} ({})", notes.algorithm, notes.recipe);
             return Err(checkpoint.damaged(&format!("it is of {found}")));
         }
-        let hash = opened.data.as_ref().map(|data| data.hash());
+        let hash = opened.data.as_ref().map(Dataset::hash);
         match (&notes.progress.dataset, hash) {
             (Some(before), Some(now)) if *before != now => Err(Error::OtherData {
                 dataset: experiment.dataset.clone().unwrap_or_default(),

@@ -46,6 +46,7 @@ pub mod layer_norm;
 pub mod linear;
 pub mod loss;
 pub mod mlp;
+pub(crate) mod parameters;
 mod precision;
 pub mod real;
 pub mod simd;
@@ -53,8 +54,8 @@ pub mod simd;
 pub(crate) mod testing;
 
 pub use activation::Activation;
-pub use decision_transformer::{Acting, Engine, Layout, Scene, Shape, Side, View, Windows, gather};
 pub use dropout::{Dropout, Site};
 pub use loss::{Denominator, Head, Objective};
+pub use parameters::View;
 pub use precision::Precision;
 pub use simd::Level;

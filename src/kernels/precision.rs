@@ -22,7 +22,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Can an [`Engine`](super::Engine) have this precision here? `Bf16` takes a CPU with
+    /// Can an [`Engine`](super::decision_transformer::Engine) have this precision here? `Bf16` takes a CPU with
     /// AVX512-BF16. It is imitated, slowly, where [`SIMD_VARIABLE`](super::simd::SIMD_VARIABLE)
     /// asks for `plain`.
     pub fn is_available(self) -> bool {

@@ -38,6 +38,10 @@ pub struct KeyError {
 
 impl KeyError {
     /// A value of a key that must be something else.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "literals, numbers and formatted texts are handed over alike"
+    )]
     pub fn new(key: &str, value: impl ToString, expected: impl ToString) -> Self {
         Self {
             key: key.to_owned(),
@@ -105,6 +109,7 @@ impl Range {
         Err(KeyError::new(key, value, self))
     }
 
+    #[expect(clippy::float_cmp, reason = "a bound belongs to the range or does not")]
     fn holds(&self, number: f64) -> bool {
         match *self {
             Self::Numbers {
@@ -121,11 +126,11 @@ impl Range {
     }
 }
 
-/// What a value must be, after "it must be".
+/// What a value must be, after "it must be"; nothing where any value of the type makes sense.
 impl fmt::Display for Range {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Any => formatter.write_str("anything"),
+            Self::Any => Ok(()),
             Self::Words(words) => formatter.write_str(&words.join(" or ")),
             Self::Numbers { low, high, .. } if low.is_infinite() && high.is_infinite() => {
                 formatter.write_str("finite")

@@ -1,7 +1,8 @@
-//! A multi-layer perceptron: linear layers, between them `ReLU` and dropout.
+//! A multi-layer perceptron made of dfdx's operations: linear layers, between them `ReLU` and
+//! dropout.
 //!
-//! Training goes through dfdx; acting is one loop here, whose bits do not depend on how many rows act
-//! together. All weights lie in one flat vector, layer after layer: the matrix, inputs x outputs, then
+//! Nothing is trained with it: it is what a test compares [`kernels::mlp`](crate::kernels::mlp)
+//! with. All weights lie in one flat vector, layer after layer: the matrix, inputs x outputs, then
 //! the bias.
 
 use std::ops::Range;
@@ -22,16 +23,16 @@ pub struct Mlp {
 }
 
 /// One linear layer.
-pub(super) struct Linear {
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
+struct Linear {
+    inputs: usize,
+    outputs: usize,
     /// Place of the matrix in the flat vector, inputs x outputs.
-    pub(super) weight: Range<usize>,
-    pub(super) bias: Range<usize>,
+    weight: Range<usize>,
+    bias: Range<usize>,
 }
 
 impl Mlp {
-    pub(super) fn layers(&self) -> Vec<Linear> {
+    fn layers(&self) -> Vec<Linear> {
         let mut end = 0;
         (self.sizes.windows(2))
             .map(|sizes| {
@@ -67,18 +68,6 @@ impl Mlp {
             fill_uniform(&mut parameters[place], bound, stream);
         }
         parameters
-    }
-
-    /// Names and places of the weights: `layer.0.weight`, `layer.0.bias`, ...
-    pub fn views(&self) -> Vec<(String, Range<usize>)> {
-        (self.layers().into_iter().enumerate())
-            .flat_map(|(index, layer)| {
-                [
-                    (format!("layer.{index}.weight"), layer.weight),
-                    (format!("layer.{index}.bias"), layer.bias),
-                ]
-            })
-            .collect()
     }
 
     /// The mean loss over the rows and its gradient. `inputs` is rows x inputs, `targets` rows x outputs.
@@ -139,33 +128,6 @@ impl Mlp {
             .expect("backward allocated it");
         (value, std::mem::take(&mut **gradient))
     }
-
-    /// The outputs for one row of inputs, without dropout.
-    pub fn forward(&self, parameters: &[f32], inputs: &[f32]) -> Vec<f32> {
-        let layers = self.layers();
-        let mut x = inputs.to_vec();
-        for (index, layer) in layers.iter().enumerate() {
-            let mut y = parameters[layer.bias.clone()].to_vec();
-            let rows = parameters[layer.weight.clone()].chunks(layer.outputs.max(1));
-            for (&input, weights) in x.iter().zip(rows) {
-                for (sum, weight) in y.iter_mut().zip(weights) {
-                    *sum += input * weight;
-                }
-            }
-            if index + 1 < layers.len() {
-                for value in &mut y {
-                    *value = value.max(0.0);
-                }
-            }
-            x = y;
-        }
-        if let Head::Tanh { scale } = self.head {
-            for value in &mut x {
-                *value = value.tanh() * scale;
-            }
-        }
-        x
-    }
 }
 
 #[cfg(test)]
@@ -220,38 +182,6 @@ mod tests {
                 assert!(error < 2e-3 + 0.02 * slope.abs(), "{place}: {slope}");
             }
         }
-    }
-
-    #[test]
-    fn acting_computes_what_training_does() {
-        // The squared error against the network's own outputs is zero, and nowhere else.
-        let network = network(Head::Tanh { scale: 1.5 });
-        let parameters = numbers("parameters", network.len());
-        let inputs = numbers("inputs", 20);
-        let mut outputs: Vec<f32> = (inputs.chunks(5))
-            .flat_map(|row| network.forward(&parameters, row))
-            .collect();
-        let loss = |targets: &[f32]| {
-            let objective = Objective::SquaredError;
-            network
-                .loss_and_gradient(&parameters, &inputs, targets, objective, None)
-                .0
-        };
-        assert!(loss(&outputs) < 1e-12);
-        outputs[4] += 0.1;
-        assert!((loss(&outputs) - 0.01 / 12.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn views_cover_the_vector_without_gaps() {
-        let network = network(Head::Logits);
-        assert_eq!(network.len(), 5 * 7 + 7 + 7 * 6 + 6 + 6 * 3 + 3);
-        let mut end = 0;
-        for (name, place) in network.views() {
-            assert_eq!(place.start, end, "{name}");
-            end = place.end;
-        }
-        assert_eq!(end, network.len());
     }
 
     #[test]

@@ -7,8 +7,8 @@
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::initialise::{fill_normal, fill_uniform, linear_bound};
-use super::mlp::Mlp;
 use crate::kernels::decision_transformer::{Layout, Shape};
+use crate::kernels::mlp;
 use crate::random::Stream;
 
 /// The tensors of a safetensors file.
@@ -279,58 +279,42 @@ pub fn import(
     Ok(carried)
 }
 
-/// The name of a perceptron's layer in the peer's `nn.Sequential`, whose modules between two linear
-/// layers are `ReLU` (CORL, `any_percent_bc.py`) or `ReLU` and dropout (kzl, `mlp_bc.py`).
-fn peer_layer(naming: Naming, index: usize) -> String {
+/// The name of a perceptron's parameter `layer.I.KIND` in the peer's `nn.Sequential`, whose modules
+/// between two linear layers are `ReLU` (CORL, `any_percent_bc.py`) or `ReLU` and dropout (kzl,
+/// `mlp_bc.py`).
+fn peer_layer(naming: Naming, view: &str) -> String {
+    let mut parts = view.split('.').skip(1);
+    let index = parts.next().and_then(|index| index.parse().ok());
+    let index: usize = index.unwrap_or_default();
+    let kind = parts.next().unwrap_or_default();
     match naming {
-        Naming::Official => format!("model.{}", 3 * index),
-        Naming::Corl => format!("net.{}", 2 * index),
+        Naming::Official => format!("model.{}.{kind}", 3 * index),
+        Naming::Corl => format!("net.{}.{kind}", 2 * index),
     }
 }
 
 /// A perceptron's weights under the peer's names.
-pub fn export_mlp(naming: Naming, mlp: &Mlp, parameters: &[f32]) -> Vec<Entry> {
-    (mlp.layers().into_iter().enumerate())
-        .flat_map(|(index, layer)| {
-            let name = peer_layer(naming, index);
-            let (inputs, outputs) = (layer.inputs, layer.outputs);
-            let weight = transpose(&parameters[layer.weight], inputs, outputs);
-            let bias = parameters[layer.bias].to_vec();
-            [
-                ("weight", vec![outputs, inputs], weight),
-                ("bias", vec![outputs], bias),
-            ]
-            .map(|(kind, dimensions, values)| Entry {
-                name: format!("{name}.{kind}"),
-                dimensions,
-                values: Values::F32(values),
-            })
-        })
-        .collect()
+pub fn export_mlp(naming: Naming, layout: &mlp::Layout, parameters: &[f32]) -> Vec<Entry> {
+    let views = layout.views().map(|view| {
+        let name = peer_layer(naming, &view.name);
+        linear_entry(name, &view.dims, &parameters[view.range.clone()])
+    });
+    views.collect()
 }
 
 /// Reads a perceptron's weights. Names that start with `rtg.` are passed over.
 pub fn import_mlp(
     naming: Naming,
-    mlp: &Mlp,
+    layout: &mlp::Layout,
     file: &SafeTensors,
 ) -> Result<Vec<f32>, StateDictError> {
-    let mut parameters = vec![0.0; mlp.len()];
+    let mut parameters = vec![0.0; layout.len()];
     let mut known = Vec::new();
-    let mut read = |name: String, dimensions: &[usize]| {
-        let found = file
-            .tensor(&name)
-            .map_err(|_| StateDictError::Missing(name.clone()))?;
-        let values = weight(&name, dimensions, &found)?;
+    for view in layout.views() {
+        let name = peer_layer(naming, &view.name);
+        let values = read_linear(&name, &view.dims, file)?;
+        parameters[view.range.clone()].copy_from_slice(&values);
         known.push(name);
-        Ok::<_, StateDictError>(values)
-    };
-    for (index, layer) in mlp.layers().into_iter().enumerate() {
-        let name = peer_layer(naming, index);
-        let (inputs, outputs) = (layer.inputs, layer.outputs);
-        let weight = read(format!("{name}.weight"), &[outputs, inputs])?;
-        parameters[layer.weight].copy_from_slice(&transpose(&weight, outputs, inputs));
-        parameters[layer.bias].copy_from_slice(&read(format!("{name}.bias"), &[outputs])?);
     }
     let unknown = |name: &&str| !(name.starts_with("rtg.") || known.iter().any(|k| k == name));
     match file.names().into_iter().find(unknown) {

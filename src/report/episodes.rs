@@ -8,9 +8,9 @@ use rtg_datasets::columns::{self, Column};
 
 use super::{Comparison, RunReport, escape};
 
-/// The columns, in their order. `updates`, `environment_steps` and `seconds` are those of the
+/// The columns, in their order. `step`, `updates`, `environment_steps` and `seconds` are those of the
 /// training until the evaluation; `last` tells a run's last evaluation from earlier ones.
-const TITLES: [&str; 16] = [
+const TITLES: [&str; 17] = [
     "run",
     "task",
     "method",
@@ -19,6 +19,7 @@ const TITLES: [&str; 16] = [
     "env",
     "dataset",
     "seed",
+    "step",
     "updates",
     "environment_steps",
     "seconds",
@@ -34,7 +35,7 @@ struct Row<'a> {
     run: &'a RunReport,
     task: String,
     method: &'a str,
-    updates: u64,
+    step: u64,
     last: bool,
     target: Option<f64>,
     episode: usize,
@@ -64,11 +65,12 @@ pub fn episodes_csv(runs: &[RunReport]) -> String {
         }
         let _ = writeln!(
             text,
-            "{},{},{},{},{},{},{},{},{}",
+            "{},{},{},{},{},{},{},{},{},{}",
             run.seed,
-            row.updates,
-            number(run.environment_steps_at(row.updates)),
-            number(run.seconds_at(row.updates)),
+            row.step,
+            number(run.updates_at(row.step)),
+            number(run.environment_steps_at(row.step)),
+            number(run.seconds_at(row.step)),
             row.last,
             number(row.target),
             row.episode,
@@ -101,9 +103,10 @@ pub fn episodes_parquet(runs: &[RunReport]) -> Result<Vec<u8>, rtg_datasets::Err
         text(|row| &row.run.env),
         text(|row| &row.run.dataset),
         integer(|row| row.run.seed),
-        integer(|row| row.updates.cast_signed()),
-        number(|row| row.run.environment_steps_at(row.updates)),
-        number(|row| row.run.seconds_at(row.updates)),
+        integer(|row| row.step.cast_signed()),
+        number(|row| row.run.updates_at(row.step)),
+        number(|row| row.run.environment_steps_at(row.step)),
+        number(|row| row.run.seconds_at(row.step)),
         Column::Flag(rows.iter().map(|row| row.last).collect()),
         number(|row| row.target),
         integer(|row| row.episode as i64),
@@ -133,7 +136,7 @@ fn rows<'a>(comparison: &'a Comparison<'a>) -> Vec<Row<'a>> {
                         run,
                         task: comparison.task_name(group.task),
                         method: comparison.label(group),
-                        updates: evaluation.step,
+                        step: evaluation.step,
                         last: Some(evaluation.step) == last,
                         target: evaluation.target,
                         episode,
@@ -165,12 +168,12 @@ mod tests {
         assert_eq!(lines[0], TITLES.join(","));
         assert!(lines[1].starts_with("\"a,b\",builtin/cartpole/mixed,corl,decision_transformer,"));
         assert!(
-            lines[1].contains(",0,10,,0.04,false,500,0,88,"),
+            lines[1].contains(",0,10,10,,0.04,false,500,0,88,"),
             "{}",
             lines[1]
         );
         assert!(
-            lines[6].contains(",0,30,,0.12,true,500,1,92,"),
+            lines[6].contains(",0,30,30,,0.12,true,500,1,92,"),
             "{}",
             lines[6]
         );

@@ -99,7 +99,7 @@ pub(super) fn best_of(run: &RunReport, target: Option<f64>) -> Option<f64> {
 /// What the runs of a group took: the median over its runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct GroupCost {
-    pub(super) updates: f64,
+    pub(super) updates: Option<f64>,
     pub(super) environment_steps: Option<f64>,
     pub(super) seconds: Option<f64>,
 }
@@ -111,7 +111,7 @@ impl GroupCost {
             (!costs.is_empty()).then(|| median(&costs))
         };
         Self {
-            updates: known(|run| Some(run.cost.updates as f64)).unwrap_or(0.0),
+            updates: known(|run| run.cost.updates),
             environment_steps: known(|run| run.cost.environment_steps),
             seconds: known(|run| run.cost.seconds),
         }
@@ -152,7 +152,7 @@ mod tests {
     fn the_cost_is_the_median_over_the_runs() {
         let runs = runs();
         let cost = GroupCost::of(&Comparison::of(&runs).groups[0]);
-        assert_eq!((cost.updates, cost.seconds), (40.0, Some(1.0)));
+        assert_eq!((cost.updates, cost.seconds), (Some(40.0), Some(1.0)));
         assert_eq!(cost.environment_steps, None);
     }
 }

@@ -6,23 +6,23 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::plan;
+use crate::algorithms::Chosen;
 use crate::metrics::{
-    EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, SPEED_MS_PER_STEP, for_target,
-    json_lines, target_of,
+    EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, SPEED_MS_PER_STEP,
+    TRAIN_ENVIRONMENT_STEPS, for_target, json_lines, target_of,
 };
 use crate::run::{Error, Evaluation, Run, Summary};
 
 /// Folders below a given one in which runs are looked for.
 const DEPTH: usize = 3;
-/// Last parts of the name of the metric that counts environment steps, for algorithms that take
-/// some while they train.
-const ENVIRONMENT_STEPS: [&str; 2] = ["/environment_steps", "/env_steps"];
+/// The metric that counts updates beside the steps of an online run.
+const UPDATES: &str = "train/updates";
 
 /// What a run took until now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
-    /// Optimiser steps.
-    pub updates: u64,
+    /// Optimiser updates; none for an online run that does not count them.
+    pub updates: Option<f64>,
     /// Environment steps of the training; none for an offline run.
     pub environment_steps: Option<f64>,
     /// Seconds of training, without evaluations; none where no speed was recorded.
@@ -48,6 +48,8 @@ pub struct RunReport {
     pub seed: i64,
     /// Steps that the experiment asks for.
     pub planned_steps: u64,
+    /// Steps done: updates, or environment steps of an online run.
+    pub steps: u64,
     /// Whether the run has a result.
     pub ended: bool,
     /// What it took.
@@ -90,18 +92,24 @@ impl RunReport {
     /// Seconds of training until `step`, from the mean time of a step that was recorded last before
     /// it; none before the first record.
     pub(super) fn seconds_at(&self, step: u64) -> Option<f64> {
-        let speeds = self.metric(SPEED_MS_PER_STEP);
-        let after = speeds.partition_point(|&(at, _)| at <= step);
-        let (_, ms) = speeds.get(after.checked_sub(1)?)?;
-        Some(1e-3 * ms * step as f64)
+        Some(1e-3 * self.latest(SPEED_MS_PER_STEP, step)? * step as f64)
     }
 
     /// Environment steps taken until `step`; none for an offline run.
     pub(super) fn environment_steps_at(&self, step: u64) -> Option<f64> {
-        let (_, counts) = self
-            .metrics
-            .iter()
-            .find(|(name, _)| ENVIRONMENT_STEPS.iter().any(|end| name.ends_with(end)))?;
+        self.latest(TRAIN_ENVIRONMENT_STEPS, step)
+    }
+
+    /// Updates until `step`, which counts them unless the run is an online one.
+    pub(super) fn updates_at(&self, step: u64) -> Option<f64> {
+        let offline = self.metric(TRAIN_ENVIRONMENT_STEPS).is_empty();
+        let counted = self.latest(UPDATES, step);
+        counted.or_else(|| offline.then_some(step as f64))
+    }
+
+    /// The value of a metric that was recorded last until `step`.
+    fn latest(&self, name: &str, step: u64) -> Option<f64> {
+        let counts = self.metric(name);
         let after = counts.partition_point(|&(at, _)| at <= step);
         Some(counts.get(after.checked_sub(1)?)?.1)
     }
@@ -160,9 +168,15 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         let value = plan.get(key).and_then(toml::Value::as_integer);
         value.ok_or_else(|| damaged(format!("it has no integer `{key}`")))
     };
-    let (env, dataset, recipe) = (text("env")?, text("dataset")?, text("recipe")?);
+    let (env, recipe) = (text("env")?, text("recipe")?);
+    // A run that collects its own data need not have one.
+    let dataset = if plan.contains_key("dataset") {
+        text("dataset")?
+    } else {
+        "-".to_owned()
+    };
     // Plans of the time before there was a second one do not name it.
-    let algorithm = text("algorithm").unwrap_or_else(|_| "decision_transformer".to_owned());
+    let algorithm = text("algorithm").unwrap_or_else(|_| Chosen::default().card().name.to_owned());
     let measured = read_metrics(&run)?;
     let summary = run.summary()?;
     let mut report = RunReport {
@@ -175,8 +189,9 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         seed: integer("seed")?,
         planned_steps: integer("steps")?.max(0).cast_unsigned(),
         ended: summary.is_some(),
+        steps: summary.as_ref().map_or(measured.steps, |s| s.steps),
         cost: Cost {
-            updates: summary.as_ref().map_or(measured.steps, |s| s.steps),
+            updates: None,
             environment_steps: None,
             seconds: None,
         },
@@ -185,9 +200,12 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         metrics: measured.metrics,
         settings: plan::settings(&plan),
     };
-    let updates = report.cost.updates;
-    report.cost.environment_steps = report.environment_steps_at(updates);
-    report.cost.seconds = report.seconds_at(updates);
+    let steps = report.steps;
+    report.cost = Cost {
+        updates: report.updates_at(steps),
+        environment_steps: report.environment_steps_at(steps),
+        seconds: report.seconds_at(steps),
+    };
     if let Some(Summary {
         train_seconds,
         evaluations,

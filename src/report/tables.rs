@@ -1,5 +1,7 @@
 //! The tables of a report: runs, groups, methods, pairs of methods, differences between plans.
 
+use std::fmt::Write as _;
+
 use super::aggregate::{Aggregate, Estimate, findings};
 use super::headline::{GroupCost, Headline, OverRuns, best_of};
 use super::table::{Cell, Table, numbers, words};
@@ -18,13 +20,13 @@ pub fn markdown(runs: &[RunReport]) -> String {
     }
     if let Some(aggregate) = Aggregate::of(&comparison) {
         for sentence in findings(&comparison, &aggregate) {
-            text += &format!("\n{sentence}\n");
+            let _ = writeln!(text, "\n{sentence}");
         }
         tables.push(method_table(&comparison, &aggregate));
         tables.extend(pair_table(&comparison, &aggregate));
     }
     for table in tables {
-        text += &format!("\n{}\n\n{}", table.caption, table.markdown());
+        let _ = write!(text, "\n{}\n\n{}", table.caption, table.markdown());
     }
     text
 }
@@ -39,7 +41,7 @@ pub fn latex(runs: &[RunReport]) -> String {
     }
     let mut text = String::from("% \\usepackage{booktabs}\n");
     for table in tables {
-        text += &format!("\n% {}\n{}", table.caption, table.latex());
+        let _ = write!(text, "\n% {}\n{}", table.caption, table.latex());
     }
     text
 }
@@ -79,7 +81,7 @@ pub(super) fn run_table(runs: &[RunReport], with_commands: bool) -> Table {
 
 fn run_row(run: &RunReport, target: Option<f64>) -> Vec<Cell> {
     let last = run.of_target(target).last();
-    let steps = run.cost.updates;
+    let steps = run.steps;
     let steps_text = if steps < run.planned_steps {
         format!("{steps} of {}", run.planned_steps)
     } else {
@@ -186,7 +188,6 @@ fn group_row(
             )
         })
     };
-    let caution = last.and_then(|last| last.caution);
     let mut row = vec![
         Cell::from(comparison.task_name(group.task)),
         Cell::from(comparison.label(group)),
@@ -200,7 +201,7 @@ fn group_row(
         Cell::optional(score, iqm),
         Cell::optional(headline.best, |best| Cell::number(spread(best, None), best)),
         Cell::number(headline.looks.to_string(), headline.looks as f64),
-        Cell::number(format!("{:.0}", cost.updates), cost.updates),
+        Cell::optional(cost.updates, |n| Cell::number(format!("{n:.0}"), n)),
     ];
     if online {
         row.push(Cell::optional(cost.environment_steps, |n| {
@@ -208,10 +209,26 @@ fn group_row(
         }));
     }
     row.push(Cell::optional(cost.seconds, tenths));
-    row.push(Cell::optional(caution, |caution| {
-        Cell::from(caution.to_string())
-    }));
+    row.push(note(group, last));
     row
+}
+
+/// What must be known beside a group's numbers.
+fn note(group: &Group<'_>, last: Option<&OverRuns>) -> Cell {
+    let going = group.runs.iter().filter(|run| !run.ended).count();
+    let mut notes = Vec::new();
+    if going > 0 {
+        notes.push(format!("{going} of {} not ended", group.runs.len()));
+    }
+    notes.extend(
+        last.and_then(|last| last.caution)
+            .map(|caution| caution.to_string()),
+    );
+    if notes.is_empty() {
+        Cell::missing()
+    } else {
+        Cell::from(notes.join("; "))
+    }
 }
 
 pub(super) fn method_table(comparison: &Comparison<'_>, aggregate: &Aggregate) -> Table {

@@ -1,6 +1,6 @@
 //! Runs on disk for the tests of this module, and the tests of reading them.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::*;
 use crate::metrics::{Recorder, SPEED_MS_PER_STEP, TRAIN_LOSS};
@@ -19,7 +19,7 @@ fn evaluation(step: u64, return_mean: f64) -> Evaluation {
 }
 
 /// A run on disk that was evaluated at steps 10, 20 and 30.
-fn write(path: &PathBuf, recipe: &str, seed: usize, ended: bool) {
+fn write(path: &Path, recipe: &str, seed: usize, ended: bool) {
     let experiment = format!(
         "dataset = \"builtin/cartpole/mixed\"\nenv = \"CartPole-v1\"\n\
          recipe = \"{recipe}\"\nseed = {seed}\nsteps = 40\n[optimiser]\nbatch = 64\n"
@@ -87,7 +87,8 @@ pub(super) fn many_runs() -> Vec<RunReport> {
 #[test]
 fn a_run_in_progress_is_read_like_one_that_has_ended() {
     let runs = runs();
-    assert_eq!((runs[0].cost.updates, runs[2].cost.updates), (40, 30));
+    assert_eq!((runs[0].steps, runs[2].steps), (40, 30));
+    assert_eq!(runs[2].cost.updates, Some(30.0));
     assert_eq!(
         (runs[0].cost.seconds, runs[2].cost.seconds),
         (Some(1.0), Some(0.12))
@@ -121,6 +122,10 @@ fn environment_steps_are_read_where_an_algorithm_counts_them() {
     );
     let counts = [5, 10, 25].map(|step| run.environment_steps_at(step));
     assert_eq!(counts, [None, Some(1000.0), Some(2000.0)]);
+    assert_eq!(run.updates_at(20), None);
+    run.metrics
+        .insert("train/updates".into(), vec![(20, 500.0)]);
+    assert_eq!(run.updates_at(20), Some(500.0));
 }
 
 #[test]

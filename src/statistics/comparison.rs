@@ -32,7 +32,7 @@ mod tests {
     fn the_probability_is_that_of_rliable_and_ties_count_half() {
         let x = Scores::from_rows(&[vec![0.1, 0.9], vec![0.4, 1.2], vec![0.7, 0.3]]).unwrap();
         let y = Scores::from_rows(&[vec![0.2, 0.5], vec![0.4, 0.6], vec![0.3, 1.3]]).unwrap();
-        let expected = (5.5 / 9.0 + 4.0 / 9.0) / 2.0;
+        let expected = f64::midpoint(5.5 / 9.0, 4.0 / 9.0);
         let p = probability_of_improvement(&x, &y).unwrap();
         assert!((p - expected).abs() < 1e-12);
         let back = probability_of_improvement(&y, &x).unwrap();

@@ -11,7 +11,7 @@ use crate::experiment::Experiment;
 /// What a learner is fed with.
 pub(super) enum Feed {
     /// Batches of a dataset.
-    Dataset(Source),
+    Dataset(Box<Source>),
     /// Its own steps.
     Environment(Box<Interacting>),
 }
@@ -42,7 +42,7 @@ impl Feed {
         // A GPU draws its own windows.
         let ahead = !matches!(experiment.device, Device::Cuda(_));
         let source = Source::open(&needs, data, progress.sampler.clone(), ahead)?;
-        Ok(Self::Dataset(source))
+        Ok(Self::Dataset(Box::new(source)))
     }
 
     pub(super) fn source(&self) -> &Source {

@@ -1,9 +1,10 @@
 //! Learning while acting: environment steps fill a replay buffer, updates draw from it.
 //!
-//! One advance takes a step in each environment and then the updates that are due. Until
+//! A round is a step in each environment and then the updates that are due. Until
 //! [`Interaction::learning_starts`] steps have been taken, actions are drawn from the whole action
-//! space and nothing is learned. All of it survives a pause to the bit: the buffer is stored, and
-//! the episodes under way are rebuilt from their starts and actions.
+//! space and nothing is learned. Rounds may be cut anywhere without a change in the numbers. All of
+//! it survives a pause to the bit: the buffer is stored, and the episodes under way are rebuilt from
+//! their starts and actions.
 
 use rtg_datasets::sample::{Experience, Replay, ReplayInfo};
 use rtg_envs::Spec;
@@ -100,7 +101,7 @@ impl Interacting {
         &self.source
     }
 
-    /// A step in each environment, at most `most` in all, and the updates that are due.
+    /// What is left of a round, at most `most` steps of it.
     pub(super) fn advance(
         &mut self,
         learner: &mut dyn Learner,
@@ -109,10 +110,13 @@ impl Interacting {
         let Source::Replay(source) = &mut self.source else {
             return Err(AlgorithmError::NoData.into());
         };
-        self.policy.is_random = self.steps < self.config.learning_starts;
+        let environments = self.config.environments as u64;
+        let into_round = self.steps % environments;
+        let before = self.steps - into_round;
+        self.policy.is_random = before < self.config.learning_starts;
         let mut reports = Vec::new();
         let mut pushed = Ok(());
-        let most = most.min(self.config.environments as u64) as usize;
+        let most = most.min(environments - into_round) as usize;
         let taken = self
             .rollout
             .advance(&mut self.policy, most, &mut |transition: &Transition<
@@ -137,9 +141,9 @@ impl Interacting {
                 }
             });
         pushed.map_err(AlgorithmError::from)?;
-        let before = self.steps;
         self.steps += taken as u64;
-        if self.steps > self.config.learning_starts {
+        let is_whole = self.steps.is_multiple_of(environments);
+        if is_whole && self.steps > self.config.learning_starts {
             let every = self.config.update_every;
             let rounds = self.steps / every - before / every;
             let due = rounds * self.config.updates;
@@ -151,9 +155,7 @@ impl Interacting {
             }
             self.updates += done;
         }
-        if let Some(last) = reports.pop() {
-            reports.push(last.last("updates", self.updates as f64));
-        }
+        reports.push(Update::default().last("updates", self.updates as f64));
         Ok(Advance {
             steps: taken as u64,
             reports,

@@ -7,6 +7,7 @@ mod validation;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use rtg_datasets::Dataset;
 use rtg_envs::registry;
 
 use self::feed::Feed;
@@ -86,12 +87,7 @@ impl<'a> Training<'a> {
         mut recorder: Recorder,
     ) -> Result<Self, Error> {
         let progress = checkpoint.map_or_else(
-            || {
-                Progress::fresh(
-                    experiment.seed,
-                    opened.data.as_ref().map(|data| data.hash()),
-                )
-            },
+            || Progress::fresh(experiment.seed, opened.data.as_ref().map(Dataset::hash)),
             |checkpoint| checkpoint.notes.progress.clone(),
         );
         let validation = Validation::new(experiment, &learner.needs(), opened)?;
@@ -192,8 +188,8 @@ impl<'a> Training<'a> {
         self.progress.step += advance.steps;
         for report in &advance.reports {
             self.progress.add(report);
-            let metrics = report.metrics().iter();
-            for metric in metrics.filter(|metric| !metric.value.is_finite()) {
+            let mut metrics = report.metrics().iter();
+            if let Some(metric) = metrics.find(|metric| !metric.value.is_finite()) {
                 return Err(self.diverged(metric.name, metric.value));
             }
         }

@@ -49,18 +49,25 @@ impl Marks {
         self.others.push(name.to_owned());
     }
 
-    /// What ends without a terminal state was cut off, where the file tells terminal states.
+    /// What ends without a terminal state was cut off, where the file tells terminal states; what
+    /// ends without being cut off reached one, where it tells only what was cut off.
     pub(super) fn settle(&mut self) {
-        if let (Some(terminals), Some(ends)) = (&self.terminals, &mut self.ends) {
-            let cut_off = ends
-                .iter()
-                .zip(terminals)
-                .map(|(&end, &terminal)| end && !terminal);
-            let cut_off = cut_off.collect();
-            join(&mut self.timeouts, cut_off);
-            self.ends = None;
-            self.unclear.clear();
+        let Some(ends) = self.ends.take() else {
+            return;
+        };
+        let without = |known: &[bool]| -> Vec<bool> {
+            let both = ends.iter().zip(known);
+            both.map(|(&end, &known)| end && !known).collect()
+        };
+        if let Some(terminals) = &self.terminals {
+            join(&mut self.timeouts, without(terminals));
+        } else if let Some(timeouts) = &self.timeouts {
+            join(&mut self.terminals, without(timeouts));
+        } else {
+            self.ends = Some(ends);
+            return;
         }
+        self.unclear.clear();
     }
 
     /// Whether some column tells where episodes end.
@@ -132,5 +139,11 @@ mod tests {
         marks.settle();
         assert_eq!(marks.timeouts, Some(vec![false, false, false, true]));
         assert_eq!(marks.ends, None);
+        let mut marks = Marks::default();
+        assert!(marks.add("dones", || vec![0.0, 1.0, 0.0, 1.0]));
+        assert!(marks.add("timeouts", || vec![0.0, 1.0, 0.0, 0.0]));
+        marks.settle();
+        assert_eq!(marks.terminals, Some(vec![false, false, false, true]));
+        assert!(marks.unclear.is_empty());
     }
 }

@@ -78,27 +78,29 @@ fn source(
     for (index, file) in files.iter().enumerate() {
         let mut read = || {
             // The table is given back when its columns have been taken out of it.
-            let table = Table::read(file, TableFormat::Parquet, contents, &budget.fork())?;
+            let wanted = |name: &str| contents == Contents::Everything || is_wanted(name);
+            let format = TableFormat::Parquet;
+            let table = Table::read_columns(file, format, &wanted, &budget.fork())?;
             for name in table.names() {
-                if contents == Contents::Steps && !is_wanted(&name) {
+                if !wanted(name) {
                     if index == 0 {
-                        passed_over.push(name);
+                        passed_over.push(name.clone());
                     }
                     continue;
                 }
-                let node = match table.node(&name, table.rows(), None) {
+                let node = match table.node(name, table.rows(), None) {
                     Ok(Some(node)) => node,
                     Ok(None) => continue,
-                    Err(Error::Unsupported(_)) if role(&name).is_none() => {
-                        passed_over.push(name);
+                    Err(Error::Unsupported(_)) if role(name).is_none() => {
+                        passed_over.push(name.clone());
                         continue;
                     }
                     Err(error) => return Err(error),
                 };
-                budget.take_items(&[table.rows()], bytes_of_row(&node), &name)?;
-                match named.iter_mut().find(|(known, _)| *known == name) {
+                budget.take_items(&[table.rows()], bytes_of_row(&node), name)?;
+                match named.iter_mut().find(|(known, _)| known == name) {
                     Some((_, known)) => known.extend(node)?,
-                    None if index == 0 => named.push((name, node)),
+                    None if index == 0 => named.push((name.clone(), node)),
                     None => {
                         return Err(Error::Missing(format!(
                             "the column {name} of an earlier file"

@@ -81,6 +81,11 @@ impl WriterGroup {
             }
             Node::Images(images) => self.write_images(name, images),
             Node::Dict(parts) => {
+                let is_path = |name: &str| name.is_empty() || name.contains('/') || name == ".";
+                if let Some((part, _)) = parts.iter().find(|(part, _)| is_path(part)) {
+                    let text = format!("a part called '{part}', which HDF5 takes for a path");
+                    return Err(Error::Writing(text));
+                }
                 let group = self.create_group(name)?;
                 let mut write = parts.iter().map(|(name, part)| group.write(name, part));
                 write.try_for_each(|written| written)

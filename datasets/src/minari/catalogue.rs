@@ -13,7 +13,7 @@ const MAX_DATASETS: usize = 10_000;
 /// At most so many folders are looked into for them.
 const MAX_FOLDERS: usize = 10_000;
 /// Longer names are compared with none.
-const MAX_NAME: usize = 256;
+const MAX_NAME: usize = 128;
 /// Names less similar than this, of 1, are no suggestion.
 const MIN_SIMILARITY: f64 = 0.5;
 
@@ -46,7 +46,7 @@ pub(crate) fn unknown(root: &Path, id: &str) -> Error {
             let begins = !id.is_empty() && candidate.starts_with(id);
             let similarity = if begins {
                 1.0
-            } else if id.len() > MAX_NAME {
+            } else if id.len().max(candidate.len()) > MAX_NAME {
                 0.0
             } else {
                 strsim::normalized_levenshtein(id, &candidate)

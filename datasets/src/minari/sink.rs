@@ -8,7 +8,7 @@ use rtg_envs::Dtype;
 use super::metadata::{self, Totals};
 use super::{catalogue, table_sink};
 use crate::hdf5::writer::Writer;
-use crate::recording::{Array, Attribute, Layout, Node, RecordedEpisode, Recording, Sink};
+use crate::recording::{Array, Attribute, EnvSpec, Layout, Node, RecordedEpisode, Recording, Sink};
 use crate::staging::{self, Staging};
 use crate::table::TableFormat;
 use crate::{Error, MinariFormat};
@@ -25,6 +25,7 @@ pub(crate) struct MinariSink {
     steps: usize,
     /// Whether images come as JPEG files; all must come alike.
     jpeg: Option<bool>,
+    left_out: Vec<String>,
 }
 
 enum Body {
@@ -44,6 +45,13 @@ impl MinariSink {
             return Err(Error::BadId(id.to_owned()));
         }
         id.clone_into(&mut recording.id);
+        let mut left_out = Vec::new();
+        let spec = recording.text("env_spec").map(EnvSpec::parse);
+        if spec.is_some_and(|spec| !spec.is_some_and(|spec| spec.has_sound_id())) {
+            // Python's minari would not open the dataset.
+            recording.entries.remove("env_spec");
+            left_out.push("the environment, whose id Gymnasium does not take".to_owned());
+        }
         let mut namespaces = Vec::new();
         let mut namespace = root.to_path_buf();
         let parts: Vec<&str> = id.split('/').collect();
@@ -68,6 +76,7 @@ impl MinariSink {
             episodes: 0,
             steps: 0,
             jpeg: None,
+            left_out,
         })
     }
 
@@ -147,7 +156,7 @@ impl Sink for MinariSink {
             }
         }
         self.staging.commit()?;
-        Ok(Vec::new())
+        Ok(self.left_out)
     }
 }
 

@@ -50,6 +50,17 @@ impl EnvSpec {
         self.kwargs.is_empty() && self.wrappers.is_empty()
     }
 
+    /// Whether Gymnasium takes the id: a name of letters, digits and `_ : . -`, with at most one
+    /// namespace before it.
+    pub(crate) fn has_sound_id(&self) -> bool {
+        let is_part = |part: &str, others: &[char]| {
+            let letter = |c: char| c.is_alphanumeric() || others.contains(&c);
+            !part.is_empty() && part.chars().all(letter)
+        };
+        let (namespace, name) = self.id.split_once('/').unwrap_or(("a", &self.id));
+        is_part(namespace, &['_', ':', '-']) && is_part(name, &['_', ':', '.', '-'])
+    }
+
     /// Whether both make the same environment; what else they note, such as the class, may differ.
     pub fn is_same_world(&self, other: &Self) -> bool {
         self.id == other.id && self.kwargs == other.kwargs && self.wrappers == other.wrappers
@@ -171,6 +182,20 @@ mod tests {
         let written = spec.to_text();
         assert!(written.contains("[0.7,Infinity]"), "{written}");
         assert_eq!(EnvSpec::parse(&written).unwrap(), spec);
+    }
+
+    #[test]
+    fn ids_are_those_of_gymnasium() {
+        for (id, sound) in [
+            ("Hopper-v5", true),
+            ("D4RL/pen/human-v2", false),
+            ("ALE/Pong-v5", true),
+            ("a b-v0", false),
+            ("Cart\u{1b}[2J", false),
+            ("/x", false),
+        ] {
+            assert_eq!(EnvSpec::new(id).has_sound_id(), sound, "{id}");
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@
 mod push;
 mod state;
 
+use std::collections::BTreeSet;
+
 use rand::{Rng, RngExt};
 use rtg_envs::Space;
 
@@ -52,8 +54,9 @@ pub struct Replay {
     rows: Vec<f32>,
     /// Next observations of rows without a successor, `S` numbers each.
     finals: Vec<f32>,
-    /// Places in `finals` that are free.
-    free: Vec<u32>,
+    /// Places in `finals` that are free. The first of them is taken next, so that it follows from
+    /// what is stored.
+    free: BTreeSet<u32>,
 }
 
 impl Replay {
@@ -98,7 +101,7 @@ impl Replay {
             newest: Vec::new(),
             rows: Vec::new(),
             finals: Vec::new(),
-            free: Vec::new(),
+            free: BTreeSet::new(),
         })
     }
 

@@ -70,7 +70,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("columns.parquet");
         std::fs::write(&path, parquet(columns).unwrap()).unwrap();
-        let table = Table::read(&path, TableFormat::Parquet, Contents::Everything).unwrap();
+        let table = Table::read(
+            &path,
+            TableFormat::Parquet,
+            Contents::Everything,
+            &crate::Budget::default(),
+        )
+        .unwrap();
         assert_eq!(table.rows(), 2);
         let batch = &table.batches[0];
         let numbers = batch

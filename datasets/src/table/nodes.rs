@@ -1,7 +1,7 @@
 //! From Arrow arrays to columns.
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array as ArrowArray, ArrayRef};
+use arrow_array::{Array as ArrowArray, ArrayRef, GenericListArray, OffsetSizeTrait};
 use arrow_schema::{DataType, Field};
 use rtg_envs::Dtype;
 
@@ -83,36 +83,9 @@ pub(super) fn node(
                 bytes,
             )?)
         }
-        DataType::List(_) => {
-            let list = array.as_list::<i32>();
-            let (first, last) = (list.value_offsets().first(), list.value_offsets().last());
-            let length = if rows == 0 { 0 } else { list.value_length(0) };
-            let alike = (0..rows).all(|row| list.value_length(row) == length);
-            if list.null_count() > 0 || !alike {
-                return Err(Error::Unsupported(format!(
-                    "{path} with rows of different lengths"
-                )));
-            }
-            let (first, last) = (first.map_or(0, |&at| at), last.map_or(0, |&at| at));
-            let values = list.values().slice(first as usize, (last - first) as usize);
-            budget.take_items(&[values.len()], 8, path)?;
-            let (dtype, bytes) = numbers(&values).ok_or_else(unsupported)?;
-            Node::Array(Array::new(dtype, vec![rows, length as usize], bytes)?)
-        }
+        DataType::List(_) => list(array.as_list::<i32>(), path, budget)?.ok_or_else(unsupported)?,
         DataType::LargeList(_) => {
-            let list = array.as_list::<i64>();
-            let length = if rows == 0 { 0 } else { list.value_length(0) };
-            let alike = (0..rows).all(|row| list.value_length(row) == length);
-            if list.null_count() > 0 || !alike {
-                return Err(Error::Unsupported(format!(
-                    "{path} with rows of different lengths"
-                )));
-            }
-            let first = list.value_offsets().first().map_or(0, |&at| at);
-            let values = list.values().slice(first as usize, rows * length as usize);
-            budget.take_items(&[values.len()], 8, path)?;
-            let (dtype, bytes) = numbers(&values).ok_or_else(unsupported)?;
-            Node::Array(Array::new(dtype, vec![rows, length as usize], bytes)?)
+            list(array.as_list::<i64>(), path, budget)?.ok_or_else(unsupported)?
         }
         DataType::Utf8 => Node::Text(
             array
@@ -143,6 +116,34 @@ pub(super) fn node(
         }
         node => Ok(node),
     }
+}
+
+/// Lists of the same length as rows of numbers; `None` if they hold something else.
+fn list<O: OffsetSizeTrait>(
+    list: &GenericListArray<O>,
+    path: &str,
+    budget: &Budget,
+) -> Result<Option<Node>, Error> {
+    let rows = list.len();
+    let length = if rows == 0 {
+        O::zero()
+    } else {
+        list.value_length(0)
+    };
+    let alike = (0..rows).all(|row| list.value_length(row) == length);
+    if list.null_count() > 0 || !alike {
+        return Err(Error::Unsupported(format!(
+            "{path} with rows of different lengths"
+        )));
+    }
+    let first = list.value_offsets().first().map_or(0, |at| at.as_usize());
+    let length = length.as_usize();
+    let values = list.values().slice(first, rows * length);
+    budget.take_items(&[values.len()], 8, path)?;
+    let Some((dtype, bytes)) = numbers(&values) else {
+        return Ok(None);
+    };
+    Array::new(dtype, vec![rows, length], bytes).map(|array| Some(Node::Array(array)))
 }
 
 /// What a row of that type takes when it is copied; `None` where that depends on the row.

@@ -64,11 +64,11 @@ impl Minari {
             .unwrap();
         made.write_raw(&vec![0.0_f32; (steps + 1) * self.width])
             .unwrap();
-        self.rest(&group, steps);
+        Self::rest(&group, steps);
     }
 
     /// Writes all of an episode but its observations.
-    pub(crate) fn rest(&self, group: &H5Group, steps: usize) {
+    pub(crate) fn rest(group: &H5Group, steps: usize) {
         let put = |name: &str| {
             group
                 .new_dataset::<u8>()

@@ -23,7 +23,9 @@ pub(super) struct Entry {
 }
 
 pub(super) type Made<T> = Result<T, Error>;
-/// Of arguments that have been checked, a complete description, a number.
+
+/// Makes several environments, or rows of them, of the arguments that differ from the default
+/// values, under a complete description.
 type Make<T> = fn(&Arguments, Arc<Spec>, usize) -> Made<T>;
 
 /// How an environment is made of the arguments that differ from the default values, under a complete

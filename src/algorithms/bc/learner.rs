@@ -4,10 +4,13 @@ use rtg_datasets::sample::{Batch, PaddedObservation, Padding, Side, WindowConfig
 use serde_json::Value;
 
 use super::Model;
+use super::loss::{Loss, Wanted};
+use crate::algorithms::networks::Products;
 use crate::algorithms::{
     self, Error, HeldBack, Needs, Published, Saved, Source, State, Update, moments,
 };
-use crate::kernels::{Dropout, adamw};
+use crate::kernels::adamw;
+use crate::kernels::mlp::{Gradient, Pass, Pool, Want};
 use crate::nn::state_dict::{StateDictError, TensorFile};
 use crate::optimise::{Moments, OptimiserConfig};
 use crate::random::{derive, mix};
@@ -17,6 +20,7 @@ pub struct Learner {
     model: Model,
     optimiser: OptimiserConfig,
     moments: Moments,
+    pool: Pool,
     /// Optimiser steps done.
     step: u64,
     /// Optimiser steps of the whole run.
@@ -26,68 +30,94 @@ pub struct Learner {
     /// The sum over this step's batches.
     gradient: Vec<f32>,
     batch: Batch,
+    wanted: Wanted,
+    pass: Pass,
+    loss: Loss,
+    /// A copy of the weights, for histograms.
+    shown: Vec<f32>,
 }
 
 impl Learner {
     /// A learner for a run of `steps` optimiser steps.
-    pub fn new(model: Model, optimiser: OptimiserConfig, seed: u64, steps: u64) -> Self {
-        let count = model.parameters.len();
+    pub fn new(
+        model: Model,
+        optimiser: OptimiserConfig,
+        (seed, steps, threads): (u64, u64, usize),
+    ) -> Self {
+        let count = model.network.lock().parameters().len();
         Self {
             moments: Moments::zeros(count),
             gradient: vec![0.0; count],
-            batch: Batch::default(),
+            pool: Pool::new(threads),
             optimiser,
             model,
             step: 0,
             steps,
             dropout_key: derive(seed, "dropout"),
             losses: Vec::new(),
+            batch: Batch::default(),
+            wanted: Wanted::default(),
+            pass: Pass::default(),
+            loss: Loss::default(),
+            shown: Vec::new(),
         }
     }
 
-    /// The masks of a batch, if anything is dropped.
-    fn dropout(&self) -> Option<Dropout> {
-        let rate = self.model.config.dropout;
+    /// The key of a batch's masks, if anything is dropped.
+    fn dropout(&self) -> Option<u64> {
         let batches = self.step * self.optimiser.accumulation as u64 + self.losses.len() as u64;
-        (rate > 0.0).then(|| Dropout {
-            probability_attention: 0.0,
-            probability_residual: rate,
-            probability_embedding: 0.0,
-            key: mix(self.dropout_key.wrapping_add(batches)),
-        })
+        let drops = self.model.config.dropout > 0.0;
+        drops.then(|| mix(self.dropout_key.wrapping_add(batches)))
     }
 
     /// The loss on a batch, without dropout and without learning from it.
-    pub fn loss(&self, batch: &Batch) -> f64 {
-        self.loss_and_gradient(batch, None).0
+    pub fn loss(&mut self, batch: &Batch) -> f64 {
+        self.want(batch);
+        let mut network = self.model.network.lock();
+        let mut outputs = vec![0.0; batch.rows * network.shape().outputs];
+        network.infer(&self.pool, &[&batch.observations], &mut outputs);
+        let head = self.model.actions.head();
+        self.loss.of(head, &outputs, &self.wanted)
     }
 
-    fn loss_and_gradient(&self, batch: &Batch, dropout: Option<&Dropout>) -> (f64, Vec<f32>) {
+    /// Keeps what the batch's windows did in their last place.
+    fn want(&mut self, batch: &Batch) {
         let width = self.model.actions.width();
         let last = |row: usize| (row + 1) * batch.context - 1;
-        let targets: Vec<f32> = (0..batch.rows)
-            .flat_map(|row| &batch.actions[last(row) * width..][..width])
-            .copied()
-            .collect();
-        self.model.network.loss_and_gradient(
-            &self.model.parameters,
-            &batch.observations,
-            &targets,
-            self.model.actions.objective(),
-            dropout,
-        )
+        let Wanted { actions, choices } = &mut self.wanted;
+        actions.clear();
+        choices.clear();
+        for row in 0..batch.rows {
+            match batch.labels.get(last(row)) {
+                Some(&label) => choices.push(label as usize),
+                None => actions.extend_from_slice(&batch.actions[last(row) * width..][..width]),
+            }
+        }
     }
 
     /// Adds the gradient of one batch to the step's.
     pub fn accumulate(&mut self, batch: &Batch) {
-        if self.losses.is_empty() {
-            self.gradient.fill(0.0);
-        }
-        let (loss, gradient) = self.loss_and_gradient(batch, self.dropout().as_ref());
-        for (sum, value) in self.gradient.iter_mut().zip(gradient) {
-            *sum += value;
-        }
-        self.losses.push(loss);
+        self.want(batch);
+        let dropout = self.dropout();
+        let parameters = if self.losses.is_empty() {
+            Gradient::Set(&mut self.gradient)
+        } else {
+            Gradient::Add(&mut self.gradient)
+        };
+        let want = Want {
+            parameters,
+            input_part: None,
+        };
+        let head = self.model.actions.head();
+        let (pool, pass, loss, wanted) = (&self.pool, &mut self.pass, &mut self.loss, &self.wanted);
+        let mut network = self.model.network.lock();
+        let network = &mut *network;
+        self.losses.push(pool.update(|| {
+            network.forward_of(pool, 0..1, dropout, &[&batch.observations], pass);
+            let value = loss.of(head, pass.outputs(), wanted);
+            network.backward(pool, &loss.gradients, want, pass);
+            value
+        }));
     }
 
     /// One AdamW step with the mean of the accumulated gradients.
@@ -101,13 +131,13 @@ impl Learner {
         let clip = optimiser.clip(norm);
         let learning_rate = optimiser.learning_rate_at(self.step, self.steps);
         self.step += 1;
-        adamw::update(
+        self.pool.adam(
             &optimiser.adamw(),
             learning_rate,
             self.step,
             clip,
             &self.gradient,
-            &mut self.model.parameters,
+            self.model.network.lock().parameters_mut(),
             &mut self.moments.first,
             &mut self.moments.second,
         );
@@ -122,7 +152,7 @@ impl Learner {
     /// # Errors
     /// A checkpoint without the optimiser's moments.
     pub fn restore(&mut self, saved: &Saved) -> Result<(), Error> {
-        self.moments = moments::read(saved, self.model.parameters.len())?;
+        self.moments = moments::read(saved, self.gradient.len())?;
         self.step = saved.step;
         Ok(())
     }
@@ -179,13 +209,26 @@ impl algorithms::Learner for Learner {
     }
 
     fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])> {
-        let places = self.model.network.views().into_iter();
-        places
-            .map(|(name, place)| {
-                let weights = &self.model.parameters[place.clone()];
-                (name, weights, &self.gradient[place])
-            })
-            .collect()
+        let network = self.model.network.lock();
+        self.shown.clear();
+        self.shown.extend_from_slice(network.parameters());
+        let views = network.layout().views();
+        let views = views.map(|view| {
+            let place = view.range.clone();
+            (
+                view.name.clone(),
+                &self.shown[place.clone()],
+                &self.gradient[place],
+            )
+        });
+        views.collect()
+    }
+
+    /// Products with weights alone; the inputs need no gradient.
+    fn operations(&self) -> Option<f64> {
+        let network = Products::of(self.model.network.lock().shape());
+        let rows = self.optimiser.batch_size * self.optimiser.accumulation;
+        Some(2.0 * rows as f64 * network.learning())
     }
 
     fn state(&self) -> State {

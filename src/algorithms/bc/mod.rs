@@ -8,8 +8,8 @@
 
 pub mod config;
 mod learner;
+mod loss;
 mod model;
-mod policy;
 
 use rtg_datasets::Normaliser;
 
@@ -70,8 +70,12 @@ impl Algorithm for BehaviourCloning {
             Some(saved) => Model::saved(saved)?,
             None => new_model(setup)?,
         };
+        if model.config != keys::read(setup.plan, NETWORK)? {
+            return Err(Error::OtherModel { table: NETWORK });
+        }
         let optimiser = keys::read(setup.plan, OPTIMISER)?;
-        let mut learner = Learner::new(model, optimiser, setup.seed, setup.steps);
+        let run = (setup.seed, setup.steps, setup.threads);
+        let mut learner = Learner::new(model, optimiser, run);
         if let Some(saved) = saved {
             learner.restore(saved)?;
         }
@@ -97,6 +101,10 @@ fn new_model(setup: &Setup) -> Result<Model, Error> {
         })?;
     let config = keys::read(setup.plan, NETWORK)?;
     let normaliser = Normaliser::of(setup.dataset()?, Normaliser::EPSILON);
-    let model = Model::empty(published, config, normaliser, actions);
-    Ok(model.initialised(setup.seed))
+    Ok(Model::new(
+        (published, config),
+        normaliser,
+        actions,
+        setup.seed,
+    ))
 }

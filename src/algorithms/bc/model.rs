@@ -5,24 +5,25 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::config::BcConfig;
-use super::policy;
+use crate::algorithms::actor_policy::{ActorPolicy, Decision};
+use crate::algorithms::networks::Shared;
 use crate::algorithms::{self, ActionCodec, Error, Published, Saved};
-use crate::nn::mlp::Mlp;
+use crate::kernels::Head;
+use crate::kernels::mlp::heads::tanh;
+use crate::kernels::mlp::{Layout, Network, Shape};
+use crate::nn::initialise::{LayerFill, initialise_mlp};
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
 use crate::policy::{Mode, Policy};
 use crate::random::Stream;
 
 /// A trained (or new) clone.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Model {
     /// Which code's conventions it follows.
     pub recipe: Published,
     /// What it was made from.
     pub config: BcConfig,
-    /// Sizes of the network, from the configuration and the data.
-    pub network: Mlp,
-    /// The trained weights.
-    pub parameters: Vec<f32>,
+    pub(super) network: Shared,
     /// Observations: (x - mean) / std.
     pub normaliser: Normaliser,
     /// Actions.
@@ -30,22 +31,20 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model without weights yet.
-    pub fn empty(
-        recipe: Published,
-        config: BcConfig,
+    fn with(
+        (recipe, config): (Published, BcConfig),
         normaliser: Normaliser,
         actions: ActionCodec,
+        parameters: impl FnOnce(&Shape) -> Vec<f32>,
     ) -> Self {
-        let mut sizes = vec![config.context * normaliser.width()];
-        sizes.extend(vec![config.width; config.layers]);
-        sizes.push(actions.width());
+        let inputs = config.context * normaliser.width();
+        let hidden = vec![config.width; config.layers];
+        let shape = Shape {
+            dropout: config.dropout,
+            ..Shape::new(&[inputs], &hidden, actions.width())
+        };
         Self {
-            network: Mlp {
-                sizes,
-                head: actions.head(),
-            },
-            parameters: Vec::new(),
+            network: Shared::new(Network::new(&shape, parameters(&shape))),
             recipe,
             config,
             normaliser,
@@ -53,12 +52,18 @@ impl Model {
         }
     }
 
-    /// The same with new weights.
-    #[must_use]
-    pub fn initialised(mut self, seed: u64) -> Self {
+    /// A model with new weights, drawn as PyTorch's `Linear` draws them; both published codes leave
+    /// them so.
+    pub fn new(
+        published: (Published, BcConfig),
+        normaliser: Normaliser,
+        actions: ActionCodec,
+        seed: u64,
+    ) -> Self {
+        let fill = LayerFill::DEFAULT;
         let mut stream = Stream::new(seed, "initialisation");
-        self.parameters = self.network.initialise(&mut stream);
-        self
+        let initialise = |shape: &Shape| initialise_mlp(shape, fill, fill, &mut stream);
+        Self::with(published, normaliser, actions, initialise)
     }
 
     /// The model of a checkpoint.
@@ -71,7 +76,9 @@ impl Model {
             normaliser,
             actions,
         } = saved.made_of()?;
-        let mut model = Self::empty(Published::named(saved.recipe), bc, normaliser, actions);
+        let published = (Published::named(saved.recipe), bc);
+        let zeros = |shape: &Shape| vec![0.0; Layout::new(shape).len()];
+        let mut model = Self::with(published, normaliser, actions, zeros);
         model.load_weights(saved.tensors)?;
         Ok(model)
     }
@@ -81,7 +88,9 @@ impl Model {
     /// # Errors
     /// Weights of another model; this one stays as it was.
     pub fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
-        self.parameters = state_dict::import_mlp(self.recipe.naming(), &self.network, file)?;
+        let mut network = self.network.lock();
+        let parameters = state_dict::import_mlp(self.recipe.naming(), network.layout(), file)?;
+        network.parameters_mut().copy_from_slice(&parameters);
         Ok(())
     }
 }
@@ -96,8 +105,14 @@ struct MadeOf {
 
 impl algorithms::Model for Model {
     /// It has one mode: no action is drawn at random.
-    fn policy(&self, _: Mode, rows: usize, _: usize) -> Box<dyn Policy> {
-        Box::new(policy::Clone::new(self, rows))
+    fn policy(&self, _: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
+        Box::new(ActorPolicy::new(
+            (self.network.clone(), self.actions.head()),
+            Some(self.normaliser.clone()),
+            self.actions.clone(),
+            Mode::Greedy,
+            (rows, threads),
+        ))
     }
 
     fn made_of(&self) -> Value {
@@ -105,6 +120,21 @@ impl algorithms::Model for Model {
     }
 
     fn weights(&self) -> Vec<Entry> {
-        state_dict::export_mlp(self.recipe.naming(), &self.network, &self.parameters)
+        let network = self.network.lock();
+        let naming = self.recipe.naming();
+        state_dict::export_mlp(naming, network.layout(), network.parameters())
+    }
+}
+
+impl Decision for Head {
+    fn greedy(&self, outputs: &[f32], actions: &mut [f32]) {
+        match self {
+            Head::Tanh { scale } => tanh::forward(*scale, outputs, actions),
+            Head::Logits => actions.copy_from_slice(outputs),
+        }
+    }
+
+    fn explore(&self, outputs: &[f32], _: &[f32], actions: &mut [f32]) {
+        self.greedy(outputs, actions);
     }
 }

@@ -9,7 +9,7 @@ use rtg_datasets::sample::{Columns, WindowSampler};
 use super::Learner;
 use super::learner::is_on;
 use crate::algorithms::Update;
-use crate::kernels::Side;
+use crate::kernels::decision_transformer::Side;
 use crate::kernels::decision_transformer::cuda::{Plan, Setup, Trainer};
 use crate::kernels::decision_transformer::gather::{self, Actions};
 use crate::kernels::device::{Backend, Error};

@@ -5,7 +5,7 @@
 
 use super::Model;
 use super::preprocessing::Preprocessing;
-use crate::kernels::{Acting, Scene};
+use crate::kernels::decision_transformer::{Acting, Scene};
 use crate::policy::{Policy, Start};
 
 /// The greedy policy of a [`Model`] for several episodes at once.

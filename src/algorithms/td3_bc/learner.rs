@@ -64,15 +64,8 @@ impl Learner {
     /// No data, or actions that are not of a box with finite bounds.
     pub fn new(setup: &Setup, config: Config) -> Result<Self, Error> {
         let data = setup.dataset()?;
-        let actions = ActionCodec::of(BoxUnits::Symmetric, &setup.spec.action_space);
-        let actions = actions.and_then(|actions| match actions {
-            ActionCodec::Discrete { n, .. } => Err(format!("{n} discrete actions")),
-            actions @ ActionCodec::Continuous { .. } => Ok(actions),
-        });
-        let actions = actions.map_err(|found| Error::ActionSpace {
-            algorithm: NAME,
-            found,
-        })?;
+        let space = &setup.spec.action_space;
+        let actions = ActionCodec::continuous(NAME, BoxUnits::Symmetric, space)?;
         let transitions = transitions(&config, &actions);
         let made_of = MadeOf {
             normaliser: config.normalise.then(|| transitions.normaliser(data)),

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! and steps the critics; if `policy_delay` divides k it steps the actor, with the new critics, and
-//! moves the targets. After sfujim/TD3_BC and CORL's `algorithms/offline/td3_bc.py`, which agree.
+//! moves the targets. After `sfujim/TD3_BC` and CORL's `algorithms/offline/td3_bc.py`, which agree.
 
 pub mod config;
 mod learner;

@@ -2,8 +2,8 @@
 
 use super::block;
 use super::embedding;
-use super::parameters::{Pair, Places, View};
 use super::shape::Shape;
+use crate::kernels::parameters::{Pair, Places, View};
 use std::ops::Range;
 
 /// Where each parameter is stored. Parameters, gradients and an optimiser's moments all have this layout.

@@ -57,7 +57,6 @@ mod layout;
 pub(crate) mod mixer;
 pub(crate) mod mlp;
 pub(crate) mod network;
-pub(crate) mod parameters;
 mod shape;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -67,6 +66,5 @@ mod windows;
 pub use acting::{Acting, Scene};
 pub use engine::Engine;
 pub use layout::Layout;
-pub use parameters::View;
 pub use shape::Shape;
 pub use windows::{Side, Windows};

@@ -162,7 +162,7 @@ mod tests {
             ..AdamW::default()
         };
         let (mut weight, mut mean, mut square) = ([1.0], [0.0], [0.0]);
-        let expected = [0.999_000_00, 0.998_654_39, 0.998_275_00];
+        let expected = [0.999, 0.998_654_4, 0.998_275];
         for (step, gradient) in [0.5, -0.2, 0.1].into_iter().enumerate() {
             let number = step as u64 + 1;
             let pool = Pool::new(1);

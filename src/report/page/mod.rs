@@ -97,7 +97,7 @@ fn head(comparison: &Comparison<'_>, runs: &[RunReport]) -> String {
     ]
     .join(", ");
     if going > 0 {
-        text += &format!("; {going} not ended");
+        let _ = write!(text, "; {going} not ended");
     }
     format!(
         "<header><h1>Runs</h1><span class=\"count\">{text}</span><button type=\"button\" \

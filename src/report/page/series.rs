@@ -1,6 +1,7 @@
 //! The numbers of the page's charts, as the script reads them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
@@ -113,7 +114,7 @@ const EVALUATION: [EvaluationMetric; 3] = [
 /// Where something happened, in a run.
 type Place = fn(&RunReport, u64) -> Option<f64>;
 const AXES: [(&str, Place); 3] = [
-    ("updates", |_, step| Some(step as f64)),
+    ("updates", RunReport::updates_at),
     ("environment steps", RunReport::environment_steps_at),
     ("seconds", RunReport::seconds_at),
 ];
@@ -169,11 +170,10 @@ impl Collector {
         names.sort_unstable();
         names.dedup();
         for name in names {
-            let series = self.measurements(comparison, &groups, name);
-            let axes = vec![Axis {
-                name: AXES[0].0,
-                series,
-            }];
+            // Over seconds, evaluations alone are shown.
+            let axes = AXES[..2].iter();
+            let axes = axes.map(|&axis| self.measurements(comparison, &groups, name, axis));
+            let axes = axes.flatten().collect();
             metrics.push(Metric {
                 name: name.clone(),
                 axes,
@@ -224,8 +224,9 @@ impl Collector {
         &mut self,
         comparison: &Comparison<'_>,
         groups: &[&Group<'_>],
-        name: &str,
-    ) -> Vec<Series> {
+        metric: &str,
+        (name, place): (&'static str, Place),
+    ) -> Option<Axis> {
         let bootstrap = Bootstrap {
             repetitions: 1,
             ..Bootstrap::default()
@@ -233,25 +234,24 @@ impl Collector {
         let count = (POINTS.0 / comparison.groups.len().max(1)).clamp(POINTS.1, MOST_POINTS);
         let mut series = Vec::new();
         for group in groups {
-            let metrics = group.runs.iter().map(|run| run.metric(name));
-            let last = metrics
-                .clone()
-                .flatten()
-                .map(|&(step, _)| step)
-                .max()
-                .unwrap_or(0) as f64;
-            let thinned = |points: &[(u64, f64)]| {
-                let points: Vec<_> = points.iter().map(|&(step, v)| (step as f64, v)).collect();
-                thin(&points, last, count.min(last as usize))
+            let points = group.runs.iter().flat_map(|run| run.metric(metric));
+            let last = points.map(|&(step, _)| step).max().unwrap_or(0) as f64;
+            let thinned = |run: &&RunReport| -> Vec<(f64, f64)> {
+                let points = run.metric(metric).iter();
+                let points: Vec<_> = points.map(|&(step, v)| (step as f64, v)).collect();
+                let thinned = thin(&points, last, count.min(last as usize)).into_iter();
+                thinned
+                    .filter_map(|(step, value)| Some((place(run, step as u64)?, value)))
+                    .collect()
             };
-            let curve = by_step(&[metrics.map(thinned).collect()], &bootstrap);
-            let mut line = self.curve(look(comparison, groups, group, (0, None)), &curve);
-            (line.low, line.high) = (None, None);
-            if !line.y.is_empty() {
+            let curve = by_step(&[group.runs.iter().map(thinned).collect()], &bootstrap);
+            if !curve.is_empty() {
+                let mut line = self.curve(look(comparison, groups, group, (0, None)), &curve);
+                (line.low, line.high) = (None, None);
                 series.push(line);
             }
         }
-        series
+        (!series.is_empty()).then_some(Axis { name, series })
     }
 
     /// What was reached over what was asked for, for groups with several targets.
@@ -360,10 +360,10 @@ fn look(
     let alone = groups.len() == 1;
     let mut label = comparison.label(group).to_owned();
     if let Some(target) = target {
-        label += &format!(" · target {target}");
+        let _ = write!(label, " · target {target}");
     }
     if group.runs.len() > 1 {
-        label += &format!(" · {} seeds", group.runs.len());
+        let _ = write!(label, " · {} seeds", group.runs.len());
     }
     Look {
         label,
@@ -441,9 +441,9 @@ mod tests {
         let mut runs = runs();
         for run in &mut runs {
             let mut again = run.evaluations.clone();
-            again
-                .iter_mut()
-                .for_each(|evaluation| evaluation.target = Some(100.0));
+            for evaluation in &mut again {
+                evaluation.target = Some(100.0);
+            }
             run.evaluations.extend(again);
         }
         let data = json(&runs);

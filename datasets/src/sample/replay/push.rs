@@ -141,7 +141,7 @@ impl Replay {
             return;
         }
         if let Link::Final(own) = self.link(place) {
-            self.free.push(own as u32);
+            self.free.insert(own as u32);
         }
         let is_old = |newest: &&mut Option<u32>| **newest == Some(place as u32);
         self.newest
@@ -153,7 +153,7 @@ impl Replay {
     /// Stores a next observation of its own.
     fn store_final(&mut self, observation: &[f64]) -> Link {
         let s = self.shape.observation;
-        let place = self.free.pop().map_or_else(
+        let place = self.free.pop_first().map_or_else(
             || {
                 let places = self.finals.len().checked_div(s).unwrap_or(0);
                 let total = self.capacity * s;
@@ -176,7 +176,7 @@ impl Replay {
         {
             let at = (before + 1) * self.width() - 1;
             self.rows[at] = Link::Row(after).number();
-            self.free.push(place as u32);
+            self.free.insert(place as u32);
         }
     }
 

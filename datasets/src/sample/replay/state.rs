@@ -1,5 +1,7 @@
 //! A replay buffer's state for a checkpoint: sizes, and flat columns of the part that is filled.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Link, Replay, TERMINATED};
@@ -65,7 +67,7 @@ impl Replay {
             finals,
             head: info.head,
             newest: info.newest.clone(),
-            free: Vec::new(),
+            free: BTreeSet::new(),
             ..self.empty_copy()
         };
         let s = own.observation_width;
@@ -109,13 +111,13 @@ impl Replay {
             newest: Vec::new(),
             rows: Vec::new(),
             finals: Vec::new(),
-            free: Vec::new(),
+            free: BTreeSet::new(),
         }
     }
 
     /// The places of final observations that no row has; `None` if two rows have the same or one
     /// that is not there.
-    fn free_places(&self) -> Option<Vec<u32>> {
+    fn free_places(&self) -> Option<BTreeSet<u32>> {
         // Observations without numbers need no place.
         let s = self.shape.observation;
         let places = self.finals.len().checked_div(s).unwrap_or(0);

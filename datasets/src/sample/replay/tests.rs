@@ -193,6 +193,7 @@ fn a_restored_buffer_draws_and_goes_on_as_the_first_one() {
             .unwrap();
         for round in 0..150 {
             assert_eq!(second.info(), first.info());
+            assert_eq!(second.columns(), first.columns());
             let drawn = |replay: &Replay| {
                 let mut batch = Transitions::default();
                 replay.sample(&mut Pcg64::seed_from_u64(round), 64, &mut batch);

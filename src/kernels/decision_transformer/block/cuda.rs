@@ -124,7 +124,7 @@ impl Parameters {
         network: &Network<'_>,
         layer: usize,
         (x, behind): (Address, Address),
-        memory: Memory,
+        memory: &Memory,
         launches: &mut Vec<Launch>,
     ) {
         let tape = memory.tape;
@@ -159,7 +159,7 @@ impl Parameters {
         layer: usize,
         x: Address,
         before: Site,
-        memory: Memory,
+        memory: &Memory,
         launches: &mut Vec<Launch>,
     ) {
         let (tape, parts, scratch) = (memory.tape, memory.parts, &network.scratch);

@@ -13,8 +13,8 @@ pub(crate) mod reference;
 
 use super::mixer::Mixer;
 use super::mlp;
-use super::parameters::{Pair, Places};
 use super::shape::Shape;
+use crate::kernels::parameters::{Pair, Places};
 
 /// Where the parameters of one block are stored.
 #[derive(Clone, Debug)]

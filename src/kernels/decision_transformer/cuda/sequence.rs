@@ -10,12 +10,12 @@ use super::memory::Memory;
 use crate::kernels::decision_transformer::embedding::cuda::Embed;
 use crate::kernels::decision_transformer::layout::Layout;
 use crate::kernels::decision_transformer::network::cuda::Network;
-use crate::kernels::decision_transformer::parameters::Pair;
 use crate::kernels::device::backend::{Address, Launch};
 use crate::kernels::dropout::Site;
 use crate::kernels::dropout::cuda::Drop;
 use crate::kernels::loss::cuda::HeadAndLoss;
 use crate::kernels::loss::{Denominator, Objective};
+use crate::kernels::parameters::Pair;
 
 /// What the launches of a model depend on.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ impl Sequence<'_> {
         for (layer, at) in self.layout.blocks.iter().enumerate() {
             let streams = (memory.streams[layer], memory.streams[layer + 1]);
             let block = memory.blocks[layer];
-            at.forward_launches(network, layer, streams, block, &mut launches);
+            at.forward_launches(network, layer, streams, &block, &mut launches);
         }
         launches.push(network.norm(
             &self.layout.final_norm,

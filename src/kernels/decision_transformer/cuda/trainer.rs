@@ -336,7 +336,7 @@ impl Trainer {
     }
 
     /// The loss of a batch, and the gradient in the place of what is in `gradient`: what
-    /// [`Engine::loss_and_gradient`](crate::kernels::Engine::loss_and_gradient) adds. `key` is dropout's, if any is on.
+    /// [`Engine::loss_and_gradient`](super::super::Engine::loss_and_gradient) adds. `key` is dropout's, if any is on.
     ///
     /// # Panics
     /// If an array does not fit the shape, or a timestep the table.

@@ -1,9 +1,9 @@
 //! The embedding as three interleaved products.
 
 use super::{Parameters, Steps};
-use crate::kernels::decision_transformer::parameters::Pair;
 use crate::kernels::epilogue::{Accumulate, Finish};
 use crate::kernels::linear::cpu::{Left, Panels, product};
+use crate::kernels::parameters::Pair;
 use crate::kernels::simd::{Level, Simd, dispatched};
 
 /// The kinds of tokens: what they hold, how many a sequence has, what they are multiplied with.

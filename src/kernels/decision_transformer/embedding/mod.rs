@@ -16,8 +16,8 @@ pub(crate) mod cpu;
 pub(crate) mod cuda;
 pub mod reference;
 
-use super::parameters::{Pair, Places};
 use super::shape::Shape;
+use crate::kernels::parameters::{Pair, Places};
 use std::ops::Range;
 
 /// Where the parameters are stored.

@@ -1,7 +1,7 @@
 //! The embedding, naively.
 
 use super::{Parameters, Steps, tokens};
-use crate::kernels::decision_transformer::parameters::Pair;
+use crate::kernels::parameters::Pair;
 use crate::kernels::real::Real;
 
 /// The numbers and the parameters of a token: which step, what it holds, what it is multiplied with.

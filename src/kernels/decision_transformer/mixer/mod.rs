@@ -27,9 +27,9 @@ use super::group::Group;
 use super::network::branch::{Branch, Gradients};
 use super::network::packing::Packing;
 use super::network::{Factors, Network};
-use super::parameters::Places;
 use super::shape::Shape;
 use crate::kernels::dropout::Dropout;
+use crate::kernels::parameters::Places;
 use crate::kernels::precision::Precision;
 
 /// Which mixer a block has, and where its parameters are stored.

@@ -4,7 +4,7 @@ pub(crate) mod cpu;
 pub(crate) mod cuda;
 pub(crate) mod reference;
 
-use super::parameters::{Pair, Places};
+use crate::kernels::parameters::{Pair, Places};
 
 /// Where the parameters are stored.
 #[derive(Clone, Debug)]

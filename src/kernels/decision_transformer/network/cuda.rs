@@ -1,6 +1,5 @@
 //! The model on a device, as the launches of all its parts see it.
 
-use crate::kernels::decision_transformer::parameters::Pair;
 use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::device::backend::{Address, Error, Launch};
 use crate::kernels::dropout::cuda::{Drop, Places};
@@ -9,6 +8,7 @@ use crate::kernels::layer_norm::cuda::{Norm, NormBackward, blocks as norm_blocks
 use crate::kernels::linear::cuda::{
     Across, Finish, Matrix, Rows, Sizes, Slices, product, weight_gradient,
 };
+use crate::kernels::parameters::Pair;
 use crate::kernels::precision::Precision;
 use std::ops::Range;
 
@@ -202,6 +202,10 @@ impl Network<'_> {
     }
 
     /// `to` = dy W^T, rows x `inputs`, of `outputs` outputs.
+    #[expect(
+        clippy::unused_self,
+        reason = "its siblings read the network; callers treat them alike"
+    )]
     pub(crate) fn linear_back(
         &self,
         precision: Precision,

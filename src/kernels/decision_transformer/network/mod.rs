@@ -6,12 +6,12 @@ pub(crate) mod packing;
 pub(crate) mod reference;
 pub(crate) mod workspace;
 
-use super::parameters::Pair;
 use super::shape::Shape;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::epilogue::{Accumulate, Store, StoreWithBias};
 use crate::kernels::layer_norm;
 use crate::kernels::linear::cpu::{Left, Panels, Right, Tiles, product};
+use crate::kernels::parameters::Pair;
 use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! How weights are packed, once for all groups and threads of a call.
 
-use crate::kernels::decision_transformer::parameters::Pair;
 use crate::kernels::linear::cpu::Panels;
+use crate::kernels::parameters::Pair;
 use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
 

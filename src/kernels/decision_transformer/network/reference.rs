@@ -1,7 +1,7 @@
 //! What the naive parts of the model share: its parameters, its gradient, and the masks of a window.
 
-use crate::kernels::decision_transformer::parameters::Pair;
 use crate::kernels::dropout::{Dropout, Site};
+use crate::kernels::parameters::Pair;
 use crate::kernels::precision::Precision;
 use crate::kernels::real::Real;
 use crate::kernels::{layer_norm, linear};

@@ -1,10 +1,10 @@
 //! Parts of the gradient that the blocks of a device leave, before they are added up.
 
 use crate::kernels::adamw::cuda::{Piece, pieces};
-use crate::kernels::decision_transformer::parameters::Pair;
 use crate::kernels::device::backend::Address;
 use crate::kernels::layer_norm::cuda::blocks as norm_blocks;
 use crate::kernels::linear::cuda::{Slices, slices};
+use crate::kernels::parameters::Pair;
 use std::ops::Range;
 
 /// Lays out the workspace, from one address on.

@@ -9,10 +9,10 @@
 //!
 //! LogProbability::Exact     c = log(1 - tanh^2 u) = 2 (log 2 - |u| - log(1 + e^(-2 |u|)))
 //! LogProbability::Floored   c = log(1 - a^2 + 1e-6)
-//! LogProbability::Scaled    c = log(scale (1 - a^2) + 1e-6)
+//! LogProbability::Scaled    c = log(scale_i (1 - a^2) + 1e-6)
 //!
 //! du    = da (1 - a^2) - dlogpi c'(u)
-//! c'    = -2 a for Exact, else -2 a f / (f + 1e-6) with f = scale (1 - a^2)
+//! c'    = -2 a for Exact, else -2 a f / (f + 1e-6) with f = scale_i (1 - a^2)
 //! dmu   = du
 //! draw  = (du e^s e - dlogpi) s'(raw)
 //! ```
@@ -45,18 +45,18 @@ pub enum LogSigma {
 }
 
 /// Which formula gives the logarithm of the density.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum LogProbability {
     /// without a floor
     Exact,
     /// 1e-6 is added to the slope of the squashing
     Floored,
-    /// as `Floored`, for actions that are multiplied by a scale
-    Scaled(f32),
+    /// as `Floored`, for actions whose A numbers are multiplied by these scales
+    Scaled(Vec<f32>),
 }
 
 /// The distribution of a policy.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Squashed {
     /// A, numbers in an action
     pub action: usize,
@@ -99,21 +99,21 @@ impl LogSigma {
 }
 
 impl LogProbability {
-    /// c(u), from q = e^(-2 |u|) and 1 - a^2.
-    fn correction(self, u: f32, q: f32, slope: f32) -> f32 {
+    /// c(u) of the action's number `i`, from u, q = e^(-2 |u|) and 1 - a^2.
+    fn correction(&self, i: usize, u: f32, q: f32, slope: f32) -> f32 {
         match self {
             Self::Exact => 2.0 * (std::f32::consts::LN_2 - u.abs() - q.ln_1p()),
             Self::Floored => (slope + FLOOR).ln(),
-            Self::Scaled(scale) => (scale * slope + FLOOR).ln(),
+            Self::Scaled(scales) => (scales[i] * slope + FLOOR).ln(),
         }
     }
 
-    /// c'(u).
-    fn gradient(self, action: f32, slope: f32) -> f32 {
+    /// c'(u) of the action's number `i`.
+    fn gradient(&self, i: usize, action: f32, slope: f32) -> f32 {
         let scale = match self {
             Self::Exact => return -2.0 * action,
             Self::Floored => 1.0,
-            Self::Scaled(scale) => scale,
+            Self::Scaled(scales) => scales[i],
         };
         -2.0 * action * (scale * slope / (scale * slope + FLOOR))
     }
@@ -131,14 +131,14 @@ impl Squashed {
         for (z, noise) in z.chunks(2 * a).zip(noise.chunks(a)) {
             let (mean, raw) = z.split_at(a);
             let mut sum = 0.0;
-            for ((mean, raw), noise) in mean.iter().zip(raw).zip(noise) {
+            for (i, ((mean, raw), noise)) in mean.iter().zip(raw).zip(noise).enumerate() {
                 let s = self.log_sigma.value(*raw);
                 let moved = s.exp() * noise;
                 let u = mean + moved;
                 let q = (-2.0 * u.abs()).exp();
                 let slope = 4.0 * q / ((1.0 + q) * (1.0 + q));
                 let normal = -0.5 * noise * noise - s - LOG_ROOT_TAU as f32;
-                sum += normal - self.log_probability.correction(u, q, slope);
+                sum += normal - self.log_probability.correction(i, u, q, slope);
                 to.actions.push(u.tanh());
                 to.moved.push(moved);
                 to.slopes.push(slope);
@@ -178,11 +178,31 @@ impl Squashed {
             for i in 0..a {
                 let at = row * a + i;
                 let (action, slope) = (samples.actions[at], samples.slopes[at]);
-                let correction = self.log_probability.gradient(action, slope);
+                let correction = self.log_probability.gradient(i, action, slope);
                 let du = action_gradients[at] * slope - dlog * correction;
                 to[i] = du;
                 let ds = du * samples.moved[at] - dlog;
                 to[a + i] = ds * self.log_sigma.slope(z[a + i]);
+            }
+        }
+    }
+
+    /// The actions of [`Self::sample`] alone, for acting.
+    ///
+    /// # Panics
+    /// If the arrays do not have the shapes of [`Self::sample`], or there is not one action for each
+    /// number of noise.
+    pub fn act(&self, z: &[f32], noise: &[f32], actions: &mut [f32]) {
+        let a = self.action;
+        assert_eq!(z.len(), 2 * noise.len(), "z is rows x 2 A, noise rows x A");
+        assert_eq!(noise.len(), actions.len(), "an action for each noise");
+        let rows = z.chunks(2 * a).zip(noise.chunks(a));
+        for ((z, noise), actions) in rows.zip(actions.chunks_mut(a)) {
+            let (mean, raw) = z.split_at(a);
+            let numbers = mean.iter().zip(raw).zip(noise).zip(actions);
+            for (((mean, raw), noise), action) in numbers {
+                let moved = self.log_sigma.value(*raw).exp() * noise;
+                *action = (mean + moved).tanh();
             }
         }
     }

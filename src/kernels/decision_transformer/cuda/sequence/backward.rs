@@ -19,7 +19,7 @@ impl Sequence<'_> {
                 None => Site::Embedding,
             };
             let (x, block) = (self.memory.streams[layer], self.memory.blocks[layer]);
-            at.backward_launches(&self.network, layer, x, before, block, &mut launches);
+            at.backward_launches(&self.network, layer, x, before, &block, &mut launches);
         }
         self.embed_back(&mut launches);
         launches

@@ -80,7 +80,7 @@ impl Cache {
     }
 }
 
-impl<'a> Places<'a> {
+impl Places<'_> {
     /// Those of the first tokens, and of the others.
     pub(in super::super) fn split(self, at: &Parameters, tokens: usize) -> (Self, Self) {
         let (q, other_q) = self.q.split_at_mut(tokens * at.width());
@@ -94,6 +94,10 @@ impl<'a> Places<'a> {
 }
 
 /// Keeps new tokens, of which only the rows `asking` will ask.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "places are borrowed for this alone"
+)]
 pub(in super::super) fn keep(
     at: &Parameters,
     network: Network<'_>,

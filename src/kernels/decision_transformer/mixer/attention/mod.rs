@@ -24,9 +24,9 @@ use crate::kernels::attention::{self, Visible, cpu::Masked, cpu::Problem};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::group::Sequence;
 use crate::kernels::decision_transformer::network::Network;
-use crate::kernels::decision_transformer::parameters::{Pair, Places};
 use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::linear::cpu::Panels;
+use crate::kernels::parameters::{Pair, Places};
 
 /// Where the parameters are stored.
 #[derive(Clone, Debug)]

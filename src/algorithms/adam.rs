@@ -1,0 +1,65 @@
+//! Adam as the baselines use it: one for each network, with neither weight decay nor clipping.
+
+use super::{Error, Saved};
+use crate::kernels::adamw::AdamW;
+use crate::kernels::mlp::Pool;
+use crate::nn::state_dict::Entry;
+use crate::optimise::Moments;
+
+/// The optimiser's memory of one network or vector.
+pub(super) struct Adam {
+    moments: Moments,
+    /// Steps done.
+    steps: u64,
+}
+
+const FIRST: &str = "first_moment";
+const SECOND: &str = "second_moment";
+
+impl Adam {
+    /// Before the first step of `count` parameters.
+    pub(super) fn new(count: usize) -> Self {
+        Self {
+            moments: Moments::zeros(count),
+            steps: 0,
+        }
+    }
+
+    /// One step with this gradient.
+    pub(super) fn step(
+        &mut self,
+        pool: &Pool,
+        rate: f64,
+        gradient: &[f32],
+        parameters: &mut [f32],
+    ) {
+        let adam = AdamW {
+            decay: 0.0,
+            ..AdamW::default()
+        };
+        self.steps += 1;
+        let Moments { first, second } = &mut self.moments;
+        pool.adam(
+            &adam, rate, self.steps, 1.0, gradient, parameters, first, second,
+        );
+    }
+
+    /// The moments of what is called `name`, for a checkpoint.
+    pub(super) fn state(&self, name: &str) -> [Entry; 2] {
+        let Moments { first, second } = &self.moments;
+        [(FIRST, first), (SECOND, second)]
+            .map(|(which, values)| Entry::vector(&format!("rtg.{name}.{which}"), values))
+    }
+
+    /// Goes on where a checkpoint was saved after so many steps.
+    pub(super) fn restore(&mut self, name: &str, saved: &Saved, steps: u64) -> Result<(), Error> {
+        let count = self.moments.first.len();
+        let moment = |which: &str| saved.floats(&format!("rtg.{name}.{which}"), count);
+        self.moments = Moments {
+            first: moment(FIRST)?,
+            second: moment(SECOND)?,
+        };
+        self.steps = steps;
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! Every choice of SAC, with the published values.
+
+use serde::{Deserialize, Serialize};
+
+use crate::keys::{Range, keys};
+
+/// Which published code is followed where the two differ in more than a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Conventions {
+    /// `CleanRL`'s `sac_continuous_action.py`.
+    CleanRl,
+    /// Stable-Baselines3's `sac.py`.
+    Sb3,
+}
+
+impl Conventions {
+    /// The names of the recipes, the default first.
+    pub const RECIPES: &'static [&'static str] = &["cleanrl", "sb3"];
+
+    /// The code called by the recipe's name; `CleanRL`'s where the name is another.
+    pub fn named(recipe: &str) -> Self {
+        if recipe == "sb3" {
+            Self::Sb3
+        } else {
+            Self::CleanRl
+        }
+    }
+
+    /// One value for each.
+    fn pick<T>(self, cleanrl: T, sb3: T) -> T {
+        match self {
+            Self::CleanRl => cleanrl,
+            Self::Sb3 => sb3,
+        }
+    }
+
+    /// Environment steps before the first update, of a run that is long enough.
+    fn learning_starts(self) -> u64 {
+        self.pick(5000, 100)
+    }
+}
+
+keys! {
+    /// SAC's networks, batches, update and interaction with the environment.
+    pub struct Config = "sac", code: Conventions;
+
+    /// Numbers in a hidden layer of actor and critics.
+    width: usize = 256, Range::at_least(1), "", "256";
+    /// Hidden layers of actor and critics.
+    layers: usize = 2, Range::at_least(1), "", "2";
+    /// Transitions in a batch.
+    batch_size: usize = 256, Range::at_least(1), "transitions", "256";
+    /// Adam's learning rate of the actor.
+    actor_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "3e-4";
+    /// Adam's learning rate of both critics.
+    critic_learning_rate: f64 = code.pick(1e-3, 3e-4), Range::POSITIVE, "", "1e-3; sb3 3e-4";
+    /// Adam's learning rate of the temperature's logarithm; 0 keeps the temperature as it is.
+    alpha_learning_rate: f64 = code.pick(1e-3, 3e-4), Range::NOT_NEGATIVE, "", "1e-3; sb3 3e-4";
+    /// The temperature before the first update, alpha.
+    initial_alpha: f64 = 1.0, Range::POSITIVE, "", "1";
+    /// The entropy that the temperature is adapted to. Default: minus the numbers in an action.
+    target_entropy: Option<f64> = None, Range::FINITE, "nats", "minus the numbers in an action";
+    /// Discount of one step, gamma.
+    discount: f64 = 0.99, Range::UNIT, "", "0.99";
+    /// Steps whose rewards a target sums up before it bootstraps.
+    n_step: usize = 1, Range::at_least(1), "steps", "1";
+    /// How far targets move towards the trained critics with each update.
+    tau: f64 = 0.005, Range::PART, "", "0.005";
+    /// Updates of the critics between two turns of the actor and the temperature. In a turn,
+    /// `cleanrl` updates both as often as this says, `sb3` once.
+    policy_delay: u64 = code.pick(2, 1), Range::at_least(1), "updates", "2; sb3 1";
+    /// Environments that step in turns.
+    environments: usize = 1, Range::at_least(1), "environments", "1";
+    /// Steps that the replay buffer holds, at most 2^24; a dataset's come first.
+    capacity: usize = 1_000_000, Range::between(1.0, 16_777_216.0), "steps", "1e6";
+    /// Environment steps with random actions before the first update. Default: the published
+    /// number, or a tenth of the run if the run is shorter than ten times that.
+    learning_starts: Option<u64> = None, Range::at_least(0), "steps",
+        "5000; sb3 100, its tuned plans 10,000";
+    /// Environment steps between two rounds of updates.
+    update_every: u64 = 1, Range::at_least(1), "steps", "1";
+    /// Updates in a round.
+    updates: u64 = 1, Range::at_least(1), "updates", "1";
+    /// Rewards are multiplied by this, after `reward_shift` is added.
+    reward_scale: f64 = 1.0, Range::POSITIVE, "", "1";
+    /// Added to each reward.
+    reward_shift: f64 = 0.0, Range::FINITE, "reward", "0";
+}
+
+impl Config {
+    /// Fills in what follows from the run and the environment: its steps, and the numbers in an
+    /// action.
+    pub fn resolve(&mut self, code: Conventions, steps: u64, action: usize) {
+        let published = code.learning_starts();
+        self.learning_starts
+            .get_or_insert(published.min(steps / 10));
+        self.target_entropy.get_or_insert(-(action as f64));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_run_starts_to_learn_after_a_tenth_of_its_steps() {
+        for (code, steps, expected) in [
+            (Conventions::CleanRl, 10_000, 1000),
+            (Conventions::CleanRl, 1_000_000, 5000),
+            (Conventions::Sb3, 500, 50),
+            (Conventions::Sb3, 10_000, 100),
+        ] {
+            let mut config = Config::of(code);
+            config.resolve(code, steps, 3);
+            assert_eq!(config.learning_starts, Some(expected));
+            assert_eq!(config.target_entropy, Some(-3.0));
+        }
+        let mut given = Config {
+            learning_starts: Some(7),
+            target_entropy: Some(0.5),
+            ..Config::of(Conventions::Sb3)
+        };
+        given.resolve(Conventions::Sb3, 10_000, 3);
+        assert_eq!(
+            (given.learning_starts, given.target_entropy),
+            (Some(7), Some(0.5))
+        );
+    }
+}

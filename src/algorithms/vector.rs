@@ -1,0 +1,56 @@
+//! Numbers that are learned and belong to no layer: log standard deviations, a temperature.
+
+use super::adam::Adam;
+use super::{Error, Saved};
+use crate::kernels::mlp::Pool;
+use crate::nn::state_dict::{Entry, StateDictError, TensorFile, read_linear};
+
+/// A vector of parameters with all that its learning needs.
+pub(super) struct TrainedVector {
+    /// Its name in files.
+    name: &'static str,
+    pub(super) values: Vec<f32>,
+    /// The last gradient.
+    pub(super) gradient: Vec<f32>,
+    adam: Adam,
+}
+
+impl TrainedVector {
+    /// Before its first step.
+    pub(super) fn new(name: &'static str, values: Vec<f32>) -> Self {
+        let count = values.len();
+        Self {
+            name,
+            values,
+            gradient: vec![0.0; count],
+            adam: Adam::new(count),
+        }
+    }
+
+    /// One step of Adam with the present gradient.
+    pub(super) fn step(&mut self, pool: &Pool, rate: f64) {
+        self.adam.step(pool, rate, &self.gradient, &mut self.values);
+    }
+
+    /// What a checkpoint holds beside the values.
+    pub(super) fn state(&self) -> [Entry; 2] {
+        self.adam.state(self.name)
+    }
+
+    /// Replaces the values by those of a file.
+    pub(super) fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
+        self.values = read_linear(self.name, &[self.values.len()], file)?;
+        Ok(())
+    }
+
+    /// Goes on where a checkpoint was saved after so many steps.
+    pub(super) fn restore(&mut self, saved: &Saved, steps: u64) -> Result<(), Error> {
+        self.load_weights(saved.tensors)?;
+        self.adam.restore(self.name, saved, steps)
+    }
+
+    /// The values and their last gradient, by name.
+    pub(super) fn histogram(&self) -> (String, &[f32], &[f32]) {
+        (self.name.to_owned(), &self.values, &self.gradient)
+    }
+}

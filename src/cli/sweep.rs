@@ -1,0 +1,141 @@
+//! `rtg sweep`: many runs from one plan, here or on a cluster.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{print, progress};
+use crate::error::Error;
+use crate::sweep::{self, Event, Folder, State, SweepPlan, Workers, submit};
+
+/// Train every run of a grid.
+#[derive(Args)]
+#[command(
+    after_help = "A plan has the tables [base], [grid] (lists, or ranges such as seed = { from = 0, to = \
+    4 }), [groups.NAME] (alternatives) and [slurm] (options of sbatch). Call it again after a kill: what is \
+    done stays, what has begun goes on.\n\n\
+    Example: rtg sweep experiments/sweeps/cartpole.toml --workers 2"
+)]
+pub(super) struct Sweep {
+    /// The plan of a sweep, or the folder of an earlier one.
+    plan: PathBuf,
+    /// The sweep's folder [default: sweeps/<name of the plan>].
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Runs at a time on this machine.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    workers: u16,
+    /// Threads of a run [default: `SLURM_CPUS_PER_TASK`, else the cores shared by the workers].
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Submit what is left as a Slurm array job.
+    #[arg(long, conflicts_with_all = ["print", "status", "only"])]
+    slurm: bool,
+    /// Tasks of the array job at a time.
+    #[arg(long, requires = "slurm")]
+    limit: Option<usize>,
+    /// Print the command of each run that is left, for another scheduler.
+    #[arg(long, conflicts_with_all = ["status", "only"])]
+    print: bool,
+    /// Print the state of each run.
+    #[arg(long, conflicts_with = "only")]
+    status: bool,
+    /// Do the run with this index of runs.txt, and no other.
+    #[arg(long, value_name = "INDEX")]
+    only: Option<usize>,
+}
+
+impl Sweep {
+    pub(super) fn run(self) -> Result<(), Error> {
+        let folder = self.folder()?;
+        if self.status {
+            return print(&status(&folder)?);
+        }
+        if self.print {
+            return print(&commands(&folder)?);
+        }
+        if self.slurm {
+            let answer = submit(&folder, self.limit)?;
+            return print(&(answer.unwrap_or_else(|| "nothing is left to do".to_owned()) + "\n"));
+        }
+        let workers = self.workers()?;
+        if let Some(index) = self.only {
+            return Ok(workers.one(&folder, index)?);
+        }
+        let mut lines = progress::Lines::new(folder.names().len());
+        let outcome = workers.work(&folder, |event| match event {
+            Event::Began { name } => lines.begin(name),
+            Event::Ended { name, failure } => lines.end(name, failure),
+            Event::Progress {
+                active,
+                ended,
+                seconds_left,
+            } => {
+                for run in active {
+                    lines.advance(run.name, run.step, run.steps);
+                }
+                lines.all(ended, seconds_left);
+            }
+        });
+        lines.finish();
+        Ok(outcome?)
+    }
+
+    fn folder(&self) -> Result<Folder, Error> {
+        if self.plan.is_dir() {
+            return Ok(Folder::open(&self.plan)?);
+        }
+        let text = std::fs::read_to_string(&self.plan).map_err(|source| Error::Read {
+            source,
+            path: self.plan.clone(),
+        })?;
+        let plan = SweepPlan::parse(&text)?;
+        let out = self.out.clone().unwrap_or_else(|| {
+            Path::new("sweeps").join(self.plan.file_stem().unwrap_or("sweep".as_ref()))
+        });
+        Ok(Folder::write(&out, &plan)?)
+    }
+
+    fn workers(&self) -> Result<Workers, Error> {
+        let program = std::env::current_exe().map_err(|source| Error::Read {
+            source,
+            path: "rtg".into(),
+        })?;
+        let of_task = std::env::var("SLURM_CPUS_PER_TASK").ok();
+        let of_task = of_task.and_then(|text| text.parse().ok());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = usize::from(self.workers);
+        let shared = (workers > 1).then(|| (cores / workers).max(1));
+        Ok(Workers {
+            program,
+            count: workers,
+            threads: self.threads.or(of_task).or(shared),
+        })
+    }
+}
+
+fn status(folder: &Folder) -> Result<String, Error> {
+    let mut text = String::from("| index | run | state | steps |\n| ---: | --- | --- | ---: |\n");
+    for (index, name) in folder.names().iter().enumerate() {
+        let state = match folder.state(index)? {
+            State::Done => "done",
+            State::Running => "running",
+            State::Stopped => "stopped",
+            State::Waiting => "waiting",
+        };
+        let (step, steps) = (folder.step(index), folder.planned_steps(index));
+        let _ = writeln!(text, "| {index} | {name} | {state} | {step} of {steps} |");
+    }
+    Ok(text)
+}
+
+fn commands(folder: &Folder) -> Result<String, sweep::Error> {
+    let mut text = String::new();
+    for index in 0..folder.names().len() {
+        if folder.state(index)? != State::Done {
+            let _ = writeln!(text, "{} {index}", folder.path().join("one.sh").display());
+        }
+    }
+    Ok(text)
+}

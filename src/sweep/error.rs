@@ -1,0 +1,94 @@
+//! What can go wrong with a sweep.
+
+use std::path::PathBuf;
+
+use crate::experiment::ExperimentError;
+use crate::run;
+
+/// What stopped a sweep.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The plan's own form.
+    #[error("{0}")]
+    Plan(String),
+    /// The plan of one of its runs.
+    #[error("run {name}: {source}")]
+    Run {
+        /// The run.
+        name: String,
+        /// What is wrong.
+        source: ExperimentError,
+    },
+    /// A folder that holds no sweep.
+    #[error("not a sweep (it has no runs.txt): {}", path.display())]
+    NotASweep {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// An index that no run has.
+    #[error("there is no run {index}; the sweep has {count}: {}", path.display())]
+    NoSuchRun {
+        /// The index.
+        index: usize,
+        /// Number of runs.
+        count: usize,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file that could not be read or written.
+    #[error("{source}: {}", path.display())]
+    File {
+        /// What the operating system said.
+        source: std::io::Error,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A run directory.
+    #[error(transparent)]
+    RunDirectory(#[from] run::Error),
+    /// A program that could not be started.
+    #[error("cannot start {program} ({source})")]
+    Start {
+        /// The program.
+        program: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Slurm refused the job.
+    #[error("sbatch failed: {0}")]
+    Slurm(String),
+    /// Runs that ended with an error; the others went on.
+    #[error("{} of {count} runs failed: {}", failed.len(), failed.join("; "))]
+    Failed {
+        /// Name and last words of each.
+        failed: Vec<String>,
+        /// Number of runs of the sweep.
+        count: usize,
+    },
+}
+
+impl Error {
+    /// The way out, for the line after the error.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Plan(_) => {
+                "a sweep's plan has the tables base, grid, groups and slurm; grid keys hold a list, \
+                 or a range such as { from = 0, to = 4 }"
+                    .to_owned()
+            }
+            Self::Run { source, .. } => return source.hint(),
+            Self::NotASweep { .. } => "name a sweep's plan, a .toml file".to_owned(),
+            Self::NoSuchRun { .. } => "`rtg sweep PLAN.toml --status` lists the runs".to_owned(),
+            Self::File { .. } => "check that the folder exists and is writable".to_owned(),
+            Self::RunDirectory(error) => error.hint(),
+            Self::Start { program, .. } if program == "sbatch" => {
+                "there is no Slurm here; without --slurm the runs start on this machine".to_owned()
+            }
+            Self::Start { .. } | Self::Slurm(_) => return None,
+            Self::Failed { .. } => {
+                "their logs are in the sweep's folder; call the same command again to try again"
+                    .to_owned()
+            }
+        })
+    }
+}

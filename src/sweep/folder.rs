@@ -1,0 +1,300 @@
+//! The folder of a sweep: its files, and the state of each run.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::{Error, SweepPlan};
+use crate::experiment::Experiment;
+use crate::metrics::json_lines;
+use crate::run::{self, Run, write_whole};
+
+const INDEX: &str = "runs.txt";
+/// How much of the end of a run's metrics is read for its last step.
+const TAIL_BYTES: u64 = 64 << 10;
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It has its result.
+    Done,
+    /// A process works on it, or is about to let go of it.
+    Running,
+    /// It has begun, and no process works on it.
+    Stopped,
+    /// It has not begun.
+    Waiting,
+}
+
+/// A sweep on disk.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+    names: Vec<String>,
+}
+
+impl Folder {
+    /// Writes the files of a sweep, or brings those of an earlier call up to date. Runs keep their
+    /// index; new ones come behind.
+    ///
+    /// # Errors
+    /// Files that cannot be read or written.
+    pub fn write(path: &Path, plan: &SweepPlan) -> Result<Self, Error> {
+        let plans = path.join("plans");
+        for folder in [&plans, &path.join("runs"), &path.join("logs")] {
+            fs::create_dir_all(folder).map_err(|source| file_error(source, folder))?;
+        }
+        for run in &plan.runs {
+            let file = plans.join(format!("{}.toml", run.name));
+            if fs::read_to_string(&file).is_ok_and(|text| text == run.text) {
+                continue;
+            }
+            fs::write(&file, &run.text).map_err(|source| file_error(source, &file))?;
+        }
+        let mut names = read_names(path).unwrap_or_default();
+        let known = names.len();
+        let new = plan
+            .runs
+            .iter()
+            .map(|run| &run.name)
+            .filter(|name| !names.contains(name));
+        let new: Vec<String> = new.cloned().collect();
+        names.extend(new);
+        let folder = Self {
+            path: absolute(path)?,
+            names,
+        };
+        folder.write_scripts(plan)?;
+        if known < folder.names.len() {
+            // Last, because a folder with this file is a sweep.
+            let text = folder
+                .names
+                .iter()
+                .fold(String::new(), |all, name| all + name + "\n");
+            write_whole(&path.join(INDEX), |file| file.write_all(text.as_bytes()))?;
+        }
+        Ok(folder)
+    }
+
+    /// Opens the sweep of an earlier call.
+    ///
+    /// # Errors
+    /// A folder without a sweep.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let names = read_names(path).ok_or_else(|| Error::NotASweep {
+            path: path.to_owned(),
+        })?;
+        Ok(Self {
+            path: absolute(path)?,
+            names,
+        })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name of each run, in the order of their indices.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The plan of a run.
+    pub fn plan(&self, index: usize) -> PathBuf {
+        self.path
+            .join("plans")
+            .join(format!("{}.toml", self.names[index]))
+    }
+
+    /// The directory of a run.
+    pub fn run_dir(&self, index: usize) -> PathBuf {
+        self.path.join("runs").join(&self.names[index])
+    }
+
+    /// The log of a run.
+    pub fn log(&self, index: usize) -> PathBuf {
+        self.path
+            .join("logs")
+            .join(format!("{}.log", self.names[index]))
+    }
+
+    /// Steps that a run's plan asks for; 0 where the plan cannot be read.
+    pub fn planned_steps(&self, index: usize) -> u64 {
+        let text = fs::read_to_string(self.plan(index)).unwrap_or_default();
+        let plan = Experiment::parse_layer(&text)
+            .and_then(|layer| Experiment::from_layers(std::slice::from_ref(&layer)));
+        plan.map_or(0, |plan| plan.steps)
+    }
+
+    /// Whether a run's plan says how many threads it has.
+    pub(super) fn plans_threads(&self, index: usize) -> bool {
+        let text = fs::read_to_string(self.plan(index)).unwrap_or_default();
+        Experiment::parse_layer(&text).is_ok_and(|layer| layer.contains_key("threads"))
+    }
+
+    /// How far a run is.
+    ///
+    /// # Errors
+    /// A run directory that cannot be read.
+    pub fn state(&self, index: usize) -> Result<State, Error> {
+        let path = self.run_dir(index);
+        let run = match Run::open(&path) {
+            Ok(run) => run,
+            Err(run::Error::NotARun { .. }) => return Ok(State::Waiting),
+            Err(error) => return Err(error.into()),
+        };
+        match Run::resume(&path) {
+            Err(run::Error::Locked { .. }) => return Ok(State::Running),
+            other => drop(other?),
+        }
+        // A result of fewer steps than are asked for now is no result.
+        let done = run
+            .summary()?
+            .is_some_and(|s| s.steps >= self.planned_steps(index));
+        Ok(if done { State::Done } else { State::Stopped })
+    }
+
+    /// Steps that a run has recorded until now; 0 where there are none.
+    pub fn step(&self, index: usize) -> u64 {
+        last_step(&self.run_dir(index).join("metrics.jsonl")).unwrap_or(0)
+    }
+
+    fn write_scripts(&self, plan: &SweepPlan) -> Result<(), Error> {
+        let program =
+            std::env::current_exe().map_err(|source| file_error(source, "rtg".as_ref()))?;
+        let from = std::env::current_dir().map_err(|source| file_error(source, ".".as_ref()))?;
+        let one = format!(
+            "#!/bin/sh\n# one.sh INDEX [--threads N]: does that run of runs.txt (from 0), whatever its state is.\n\
+             cd {} && exec \"${{RTG:-{}}}\" sweep {} --only \"$@\"\n",
+            quoted(&from),
+            program.display(),
+            quoted(&self.path)
+        );
+        self.write_script("one.sh", &one)?;
+        let mut array = String::from("#!/bin/sh\n");
+        let given = |name: &str| plan.slurm.iter().any(|(key, _)| key == name);
+        for (key, value) in &plan.slurm {
+            let _ = writeln!(array, "#SBATCH --{key}={value}");
+        }
+        // A preempted task goes back into the queue and goes on from its checkpoint.
+        array += "#SBATCH --requeue\n#SBATCH --open-mode=append\n";
+        if !given("output") {
+            let logs = self.path.join("logs/slurm-%A_%a.log");
+            let _ = writeln!(array, "#SBATCH --output={}", logs.display());
+        }
+        let _ = writeln!(
+            array,
+            "exec {} \"$SLURM_ARRAY_TASK_ID\"",
+            quoted(&self.path.join("one.sh"))
+        );
+        self.write_script("array.sbatch", &array)
+    }
+
+    fn write_script(&self, name: &str, text: &str) -> Result<(), Error> {
+        let path = self.path.join(name);
+        write_whole(&path, |file| file.write_all(text.as_bytes()))?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let executable = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(&path, executable).map_err(|source| file_error(source, &path))?;
+        }
+        Ok(())
+    }
+}
+
+fn read_names(path: &Path) -> Option<Vec<String>> {
+    let text = fs::read_to_string(path.join(INDEX)).ok()?;
+    Some(text.lines().map(str::to_owned).collect())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    path.canonicalize()
+        .map_err(|source| file_error(source, path))
+}
+
+pub(super) fn file_error(source: std::io::Error, path: &Path) -> Error {
+    Error::File {
+        source,
+        path: path.to_owned(),
+    }
+}
+
+/// A path as one word of a shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+/// The step of the last whole line of a file of metrics.
+fn last_step(path: &Path) -> Option<u64> {
+    let mut file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    let begin = length.saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(begin)).ok()?;
+    let mut input = BufReader::new(file.take(TAIL_BYTES));
+    if begin > 0 {
+        // The rest of a line that was cut.
+        input.read_until(b'\n', &mut Vec::new()).ok()?;
+    }
+    let mut step = None;
+    while let Ok(Some(line)) = json_lines::read_line(&mut input) {
+        step = Some(line.step);
+    }
+    step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(seeds: &str) -> SweepPlan {
+        SweepPlan::parse(&format!("[base]\nsteps = 10\n[grid]\nseed = {seeds}\n")).unwrap()
+    }
+
+    #[test]
+    fn a_run_keeps_its_index_when_the_grid_grows() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("sweep");
+        assert!(matches!(Folder::open(&path), Err(Error::NotASweep { .. })));
+        Folder::write(&path, &plan("[5, 6]")).unwrap();
+        let folder = Folder::write(&path, &plan("[1, 6, 5]")).unwrap();
+        assert_eq!(folder.names(), ["seed-5", "seed-6", "seed-1"]);
+        let opened = Folder::open(&path).unwrap();
+        assert_eq!(opened.names(), folder.names());
+        assert_eq!(opened.planned_steps(2), 10);
+        let script = fs::read_to_string(path.join("array.sbatch")).unwrap();
+        assert!(script.contains("#SBATCH --requeue\n"), "{script}");
+    }
+
+    #[test]
+    fn a_run_is_done_running_stopped_or_waiting() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::write(&place.path().join("s"), &plan("[1]")).unwrap();
+        assert_eq!(folder.state(0).unwrap(), State::Waiting);
+        assert_eq!(folder.step(0), 0);
+        let run = Run::create(&folder.run_dir(0), "steps = 10\n").unwrap();
+        assert_eq!(folder.state(0).unwrap(), State::Running);
+        fs::write(
+            run.metrics(),
+            "{\"step\":7,\"wall_secs\":1}\n{\"step\":9,\"wal",
+        )
+        .unwrap();
+        assert_eq!(folder.step(0), 7);
+        let summary = |steps| crate::run::Summary {
+            steps,
+            train_seconds: 1.0,
+            ms_per_step: 1.0,
+            final_loss: 0.0,
+            evaluations: vec![],
+        };
+        run.write_summary(&summary(8)).unwrap();
+        drop(run);
+        assert_eq!(folder.state(0).unwrap(), State::Stopped);
+        let run = Run::resume(&folder.run_dir(0)).unwrap();
+        run.write_summary(&summary(10)).unwrap();
+        drop(run);
+        assert_eq!(folder.state(0).unwrap(), State::Done);
+    }
+}

@@ -1,0 +1,182 @@
+//! Updates of the baselines beside PyTorch's: losses, every gradient, weights, targets and moments.
+
+use rtg::algorithms::iql::config::{ActorKind, Conventions, RewardScaling};
+use rtg::algorithms::{ActionCodec, Published, bc, iql, td3_bc};
+use rtg_datasets::Normaliser;
+use safetensors::SafeTensors;
+
+use crate::fixture::{Comparison, Fixture};
+
+fn td3_bc(name: &str) {
+    let fixture = Fixture::open(name);
+    assert_eq!(fixture.case.algorithm, "td3_bc");
+    let config = td3_bc::config::Config {
+        width: fixture.case.hidden[0],
+        layers: fixture.case.hidden.len(),
+        normalise: false,
+        ..td3_bc::config::Config::of(&fixture.case.recipe)
+    };
+    for (key, value) in [
+        ("learning_rate", config.actor_learning_rate),
+        ("learning_rate", config.critic_learning_rate),
+        ("discount", config.discount),
+        ("tau", config.tau),
+        ("alpha", config.alpha),
+        ("policy_noise", config.policy_noise),
+        ("noise_clip", config.noise_clip),
+        ("policy_delay", config.policy_delay as f64),
+    ] {
+        assert_eq!(fixture.case.hyperparameters[key], value, "{key}");
+    }
+    let mut learner = fixture.learner(1000, |setup| td3_bc::Learner::new(setup, config));
+    let mut comparison = Comparison::new(&fixture);
+    for number in 1..=fixture.case.updates {
+        let report = learner.learn(&fixture.batch(number), fixture.noise(number)[0]);
+        comparison.report(
+            number,
+            &report,
+            &[
+                ("critic_loss", "loss.critic"),
+                ("q", "q_1.mean"),
+                ("q_target", "target.mean"),
+                ("actor_loss", "loss.actor"),
+                ("cloning_loss", "loss.cloning"),
+                ("q_policy", "q_policy.mean"),
+                ("lambda", "lambda"),
+            ],
+        );
+        comparison.gradients(number, &mut learner);
+        comparison.state(number, &mut learner);
+    }
+    comparison.finish();
+}
+
+#[test]
+fn three_updates_of_td3_bc_are_those_of_pytorch() {
+    td3_bc("td3_bc");
+}
+
+#[test]
+fn so_are_they_where_actions_reach_to_two() {
+    td3_bc("td3_bc_max_action_2");
+}
+
+fn iql(name: &str) {
+    let fixture = Fixture::open(name);
+    assert_eq!(fixture.case.algorithm, "iql");
+    let deterministic = fixture.case.hyperparameters["deterministic"] == true;
+    let config = iql::config::Config {
+        width: fixture.case.hidden[0],
+        layers: fixture.case.hidden.len(),
+        actor: if deterministic {
+            ActorKind::Deterministic
+        } else {
+            ActorKind::Gaussian
+        },
+        normalise: false,
+        reward_scaling: RewardScaling::None,
+        ..iql::config::Config::of(Conventions::named(&fixture.case.recipe))
+    };
+    for (key, value) in [
+        ("learning_rate", config.actor_learning_rate),
+        ("learning_rate", config.critic_learning_rate),
+        ("learning_rate", config.value_learning_rate),
+        ("discount", config.discount),
+        ("tau", config.tau),
+        ("expectile", config.expectile),
+        ("beta", config.beta),
+    ] {
+        assert_eq!(fixture.case.hyperparameters[key], value, "{key}");
+    }
+    if let Some(bounds) = fixture.case.hyperparameters.get("log_sigma_bounds") {
+        assert_eq!(bounds[0], config.log_sigma_low);
+    }
+    let steps = fixture.hyperparameter("schedule_steps") as u64;
+    let mut learner = fixture.learner(steps, |setup| iql::Learner::new(setup, config));
+    let mut comparison = Comparison::new(&fixture);
+    for number in 1..=fixture.case.updates {
+        assert_eq!(fixture.noise(number).len(), 0, "nothing is drawn");
+        let report = learner.learn(&fixture.batch(number));
+        comparison.report(
+            number,
+            &report,
+            &[
+                ("value_loss", "loss.value"),
+                ("critic_loss", "loss.critic"),
+                ("actor_loss", "loss.actor"),
+                ("value", "value.mean"),
+                ("q", "q_1.mean"),
+                ("q_target", "target.mean"),
+                ("advantage", "advantage_actor.mean"),
+                ("weight", "weight.mean"),
+                ("cloning_loss", "cloning.mean"),
+                ("learning_rate", "learning_rate.actor"),
+            ],
+        );
+        comparison.gradients(number, &mut learner);
+        comparison.state(number, &mut learner);
+    }
+    comparison.finish();
+}
+
+#[test]
+fn three_updates_of_iql_are_those_of_pytorch() {
+    iql("iql_corl_gaussian");
+}
+
+#[test]
+fn so_are_they_with_a_deterministic_actor() {
+    iql("iql_corl_deterministic");
+}
+
+#[test]
+fn so_are_they_in_the_order_of_the_authors() {
+    iql("iql_paper");
+}
+
+fn bc(name: &str, actions: ActionCodec) {
+    let fixture = Fixture::open(name);
+    assert_eq!(fixture.case.algorithm, "bc");
+    let published = Published::named(&fixture.case.recipe);
+    let config = bc::config::BcConfig {
+        width: fixture.case.hidden[0],
+        layers: fixture.case.hidden.len(),
+        ..bc::config::BcConfig::of(published)
+    };
+    let optimiser = bc::config::optimiser(published);
+    assert_eq!(
+        fixture.case.hyperparameters["learning_rate"],
+        optimiser.learning_rate
+    );
+    let normaliser = Normaliser::identity(fixture.case.observation);
+    let mut model = bc::Model::new((published, config), normaliser, actions, 0);
+    let weights = fixture.weights_of("actor");
+    model
+        .load_weights(&SafeTensors::deserialize(&weights).unwrap())
+        .unwrap();
+    let mut learner = bc::Learner::new(model, optimiser, (0, 1000, 2));
+    let mut comparison = Comparison::within("actor.", &fixture);
+    for number in 1..=fixture.case.updates {
+        learner.accumulate(&fixture.windows(number));
+        let report = learner.apply();
+        comparison.report(number, &report, &[("loss", "loss.actor")]);
+        comparison.gradients(number, &mut learner);
+        comparison.state(number, &mut learner);
+    }
+    comparison.finish();
+}
+
+#[test]
+fn three_updates_of_cloning_are_those_of_pytorch() {
+    let actions = ActionCodec::Continuous {
+        offset: vec![0.0; 3],
+        scale: vec![1.0; 3],
+        max_action: 2.0,
+    };
+    bc("bc_continuous", actions);
+}
+
+#[test]
+fn so_are_they_with_discrete_actions() {
+    bc("bc_discrete", ActionCodec::Discrete { n: 3, start: 0 });
+}

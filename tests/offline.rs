@@ -1,0 +1,118 @@
+//! Algorithms that learn values from single transitions of a dataset, through the front door.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::resume::kill_and_resume;
+use crate::workbench::Workbench;
+
+/// Runs with small networks, whose table is called as the algorithm.
+fn train(algorithm: &str, options: &str) -> String {
+    let set = |key: &str| format!("--set {algorithm}.{key}");
+    let (width, rows) = (set("width=8"), set("batch_size=16"));
+    format!("train --algorithm {algorithm} --threads 2 --seed 3 {width} {rows} {options}")
+}
+
+const CUT_OFTEN: &str = "--dataset builtin/pendulum/mixed --steps 600 --set checkpoint_every=7 \
+    --set logging.every=10 --set evaluation.every=200 --set evaluation.episodes=2 \
+    --set evaluation.final_episodes=20 --set selection.validation_fraction=0.3";
+
+#[test]
+fn a_killed_run_of_td3_bc_resumes_to_the_bits_of_an_uninterrupted_one() {
+    let bench = Workbench::new();
+    // Between two moves of the actor most of the time.
+    let run = train(
+        "td3_bc",
+        &format!("{CUT_OFTEN} --set td3_bc.policy_delay=3"),
+    );
+    kill_and_resume(&bench, &run, Duration::ZERO);
+}
+
+#[test]
+fn so_does_one_of_iql_with_its_dropout_and_its_falling_learning_rate() {
+    let bench = Workbench::new();
+    let run = train("iql", &format!("{CUT_OFTEN} --set iql.actor_dropout=0.2"));
+    kill_and_resume(&bench, &run, Duration::ZERO);
+}
+
+#[test]
+fn so_does_one_of_iql_with_the_conventions_of_its_authors() {
+    let bench = Workbench::new();
+    let options = format!("{CUT_OFTEN} --recipe paper --set iql.actor=deterministic");
+    kill_and_resume(&bench, &train("iql", &options), Duration::ZERO);
+}
+
+#[test]
+fn discrete_actions_are_refused() {
+    let bench = Workbench::new();
+    for algorithm in ["td3_bc", "iql"] {
+        let options = "--dataset builtin/cartpole/mixed --steps 5 --run-dir run";
+        let transcript = bench.transcript(&train(algorithm, options));
+        assert!(transcript.starts_with("exit code 1"), "{transcript}");
+        let expected = format!("{algorithm} cannot act in this action space: 2 discrete actions");
+        assert!(transcript.contains(&expected), "{transcript}");
+        assert!(transcript.contains("hint: "), "{transcript}");
+    }
+}
+
+#[test]
+fn returns_that_are_all_the_same_have_no_range() {
+    let bench = Workbench::new();
+    // One episode is left.
+    let options = "--recipe paper --dataset builtin/pendulum/mixed --steps 5 --run-dir run \
+         --set selection.top_fraction=0.001";
+    let transcript = bench.transcript(&train("iql", options));
+    assert!(transcript.starts_with("exit code 1"), "{transcript}");
+    let expected = "'iql.reward_scaling' is return_range: it must be none";
+    assert!(transcript.contains(expected), "{transcript}");
+}
+
+#[test]
+fn the_plan_of_the_paper_says_by_how_much_rewards_are_multiplied() {
+    let bench = Workbench::new();
+    let options = "--recipe paper --dataset builtin/pendulum/mixed --steps 1 --run-dir run \
+         --set evaluation.final_episodes=1";
+    bench.succeed(&train("iql", options));
+    let plan = fs::read_to_string(bench.path("run/experiment.toml")).unwrap();
+    let plan: toml::Table = plan.parse().unwrap();
+    let scale = plan["iql"]["reward_scale"].as_float().unwrap();
+    let inspected: Value =
+        serde_json::from_str(&bench.succeed("inspect builtin/pendulum/mixed --json")).unwrap();
+    let returns = &inspected["return"];
+    let number = |name: &str| returns[name].as_f64().unwrap();
+    let expected = 1000.0 / (number("max") - number("min"));
+    assert!(
+        (scale - expected).abs() < 1e-9 * expected,
+        "{scale}, {expected}"
+    );
+}
+
+/// The last evaluation's normalised score: 0 for random actions, 100 for the controller.
+fn score(bench: &Workbench, algorithm: &str, options: &str) -> f64 {
+    let set = |key: &str| format!("--set {algorithm}.{key}");
+    let run = format!(
+        "train --algorithm {algorithm} --threads 2 --dataset builtin/pendulum/expert --steps 1000 \
+         --set evaluation.every=0 --set evaluation.final_episodes=20 --run-dir {algorithm} {} {} \
+         {} {} {options}",
+        set("width=64"),
+        set("batch_size=256"),
+        set("actor_learning_rate=3e-3"),
+        set("critic_learning_rate=3e-3"),
+    );
+    bench.succeed(&run);
+    let summary = fs::read(bench.path(algorithm).join("summary.json")).unwrap();
+    let summary: Value = serde_json::from_slice(&summary).unwrap();
+    let last = summary["evaluations"].as_array().unwrap().last().unwrap();
+    last["score"].as_f64().unwrap()
+}
+
+#[test]
+fn a_thousand_updates_are_enough_to_swing_the_pendulum_up() {
+    let bench = Workbench::new();
+    let iql = score(&bench, "iql", "--set iql.value_learning_rate=3e-3");
+    assert!(iql > 80.0, "iql: {iql}");
+    let td3_bc = score(&bench, "td3_bc", "");
+    assert!(td3_bc > 80.0, "td3_bc: {td3_bc}");
+}

@@ -1,0 +1,184 @@
+//! Learning in an environment, through the front door.
+
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::resume::{checkpoint_tensors, kill_and_resume, measurements};
+use crate::workbench::Workbench;
+
+/// An online run of small networks; it takes `steps`.
+const RUN: &str = "train --algorithm sac --env Pendulum-v1 --threads 2 --set sac.width=16 \
+    --set sac.batch_size=16 --set evaluation.final_episodes=3 --set evaluation.episodes=1";
+
+/// Up to so many milliseconds, other ones in every run of the tests.
+#[expect(clippy::print_stdout, reason = "told where a test fails")]
+fn some_time(most: u32) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let later = Duration::from_millis(u64::from(now.subsec_nanos() % most));
+    println!("killed {later:?} after the first checkpoint");
+    later
+}
+
+#[test]
+fn a_run_killed_at_any_moment_resumes_to_the_bits_of_an_uninterrupted_one() {
+    // The buffer is full after 700 steps, and episodes are cut in their middle.
+    for options in [
+        "",
+        "--recipe sb3 --set sac.environments=3 --set sac.n_step=3",
+    ] {
+        let bench = Workbench::new();
+        let run = format!(
+            "{RUN} {options} --steps 2400 --seed 3 --set sac.learning_starts=50 \
+             --set sac.capacity=700 --set checkpoint_every=70 --set evaluation.every=900 \
+             --set logging.every=31"
+        );
+        kill_and_resume(&bench, &run, some_time(300));
+        let tensors = checkpoint_tensors(&bench, "cut");
+        for name in [
+            "actor.net.4.weight",
+            "critic_2.net.0.weight",
+            "critic_2_target.net.0.weight",
+            "log_alpha",
+            "rtg.log_alpha.second_moment",
+            "rtg.critic.first_moment",
+            "rtg.replay.rows",
+            "rtg.replay.final_observations",
+        ] {
+            assert!(tensors.iter().any(|(found, _)| found == name), "{name}");
+        }
+        // Observation, action, reward, terminated, successor.
+        let replay = tensors.iter().find(|(name, _)| name == "rtg.replay.rows");
+        assert_eq!(replay.unwrap().1.len(), 4 * 700 * (3 + 1 + 3));
+    }
+}
+
+#[test]
+fn how_often_something_is_logged_does_not_change_what_is_learned() {
+    let bench = Workbench::new();
+    for (run, every) in [("often", 1), ("seldom", 200)] {
+        bench.succeed(&format!(
+            "{RUN} --steps 200 --set sac.environments=4 --set sac.update_every=3 \
+             --set logging.every={every} --run-dir {run}"
+        ));
+    }
+    let tensors = |run| checkpoint_tensors(&bench, run);
+    assert!(tensors("often") == tensors("seldom"));
+}
+
+#[test]
+fn both_axes_are_in_the_metrics() {
+    let bench = Workbench::new();
+    bench.succeed(&format!(
+        "{RUN} --steps 450 --set sac.update_every=2 --set sac.updates=3 --set logging.every=15 \
+         --run-dir run"
+    ));
+    let lines = measurements(&bench, "run");
+    let axis = |name: &str| -> Vec<f64> {
+        let numbers = lines.iter().filter_map(|line| line[name].as_f64());
+        numbers.collect()
+    };
+    let steps = axis("train/environment_steps");
+    assert_eq!(
+        steps,
+        (1..=30).map(|n| 15.0 * f64::from(n)).collect::<Vec<_>>()
+    );
+    // Three updates after every second step, but none in the tenth of the run that is the warm-up.
+    let expected = |steps: f64| 3.0 * ((steps / 2.0).floor() - 22.0).max(0.0);
+    let expected: Vec<f64> = steps.iter().map(|steps| expected(*steps)).collect();
+    assert_eq!(axis("train/updates"), expected);
+    for name in [
+        "critic_loss",
+        "actor_loss",
+        "alpha_loss",
+        "alpha",
+        "entropy",
+        "q",
+        "q_target",
+    ] {
+        let values = axis(&format!("train/{name}"));
+        assert_eq!(values.len(), 27, "{name}");
+    }
+    // Two episodes have ended.
+    assert_eq!(axis("train/episode_return").len(), 2);
+    assert_eq!(axis("train/episode_length"), [200.0, 200.0]);
+}
+
+#[test]
+fn every_command_takes_an_online_run() {
+    let bench = Workbench::new();
+    let table = bench.succeed(&format!("{RUN} --steps 60 --run-dir run"));
+    assert!(table.contains("| sac | cleanrl |"), "{table}");
+    let evaluate = |rows: usize| {
+        let arguments = format!("evaluate run --episodes 5 --rows {rows} --json");
+        let mut answer: Value = serde_json::from_str(&bench.succeed(&arguments)).unwrap();
+        answer["seconds"] = Value::Null;
+        answer
+    };
+    let one = evaluate(1);
+    assert_eq!(one["targets"][0]["returns"].as_array().unwrap().len(), 5);
+    for rows in [2, 5] {
+        assert_eq!(one, evaluate(rows), "{rows} rows");
+    }
+    bench.succeed("evaluate run --episodes 2 --checkpoint best");
+    bench.succeed("collect --policy run --steps 250 --out own-v0 --format hdf5");
+    let film = bench.succeed("render run --out film");
+    assert!(film.starts_with("episode 1: return "), "{film}");
+    let report = bench.succeed("report run");
+    assert!(report.contains("| sac | cleanrl |"), "{report}");
+    bench.succeed("report run --out report.html");
+    let page = fs::read_to_string(bench.path("report.html")).unwrap();
+    assert!(page.contains("Pendulum-v1"));
+}
+
+#[test]
+fn a_dataset_fills_the_buffer_before_the_first_step() {
+    let bench = Workbench::new();
+    let run = format!(
+        "{RUN} --dataset builtin/pendulum/random --set selection.validation_fraction=0.2 --steps 20"
+    );
+    bench.succeed(&format!("{run} --set sac.learning_starts=0 --run-dir run"));
+    let tensors = checkpoint_tensors(&bench, "run");
+    let replay = tensors.iter().find(|(name, _)| name == "rtg.replay.rows");
+    let held = replay.unwrap().1.len() / (4 * (3 + 1 + 3));
+    assert!(held > 1000 && (held - 20).is_multiple_of(200), "{held}");
+    let lines = measurements(&bench, "run");
+    let validated = |line: &Value| line["validation/critic_loss"].is_number();
+    assert!(lines.iter().any(validated));
+    let transcript = bench.transcript(&format!("{run} --set sac.capacity=300 --run-dir small"));
+    let expected = format!(
+        "error: 'sac.capacity' is 300: it must be at least {}",
+        held - 20
+    );
+    assert!(transcript.contains(&expected), "{transcript}");
+    assert!(!bench.path("small").exists());
+}
+
+#[test]
+fn what_it_cannot_learn_in_is_one_error_with_a_way_out() {
+    let bench = Workbench::new();
+    for (arguments, expected) in [
+        (
+            "train --algorithm sac",
+            "error: no environment given\nhint: name one with --env ID; `rtg envs` lists them",
+        ),
+        (
+            "train --algorithm sac --env CartPole-v1",
+            "error: sac cannot act in this action space: 2 discrete actions\nhint: `rtg envs`",
+        ),
+        (
+            "train --algorithm sac --env Pendulum-v2",
+            "error: unknown environment `Pendulum-v2`",
+        ),
+        (
+            "train --algorithm sac --env Pendulum-v1 --set sac.tau=0",
+            "error: 'sac.tau' is 0: it must be greater than 0 and at most 1",
+        ),
+    ] {
+        let transcript = bench.transcript(arguments);
+        assert!(transcript.starts_with("exit code 1"), "{transcript}");
+        assert!(transcript.contains(expected), "{arguments}: {transcript}");
+        assert!(!bench.path("runs").exists(), "{arguments}");
+    }
+}

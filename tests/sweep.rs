@@ -1,0 +1,78 @@
+//! `rtg sweep`: runs that are started once, taken up again, and never stopped by each other.
+
+use std::fs;
+
+use crate::workbench::Workbench;
+
+const PLAN: &str = "\
+[base]
+dataset = \"builtin/cartpole/random\"
+algorithm = \"bc\"
+steps = 12
+threads = 1
+evaluation = { episodes = 2, final_episodes = 2, every = 6 }
+optimiser.batch_size = 8
+[grid]
+seed = { from = 0, to = 2 }
+";
+
+#[test]
+fn a_sweep_does_every_run_as_it_would_be_done_alone_and_then_nothing_more() {
+    let bench = Workbench::new();
+    bench.write("plan.toml", PLAN.as_bytes());
+    bench.succeed("sweep plan.toml --workers 2");
+    let folder = bench.path("sweeps/plan");
+    let weights =
+        |path: &str| fs::read(bench.path(path).join("checkpoints/weights.safetensors")).unwrap();
+    bench.succeed("train sweeps/plan/plans/seed-1.toml --run-dir alone");
+    assert!(weights("alone") == weights("sweeps/plan/runs/seed-1"));
+    let status = bench.succeed("sweep sweeps/plan --status");
+    assert_eq!(status.matches("| done | 12 of 12 |").count(), 3, "{status}");
+    let log = folder.join("logs/seed-0.log");
+    let written = fs::metadata(&log).unwrap().modified().unwrap();
+    bench.succeed("sweep plan.toml");
+    assert_eq!(fs::metadata(&log).unwrap().modified().unwrap(), written);
+    assert_eq!(bench.succeed("sweep plan.toml --print"), "");
+    // More of the grid: what is there stays, what is new is done, and runs keep their index.
+    bench.write("plan.toml", PLAN.replace("to = 2", "to = 3").as_bytes());
+    let left = bench.succeed("sweep plan.toml --print");
+    assert!(left.ends_with("/one.sh 3\n"), "{left}");
+    bench.succeed("sweep sweeps/plan --only 3");
+    assert_eq!(bench.succeed("sweep plan.toml --print"), "");
+    let report = bench.succeed("report sweeps/plan");
+    assert!(report.contains("| 4 |"), "{report}");
+}
+
+#[test]
+fn a_failed_run_stops_no_other_and_is_named_at_the_end() {
+    let bench = Workbench::new();
+    let plan = PLAN.replace(
+        "[grid]",
+        "[grid]\ndataset = [\"builtin/cartpole/random\", \"gone.hdf5\"]",
+    );
+    let plan = plan.replace(
+        "dataset = \"builtin/cartpole/random\"\nalgorithm",
+        "algorithm",
+    );
+    bench.write("plan.toml", plan.as_bytes());
+    let transcript = bench.transcript("sweep plan.toml --workers 2");
+    assert!(transcript.starts_with("exit code 1"), "{transcript}");
+    assert!(
+        transcript.contains("error: 3 of 6 runs failed: gone.hdf5-seed-0 ("),
+        "{transcript}"
+    );
+    let status = bench.succeed("sweep sweeps/plan --status");
+    assert_eq!(status.matches("| done |").count(), 3, "{status}");
+    assert_eq!(status.matches("| waiting |").count(), 3, "{status}");
+}
+
+#[test]
+fn what_is_wrong_with_a_sweep_is_said_before_anything_is_written() {
+    let bench = Workbench::new();
+    bench.write("plan.toml", b"[grid]\nsede = [1, 2]\n");
+    let transcript = bench.transcript("sweep plan.toml");
+    assert!(transcript.contains("error: run sede-1: "), "{transcript}");
+    assert!(!bench.path("sweeps").exists());
+    let transcript = bench.transcript("sweep .");
+    assert!(transcript.contains("not a sweep"), "{transcript}");
+}
