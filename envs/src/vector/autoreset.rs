@@ -7,7 +7,7 @@ pub enum Autoreset {
     #[default]
     NextStep,
     /// In the same step: the observation is the new episode's first, the old one's last is in
-    /// [`VecEnv::final_observations`].
+    /// [`VecEnv::final_observations`](crate::VecEnv::final_observations).
     SameStep,
     /// Never: the caller resets, and stepping an ended row is a bug that panics.
     Disabled,
