@@ -15,6 +15,8 @@ fn help_fits_a_screen_and_has_an_example() {
     let bench = Workbench::new();
     for command in [
         "",
+        "algorithms",
+        "keys",
         "envs",
         "inspect",
         "collect",
@@ -30,6 +32,7 @@ fn help_fits_a_screen_and_has_an_example() {
         "bench act",
         "bench env",
         "bench load",
+        "bench update",
     ] {
         let help = bench.succeed(&format!("{command} --help"));
         assert!(
@@ -38,7 +41,10 @@ fn help_fits_a_screen_and_has_an_example() {
             help.lines().count()
         );
         assert!(
-            help.contains("Example: rtg ") || command.contains("bench "),
+            ["Example: rtg ", "Examples: rtg "]
+                .iter()
+                .any(|example| help.contains(example))
+                || command.contains("bench "),
             "{command} has no example"
         );
         assert_snapshot!(format!("help {command}"), help);

@@ -22,6 +22,8 @@ pub use terminal::Terminal;
 
 /// Loss of the batches since the last record.
 pub const TRAIN_LOSS: &str = "train/loss";
+/// Loss of the critics, for algorithms that learn values.
+pub const TRAIN_CRITIC_LOSS: &str = "train/critic_loss";
 /// Learning rate in effect at the step.
 pub const TRAIN_LEARNING_RATE: &str = "train/learning_rate";
 /// Global L2 norm of the gradients before clipping.

@@ -7,7 +7,6 @@ use super::chart::{Chart, HEIGHT, Level, Line, WIDTH};
 use super::escape::html as escape;
 use super::groups::Task;
 use super::{Comparison, Group, RunReport};
-use crate::metrics::TRAIN_LOSS;
 use crate::statistics::{mean, sample_std, thin};
 
 /// Told apart with every kind of colour vision (Okabe and Ito), on white.
@@ -168,7 +167,7 @@ fn losses(groups: &[&Group<'_>]) -> Chart {
 fn loss_points(runs: &[&RunReport]) -> Vec<(f64, f64, f64)> {
     let mut losses: Vec<(f64, f64)> = runs
         .iter()
-        .flat_map(|run| run.metric(TRAIN_LOSS))
+        .flat_map(|run| run.loss())
         .map(|&(step, loss)| (step as f64, loss))
         .collect();
     losses.sort_by(|(a, _), (b, _)| a.total_cmp(b));

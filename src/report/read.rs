@@ -9,7 +9,7 @@ use super::plan;
 use crate::algorithms::Chosen;
 use crate::metrics::{
     EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, SPEED_MS_PER_STEP,
-    TRAIN_ENVIRONMENT_STEPS, for_target, json_lines, target_of,
+    TRAIN_CRITIC_LOSS, TRAIN_ENVIRONMENT_STEPS, TRAIN_LOSS, for_target, json_lines, target_of,
 };
 use crate::run::{Error, Evaluation, Run, Summary};
 
@@ -87,6 +87,16 @@ impl RunReport {
     /// The points of a metric; empty where it was not measured.
     pub(super) fn metric(&self, name: &str) -> &[(u64, f64)] {
         self.metrics.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The points of the loss that stands for the training: the only one, or the critics'.
+    pub(super) fn loss(&self) -> &[(u64, f64)] {
+        let names = [TRAIN_LOSS, TRAIN_CRITIC_LOSS];
+        let measured = names.iter().map(|name| self.metric(name));
+        measured
+            .into_iter()
+            .find(|points| !points.is_empty())
+            .unwrap_or_default()
     }
 
     /// Seconds of training until `step`, from the mean time of a step that was recorded last before
