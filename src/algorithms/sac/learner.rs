@@ -10,7 +10,7 @@ use super::model::{ACTOR, MadeOf, Model, Units};
 use super::temperature::{LOG_ALPHA, Temperature};
 use super::update::{Networks, Noise, Scratch, Work};
 use crate::algorithms::action_codec::BoxUnits;
-use crate::algorithms::networks::Trained;
+use crate::algorithms::networks::{Products, Trained};
 use crate::algorithms::{
     self, ActionCodec, Error, HeldBack, Interaction, Needs, Saved, Setup, Source, State, Update,
 };
@@ -245,6 +245,23 @@ impl algorithms::Learner for Learner {
         let critics = critics.histograms(&shown[1]);
         let temperature = temperature.log_alpha.histogram();
         actor.chain(critics).chain([temperature]).collect()
+    }
+
+    /// Products with weights alone. Of two critics the smaller one has a gradient at the action.
+    fn operations(&self) -> Option<f64> {
+        let made_of = &self.model.made_of;
+        let actor = Products::of(&made_of.actor());
+        let critic = Products::of(&made_of.critics());
+        let (s, a) = (made_of.observation as f64, made_of.actions.width() as f64);
+        let targets = actor.all + 2.0 * critic.all;
+        let to_action = critic.all + critic.to_input(a / (s + a));
+        let sample_for_alpha = match made_of.conventions {
+            Conventions::CleanRl => actor.all,
+            Conventions::Sb3 => 0.0,
+        };
+        let policy = actor.learning() + to_action + sample_for_alpha;
+        let each = targets + 2.0 * critic.learning() + policy;
+        Some(2.0 * self.config.batch_size as f64 * each)
     }
 
     fn state(&self) -> State {
