@@ -1,6 +1,6 @@
 //! Declarations of configuration keys.
 //!
-//! [`keys!`](crate::keys::keys) declares a table of a plan once: for each key its field, type,
+//! `keys!` declares a table of a plan once: for each key its field, type,
 //! default, range, unit and published value. From that one declaration follow the struct that is
 //! parsed, the defaults, the names that are known, the ranges that are checked and the reference
 //! that `rtg keys` prints.

@@ -6,6 +6,7 @@
 
 use super::RunReport;
 use super::plan::{self, Settings};
+use super::read::NO_DATASET;
 
 /// Runs of one experiment under different seeds.
 #[derive(Debug)]
@@ -119,9 +120,13 @@ impl<'a> Comparison<'a> {
         &self.methods[group.method]
     }
 
-    /// What a task is called: its dataset, and its environment where datasets are shared.
+    /// What a task is called: its dataset, and its environment where datasets are shared or there is
+    /// none.
     pub(super) fn task_name(&self, task: usize) -> String {
         let Task { env, dataset } = &self.tasks[task];
+        if dataset == NO_DATASET {
+            return env.clone();
+        }
         let others = self.tasks.iter().filter(|other| other.dataset == *dataset);
         if others.count() > 1 {
             format!("{dataset} in {env}")

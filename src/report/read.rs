@@ -13,6 +13,9 @@ use crate::metrics::{
 };
 use crate::run::{Error, Evaluation, Run, Summary};
 
+/// What stands for the dataset of a run that collected its own data.
+pub(super) const NO_DATASET: &str = "-";
+
 /// Folders below a given one in which runs are looked for.
 const DEPTH: usize = 3;
 /// The metric that counts updates beside the steps of an online run.
@@ -183,7 +186,7 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
     let dataset = if plan.contains_key("dataset") {
         text("dataset")?
     } else {
-        "-".to_owned()
+        NO_DATASET.to_owned()
     };
     // Plans of the time before there was a second one do not name it.
     let algorithm = text("algorithm").unwrap_or_else(|_| Chosen::default().card().name.to_owned());

@@ -1,6 +1,6 @@
 //! The whole model for a group of sequences: tokens in, predictions out, gradients back.
 //!
-//! A [group](super::group) goes forward through all layers, to the loss, and backward, before the next group
+//! A group (`super::group`) goes forward through all layers, to the loss, and backward, before the next group
 //! starts, so no activation of more than one group exists in a thread. `forward` fills `memory::Memory`, `backward`
 //! reads it and adds to a gradient of all parameters.
 
