@@ -148,7 +148,7 @@ fn a_plan_knows_the_network_of_its_own_algorithm_only() {
     );
     let transcript = bench.transcript("train --set bc.width=16");
     assert!(
-        transcript.contains("error: unknown key 'bc'"),
+        transcript.contains("error: unknown key 'bc': it is a table of bc"),
         "{transcript}"
     );
 }

@@ -163,3 +163,14 @@ fn a_mixture_from_a_file_draws_its_parts_by_weight_and_resumes() {
     bench.succeed("train --resume --run-dir mixed --steps 9");
     assert_eq!(losses(&bench, "mixed").len(), 9);
 }
+
+#[test]
+fn what_is_doubtful_in_the_data_is_said_before_they_are_learned_from() {
+    let bench = Workbench::new();
+    let data = repository("datasets/fixtures/d4rl/endless.hdf5");
+    let train = format!("train --dataset {} --env none", data.display());
+    let output = bench.run(&format!("{train} --steps 1 {TINY} --run-dir run"));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("warning: 1 unfinished-episode: "), "{told}");
+}

@@ -248,7 +248,7 @@ impl Dataset {
     }
 
     /// What the reader noted.
-    pub(crate) fn findings(&self) -> &[Finding] {
+    pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 

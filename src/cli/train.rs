@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rtg_datasets::Dataset;
+use rtg_datasets::doctor::{Finding, Severity};
 
+use super::harmless::line;
 use super::print;
 use crate::checkpoint::Checkpoint;
 use crate::data::{self, Opened};
@@ -30,7 +32,7 @@ use crate::train::{LATEST, Training, new_learner};
 pub(super) struct Train {
     /// A TOML file that says what differs from the recipe.
     experiment: Option<PathBuf>,
-    /// What learns [default: `decision_transformer`].
+    /// Algorithm to train with [default: the first of `rtg algorithms`].
     #[arg(long, value_name = "NAME")]
     algorithm: Option<String>,
     /// Minari id, path of a Minari or D4RL file, or builtin/<env>/<kind>.
@@ -252,15 +254,26 @@ fn introduce(
     }
     recorder.text("experiment", &format!("```toml\n{plan}```\n{hash}"))?;
     recorder.hparams(&hparams(plan)?, &HPARAM_METRICS)?;
-    recorder.message(&format!(
+    recorder.message(&line(&format!(
         "{data}{} with {:?} for {} steps into {}",
         opened.spec.id,
         experiment.algorithm,
         experiment.steps,
         run_dir.display()
-    ));
+    )));
+    for finding in opened.data.iter().flat_map(Dataset::findings) {
+        if finding.severity != Severity::Note {
+            let Finding {
+                code,
+                severity,
+                count,
+                message,
+            } = finding;
+            recorder.message(&line(&format!("{severity}: {count} {code}: {message}")));
+        }
+    }
     if let Some(reason) = &opened.unsimulated {
-        recorder.message(&format!("no evaluation: {reason}"));
+        recorder.message(&line(&format!("no evaluation: {reason}")));
     }
     Ok(recorder)
 }

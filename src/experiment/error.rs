@@ -19,6 +19,14 @@ pub enum ExperimentError {
     /// A value of the wrong type, or one that makes no sense.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A table that belongs to other algorithms than the plan's.
+    #[error("unknown key '{table}': it is a table of {owners}")]
+    OtherTable {
+        /// The table.
+        table: String,
+        /// The algorithms that have it.
+        owners: String,
+    },
     /// A run that is continued with another plan than it began with.
     #[error("the run was made with {key} = {before}, not {now}")]
     OtherPlan {
@@ -44,6 +52,7 @@ impl ExperimentError {
             Self::UnknownKey { nearest, .. } => {
                 Some(format!("did you mean {}?", nearest.join(" or ")))
             }
+            Self::OtherTable { owners, .. } => Some(format!("train with --algorithm {owners}")),
             Self::NoValue(key) => Some(format!("write --set {key}=VALUE")),
             Self::Syntax(_) => {
                 Some("strings need quotes: dataset = \"builtin/cartpole/mixed\"".to_owned())

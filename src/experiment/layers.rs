@@ -96,12 +96,28 @@ pub(super) fn check_keys(
             }
             (Some(_), _) => {}
             (None, _) => {
+                if let Some(owners) = owners(&path) {
+                    return Err(ExperimentError::OtherTable {
+                        table: path,
+                        owners,
+                    });
+                }
                 let nearest = nearest_keys(&path, known, prefix, all);
                 return Err(ExperimentError::UnknownKey { key: path, nearest });
             }
         }
     }
     Ok(())
+}
+
+/// The algorithms that have a table of this name.
+fn owners(table: &str) -> Option<String> {
+    let own = |algorithm: &Chosen| algorithm.tables().iter().any(|keys| keys.table == table);
+    let names: Vec<_> = Chosen::all()
+        .filter(own)
+        .map(|algorithm| algorithm.card().name)
+        .collect();
+    (!names.is_empty()).then(|| names.join(" or "))
 }
 
 /// Names like `path`: those of the same table where one is close, else any key.
