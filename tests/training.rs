@@ -167,10 +167,14 @@ fn a_mixture_from_a_file_draws_its_parts_by_weight_and_resumes() {
 #[test]
 fn what_is_doubtful_in_the_data_is_said_before_they_are_learned_from() {
     let bench = Workbench::new();
-    let data = repository("datasets/fixtures/d4rl/endless.hdf5");
-    let train = format!("train --dataset {} --env none", data.display());
-    let output = bench.run(&format!("{train} --steps 1 {TINY} --run-dir run"));
+    let row = |step: usize| format!("{step},0.5,{},1,{step}\n", step % 2);
+    let header = "obs_0,obs_1,action,reward,mood\n".to_owned();
+    let text = header + &(0..40).map(row).collect::<String>();
+    bench.write("data.csv", text.as_bytes());
+    let train = "train --dataset data.csv --env none --steps 1 --run-dir run";
+    let output = bench.run(&format!("{train} {TINY}"));
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{told}");
-    assert!(told.contains("warning: 1 unfinished-episode: "), "{told}");
+    assert!(told.contains("warning: 1 no-ends: "), "{told}");
+    assert!(told.contains("mood"), "{told}");
 }
