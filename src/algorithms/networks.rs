@@ -138,6 +138,11 @@ impl Trained {
     }
 }
 
+/// The mean of a batch's numbers, in f64; 0 of none.
+pub(super) fn mean(values: &[f32]) -> f64 {
+    values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
+}
+
 /// Multiply-adds with the weights of one network of a shape, for one row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Products {

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::NAME;
 use super::config::{Config, Conventions};
 use super::model::{ACTOR, LOG_SIGMA, MadeOf, Model};
-use super::update::{Parts, Scratch, Work, mean};
+use super::update::{Parts, Scratch, Work};
 use crate::algorithms::action_codec::BoxUnits;
-use crate::algorithms::networks::{Products, Trained};
+use crate::algorithms::networks::{Products, Trained, mean};
 use crate::algorithms::vector::TrainedVector;
 use crate::algorithms::{
     self, ActionCodec, Error, HeldBack, Needs, Saved, Setup, Source, State, Update,

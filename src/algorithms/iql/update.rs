@@ -4,7 +4,7 @@ use rtg_datasets::sample::Transitions;
 
 use super::config::{Config, Conventions};
 use crate::algorithms::Update;
-use crate::algorithms::networks::Trained;
+use crate::algorithms::networks::{Trained, mean};
 use crate::algorithms::vector::TrainedVector;
 use crate::kernels::mlp::heads::{gaussian::Gaussian, tanh};
 use crate::kernels::mlp::{Pass, Pool, Want};
@@ -282,9 +282,4 @@ impl PolicyScratch {
             }
         }
     }
-}
-
-/// The mean of some numbers.
-pub(super) fn mean(values: &[f32]) -> f64 {
-    values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
 }

@@ -6,7 +6,7 @@ use super::config::{Config, Conventions};
 use super::model::Units;
 use super::temperature::Temperature;
 use crate::algorithms::Update;
-use crate::algorithms::networks::Trained;
+use crate::algorithms::networks::{Trained, mean};
 use crate::kernels::mlp::heads::squashed::{Samples, Squashed};
 use crate::kernels::mlp::{Pass, Pool, Want};
 
@@ -279,8 +279,4 @@ impl Turn {
             .mean("alpha_loss", self.alpha_loss)
             .mean("entropy", self.entropy)
     }
-}
-
-fn mean(values: &[f32]) -> f64 {
-    values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
 }

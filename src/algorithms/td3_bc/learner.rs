@@ -8,7 +8,7 @@ use super::NAME;
 use super::config::Config;
 use super::model::{ACTOR, MadeOf, Model};
 use crate::algorithms::action_codec::BoxUnits;
-use crate::algorithms::networks::{Products, Trained};
+use crate::algorithms::networks::{Products, Trained, mean};
 use crate::algorithms::{
     self, ActionCodec, Error, HeldBack, Needs, Saved, Setup, Source, State, Update,
 };
@@ -295,10 +295,6 @@ impl Work<'_> {
             .mean("q_policy", q)
             .last("lambda", lambda)
     }
-}
-
-fn mean(values: &[f32]) -> f64 {
-    values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
 }
 
 impl algorithms::Learner for Learner {
