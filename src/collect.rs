@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use rtg_datasets::convert::{self, Target};
 use rtg_datasets::journal::{Journal, JournalSource};
 use rtg_datasets::recording::{RecordedEpisode, Recording};
-use rtg_datasets::{EnvSpec, Episode};
+use rtg_datasets::{Contents, EnvSpec, Episode, open_source};
 use rtg_envs::{Spec, registry};
 use serde_json::{Value, json};
 
@@ -225,7 +225,7 @@ pub fn is_complete(target: &Target) -> Result<bool, Error> {
         let same = || {
             let mut source = JournalSource::open(&journal)?;
             let text = path.to_string_lossy();
-            let mut there = convert::open_source(&text, None, convert::Contents::Steps)?;
+            let mut there = open_source(&text, None, Contents::Steps)?;
             convert::same_episodes(&mut source, &mut *there)
         };
         if !same().unwrap_or(false) {

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rtg_datasets::convert::{self, Contents};
 use rtg_datasets::recording::{RecordedEpisode, Recording, Source};
 use rtg_datasets::select::{self, Selection};
 use rtg_datasets::store::{self, StoreMode};
-use rtg_datasets::{Dataset, Defects, EnvSpec};
+use rtg_datasets::{Contents, Dataset, Defects, EnvSpec};
 use rtg_envs::{Space, Spec, registry};
 
 use crate::algorithms::Input;
@@ -29,7 +28,7 @@ pub fn open_source(id: &str) -> Result<Box<dyn Source>, Error> {
         let data = builtin::make(id, builtin::SEED)?;
         return Ok(Box::new(InMemory::new(data)));
     }
-    Ok(convert::open_source(id, None, Contents::Everything)?)
+    Ok(rtg_datasets::open_source(id, None, Contents::Everything)?)
 }
 
 /// A dataset in memory as something to convert.

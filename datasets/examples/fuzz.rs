@@ -20,9 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rtg_datasets::convert::open_source;
 use rtg_datasets::journal::{Journal, JournalSource};
-use rtg_datasets::{Contents, Defects, Source, open_with};
+use rtg_datasets::{Contents, Defects, Source, open_source, open_with};
 
 /// No mutant of a fixture takes a tenth of this.
 const MAX_SECS: f64 = 2.0;

@@ -13,9 +13,8 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write};
 
-use rtg_datasets::Contents;
-use rtg_datasets::convert::open_source;
 use rtg_datasets::recording::{Array, Attribute, Node};
+use rtg_datasets::{Contents, open_source};
 use serde_json::{Value, json};
 
 fn main() -> Result<(), Box<dyn Error>> {

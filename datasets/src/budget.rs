@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Error;
-use crate::store::free_memory;
+use crate::memory::free_memory;
 
 /// Bytes that a byte of a file may become: deflate's best, each byte as a number.
 const EXPANSION: u64 = 1032 * 8;

@@ -38,8 +38,8 @@ use rtg_envs::Dtype;
 pub(crate) use self::sink::D4rlSink;
 use crate::flat::{Columns, Extras, FlatSource, Marks, Role, best, squeezed};
 use crate::hdf5::{Group, Variable};
-use crate::recording::{EnvSpec, MAX_EPISODE_STEPS, Node, RecordingSpace};
-use crate::{Budget, Contents, Error};
+use crate::recording::{MAX_EPISODE_STEPS, Node, RecordingSpace};
+use crate::{Budget, Contents, EnvSpec, Error};
 
 /// Where our own files say their environment and spaces, in the group `metadata`.
 const ENV_SPEC: &str = "env_spec";

@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::numbers::Numbers;
-use crate::recording::EnvSpec;
-use crate::{Column, Episode, EpisodeView, Error, Finding};
+use crate::{Column, EnvSpec, Episode, EpisodeView, Error, Finding};
 
 /// What a dataset knows about itself besides its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

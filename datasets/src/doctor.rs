@@ -44,103 +44,10 @@ mod content;
 mod ends;
 mod replay;
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
 pub use self::checkup::{Checkup, CurvePoint, Histogram, check_up};
 pub use self::replay::{Replay, ReplayKind};
 use crate::Dataset;
-
-/// How bad a finding is; the worst comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Training on it is meaningless.
-    Error,
-    /// Results are doubtful.
-    Warning,
-    /// Worth knowing.
-    Note,
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Note => "note",
-        })
-    }
-}
-
-/// One thing found in a dataset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// A stable name, see the module's page.
-    pub code: &'static str,
-    /// How bad it is.
-    pub severity: Severity,
-    /// How often it occurs, in the unit that the module's page gives.
-    pub count: usize,
-    /// One sentence without the count at its beginning.
-    pub message: String,
-}
-
-impl Finding {
-    pub(crate) fn error(code: &'static str, count: usize, message: String) -> Self {
-        Self {
-            code,
-            severity: Severity::Error,
-            count,
-            message,
-        }
-    }
-
-    pub(crate) fn warning(code: &'static str, count: usize, message: String) -> Self {
-        Self {
-            code,
-            severity: Severity::Warning,
-            count,
-            message,
-        }
-    }
-
-    pub(crate) fn note(code: &'static str, count: usize, message: String) -> Self {
-        Self {
-            code,
-            severity: Severity::Note,
-            count,
-            message,
-        }
-    }
-}
-
-/// Codes that readers note; the others come from the numbers alone.
-const READERS: [&str; 13] = [
-    "no-ends",
-    "unclear-ends",
-    "unreadable-episode",
-    "flattened-actions",
-    "early-end",
-    "empty-episode",
-    "missing-final-observation",
-    "discontinuity",
-    "unmarked-timeout",
-    "step-count",
-    "misplaced",
-    "dropped-tail",
-    "repeated-final-observation",
-];
-
-/// The code of a reader's finding that was stored; one that this version does not know becomes
-/// `reader`.
-pub(crate) fn stable_code(stored: &str) -> &'static str {
-    READERS
-        .into_iter()
-        .find(|&code| code == stored)
-        .unwrap_or("reader")
-}
+pub use crate::finding::{Finding, Severity};
 
 /// Examines a dataset, and adds what its reader noted. The worst findings come first.
 pub fn examine(dataset: &Dataset) -> Vec<Finding> {
@@ -161,17 +68,6 @@ fn examine_and_replay(dataset: &Dataset) -> (Vec<Finding>, Replay) {
     findings.retain(|finding| finding.count > 0);
     findings.sort_by_key(|finding| (finding.severity, finding.code));
     (findings, replay)
-}
-
-/// The first few names, and how many more there are.
-pub(crate) fn listed(names: &[String]) -> String {
-    const SHOWN: usize = 6;
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    if names.len() > SHOWN {
-        format!("{shown} and {} more", names.len() - SHOWN)
-    } else {
-        shown
-    }
 }
 
 #[cfg(test)]

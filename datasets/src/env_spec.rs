@@ -4,6 +4,8 @@
 //! `WrapperSpec`. A number for which JSON has no word is the text `Infinity`, `-Infinity` or `NaN`
 //! here, wherever it stands in `kwargs`.
 
+mod environment;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 

@@ -19,7 +19,7 @@ pub(crate) use self::extras::Extras;
 pub(crate) use self::marks::Marks;
 pub(crate) use self::named::{columns, squeezed};
 pub(crate) use self::roles::{Role, best, role};
-use crate::doctor::listed;
+use crate::finding::listed;
 use crate::recording::{
     Array, Node, RecordedEpisode, Recording, RecordingSpace, Source, dtype_size, product, promoted,
 };

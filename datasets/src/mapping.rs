@@ -21,7 +21,7 @@ pub(crate) struct Mapping {
 
 impl Mapping {
     /// Maps a file that must hold exactly so many bytes.
-    pub(super) fn open(path: &Path, bytes: u64) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path, bytes: u64) -> Result<Self, Error> {
         let (file, found) = input::open(path, &Budget::default())?;
         if found != bytes {
             return Err(Error::Store(format!("{found} bytes instead of {bytes}")));

@@ -1,33 +1,7 @@
-//! How much memory there is, and whether a dataset is to be held in it.
+//! How much memory this process can still use.
 
 use std::fs;
 use std::path::Path;
-
-use serde::{Deserialize, Serialize};
-
-/// Where a dataset's numbers are while it is used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StoreMode {
-    /// Mapped if the data would take more than half of the free memory.
-    #[default]
-    Auto,
-    /// In memory.
-    Memory,
-    /// Mapped from a store, which is made if there is none.
-    Mapped,
-}
-
-impl StoreMode {
-    /// Whether data of about that many bytes are to be mapped.
-    pub fn maps(self, bytes: u64) -> bool {
-        match self {
-            Self::Auto => free_memory().is_some_and(|free| bytes > free / 2),
-            Self::Memory => false,
-            Self::Mapped => true,
-        }
-    }
-}
 
 /// Bytes that this process can still use: what the machine has free, and no more than its control
 /// group and its own limits allow. `None` where the system does not say.
@@ -98,29 +72,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_auto_looks_at_the_size() {
-        assert!(!StoreMode::Memory.maps(u64::MAX));
-        assert!(StoreMode::Mapped.maps(0));
-        assert!(!StoreMode::Auto.maps(0));
-        if let Some(free) = free_memory() {
-            assert!(free > 0);
-            assert!(StoreMode::Auto.maps(u64::MAX));
-        }
-    }
-
-    #[test]
     fn limits_of_the_process_leave_what_it_has_not_used() {
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
             Max data size             unlimited            unlimited            bytes     \n\
             Max address space         1000000              unlimited            bytes     \n";
         assert_eq!(own_room(limits, "VmSize:\t     500 kB\n"), 488_000);
         assert_eq!(own_room("", ""), u64::MAX);
-    }
-
-    #[test]
-    fn modes_are_written_in_lower_case() {
-        let mode: StoreMode = serde_json::from_str("\"mapped\"").unwrap();
-        assert_eq!(mode, StoreMode::Mapped);
-        assert_eq!(serde_json::to_string(&StoreMode::Auto).unwrap(), "\"auto\"");
     }
 }

@@ -14,7 +14,6 @@ mod catalogue;
 mod hdf5_source;
 mod metadata;
 mod sink;
-pub(crate) mod spaces;
 mod table_sink;
 mod table_source;
 
@@ -34,6 +33,31 @@ use crate::{Budget, Contents, Error};
 
 /// The name of a dataset's HDF5 file.
 const MAIN_DATA: &str = "main_data.hdf5";
+
+/// Minari's three storage formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinariFormat {
+    /// One HDF5 file.
+    Hdf5,
+    /// An Arrow file for each episode.
+    Arrow,
+    /// A Parquet file for each episode.
+    Parquet,
+}
+
+impl MinariFormat {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Hdf5, Self::Arrow, Self::Parquet];
+
+    /// Minari's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hdf5 => "hdf5",
+            Self::Arrow => "arrow",
+            Self::Parquet => "parquet",
+        }
+    }
+}
 
 /// Opens a Minari dataset by its directory, its `data` directory or its HDF5 file. A file of another
 /// name than `main_data.hdf5` is a dataset by itself: what lies beside it is of another one.

@@ -13,17 +13,16 @@
 
 mod array;
 mod description;
-mod env_spec;
-mod environment;
 mod episode;
 mod flatten;
+mod image;
 mod node;
+pub(crate) mod spaces;
 
 pub use array::Array;
 pub(crate) use array::{name as dtype_name, named as dtype_named, product, size as dtype_size};
 pub(crate) use description::{Layout, MAX_EPISODE_STEPS};
 pub use description::{Recording, RecordingSpace};
-pub use env_spec::{EnvSpec, WrapperSpec};
 pub(crate) use episode::insert;
 pub use episode::{Attribute, RecordedEpisode};
 pub(crate) use flatten::{Flattener, flat_space, flat_width, promoted};
@@ -32,6 +31,15 @@ pub use node::Node;
 use std::path::Path;
 
 use crate::{Budget, Error, Finding};
+
+/// How much of a dataset is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// All that is stored.
+    Everything,
+    /// What a [`Dataset`](crate::Dataset) needs: no infos, no attributes of episodes but their seeds.
+    Steps,
+}
 
 /// Where episodes come from, one after the other.
 pub trait Source {

@@ -16,8 +16,7 @@
 //!
 //! The cache directory is `$RTG_CACHE`, else `rtg` in the user's cache directory.
 
-mod mapping;
-mod memory;
+mod mode;
 mod open;
 mod writer;
 
@@ -26,14 +25,13 @@ use std::{env, fs};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::mapping::{Mapping, Unnamed};
-pub use self::memory::StoreMode;
-pub(crate) use self::memory::free_memory;
+pub use self::mode::StoreMode;
 pub use self::open::open_as;
 pub(crate) use self::writer::Writer;
 use crate::dataset::{Columns, Intake, Numbers, Place};
-use crate::doctor::{Severity, stable_code};
-use crate::{Budget, Dataset, Defects, Episode, Error, Finding, Info, input};
+use crate::finding::stable_code;
+use crate::mapping::Mapping;
+use crate::{Budget, Dataset, Defects, Episode, Error, Finding, Info, Severity, input};
 
 const FORMAT: &str = "rtg column store";
 const VERSION: u32 = 3;

@@ -12,7 +12,7 @@ use files::{flat, flat_and, numbered};
 use made::{Minari, unbounded};
 use rtg_datasets::recording::{Array, Node, RecordedEpisode, Recording};
 use rtg_datasets::{Contents, Dataset, Defects, EnvSpec, Error, MinariFormat, Target};
-use rtg_datasets::{convert, doctor, open, open_with};
+use rtg_datasets::{convert, doctor, open, open_source, open_with};
 use rtg_envs::{Dtype, Space};
 use rust_hdf5::H5File;
 use serde_json::json;
@@ -400,7 +400,7 @@ fn frames_that_compress_very_well_are_read() {
     convert::copy(&mut source, &target, &mut |_, _| {}).unwrap();
     let bytes = std::fs::metadata(&path).unwrap().len();
     assert!(bytes * 50 < (ROWS * 84 * 84) as u64, "{bytes} bytes");
-    let mut source = convert::open_source(path.to_str().unwrap(), None, Contents::Steps).unwrap();
+    let mut source = open_source(path.to_str().unwrap(), None, Contents::Steps).unwrap();
     let first = source.next_episode().unwrap().unwrap();
     assert_eq!(first.len(), ROWS / 2);
     let Node::Array(frames) = &first.observations else {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use rtg_datasets::convert::{copy, open_source};
+use rtg_datasets::convert::copy;
 use rtg_datasets::recording::{Array, Attribute, Node, RecordedEpisode, Recording, Source};
 use rtg_datasets::{
-    Contents, Defects, EnvSpec, Error, MinariFormat, Target, convert, open, open_with,
+    Contents, Defects, EnvSpec, Error, MinariFormat, Target, convert, open, open_source, open_with,
 };
 use rtg_envs::{BoxSpace, Dtype, Space};
 use serde_json::json;

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use rtg_datasets::convert::MinariFormat;
+use rtg_datasets::MinariFormat;
 use serde::Serialize;
 
 use crate::error::Error;

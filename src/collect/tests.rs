@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use rtg_datasets::convert::MinariFormat;
+use rtg_datasets::MinariFormat;
 
 use super::*;
 use crate::behaviour;

@@ -112,10 +112,8 @@ fn quote_end(letters: &[char], at: usize) -> Option<usize> {
 pub(super) fn without_tests(tokens: &[Token]) -> (Vec<Token>, Vec<String>) {
     let (mut kept, mut tests, mut at) = (Vec::new(), Vec::new(), 0);
     while at < tokens.len() {
-        let marker = ["#[", "cfg", "(", "test", ")", "]"];
-        let texts = tokens[at..].iter().map(|token| token.text.as_str());
-        if texts.take(marker.len()).eq(marker) {
-            let end = item_end(tokens, at + marker.len());
+        if let Some(marker) = marker(&tokens[at..]) {
+            let end = item_end(tokens, at + marker);
             if let [.., keyword, name, semicolon] = &tokens[at..end]
                 && keyword.text == "mod"
                 && semicolon.text == ";"
@@ -129,6 +127,18 @@ pub(super) fn without_tests(tokens: &[Token]) -> (Vec<Token>, Vec<String>) {
         }
     }
     (kept, tests)
+}
+
+/// How many tokens mark an item as one for tests: `#[cfg(test)]`, `#[cfg(all(test, ...))]`.
+fn marker(tokens: &[Token]) -> Option<usize> {
+    let begins = |marker: &[&str]| {
+        let texts = tokens.iter().map(|token| token.text.as_str());
+        texts.take(marker.len()).eq(marker.iter().copied())
+    };
+    let is_marker = begins(&["#[", "cfg", "(", "test", ")", "]"])
+        || begins(&["#[", "cfg", "(", "all", "(", "test", ","]);
+    let end = tokens.iter().position(|token| token.text == "]")?;
+    is_marker.then_some(end + 1)
 }
 
 /// Where the item that begins at `at` ends: behind its body or its semicolon, or where the block
@@ -179,6 +189,8 @@ fn code_behind_a_test_is_production_code() {
         use d::e;
         #[cfg(test)]
         mod more;
+        #[cfg(all(test, unix))]
+        mod unix { use a::f; }
         fn last() { #[cfg(test)] f::check() }
         fn end() {}";
     let (kept, tests) = without_tests(&tokens(source));

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::store::Mapping;
+use crate::mapping::Mapping;
 
 /// Numbers of one column, in memory or in a file. Cloning shares them.
 #[derive(Clone)]

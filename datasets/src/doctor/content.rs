@@ -6,7 +6,8 @@ use std::hash::{Hash, Hasher};
 
 use rtg_envs::Space;
 
-use super::{Finding, listed};
+use super::Finding;
+use crate::finding::listed;
 use crate::{Dataset, EpisodeView};
 
 /// An action dimension counts as saturated if more than this part of its steps lie at a bound.

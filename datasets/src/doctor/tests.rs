@@ -146,7 +146,10 @@ fn messages_name_the_first_place_and_not_endless_lists() {
     let message = "numbers are NaN or infinite; the first observation is NaN at episode 1, step 1, dimension 1";
     assert_eq!(found[0].message, message);
     let names: Vec<String> = (0..9).map(|i| i.to_string()).collect();
-    assert_eq!(listed(&names), "0, 1, 2, 3, 4, 5 and 3 more");
+    assert_eq!(
+        crate::finding::listed(&names),
+        "0, 1, 2, 3, 4, 5 and 3 more"
+    );
     let finding = Finding::error("nan", 1, "x".into());
     let json = serde_json::to_string(&finding).unwrap();
     assert_eq!(

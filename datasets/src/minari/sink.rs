@@ -8,10 +8,10 @@ use rtg_envs::Dtype;
 use super::metadata::{self, Totals};
 use super::{catalogue, table_sink};
 use crate::hdf5::writer::Writer;
-use crate::recording::{Array, Attribute, EnvSpec, Layout, Node, RecordedEpisode, Recording, Sink};
+use crate::recording::{Array, Attribute, Layout, Node, RecordedEpisode, Recording, Sink};
 use crate::staging::{self, Staging};
 use crate::table::TableFormat;
-use crate::{Error, MinariFormat};
+use crate::{EnvSpec, Error, MinariFormat};
 
 /// Writes one dataset.
 pub(crate) struct MinariSink {

@@ -3,11 +3,10 @@
 use rtg_envs::{Dtype, Space};
 use serde_json::{Map, Value};
 
-use super::EnvSpec;
 use super::flatten::flat_width;
+use super::spaces;
 use crate::dataset::Part;
-use crate::minari::spaces;
-use crate::{Budget, Error, Info};
+use crate::{Budget, EnvSpec, Error, Info};
 
 /// A time limit of data that do not name their environment.
 pub(crate) const MAX_EPISODE_STEPS: &str = "max_episode_steps";

@@ -15,8 +15,8 @@ use std::collections::HashMap;
 
 use rtg_envs::{BoxSpace, Dtype, Space};
 
-use super::{Array, Node, Recording};
-use crate::{Budget, Column, Dataset, Defects, Episode, Error, RecordedEpisode, image};
+use super::{Array, Node, Recording, image};
+use crate::{Budget, Column, Dataset, Defects, Episode, Error, RecordedEpisode};
 
 /// Flattens the episodes of a recording.
 pub(crate) struct Flattener {
@@ -175,13 +175,13 @@ fn flat_box(space: &Space) -> Result<BoxSpace, Error> {
             shape: vec![space.low.len()],
             ..space.clone()
         },
-        Space::Discrete { n, .. } if *n > crate::minari::spaces::MAX_WIDTH => {
+        Space::Discrete { n, .. } if *n > crate::recording::spaces::MAX_WIDTH => {
             return Err(Error::Unsupported(format!("a part with {n} choices")));
         }
         Space::Discrete { n, .. } => binary(*n, Dtype::Int64),
         Space::MultiDiscrete { nvec, .. } => {
             let width = nvec.iter().try_fold(0_usize, |sum, &n| sum.checked_add(n));
-            let width = width.filter(|&width| width <= crate::minari::spaces::MAX_WIDTH);
+            let width = width.filter(|&width| width <= crate::recording::spaces::MAX_WIDTH);
             let width = width.ok_or_else(|| Error::Unsupported(format!("{nvec:?} choices")))?;
             binary(width, Dtype::Int64)
         }

@@ -11,8 +11,8 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::product;
 use crate::Error;
-use crate::recording::product;
 
 /// The pixels of a JPEG file, which must have `shape`: height, width, and 3 colours unless grey.
 pub(crate) fn decode(bytes: &[u8], shape: &[usize]) -> Result<Vec<u8>, Error> {

@@ -6,7 +6,7 @@
 use rtg_envs::{BoxSpace, Dtype, Space};
 use serde_json::{Map, Value, json};
 
-use crate::recording::{Layout, dtype_name, dtype_named};
+use super::{Layout, dtype_name, dtype_named};
 use crate::{Budget, Error, json as python_json};
 
 /// Rows wider than this are not read.

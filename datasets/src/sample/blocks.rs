@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::Error;
-use crate::store::{Mapping, Unnamed};
+use crate::mapping::{Mapping, Unnamed};
 
 /// `f32` numbers in a page, the unit in which memory and files are fetched.
 const PAGE: usize = 1024;

@@ -8,9 +8,8 @@ use std::time::UNIX_EPOCH;
 use sha2::{Digest, Sha256};
 
 use super::{StoreMode, Writer, cache_directory, open_or_make, short_name};
-use crate::convert::{self, Contents};
 use crate::dataset::hexadecimal;
-use crate::{Budget, Dataset, Defects, Error, datasets_root, input, minari};
+use crate::{Budget, Contents, Dataset, Defects, Error, datasets_root, gather, input, minari};
 
 /// A number takes so many bytes in memory: an `f64`, and an `f32` in the sampler.
 const BYTES: usize = 12;
@@ -44,20 +43,20 @@ pub(super) fn open_in(
         return crate::open_with(id_or_path, minari_root, defects);
     }
     let files = fingerprint(id_or_path, &path, defects)?;
-    let mut source = convert::open_source(id_or_path, minari_root, Contents::Steps)?;
-    let empty = convert::empty(&*source, defects)?;
+    let mut source = crate::open_source(id_or_path, minari_root, Contents::Steps)?;
+    let empty = gather::empty(&*source, defects)?;
     let row = empty.observation_width() + empty.action_width() + 1;
     let bytes = match source.recording().total_steps {
         Some(steps) => steps.saturating_mul(row).saturating_mul(BYTES) as u64,
         None => files.bytes.saturating_mul(GROWTH),
     };
     if !mode.maps(bytes) {
-        return convert::gather(&mut *source, defects);
+        return gather::gather(&mut *source, defects);
     }
     open_or_make(cache, &files.key, &files.source, |target| {
         let mut writer = Writer::create(target, empty.info().clone(), defects)?;
         let width = empty.observation_width();
-        convert::pour(&mut *source, defects, width, &mut writer)?;
+        gather::pour(&mut *source, defects, width, &mut writer)?;
         Ok(writer)
     })
 }

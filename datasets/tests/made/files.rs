@@ -6,9 +6,8 @@ use std::sync::Arc;
 use arrow_array::types::Float64Type;
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch};
 use parquet::arrow::ArrowWriter;
-use rtg_datasets::convert::open_source;
 use rtg_datasets::recording::{Node, RecordedEpisode, Recording, Source};
-use rtg_datasets::{Contents, Error};
+use rtg_datasets::{Contents, Error, open_source};
 use rtg_envs::{BoxSpace, Dtype, Space};
 use rust_hdf5::{H5File, H5Group};
 
