@@ -89,6 +89,26 @@ pub enum Error {
     /// A learner that cannot be built or cannot go on.
     #[error(transparent)]
     Algorithm(#[from] algorithms::Error),
+    /// A comparison on a dataset whose policies cannot be evaluated.
+    #[error("algorithms cannot be compared on '{dataset}': no evaluation ({reason})")]
+    NoComparison {
+        /// The dataset.
+        dataset: String,
+        /// Why there is no evaluation.
+        reason: String,
+    },
+    /// An algorithm that cannot learn from a dataset.
+    #[error("{algorithm} does not fit '{dataset}', a dataset with {actions}")]
+    DoesNotFit {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// The dataset.
+        dataset: String,
+        /// Its action space.
+        actions: String,
+        /// Those that fit.
+        fitting: Vec<&'static str>,
+    },
     /// A number that is not finite.
     #[error("{metric} became {value} in step {step}; last good checkpoint: {checkpoint}")]
     Diverged {
@@ -255,6 +275,10 @@ impl Error {
             }
             Self::EmptyDataset { .. } => "`rtg inspect` shows what a dataset holds".to_owned(),
             Self::Algorithm(error) => return error.hint(),
+            Self::NoComparison { .. } => "--set env=ID names an environment; `rtg envs` lists them".to_owned(),
+            Self::DoesNotFit { fitting, .. } => {
+                format!("{} learn from it; `rtg algorithms` tells more", fitting.join(", "))
+            }
             Self::Diverged { .. } => {
                 "lower the learning rate with --set; `rtg keys` lists the keys".to_owned()
             }

@@ -21,6 +21,7 @@ use crate::keys::wrong_type;
 use crate::keys::{KeyError, Table, Value};
 
 pub use self::error::ExperimentError;
+pub use self::layers::merged;
 pub use self::plan::{EvaluationConfig, Experiment, LoggingConfig, MixPart, general, reference};
 
 /// In the place of an environment: its policy is trained without evaluation.
@@ -197,9 +198,14 @@ impl EvaluationConfig {
     }
 }
 
-/// Threads where none are asked for.
-pub fn all_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// Threads where none are asked for: those that Slurm gives to a task, else all cores. Without it a
+/// task would take every core of its node.
+pub fn default_threads() -> usize {
+    let of_task = std::env::var("SLURM_CPUS_PER_TASK").ok();
+    let of_task = of_task.and_then(|count| count.parse().ok());
+    of_task
+        .filter(|count| *count > 0)
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// What the last layer that has this key says.

@@ -32,6 +32,7 @@ pub mod checkpoint;
 pub mod film;
 pub mod collect;
 pub mod train;
+pub mod compare;
 pub mod report;
 pub mod bench;
 pub mod cli;

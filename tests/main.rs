@@ -5,6 +5,7 @@ mod architecture;
 mod baseline_parity;
 mod baselines;
 mod command_line;
+mod compare;
 mod documentation;
 mod engines;
 mod environments;

@@ -108,6 +108,87 @@ fn a_finished_run_goes_on_with_more_steps_but_not_with_another_plan() {
     );
 }
 
+#[test]
+fn a_run_is_started_resumed_or_left_by_one_and_the_same_command() {
+    let bench = Workbench::new();
+    let every = "--set logging.every=1 --set evaluation.every=5 --set checkpoint_every=5";
+    let train = |run: &str, steps: u64| {
+        let run = format!("--steps {steps} {every} --run-dir {run} --resume-or-start");
+        bench.succeed(&format!("train {TINY} {run}"))
+    };
+    let weights =
+        |run: &str| fs::read(bench.path(run).join("checkpoints/weights.safetensors")).unwrap();
+    train("whole", 12);
+    let folder = bench.path("whole");
+    let written = || {
+        let entries = fs::read_dir(&folder).unwrap().map(Result::unwrap);
+        let mut files: Vec<_> = entries
+            .map(|entry| {
+                (
+                    entry.file_name(),
+                    entry.metadata().unwrap().modified().unwrap(),
+                )
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    let before = written();
+    let table = train("whole", 12);
+    assert!(table.contains("| whole | CartPole-v1 |"), "{table}");
+    assert_eq!(written(), before);
+
+    train("parts", 7);
+    train("parts", 12);
+    // The schedule of a run follows from the steps that it began with, so more steps are other bits.
+    assert_eq!(
+        measurements(&bench, "whole").len(),
+        measurements(&bench, "parts").len()
+    );
+
+    // What a kill before the first checkpoint leaves: some measurements and nothing to go on from.
+    train("early", 12);
+    for file in [
+        "summary.json",
+        "checkpoints/latest.safetensors",
+        "checkpoints/best.safetensors",
+    ] {
+        fs::remove_file(bench.path("early").join(file)).unwrap();
+    }
+    let metrics = bench.path("early/metrics.jsonl");
+    let text = fs::read_to_string(&metrics).unwrap();
+    let first: String = text.split_inclusive('\n').take(3).collect();
+    fs::write(&metrics, first).unwrap();
+    train("early", 12);
+    assert!(weights("early") == weights("whole"));
+    assert_eq!(measurements(&bench, "early"), measurements(&bench, "whole"));
+
+    let transcript = bench.transcript("train --run-dir whole --resume --resume-or-start");
+    assert!(transcript.starts_with("exit code 2"), "{transcript}");
+}
+
+#[test]
+fn slurm_says_how_many_threads_a_run_has() {
+    let bench = Workbench::new();
+    let options =
+        "--algorithm bc --dataset builtin/cartpole/random --set evaluation.final_episodes=1";
+    for (run, cpus) in [("a", "3"), ("b", "none"), ("c", "0")] {
+        let mut command = bench.command(&format!("train {options} --steps 1 --run-dir {run}"));
+        assert!(
+            command
+                .env("SLURM_CPUS_PER_TASK", cpus)
+                .output()
+                .unwrap()
+                .status
+                .success()
+        );
+        let plan = fs::read_to_string(bench.path(run).join("experiment.toml")).unwrap();
+        let cores = std::thread::available_parallelism().unwrap().to_string();
+        let threads = if run == "a" { "3" } else { &cores };
+        assert!(plan.contains(&format!("threads = {threads}\n")), "{plan}");
+    }
+}
+
 /// metrics.jsonl without what the clock decides.
 pub(crate) fn measurements(bench: &Workbench, run: &str) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(bench.path(run).join("metrics.jsonl")).unwrap();

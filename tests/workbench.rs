@@ -33,6 +33,7 @@ impl Workbench {
             .args(arguments.split_whitespace())
             .env("NO_COLOR", "1")
             .env_remove("MINARI_DATASETS_PATH")
+            .env_remove("SLURM_CPUS_PER_TASK")
             .env("HOME", self.folder.path());
         command
     }

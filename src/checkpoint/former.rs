@@ -68,6 +68,7 @@ pub(super) fn upgrade(text: &str) -> Result<Notes, Error> {
             step: progress.step,
             sampler: progress.sampler,
             train_seconds: progress.train_seconds,
+            cpu_seconds: None,
             curves: (curve.count > 0).then_some(curve).into_iter().collect(),
             last_loss: progress.last_loss,
             best_return: progress.best_return,

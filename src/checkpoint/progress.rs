@@ -17,6 +17,10 @@ pub struct Progress {
     pub sampler: Stream,
     /// Seconds spent in training steps.
     pub train_seconds: f64,
+    /// Processor seconds spent in training steps, over all threads; none where the system does not
+    /// tell, and in a run that an earlier version began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<f64>,
     /// Numbers since the last point of the curves.
     pub curves: Vec<Curve>,
     /// Headline number of the last point of the curves, a loss.
@@ -64,6 +68,7 @@ impl Progress {
             step: 0,
             sampler: Stream::new(seed, "sampler"),
             train_seconds: 0.0,
+            cpu_seconds: Some(0.0),
             curves: Vec::new(),
             last_loss: 0.0,
             best_return: None,

@@ -11,7 +11,7 @@ use crate::algorithms::Chosen;
 use crate::algorithms::decision_transformer::config::{EngineKind, check_heads, check_precision};
 use crate::bench::{self, Sizes};
 use crate::error::Error;
-use crate::experiment::{Experiment, all_cores};
+use crate::experiment::{Experiment, default_threads};
 use crate::kernels::Precision;
 use crate::keys::{Range, Table, Value};
 
@@ -293,7 +293,7 @@ impl SizeArgs {
 
 impl RunArgs {
     fn threads(&self) -> usize {
-        self.threads.map_or_else(all_cores, usize::from)
+        self.threads.map_or_else(default_threads, usize::from)
     }
 }
 

@@ -14,7 +14,7 @@ use super::{Format, format, print, print_json};
 use crate::behaviour::{Noisy, Random, controller};
 use crate::collect::{Collection, Plan, is_complete};
 use crate::error::Error;
-use crate::experiment::all_cores;
+use crate::experiment::default_threads;
 use crate::policy::{Mode, Policy};
 
 /// Environments that step at once.
@@ -100,7 +100,7 @@ impl Collect {
             },
             noise: self.noise,
             rows: ROWS,
-            threads: all_cores(),
+            threads: default_threads(),
         };
         let out = Target::named(&self.out, self.format.0, &rtg_datasets::datasets_root());
         if self.policy == "controller" && controller(&env, 0.0, 1).is_none() {
@@ -120,7 +120,7 @@ impl Collect {
         };
         let bar = bar(self.steps as usize, "steps");
         bar.set_position(collection.steps() as u64);
-        let threads = all_cores();
+        let threads = default_threads();
         let mut policy = |rows: usize| -> Box<dyn Policy> {
             let policy: Box<dyn Policy> = match &trained {
                 Some(trained) => trained.model.policy(Mode::Greedy, rows, threads),

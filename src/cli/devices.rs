@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{print, print_json};
 use crate::error::Error;
-use crate::experiment::all_cores;
+use crate::experiment::default_threads;
 use crate::kernels::{Level, Precision, device};
 
 /// List what this machine computes with.
@@ -21,7 +21,7 @@ pub(super) struct Devices {
 
 impl Devices {
     pub(super) fn run(self) -> Result<(), Error> {
-        let (level, threads) = (Level::detect().name(), all_cores());
+        let (level, threads) = (Level::detect().name(), default_threads());
         let bfloat16 = Precision::Bf16.is_available();
         // No GPU is an answer here, not a failure.
         let gpus = device::devices();

@@ -10,7 +10,7 @@ use super::trained::{Trained, Which};
 use super::{print, print_json};
 use crate::error::Error;
 use crate::evaluate::{Evaluation, Plan, evaluate};
-use crate::experiment::all_cores;
+use crate::experiment::default_threads;
 use crate::metrics::spread;
 use crate::policy::Mode;
 
@@ -54,7 +54,7 @@ impl Evaluate {
             episodes: self.episodes as usize,
             seed: self.seed.unwrap_or(plan.evaluation.seed),
             rows: self.rows.map(|rows| rows as usize),
-            threads: all_cores(),
+            threads: default_threads(),
             targets,
         };
         let threads = plan.threads;

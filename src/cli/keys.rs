@@ -136,7 +136,7 @@ impl Section {
             let value = own.and_then(|own| own.get(key.name));
             // A default that this machine decides would make the list differ from place to place.
             match (value, key.name) {
-                (Some(_), "threads") => "all cores".to_owned(),
+                (Some(_), "threads") => "SLURM_CPUS_PER_TASK or all cores".to_owned(),
                 (Some(Value::Float(number)), _) => (*number as f32).to_string(),
                 (Some(value), _) => value.to_string(),
                 (None, _) => "unset".to_owned(),

@@ -6,6 +6,7 @@
 mod algorithms;
 mod bench;
 mod collect;
+mod compare;
 mod convert;
 #[cfg(feature = "remote")]
 mod datasets;
@@ -59,6 +60,7 @@ enum Command {
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Render(render::Render),
+    Compare(compare::Compare),
     Sweep(sweep::Sweep),
     Report(report::Report),
     Algorithms(algorithms::Algorithms),
@@ -85,6 +87,7 @@ pub fn run() -> ExitCode {
         Command::Train(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Render(command) => command.run(),
+        Command::Compare(command) => command.run(),
         Command::Sweep(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Algorithms(command) => command.run(),

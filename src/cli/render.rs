@@ -11,7 +11,7 @@ use super::progress::bar;
 use super::trained::{Trained, Which};
 use super::{print, print_json};
 use crate::error::Error;
-use crate::experiment::all_cores;
+use crate::experiment::default_threads;
 use crate::film::{self, Plan, Reel};
 use crate::policy::Mode;
 use crate::run::Run;
@@ -81,7 +81,7 @@ impl Render {
             let tag = film::tag(plan.target);
             reels.push(Box::new(film::Board::new(run, tag, trained.step)));
         }
-        let (model, threads) = (trained.model, all_cores());
+        let (model, threads) = (trained.model, default_threads());
         let bar = bar(0, "steps");
         let episodes = film::film(
             &mut |rows| model.policy(Mode::Greedy, rows, threads),

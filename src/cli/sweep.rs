@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 
 use super::{print, progress};
 use crate::error::Error;
+use crate::experiment::default_threads;
 use crate::sweep::{self, Event, Folder, State, SweepPlan, Workers, submit};
 
 /// Train every run of a grid.
@@ -26,7 +28,7 @@ pub(super) struct Sweep {
     /// Runs at a time on this machine.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     workers: u16,
-    /// Threads of a run [default: `SLURM_CPUS_PER_TASK`, else the cores shared by the workers].
+    /// Threads of a run [default: the cores shared by the workers].
     #[arg(long)]
     threads: Option<usize>,
     /// Submit what is left as a Slurm array job.
@@ -38,7 +40,7 @@ pub(super) struct Sweep {
     /// Print the command of each run that is left, for another scheduler.
     #[arg(long, conflicts_with_all = ["status", "only"])]
     print: bool,
-    /// Print the state of each run.
+    /// Print the state of each run; it reads only. A run on another machine shows by its last record.
     #[arg(long, conflicts_with = "only")]
     status: bool,
     /// Do the run with this index of runs.txt, and no other.
@@ -63,23 +65,8 @@ impl Sweep {
         if let Some(index) = self.only {
             return Ok(workers.one(&folder, index)?);
         }
-        let mut lines = progress::Lines::new(folder.names().len());
-        let outcome = workers.work(&folder, |event| match event {
-            Event::Began { name } => lines.begin(name),
-            Event::Ended { name, failure } => lines.end(name, failure),
-            Event::Progress {
-                active,
-                ended,
-                seconds_left,
-            } => {
-                for run in active {
-                    lines.advance(run.name, run.step, run.steps);
-                }
-                lines.all(ended, seconds_left);
-            }
-        });
-        lines.finish();
-        Ok(outcome?)
+        let all: Vec<usize> = (0..folder.names().len()).collect();
+        Ok(watched(&workers, &folder, &all)?)
     }
 
     fn folder(&self) -> Result<Folder, Error> {
@@ -98,42 +85,85 @@ impl Sweep {
     }
 
     fn workers(&self) -> Result<Workers, Error> {
-        let program = std::env::current_exe().map_err(|source| Error::Read {
-            source,
-            path: "rtg".into(),
-        })?;
-        let of_task = std::env::var("SLURM_CPUS_PER_TASK").ok();
-        let of_task = of_task.and_then(|text| text.parse().ok());
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = usize::from(self.workers);
-        let shared = (workers > 1).then(|| (cores / workers).max(1));
+        let count = usize::from(self.workers);
+        let shared = (count > 1).then(|| (default_threads() / count).max(1));
         Ok(Workers {
-            program,
-            count: workers,
-            threads: self.threads.or(of_task).or(shared),
+            program: program()?,
+            count,
+            threads: self.threads.or(shared),
         })
     }
 }
 
+/// The path of this program, to call it again.
+pub(super) fn program() -> Result<PathBuf, Error> {
+    std::env::current_exe().map_err(|source| Error::Read {
+        source,
+        path: "rtg".into(),
+    })
+}
+
+/// Does the runs `indices` and shows how far they are.
+pub(super) fn watched(
+    workers: &Workers,
+    folder: &Folder,
+    indices: &[usize],
+) -> Result<(), sweep::Error> {
+    let mut lines = progress::Lines::new(indices.len());
+    let outcome = workers.work(folder, indices, |event| match event {
+        Event::Began { name } => lines.begin(name),
+        Event::Ended { name, failure } => lines.end(name, failure),
+        Event::Progress {
+            active,
+            ended,
+            seconds_left,
+        } => {
+            for run in active {
+                lines.advance(run.name, run.step, run.steps);
+            }
+            lines.all(ended, seconds_left);
+        }
+    });
+    lines.finish();
+    outcome
+}
+
 fn status(folder: &Folder) -> Result<String, Error> {
-    let mut text = String::from("| index | run | state | steps |\n| ---: | --- | --- | ---: |\n");
+    let mut text = String::from(
+        "| index | run | state | steps | last record |\n| ---: | --- | --- | ---: | ---: |\n",
+    );
     for (index, name) in folder.names().iter().enumerate() {
-        let state = match folder.state(index)? {
+        let state = match folder.look(index)? {
             State::Done => "done",
             State::Running => "running",
             State::Stopped => "stopped",
             State::Waiting => "waiting",
         };
         let (step, steps) = (folder.step(index), folder.planned_steps(index));
-        let _ = writeln!(text, "| {index} | {name} | {state} | {step} of {steps} |");
+        let age = folder.age(index).map_or_else(|| "–".to_owned(), ago);
+        let _ = writeln!(
+            text,
+            "| {index} | {name} | {state} | {step} of {steps} | {age} |"
+        );
     }
     Ok(text)
+}
+
+/// A time that has passed, in its largest unit.
+fn ago(age: Duration) -> String {
+    let secs = age.as_secs();
+    match secs {
+        0..120 => format!("{secs} s ago"),
+        120..7200 => format!("{} min ago", secs / 60),
+        7200..172_800 => format!("{} h ago", secs / 3600),
+        _ => format!("{} days ago", secs / 86_400),
+    }
 }
 
 fn commands(folder: &Folder) -> Result<String, sweep::Error> {
     let mut text = String::new();
     for index in 0..folder.names().len() {
-        if folder.state(index)? != State::Done {
+        if folder.look(index)? != State::Done {
             let _ = writeln!(text, "{} {index}", folder.path().join("one.sh").display());
         }
     }

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::experiment::Experiment;
 use crate::kernels::device as cuda;
 use crate::keys::{Table, Value};
-use crate::metrics::{HPARAM_METRICS, HparamValue, Recorder, Terminal};
+use crate::metrics::{HparamValue, Recorder, Terminal};
 use crate::report;
 use crate::run::Run;
 use crate::train::{LATEST, Training, new_learner};
@@ -51,7 +51,7 @@ pub(super) struct Train {
     /// The seed of everything random.
     #[arg(long)]
     seed: Option<u64>,
-    /// Threads that compute [default: all cores].
+    /// Threads that compute [default: SLURM_CPUS_PER_TASK, else all cores].
     #[arg(long)]
     threads: Option<usize>,
     /// Where to compute: cpu, cuda, cuda:N, or auto (a GPU if one answers).
@@ -63,6 +63,9 @@ pub(super) struct Train {
     /// Continue the run in that directory from its latest checkpoint.
     #[arg(long)]
     resume: bool,
+    /// Continue the run in that directory, start it if there is none, leave it if it is done.
+    #[arg(long, conflicts_with = "resume")]
+    resume_or_start: bool,
     /// Any key of the experiment, e.g. optimiser.learning_rate=3e-4. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -72,7 +75,8 @@ impl Train {
     pub(super) fn run(self) -> Result<(), Error> {
         let mut layers = self.layers()?;
         let run_dir = self.run_dir(&Experiment::from_layers(&layers)?);
-        let earlier = self.resume.then(|| Earlier::read(&run_dir)).transpose()?;
+        let resumes = self.resume || (self.resume_or_start && Run::open(&run_dir).is_ok());
+        let earlier = resumes.then(|| Earlier::read(&run_dir)).transpose()?;
         if let Some(earlier) = &earlier {
             layers.insert(0, earlier.plan.clone());
         }
@@ -88,6 +92,9 @@ impl Train {
             .and_then(|earlier| earlier.checkpoint.as_ref());
         if let Some(earlier) = &earlier {
             earlier.check(&experiment, &opened)?;
+            if self.resume_or_start && earlier.is_done(experiment.steps)? {
+                return print(&report::markdown(&report::read(&[run_dir])?));
+            }
         }
         // Everything that can be wrong with the plan shows before the directory is made.
         let learner = new_learner(&experiment, &opened, checkpoint)?;
@@ -99,7 +106,7 @@ impl Train {
             }
         };
         let step = checkpoint.map_or(0, |checkpoint| checkpoint.notes.progress.step);
-        let mut sinks = run.open_metrics(self.resume.then_some(step))?;
+        let mut sinks = run.open_metrics(resumes.then_some(step))?;
         sinks.push(Box::new(Terminal::new(step, experiment.steps)));
         let recorder = introduce(Recorder::new(sinks), &experiment, &opened, &text, &run_dir)?;
         Training::new(&experiment, &opened, run, (learner, checkpoint), recorder)?.run()?;
@@ -199,10 +206,11 @@ impl Earlier {
         let path = run.checkpoints().join(LATEST);
         let checkpoint = if path.exists() {
             Some(Checkpoint::load(&path)?)
-        } else if run.has_measurements() {
-            // To begin anew would delete them.
+        } else if run.last_step() > Some(first_checkpoint(&plan)?) {
+            // To begin anew would delete what was measured.
             return Err(Error::LostCheckpoint { path });
         } else {
+            // It was stopped before its first checkpoint.
             None
         };
         Ok(Self {
@@ -213,7 +221,21 @@ impl Earlier {
     }
 }
 
+/// The step of a plan's first checkpoint.
+fn first_checkpoint(plan: &Table) -> Result<u64, Error> {
+    let plan = Experiment::from_layers(std::slice::from_ref(plan))?;
+    let evaluation = Some(plan.evaluation.every_for(plan.steps)).filter(|every| *every > 0);
+    let first = plan.checkpoint_every.min(plan.steps);
+    Ok(evaluation.map_or(first, |every| every.min(first)))
+}
+
 impl Earlier {
+    /// Whether it has a result of this many steps.
+    fn is_done(&self, steps: u64) -> Result<bool, Error> {
+        let summary = self.run.summary()?;
+        Ok(summary.is_some_and(|summary| summary.steps >= steps))
+    }
+
     /// Refuses to go on with another plan, another algorithm's checkpoint or other data.
     fn check(&self, experiment: &Experiment, opened: &Opened) -> Result<(), Error> {
         let before = Experiment::from_layers(std::slice::from_ref(&self.plan))?;
@@ -253,7 +275,7 @@ fn introduce(
         data = format!("{id}: {episodes} episodes, {steps} steps; ");
     }
     recorder.text("experiment", &format!("```toml\n{plan}```\n{hash}"))?;
-    recorder.hparams(&hparams(plan)?, &HPARAM_METRICS)?;
+    recorder.hparams(&hparams(plan)?)?;
     recorder.message(&line(&format!(
         "{data}{} with {:?} for {} steps into {}",
         opened.spec.id,

@@ -38,6 +38,15 @@ impl Experiment {
     }
 }
 
+/// Layers laid one over the other, later ones over earlier ones.
+pub fn merged(layers: &[Table]) -> Table {
+    let mut merged = Table::new();
+    for layer in layers {
+        merge(&mut merged, layer.clone());
+    }
+    merged
+}
+
 pub(super) fn table(experiment: &Experiment) -> Result<Table, ExperimentError> {
     Table::try_from(experiment).map_err(|error| PlanError::Type(error.to_string()).into())
 }

@@ -33,7 +33,7 @@ keys! {
     /// The one seed: initialisation, sampling, dropout, exploration.
     seed: u64 = 0, Range::at_least(0), "", "";
     /// Threads that compute; the same number gives the same bits.
-    threads: usize = super::all_cores(), Range::at_least(1), "threads", "";
+    threads: usize = super::default_threads(), Range::at_least(1), "threads", "";
     /// What computes: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU where one answers. May change at
     /// a resume.
     device: Device = Device::Cpu, Range::Any, "", "";

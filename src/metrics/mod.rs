@@ -45,17 +45,18 @@ pub const EVAL_SCORE: &str = "eval/score";
 pub const EVAL_RETURN_MEAN_BEST: &str = "eval/return_mean/best";
 /// The largest score over the targets of one evaluation, also the same name in every run.
 pub const EVAL_SCORE_BEST: &str = "eval/score/best";
+/// Mean over the targets of how far the mean return is from the target that was asked for.
+pub const EVAL_CALIBRATION_ERROR: &str = "eval/calibration_error";
 /// How often a simulation became unstable in an evaluation, for worlds that can.
 pub const EVAL_INSTABILITIES: &str = "eval/instabilities";
-/// The metrics in a run's line of TensorBoard's table of hyperparameters. TensorBoard takes the
-/// columns from one of the runs it shows, so these are names that every run has.
-pub const HPARAM_METRICS: [&str; 3] = [TRAIN_LOSS, EVAL_RETURN_MEAN_BEST, EVAL_SCORE_BEST];
 /// A film of the policy at work, an image; see [`for_target`].
 pub const ROLLOUT: &str = "rollout";
 /// Optimiser steps a second.
 pub const SPEED_STEPS_PER_SEC: &str = "speed/steps_per_sec";
 /// Milliseconds of one optimiser step, without evaluations.
 pub const SPEED_MS_PER_STEP: &str = "speed/ms_per_step";
+/// Processor seconds of the steps so far, over all threads, without evaluations.
+pub const SPEED_CPU_SECONDS: &str = "speed/cpu_seconds";
 
 /// Whatever updates report begins with this.
 const TRAIN: &str = "train/";
@@ -205,13 +206,8 @@ pub trait Sink: Send {
         Ok(())
     }
 
-    /// The session's hyperparameters, and the metrics that its line in a table shows.
-    fn hparams(
-        &mut self,
-        _at: Moment,
-        _values: &[(&str, HparamValue)],
-        _metrics: &[&str],
-    ) -> Result<(), Error> {
+    /// The session's hyperparameters.
+    fn hparams(&mut self, _at: Moment, _values: &[(&str, HparamValue)]) -> Result<(), Error> {
         Ok(())
     }
 
@@ -274,19 +270,14 @@ impl Recorder {
         self.each(|sink| sink.text(at, name, markdown))
     }
 
-    /// Records the hyperparameters, once a session, and the `metrics` to show beside them, such as
-    /// [`HPARAM_METRICS`].
-    pub fn hparams<N: AsRef<str>>(
-        &mut self,
-        values: &[(N, HparamValue)],
-        metrics: &[&str],
-    ) -> Result<(), Error> {
+    /// Records the hyperparameters, once a session.
+    pub fn hparams<N: AsRef<str>>(&mut self, values: &[(N, HparamValue)]) -> Result<(), Error> {
         let at = Moment::now(0);
         let values: Vec<_> = values
             .iter()
             .map(|(name, value)| (name.as_ref(), value.clone()))
             .collect();
-        self.each(|sink| sink.hparams(at, &values, metrics))
+        self.each(|sink| sink.hparams(at, &values))
     }
 
     /// Shows a sentence to the person who watches, without tearing the progress bar.

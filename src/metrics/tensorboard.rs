@@ -10,7 +10,9 @@
 //! leave the earlier files ([`copy_until`]), so a point is never there twice; a TensorBoard that
 //! has already read them drops them when it sees the `START` that opens the session. What belongs
 //! to the session as a whole (hyperparameters, texts) is in a file of its own that each session
-//! replaces.
+//! replaces; so are the charts of the custom scalars.
+
+mod layout;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Read, Write};
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use protobuf::Message;
 use protobuf::well_known_types::Value as ProtoValue;
-use tensorboard_proto::api::{DataType as HparamType, Experiment, HParamInfo, MetricInfo, Status};
+use tensorboard_proto::api::Status;
 use tensorboard_proto::event::{Event, SessionLog_SessionStatus};
 use tensorboard_proto::plugin_hparams::HParamsPluginData;
 use tensorboard_proto::summary::{Summary, Summary_Value};
@@ -58,6 +60,9 @@ impl TensorBoard {
         }
         let mut session = EventFile::create(session_path)?;
         session.write(at, |event| event.set_file_version("brain.Event:2".into()))?;
+        let charts = layout::layout().write_to_bytes();
+        let charts = charts.map_err(|error| session.error(io::Error::other(error)))?;
+        session.value(at, string_value(layout::TAG, layout::PLUGIN, charts))?;
         let mut points = EventFile::create_after(folder, at.wall_secs as u64)?;
         points.write(at, |event| event.set_file_version("brain.Event:2".into()))?;
         if let Some(last_step) = resumed_from {
@@ -125,26 +130,14 @@ impl Sink for TensorBoard {
     }
 
     fn text(&mut self, at: Moment, name: &str, markdown: &str) -> Result<(), Error> {
-        let mut value = plugin_value(name, "text", Vec::new());
-        let tensor = value.mut_tensor();
-        tensor.set_dtype(DataType::DT_STRING);
-        tensor.mut_string_val().push(markdown.as_bytes().to_vec());
-        let mut one = TensorShapeProto_Dim::new();
-        one.set_size(1);
-        tensor.mut_tensor_shape().mut_dim().push(one);
+        let value = string_value(name, "text", markdown.as_bytes().to_vec());
         self.session.value(at, value)
     }
 
-    fn hparams(
-        &mut self,
-        at: Moment,
-        values: &[(&str, HparamValue)],
-        metrics: &[&str],
-    ) -> Result<(), Error> {
-        let mut plan = HParamsPluginData::new();
-        plan.set_experiment(experiment(at, values, metrics));
-        self.session.hparams(at, "_hparams_/experiment", &plan)?;
-
+    /// Without a description of the whole experiment, TensorBoard makes the columns of its table from
+    /// all the runs that it shows: each hyperparameter and each scalar that any of them has. It would
+    /// take a description from one of them, and the other algorithms' losses would be missing.
+    fn hparams(&mut self, at: Moment, values: &[(&str, HparamValue)]) -> Result<(), Error> {
         let mut start = HParamsPluginData::new();
         let info = start.mut_session_start_info();
         info.set_start_time_secs(at.wall_secs);
@@ -180,28 +173,6 @@ impl Sink for TensorBoard {
     }
 }
 
-/// The columns of the table of hyperparameters.
-fn experiment(at: Moment, values: &[(&str, HparamValue)], metrics: &[&str]) -> Experiment {
-    let mut experiment = Experiment::new();
-    experiment.set_time_created_secs(at.wall_secs);
-    for (name, value) in values {
-        let mut info = HParamInfo::new();
-        info.set_name((*name).to_owned());
-        info.set_field_type(match value {
-            HparamValue::Text(_) => HparamType::DATA_TYPE_STRING,
-            HparamValue::Number(_) => HparamType::DATA_TYPE_FLOAT64,
-            HparamValue::Flag(_) => HparamType::DATA_TYPE_BOOL,
-        });
-        experiment.mut_hparam_infos().push(info);
-    }
-    for metric in metrics {
-        let mut info = MetricInfo::new();
-        info.mut_name().set_tag((*metric).to_owned());
-        experiment.mut_metric_infos().push(info);
-    }
-    experiment
-}
-
 fn proto_value(value: &HparamValue) -> ProtoValue {
     let mut proto = ProtoValue::new();
     match value {
@@ -218,6 +189,18 @@ fn plugin_value(tag: &str, plugin: &str, content: Vec<u8>) -> Summary_Value {
     let data = value.mut_metadata().mut_plugin_data();
     data.set_plugin_name(plugin.to_owned());
     data.set_content(content);
+    value
+}
+
+/// A list of one string, which may be bytes.
+fn string_value(tag: &str, plugin: &str, string: Vec<u8>) -> Summary_Value {
+    let mut value = plugin_value(tag, plugin, Vec::new());
+    let tensor = value.mut_tensor();
+    tensor.set_dtype(DataType::DT_STRING);
+    tensor.mut_string_val().push(string);
+    let mut one = TensorShapeProto_Dim::new();
+    one.set_size(1);
+    tensor.mut_tensor_shape().mut_dim().push(one);
     value
 }
 

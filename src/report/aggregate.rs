@@ -222,61 +222,6 @@ fn pairs(methods: &[MethodScores]) -> Vec<Pair> {
     pairs
 }
 
-/// What the comparison says, as sentences.
-pub(super) fn findings(comparison: &Comparison<'_>, aggregate: &Aggregate) -> Vec<String> {
-    let name = |x: usize| comparison.methods[aggregate.methods[x].method].as_str();
-    let fewest = aggregate
-        .methods
-        .iter()
-        .map(|method| method.scores.fewest_runs())
-        .min();
-    let runs = fewest.unwrap_or(0);
-    if runs < 2 {
-        return vec![
-            "Some method has a single run on a task: which one is better cannot be said without \
-             more seeds."
-                .to_owned(),
-        ];
-    }
-    if aggregate.pairs.is_empty() {
-        return Vec::new();
-    }
-    let others = 1..aggregate.methods.len();
-    let beaten = |y: &usize| {
-        let pair = aggregate.pair(0, *y);
-        pair.and_then(|pair| pair.probability.1)
-            .is_some_and(|interval| interval.low > 0.5)
-    };
-    let (beaten, alike): (Vec<usize>, Vec<usize>) = others.partition(beaten);
-    let mut findings = Vec::new();
-    if !alike.is_empty() {
-        let names: Vec<&str> = std::iter::once(0).chain(alike).map(name).collect();
-        findings.push(format!(
-            "{} are not told apart by {runs} seeds.",
-            listed(&names)
-        ));
-    }
-    for y in beaten {
-        if let Some(Pair {
-            probability: (p, Some(Interval { low, high })),
-            ..
-        }) = aggregate.pair(0, y)
-        {
-            let (x, y) = (name(0), name(y));
-            findings.push(format!("{x} beats {y}: P = {p:.2} [{low:.2}, {high:.2}]."));
-        }
-    }
-    findings
-}
-
-fn listed(names: &[&str]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::{many_runs, runs};
@@ -299,30 +244,11 @@ mod tests {
         let shares = &aggregate.methods[0].profile.shares;
         assert_eq!((shares[0], shares[shares.len() - 1]), (1.0, 0.0));
         assert!(shares.windows(2).all(|two| two[0] >= two[1]));
-        let found = findings(&comparison, &aggregate);
-        assert_eq!(found, ["official beats corl: P = 1.00 [1.00, 1.00]."]);
     }
 
     #[test]
-    fn methods_with_the_same_results_are_not_told_apart() {
-        let mut runs = many_runs();
-        for run in &mut runs {
-            run.evaluations
-                .iter_mut()
-                .for_each(|e| e.return_mean = run.seed as f64);
-        }
-        let comparison = Comparison::of(&runs);
-        let aggregate = Aggregate::of(&comparison).unwrap();
-        let found = findings(&comparison, &aggregate);
-        assert_eq!(found, ["corl and official are not told apart by 4 seeds."]);
-    }
-
-    #[test]
-    fn a_single_run_says_so_and_returns_of_two_tasks_are_not_averaged() {
+    fn returns_of_two_tasks_are_not_averaged() {
         let mut runs = runs();
-        let comparison = Comparison::of(&runs);
-        let aggregate = Aggregate::of(&comparison).unwrap();
-        assert!(findings(&comparison, &aggregate)[0].contains("a single run"));
         for run in &mut runs {
             run.evaluations.clear();
         }

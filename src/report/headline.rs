@@ -102,6 +102,7 @@ pub(super) struct GroupCost {
     pub(super) updates: Option<f64>,
     pub(super) environment_steps: Option<f64>,
     pub(super) seconds: Option<f64>,
+    pub(super) cpu_seconds: Option<f64>,
 }
 
 impl GroupCost {
@@ -114,6 +115,7 @@ impl GroupCost {
             updates: known(|run| run.cost.updates),
             environment_steps: known(|run| run.cost.environment_steps),
             seconds: known(|run| run.cost.seconds),
+            cpu_seconds: known(|run| run.cost.cpu_seconds),
         }
     }
 }

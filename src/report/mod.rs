@@ -1,7 +1,7 @@
 //! Compares runs: a page, tables, curves and data files from run directories, and nothing else.
 //!
 //! [`find`] and [`read`] take what runs left behind, ended or not. [`Comparison`] sorts them into
-//! groups by what differs between their plans. [`page`], [`markdown`], [`latex`], [`curves_svg`],
+//! groups by what differs between their plans. [`page`], [`brief`], [`markdown`], [`latex`], [`curves_svg`],
 //! [`episodes_csv`] and [`episodes_parquet`] show it. Every number over runs comes from
 //! [`crate::statistics`].
 
@@ -11,6 +11,7 @@ mod commands;
 mod curves;
 mod episodes;
 mod escape;
+mod findings;
 mod groups;
 mod headline;
 mod inspection;
@@ -26,7 +27,7 @@ pub use groups::{Comparison, Group};
 pub use inspection::inspection_svg;
 pub use page::page;
 pub use read::{Cost, RunReport, find, read};
-pub use tables::{latex, markdown};
+pub use tables::{brief, latex, markdown};
 
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use super::plan;
 use crate::algorithms::Chosen;
 use crate::metrics::{
-    EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, SPEED_MS_PER_STEP,
-    TRAIN_CRITIC_LOSS, TRAIN_ENVIRONMENT_STEPS, TRAIN_LOSS, for_target, json_lines, target_of,
+    EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, SPEED_CPU_SECONDS,
+    SPEED_MS_PER_STEP, TRAIN_CRITIC_LOSS, TRAIN_ENVIRONMENT_STEPS, TRAIN_LOSS, for_target,
+    json_lines, target_of,
 };
 use crate::run::{Error, Evaluation, Run, Summary};
 
@@ -30,6 +31,8 @@ pub struct Cost {
     pub environment_steps: Option<f64>,
     /// Seconds of training, without evaluations; none where no speed was recorded.
     pub seconds: Option<f64>,
+    /// Processor seconds of the same, over all threads; none where the system did not tell.
+    pub cpu_seconds: Option<f64>,
 }
 
 /// What a report knows of one run.
@@ -207,6 +210,7 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
             updates: None,
             environment_steps: None,
             seconds: None,
+            cpu_seconds: None,
         },
         ms_per_step: summary.as_ref().map(|s| s.ms_per_step),
         evaluations: measured.evaluations,
@@ -218,6 +222,7 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         updates: report.updates_at(steps),
         environment_steps: report.environment_steps_at(steps),
         seconds: report.seconds_at(steps),
+        cpu_seconds: report.latest(SPEED_CPU_SECONDS, steps),
     };
     if let Some(Summary {
         train_seconds,

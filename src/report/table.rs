@@ -91,6 +91,18 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 impl Table {
+    /// The columns with these titles, as far as there are such, in their present order.
+    pub(super) fn only(mut self, titles: &[&str]) -> Self {
+        let kept = |column: &Column| titles.contains(&column.title.as_str());
+        let keep: Vec<bool> = self.columns.iter().map(kept).collect();
+        for row in &mut self.rows {
+            let mut keep = keep.iter();
+            row.retain(|_| keep.next().is_some_and(|keep| *keep));
+        }
+        self.columns.retain(kept);
+        self
+    }
+
     pub(super) fn markdown(&self) -> String {
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
         let titles = self
@@ -212,6 +224,12 @@ mod tests {
             html.contains("<td class=\"number\" data-v=\"1.5\">1.50 ± 0.1</td>"),
             "{html}"
         );
+    }
+
+    #[test]
+    fn some_columns_of_a_table_are_a_table() {
+        let text = table().only(&["re|turn", "no such"]).markdown();
+        assert_eq!(text, "| re\\|turn |\n| ---: |\n| 1.50 ± 0.1 |\n");
     }
 
     #[test]

@@ -2,29 +2,64 @@
 
 use std::fmt::Write as _;
 
-use super::aggregate::{Aggregate, Estimate, findings};
+use super::aggregate::{Aggregate, Estimate};
+use super::findings::findings;
 use super::headline::{GroupCost, Headline, OverRuns, best_of};
 use super::table::{Cell, Table, numbers, words};
 use super::{Comparison, Group, RunReport, commands};
 use crate::metrics::spread;
 use crate::statistics::Interval;
 
-/// One line for each run and target in Markdown; where there are several runs or methods, what can
-/// be said of them.
+/// What can be said of the methods, and a row for each method and target: score and cost.
+pub fn brief(runs: &[RunReport]) -> String {
+    /// What a terminal has room for.
+    const TITLES: [&str; 12] = [
+        "method",
+        "seeds",
+        "target",
+        "return",
+        "IQM [95 %]",
+        "score",
+        "best",
+        "looks",
+        "updates",
+        "env steps",
+        "seconds",
+        "CPU s",
+    ];
+    let comparison = Comparison::of(runs);
+    let mut titles = TITLES.to_vec();
+    if comparison.tasks.len() > 1 {
+        titles.push("task");
+    }
+    let mut text = String::new();
+    if let Some(aggregate) = Aggregate::of(&comparison) {
+        for sentence in findings(&comparison, &aggregate) {
+            let _ = writeln!(text, "{sentence}\n");
+        }
+    }
+    let table = group_table(&comparison, false).only(&titles);
+    let _ = write!(text, "{}\n\n{}", table.caption, table.markdown());
+    text
+}
+
+/// What can be said of the runs, then one line for each run and target in Markdown, then what there
+/// is of groups, methods and pairs.
 pub fn markdown(runs: &[RunReport]) -> String {
     let comparison = Comparison::of(runs);
-    let mut text = run_table(runs, false).markdown();
+    let mut text = String::new();
     let mut tables = Vec::new();
     if comparison.groups.iter().any(|group| group.runs.len() > 1) {
         tables.push(group_table(&comparison, false));
     }
     if let Some(aggregate) = Aggregate::of(&comparison) {
         for sentence in findings(&comparison, &aggregate) {
-            let _ = writeln!(text, "\n{sentence}");
+            let _ = writeln!(text, "{sentence}\n");
         }
         tables.push(method_table(&comparison, &aggregate));
         tables.extend(pair_table(&comparison, &aggregate));
     }
+    text += &run_table(runs, false).markdown();
     for table in tables {
         let _ = write!(text, "\n{}\n\n{}", table.caption, table.markdown());
     }
@@ -52,7 +87,8 @@ pub(super) fn run_table(runs: &[RunReport], with_commands: bool) -> Table {
         .into();
     columns.extend(
         [
-            "seed", "steps", "target", "return", "best", "looks", "score", "seconds", "ms/step",
+            "seed", "steps", "target", "return", "best", "looks", "score", "seconds", "CPU s",
+            "ms/step",
         ]
         .map(numbers),
     );
@@ -106,6 +142,7 @@ fn run_row(run: &RunReport, target: Option<f64>) -> Vec<Cell> {
         Cell::number(looks.to_string(), looks as f64),
         Cell::optional(last.and_then(|e| e.score), tenths),
         Cell::optional(run.cost.seconds, tenths),
+        Cell::optional(run.cost.cpu_seconds, tenths),
         Cell::optional(run.ms_per_step, |ms| Cell::number(format!("{ms:.2}"), ms)),
     ]
 }
@@ -131,7 +168,7 @@ pub(super) fn group_table(comparison: &Comparison<'_>, with_commands: bool) -> T
     );
     columns.push(numbers("updates"));
     columns.extend(online.then(|| numbers("env steps")));
-    columns.push(numbers("seconds"));
+    columns.extend(["seconds", "CPU s"].map(numbers));
     columns.push(words("note"));
     columns.push(words(if with_commands { "again" } else { "runs" }));
     let mut rows = Vec::new();
@@ -155,7 +192,8 @@ pub(super) fn group_table(comparison: &Comparison<'_>, with_commands: bool) -> T
         name: "groups",
         caption: "Over seeds: mean ± standard deviation (n − 1) of the last mean returns, their \
                   interquartile mean with its bootstrap interval, and the mean of each run's best \
-                  evaluation, a maximum over so many looks. Costs are medians over the runs.",
+                  evaluation, a maximum over so many looks. Costs are medians over the runs; seconds \
+                  and processor seconds are those of training, without evaluations.",
         columns,
         rows,
     }
@@ -209,6 +247,7 @@ fn group_row(
         }));
     }
     row.push(Cell::optional(cost.seconds, tenths));
+    row.push(Cell::optional(cost.cpu_seconds, tenths));
     row.push(note(group, last));
     row
 }
@@ -364,17 +403,28 @@ mod tests {
     fn the_tables_show_every_run_and_the_spread_over_seeds() {
         let text = markdown(&runs());
         let expected = "\
-| run | env | dataset | algorithm | recipe | seed | steps | target | return | best | looks | score | seconds | ms/step |
-| --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| a\\|1 | CartPole-v1 | builtin/cartpole/mixed | decision_transformer | corl | 0 | 40 | 500 | 90.0 ± 2.0 | 100.0 | 3 | – | 1.0 | 4.25 |
-| a2 | CartPole-v1 | builtin/cartpole/mixed | decision_transformer | corl | 1 | 40 | 500 | 100.0 ± 2.0 | 110.0 | 3 | – | 1.0 | 4.25 |
-| b | CartPole-v1 | builtin/cartpole/mixed | decision_transformer | official | 2 | 30 of 40 | 500 | 110.0 ± 2.0 | 120.0 | 3 | – | 0.1 | – |
+| run | env | dataset | algorithm | recipe | seed | steps | target | return | best | looks | score | seconds | CPU s | ms/step |
+| --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| a\\|1 | CartPole-v1 | builtin/cartpole/mixed | decision_transformer | corl | 0 | 40 | 500 | 90.0 ± 2.0 | 100.0 | 3 | – | 1.0 | 0.8 | 4.25 |
+| a2 | CartPole-v1 | builtin/cartpole/mixed | decision_transformer | corl | 1 | 40 | 500 | 100.0 ± 2.0 | 110.0 | 3 | – | 1.0 | 0.8 | 4.25 |
+| b | CartPole-v1 | builtin/cartpole/mixed | decision_transformer | official | 2 | 30 of 40 | 500 | 110.0 ± 2.0 | 120.0 | 3 | – | 0.1 | 0.8 | – |
 ";
-        assert!(text.starts_with(expected), "{text}");
+        assert!(text.starts_with("Some method has a single run"), "{text}");
+        assert!(text.contains(expected), "{text}");
         let group = "| builtin/cartpole/mixed | corl | decision_transformer | corl | 2 | 500 | \
-                     95.0 ± 7.1 | 95.0 [90.0, 100.0] | – | – | 105.0 | 3 | 40 | 1.0 | 2 runs: ";
+                     95.0 ± 7.1 | 95.0 [90.0, 100.0] | – | – | 105.0 | 3 | 40 | 1.0 | 0.8 | 2 runs: ";
         assert!(text.contains(group), "{text}");
         assert!(text.contains("| a\\|1, a2 |\n"), "{text}");
+    }
+
+    #[test]
+    fn the_brief_form_opens_with_the_sentence_and_has_the_cost_beside_the_score() {
+        let text = brief(&many_runs());
+        let begin = "official beats corl: P = 1.00 [1.00, 1.00].\n\nOver seeds: ";
+        assert!(text.starts_with(begin), "{text}");
+        let titles = "| method | seeds | target | return | IQM [95 %] | score | best | looks | \
+                      updates | seconds | CPU s |\n";
+        assert!(text.contains(titles), "{text}");
     }
 
     #[test]

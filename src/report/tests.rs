@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::metrics::{Recorder, SPEED_MS_PER_STEP, TRAIN_LOSS};
+use crate::metrics::{Recorder, SPEED_CPU_SECONDS, SPEED_MS_PER_STEP, TRAIN_LOSS};
 use crate::run::{Evaluation, Run, Summary};
 
 fn evaluation(step: u64, return_mean: f64) -> Evaluation {
@@ -29,7 +29,11 @@ fn write(path: &Path, recipe: &str, seed: usize, ended: bool) {
     let mut evaluations = Vec::new();
     for step in [10, 20, 30] {
         let loss = if step == 20 { f64::NAN } else { 0.5 };
-        let scalars = [(TRAIN_LOSS, loss), (SPEED_MS_PER_STEP, 4.0)];
+        let scalars = [
+            (TRAIN_LOSS, loss),
+            (SPEED_MS_PER_STEP, 4.0),
+            (SPEED_CPU_SECONDS, 0.025 * step as f64),
+        ];
         recorder.scalars(step, &scalars).unwrap();
         let mut evaluation = evaluation(
             step,

@@ -9,16 +9,16 @@
 //! .lock                   held by the process that writes here
 //! ```
 //!
-//! Whole files appear at once or not at all ([`write_whole`]). The lock is the operating system's,
-//! so it ends with its process, even one that was killed.
+//! Whole files appear at once or not at all ([`write_whole`]).
 
-use std::fs::{File, TryLockError};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::metrics::{Image, JsonLines, Sink, TensorBoard, json_lines, tensorboard};
 
 mod error;
+mod lock;
 mod result;
 mod whole_file;
 
@@ -27,15 +27,17 @@ pub use result::{Evaluation, Summary};
 pub use whole_file::write_whole;
 
 use error::write_error;
+use lock::LOCK;
 use whole_file::PARTIAL;
 
 const EXPERIMENT: &str = "experiment.toml";
 const METRICS: &str = "metrics.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 const SUMMARY: &str = "summary.json";
-const LOCK: &str = ".lock";
 /// Ours are far smaller; a larger file is not read into memory.
 const MAX_FILE_BYTES: u64 = 64 << 20;
+/// How much of the end of the metrics is read for the last step.
+const TAIL_BYTES: u64 = 64 << 10;
 
 /// A run directory. Made by [`Run::create`] or [`Run::resume`] it holds the lock until it is
 /// dropped and may be written; made by [`Run::open`] it is for reading.
@@ -53,7 +55,7 @@ impl Run {
         // Before the lock, so as to leave no lock file in a stranger's directory; and under it,
         // because two processes may have started at once.
         refuse_contents(path)?;
-        let lock = lock(path)?;
+        let lock = lock::take(path)?;
         refuse_contents(path)?;
         let run = Self {
             path: path.to_owned(),
@@ -72,7 +74,7 @@ impl Run {
     /// Takes up an existing run to continue it.
     pub fn resume(path: &Path) -> Result<Self, Error> {
         let Self { path, .. } = Self::open(path)?;
-        let lock = lock(&path)?;
+        let lock = lock::take(&path)?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -114,9 +116,28 @@ impl Run {
         self.path.join(METRICS)
     }
 
-    /// Whether anything was measured.
-    pub fn has_measurements(&self) -> bool {
-        std::fs::metadata(self.metrics()).is_ok_and(|file| file.len() > 0)
+    /// Whether a process of this machine writes this run, found without its lock. Only Linux tells;
+    /// elsewhere the answer is no.
+    pub fn is_written(&self) -> bool {
+        lock::is_held(&self.path)
+    }
+
+    /// The last step of which anything was measured; none where nothing was.
+    pub fn last_step(&self) -> Option<u64> {
+        let mut file = File::open(self.metrics()).ok()?;
+        let length = file.metadata().ok()?.len();
+        let begin = length.saturating_sub(TAIL_BYTES);
+        file.seek(SeekFrom::Start(begin)).ok()?;
+        let mut input = BufReader::new(file.take(TAIL_BYTES));
+        if begin > 0 {
+            // The rest of a line that was cut.
+            input.read_until(b'\n', &mut Vec::new()).ok()?;
+        }
+        let mut step = None;
+        while let Ok(Some(line)) = json_lines::read_line(&mut input) {
+            step = Some(line.step);
+        }
+        step
     }
 
     /// The text of the resolved experiment.
@@ -256,25 +277,6 @@ fn refuse_contents(path: &Path) -> Result<(), Error> {
 
 fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-/// Takes the run's lock. A file system that has no locks is used without one.
-fn lock(path: &Path) -> Result<Option<File>, Error> {
-    let name = path.join(LOCK);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&name)
-        .map_err(|source| write_error(&name, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked {
-            path: path.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) if source.kind() == io::ErrorKind::Unsupported => Ok(None),
-        Err(TryLockError::Error(source)) => Err(write_error(&name, source)),
-    }
 }
 
 #[cfg(test)]

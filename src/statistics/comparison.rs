@@ -24,6 +24,23 @@ fn share_above(x: &[f64], y: &[f64]) -> f64 {
     wins as f64 / (2 * x.len() * y.len()) as f64
 }
 
+/// How likely it is that the runs of one of two equally good methods are all better than those of the
+/// other on every task, either way round: the least p that the permutation test with these numbers of
+/// runs can give (Mann and Whitney's on one task). Where it is large, no result tells two methods
+/// apart. None where the numbers of tasks differ.
+pub fn chance_of_separation(x: &Scores, y: &Scores) -> Option<f64> {
+    (x.tasks().len() == y.tasks().len()).then(|| {
+        let tasks = x.tasks().iter().zip(y.tasks());
+        let ways = tasks.map(|(x, y)| ways_to_choose(x.len(), x.len() + y.len()));
+        (2.0 / ways.product::<f64>()).min(1.0)
+    })
+}
+
+/// The binomial coefficient n over k.
+fn ways_to_choose(k: usize, n: usize) -> f64 {
+    (1..=k).fold(1.0, |ways, i| ways * (n - k + i) as f64 / i as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +55,27 @@ mod tests {
         let back = probability_of_improvement(&y, &x).unwrap();
         assert!((p + back - 1.0).abs() < 1e-12);
         assert_eq!(probability_of_improvement(&x, &x), Some(0.5));
+    }
+
+    #[test]
+    fn few_runs_are_separated_by_chance() {
+        let of = |n: usize| Scores::of_one_task(vec![0.0; n]).unwrap();
+        // Mann and Whitney's two-sided p of complete separation.
+        for (n, p) in [
+            (1, 1.0),
+            (2, 1.0 / 3.0),
+            (3, 0.1),
+            (4, 2.0 / 70.0),
+            (5, 2.0 / 252.0),
+        ] {
+            let chance = chance_of_separation(&of(n), &of(n)).unwrap();
+            assert!((chance - p).abs() < 1e-12, "{n}: {chance}");
+        }
+        assert!((chance_of_separation(&of(1), &of(3)).unwrap() - 0.5).abs() < 1e-12);
+        let three = Scores::new(vec![vec![0.0; 2]; 3]).unwrap();
+        let chance = chance_of_separation(&three, &three).unwrap();
+        assert!((chance - 2.0 / 216.0).abs() < 1e-12);
+        assert_eq!(chance_of_separation(&three, &of(2)), None);
     }
 
     #[test]

@@ -1,25 +1,24 @@
 //! The folder of a sweep: its files, and the state of each run.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Error, SweepPlan};
 use crate::experiment::Experiment;
-use crate::metrics::json_lines;
+use crate::keys::Table;
 use crate::run::{self, Run, write_whole};
 
 const INDEX: &str = "runs.txt";
-/// How much of the end of a run's metrics is read for its last step.
-const TAIL_BYTES: u64 = 64 << 10;
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It has its result.
     Done,
-    /// A process works on it, or is about to let go of it.
+    /// A process works on it.
     Running,
     /// It has begun, and no process works on it.
     Stopped,
@@ -120,34 +119,52 @@ impl Folder {
             .join(format!("{}.log", self.names[index]))
     }
 
+    /// What a run's plan says beside the defaults; none where the plan cannot be read.
+    pub(super) fn layer(&self, index: usize) -> Option<Table> {
+        let text = fs::read_to_string(self.plan(index)).ok()?;
+        Experiment::parse_layer(&text).ok()
+    }
+
     /// Steps that a run's plan asks for; 0 where the plan cannot be read.
     pub fn planned_steps(&self, index: usize) -> u64 {
-        let text = fs::read_to_string(self.plan(index)).unwrap_or_default();
-        let plan = Experiment::parse_layer(&text)
-            .and_then(|layer| Experiment::from_layers(std::slice::from_ref(&layer)));
+        let layer = self.layer(index);
+        let plan = layer.and_then(|layer| Experiment::from_layers(&[layer]).ok());
         plan.map_or(0, |plan| plan.steps)
     }
 
-    /// Whether a run's plan says how many threads it has.
-    pub(super) fn plans_threads(&self, index: usize) -> bool {
-        let text = fs::read_to_string(self.plan(index)).unwrap_or_default();
-        Experiment::parse_layer(&text).is_ok_and(|layer| layer.contains_key("threads"))
-    }
-
-    /// How far a run is.
+    /// How far a run is, for whoever is about to work on it: it tries the run's lock, which no other
+    /// machine that shares the folder can hold at the same time.
     ///
     /// # Errors
     /// A run directory that cannot be read.
     pub fn state(&self, index: usize) -> Result<State, Error> {
-        let path = self.run_dir(index);
-        let run = match Run::open(&path) {
+        self.state_by(index, |run| match Run::resume(run.path()) {
+            Err(run::Error::Locked { .. }) => Ok(true),
+            other => other.map(|_| false),
+        })
+    }
+
+    /// How far a run is, for whoever looks on: it reads, and touches nothing. A run on which another
+    /// machine works counts as stopped; [`Folder::age`] tells it from one that is.
+    ///
+    /// # Errors
+    /// A run directory that cannot be read.
+    pub fn look(&self, index: usize) -> Result<State, Error> {
+        self.state_by(index, |run| Ok(run.is_written()))
+    }
+
+    fn state_by(
+        &self,
+        index: usize,
+        is_written: impl Fn(&Run) -> Result<bool, run::Error>,
+    ) -> Result<State, Error> {
+        let run = match Run::open(&self.run_dir(index)) {
             Ok(run) => run,
             Err(run::Error::NotARun { .. }) => return Ok(State::Waiting),
             Err(error) => return Err(error.into()),
         };
-        match Run::resume(&path) {
-            Err(run::Error::Locked { .. }) => return Ok(State::Running),
-            other => drop(other?),
+        if is_written(&run)? {
+            return Ok(State::Running);
         }
         // A result of fewer steps than are asked for now is no result.
         let done = run
@@ -158,7 +175,15 @@ impl Folder {
 
     /// Steps that a run has recorded until now; 0 where there are none.
     pub fn step(&self, index: usize) -> u64 {
-        last_step(&self.run_dir(index).join("metrics.jsonl")).unwrap_or(0)
+        let run = Run::open(&self.run_dir(index));
+        run.ok().and_then(|run| run.last_step()).unwrap_or(0)
+    }
+
+    /// The time since a run last recorded anything.
+    pub fn age(&self, index: usize) -> Option<Duration> {
+        let run = Run::open(&self.run_dir(index)).ok()?;
+        let written = fs::metadata(run.metrics()).ok()?.modified().ok()?;
+        written.elapsed().ok()
     }
 
     fn write_scripts(&self, plan: &SweepPlan) -> Result<(), Error> {
@@ -227,24 +252,6 @@ fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
 
-/// The step of the last whole line of a file of metrics.
-fn last_step(path: &Path) -> Option<u64> {
-    let mut file = File::open(path).ok()?;
-    let length = file.metadata().ok()?.len();
-    let begin = length.saturating_sub(TAIL_BYTES);
-    file.seek(SeekFrom::Start(begin)).ok()?;
-    let mut input = BufReader::new(file.take(TAIL_BYTES));
-    if begin > 0 {
-        // The rest of a line that was cut.
-        input.read_until(b'\n', &mut Vec::new()).ok()?;
-    }
-    let mut step = None;
-    while let Ok(Some(line)) = json_lines::read_line(&mut input) {
-        step = Some(line.step);
-    }
-    step
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,6 +283,9 @@ mod tests {
         assert_eq!(folder.step(0), 0);
         let run = Run::create(&folder.run_dir(0), "steps = 10\n").unwrap();
         assert_eq!(folder.state(0).unwrap(), State::Running);
+        if Path::new("/proc/locks").exists() {
+            assert_eq!(folder.look(0).unwrap(), State::Running);
+        }
         fs::write(
             run.metrics(),
             "{\"step\":7,\"wall_secs\":1}\n{\"step\":9,\"wal",
@@ -292,6 +302,9 @@ mod tests {
         run.write_summary(&summary(8)).unwrap();
         drop(run);
         assert_eq!(folder.state(0).unwrap(), State::Stopped);
+        fs::remove_file(folder.run_dir(0).join(".lock")).unwrap();
+        assert_eq!(folder.look(0).unwrap(), State::Stopped);
+        assert!(!folder.run_dir(0).join(".lock").exists());
         let run = Run::resume(&folder.run_dir(0)).unwrap();
         run.write_summary(&summary(10)).unwrap();
         drop(run);

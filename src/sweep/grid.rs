@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Error;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, merged};
 use crate::keys::{Table, Value};
 
 /// The most runs of a sweep.
@@ -56,10 +56,20 @@ impl SweepPlan {
         }
         let mut runs = Vec::new();
         for (group, keys) in &groups {
-            let mut layer = base.clone();
-            merge(&mut layer, keys);
+            let layer = merged(&[base.clone(), keys.clone()]);
             product(&grid, &layer, group, &mut runs)?;
         }
+        let slurm = table(&plan, "slurm")?
+            .into_iter()
+            .map(|(key, value)| (key, plain(&value)));
+        Self::new(runs, slurm.collect())
+    }
+
+    /// A sweep of these runs, with options of `sbatch`.
+    ///
+    /// # Errors
+    /// Two runs of the same name.
+    pub fn new(runs: Vec<PlannedRun>, slurm: Vec<(String, String)>) -> Result<Self, Error> {
         let mut names = BTreeSet::new();
         if let Some(run) = runs.iter().find(|run| !names.insert(&run.name)) {
             return Err(Error::Plan(format!(
@@ -67,13 +77,28 @@ impl SweepPlan {
                 run.name
             )));
         }
-        let slurm = table(&plan, "slurm")?
-            .into_iter()
-            .map(|(key, value)| (key, plain(&value)));
-        Ok(Self {
-            slurm: slurm.collect(),
-            runs,
-        })
+        Ok(Self { runs, slurm })
+    }
+}
+
+impl PlannedRun {
+    /// A run whose name is made of `parts` and whose plan is `layer`.
+    ///
+    /// # Errors
+    /// A plan that makes no sense.
+    pub fn new(parts: &[String], layer: &Table) -> Result<Self, Error> {
+        let name = if parts.is_empty() {
+            "run".to_owned()
+        } else {
+            file_name(&parts.join("-"))
+        };
+        match Experiment::from_layers(std::slice::from_ref(layer)) {
+            Ok(_) => Ok(Self {
+                text: layer.to_string(),
+                name,
+            }),
+            Err(source) => Err(Error::Run { name, source }),
+        }
     }
 }
 
@@ -189,19 +214,7 @@ fn product(
         if !group.is_empty() {
             parts.insert(0, group.to_owned());
         }
-        let name = if parts.is_empty() {
-            "run".to_owned()
-        } else {
-            file_name(&parts.join("-"))
-        };
-        Experiment::from_layers(std::slice::from_ref(&plan)).map_err(|source| Error::Run {
-            name: name.clone(),
-            source,
-        })?;
-        runs.push(PlannedRun {
-            text: plan.to_string(),
-            name,
-        });
+        runs.push(PlannedRun::new(&parts, &plan)?);
     }
     Ok(())
 }
@@ -245,14 +258,6 @@ fn put(table: &mut Table, key: &str, value: Value) {
                 put(inner, rest, value);
             }
         }
-    }
-}
-
-fn merge(table: &mut Table, other: &Table) {
-    let mut flat = Vec::new();
-    flatten("", other, &mut flat);
-    for (key, value) in flat {
-        put(table, &key, value);
     }
 }
 

@@ -18,6 +18,7 @@
 mod error;
 mod folder;
 mod grid;
+mod pace;
 mod slurm;
 mod workers;
 

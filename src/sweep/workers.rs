@@ -1,11 +1,13 @@
 //! Runs on this machine: each in a process of its own, some at a time.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::folder::file_error;
+use super::pace::{Seen, seconds_left};
 use super::{Error, Folder, State};
 
 /// How often processes are looked at.
@@ -65,6 +67,49 @@ pub struct Workers {
 struct Process {
     index: usize,
     child: Child,
+    /// When it began, and the steps that the run had by then.
+    began: (Instant, u64),
+}
+
+/// What is known of the runs' pace, and where each index is in it.
+struct Sight {
+    runs: Vec<Seen>,
+    places: BTreeMap<usize, usize>,
+}
+
+impl Sight {
+    fn of(folder: &Folder, indices: &[usize]) -> Self {
+        let seen = |&index: &usize| {
+            let mut layer = folder.layer(index).unwrap_or_default();
+            layer.remove("seed");
+            Seen {
+                kind: layer.to_string(),
+                planned: folder.planned_steps(index),
+                ..Seen::default()
+            }
+        };
+        let places = indices.iter().enumerate();
+        Self {
+            runs: indices.iter().map(seen).collect(),
+            places: places.map(|(place, &index)| (index, place)).collect(),
+        }
+    }
+
+    /// Looks how far a process is: steps done and asked for.
+    fn look(&mut self, folder: &Folder, process: &Process) -> (u64, u64) {
+        let seen = &mut self.runs[self.places[&process.index]];
+        let (began, before) = process.began;
+        seen.reached = folder.step(process.index).min(seen.planned);
+        seen.steps = seen.reached.saturating_sub(before);
+        seen.seconds = began.elapsed().as_secs_f64();
+        (seen.reached, seen.planned)
+    }
+
+    /// Nothing is left of this run.
+    fn done(&mut self, index: usize) {
+        let seen = &mut self.runs[self.places[&index]];
+        seen.reached = seen.planned;
+    }
 }
 
 /// What a run still needs.
@@ -76,21 +121,23 @@ enum Need {
 }
 
 impl Workers {
-    /// Does every run of the sweep that is not done. A failed run does not stop the others.
+    /// Does those of the runs `indices` that are not done, in that order. A failed run does not stop
+    /// the others.
     ///
     /// # Errors
     /// [`Error::Failed`] with the failed runs, after all others have ended.
-    pub fn work(&self, folder: &Folder, mut tell: impl FnMut(Event<'_>)) -> Result<(), Error> {
+    pub fn work(
+        &self,
+        folder: &Folder,
+        indices: &[usize],
+        mut tell: impl FnMut(Event<'_>),
+    ) -> Result<(), Error> {
         let names = folder.names();
-        let steps: Vec<u64> = (0..names.len())
-            .map(|index| folder.planned_steps(index))
-            .collect();
-        let mut before: Vec<u64> = vec![0; names.len()];
-        let mut left: Vec<usize> = (0..names.len()).rev().collect();
+        let mut seen = Sight::of(folder, indices);
+        let mut left: Vec<usize> = indices.iter().rev().copied().collect();
         let mut waiting: Vec<(usize, Instant)> = Vec::new();
         let (mut processes, mut failed): (Vec<Process>, Vec<String>) = (Vec::new(), Vec::new());
-        let (began, mut told) = (Instant::now(), Instant::now());
-        let mut ended: Vec<usize> = Vec::new();
+        let (mut told, mut ended) = (Instant::now(), 0);
         while !left.is_empty() || !waiting.is_empty() || !processes.is_empty() {
             waiting.retain(|&(index, since)| {
                 let again = since.elapsed() >= PATIENCE;
@@ -102,15 +149,22 @@ impl Workers {
             while processes.len() < self.count.max(1)
                 && let Some(index) = left.pop()
             {
-                before[index] = folder.step(index).min(steps[index]);
                 match self.start(folder, index) {
-                    Ok(Need::Nothing) => ended.push(index),
+                    Ok(Need::Nothing) => {
+                        seen.done(index);
+                        ended += 1;
+                    }
                     Ok(Need::Patience) => waiting.push((index, Instant::now())),
                     Ok(Need::Start(child)) => {
                         tell(Event::Began {
                             name: &names[index],
                         });
-                        processes.push(Process { index, child });
+                        let began = (Instant::now(), folder.step(index));
+                        processes.push(Process {
+                            index,
+                            child,
+                            began,
+                        });
                     }
                     // A damaged run directory must not stop the others either.
                     Err(error) => {
@@ -120,45 +174,43 @@ impl Workers {
                             failure: Some(&words),
                         });
                         failed.push(format!("{} ({words})", names[index]));
-                        ended.push(index);
+                        seen.done(index);
+                        ended += 1;
                     }
                 }
             }
-            for (index, ok) in reap(&mut processes) {
+            for (process, ok) in reap(&mut processes) {
+                let index = process.index;
+                if !ok && matches!(folder.state(index), Ok(State::Running | State::Done)) {
+                    // Another process had begun it at the same moment.
+                    waiting.push((index, Instant::now()));
+                    continue;
+                }
                 let failure = (!ok).then(|| last_words(&folder.log(index)));
                 tell(Event::Ended {
                     name: &names[index],
                     failure: failure.as_deref(),
                 });
                 failed.extend(failure.map(|words| format!("{} ({words})", names[index])));
-                ended.push(index);
+                seen.look(folder, &process);
+                seen.done(index);
+                ended += 1;
             }
             if told.elapsed() >= PATIENCE {
                 told = Instant::now();
-                let active: Vec<Active<'_>> = processes
-                    .iter()
-                    .map(|process| Active {
+                let active = processes.iter().map(|process| {
+                    let (step, steps) = seen.look(folder, process);
+                    Active {
                         name: &names[process.index],
-                        step: folder.step(process.index).min(steps[process.index]),
-                        steps: steps[process.index],
-                    })
-                    .collect();
-                let reached = ended.iter().map(|&index| steps[index]).sum::<u64>()
-                    + active.iter().map(|run| run.step).sum::<u64>();
-                let under_way = processes.iter().map(|process| process.index);
-                let begun: u64 = ended
-                    .iter()
-                    .copied()
-                    .chain(under_way)
-                    .map(|i| before[i])
-                    .sum();
-                let speed = reached.saturating_sub(begun) as f64 / began.elapsed().as_secs_f64();
-                let left = steps.iter().sum::<u64>().saturating_sub(reached) as f64;
-                let seconds_left = (speed > 0.0).then(|| left / speed);
+                        step,
+                        steps,
+                    }
+                });
+                let active = active.collect();
                 tell(Event::Progress {
                     active,
-                    ended: ended.len(),
-                    seconds_left,
+                    ended,
+                    seconds_left: seconds_left(&seen.runs, self.count),
                 });
             }
             std::thread::sleep(POLL);
@@ -169,7 +221,7 @@ impl Workers {
         failed.sort();
         Err(Error::Failed {
             failed,
-            count: names.len(),
+            count: indices.len(),
         })
     }
 
@@ -186,17 +238,22 @@ impl Workers {
                 path: folder.path().to_owned(),
             });
         }
+        let mut tried = false;
         loop {
             match folder.state(index)? {
                 State::Done => return Ok(()),
                 State::Running => std::thread::sleep(PATIENCE),
+                _ if tried => {
+                    let failed = vec![folder.names()[index].clone()];
+                    return Err(Error::Failed { failed, count: 1 });
+                }
                 state => {
                     let status = self.command(folder, index, state).status();
                     if status.map_err(|source| self.not_started(source))?.success() {
                         return Ok(());
                     }
-                    let failed = vec![folder.names()[index].clone()];
-                    return Err(Error::Failed { failed, count: 1 });
+                    // If another process had begun it at the same moment, that one is waited for.
+                    tried = true;
                 }
             }
         }
@@ -228,10 +285,11 @@ impl Workers {
             .arg(folder.plan(index))
             .arg("--run-dir")
             .arg(folder.run_dir(index));
-        if state == State::Stopped {
-            command.arg("--resume");
-        } else if let Some(threads) = self.threads
-            && !folder.plans_threads(index)
+        command.arg("--resume-or-start");
+        let layer = folder.layer(index).unwrap_or_default();
+        if let Some(threads) = self.threads
+            && state == State::Waiting
+            && !layer.contains_key("threads")
         {
             command.arg("--threads").arg(threads.to_string());
         }
@@ -246,20 +304,20 @@ impl Workers {
     }
 }
 
-/// Takes out the processes that have ended: index, and whether all went well.
-fn reap(processes: &mut Vec<Process>) -> Vec<(usize, bool)> {
-    let mut ended = Vec::new();
-    processes.retain_mut(|process| match process.child.try_wait() {
-        Ok(None) => true,
-        Ok(Some(status)) => {
-            ended.push((process.index, status.success()));
-            false
-        }
-        Err(_) => {
-            ended.push((process.index, false));
-            false
-        }
-    });
+/// Takes out the processes that have ended, each with whether all went well.
+fn reap(processes: &mut Vec<Process>) -> Vec<(Process, bool)> {
+    let (mut ended, mut place) = (Vec::new(), 0);
+    while place < processes.len() {
+        let ok = match processes[place].child.try_wait() {
+            Ok(None) => {
+                place += 1;
+                continue;
+            }
+            Ok(Some(status)) => status.success(),
+            Err(_) => false,
+        };
+        ended.push((processes.remove(place), ok));
+    }
     ended
 }
 

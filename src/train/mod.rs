@@ -2,6 +2,7 @@
 
 mod feed;
 mod interaction;
+mod processor;
 mod validation;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use rtg_datasets::Dataset;
 use rtg_envs::registry;
 
 use self::feed::Feed;
+use self::processor::ProcessorClock;
 use self::validation::Validation;
 use crate::algorithms::{Input, Learner, Setup};
 use crate::checkpoint::{self, Checkpoint, Header, Progress};
@@ -22,6 +24,7 @@ use crate::keys::Table;
 use crate::metrics::{self, Recorder};
 use crate::policy::Mode;
 use crate::run::{Evaluation, Run, Summary};
+use crate::statistics::mean;
 
 /// File of the last state under `checkpoints/`.
 pub const LATEST: &str = "latest.safetensors";
@@ -41,6 +44,7 @@ pub struct Training<'a> {
     feed: Feed,
     validation: Validation,
     progress: Progress,
+    processor: ProcessorClock,
     recorder: Recorder,
 }
 
@@ -104,6 +108,7 @@ impl<'a> Training<'a> {
             validation,
             learner,
             progress,
+            processor: ProcessorClock::default(),
             recorder,
         })
     }
@@ -183,9 +188,16 @@ impl<'a> Training<'a> {
     /// Up to `steps` steps: as many as the learner takes at a time.
     fn advance(&mut self, steps: u64) -> Result<(), Error> {
         let began = Instant::now();
+        self.processor.go();
         let advance = self.feed.advance(&mut *self.learner, steps)?;
         self.progress.train_seconds += began.elapsed().as_secs_f64();
         self.progress.step += advance.steps;
+        if advance.steps == steps {
+            // What follows is no training.
+            let spent = self.processor.stop();
+            let before = self.progress.cpu_seconds;
+            self.progress.cpu_seconds = before.zip(spent).map(|(before, spent)| before + spent);
+        }
         for report in &advance.reports {
             self.progress.add(report);
             let mut metrics = report.metrics().iter();
@@ -231,6 +243,8 @@ impl<'a> Training<'a> {
             values.push((metrics::TRAIN_ENVIRONMENT_STEPS.to_owned(), steps));
         }
         values.extend(speed.map(|(name, value)| (name.to_owned(), value)));
+        let cpu = progress.cpu_seconds;
+        values.extend(cpu.map(|secs| (metrics::SPEED_CPU_SECONDS.to_owned(), secs)));
         Ok(self.recorder.scalars(progress.step, &values)?)
     }
 
@@ -289,7 +303,14 @@ impl<'a> Training<'a> {
         let largest = |pick: fn(&Evaluation) -> Option<f64>| {
             evaluations.iter().filter_map(pick).reduce(f64::max)
         };
+        let distances = evaluations.iter().filter_map(|evaluation| {
+            let target = evaluation.target?;
+            Some((evaluation.return_mean - target).abs())
+        });
+        let distances: Vec<f64> = distances.collect();
+        let calibration = (!distances.is_empty()).then(|| mean(&distances));
         for (name, value) in [
+            (metrics::EVAL_CALIBRATION_ERROR, calibration),
             (
                 metrics::EVAL_RETURN_MEAN_BEST,
                 largest(|evaluation| Some(evaluation.return_mean)),

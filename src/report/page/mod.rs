@@ -8,7 +8,8 @@ mod series;
 
 use std::fmt::Write as _;
 
-use super::aggregate::{Aggregate, findings};
+use super::aggregate::Aggregate;
+use super::findings::findings;
 use super::tables::{difference_table, group_table, method_table, pair_table, run_table};
 use super::{Comparison, RunReport, escape};
 

@@ -1,0 +1,131 @@
+//! `rtg compare`: which algorithm is better on a dataset, and how sure is that.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::harmless::line;
+use super::print;
+use super::sweep::{program, watched};
+use crate::algorithms::Chosen;
+use crate::compare::{Budget, Comparison};
+use crate::error::Error;
+use crate::experiment::{Experiment, default_threads};
+use crate::report;
+use crate::run::write_whole;
+use crate::sweep::{Folder, Workers};
+
+/// Train algorithms on datasets under several seeds and say which is better.
+#[derive(Args)]
+#[command(
+    after_help = "The folder is that of a sweep, so `rtg sweep DIR --status`, `--slurm` and `--print` work on \
+    it. Call the same command again after a kill: what is done stays, what has begun goes on. Each run computes \
+    on one thread.\n\n\
+    Examples: rtg compare builtin/cartpole/mixed\n          \
+    rtg compare sb3/pendulum/mixed-v0 --algorithms bc,td3_bc --seeds 10 --budget 3min"
+)]
+pub(super) struct Compare {
+    /// Minari ids, paths of datasets, or builtin/<env>/<kind>.
+    #[arg(required = true, value_name = "DATASET")]
+    datasets: Vec<String>,
+    /// Algorithms [default: all that learn from a dataset with such actions].
+    #[arg(long, value_delimiter = ',', value_name = "NAME,NAME")]
+    algorithms: Vec<String>,
+    /// Seeds of each algorithm on each dataset.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    seeds: u64,
+    /// Training of each run: updates (20000) or minutes (3min) [default: the algorithm's own updates].
+    #[arg(long)]
+    budget: Option<Budget>,
+    /// Runs at a time on this machine [default: the cores].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
+    /// Where the comparison is [default: comparisons/<datasets>].
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Any key, for all runs whose algorithm has it, e.g. evaluation.final_episodes=20. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Write the plans and start nothing.
+    #[arg(long)]
+    plan_only: bool,
+}
+
+impl Compare {
+    pub(super) fn run(self) -> Result<(), Error> {
+        let out = self
+            .out
+            .clone()
+            .unwrap_or_else(|| default_folder(&self.datasets));
+        let planned = self.comparison()?.plan(&out)?;
+        for words in &planned.left_out {
+            drop(writeln!(std::io::stderr(), "{}", line(words)));
+        }
+        let folder = Folder::write(&out, &planned.sweep)?;
+        let runs = planned.sweep.runs.iter();
+        let indices: Vec<usize> = runs
+            .filter_map(|run| folder.names().iter().position(|name| *name == run.name))
+            .collect();
+        if self.plan_only {
+            let (count, out) = (indices.len(), out.display());
+            return print(&format!(
+                "{count} plans in {out}; `rtg sweep {out}` does the runs\n"
+            ));
+        }
+        let workers = Workers {
+            program: program()?,
+            count: self.workers.map_or_else(default_threads, usize::from),
+            threads: None,
+        };
+        let outcome = watched(&workers, &folder, &indices);
+        // Failed runs are named last, after what the others found.
+        show(&folder, &indices, &out)?;
+        Ok(outcome?)
+    }
+
+    fn comparison(&self) -> Result<Comparison, Error> {
+        let named = self.algorithms.iter().map(|name| Chosen::named(name));
+        let settings = self.set.iter().map(|text| Experiment::parse_setting(text));
+        Ok(Comparison {
+            datasets: self.datasets.clone(),
+            algorithms: named.collect::<Result<_, _>>()?,
+            seeds: self.seeds,
+            budget: self.budget.unwrap_or(Budget::Own),
+            settings: settings.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Writes the page, and says what was found and where things are.
+fn show(folder: &Folder, indices: &[usize], out: &Path) -> Result<(), Error> {
+    let paths = indices
+        .iter()
+        .map(|&index| out.join("runs").join(&folder.names()[index]));
+    let begun: Vec<PathBuf> = paths
+        .filter(|path| path.join("experiment.toml").exists())
+        .collect();
+    if begun.is_empty() {
+        return Ok(());
+    }
+    let runs = report::read(&begun)?;
+    let page = out.join("report.html");
+    let html = report::page(&runs, None);
+    write_whole(&page, |file| file.write_all(html.as_bytes()))?;
+    let (page, out) = (page.display(), out.display());
+    print(&format!(
+        "{}\npage: {page}\nruns: {out}/runs (`rtg report {out}/runs` shows each of them)\n",
+        report::brief(&runs)
+    ))
+}
+
+/// A folder named after the datasets.
+fn default_folder(datasets: &[String]) -> PathBuf {
+    let name = datasets.join("+");
+    let safe = |letter: char| letter.is_alphanumeric() || "._+".contains(letter);
+    let name: String = name
+        .chars()
+        .map(|c| if safe(c) { c } else { '-' })
+        .collect();
+    Path::new("comparisons").join(name.trim_start_matches(['-', '.', '+']))
+}

@@ -1,0 +1,72 @@
+//! The processor time of the training steps, without evaluations.
+
+/// Ticks of a second in `/proc/self/stat`; Linux shows these to programs on every machine.
+const TICKS: f64 = 100.0;
+
+/// A clock that runs during the steps of a training.
+#[derive(Debug, Default)]
+pub(super) struct ProcessorClock {
+    began: Option<f64>,
+}
+
+impl ProcessorClock {
+    /// Runs on, or begins to.
+    pub(super) fn go(&mut self) {
+        if self.began.is_none() {
+            self.began = processor_secs();
+        }
+    }
+
+    /// Stops, and gives the processor seconds since it began; none where the system does not tell.
+    pub(super) fn stop(&mut self) -> Option<f64> {
+        Some(processor_secs()? - self.began.take()?)
+    }
+}
+
+/// Processor seconds of all threads of this process, of those that have ended as well.
+fn processor_secs() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    ticks(&stat).map(|ticks| ticks as f64 / TICKS)
+}
+
+/// User and system time, the fields 14 and 15; the name of the program, field 2, may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    Some(next()? + next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_times_are_found_behind_any_name() {
+        let stat = "13418 (a) b (c) R 1 2 3 4 -1 6 101 0 0 0 70 5 0 0 20 0 1 0 1315465 3133440";
+        assert_eq!(ticks(stat), Some(75));
+        for stat in [
+            "",
+            "1 (x",
+            "1 (x) R 1 2",
+            "1 (x) R 1 2 3 4 5 6 7 8 9 10 a b c",
+        ] {
+            assert_eq!(ticks(stat), None, "{stat}");
+        }
+    }
+
+    #[test]
+    fn the_clock_counts_work_and_not_what_lies_between() {
+        if processor_secs().is_none() {
+            return;
+        }
+        let mut clock = ProcessorClock::default();
+        assert_eq!(clock.stop(), None);
+        clock.go();
+        let before = processor_secs();
+        while processor_secs() < before.map(|secs| secs + 0.03) {}
+        clock.go();
+        assert!(clock.stop() >= Some(0.03));
+        assert_eq!(clock.stop(), None);
+    }
+}
