@@ -92,7 +92,7 @@ fn mistakes_are_said_before_anything_is_written() {
             "--algorithms bc --set env=none",
             "error: algorithms cannot be compared on",
         ),
-        ("--algorithms bcc", "error: `algorithm` is bcc"),
+        ("--algorithms bcc", "error: 'algorithm' is bcc"),
         ("--set decision_transformer.widht=3", "error: "),
         ("--budget 3h", "a budget is a number of updates"),
     ] {

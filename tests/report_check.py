@@ -1,12 +1,13 @@
 """Does the page of `rtg report` do in a browser what it promises?
 
-    python tests/report_check.py RTG [--chromium chromium] [--screenshots FOLDER]
+    python tests/report_check.py RTG [--chromium chromium] [--screenshots FOLDER] [--compared FOLDER]
 
 Makes run directories with known numbers, lets RTG (the program) report them and opens the page in
 headless Chromium: hovers, zooms, toggles a series, sorts a table and reads the numbers back against
 NumPy's; no request may leave the page, nothing may be wider than a phone; 200 runs of 200
 evaluations must open in under a second of processor time and stay under 3 MB. Reads the CSV and the
-Parquet file with pyarrow, and watches a run to its end. Exits with 1 at the first difference. Needs
+Parquet file with pyarrow, and watches a run to its end. With --compared, the page of `rtg compare`
+in that folder must do the same and show what its runs' summaries say. Exits with 1 at the first difference. Needs
 `pip install playwright pyarrow` and a Chromium.
 """
 
@@ -132,7 +133,7 @@ class Browser:
     def __init__(self, browser, path, **context):
         self.context = browser.new_context(**context)
         self.page = self.context.new_page()
-        self.url = pathlib.Path(path).as_uri()
+        self.url = pathlib.Path(path).resolve().as_uri()
         self.foreign, self.faults = [], []
         self.page.on("request", self.asked)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -292,13 +293,47 @@ def methods(page, numbers, steps):
     text = lines[lines.index("> decision_transformer") + 1]
     close(number(text), wins.mean(), 2, "P(td3_bc > decision_transformer)")
     check(text in column(page, "pairs", "decision_transformer"), f"{text} is not in the matrix")
-    check("beats" in page.locator(".findings").inner_text(), "the page opens without a sentence")
+    check("beat" in page.locator(".findings").inner_text(), "the page opens without a sentence")
     check(page.locator("#profile canvas").count() == 1, "there is no performance profile")
     check(page.locator("#calibration canvas").count() == 2, "there is no calibration")
 
 
+def compared(browser, folder, screenshots):
+    """The page of `rtg compare`, whatever the algorithms are that it compared."""
+    path = folder / "report.html"
+    last = {}
+    for run in sorted((folder / "runs").iterdir()):
+        algorithm = re.search(r'^algorithm = "(.*)"$', (run / "experiment.toml").read_text(), re.MULTILINE).group(1)
+        for evaluation in json.loads((run / "summary.json").read_text())["evaluations"]:
+            last.setdefault((algorithm, evaluation["target"]), {})[run.name] = evaluation["return_mean"]
+    with Browser(browser, path, viewport={"width": 1280, "height": 900}) as page:
+        check(page.locator(".findings li").count() > 0, "the page opens without a sentence")
+        box = page.locator("#curves .u-over").first.bounding_box()
+        page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
+        page.wait_for_timeout(100)
+        shown = chips(page, 0)
+        check(len(shown) >= len({algorithm for algorithm, _ in last}), f"the legend has {list(shown)}")
+        zoom(page)
+        chip = page.locator("#curves .chip").first
+        before = chip.get_attribute("aria-pressed")
+        chip.click()
+        check(chip.get_attribute("aria-pressed") != before, "a click on a chip changes nothing")
+        chip.click()
+        page.locator("#groups thead button", has_text=re.compile("^return$")).click()
+        values = [number(text) for text in column(page, "groups", "return")]
+        check(values == sorted(values, reverse=True), f"the table is not sorted: {values}")
+        rows = list(zip(*(column(page, "groups", name) for name in ("method", "target", "return", "CPU s"))))
+        check(len(rows) == len(last), f"{len(rows)} rows of groups, {len(last)} are wanted")
+        for algorithm, target, value, processor in rows:
+            target = None if target == "–" else number(target)
+            runs = last[algorithm, target].values()
+            close(number(value), np.mean(list(runs)), 1 if abs(np.mean(list(runs))) >= 10 else 2, algorithm)
+            check(number(processor) >= 0, f"the processor seconds of {algorithm} are {processor}")
+    appearances(browser, path, screenshots and screenshots / "compared")
+
+
 def is_drawn(page):
-    """Whether the first line's colour is on the first chart."""
+    """Whether the first line's colour is on the first chart; bands of others may lie over it."""
     return page.evaluate(
         """() => {
           const { plot } = rtgReport.charts[0];
@@ -306,7 +341,8 @@ def is_drawn(page):
           const [r, g, b] = plot.series[1].stroke().match(/\\w\\w/g).map((part) => parseInt(part, 16));
           const pixels = plot.ctx.getImageData(0, 0, width, height).data;
           for (let i = 0; i < pixels.length; i += 4) {
-            if (pixels[i] === r && pixels[i + 1] === g && pixels[i + 2] === b) return true;
+            const far = [r, g, b].some((part, k) => Math.abs(part - pixels[i + k]) > 40);
+            if (!far && pixels[i + 3] > 200) return true;
           }
           return false;
         }"""
@@ -389,6 +425,7 @@ def main():
     parser.add_argument("rtg")
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--screenshots", type=pathlib.Path)
+    parser.add_argument("--compared", type=pathlib.Path)
     arguments = parser.parse_args()
     rng = np.random.default_rng(7)
     with tempfile.TemporaryDirectory() as scratch:
@@ -414,6 +451,8 @@ def main():
                 tables(page, numbers, steps)
                 methods(page, numbers, steps)
             appearances(browser, small, arguments.screenshots)
+            if arguments.compared:
+                compared(browser, arguments.compared, arguments.screenshots)
             sizes = [opens_quickly(browser, report(f"{runs}.html", runs)) for runs in ("large", "plans")]
             browser.close()
     sizes = ", ".join(f"{size / 1e6:.2f} MB in {secs:.2f} s" for size, secs in sizes)

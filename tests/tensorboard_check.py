@@ -1,17 +1,23 @@
 """Does the real TensorBoard show what a run measured?
 
     python tests/tensorboard_check.py RUN [--film TAG GIF]
+    python tests/tensorboard_check.py --sweep FOLDER
 
 Starts the installed TensorBoard on the loopback interface for the run directory RUN, reads every
 tag back through its HTTP interface, and compares with metrics.jsonl: every scalar (tag, step,
 value as f32, time), every histogram (number of values, extremes), the texts and the
-hyperparameters. With --film, the image TAG must be the file GIF, byte for byte. Exits with 1 and one line for each difference. Needs `pip install tensorboard`.
+hyperparameters. With --film, the image TAG must be the file GIF, byte for byte. With --sweep, for a
+folder of runs of several algorithms: the table of hyperparameters must have a line for each run with
+its plan and the last value of every metric that it measured, and each chart of the custom scalars
+must hold the runs' own numbers. Exits with 1 and one line for each difference. Needs `pip install
+tensorboard`.
 """
 
 import argparse
 import json
 import math
 import os
+import pathlib
 import re
 import struct
 import subprocess
@@ -186,41 +192,104 @@ def compare_texts(board, tags):
             yield f"text {tag}: {len(texts)} texts are shown, one is wanted"
 
 
-def compare_hparams(board, run_dir, scalars):
-    """The table must have one line, with hyperparameters and the last value of each metric."""
+def hparams_table(board):
+    """Names of the columns, and the lines of the table of hyperparameters."""
     experiment = board.get("hparams/experiment", body={})
     names = [info["name"] for info in experiment.get("hparamInfos", [])]
     metrics = [info["name"] for info in experiment.get("metricInfos", [])]
-    if not names or not metrics:
-        yield f"hyperparameters: the table has columns {names} and metrics {metrics}"
-        return
     request = {
         "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
         "colParams": [{"hparam": name, "includeInResult": True} for name in names]
         + [{"metric": name} for name in metrics],
         "aggregationType": "AGGREGATION_AVG",
         "startIndex": 0,
-        "sliceSize": 10,
+        "sliceSize": 1000,
     }
     groups = board.get("hparams/session_groups", body=request).get("sessionGroups", [])
+    return names, metrics, groups
+
+
+def compare_metrics(where, group, scalars):
+    """A line of the table must have the last value of everything that its run measured."""
+    values = {value["name"]["tag"]: value for value in group.get("metricValues", [])}
+    for tag in sorted(scalars.keys() | values.keys()):
+        if tag not in scalars or tag not in values:
+            yield f"{where}: {tag} is {'measured' if tag in scalars else 'shown'} only"
+            continue
+        value, shown = scalars[tag][-1][2], values[tag]["value"]
+        if not same(as_f32(value), as_f32(number(shown))):
+            yield f"{where}: {tag} ends with {value}, shown is {shown}"
+
+
+def flat(plan, prefix=""):
+    for key, value in plan.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def compare_sweep(board, runs):
+    """Each run's line and its lines in the charts. `runs` is {name: (scalars, plan)}."""
+    names, _, groups = hparams_table(board)
+    lines = {group["sessions"][0]["name"]: group for group in groups}
+    if lines.keys() != runs.keys():
+        yield f"the table has the runs {sorted(lines)}"
+        return
+    missing = {key for _, plan in runs.values() for key, _ in flat(plan)} - set(names)
+    if missing:
+        yield f"the table has no columns {sorted(missing)}"
+    for name, (scalars, plan) in runs.items():
+        yield from compare_metrics(name, lines[name], scalars)
+        shown = lines[name]["hparams"]
+        for key, value in flat(plan):
+            if key not in shown or (isinstance(value, (int, float, str)) and shown[key] != value):
+                yield f"{name}: {key} is {value}, shown is {shown.get(key)}"
+    layout = board.get("custom_scalars/layout")
+    charts = {chart["title"].split(":")[0]: chart for part in layout["category"] for chart in part["chart"]}
+    if charts.keys() != {"return", "score", "calibration", "losses"}:
+        yield f"the custom scalars are {list(charts)}"
+        return
+    for title, chart in charts.items():
+        (regex,) = chart["multiline"]["tag"]
+        for name, (scalars, plan) in runs.items():
+            wanted = {tag: points for tag, points in scalars.items() if re.match(regex, tag)}
+            answer = board.get("custom_scalars/scalars", run=name, tag=regex)
+            shown = {tag: [(w, s, number(v)) for w, s, v in points] for tag, points in answer["tag_to_events"].items()}
+            yield from compare_scalars(wanted, {tag.removeprefix(f"{name}/"): v for tag, v in shown.items()})
+            if not wanted and (title in ("return", "losses") or "targets" in plan["evaluation"]):
+                yield f"{name}: the chart {title} is empty"
+
+
+def sweep(folder):
+    runs = {}
+    for path in sorted(pathlib.Path(folder).iterdir()):
+        with open(path / "experiment.toml", "rb") as file:
+            runs[path.name] = (measured(path)[0], tomllib.load(file))
+    with TensorBoard(folder) as board:
+        deadline = time.monotonic() + DEADLINE_SECS
+        while differences := list(compare_sweep(board, runs)):
+            # TensorBoard loads in the background.
+            if time.monotonic() > deadline:
+                sys.exit("\n".join(differences))
+            time.sleep(1)
+    algorithms = sorted({plan["algorithm"] for _, plan in runs.values()})
+    print(f"TensorBoard's table and charts have all of {len(runs)} runs of {', '.join(algorithms)}")
+
+
+def compare_hparams(board, run_dir, scalars):
+    """The table must have one line, with hyperparameters and the last value of each metric."""
+    names, metrics, groups = hparams_table(board)
+    if not names or not metrics:
+        yield f"hyperparameters: the table has columns {names} and metrics {metrics}"
+        return
     if len(groups) != 1:
         yield f"hyperparameters: the table has {len(groups)} lines, one is wanted"
         return
     group = groups[0]
     for name in sorted(set(names) - group["hparams"].keys()):
         yield f"hyperparameters: {name} has no value"
-    values = {value["name"]["tag"]: value for value in group.get("metricValues", [])}
-    for tag in (metric["tag"] for metric in metrics):
-        if tag not in scalars:
-            continue
-        _, step, value = scalars[tag][-1]
-        shown = values.get(tag)
-        if shown is None:
-            yield f"hyperparameters: {tag} has no value"
-        elif not same(as_f32(value), as_f32(number(shown["value"]))):
-            yield f"hyperparameters: {tag} ends with {value}, shown is {shown['value']}"
-    if not any(metric["tag"] in scalars for metric in metrics):
-        yield f"hyperparameters: none of {metrics} was measured"
+    yield from compare_metrics("hyperparameters", group, scalars)
     # A plan that both know must be the same in both.
     with open(os.path.join(run_dir, "experiment.toml"), "rb") as file:
         plan = tomllib.load(file)
@@ -246,9 +315,13 @@ def compare_film(board, tag, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", help="a run directory made by `rtg train`")
+    parser.add_argument("run", nargs="?", help="a run directory made by `rtg train`")
+    parser.add_argument("--sweep", help="a folder of run directories")
     parser.add_argument("--film", nargs=2, metavar=("TAG", "GIF"), help="an image that must be there")
     arguments = parser.parse_args()
+    if arguments.sweep:
+        sweep(arguments.sweep)
+        return
     run_dir = os.path.abspath(arguments.run)
     scalars, histograms = measured(run_dir)
     if not scalars:

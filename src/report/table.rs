@@ -92,14 +92,24 @@ impl<T: Into<String>> From<T> for Cell {
 
 impl Table {
     /// The columns with these titles, as far as there are such, in their present order.
-    pub(super) fn only(mut self, titles: &[&str]) -> Self {
-        let kept = |column: &Column| titles.contains(&column.title.as_str());
-        let keep: Vec<bool> = self.columns.iter().map(kept).collect();
+    pub(super) fn only(self, titles: &[&str]) -> Self {
+        self.keeping(|title| titles.contains(&title))
+    }
+
+    /// All columns but the one with this title.
+    pub(super) fn without(self, title: &str) -> Self {
+        self.keeping(|other| other != title)
+    }
+
+    fn keeping(mut self, is_kept: impl Fn(&str) -> bool) -> Self {
+        let keep: Vec<bool> = (self.columns.iter())
+            .map(|column| is_kept(&column.title))
+            .collect();
         for row in &mut self.rows {
             let mut keep = keep.iter();
             row.retain(|_| keep.next().is_some_and(|keep| *keep));
         }
-        self.columns.retain(kept);
+        self.columns.retain(|column| is_kept(&column.title));
         self
     }
 
@@ -230,6 +240,7 @@ mod tests {
     fn some_columns_of_a_table_are_a_table() {
         let text = table().only(&["re|turn", "no such"]).markdown();
         assert_eq!(text, "| re\\|turn |\n| ---: |\n| 1.50 ± 0.1 |\n");
+        assert_eq!(table().without("run").markdown(), text);
     }
 
     #[test]

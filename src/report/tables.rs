@@ -188,7 +188,7 @@ pub(super) fn group_table(comparison: &Comparison<'_>, with_commands: bool) -> T
             rows.push(row);
         }
     }
-    Table {
+    let table = Table {
         name: "groups",
         caption: "Over seeds: mean ± standard deviation (n − 1) of the last mean returns, their \
                   interquartile mean with its bootstrap interval, and the mean of each run's best \
@@ -196,6 +196,13 @@ pub(super) fn group_table(comparison: &Comparison<'_>, with_commands: bool) -> T
                   and processor seconds are those of training, without evaluations.",
         columns,
         rows,
+    };
+    // Where methods are algorithms, one column says it.
+    let mut groups = comparison.groups.iter();
+    if groups.all(|group| comparison.label(group) == group.first().algorithm) {
+        table.without("algorithm")
+    } else {
+        table
     }
 }
 

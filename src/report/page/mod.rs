@@ -52,8 +52,7 @@ pub fn page(runs: &[RunReport], reload_secs: Option<u64>) -> String {
     html += "<h2>Over seeds</h2>\n";
     html += &group_table(&comparison, true).html();
     if !comparison.differing.is_empty() {
-        html += "<h2>Differences between the plans</h2>\n";
-        html += &difference_table(&comparison).html();
+        html += &differences(&comparison);
     }
     html += "<h2>Runs</h2>\n";
     html += &run_table(runs, true).html();
@@ -136,6 +135,19 @@ fn methods(comparison: &Comparison<'_>, aggregate: &Aggregate) -> String {
     html
 }
 
+/// Plans of different algorithms differ in every key of their own tables: that many are folded.
+fn differences(comparison: &Comparison<'_>) -> String {
+    const UNFOLDED: usize = 20;
+    let table = difference_table(comparison).html();
+    let count = comparison.differing.len();
+    let table = if count > UNFOLDED {
+        format!("<details><summary>{count} keys</summary>\n{table}</details>\n")
+    } else {
+        table
+    };
+    format!("<h2>Differences between the plans</h2>\n{table}")
+}
+
 fn foot() -> String {
     format!(
         "<footer><p>The headline is the <em>last</em> evaluation. <em>Best</em> is the largest of all \
@@ -184,6 +196,16 @@ mod tests {
         }
         assert!(page.contains("content=\"7\""));
         assert!(page.contains("8 runs, 2 plans, 1 task"));
+    }
+
+    #[test]
+    fn many_differences_are_folded() {
+        let mut runs = many_runs();
+        assert!(!page(&runs, None).contains("<details>"));
+        for key in 0..20 {
+            runs[0].settings.insert(format!("own.{key:02}"), "1".into());
+        }
+        assert!(page(&runs, None).contains("<details><summary>21 keys</summary>"));
     }
 
     #[test]
