@@ -44,7 +44,7 @@ pub(super) struct Compare {
     /// Where the comparison is [default: comparisons/<datasets>].
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Any key, for all runs whose algorithm has it, e.g. evaluation.final_episodes=20. May be repeated.
+    /// Any key, for all runs whose algorithm has it. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Write the plans and start nothing.

@@ -51,7 +51,7 @@ pub(super) struct Train {
     /// The seed of everything random.
     #[arg(long)]
     seed: Option<u64>,
-    /// Threads that compute [default: SLURM_CPUS_PER_TASK, else all cores].
+    /// Threads that compute [default: `SLURM_CPUS_PER_TASK`, else all cores].
     #[arg(long)]
     threads: Option<usize>,
     /// Where to compute: cpu, cuda, cuda:N, or auto (a GPU if one answers).
