@@ -160,14 +160,14 @@ fn the_fused_engine_gives_the_loss_and_gradient_of_the_composed_model() {
             (Some(&dropout), Denominator::All),
         ] {
             let run = |fused: bool, threads: usize| {
-                let mut network = Network::new(
-                    shape,
-                    parameters(&shape),
-                    fused.then_some(Precision::F32),
-                    threads,
-                );
-                let loss = network.accumulate(&numbers.windows(), objective, denominator, dropout);
-                (loss, network.take_gradient())
+                let parameters = parameters(&shape);
+                let mut network = Network::new(shape, fused.then_some(Precision::F32), threads);
+                let windows = numbers.windows();
+                let loss =
+                    network.accumulate(&parameters, &windows, objective, denominator, dropout);
+                let mut gradient = Vec::new();
+                network.take_gradient(&mut gradient);
+                (loss, gradient)
             };
             let (loss, gradient) = run(false, 1);
             for threads in [1, 2, 3] {

@@ -1,9 +1,12 @@
 //! Where dfdx's tape meets the engine: the whole model and its loss as one operation.
 //!
 //! The engine computes the loss and the gradient of every parameter in one pass over a few windows
-//! at a time, so that their activations never leave the cache. The tape node keeps that gradient and
-//! adds it, times the upstream gradient of the loss, to the parameters' entry in dfdx's
-//! [`Gradients`].
+//! at a time, so that their activations never leave the cache. It reads the parameters where they
+//! are. The tape's node brings the threads' gradients together in one vector, which is kept from
+//! step to step: nothing as large as the model is allocated or copied.
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use dfdx::prelude::*;
 
@@ -11,35 +14,108 @@ use super::transformer::Traced;
 use crate::kernels::decision_transformer::{Engine, Windows};
 use crate::kernels::{Denominator, Dropout, Objective};
 
-/// The scalar loss of the model with these parameters on these windows.
-pub(super) fn loss(
-    engine: &mut Engine,
-    parameters: Traced<(usize,)>,
-    windows: &Windows,
-    objective: Objective,
-    denominator: Denominator,
-    dropout: Option<&Dropout>,
-) -> Traced<()> {
-    let (parameters, mut tape) = parameters.split_tape();
-    let values = parameters.as_vec();
-    let mut gradient = vec![0.0; values.len()];
-    let loss = engine.loss_and_gradient(
-        &values,
-        windows,
-        objective,
-        denominator,
-        dropout,
-        &mut gradient,
-    );
-    let out = parameters.device().tensor(loss as f32);
-    let (input, output) = (parameters.ghost(), out.ghost());
-    tape.add_backward_op(move |gradients| {
-        let upstream = gradients.get_or_alloc_mut(&output)?[0];
-        let total = gradients.get_or_alloc_mut(&input)?;
-        for (slot, &value) in total.iter_mut().zip(&gradient) {
-            *slot += upstream * value;
+/// An engine and the gradient that it has been asked for.
+pub(super) struct Fused {
+    engine: Rc<RefCell<Engine>>,
+    gradient: Rc<RefCell<Gradient>>,
+}
+
+/// The sum of the gradients since it was last taken.
+#[derive(Default)]
+struct Gradient {
+    values: Vec<f32>,
+    /// Whether `values` are old: the next gradient is written instead of added.
+    is_old: bool,
+}
+
+impl Fused {
+    pub(super) fn new(engine: Engine) -> Self {
+        let values = vec![0.0; engine.layout().len()];
+        let gradient = Gradient {
+            values,
+            is_old: true,
+        };
+        Self {
+            engine: Rc::new(RefCell::new(engine)),
+            gradient: Rc::new(RefCell::new(gradient)),
         }
-        Ok(())
-    });
-    out.put_tape(tape)
+    }
+
+    /// The scalar loss of the model with these parameters on these windows. Its backward pass adds
+    /// to the gradient that [`Fused::take_gradient`] gives.
+    pub(super) fn traced_loss(
+        &self,
+        parameters: &[f32],
+        windows: &Windows,
+        objective: Objective,
+        denominator: Denominator,
+        dropout: Option<&Dropout>,
+    ) -> Traced<()> {
+        let mut engine = self.engine.borrow_mut();
+        let loss = engine.learn(parameters, windows, objective, denominator, dropout);
+        // The parameters are no tensor: the tape begins at the loss.
+        let (out, mut tape) = Cpu::default()
+            .tensor(loss as f32)
+            .leaky_traced()
+            .split_tape();
+        let output = out.ghost();
+        let (engine, gradient) = (Rc::clone(&self.engine), Rc::clone(&self.gradient));
+        tape.add_backward_op(move |gradients| {
+            let upstream = gradients.get_or_alloc_mut(&output)?[0];
+            gradient.borrow_mut().add(&engine.borrow(), upstream);
+            Ok(())
+        });
+        out.put_tape(tape)
+    }
+
+    /// The loss without dropout, and without a gradient.
+    pub(super) fn loss(
+        &self,
+        parameters: &[f32],
+        windows: &Windows,
+        objective: Objective,
+        denominator: Denominator,
+    ) -> f64 {
+        let mut engine = self.engine.borrow_mut();
+        f64::from(engine.loss(parameters, windows, objective, denominator) as f32)
+    }
+
+    /// Changes places with the sum of the gradients, whose memory is `old` from now on.
+    pub(super) fn take_gradient(&self, old: &mut Vec<f32>) {
+        let mut gradient = self.gradient.borrow_mut();
+        let Gradient { values, is_old } = &mut *gradient;
+        if *is_old {
+            values.fill(0.0);
+        }
+        old.resize(values.len(), 0.0);
+        std::mem::swap(values, old);
+        *is_old = true;
+    }
+
+    /// The engine, whose threads others may use too.
+    pub(super) fn engine(&self) -> std::cell::Ref<'_, Engine> {
+        self.engine.borrow()
+    }
+}
+
+impl Gradient {
+    /// Adds `upstream` times what the engine has left.
+    fn add(&mut self, engine: &Engine, upstream: f32) {
+        let is_one = upstream.to_bits() == 1.0_f32.to_bits();
+        if is_one && self.is_old {
+            engine.write_gradient(&mut self.values);
+        } else if is_one {
+            engine.add_gradient(&mut self.values);
+        } else {
+            let mut fresh = vec![0.0; self.values.len()];
+            engine.write_gradient(&mut fresh);
+            if self.is_old {
+                self.values.fill(0.0);
+            }
+            for (sum, value) in self.values.iter_mut().zip(fresh) {
+                *sum += upstream * value;
+            }
+        }
+        self.is_old = false;
+    }
 }

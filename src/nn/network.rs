@@ -1,43 +1,50 @@
-//! A Decision Transformer's parameters as a dfdx tensor, with either engine behind one loss.
+//! A Decision Transformer with either engine behind one loss.
 
 use dfdx::prelude::*;
 
-use super::transformer::{Parameters, Traced, Transformer};
-use super::{fused, loss};
+use super::fused::Fused;
+use super::loss;
+use super::transformer::{Parameters, Transformer};
+use crate::kernels::adamw::{self, AdamW};
 use crate::kernels::decision_transformer::{Engine, Layout, Shape, Windows};
 use crate::kernels::{Denominator, Dropout, Objective, Precision};
 
-/// The parameters and what computes with them.
+/// The sizes of a model and what computes with its parameters, which its owner keeps as one flat vector.
 pub struct Network {
     /// Sizes and choices.
     pub shape: Shape,
     /// Names and places of the weights in the flat vector.
     pub layout: Layout,
-    parameters: Parameters,
-    gradient: Vec<f32>,
-    /// `None`: dfdx's own operations.
-    engine: Option<Engine>,
+    compute: Compute,
+}
+
+/// Either engine.
+enum Compute {
+    /// Our kernels.
+    Fused(Fused),
+    /// dfdx's own operations: the parameters as a tensor, and the sum of the gradients.
+    Composed {
+        parameters: Parameters,
+        gradient: Vec<f32>,
+    },
 }
 
 impl Network {
-    /// A network over these parameters. With `fused`, steps go through our kernels, whose large
-    /// products have that precision.
-    pub fn new(
-        shape: Shape,
-        parameters: Vec<f32>,
-        fused: Option<Precision>,
-        threads: usize,
-    ) -> Self {
+    /// A network of this shape. With `fused`, steps go through our kernels, whose large products
+    /// have that precision.
+    pub fn new(shape: Shape, fused: Option<Precision>, threads: usize) -> Self {
         let layout = Layout::new(&shape);
-        let count = parameters.len();
-        let engine = fused.map(|precision| Engine::with(shape, threads, precision));
-        let parameters = Cpu::default().tensor_from_vec(parameters, (count,));
+        let compute = match fused {
+            Some(precision) => Compute::Fused(Fused::new(Engine::with(shape, threads, precision))),
+            None => Compute::Composed {
+                parameters: Cpu::default().zeros_like(&(layout.len(),)),
+                gradient: Vec::new(),
+            },
+        };
         Self {
             shape,
             layout,
-            parameters,
-            gradient: Vec::new(),
-            engine,
+            compute,
         }
     }
 
@@ -47,71 +54,108 @@ impl Network {
     /// If the machine has no memory for a gradient, as any operation of dfdx does.
     pub fn accumulate(
         &mut self,
+        values: &[f32],
         windows: &Windows,
         objective: Objective,
         denominator: Denominator,
         dropout: Option<&Dropout>,
     ) -> f64 {
-        let loss = self.traced_loss(windows, objective, denominator, dropout);
-        let value = f64::from(loss.array());
-        let mut gradients = loss.backward();
-        let fresh = gradients
-            .get_or_alloc_mut(&self.parameters)
-            .expect("backward allocated it");
-        if self.gradient.is_empty() {
-            self.gradient = std::mem::take(&mut **fresh);
-        } else {
-            self.gradient
-                .iter_mut()
-                .zip(fresh.iter())
-                .for_each(|(sum, value)| *sum += value);
+        match &mut self.compute {
+            Compute::Fused(fused) => {
+                let loss = fused.traced_loss(values, windows, objective, denominator, dropout);
+                let value = f64::from(loss.array());
+                loss.backward();
+                value
+            }
+            Compute::Composed {
+                parameters,
+                gradient,
+            } => {
+                parameters.copy_from(values);
+                let composed = Transformer {
+                    shape: &self.shape,
+                    layout: &self.layout,
+                    parameters,
+                    dropout,
+                };
+                let loss = loss::loss(composed.forward(windows), windows, objective, denominator);
+                let value = f64::from(loss.array());
+                let mut gradients = loss.backward();
+                let fresh = gradients
+                    .get_or_alloc_mut(parameters)
+                    .expect("backward allocated it");
+                if gradient.is_empty() {
+                    *gradient = std::mem::take(&mut **fresh);
+                } else {
+                    let sums = gradient.iter_mut().zip(fresh.iter());
+                    sums.for_each(|(sum, value)| *sum += value);
+                }
+                value
+            }
         }
-        value
     }
 
     /// The loss on a batch without dropout; no gradient is added.
     pub fn loss(
         &mut self,
+        values: &[f32],
         windows: &Windows,
         objective: Objective,
         denominator: Denominator,
     ) -> f64 {
-        let loss = self.traced_loss(windows, objective, denominator, None);
-        f64::from(loss.array())
-    }
-
-    fn traced_loss(
-        &mut self,
-        windows: &Windows,
-        objective: Objective,
-        denominator: Denominator,
-        dropout: Option<&Dropout>,
-    ) -> Traced<()> {
-        if let Some(engine) = &mut self.engine {
-            let parameters = self.parameters.leaky_trace();
-            return fused::loss(engine, parameters, windows, objective, denominator, dropout);
+        match &mut self.compute {
+            Compute::Fused(fused) => fused.loss(values, windows, objective, denominator),
+            Compute::Composed { parameters, .. } => {
+                parameters.copy_from(values);
+                let composed = Transformer {
+                    shape: &self.shape,
+                    layout: &self.layout,
+                    parameters,
+                    dropout: None,
+                };
+                let loss = loss::loss(composed.forward(windows), windows, objective, denominator);
+                f64::from(loss.array())
+            }
         }
-        let composed = Transformer {
-            shape: &self.shape,
-            layout: &self.layout,
-            parameters: &self.parameters,
-            dropout,
-        };
-        loss::loss(composed.forward(windows), windows, objective, denominator)
     }
 
-    /// The gradient summed over the batches since it was last taken.
-    pub fn take_gradient(&mut self) -> Vec<f32> {
-        std::mem::take(&mut self.gradient)
+    /// Gives the gradient summed over the batches since it was last taken, in exchange for memory.
+    pub fn take_gradient(&mut self, into: &mut Vec<f32>) {
+        match &mut self.compute {
+            Compute::Fused(fused) => fused.take_gradient(into),
+            Compute::Composed { gradient, .. } => *into = std::mem::take(gradient),
+        }
     }
 
-    /// The fused engine, whose threads others may use too.
-    pub fn engine(&self) -> Option<&Engine> {
-        self.engine.as_ref()
+    /// Whether steps go through our kernels.
+    pub fn is_fused(&self) -> bool {
+        matches!(self.compute, Compute::Fused(_))
     }
 
-    /// Replaces the flat parameter vector.
-    pub fn set_parameters(&mut self, values: &[f32]) {
-        self.parameters.copy_from(values);
+    /// One update of `AdamW`, on the engine's threads if there are some; the arguments are those of
+    /// [`adamw::update`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "three buffers of state, a gradient, and four numbers"
+    )]
+    pub fn update(
+        &self,
+        adamw: &AdamW,
+        rate: f64,
+        step: u64,
+        clip: f64,
+        gradient: &[f32],
+        weights: &mut [f32],
+        mean: &mut [f32],
+        square: &mut [f32],
+    ) {
+        match &self.compute {
+            Compute::Fused(fused) => fused
+                .engine()
+                .update(adamw, rate, step, clip, gradient, weights, mean, square),
+            Compute::Composed { .. } => {
+                adamw::update(adamw, rate, step, clip, gradient, weights, mean, square);
+            }
+        }
     }
 }

@@ -107,7 +107,6 @@ impl DeviceLearner {
         self.trainer.store(parameters, first, second)?;
         learner.gradient.resize(parameters.len(), 0.0);
         self.trainer.gradient(&mut learner.gradient)?;
-        learner.network.set_parameters(parameters);
         Ok(())
     }
 }

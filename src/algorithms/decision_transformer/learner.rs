@@ -51,7 +51,7 @@ impl Learner {
         // A precision that only a GPU has is that of `DeviceLearner`; the engine here does not train then.
         let precision = Some(config.precision).filter(|precision| precision.is_available());
         let fused = (config.engine == EngineKind::Fused).then_some(precision.unwrap_or_default());
-        let network = Network::new(model.shape, model.parameters.clone(), fused, threads);
+        let network = Network::new(model.shape, fused, threads);
         Self {
             objective: model.preprocessing.actions.objective(),
             dropout: Dropout {
@@ -80,29 +80,35 @@ impl Learner {
         self.dropout.key = self.key(self.step, part);
         let denominator = self.model.recipe.denominator();
         let dropout = Some(&self.dropout).filter(|dropout| is_on(dropout));
-        let loss = self
-            .network
-            .accumulate(&windows(batch), self.objective, denominator, dropout);
+        let loss = self.network.accumulate(
+            &self.model.parameters,
+            &windows(batch),
+            self.objective,
+            denominator,
+            dropout,
+        );
         self.losses.push(loss);
     }
 
     /// The loss on a batch, without dropout and without learning from it.
     pub fn loss(&mut self, batch: &Batch) -> f64 {
         let denominator = self.model.recipe.denominator();
+        let parameters = &self.model.parameters;
         self.network
-            .loss(&windows(batch), self.objective, denominator)
+            .loss(parameters, &windows(batch), self.objective, denominator)
     }
 
     /// One AdamW step with the mean of the accumulated gradients.
     pub fn apply(&mut self) -> Update {
-        let mut gradient = self.network.take_gradient();
+        let gradient = &mut self.gradient;
+        self.network.take_gradient(gradient);
         let batches = self.losses.len().max(1) as f64;
         if batches > 1.0 {
-            for value in &mut gradient {
+            for value in &mut *gradient {
                 *value /= batches as f32;
             }
         }
-        let norm = adamw::norm(&gradient);
+        let norm = adamw::norm(gradient);
         let clip = self.config.clip(norm);
         let learning_rate = self.config.learning_rate_at(self.step, self.steps);
         let loss = self.losses.drain(..).sum::<f64>() / batches;
@@ -111,16 +117,9 @@ impl Learner {
         let parameters = &mut self.model.parameters;
         let Moments { first, second } = &mut self.moments;
         let (rate, step) = (learning_rate, self.step);
-        match self.network.engine() {
-            Some(engine) => engine.update(
-                &optimiser, rate, step, clip, &gradient, parameters, first, second,
-            ),
-            None => adamw::update(
-                &optimiser, rate, step, clip, &gradient, parameters, first, second,
-            ),
-        }
-        self.network.set_parameters(parameters);
-        self.gradient = gradient;
+        self.network.update(
+            &optimiser, rate, step, clip, gradient, parameters, first, second,
+        );
         report(loss, norm, learning_rate)
     }
 
@@ -190,9 +189,7 @@ impl algorithms::Learner for Learner {
     }
 
     fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
-        self.model.load_weights(file)?;
-        self.network.set_parameters(&self.model.parameters);
-        Ok(())
+        self.model.load_weights(file)
     }
 
     fn update(&mut self, source: &mut Source, most: u64) -> Result<Vec<Update>, Error> {
@@ -235,7 +232,7 @@ impl algorithms::Learner for Learner {
     }
 
     fn use_device(&mut self, device: Device, source: &Source) -> Result<Option<String>, Error> {
-        let composed = self.network.engine().is_none();
+        let composed = !self.network.is_fused();
         let Source::Windows(windows) = source else {
             return Ok(None);
         };

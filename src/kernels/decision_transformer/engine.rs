@@ -58,6 +58,8 @@ struct Task<'a> {
     dropout: Option<&'a Dropout>,
     objective: Objective,
     count: usize,
+    /// Whether the gradient is wanted, too.
+    learns: bool,
 }
 
 impl Engine {
@@ -170,16 +172,102 @@ impl Engine {
         dropout: Option<&Dropout>,
         gradient: &mut [f32],
     ) -> f64 {
-        self.check(parameters, windows);
+        let loss = self.learn(parameters, windows, objective, denominator, dropout);
+        self.add_gradient(gradient);
+        loss
+    }
+
+    /// The loss of a batch, whose gradient is kept until the next call. The same as
+    /// [`Engine::loss_and_gradient`] otherwise.
+    ///
+    /// # Panics
+    /// If an array does not fit the shape, or a timestep the table.
+    pub fn learn(
+        &mut self,
+        parameters: &[f32],
+        windows: &Windows<'_>,
+        objective: Objective,
+        denominator: Denominator,
+        dropout: Option<&Dropout>,
+    ) -> f64 {
+        self.run(parameters, windows, (objective, denominator), dropout, true)
+    }
+
+    /// The loss of a batch without dropout. No gradient is computed.
+    ///
+    /// # Panics
+    /// If an array does not fit the shape, or a timestep the table.
+    pub fn loss(
+        &mut self,
+        parameters: &[f32],
+        windows: &Windows<'_>,
+        objective: Objective,
+        denominator: Denominator,
+    ) -> f64 {
+        self.run(parameters, windows, (objective, denominator), None, false)
+    }
+
+    /// Adds the gradient that [`Engine::learn`] left.
+    ///
+    /// # Panics
+    /// If there is another number of parameters.
+    pub fn add_gradient(&self, gradient: &mut [f32]) {
+        self.add_up(gradient, |level, worker, to| {
+            embedding::cpu::add(level, worker, to);
+        });
+    }
+
+    /// Writes the gradient that [`Engine::learn`] left.
+    ///
+    /// # Panics
+    /// If there is another number of parameters.
+    pub fn write_gradient(&self, gradient: &mut [f32]) {
+        self.add_up(gradient, |_, worker, to| to.copy_from_slice(worker));
+    }
+
+    /// Brings the workers' gradients together in the order of the workers, the first by `begin`.
+    fn add_up(&self, gradient: &mut [f32], begin: impl Fn(Level, &[f32], &mut [f32]) + Sync) {
+        /// Numbers that stay in the cache from one worker's part to the next one's.
+        const BLOCK: usize = 4096;
         assert_eq!(
             gradient.len(),
-            parameters.len(),
+            self.layout.len(),
             "a gradient for each parameter"
         );
+        let part = gradient.len().div_ceil(self.workers.len());
+        let mut parts: Vec<_> = gradient.chunks_mut(part).collect();
+        each(self.pool.as_ref(), &mut parts, &|index, to| {
+            let starts = (index * part..).step_by(BLOCK);
+            for (start, to) in starts.zip(to.chunks_mut(BLOCK)) {
+                let range = start..start + to.len();
+                let (first, others) = self.workers.split_at(1);
+                begin(self.level, &first[0].gradient[range.clone()], to);
+                for worker in others {
+                    embedding::cpu::add(self.level, &worker.gradient[range.clone()], to);
+                }
+            }
+        });
+    }
+
+    fn run(
+        &mut self,
+        parameters: &[f32],
+        windows: &Windows<'_>,
+        (objective, denominator): (Objective, Denominator),
+        dropout: Option<&Dropout>,
+        learns: bool,
+    ) -> f64 {
+        self.check(parameters, windows);
         let steps = match denominator {
             Denominator::Valid => windows.steps(),
             Denominator::All => windows.lengths.len() * windows.context,
         };
+        if learns && windows.steps() == 0 {
+            for worker in &mut self.workers {
+                worker.gradient.resize(parameters.len());
+                worker.gradient.fill(0.0);
+            }
+        }
         if windows.steps() == 0 {
             return 0.0;
         }
@@ -194,13 +282,15 @@ impl Engine {
             dropout,
             objective,
             count,
+            learns,
         };
         each(pool, workers, &|index, worker| {
-            worker.gradient.resize(parameters.len());
-            worker.gradient.fill(0.0);
+            if learns {
+                worker.gradient.resize(parameters.len());
+                worker.gradient.fill(0.0);
+            }
             worker.learn(task, shares[index].clone());
         });
-        add_up(self.level, self.pool.as_ref(), &self.workers, gradient);
         self.workers.iter().map(|worker| worker.loss).sum()
     }
 
@@ -348,6 +438,7 @@ impl Worker {
             dropout,
             objective,
             count,
+            learns,
         } = task;
         let a = model.network.shape.action;
         let mut total = 0.0;
@@ -376,7 +467,9 @@ impl Worker {
                 count,
                 dz,
             );
-            backward(model, group, windows, dropout, memory, gradient);
+            if learns {
+                backward(model, group, windows, dropout, memory, gradient);
+            }
         });
         self.loss = total;
     }
@@ -442,18 +535,6 @@ fn each<T: Send>(
             .enumerate()
             .for_each(|(i, item)| work(i, item)),
     }
-}
-
-/// gradient += the workers' gradients, in the order of the workers.
-fn add_up(level: Level, pool: Option<&ThreadPool>, workers: &[Worker], gradient: &mut [f32]) {
-    let part = gradient.len().div_ceil(workers.len());
-    let mut parts: Vec<_> = gradient.chunks_mut(part).collect();
-    each(pool, &mut parts, &|index, to| {
-        let start = index * part;
-        for worker in workers {
-            embedding::cpu::add(level, &worker.gradient[start..start + to.len()], to);
-        }
-    });
 }
 
 #[cfg(test)]
