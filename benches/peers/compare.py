@@ -1,9 +1,10 @@
-"""Times rtg and PyTorch in turn on this machine and prints medians and ratios.
+"""Times rtg and PyTorch in turn, call by call, on this machine and prints medians and paired ratios.
 
-    python benches/peers/compare.py [--rtg target/release/rtg] [--rounds 3] [--threads 2] [--wide]
+    python benches/peers/compare.py [--rtg target/release/rtg] [--rounds 40] [--threads 2] [--wide] [--contexts 50,100]
 
-Each round runs ours, then the peers, so that a machine whose speed drifts treats both alike. The
-figure of a round is a median over its steps; the figure printed is the median over the rounds.
+All sides stay loaded and wait; each round asks every side for one step, or for 20 decisions, in turn
+and in changing order. So a machine whose speed drifts treats all alike, and a ratio is the median of
+the ratios of neighbours.
 """
 
 import argparse
@@ -12,57 +13,111 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 
+# PyTorch's threads still spin for a moment after a call.
+PAUSE = 0.01
 
-def answer(command):
-    output = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
-    return json.loads(output.stdout[output.stdout.index("{"):])
+
+class Side:
+    """A program that does its work once for each line it is sent."""
+
+    def __init__(self, command):
+        words = [str(word) for word in command]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.milliseconds = []
+
+    def turn(self, calls):
+        """The median of so many calls without a pause between them."""
+        milliseconds = []
+        for _ in range(calls):
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+            if not answer:
+                sys.exit(f"{self.process.args[:3]} ended")
+            milliseconds.append(float(answer))
+        self.milliseconds.append(statistics.median(milliseconds))
+        time.sleep(PAUSE)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def __str__(self):
+        first, median, third = statistics.quantiles(self.milliseconds, n=4)
+        return f"{median:.3f} ms (least {min(self.milliseconds):.3f}, half within {first:.3f} to {third:.3f})"
+
+
+def race(commands, rounds, calls=1):
+    """The sides after so many rounds, of so many calls a side; the first two are not counted."""
+    sides = {name: Side(command) for name, command in commands.items()}
+    order = list(sides)
+    for round_ in range(rounds + 2):
+        for name in order:
+            sides[name].turn(calls)
+        order = order[1:] + order[:1]
+        if round_ == 1:
+            for side in sides.values():
+                side.milliseconds.clear()
+    for side in sides.values():
+        side.close()
+    return sides
+
+
+def paired(ours, other):
+    return statistics.median(a / b for a, b in zip(ours.milliseconds, other.milliseconds))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rtg", default="target/release/rtg")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--before", help="another rtg to time beside them, such as a former version")
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--wide", action="store_true", help="also width 512, 4 layers, 4 heads")
+    parser.add_argument("--contexts", default="", help="also windows of these lengths, such as 50,100")
     options = parser.parse_args()
     python, threads = sys.executable, ["--threads", options.threads]
     step, act = HERE / "pytorch_step.py", HERE / "pytorch_act.py"
+    ours = {"ours": options.rtg}
+    if options.before:
+        ours["before"] = options.before
+    instructions = json.loads(subprocess.run(
+        [options.rtg, "bench", "act", "--json"], check=True, capture_output=True, text=True).stdout)["instructions"]
+    print(f"our instructions: {instructions}; {options.threads} threads", flush=True)
+
     sizes = {"published size": []}
+    for context in filter(None, options.contexts.split(",")):
+        sizes[f"context {context}"] = ["--context", context]
     if options.wide:
         sizes["width 512"] = ["--width", 512, "--layers", 4, "--heads", 4]
-
     for name, size in sizes.items():
-        few = ["--steps", 6, "--warmup", 1] if size else ["--steps", 12]
-        commands = {
-            "ours": [options.rtg, "bench", "train-step", "--json", *size, *threads],
-            "sdpa": [python, step, "--attention", "sdpa", *size, *threads, *few],
-            "mha": [python, step, "--attention", "mha", *size, *threads, *few],
-        }
-        times = {side: [] for side in commands}
-        shares = []
-        for _ in range(options.rounds):
-            for side, command in commands.items():
-                result = answer(command)
-                times[side].append(result["median_ms"])
-                if side == "ours":
-                    shares.append(result["peak_share"])
-        medians = {side: statistics.median(values) for side, values in times.items()}
-        print(f"train step, {name}, {options.threads} threads: ours {medians['ours']:.1f} ms "
-              f"({100 * statistics.median(shares):.0f} % of peak), "
-              f"sdpa {medians['sdpa']:.1f} ms (ratio {medians['ours'] / medians['sdpa']:.3f}), "
-              f"mha {medians['mha']:.1f} ms (ratio {medians['ours'] / medians['mha']:.3f})", flush=True)
+        commands = {side: [program, "bench", "train-step", "--on-request", *size, *threads]
+                    for side, program in ours.items()}
+        for attention in ["sdpa", "mha"]:
+            commands[attention] = [python, step, "--on-request", "--attention", attention, *size, *threads]
+        sides = race(commands, options.rounds if name != "width 512" else max(6, options.rounds // 5))
+        print(f"train step, {name}:")
+        show(sides)
 
-    one, many, peer = [], [], []
-    for _ in range(options.rounds):
-        one.append(answer([options.rtg, "bench", "act", "--json", *threads])["median_ms"])
-        many.append(answer([options.rtg, "bench", "act", "--rows", 100, "--json", *threads])["per_second"])
-        peer.append(answer([python, act, *threads])["median_ms"])
-    one, many, peer = map(statistics.median, (one, many, peer))
-    print(f"act, 1 row: ours {one:.3f} ms, sdpa {peer:.3f} ms (ratio {one / peer:.3f})")
-    print(f"act, 100 rows: ours {many:.0f} actions/s, sdpa batch-1 loop {1e3 / peer:.0f} (ratio {many * peer / 1e3:.2f})")
+    acting = {side: [program, "bench", "act", "--on-request", *threads] for side, program in ours.items()}
+    acting["100 rows"] = [options.rtg, "bench", "act", "--on-request", "--rows", 100, *threads]
+    acting["sdpa"] = [python, act, "--on-request", *threads]
+    sides = race(acting, options.rounds, calls=20)
+    hundred = sides.pop("100 rows")
+    print("act, 1 row:")
+    show(sides)
+    faster = 100 / paired(hundred, sides["sdpa"])
+    print(f"act, 100 rows in lock-step: {hundred}, {faster:.2f} times sdpa's loop of one row")
+
+
+def show(sides):
+    for name, side in sides.items():
+        ratio = "" if name == "ours" else f"; ours takes {paired(sides['ours'], side):.3f} of it, pair by pair"
+        print(f"  {name:>6}: {side}{ratio}", flush=True)
 
 
 if __name__ == "__main__":

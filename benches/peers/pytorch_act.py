@@ -14,7 +14,7 @@ import time
 import numpy as np
 import torch
 
-from pytorch_model import DecisionTransformer, add_size_arguments, parser
+from pytorch_model import DecisionTransformer, add_size_arguments, answer_requests, parser
 
 
 def main():
@@ -25,7 +25,16 @@ def main():
              ("rows", "context", "width", "layers", "heads", "observation", "action")}
     sizes["dropout"] = 0.0
     model = DecisionTransformer(sizes, arguments.attention, arguments.activation).eval()
-    milliseconds = act(model, sizes, arguments.warmup, arguments.steps)
+    decide = Decisions(model, sizes)
+    for _ in range(arguments.warmup):
+        decide()
+    if arguments.on_request:
+        return answer_requests(decide)
+    milliseconds = []
+    for _ in range(arguments.steps):
+        began = time.perf_counter()
+        decide()
+        milliseconds.append(1e3 * (time.perf_counter() - began))
     median = statistics.median(milliseconds)
     print(json.dumps({
         "what": f"act pytorch {arguments.attention}",
@@ -50,30 +59,33 @@ def parse():
     return arguments.parse_args()
 
 
-@torch.no_grad()
-def act(model, sizes, warmup, steps):
-    """Milliseconds of each timed step. The context is full from the first one on."""
-    rows, context = sizes["rows"], sizes["context"]
-    length = context + warmup + steps
-    observations = torch.zeros(rows, length, sizes["observation"])
-    actions = torch.zeros(rows, length, sizes["action"])
-    returns_to_go = torch.full((rows, length), 3.6)
-    # The table ends at 1000: a longer run starts over.
-    timesteps = (torch.arange(length) % 1000).expand(rows, length)
-    seen = np.random.default_rng(0).standard_normal(
-        (length, rows, sizes["observation"]), dtype=np.float32)
-    milliseconds = []
-    for last in range(context, length):
-        began = time.perf_counter()
-        observations[:, last] = torch.as_tensor(seen[last])
-        window = slice(last + 1 - context, last + 1)
-        predicted = model(observations[:, window], actions[:, window],
-                          returns_to_go[:, window], timesteps[:, window])
+class Decisions:
+    """One decision a call. The context is full from the first one on; the history begins again
+    before the table of timesteps ends."""
+
+    LENGTH = 1000
+
+    def __init__(self, model, sizes):
+        rows, length = sizes["rows"], self.LENGTH
+        self.model, self.context = model, sizes["context"]
+        self.observations = torch.zeros(rows, length, sizes["observation"])
+        self.actions = torch.zeros(rows, length, sizes["action"])
+        self.returns_to_go = torch.full((rows, length), 3.6)
+        self.timesteps = torch.arange(length).expand(rows, length)
+        self.seen = np.random.default_rng(0).standard_normal(
+            (length, rows, sizes["observation"]), dtype=np.float32)
+        self.last = self.context
+
+    @torch.no_grad()
+    def __call__(self):
+        last = self.last
+        self.observations[:, last] = torch.as_tensor(self.seen[last])
+        window = slice(last + 1 - self.context, last + 1)
+        predicted = self.model(self.observations[:, window], self.actions[:, window],
+                               self.returns_to_go[:, window], self.timesteps[:, window])
         action = predicted[:, -1].numpy()
-        actions[:, last] = torch.as_tensor(action)
-        if last >= context + warmup:
-            milliseconds.append(1e3 * (time.perf_counter() - began))
-    return milliseconds
+        self.actions[:, last] = torch.as_tensor(action)
+        self.last = last + 1 if last + 1 < self.LENGTH else self.context
 
 
 if __name__ == "__main__":

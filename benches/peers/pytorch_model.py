@@ -6,6 +6,8 @@ Shapes: B batch, K context, T = 3K tokens, C width, S observation, A action.
 """
 
 import argparse
+import sys
+import time
 
 import torch
 from torch import nn
@@ -113,8 +115,18 @@ def add_size_arguments(parser, dropout):
     if dropout:
         parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--on-request", action="store_true",
+                        help="do one for each line of standard input and answer with its milliseconds")
     parser.add_argument("--attention", choices=("sdpa", "mha"), default="sdpa")
     parser.add_argument("--activation", choices=("gelu", "relu"), default="gelu")
+
+
+def answer_requests(work):
+    """One call of `work` for each line of standard input, and its milliseconds as the answer."""
+    for _ in sys.stdin:
+        began = time.perf_counter()
+        work()
+        print(1e3 * (time.perf_counter() - began), flush=True)
 
 
 def parser(description):

@@ -13,7 +13,7 @@ import time
 import torch
 from torch.nn import functional as F
 
-from pytorch_model import DecisionTransformer, add_size_arguments, parser
+from pytorch_model import DecisionTransformer, add_size_arguments, answer_requests, parser
 
 
 def main():
@@ -30,9 +30,7 @@ def main():
     if arguments.attention == "sdpa":
         batch.pop("padded")
 
-    milliseconds = []
-    for step in range(arguments.warmup + arguments.steps):
-        began = time.perf_counter()
+    def step():
         predicted = model(**batch)
         loss = (F.mse_loss(predicted, batch["actions"], reduction="none") * mask).mean()
         optimiser.zero_grad()
@@ -40,8 +38,16 @@ def main():
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.25)
         optimiser.step()
         loss.item()
-        if step >= arguments.warmup:
-            milliseconds.append(1e3 * (time.perf_counter() - began))
+
+    for _ in range(arguments.warmup):
+        step()
+    if arguments.on_request:
+        return answer_requests(step)
+    milliseconds = []
+    for _ in range(arguments.steps):
+        began = time.perf_counter()
+        step()
+        milliseconds.append(1e3 * (time.perf_counter() - began))
     print(json.dumps({
         "what": f"train-step pytorch {arguments.attention}",
         "sizes": sizes,

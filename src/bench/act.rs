@@ -1,11 +1,13 @@
 //! One decision with a full context: latency for one row, throughput for many in lock-step.
 
+use std::io;
 use std::time::Duration;
 
 use rand::RngExt;
 use serde::Serialize;
 
-use super::{Sizes, median_secs, model};
+use super::clock::{Milliseconds, timed, timed_on_request};
+use super::{Sizes, instructions, model};
 use crate::policy::Start;
 use crate::random::Stream;
 
@@ -16,14 +18,39 @@ pub struct Act {
     sizes: Sizes,
     rows: usize,
     threads: usize,
-    /// Median milliseconds until all rows have their action.
-    pub median_ms: f64,
+    /// The instruction set of the kernels.
+    instructions: &'static str,
+    /// Milliseconds until all rows have their action.
+    #[serde(flatten)]
+    pub decision: Milliseconds,
     /// Actions a second over all rows.
     pub per_second: f64,
 }
 
 /// Times the policy alone, past the first K steps of its episodes.
 pub fn act(sizes: Sizes, rows: usize, threads: usize) -> Act {
+    let decision = timed(Duration::from_secs(2), decide(sizes, rows, threads));
+    Act {
+        what: "act",
+        sizes,
+        rows,
+        threads,
+        instructions: instructions(),
+        decision,
+        per_second: rows as f64 / (1e-3 * decision.median_ms),
+    }
+}
+
+/// Lets all rows act for each line of standard input and answers with the milliseconds.
+///
+/// # Errors
+/// Those of standard input and output.
+pub fn act_on_request(sizes: Sizes, rows: usize, threads: usize) -> io::Result<()> {
+    timed_on_request(decide(sizes, rows, threads))
+}
+
+/// One decision of every row with a full context.
+fn decide(sizes: Sizes, rows: usize, threads: usize) -> impl FnMut() {
     let mut policy = model(&sizes).policy(rows, threads);
     let mut stream = Stream::new(0, "bench");
     let observations: Vec<f64> = (0..rows * sizes.observation)
@@ -32,27 +59,12 @@ pub fn act(sizes: Sizes, rows: usize, threads: usize) -> Act {
     let rewards = vec![1.0; rows];
     let mut actions = vec![0.0; rows * sizes.action];
     let active: Vec<usize> = (0..rows).collect();
-    for row in 0..rows {
-        policy.begin(
-            row,
-            &Start {
-                seed: 0,
-                target: Some(3600.0),
-            },
-        );
-    }
-    for _ in 0..=sizes.context {
-        policy.act(&active, &observations, &rewards, &mut actions);
-    }
-    let secs = median_secs(Duration::from_secs(2), || {
-        policy.act(&active, &observations, &rewards, &mut actions);
-    });
-    Act {
-        what: "act",
-        sizes,
-        rows,
-        threads,
-        median_ms: 1e3 * secs,
-        per_second: rows as f64 / secs,
-    }
+    let start = Start {
+        seed: 0,
+        target: Some(3600.0),
+    };
+    (0..rows).for_each(|row| policy.begin(row, &start));
+    let mut act = move || policy.act(&active, &observations, &rewards, &mut actions);
+    (0..=sizes.context).for_each(|_| act());
+    act
 }

@@ -8,7 +8,7 @@ use rtg_datasets::statistics::Normaliser;
 use rtg_datasets::store::StoreMode;
 use serde::Serialize;
 
-use super::median_secs;
+use super::clock::timed;
 use crate::data::open_dataset;
 use crate::error::Error;
 use crate::random::Stream;
@@ -42,7 +42,7 @@ pub fn load(id: &str) -> Result<Load, Error> {
     let normaliser = Normaliser::of(&data, Normaliser::EPSILON);
     let sampler = WindowSampler::new(&data, &normaliser, WindowConfig::corl(20, 1000.0))?;
     let (mut stream, mut batch) = (Stream::new(0, "bench"), Batch::default());
-    let secs = median_secs(Duration::from_secs(1), || {
+    let batch_time = timed(Duration::from_secs(1), || {
         sampler.sample(&mut stream, ROWS, &mut batch);
     });
     Ok(Load {
@@ -51,7 +51,7 @@ pub fn load(id: &str) -> Result<Load, Error> {
         steps: data.steps(),
         episodes: data.episodes(),
         open_ms,
-        median_ms: 1e3 * secs,
-        per_second: secs.recip(),
+        median_ms: batch_time.median_ms,
+        per_second: 1e3 / batch_time.median_ms,
     })
 }

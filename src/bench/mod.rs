@@ -1,6 +1,7 @@
 //! How fast is it on this machine: the answers of `rtg bench`.
 
 mod act;
+mod clock;
 mod device_step;
 mod env;
 mod load;
@@ -8,21 +9,21 @@ mod peak;
 mod train_step;
 mod update;
 
-use std::time::{Duration, Instant};
-
 use rtg_datasets::statistics::Normaliser;
 use serde::Serialize;
 
-pub use self::act::act;
+pub use self::act::{act, act_on_request};
+pub use self::clock::Milliseconds;
 pub use self::device_step::device_step;
 pub use self::env::env;
 pub use self::load::load;
-pub use self::train_step::train_step;
+pub use self::train_step::{train_step, train_step_on_request};
 pub use self::update::update;
 use crate::algorithms::decision_transformer::Model;
 use crate::algorithms::decision_transformer::config::ModelConfig;
 use crate::algorithms::decision_transformer::preprocessing::Preprocessing;
 use crate::algorithms::{ActionCodec, Published};
+use crate::kernels::Level;
 
 /// Sizes of the model and the batch under the clock; the defaults are the published ones for Hopper.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -73,24 +74,7 @@ fn model(sizes: &Sizes) -> Model {
     Model::new(Published::Corl, &config, preprocessing, 0)
 }
 
-/// Repeats `work` for about `budget` after a warm-up and gives the median seconds of one call.
-fn median_secs(budget: Duration, work: impl FnMut()) -> f64 {
-    let times = times(budget, work);
-    times[times.len() / 2]
-}
-
-/// The seconds of each call, the least first.
-fn times(budget: Duration, mut work: impl FnMut()) -> Vec<f64> {
-    const WARM_UP: usize = 3;
-    const FEWEST: usize = 5;
-    (0..WARM_UP).for_each(|_| work());
-    let mut times = Vec::new();
-    let began = Instant::now();
-    while times.len() < FEWEST || began.elapsed() < budget {
-        let call = Instant::now();
-        work();
-        times.push(call.elapsed().as_secs_f64());
-    }
-    times.sort_by(f64::total_cmp);
-    times
+/// The instruction set of the kernels.
+fn instructions() -> &'static str {
+    Level::detect().name()
 }

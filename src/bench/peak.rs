@@ -35,28 +35,53 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     batch as f64 * ((shape.layers as f64 - 1.0) * whole + last + ends)
 }
 
-/// Operations a second that large f32 products reach with this many threads: the best of several.
-pub(super) fn matrix_peak(threads: usize) -> f64 {
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(one_thread)).collect();
-        workers
-            .into_iter()
-            .filter_map(|worker| worker.join().ok())
-            .sum()
-    })
+/// What large f32 products reach on this machine, measured again and again.
+pub(super) struct Peak {
+    threads: usize,
+    /// Operations a second of all threads, a number for each measurement.
+    rates: Vec<f64>,
 }
 
+impl Peak {
+    pub(super) fn new(threads: usize) -> Self {
+        Self {
+            threads,
+            rates: Vec::new(),
+        }
+    }
+
+    /// Multiplies on every thread for a moment.
+    pub(super) fn measure(&mut self) {
+        let rate = thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.threads).map(|_| scope.spawn(one_thread)).collect();
+            let rates = workers.into_iter().filter_map(|worker| worker.join().ok());
+            rates.sum()
+        });
+        self.rates.push(rate);
+    }
+
+    /// The median of the measurements, in operations a second.
+    pub(super) fn median(mut self) -> f64 {
+        self.rates.sort_by(f64::total_cmp);
+        self.rates[(self.rates.len() - 1) / 2]
+    }
+}
+
+/// The median rate of products for a moment.
 fn one_thread() -> f64 {
     const N: usize = 768;
+    const MOMENT: Duration = Duration::from_millis(60);
     let (left, right) = (vec![0.5_f32; N * N], vec![0.25_f32; N * N]);
     let mut product = vec![0.0_f32; N * N];
-    let (began, mut best) = (Instant::now(), f64::INFINITY);
-    while began.elapsed() < Duration::from_secs(1) {
+    multiply(&left, &right, &mut product, N);
+    let (began, mut seconds) = (Instant::now(), Vec::new());
+    while seconds.is_empty() || began.elapsed() < MOMENT {
         let call = Instant::now();
         multiply(&left, &right, &mut product, N);
-        best = best.min(call.elapsed().as_secs_f64());
+        seconds.push(call.elapsed().as_secs_f64());
     }
-    2.0 * (N * N * N) as f64 / best
+    seconds.sort_by(f64::total_cmp);
+    2.0 * (N * N * N) as f64 / seconds[(seconds.len() - 1) / 2]
 }
 
 /// `product = left right`, all n x n and row-major.

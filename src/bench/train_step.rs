@@ -1,13 +1,15 @@
 //! One optimiser step: forward, backward, clipping and AdamW on a fixed batch of full windows.
 
+use std::io;
 use std::time::Duration;
 
 use rand::RngExt;
 use rtg_datasets::sample::{Batch, Side};
 use serde::Serialize;
 
-use super::peak::{matrix_peak, step_flops};
-use super::{EPISODE_LENGTH, Sizes, median_secs, model};
+use super::clock::{Milliseconds, timed_beside_peak, timed_on_request};
+use super::peak::step_flops;
+use super::{EPISODE_LENGTH, Sizes, instructions, model};
 use crate::algorithms::decision_transformer::Learner;
 use crate::algorithms::decision_transformer::config::EngineKind;
 
@@ -23,13 +25,17 @@ pub struct TrainStep {
     threads: usize,
     engine: EngineKind,
     precision: &'static str,
-    /// Median milliseconds of one optimiser step.
-    pub median_ms: f64,
+    /// The instruction set of the kernels.
+    instructions: &'static str,
+    /// Milliseconds of one optimiser step.
+    #[serde(flatten)]
+    pub step: Milliseconds,
     /// Floating point operations of a step that no exact computation can leave out, in 1e9.
     pub gigaflops_per_step: f64,
     /// What the engine reaches, in 1e9 operations a second.
     pub gigaflops: f64,
-    /// What large f32 matrix products reach on this machine with these threads.
+    /// What large f32 matrix products reach on this machine with these threads, measured in turn with the steps:
+    /// the median, too.
     pub peak_gigaflops: f64,
     /// The engine's share of that peak.
     pub peak_share: f64,
@@ -42,24 +48,12 @@ pub fn train_step(
     engine: EngineKind,
     precision: Precision,
 ) -> TrainStep {
-    let model = model(&sizes);
-    let mut config = model.config.clone();
-    config.engine = engine;
-    config.precision = precision;
-    let shape = model.shape;
-    let batch = full_windows(&sizes);
-    let optimiser = OptimiserConfig {
-        batch_size: sizes.batch,
-        ..OptimiserConfig::default()
-    };
-    let mut learner = Learner::new(model, &config, &optimiser, (0, 100_000, threads));
-    let secs = median_secs(Duration::from_secs(4), || {
-        learner.accumulate(&batch);
-        learner.apply();
-    });
+    let shape = model(&sizes).shape;
+    let work = step(sizes, threads, engine, precision);
+    let (step, peak) = timed_beside_peak(Duration::from_secs(4), threads, 1, work);
     let gigaflops_per_step = step_flops(&shape, sizes.batch) / 1e9;
-    let peak_gigaflops = matrix_peak(threads) / 1e9;
-    let gigaflops = gigaflops_per_step / secs;
+    let peak_gigaflops = peak / 1e9;
+    let gigaflops = gigaflops_per_step / (1e-3 * step.median_ms);
     TrainStep {
         what: "train-step",
         sizes,
@@ -70,11 +64,43 @@ pub fn train_step(
             Precision::Tf32 => "tf32",
             Precision::Bf16 => "bf16",
         },
-        median_ms: 1e3 * secs,
+        instructions: instructions(),
+        step,
         gigaflops_per_step,
         gigaflops,
         peak_gigaflops,
         peak_share: gigaflops / peak_gigaflops,
+    }
+}
+
+/// Does a step for each line of standard input and answers with its milliseconds.
+///
+/// # Errors
+/// Those of standard input and output.
+pub fn train_step_on_request(
+    sizes: Sizes,
+    threads: usize,
+    engine: EngineKind,
+    precision: Precision,
+) -> io::Result<()> {
+    timed_on_request(step(sizes, threads, engine, precision))
+}
+
+/// One step on a batch of full windows.
+fn step(sizes: Sizes, threads: usize, engine: EngineKind, precision: Precision) -> impl FnMut() {
+    let model = model(&sizes);
+    let mut config = model.config.clone();
+    config.engine = engine;
+    config.precision = precision;
+    let batch = full_windows(&sizes);
+    let optimiser = OptimiserConfig {
+        batch_size: sizes.batch,
+        ..OptimiserConfig::default()
+    };
+    let mut learner = Learner::new(model, &config, &optimiser, (0, 100_000, threads));
+    move || {
+        learner.accumulate(&batch);
+        learner.apply();
     }
 }
 

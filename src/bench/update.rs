@@ -7,8 +7,8 @@ use rtg_datasets::{Dataset, Episode, Info};
 use rtg_envs::registry;
 use serde::Serialize;
 
-use super::peak::matrix_peak;
-use super::times;
+use super::clock::{Milliseconds, timed_beside_peak};
+use super::instructions;
 use crate::algorithms::{Chosen, Setup, Source};
 use crate::error::Error;
 use crate::experiment::Experiment;
@@ -23,18 +23,17 @@ pub struct Update {
     recipe: String,
     threads: usize,
     /// The instruction set of the kernels.
-    instructions: String,
-    /// Median milliseconds of one update, drawing its batch included: each time is the mean of
-    /// four updates, because not every update moves the actor.
-    pub median_ms: f64,
-    /// The least of these times.
-    pub least_ms: f64,
+    instructions: &'static str,
+    /// Milliseconds of one update, drawing its batch included: each time is the mean of four
+    /// updates, because not every update moves the actor.
+    #[serde(flatten)]
+    pub times: Milliseconds,
     /// Floating point operations of an update that no exact computation can leave out, in 1e9,
     /// where the algorithm counts them.
     #[serde(rename = "gigaflops_per_update")]
     pub gigaflops_each: Option<f64>,
     /// What large f32 matrix products reach on this machine with these threads, in 1e9 operations
-    /// a second; the median of measurements before and after.
+    /// a second, measured in turn with the updates: the median, too.
     pub peak_gigaflops: f64,
     /// The update's share of that peak.
     pub peak_share: Option<f64>,
@@ -76,8 +75,8 @@ pub fn update(algorithm: Chosen, layers: &[Table], threads: usize) -> Result<Upd
     let stream = Stream::new(0, "bench");
     let mut source = Source::open(&learner.needs(), &data, stream, false)?;
     let mut failure = None;
-    let before = matrix_peak(threads);
-    let times = times(Duration::from_secs(4), || {
+    let budget = Duration::from_secs(4);
+    let (times, peak) = timed_beside_peak(budget, threads, BLOCK, || {
         let mut done = 0;
         while done < BLOCK && failure.is_none() {
             match learner.update(&mut source, BLOCK - done) {
@@ -89,21 +88,18 @@ pub fn update(algorithm: Chosen, layers: &[Table], threads: usize) -> Result<Upd
     if let Some(error) = failure {
         return Err(error.into());
     }
-    let peak = 0.5 * (before + matrix_peak(threads));
-    let each = |secs: f64| 1e3 * secs / BLOCK as f64;
-    let median_ms = each(times[times.len() / 2]);
     let gigaflops_each = learner.operations().map(|operations| operations / 1e9);
+    let share = |gigaflops: f64| gigaflops / (1e-3 * times.median_ms) / (peak / 1e9);
     Ok(Update {
         what: "update",
         algorithm: algorithm.card().name,
         recipe: experiment.recipe,
         threads,
-        instructions: format!("{:?}", crate::kernels::Level::detect()).to_lowercase(),
-        median_ms,
-        least_ms: each(times[0]),
+        instructions: instructions(),
+        times,
         gigaflops_each,
         peak_gigaflops: peak / 1e9,
-        peak_share: gigaflops_each.map(|gigaflops| gigaflops / (1e-3 * median_ms) / (peak / 1e9)),
+        peak_share: gigaflops_each.map(share),
     })
 }
 

@@ -1,6 +1,7 @@
 //! `rtg bench`: how fast is it on this machine.
 
 use std::fmt::Write;
+use std::io;
 use std::num::NonZeroUsize;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::{print, print_json};
 use crate::algorithms::Chosen;
 use crate::algorithms::decision_transformer::config::{EngineKind, check_heads, check_precision};
-use crate::bench::{self, Sizes};
+use crate::bench::{self, Milliseconds, Sizes};
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads};
 use crate::kernels::Precision;
@@ -37,6 +38,8 @@ enum What {
         precision: Factors,
         #[command(flatten)]
         run: RunArgs,
+        #[command(flatten)]
+        pace: PaceArgs,
     },
     /// The same step on a GPU, and the time of each of its kernels.
     DeviceStep {
@@ -64,6 +67,8 @@ enum What {
         rows: NonZeroUsize,
         #[command(flatten)]
         run: RunArgs,
+        #[command(flatten)]
+        pace: PaceArgs,
     },
     /// One update of an algorithm on made-up data of Hopper's sizes.
     Update {
@@ -136,6 +141,13 @@ struct RunArgs {
     json: bool,
 }
 
+#[derive(Args)]
+struct PaceArgs {
+    /// Do one for each line of standard input and answer with its milliseconds.
+    #[arg(long, conflicts_with = "json")]
+    on_request: bool,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Engine {
     Fused,
@@ -163,6 +175,7 @@ impl Bench {
                 engine,
                 precision,
                 run,
+                pace,
             } => {
                 let precision = match precision {
                     Factors::F32 => Precision::F32,
@@ -173,10 +186,16 @@ impl Bench {
                     Engine::Fused => EngineKind::Fused,
                     Engine::Composed => EngineKind::Composed,
                 };
-                let answer = bench::train_step(sizes.checked()?, run.threads(), engine, precision);
+                let (sizes, threads) = (sizes.checked()?, run.threads());
+                if pace.on_request {
+                    return answered(bench::train_step_on_request(
+                        sizes, threads, engine, precision,
+                    ));
+                }
+                let answer = bench::train_step(sizes, threads, engine, precision);
                 let line = format!(
-                    "{:.2} ms a step: {:.1} GFLOP at {:.0} GFLOP/s, {:.0} % of the {:.0} that large matrix products reach\n",
-                    answer.median_ms,
+                    "{} a step: {:.1} GFLOP at {:.0} GFLOP/s, {:.0} % of the {:.0} that large matrix products reach\n",
+                    times(&answer.step),
                     answer.gigaflops_per_step,
                     answer.gigaflops,
                     100.0 * answer.peak_share,
@@ -215,14 +234,12 @@ impl Bench {
                 }
                 say(json, &answer, &text)
             }
-            What::Act { sizes, rows, run } => {
-                let answer = bench::act(sizes.checked()?, rows.get(), run.threads());
-                let line = format!(
-                    "{:.3} ms a decision, {:.0} actions a second\n",
-                    answer.median_ms, answer.per_second
-                );
-                say(run.json, &answer, &line)
-            }
+            What::Act {
+                sizes,
+                rows,
+                run,
+                pace,
+            } => act(sizes.checked()?, rows.get(), &run, &pace),
             What::Update {
                 algorithm,
                 recipe,
@@ -249,6 +266,28 @@ impl Bench {
     }
 }
 
+fn act(sizes: Sizes, rows: usize, run: &RunArgs, pace: &PaceArgs) -> Result<(), Error> {
+    let threads = run.threads();
+    if pace.on_request {
+        return answered(bench::act_on_request(sizes, rows, threads));
+    }
+    let answer = bench::act(sizes, rows, threads);
+    let line = format!(
+        "{} a decision, {:.0} actions a second\n",
+        times(&answer.decision),
+        answer.per_second
+    );
+    say(run.json, &answer, &line)
+}
+
+/// What became of requests on standard input.
+fn answered(ended: io::Result<()>) -> Result<(), Error> {
+    ended.map_err(|source| Error::Read {
+        path: "standard input".into(),
+        source,
+    })
+}
+
 fn update(
     algorithm: &str,
     recipe: Option<String>,
@@ -261,7 +300,7 @@ fn update(
         layers.push(Experiment::parse_setting(setting)?);
     }
     let answer = bench::update(Chosen::named(algorithm)?, &layers, run.threads())?;
-    let mut line = format!("{:.3} ms an update", answer.median_ms);
+    let mut line = format!("{} an update", times(&answer.times));
     if let (Some(work), Some(share)) = (answer.gigaflops_each, answer.peak_share) {
         let _ = write!(
             line,
@@ -271,6 +310,16 @@ fn update(
         );
     }
     say(run.json, &answer, &format!("{line}\n"))
+}
+
+/// Median, least and the middle half.
+fn times(times: &Milliseconds) -> String {
+    let Milliseconds {
+        median_ms,
+        least_ms,
+        quartiles_ms: [first, third],
+    } = times;
+    format!("{median_ms:.3} ms (least {least_ms:.3}, half within {first:.3} to {third:.3})")
 }
 
 impl SizeArgs {
