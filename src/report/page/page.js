@@ -371,6 +371,8 @@ calibration();
 forest();
 document.querySelectorAll("table").forEach(sortable);
 copyable();
+// Paper has nothing to unfold.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));
 if (memory.scroll) scrollTo(0, memory.scroll);
 addEventListener("pagehide", () => remember("scroll", scrollY));
 window.rtgReport = { charts, data };
