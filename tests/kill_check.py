@@ -1,11 +1,12 @@
-"""Does `kill -9` ever cost or double an episode?
+"""Does `kill -9` ever cost or double anything?
 
-    python tests/kill_check.py RTG [--kills 90] [--seed 0]
+    python tests/kill_check.py RTG [--kills 120] [--seed 0]
 
-Kills `rtg collect`, `rtg convert` and the making of a store (`rtg train` with store = "mapped") at
-random moments, a third of the kills each. After every kill the dataset is either not there or whole
-(same hash as one that was made in peace); a collection goes on with --resume. After the next success
-no journal and no draft is left. Exits with 1 and a line for each failure.
+Kills `rtg collect`, `rtg convert`, the making of a store (`rtg train` with store = "mapped") and `rtg
+train` at random moments, a quarter of the kills each. After every kill a dataset is either not there
+or whole (same hash as one that was made in peace); a collection and a training go on with --resume, and
+a training ends with the weights and the measurements of one in peace. After the next success no journal
+and no draft is left. Exits with 1 and a line for each failure. `sweep_check.py` kills sweeps.
 """
 
 import argparse
@@ -24,7 +25,7 @@ COLLECT = ["collect", "--env", "Acrobot-v1", "--policy", "controller", "--noise"
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rtg")
-    parser.add_argument("--kills", type=int, default=90)
+    parser.add_argument("--kills", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     generator = random.Random(arguments.seed)
@@ -73,7 +74,7 @@ def main():
         takes = in_peace(rtg(*COLLECT, "--out", "kill/peace-v0"))
         wanted = made("peace-v0")
         rounds = 0
-        while killed < arguments.kills // 3:
+        while killed < arguments.kills // 4:
             name = f"collected{rounds}-v0"
             command = rtg(*COLLECT, "--out", f"kill/{name}", "--resume")
             while interrupted(command, generator.uniform(0, takes)):
@@ -87,7 +88,7 @@ def main():
         command = rtg("convert", "kill/peace-v0", "kill/converted-v0", "--format", "parquet")
         takes = in_peace(command)
         rounds = 0
-        while killed < 2 * arguments.kills // 3:
+        while killed < 2 * arguments.kills // 4:
             name = f"converted{rounds}-v0"
             command = rtg("convert", "kill/peace-v0", f"kill/{name}", "--format", "parquet")
             while interrupted(command, generator.uniform(0, takes)):
@@ -107,7 +108,7 @@ def main():
         train = ["train", "--dataset", "kill/peace-v0", "--steps", "1", "--env", "Acrobot-v1", *plan]
         takes = in_peace(rtg(*train, "--run-dir", os.path.join(root, "runs", "peace")))
         rounds = 0
-        while killed < arguments.kills:
+        while killed < 3 * arguments.kills // 4:
             shutil.rmtree(cache)
             run = 0
             while interrupted(rtg(*train, "--run-dir", os.path.join(root, "runs", f"{rounds}-{run}")),
@@ -119,13 +120,45 @@ def main():
             if len(stores) != 1 or stores[0].startswith("."):
                 failures.append(f"in the cache after a success: {stores}")
 
+        def learnt(run):
+            """The weights, and the measurements without what the clock decides."""
+            with open(os.path.join(run, "checkpoints", "weights.safetensors"), "rb") as file:
+                weights = file.read()
+            with open(os.path.join(run, "metrics.jsonl")) as file:
+                lines = [json.loads(line) for line in file]
+            for line in lines:
+                for name in [name for name in line if name == "wall_secs" or name.startswith("speed/")]:
+                    del line[name]
+            return weights, lines
+
+        train = ["train", *"--dataset builtin/cartpole/random --algorithm bc --steps 600 --threads 1".split()]
+        for setting in ("checkpoint_every=20", "evaluation.every=100", "evaluation.episodes=2",
+                        "evaluation.final_episodes=4", "logging.every=7", "logging.histograms_every=50"):
+            train += ["--set", setting]
+        peace = os.path.join(root, "runs", "learnt")
+        takes = in_peace(rtg(*train, "--run-dir", peace))
+        rounds = 0
+        while killed < arguments.kills:
+            run = os.path.join(root, "runs", f"learnt{rounds}")
+            command = rtg(*train, "--run-dir", run)
+            # It may die before it has made the directory.
+            while interrupted(command + (["--resume"] if os.path.exists(os.path.join(run, "experiment.toml")) else []),
+                              generator.uniform(0, takes)):
+                killed += 1
+            if learnt(run) != learnt(peace):
+                failures.append(f"{run} did not learn what a training in peace does")
+            parts = [name for _, _, names in os.walk(run) for name in names if name.endswith(".partial")]
+            if parts:
+                failures.append(f"left behind in {run}: {parts}")
+            rounds += 1
+
         left = [name for name in os.listdir(os.path.join(root, "kill")) if name.startswith(".")]
         if left:
             failures.append(f"left behind: {left}")
 
     if failures:
         sys.exit("\n".join(failures))
-    print(f"{killed} kills, no dataset broken, no episode lost or doubled")
+    print(f"{killed} kills, no dataset broken, nothing lost or doubled")
 
 
 if __name__ == "__main__":

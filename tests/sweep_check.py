@@ -43,6 +43,19 @@ def check(truth, message):
         sys.exit(f"sweep_check: {message}")
 
 
+def session(leader):
+    """The processes of a session, the leader first."""
+    members = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue  # It has just ended.
+        if int(fields[3]) == leader:
+            members.append(int(stat.parent.name))
+    return sorted(members, key=lambda member: member != leader)
+
+
 def weights(run):
     return (run / "checkpoints" / "weights.safetensors").read_bytes()
 
@@ -76,8 +89,9 @@ def main():
         for _ in range(arguments.kills):
             process = subprocess.Popen(command, cwd=scratch, stderr=subprocess.DEVNULL, start_new_session=True)
             time.sleep(rng.uniform(0.5, 3))
-            # The group: the sweep and the runs under way.
-            os.killpg(process.pid, signal.SIGKILL)
+            # The session: the sweep and the runs under way, which have groups of their own.
+            for member in session(process.pid):
+                os.kill(member, signal.SIGKILL)
             process.wait()
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
         check(done.returncode == 0, f"seed {arguments.seed}: {done.stderr}")
