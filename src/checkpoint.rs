@@ -5,12 +5,15 @@
 //! of, its counters and random streams, and where the training loop stands. The file appears whole
 //! or not at all.
 
+mod form;
 mod former;
 mod progress;
 
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use rtg_datasets::free_memory;
+use rtg_envs::Spec;
 use safetensors::SafeTensors;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,9 +24,12 @@ use crate::error::Error;
 use crate::nn::state_dict::{self, Entry, StateDictError};
 use crate::run;
 
+use self::form::Form;
 pub use self::progress::{Curve, Progress};
 
 const NOTES: &str = "rtg";
+/// Bytes of a safetensors file that say how long its header is.
+const HEADER_LENGTH: u64 = 8;
 /// Raised when older programs could not read the file.
 const FORMAT: u32 = 2;
 
@@ -70,6 +76,7 @@ pub struct Header<'a> {
 pub struct Checkpoint {
     /// What it notes.
     pub notes: Notes,
+    form: Form,
     bytes: Vec<u8>,
     path: PathBuf,
 }
@@ -127,10 +134,25 @@ impl Checkpoint {
             }
         };
         SafeTensors::deserialize(&bytes).map_err(unreadable)?;
+        let form = Form::of(&notes).map_err(|reason| damaged(path, &reason))?;
         Ok(Self {
             notes,
+            form,
             bytes,
             path: path.to_owned(),
+        })
+    }
+
+    /// Refuses an environment whose observations or actions the model was not made for.
+    ///
+    /// # Errors
+    /// Names the environment, and what the model was made for.
+    pub fn check_fits(&self, spec: &Spec) -> Result<(), Error> {
+        let checked = self.form.check_fits(spec);
+        checked.map_err(|made_for| Error::OtherSpaces {
+            env: spec.id.clone(),
+            made_for,
+            path: self.path.clone(),
         })
     }
 
@@ -222,8 +244,27 @@ fn write(path: &Path, entries: &[Entry], metadata: &[(String, String)]) -> Resul
     Ok(run::write_whole(path, |file| file.write_all(&bytes))?)
 }
 
+/// The bytes of a safetensors file; of one that its own header contradicts, no more than the header.
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::Read {
+    let content = || {
+        let mut file = run::open_file(path)?;
+        let size = file.metadata()?.len();
+        let mut bytes = Vec::new();
+        (&mut file).take(HEADER_LENGTH).read_to_end(&mut bytes)?;
+        let length = bytes
+            .first_chunk()
+            .map(|length| u64::from_le_bytes(*length));
+        if length.is_none_or(|length| length == 0 || length > size) {
+            return Ok(bytes);
+        }
+        if let Some(free) = free_memory().filter(|&free| size > free) {
+            let what = format!("{size} bytes, and {free} are free");
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, what));
+        }
+        file.take(size).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    content().map_err(|source| Error::Read {
         source,
         path: path.to_owned(),
     })

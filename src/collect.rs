@@ -14,6 +14,7 @@ use rtg_envs::{Spec, registry};
 use serde_json::{Value, json};
 
 use crate::error::Error;
+use crate::interrupt;
 use crate::policy::{Policy, Start};
 use crate::rollout::{Amount, Rollout};
 
@@ -104,10 +105,12 @@ impl Collection {
     /// Begins a collection whose dataset `id` shall be written to `target`.
     ///
     /// # Errors
-    /// A dataset or an unfinished collection that is there already, and a place that a dataset
-    /// cannot have.
+    /// A dataset or an unfinished collection that is there already, a place that a dataset cannot
+    /// have, an environment that cannot be made.
     pub fn begin(plan: Plan, id: &str, target: Target) -> Result<Self, Error> {
         target.check()?;
+        // An environment that cannot be made here leaves no journal.
+        drop(registry::make(&plan.env)?);
         let journal_path = journal_path(&target);
         if let Some(folder) = journal_path.parent() {
             std::fs::create_dir_all(folder).map_err(|source| Error::Write {
@@ -181,6 +184,14 @@ impl Collection {
         let mut keep = |episode: Episode| -> Result<(), Error> {
             let recorded = RecordedEpisode::of(&episode, &self.recording)?;
             self.journal.append(&recorded)?;
+            if let Err(signal) = interrupt::check() {
+                self.journal.flush()?;
+                return Err(Error::Stopped {
+                    signal,
+                    kept: format!("{} steps are kept", self.journal.steps()),
+                    next: "go on with the same command and --resume".to_owned(),
+                });
+            }
             unflushed += 1;
             if unflushed == rows {
                 unflushed = 0;

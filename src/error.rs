@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use rtg_envs::Space;
 
 use crate::algorithms;
+use crate::evaluate;
 use crate::experiment::{ExperimentError, NONE};
+use crate::interrupt::Interrupt;
 use crate::kernels::device as cuda;
 use crate::keys::KeyError;
 use crate::nn::state_dict::StateDictError;
@@ -54,6 +56,16 @@ pub enum Error {
         /// What is missing or wrong.
         reason: String,
         /// The file.
+        path: PathBuf,
+    },
+    /// A model in an environment that it was not made for.
+    #[error("the model is made for {made_for}, not for those of {env}: {}", path.display())]
+    OtherSpaces {
+        /// The environment.
+        env: String,
+        /// What the model takes or gives.
+        made_for: String,
+        /// The checkpoint.
         path: PathBuf,
     },
     /// A file that could not be read.
@@ -214,6 +226,25 @@ pub enum Error {
         /// The run directory.
         path: PathBuf,
     },
+    /// Signals that cannot be watched.
+    #[error("cannot watch for signals: {source}")]
+    Signals {
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A signal asked for the end while something was under way.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupt),
+    /// A signal asked for the end, and what there is was kept.
+    #[error("{signal}; {kept}")]
+    Stopped {
+        /// The signal.
+        signal: Interrupt,
+        /// What was kept.
+        kept: String,
+        /// How to go on.
+        next: String,
+    },
     /// A result that could not be stored.
     #[error("cannot write ({source}): {}", path.display())]
     Write {
@@ -224,6 +255,15 @@ pub enum Error {
     },
 }
 
+impl From<evaluate::Error> for Error {
+    fn from(error: evaluate::Error) -> Self {
+        match error {
+            evaluate::Error::Environment(source) => source.into(),
+            evaluate::Error::Interrupted(signal) => signal.into(),
+        }
+    }
+}
+
 impl From<KeyError> for Error {
     fn from(error: KeyError) -> Self {
         ExperimentError::from(error).into()
@@ -231,6 +271,16 @@ impl From<KeyError> for Error {
 }
 
 impl Error {
+    /// The exit code of a process that this ends.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Interrupted(signal)
+            | Self::Stopped { signal, .. }
+            | Self::Sweep(sweep::Error::Stopped { signal, .. }) => signal.exit_code(),
+            _ => 1,
+        }
+    }
+
     /// The way out, for the line after the error.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -249,7 +299,7 @@ impl Error {
                 | rtg_envs::Error::MujocoUnusable { .. }
                 | rtg_envs::Error::MujocoVersion { .. },
             ) => rtg_envs::mujoco::HINT.to_owned(),
-            Self::Environment(_) => return None,
+            Self::Environment(_) | Self::Interrupted(_) | Self::Signals { .. } => return None,
             Self::Dataset(error) => return error.hint(),
             Self::Plan(error) | Self::PlanFile { source: error, .. } => return error.hint(),
             Self::Run(error) => error.hint(),
@@ -273,6 +323,7 @@ impl Error {
             Self::WrongEnvironment { .. } => {
                 "give the dataset's own environment with --env ID, or another dataset".to_owned()
             }
+            Self::OtherSpaces { .. } => "leave out --env, or name an environment like the run's".to_owned(),
             Self::EmptyDataset { .. } => "`rtg inspect` shows what a dataset holds".to_owned(),
             Self::Algorithm(error) => return error.hint(),
             Self::NoComparison { .. } => "--set env=ID names an environment; `rtg envs` lists them".to_owned(),
@@ -306,6 +357,7 @@ impl Error {
                     .to_owned()
             }
             Self::NoCheckpoint { .. } => "let `rtg train` reach its first checkpoint".to_owned(),
+            Self::Stopped { next, .. } => next.clone(),
             Self::Write { .. } => "check that the folder exists, is writable and has free space".to_owned(),
         })
     }

@@ -9,12 +9,16 @@ use std::time::Instant;
 use rtg_envs::registry;
 use serde::{Deserialize, Serialize};
 
+use crate::interrupt::{self, Interrupt};
 use crate::policy::{Policy, Start};
 use crate::rollout::{Outcome, Rollout, Transition};
 use crate::statistics;
 
 /// Environments that step at once, at most.
 const MAX_ROWS: usize = 128;
+
+/// Rounds of all environments between two looks at signals.
+const ROUNDS: usize = 64;
 
 /// What to evaluate.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,15 +74,26 @@ pub struct TargetScore {
     pub score_std: Option<f64>,
 }
 
+/// Why an evaluation has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An environment that does not exist or cannot be made here.
+    #[error(transparent)]
+    Environment(#[from] rtg_envs::Error),
+    /// A signal asked for the end.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupt),
+}
+
 /// Runs the plan. `finished` is told after each episode how many have ended, of how many.
 ///
 /// # Errors
-/// An environment id that the registry does not know.
+/// An environment id that the registry does not know; a signal.
 pub fn evaluate(
     policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
     plan: &Plan,
     mut finished: impl FnMut(usize, usize),
-) -> Result<Evaluation, rtg_envs::Error> {
+) -> Result<Evaluation, Error> {
     let began = Instant::now();
     let most = plan.targets.len().max(1) * plan.episodes;
     let rows = plan.rows.unwrap_or(MAX_ROWS).clamp(1, most.max(1));
@@ -101,13 +116,16 @@ pub fn evaluate(
     let mut rollout = Rollout::open(&plan.env, rows, plan.threads, move |index| {
         starts.get(index).copied()
     })?;
-    rollout.play(&mut *policy, &mut |transition: &Transition<'_>| {
+    let mut note = |transition: &Transition<'_>| {
         if transition.ended.is_some() {
             outcomes[transition.index] = transition.ended;
             ended += 1;
             finished(ended, all);
         }
-    });
+    };
+    while rollout.advance(&mut *policy, rows * ROUNDS, &mut note) > 0 {
+        interrupt::check()?;
+    }
     let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
     let reference = registry::spec(&plan.env)?.reference_returns;
     let targets = (targets.iter().zip(outcomes.chunks(plan.episodes.max(1))))

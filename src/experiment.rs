@@ -129,7 +129,7 @@ impl Experiment {
             .or_else(|| self.algorithm.targets(env_id))
             .unwrap_or_else(|| {
                 let summary = rtg_datasets::statistics::ReturnSummary::of(data);
-                vec![summary.max.round(), summary.mean.round()]
+                vec![rounded(summary.max), rounded(summary.mean)]
             })
     }
 
@@ -198,6 +198,13 @@ impl EvaluationConfig {
     }
 }
 
+/// A whole number, or two digits of a small one; never minus zero.
+fn rounded(return_: f64) -> f64 {
+    let digits = 1 - return_.abs().log10().floor().clamp(-300.0, 1.0) as i32;
+    let scale = 10_f64.powi(digits);
+    (return_ * scale).round() / scale + 0.0
+}
+
 /// Threads where none are asked for: those that Slurm gives to a task, else all cores. Without it a
 /// task would take every core of its node.
 pub fn default_threads() -> usize {
@@ -215,4 +222,23 @@ fn last<T: DeserializeOwned>(layers: &[Table], key: &str) -> Result<Option<T>, E
         .map(|value| value.clone().try_into())
         .transpose()
         .map_err(|error| wrong_type(&error).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_returns_give_small_targets_and_large_ones_whole_numbers() {
+        let targets = [
+            -0.094_6, -0.1, 0.0, -0.0, 2.4, 0.96, 12.4, -1012.7, 1e300, 4e-310,
+        ];
+        let expected = [-0.095, -0.1, 0.0, 0.0, 2.4, 0.96, 12.0, -1013.0, 1e300, 0.0];
+        for (return_, expected) in targets.into_iter().zip(expected) {
+            let target = rounded(return_);
+            let error = (target - expected).abs();
+            assert!(error <= 1e-12 * expected.abs(), "{return_} became {target}");
+            assert!(target != 0.0 || target.is_sign_positive());
+        }
+    }
 }

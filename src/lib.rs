@@ -9,6 +9,7 @@
 //!
 //! Each module uses only those above it in this file; `ARCHITECTURE.md` has the picture.
 
+pub mod interrupt;
 pub mod random;
 pub mod statistics;
 pub mod kernels;

@@ -31,10 +31,10 @@ keys! {
     pub struct OptimiserConfig = "optimiser", _recipe: ();
 
     /// Windows in a batch.
-    batch_size: usize = 64, Range::at_least(1), "windows",
+    batch_size: usize = 64, Range::ROWS, "windows",
         "64; CORL's locomotion files 4096; behaviour cloning in CORL 256";
     /// Batches whose gradients are averaged for one step.
-    accumulation: usize = 1, Range::at_least(1), "batches", "1";
+    accumulation: usize = 1, Range::ROWS, "batches", "1";
     /// Peak learning rate.
     learning_rate: f64 = 1e-4, Range::POSITIVE, "",
         "1e-4; CORL's locomotion files 8e-4; behaviour cloning in CORL 3e-4";

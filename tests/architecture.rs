@@ -12,7 +12,8 @@ use self::modules::{Crate, Use, against, circles};
 use self::tokens::{Token, tokens, without_tests};
 
 /// The modules of `src/`, in order: each uses only modules above it.
-const MODULES: [&str; 27] = [
+const MODULES: [&str; 28] = [
+    "interrupt",
     "random",
     "statistics",
     "kernels",
@@ -43,7 +44,8 @@ const MODULES: [&str; 27] = [
 ];
 
 /// The modules of `src/kernels/`, in order: the ground, devices, ops, networks.
-const KERNELS: [&str; 17] = [
+const KERNELS: [&str; 18] = [
+    "threads",
     "real",
     "buffer",
     "parameters",
@@ -134,7 +136,9 @@ const ENVS: [&str; 22] = [
 const CRATES: [&str; 3] = ["src", "envs/src", "datasets/src"];
 
 /// Where a foreign crate may be named; paths from the root of the repository.
-const FOREIGN: [(&str, &[&str]); 34] = [
+const FOREIGN: [(&str, &[&str]); 36] = [
+    ("signal_hook", &["src/interrupt.rs"]),
+    ("rustix", &["src/interrupt.rs"]),
     ("dfdx", &["src/nn/"]),
     ("gemm", &["src/bench/peak.rs"]),
     ("rayon", &["src/kernels/"]),

@@ -209,6 +209,37 @@ fn widths_change_with_options() {
     }
 }
 
+#[test]
+fn warnings_of_mujoco_are_measured_and_not_written_into_the_folder() {
+    let bench = Workbench::new();
+    if bench.succeed("envs").contains("no MuJoCo here") {
+        rtg_envs::mujoco::skip("warnings", "MuJoCo is not on this machine");
+        return;
+    }
+    // Positions that the simulation refuses.
+    record(&bench, "HalfCheetah-v5?reset_noise_scale=1e12");
+    let said = train(&bench, "--steps 1 --run-dir run");
+    assert!(said.contains("MuJoCo warned "), "{said}");
+    let metrics = fs::read_to_string(bench.path("run/metrics.jsonl")).unwrap();
+    let mut warnings = metrics
+        .lines()
+        .filter_map(|line| json(line).get("eval/mujoco_warnings")?.as_f64());
+    assert!(warnings.any(|count| count > 0.0), "{metrics}");
+    assert!(!bench.path("MUJOCO_LOG.TXT").exists());
+}
+
+#[test]
+fn without_the_library_a_collection_leaves_nothing() {
+    let bench = Workbench::new();
+    let mut command = bench.command("collect --env Hopper-v5 --steps 9 --out ./x-v0");
+    let output = command
+        .env("RTG_MUJOCO", bench.path("nowhere"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!bench.path(".x-v0.journal").exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn nothing_of_the_working_directory_runs() {

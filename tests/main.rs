@@ -13,11 +13,16 @@ mod evaluation;
 mod fixture;
 mod former_runs;
 mod gpu;
+mod hostile;
 mod offline;
 mod online;
 mod parity;
+#[cfg(unix)]
+mod restless;
 mod resume;
 mod sac_parity;
+#[cfg(unix)]
+mod signals;
 mod sweep;
 mod training;
 mod validation;

@@ -1,7 +1,7 @@
 //! A killed run that is resumed ends with the same bits as one that was never interrupted.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -38,13 +38,26 @@ fn so_does_one_whose_batches_are_drawn_ahead_and_they_are_those_of_memory() {
 /// Compares a run in peace, `whole`, with one that is killed so long after its first checkpoint and
 /// resumed, `cut`.
 pub(crate) fn kill_and_resume(bench: &Workbench, run: &str, later: Duration) {
+    cut_and_resume(bench, run, later, |mut child| {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+}
+
+/// [`kill_and_resume`] with another end than a kill.
+pub(crate) fn cut_and_resume(
+    bench: &Workbench,
+    run: &str,
+    later: Duration,
+    end: impl FnOnce(Child),
+) {
     bench.succeed(&format!("{run} --run-dir whole"));
 
     let latest = bench.path("cut/checkpoints/latest.safetensors");
-    let mut child = bench
+    let child = bench
         .command(&format!("{run} --run-dir cut"))
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let patience = Instant::now();
@@ -56,8 +69,7 @@ pub(crate) fn kill_and_resume(bench: &Workbench, run: &str, later: Duration) {
         sleep(Duration::from_millis(1));
     }
     sleep(later);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    end(child);
     assert!(
         !bench.path("cut/summary.json").exists(),
         "the run ended before it could be killed"

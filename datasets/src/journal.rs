@@ -109,11 +109,11 @@ impl Journal {
     /// with a header, or a file that is none of ours.
     pub fn is_begun(path: &Path) -> Result<bool, Error> {
         let mut head = Vec::new();
-        match File::open(path) {
+        match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(Error::Io(error).at(path)),
-            Ok(file) => {
-                crate::input::regular(&file.metadata()?).map_err(|error| error.at(path))?;
+            Ok(_) => {
+                let (file, _) = crate::input::open_text(path)?;
                 file.take(MAX_HEAD).read_to_end(&mut head)?;
             }
         }

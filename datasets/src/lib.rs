@@ -56,6 +56,7 @@ pub use episode::{Episode, EpisodeView, returns_to_go};
 pub use error::{Column, Error};
 pub use finding::{Finding, Severity};
 pub use journal::Journal;
+pub use memory::free_memory;
 pub use minari::{MinariFormat, datasets_root};
 pub use open::{open, open_source, open_source_within, open_with, open_within};
 pub use recording::{Contents, RecordedEpisode, Recording, Sink, Source};

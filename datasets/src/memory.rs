@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Bytes that this process can still use: what the machine has free, and no more than its control
 /// group and its own limits allow. `None` where the system does not say.
-pub(crate) fn free_memory() -> Option<u64> {
+pub fn free_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text
         .lines()

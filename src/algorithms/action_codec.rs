@@ -32,7 +32,8 @@ pub enum ActionCodec {
     Continuous {
         /// Subtracted from each action number.
         offset: Vec<f64>,
-        /// Divides each action number.
+        /// Divides each action number; 0 where both bounds are the same, and the network's number
+        /// counts for nothing.
         scale: Vec<f64>,
         /// Largest action inside the network.
         max_action: f64,
@@ -60,7 +61,7 @@ impl ActionCodec {
             other => return Err(format!("{other:?}")),
         };
         let bounds = || space.low.iter().zip(&space.high);
-        if !bounds().all(|(low, high)| low.is_finite() && high.is_finite() && low < high) {
+        if !bounds().all(|(low, high)| low.is_finite() && high.is_finite() && low <= high) {
             return Err("it is a box without finite bounds".to_owned());
         }
         let count = space.low.len();
@@ -139,7 +140,7 @@ impl ActionCodec {
             Self::Discrete { .. } => None,
             Self::Continuous { offset, scale, .. } => Some(ActionMap {
                 offset: offset.clone(),
-                scale: scale.clone(),
+                scale: scale.iter().map(|&scale| divisor(scale)).collect(),
             }),
         }
     }
@@ -154,8 +155,9 @@ impl ActionCodec {
                 action[0] = (*start + best as i64) as f64;
             }
             Self::Continuous { offset, scale, .. } => {
-                for (index, slot) in action.iter_mut().enumerate() {
-                    *slot = f64::from(output[index]) * scale[index] + offset[index];
+                let numbers = output.iter().zip(scale.iter().zip(offset));
+                for (slot, (&output, (scale, offset))) in action.iter_mut().zip(numbers) {
+                    *slot = f64::from(output) * scale + offset;
                 }
             }
         }
@@ -171,10 +173,38 @@ impl ActionCodec {
                 }
             }
             Self::Continuous { offset, scale, .. } => {
-                for (index, slot) in row.iter_mut().enumerate() {
-                    *slot = ((action[index] - offset[index]) / scale[index]) as f32;
+                let numbers = action.iter().zip(scale.iter().zip(offset));
+                for (slot, (&action, (&scale, offset))) in row.iter_mut().zip(numbers) {
+                    *slot = ((action - offset) / divisor(scale)) as f32;
                 }
             }
+        }
+    }
+}
+
+/// What a difference is divided by; a scale of 0 is that of a number that is always the same.
+pub(super) fn divisor(scale: f64) -> f64 {
+    if scale == 0.0 { 1.0 } else { scale }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtg_envs::BoxSpace;
+
+    use super::*;
+
+    #[test]
+    fn a_number_whose_bounds_are_the_same_is_always_that_number() {
+        let space = Space::Box(BoxSpace::float32(&[-1.0, 0.5], &[3.0, 0.5]));
+        for units in [BoxUnits::Unit, BoxUnits::Symmetric] {
+            let codec = ActionCodec::of(units, &space).unwrap();
+            let (mut row, mut action) = ([9.0; 2], [9.0; 2]);
+            codec.encode(&[3.0, 0.5], &mut row);
+            assert_eq!(row.map(f32::to_bits), [1.0_f32, 0.0].map(f32::to_bits));
+            codec.decode(&[-1.0, 0.7], &mut action);
+            assert_eq!(action.map(f64::to_bits), [-1.0_f64, 0.5].map(f64::to_bits));
+            let map = codec.action_map().unwrap();
+            assert_eq!((map.offset, map.scale), (vec![1.0, 0.5], vec![2.0, 1.0]));
         }
     }
 }

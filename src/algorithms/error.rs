@@ -24,6 +24,22 @@ pub enum Error {
     /// A plan that lacks what the algorithm reads.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A plan that the free memory does not hold.
+    #[error("the plan takes at least {}, {} are free", gigabytes(*bytes), gigabytes(*free as f64))]
+    TooLarge {
+        /// Bytes for weights and a batch.
+        bytes: f64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// Threads that the system does not give; fewer would give other bits.
+    #[error("{threads} threads cannot be started: {reason}")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// What the operating system said.
+        reason: String,
+    },
     /// A checkpoint of a model that the plan does not describe.
     #[error("it was made with another table '{table}' than the plan's")]
     OtherModel {
@@ -41,6 +57,10 @@ pub enum Error {
     Gpu(#[from] cuda::Error),
 }
 
+fn gigabytes(bytes: f64) -> String {
+    format!("{:.1} GB", bytes / 1e9)
+}
+
 impl Error {
     /// The way out.
     pub fn hint(&self) -> Option<String> {
@@ -55,6 +75,13 @@ impl Error {
             Self::Plan(_) => {
                 Some("experiment.toml of any run shows every key with a value".to_owned())
             }
+            Self::TooLarge { .. } => Some(
+                "lower the width, the layers, the context, the episode length or the batch with --set"
+                    .to_owned(),
+            ),
+            Self::Threads { .. } => Some(
+                "ask for fewer with --threads N, or let the system give more (`ulimit -u`)".to_owned(),
+            ),
             Self::OtherModel { .. } => Some(
                 "put back the run's own experiment.toml and checkpoint, or start a new run"
                     .to_owned(),

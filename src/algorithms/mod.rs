@@ -13,6 +13,7 @@ pub mod decision_transformer;
 mod error;
 pub mod iql;
 mod learner;
+pub(crate) mod memory;
 mod moments;
 mod networks;
 mod published;
@@ -124,6 +125,12 @@ pub trait Algorithm: Sync {
     /// Target returns that its publication asks for in an environment, the most important first.
     fn targets(&self, _env_id: &str) -> Option<Vec<f64>> {
         None
+    }
+
+    /// Float32 numbers that training keeps at the least, so that a plan that no memory holds is refused
+    /// before it is taken.
+    fn numbers(&self, setup: &Setup) -> f64 {
+        memory::of_perceptrons(self, setup)
     }
 
     /// A learner: a new one, or one that goes on where a checkpoint was saved.

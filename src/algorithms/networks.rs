@@ -216,7 +216,7 @@ fn import(
     layout: &Layout,
     file: &TensorFile,
 ) -> Result<Vec<f32>, StateDictError> {
-    let mut parameters = vec![0.0; layout.len()];
+    let mut parameters = state_dict::room(layout.len(), file)?;
     for view in layout.views() {
         let peer = peer_name(name, suffix, members, &view.name);
         let values = state_dict::read_linear(&peer, &view.dims, file)?;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::progress::bar;
 use super::trained::{Trained, Which};
-use super::{Format, format, print, print_json};
+use super::{Format, format, print, print_json, watch};
 use crate::behaviour::{Noisy, Random, controller};
 use crate::collect::{Collection, Plan, is_complete};
 use crate::error::Error;
@@ -75,7 +75,11 @@ impl Collect {
     pub(super) fn run(self) -> Result<(), Error> {
         let trained = match self.policy.as_str() {
             "random" | "controller" => None,
-            run => Some(Trained::open(Path::new(run), self.checkpoint)?),
+            run => Some(Trained::open(
+                Path::new(run),
+                self.checkpoint,
+                self.env.as_deref(),
+            )?),
         };
         let env = self
             .env
@@ -131,6 +135,7 @@ impl Collect {
             };
             Box::new(Noisy::new(policy, self.noise, &spec.action_space, rows))
         };
+        watch()?;
         collection.play(&mut policy, &mut |steps| bar.set_position(steps as u64))?;
         bar.finish_and_clear();
         let summary = collection.finish()?;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::harmless::line;
-use super::print;
 use super::sweep::{program, watched};
+use super::{print, watch};
 use crate::algorithms::Chosen;
 use crate::compare::{Budget, Comparison};
 use crate::error::Error;
@@ -78,6 +78,7 @@ impl Compare {
             count: self.workers.map_or_else(default_threads, usize::from),
             threads: None,
         };
+        watch()?;
         let outcome = watched(&workers, &folder, &indices);
         // Failed runs are named last, after what the others found.
         show(&folder, &indices, &out)?;

@@ -26,7 +26,7 @@ pub(super) struct Evaluate {
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
     targets: Option<Vec<f64>>,
     /// Episodes for each target.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     episodes: u64,
     /// Seed of the first episode's start [default: the run's evaluation.seed].
     #[arg(long)]
@@ -35,7 +35,7 @@ pub(super) struct Evaluate {
     #[arg(long, value_enum, default_value_t = Which::Latest)]
     checkpoint: Which,
     /// Environments that step at once; changes the speed, not the numbers.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     rows: Option<u64>,
     /// Answer in JSON.
     #[arg(long)]
@@ -44,7 +44,7 @@ pub(super) struct Evaluate {
 
 impl Evaluate {
     pub(super) fn run(self) -> Result<(), Error> {
-        let trained = Trained::open(&self.run, self.checkpoint)?;
+        let trained = Trained::open(&self.run, self.checkpoint, None)?;
         let targets = trained.targets(self.targets.as_deref())?;
         let Trained {
             model, env, plan, ..

@@ -67,14 +67,17 @@ impl Inspect {
 fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
     let (returns, findings) = (&checkup.returns, &checkup.findings);
     let info = data.info();
+    let unsimulated = environment(data).and_then(|(_, reason)| reason);
     let mut text = String::new();
     let rows = [
         ("dataset", id.to_owned()),
         (
             "environment",
-            info.env_spec
-                .as_ref()
-                .map_or("unknown".to_owned(), |spec| shown(spec, environment(data))),
+            (info.env_spec.as_ref()).map_or("unknown".to_owned(), shown),
+        ),
+        (
+            "",
+            unsimulated.map_or_else(String::new, |why| format!("not simulated here: {why}")),
         ),
         ("episodes", data.episodes().to_string()),
         ("steps", data.steps().to_string()),
@@ -128,7 +131,9 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
         ("hash", data.hash()),
     ];
     for (name, value) in rows {
-        let _ = writeln!(text, "{name:<12} {}", line(&value));
+        if !value.is_empty() {
+            let _ = writeln!(text, "{name:<12} {}", line(&value));
+        }
     }
     if findings.is_empty() {
         let _ = writeln!(text, "{:<12} none", "findings");
@@ -146,8 +151,8 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
     text
 }
 
-/// The environment, its options and its wrappers, and why it cannot be simulated here.
-fn shown(spec: &EnvSpec, made: Option<(String, Option<String>)>) -> String {
+/// The environment, its options and its wrappers.
+fn shown(spec: &EnvSpec) -> String {
     let called = |kwargs: &Map<String, Value>| {
         let named = kwargs
             .iter()
@@ -165,9 +170,6 @@ fn shown(spec: &EnvSpec, made: Option<(String, Option<String>)>) -> String {
         let kwargs = wrapper.kwargs.as_ref();
         let kwargs = kwargs.map_or("unknown options".into(), called);
         let _ = write!(text, ", in {}({kwargs})", wrapper.name);
-    }
-    if let Some((_, Some(reason))) = made {
-        let _ = write!(text, "\n{:<12} not simulated here: {reason}", "");
     }
     text
 }

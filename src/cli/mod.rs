@@ -1,7 +1,7 @@
 //! The command line: what was typed becomes a call of the library, one file for each command.
 //!
-//! stdout carries data, stderr talk. Exit codes: 0 done, 1 failed, 2 wrong usage.
-#![expect(clippy::print_stderr, reason = "this is the program's mouth")]
+//! stdout carries data, stderr talk. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 and 143 stopped
+//! by SIGINT and SIGTERM.
 
 mod algorithms;
 mod bench;
@@ -32,6 +32,7 @@ use rtg_datasets::MinariFormat;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::interrupt;
 
 /// Decision Transformers: train on offline trajectories, evaluate in simulation, compare.
 #[derive(Parser)]
@@ -73,6 +74,7 @@ enum Command {
 
 /// Parses the command line, does what it says and gives the exit code.
 pub fn run() -> ExitCode {
+    interrupt::outlive_file_limits();
     let Cli { mujoco, command } = Cli::parse();
     let found = mujoco.map_or(Ok(()), |path| {
         rtg_envs::mujoco::find_at(&path)
@@ -100,13 +102,23 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", harmless::text(&error.to_string()));
+            say(&format!("error: {error}"));
             if let Some(hint) = error.hint() {
-                eprintln!("hint: {}", harmless::text(&hint));
+                say(&format!("hint: {hint}"));
             }
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Writes a line to stderr. Where nobody can hear it, it changes nothing.
+fn say(line: &str) {
+    drop(writeln!(io::stderr(), "{}", harmless::text(line)));
+}
+
+/// From now on a first SIGINT or SIGTERM stops what is under way at its next whole step.
+fn watch() -> Result<(), Error> {
+    interrupt::watch().map_err(|source| Error::Signals { source })
 }
 
 /// A format to write a dataset in; none is D4RL's.

@@ -64,7 +64,7 @@ fn frames_per_second(text: &str) -> Result<f64, String> {
 
 impl Render {
     pub(super) fn run(self) -> Result<(), Error> {
-        let trained = Trained::open(&self.run, self.checkpoint)?;
+        let trained = Trained::open(&self.run, self.checkpoint, None)?;
         let evaluation = &trained.plan.evaluation;
         let targets = trained.targets(self.target.as_ref().map(std::slice::from_ref))?;
         let plan = Plan {

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::print;
+use super::{print, say};
 use crate::error::Error;
 use crate::report::{
     self, RunReport, curves_svg, episodes_csv, episodes_parquet, latex, markdown, page,
 };
-use crate::run::write_whole;
+use crate::run::{Run, unreadable, write_whole};
 
 /// Compare runs.
 #[derive(Args)]
@@ -54,7 +54,13 @@ impl Report {
 
     /// Looks for runs each time: a sweep starts them one after another.
     fn read(&self) -> Result<Vec<RunReport>, Error> {
-        Ok(report::read(&report::find(&self.runs)?)?)
+        let runs = report::read(&report::find(&self.runs)?)?;
+        for run in runs.iter().filter(|run| run.damaged_lines > 0) {
+            let metrics = Run::open(&run.path)?.metrics();
+            let sentence = unreadable(run.damaged_lines as u64, "line", &metrics);
+            say(&format!("warning: {sentence}"));
+        }
+        Ok(runs)
     }
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{print, progress};
+use super::{print, progress, watch};
 use crate::error::Error;
 use crate::experiment::default_threads;
+use crate::run::read_text;
 use crate::sweep::{self, Event, Folder, State, SweepPlan, Workers, submit};
 
 /// Train every run of a grid.
@@ -62,6 +63,7 @@ impl Sweep {
             return print(&(answer.unwrap_or_else(|| "nothing is left to do".to_owned()) + "\n"));
         }
         let workers = self.workers()?;
+        watch()?;
         if let Some(index) = self.only {
             return Ok(workers.one(&folder, index)?);
         }
@@ -73,7 +75,7 @@ impl Sweep {
         if self.plan.is_dir() {
             return Ok(Folder::open(&self.plan)?);
         }
-        let text = std::fs::read_to_string(&self.plan).map_err(|source| Error::Read {
+        let text = read_text(&self.plan).map_err(|source| Error::Read {
             source,
             path: self.plan.clone(),
         })?;

@@ -7,7 +7,7 @@ use rtg_datasets::Dataset;
 use rtg_datasets::doctor::{Finding, Severity};
 
 use super::harmless::line;
-use super::print;
+use super::{print, watch};
 use crate::checkpoint::Checkpoint;
 use crate::data::{self, Opened};
 use crate::device::Device;
@@ -17,7 +17,7 @@ use crate::kernels::device as cuda;
 use crate::keys::{Table, Value};
 use crate::metrics::{HparamValue, Recorder, Terminal};
 use crate::report;
-use crate::run::Run;
+use crate::run::{Run, Session, read_text};
 use crate::train::{LATEST, Training, new_learner};
 
 /// Train a policy and evaluate it.
@@ -98,6 +98,7 @@ impl Train {
         }
         // Everything that can be wrong with the plan shows before the directory is made.
         let learner = new_learner(&experiment, &opened, checkpoint)?;
+        watch()?;
         let run = match &earlier {
             None => &Run::create(&run_dir, &text)?,
             Some(earlier) => {
@@ -106,10 +107,14 @@ impl Train {
             }
         };
         let step = checkpoint.map_or(0, |checkpoint| checkpoint.notes.progress.step);
-        let mut sinks = run.open_metrics(resumes.then_some(step))?;
+        let Session { mut sinks, lost } = run.open_metrics(resumes.then_some(step))?;
         sinks.push(Box::new(Terminal::new(step, experiment.steps)));
-        let recorder = introduce(Recorder::new(sinks), &experiment, &opened, &text, &run_dir)?;
-        Training::new(&experiment, &opened, run, (learner, checkpoint), recorder)?.run()?;
+        let mut recorder = introduce(Recorder::new(sinks), &experiment, &opened, &text, &run_dir)?;
+        for sentence in lost {
+            recorder.message(&line(&format!("warning: {sentence}")));
+        }
+        let training = Training::new(&experiment, &opened, run, (learner, checkpoint), recorder)?;
+        training.run()?;
         print(&report::markdown(&report::read(&[run_dir])?))
     }
 
@@ -117,7 +122,7 @@ impl Train {
     fn layers(&self) -> Result<Vec<Table>, Error> {
         let mut layers = Vec::new();
         if let Some(path) = &self.experiment {
-            let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+            let text = read_text(path).map_err(|source| Error::Read {
                 source,
                 path: path.clone(),
             })?;
@@ -248,6 +253,7 @@ impl Earlier {
             let found = format!("{:?} ({})", notes.algorithm, notes.recipe);
             return Err(checkpoint.damaged(&format!("it is of {found}")));
         }
+        checkpoint.check_fits(&opened.spec)?;
         let hash = opened.data.as_ref().map(Dataset::hash);
         match (&notes.progress.dataset, hash) {
             (Some(before), Some(now)) if *before != now => Err(Error::OtherData {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::ValueEnum;
+use rtg_envs::registry;
 
 use crate::algorithms::Model;
 use crate::checkpoint::Checkpoint;
@@ -31,7 +32,8 @@ pub(super) struct Trained {
 }
 
 impl Trained {
-    pub(super) fn open(path: &Path, which: Which) -> Result<Self, Error> {
+    /// The policy of the run at `path`, to act in `env`, or where it was trained.
+    pub(super) fn open(path: &Path, which: Which, env: Option<&str>) -> Result<Self, Error> {
         let run = Run::open(path)?;
         let plan = Experiment::from_layers(&[Experiment::parse_layer(&run.experiment()?)?])?;
         let checkpoint = run.checkpoints().join(match which {
@@ -44,6 +46,7 @@ impl Trained {
             });
         }
         let checkpoint = Checkpoint::load(&checkpoint)?;
+        checkpoint.check_fits(&registry::spec(env.unwrap_or(&checkpoint.notes.env))?)?;
         Ok(Self {
             model: checkpoint.model()?,
             step: checkpoint.notes.progress.step,

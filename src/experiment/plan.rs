@@ -33,7 +33,7 @@ keys! {
     /// The one seed: initialisation, sampling, dropout, exploration.
     seed: u64 = 0, Range::at_least(0), "", "";
     /// Threads that compute; the same number gives the same bits.
-    threads: usize = super::default_threads(), Range::at_least(1), "threads", "";
+    threads: usize = super::default_threads(), Range::between(1.0, 4096.0), "threads", "";
     /// What computes: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU where one answers. May change at
     /// a resume.
     device: Device = Device::Cpu, Range::Any, "", "";
@@ -76,9 +76,9 @@ keys! {
     /// Steps between evaluations; 0: only at the end. Default: a fifth of the run.
     every: Option<u64> = None, Range::at_least(0), "steps", "5000 (CORL)";
     /// Episodes for each target while training.
-    episodes: usize = 10, Range::at_least(1), "episodes", "10 (CORL)";
+    episodes: usize = 10, Range::ROWS, "episodes", "10 (CORL)";
     /// Episodes for each target after the last step.
-    final_episodes: usize = 100, Range::at_least(1), "episodes", "";
+    final_episodes: usize = 100, Range::ROWS, "episodes", "";
     /// Target returns, the first decides which checkpoint is best; only for algorithms that take
     /// one. Default: the published ones for a known environment, else the data's largest return and
     /// its mean.
@@ -177,7 +177,7 @@ const SELECTION: Keys = Keys {
                 "Episodes fall into this many classes of equal width between the least and the",
                 "largest return, and each class that has any is drawn alike.",
             ],
-            Range::at_least(1),
+            Range::ROWS,
             "classes",
         ),
         selection(

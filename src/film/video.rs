@@ -26,8 +26,9 @@ impl Video {
         }
     }
 
+    /// The file that ffmpeg writes; `./` keeps a name that begins with `-` from being an option.
     fn partial(&self) -> PathBuf {
-        self.path.with_extension("partial.mp4")
+        Path::new(".").join(self.path.with_extension("partial.mp4"))
     }
 
     fn start(&self, frame: &Frame) -> Result<Child, Error> {

@@ -50,6 +50,7 @@ pub(crate) mod parameters;
 mod precision;
 pub mod real;
 pub mod simd;
+pub mod threads;
 #[cfg(test)]
 pub(crate) mod testing;
 

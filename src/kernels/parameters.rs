@@ -33,7 +33,11 @@ impl Places {
     /// A parameter of these dimensions.
     pub(crate) fn view(&mut self, name: String, dims: &[usize]) -> Range<usize> {
         let start = self.0.last().map_or(0, |view| view.range.end);
-        let range = start..start + dims.iter().product::<usize>();
+        // Sizes that no memory holds stay so: nobody allocates what is as large as that.
+        let count = dims
+            .iter()
+            .fold(1_usize, |count, &size| count.saturating_mul(size));
+        let range = start..start.saturating_add(count);
         self.0.push(View {
             name,
             dims: dims.to_vec(),

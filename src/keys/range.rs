@@ -62,6 +62,12 @@ impl Range {
     pub const UNIT: Self = Self::numbers(0.0, true, 1.0, true);
     /// Above 0, to 1: parts of a whole.
     pub const PART: Self = Self::numbers(0.0, false, 1.0, true);
+    /// Numbers in a layer: no network has a wider one.
+    pub const WIDTH: Self = Self::between(1.0, 65_536.0);
+    /// Layers: no network is deeper.
+    pub const LAYERS: Self = Self::between(1.0, 1024.0);
+    /// Rows of a batch, episodes and the like: a million, as a power of two.
+    pub const ROWS: Self = Self::between(1.0, 1_048_576.0);
     /// Finite numbers.
     pub const FINITE: Self = Self::numbers(f64::NEG_INFINITY, false, f64::INFINITY, false);
 

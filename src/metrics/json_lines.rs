@@ -102,42 +102,43 @@ pub struct Line {
     pub scalars: Vec<(String, f64)>,
 }
 
-/// Reads the next line, or `None` at the end. A last line without its line break is what a killed
-/// process leaves, and counts as the end. A line that is not ours is an
-/// [`io::ErrorKind::InvalidData`].
-pub fn read_line(input: &mut impl BufRead) -> io::Result<Option<Line>> {
-    let Some(bytes) = next_line(input)? else {
-        return Ok(None);
-    };
-    parse(&bytes)
-        .map(Some)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a line of metrics"))
+/// Hands out every line and gives the number of those that cannot be read: a damaged byte costs its
+/// own line. A last line without its line break is what a killed process leaves, and is no line.
+pub fn read(input: &mut impl BufRead, mut take: impl FnMut(Line)) -> io::Result<usize> {
+    let mut unreadable = 0;
+    while let Some(bytes) = next_line(input)? {
+        match parse(&bytes) {
+            Some(line) => take(line),
+            None => unreadable += 1,
+        }
+    }
+    Ok(unreadable)
 }
 
-/// Copies the lines of steps up to `last_step`, for a run that continues from there.
+/// Copies the lines of steps up to `last_step`, for a run that continues from there, and gives the
+/// number of those that cannot be read.
 pub fn copy_until(
     input: &mut impl BufRead,
     output: &mut impl Write,
     last_step: u64,
-) -> io::Result<()> {
+) -> io::Result<usize> {
+    let mut unreadable = 0;
     while let Some(bytes) = next_line(input)? {
-        if parse(&bytes).is_some_and(|line| line.step <= last_step) {
-            output.write_all(&bytes)?;
+        match parse(&bytes) {
+            Some(line) if line.step <= last_step => output.write_all(&bytes)?,
+            Some(_) => {}
+            None => unreadable += 1,
         }
     }
-    Ok(())
+    Ok(unreadable)
 }
 
+/// The next line, or a part of one that is longer than any of ours.
 fn next_line(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     input.take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)?;
-    if bytes.len() as u64 == MAX_LINE_BYTES && bytes.last() != Some(&b'\n') {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "a line is too long for a line of metrics",
-        ));
-    }
-    Ok((bytes.last() == Some(&b'\n')).then_some(bytes))
+    let is_whole = bytes.last() == Some(&b'\n') || bytes.len() as u64 == MAX_LINE_BYTES;
+    Ok(is_whole.then_some(bytes))
 }
 
 fn parse(bytes: &[u8]) -> Option<Line> {
@@ -184,9 +185,8 @@ mod tests {
         let text = written(0..3);
         let mut input = text.as_bytes();
         let mut losses = Vec::new();
-        while let Some(line) = read_line(&mut input).unwrap() {
-            losses.extend(line.scalars.into_iter().map(|(_, loss)| loss));
-        }
+        let take = |line: Line| losses.extend(line.scalars.into_iter().map(|(_, loss)| loss));
+        assert_eq!(read(&mut input, take).unwrap(), 0);
         assert_eq!(losses[..2], [0.0, 1.0]);
         assert!(losses[2].is_nan());
         assert_eq!(text.lines().count(), 6);
@@ -200,7 +200,8 @@ mod tests {
     fn a_file_is_cut_back_to_a_step_and_loses_its_torn_last_line() {
         let text = written(0..5) + "{\"step\":1,\"wall";
         let mut kept = Vec::new();
-        copy_until(&mut text.as_bytes(), &mut kept, 2).unwrap();
+        let unreadable = copy_until(&mut text.as_bytes(), &mut kept, 2).unwrap();
+        assert_eq!(unreadable, 0);
         assert_eq!(
             String::from_utf8(kept).unwrap(),
             text.lines()
@@ -210,11 +211,32 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_line_is_an_error_and_a_huge_one_is_not_read() {
-        assert!(read_line(&mut "hello\n".as_bytes()).is_err());
-        assert!(read_line(&mut "{\"step\":-1,\"wall_secs\":0}\n".as_bytes()).is_err());
-        assert!(read_line(&mut "[[[[\n".repeat(3).as_bytes()).is_err());
-        assert!(read_line(&mut "x".repeat(2 << 20).as_bytes()).is_err());
-        assert_eq!(read_line(&mut "{\"step\":1".as_bytes()).unwrap(), None);
+    fn foreign_lines_are_counted_and_a_huge_one_is_not_read_at_once() {
+        let unreadable =
+            |text: &str| read(&mut text.as_bytes(), |line| panic!("{line:?}")).unwrap();
+        assert_eq!(unreadable("hello\n"), 1);
+        assert_eq!(unreadable("{\"step\":-1,\"wall_secs\":0}\n"), 1);
+        assert_eq!(unreadable(&"[[[[\n".repeat(3)), 3);
+        assert_eq!(unreadable(&"x".repeat(2 << 20)), 2);
+        assert_eq!(unreadable("{\"step\":1"), 0);
+    }
+
+    #[test]
+    fn a_damaged_byte_costs_its_own_line_and_is_counted() {
+        let mut bytes = written(0..5).into_bytes();
+        let second = bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+        bytes[second + 3] ^= 0x80;
+        let mut steps = Vec::new();
+        let unreadable = read(&mut bytes.as_slice(), |line| steps.push(line.step)).unwrap();
+        assert_eq!(
+            (unreadable, steps.as_slice()),
+            (1, [0, 1, 1, 2, 2, 3, 3, 4, 4].as_slice())
+        );
+        let mut kept = Vec::new();
+        let unreadable = copy_until(&mut bytes.as_slice(), &mut kept, 9).unwrap();
+        assert_eq!(
+            (unreadable, kept.split(|&byte| byte == b'\n').count()),
+            (1, 10)
+        );
     }
 }

@@ -49,6 +49,8 @@ pub const EVAL_SCORE_BEST: &str = "eval/score/best";
 pub const EVAL_CALIBRATION_ERROR: &str = "eval/calibration_error";
 /// How often a simulation became unstable in an evaluation, for worlds that can.
 pub const EVAL_INSTABILITIES: &str = "eval/instabilities";
+/// How often `MuJoCo` warned in an evaluation, of whatever kind.
+pub const EVAL_WARNINGS: &str = "eval/mujoco_warnings";
 /// A film of the policy at work, an image; see [`for_target`].
 pub const ROLLOUT: &str = "rollout";
 /// Optimiser steps a second.

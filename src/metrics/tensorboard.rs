@@ -15,7 +15,7 @@
 mod layout;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use protobuf::Message;
@@ -32,6 +32,10 @@ use tensorboard_rs::summary::{histogram_raw, scalar};
 
 use super::{Error, Histogram, HparamValue, Image, Moment, Outcome, Sink};
 
+/// A record's length and the checksum of that.
+const HEADER_BYTES: usize = 12;
+/// What a record has beside its event: the header, and the event's checksum.
+const FRAME_BYTES: u64 = 16;
 const PREFIX: &str = "events.out.tfevents.";
 /// The file of the session as a whole; its name sorts before those of the points.
 const SESSION_FILE: &str = "events.out.tfevents.0000000000.rtg.session";
@@ -291,20 +295,55 @@ fn named_secs(path: &Path) -> Option<u64> {
     name.strip_prefix(PREFIX)?.split('.').next()?.parse().ok()
 }
 
-/// Copies the events of steps up to `last_step`, for a run that continues from there. A torn or
-/// corrupt record ends the copy: nothing after it can be trusted, nor does TensorBoard read on.
+/// Copies the events of steps up to `last_step`, for a run that continues from there. TensorBoard
+/// reads no further than a damaged record; here the next whole one is looked for. Gives the number of
+/// bytes in between. A torn end, which a killed process leaves, is not counted.
 pub fn copy_until(
-    input: &mut impl BufRead,
+    input: &mut (impl BufRead + Seek),
     output: &mut impl Write,
     last_step: u64,
-) -> io::Result<()> {
+) -> io::Result<u64> {
     let mut records = RecordWriter::new(output);
-    while let Some(event) = next_record(input)? {
-        if step_of(&event).is_some_and(|step| step <= last_step) {
-            records.write(&event)?;
+    let (mut place, mut lost) = (0, 0);
+    loop {
+        while let Some(event) = next_record(input)? {
+            place += FRAME_BYTES + event.len() as u64;
+            if step_of(&event).is_some_and(|step| step <= last_step) {
+                records.write(&event)?;
+            }
         }
+        let Some(next) = find_record(input, place + 1)? else {
+            records.flush()?;
+            return Ok(lost);
+        };
+        lost += next - place;
+        place = input.seek(SeekFrom::Start(next))?;
     }
-    records.flush()
+}
+
+/// The place of the first record from `place` on, by the checksum of its length.
+fn find_record(input: &mut (impl BufRead + Seek), place: u64) -> io::Result<Option<u64>> {
+    let mut place = input.seek(SeekFrom::Start(place))?;
+    let mut header = [0; HEADER_BYTES];
+    if input.read_exact(&mut header).is_err() {
+        return Ok(None);
+    }
+    loop {
+        if length_of(&header).is_some() {
+            return Ok(Some(place));
+        }
+        header.rotate_left(1);
+        if input.read_exact(&mut header[HEADER_BYTES - 1..]).is_err() {
+            return Ok(None);
+        }
+        place += 1;
+    }
+}
+
+/// The length in a record's header, if its checksum says that it is one.
+fn length_of(header: &[u8; HEADER_BYTES]) -> Option<u64> {
+    let (length, sum) = header.split_first_chunk::<8>()?;
+    (masked_crc32c(length).to_le_bytes() == sum).then(|| u64::from_le_bytes(*length))
 }
 
 /// One record: length, its checksum, the bytes, their checksum. `None` at the end and where the
@@ -316,22 +355,16 @@ fn next_record(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
         let n = input.by_ref().take(bytes).read_to_end(&mut buffer)?;
         Ok::<_, io::Error>((n as u64 == bytes).then_some(buffer))
     };
-    let matches = |bytes: &[u8], sum: &[u8]| masked_crc32c(bytes).to_le_bytes() == sum;
-    let Some(header) = read(12)? else {
+    let header = read(HEADER_BYTES as u64)?;
+    let header: Option<[u8; HEADER_BYTES]> = header.and_then(|header| header.try_into().ok());
+    let Some(length) = header.and_then(|header| length_of(&header)) else {
         return Ok(None);
     };
-    let (length, length_sum) = header.split_at(8);
-    if !matches(length, length_sum) {
-        return Ok(None);
-    }
-    let length = length
-        .iter()
-        .rev()
-        .fold(0, |n, &byte| n << 8 | u64::from(byte));
     let Some(event) = read(length)? else {
         return Ok(None);
     };
-    Ok(read(4)?.and_then(|sum| matches(&event, &sum).then_some(event)))
+    let matches = |sum: Vec<u8>| masked_crc32c(&event).to_le_bytes() == *sum;
+    Ok(read(4)?.is_some_and(matches).then_some(event))
 }
 
 /// The field `step` (number 2, a varint) of a serialised event; 0 where it is left out, `None`
@@ -426,7 +459,7 @@ mod tests {
         let mut bytes = std::fs::read(path).unwrap();
         let kept = |bytes: &[u8], last_step| {
             let mut kept = Vec::new();
-            copy_until(&mut &*bytes, &mut kept, last_step).unwrap();
+            copy_until(&mut io::Cursor::new(bytes), &mut kept, last_step).unwrap();
             kept
         };
         assert_eq!(kept(&bytes, 1000), bytes);
@@ -436,6 +469,33 @@ mod tests {
         bytes.truncate(bytes.len() - 7);
         std::fs::write(path, kept(&bytes, 1000)).unwrap();
         assert_eq!(steps(path).last(), Some(&400));
+    }
+
+    #[test]
+    fn a_damaged_byte_costs_its_own_record_wherever_it_is_and_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink = TensorBoard::open(folder.path(), None).unwrap();
+        for step in 1..=4 {
+            sink.scalars(at(step), &[("a/x", 0.5)]).unwrap();
+        }
+        sink.flush().unwrap();
+        let path = &event_files(folder.path()).unwrap()[0];
+        let whole = std::fs::read(path).unwrap();
+        let record = {
+            let mut input = whole.as_slice();
+            let first = next_record(&mut input).unwrap().unwrap();
+            let second = next_record(&mut input).unwrap().unwrap();
+            let begin = first.len() + FRAME_BYTES as usize;
+            begin..begin + second.len() + FRAME_BYTES as usize
+        };
+        for place in record.clone() {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 4;
+            let mut kept = Vec::new();
+            let lost = copy_until(&mut io::Cursor::new(bytes), &mut kept, 9).unwrap();
+            assert_eq!(lost, record.len() as u64);
+            assert!(kept == [&whole[..record.start], &whole[record.end..]].concat());
+        }
     }
 
     #[test]

@@ -86,6 +86,14 @@ pub enum StateDictError {
     /// A weight holds NaN or infinity.
     #[error("weight '{0}' holds a number that is not finite")]
     NotFinite(String),
+    /// More weights than the whole file can hold.
+    #[error("the model has {expected} weights, and the file has {found} numbers in all")]
+    TooFew {
+        /// Weights of the model.
+        expected: usize,
+        /// Numbers in the file.
+        found: usize,
+    },
     /// A tensor that the code of this naming does not have.
     #[error("tensor '{0}' is not part of the model")]
     Unknown(String),
@@ -230,6 +238,21 @@ pub fn export(naming: Naming, layout: &Layout, parameters: &[f32]) -> Vec<Entry>
         .collect()
 }
 
+/// Memory for all weights of a model; a file that cannot hold so many is refused before it is taken.
+///
+/// # Errors
+/// [`StateDictError::TooFew`].
+pub fn room(weights: usize, file: &TensorFile) -> Result<Vec<f32>, StateDictError> {
+    let bytes: usize = file.iter().map(|(_, tensor)| tensor.data().len()).sum();
+    if weights > bytes / size_of::<f32>() {
+        return Err(StateDictError::TooFew {
+            expected: weights,
+            found: bytes / size_of::<f32>(),
+        });
+    }
+    Ok(vec![0.0; weights])
+}
+
 /// Reads the trained weights into `parameters` and gives the untrained ones that the file holds.
 /// Names that start with `rtg.` belong to a checkpoint and are passed over.
 pub fn import(
@@ -308,7 +331,7 @@ pub fn import_mlp(
     layout: &mlp::Layout,
     file: &SafeTensors,
 ) -> Result<Vec<f32>, StateDictError> {
-    let mut parameters = vec![0.0; layout.len()];
+    let mut parameters = room(layout.len(), file)?;
     let mut known = Vec::new();
     for view in layout.views() {
         let name = peer_layer(naming, &view.name);

@@ -1,7 +1,6 @@
 //! From run directories to what a report knows of each run.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use crate::metrics::{
     SPEED_MS_PER_STEP, TRAIN_CRITIC_LOSS, TRAIN_ENVIRONMENT_STEPS, TRAIN_LOSS, for_target,
     json_lines, target_of,
 };
-use crate::run::{Error, Evaluation, Run, Summary};
+use crate::run::{Error, Evaluation, Run, Summary, open_file};
 
 /// What stands for the dataset of a run that collected its own data.
 pub(super) const NO_DATASET: &str = "-";
@@ -66,6 +65,8 @@ pub struct RunReport {
     pub evaluations: Vec<Evaluation>,
     /// Every other measurement by name: step and value, in the order of the steps.
     pub metrics: BTreeMap<String, Vec<(u64, f64)>>,
+    /// Lines of its measurements that cannot be read.
+    pub damaged_lines: usize,
     /// The keys and values that make the experiment, without the seed: equal for runs that repeat
     /// each other.
     pub(super) settings: BTreeMap<String, String>,
@@ -194,7 +195,11 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
     // Plans of the time before there was a second one do not name it.
     let algorithm = text("algorithm").unwrap_or_else(|_| Chosen::default().card().name.to_owned());
     let measured = read_metrics(&run)?;
-    let summary = run.summary()?;
+    let planned_steps = integer("steps")?.max(0).cast_unsigned();
+    // That of an earlier session says nothing of one that goes on with more steps.
+    let summary = run
+        .summary()?
+        .filter(|summary| summary.steps >= planned_steps);
     let mut report = RunReport {
         name: run.name(),
         path: path.to_owned(),
@@ -203,7 +208,7 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         algorithm,
         recipe,
         seed: integer("seed")?,
-        planned_steps: integer("steps")?.max(0).cast_unsigned(),
+        planned_steps,
         ended: summary.is_some(),
         steps: summary.as_ref().map_or(measured.steps, |s| s.steps),
         cost: Cost {
@@ -215,6 +220,7 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         ms_per_step: summary.as_ref().map(|s| s.ms_per_step),
         evaluations: measured.evaluations,
         metrics: measured.metrics,
+        damaged_lines: measured.damaged_lines,
         settings: plan::settings(&plan),
     };
     let steps = report.steps;
@@ -241,28 +247,19 @@ struct Measured {
     steps: u64,
     evaluations: Vec<Evaluation>,
     metrics: BTreeMap<String, Vec<(u64, f64)>>,
+    damaged_lines: usize,
 }
 
 /// A run without metrics is one that has just begun.
 fn read_metrics(run: &Run) -> Result<Measured, Error> {
     let path = run.metrics();
     let mut measured = Measured::default();
-    let file = match File::open(&path) {
+    let file = match open_file(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(measured),
         Err(source) => return Err(Error::Read { path, source }),
     };
-    let mut input = BufReader::new(file);
-    let mut number = 1;
-    loop {
-        let line = json_lines::read_line(&mut input).map_err(|error| Error::Damaged {
-            message: format!("line {number}: {error}"),
-            path: path.clone(),
-        })?;
-        let Some(line) = line else {
-            return Ok(measured);
-        };
-        number += 1;
+    let take = |line: json_lines::Line| {
         measured.steps = measured.steps.max(line.step);
         for (name, value) in &line.scalars {
             if let Some(target) = target_of(name, EVAL_RETURN_MEAN) {
@@ -272,7 +269,10 @@ fn read_metrics(run: &Run) -> Result<Measured, Error> {
                 points.push((line.step, *value));
             }
         }
-    }
+    };
+    let damaged = json_lines::read(&mut BufReader::new(file), take);
+    measured.damaged_lines = damaged.map_err(|source| Error::Read { path, source })?;
+    Ok(measured)
 }
 
 fn evaluation(line: &json_lines::Line, target: Option<f64>) -> Evaluation {

@@ -25,7 +25,7 @@ fn write(path: &Path, recipe: &str, seed: usize, ended: bool) {
          recipe = \"{recipe}\"\nseed = {seed}\nsteps = 40\n[optimiser]\nbatch = 64\n"
     );
     let run = Run::create(path, &experiment).unwrap();
-    let mut recorder = Recorder::new(run.open_metrics(None).unwrap());
+    let mut recorder = Recorder::new(run.open_metrics(None).unwrap().sinks);
     let mut evaluations = Vec::new();
     for step in [10, 20, 30] {
         let loss = if step == 20 { f64::NAN } else { 0.5 };
@@ -168,6 +168,5 @@ fn a_hostile_run_directory_is_an_error_that_names_the_file() {
     run.write_experiment(experiment).unwrap();
     assert_eq!(read(&[folder.path()]).unwrap()[0].planned_steps, 0);
     std::fs::write(run.metrics(), "{\"step\":1,\"wall_secs\":2}\nnonsense\n").unwrap();
-    let error = read(&[folder.path()]).unwrap_err();
-    assert!(error.to_string().contains("line 2"), "{error}");
+    assert_eq!(read(&[folder.path()]).unwrap()[0].damaged_lines, 1);
 }

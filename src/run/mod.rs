@@ -12,7 +12,7 @@
 //! Whole files appear at once or not at all ([`write_whole`]).
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::metrics::{Image, JsonLines, Sink, TensorBoard, json_lines, tensorboard};
@@ -24,7 +24,7 @@ mod whole_file;
 
 pub use error::Error;
 pub use result::{Evaluation, Summary};
-pub use whole_file::write_whole;
+pub use whole_file::{open_file, read_text, write_whole};
 
 use error::write_error;
 use lock::LOCK;
@@ -34,10 +34,17 @@ const EXPERIMENT: &str = "experiment.toml";
 const METRICS: &str = "metrics.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 const SUMMARY: &str = "summary.json";
-/// Ours are far smaller; a larger file is not read into memory.
-const MAX_FILE_BYTES: u64 = 64 << 20;
 /// How much of the end of the metrics is read for the last step.
 const TAIL_BYTES: u64 = 64 << 10;
+
+/// The metrics files of a session of training.
+pub struct Session {
+    /// What measurements go to.
+    pub sinks: Vec<Box<dyn Sink>>,
+    /// What could not be read of an earlier session's measurements and is left out: a sentence for
+    /// each file.
+    pub lost: Vec<String>,
+}
 
 /// A run directory. Made by [`Run::create`] or [`Run::resume`] it holds the lock until it is
 /// dropped and may be written; made by [`Run::open`] it is for reading.
@@ -124,7 +131,7 @@ impl Run {
 
     /// The last step of which anything was measured; none where nothing was.
     pub fn last_step(&self) -> Option<u64> {
-        let mut file = File::open(self.metrics()).ok()?;
+        let mut file = open_file(&self.metrics()).ok()?;
         let length = file.metadata().ok()?.len();
         let begin = length.saturating_sub(TAIL_BYTES);
         file.seek(SeekFrom::Start(begin)).ok()?;
@@ -134,15 +141,13 @@ impl Run {
             input.read_until(b'\n', &mut Vec::new()).ok()?;
         }
         let mut step = None;
-        while let Ok(Some(line)) = json_lines::read_line(&mut input) {
-            step = Some(line.step);
-        }
+        json_lines::read(&mut input, |line| step = Some(line.step)).ok()?;
         step
     }
 
     /// The text of the resolved experiment.
     pub fn experiment(&self) -> Result<String, Error> {
-        read_text(&self.path.join(EXPERIMENT))
+        text(&self.path.join(EXPERIMENT))
     }
 
     /// Replaces the experiment, for a run that continues with more steps.
@@ -155,7 +160,7 @@ impl Run {
     /// The result; none while the run has not ended.
     pub fn summary(&self) -> Result<Option<Summary>, Error> {
         let path = self.path.join(SUMMARY);
-        let text = match read_text(&path) {
+        let text = match text(&path) {
             Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Ok(None);
             }
@@ -180,15 +185,16 @@ impl Run {
 
     /// Opens the metrics files of this run for a session of training. A session that continues
     /// from the checkpoint of step n passes `Some(n)`: what was measured after it is removed
-    /// first, and a result of the earlier session with it, since it no longer tells the end.
-    pub fn open_metrics(&self, resumed_from: Option<u64>) -> Result<Vec<Box<dyn Sink>>, Error> {
-        if let Some(last_step) = resumed_from {
-            self.cut_back(last_step)?;
-        }
-        Ok(vec![
-            Box::new(TensorBoard::open(&self.path, resumed_from)?),
-            Box::new(JsonLines::open(&self.metrics())?),
-        ])
+    /// first. A result of the earlier session stays until the new one replaces it.
+    pub fn open_metrics(&self, resumed_from: Option<u64>) -> Result<Session, Error> {
+        let cut = resumed_from.map(|last_step| self.cut_back(last_step));
+        Ok(Session {
+            lost: cut.transpose()?.unwrap_or_default(),
+            sinks: vec![
+                Box::new(TensorBoard::open(&self.path, resumed_from)?),
+                Box::new(JsonLines::open(&self.metrics())?),
+            ],
+        })
     }
 
     /// Adds an image to the run's TensorBoard, between sessions of training.
@@ -196,62 +202,69 @@ impl Run {
         Ok(tensorboard::add_image(&self.path, step, name, image)?)
     }
 
-    fn cut_back(&self, last_step: u64) -> Result<(), Error> {
-        let summary = self.path.join(SUMMARY);
-        if let Err(source) = std::fs::remove_file(&summary)
-            && source.kind() != io::ErrorKind::NotFound
-        {
-            return Err(write_error(&summary, source));
-        }
+    fn cut_back(&self, last_step: u64) -> Result<Vec<String>, Error> {
+        let mut lost = Vec::new();
         let metrics = self.metrics();
         if metrics.exists() {
-            rewrite(&metrics, |input, output| {
+            let lines = rewrite(&metrics, |input, output| {
                 json_lines::copy_until(input, output, last_step)
             })?;
+            if lines > 0 {
+                lost.push(unreadable(lines as u64, "line", &metrics));
+            }
         }
         let files = tensorboard::event_files(&self.path).map_err(|source| Error::Read {
             path: self.path.clone(),
             source,
         })?;
         for path in files {
-            rewrite(&path, |input, output| {
+            let bytes = rewrite(&path, |input, output| {
                 tensorboard::copy_until(input, output, last_step)
             })?;
+            if bytes > 0 {
+                lost.push(unreadable(bytes, "byte", &path));
+            }
         }
-        Ok(())
+        Ok(lost)
     }
 }
 
-fn rewrite(
+/// What to say of a file that is damaged in the middle.
+pub fn unreadable(count: u64, of: &str, path: &Path) -> String {
+    let (plural, are) = if count == 1 { ("", "is") } else { ("s", "are") };
+    format!(
+        "{count} damaged {of}{plural} {are} left out: {}",
+        path.display()
+    )
+}
+
+fn rewrite<T>(
     path: &Path,
-    copy: impl FnOnce(&mut BufReader<File>, &mut BufWriter<File>) -> io::Result<()>,
-) -> Result<(), Error> {
-    let input = File::open(path).map_err(|source| Error::Read {
+    copy: impl FnOnce(&mut BufReader<File>, &mut BufWriter<File>) -> io::Result<T>,
+) -> Result<T, Error> {
+    let input = open_file(path).map_err(|source| Error::Read {
         path: path.to_owned(),
         source,
     })?;
-    write_whole(path, |output| copy(&mut BufReader::new(input), output))
+    let mut copied = None;
+    write_whole(path, |output| {
+        copied = Some(copy(&mut BufReader::new(input), output)?);
+        Ok(())
+    })?;
+    copied.ok_or_else(|| write_error(path, io::ErrorKind::Other.into()))
 }
 
-fn read_text(path: &Path) -> Result<String, Error> {
-    let read = || {
-        let mut text = String::new();
-        let n = File::open(path)?
-            .take(MAX_FILE_BYTES)
-            .read_to_string(&mut text)?;
-        Ok::<_, io::Error>((n as u64 != MAX_FILE_BYTES).then_some(text))
-    };
-    match read() {
-        Ok(Some(text)) => Ok(text),
-        Ok(None) => Err(Error::Damaged {
-            message: format!("larger than {} MiB", MAX_FILE_BYTES >> 20),
+fn text(path: &Path) -> Result<String, Error> {
+    read_text(path).map_err(|source| match source.kind() {
+        io::ErrorKind::FileTooLarge => Error::Damaged {
+            message: source.to_string(),
             path: path.to_owned(),
-        }),
-        Err(source) => Err(Error::Read {
+        },
+        _ => Error::Read {
             path: path.to_owned(),
             source,
-        }),
-    }
+        },
+    })
 }
 
 fn refuse_contents(path: &Path) -> Result<(), Error> {
@@ -374,15 +387,18 @@ mod tests {
     fn a_resumed_run_has_no_measurement_twice() {
         let folder = tempfile::tempdir().unwrap();
         let run = Run::create(folder.path(), "").unwrap();
-        let mut recorder = Recorder::new(run.open_metrics(None).unwrap());
+        let mut recorder = Recorder::new(run.open_metrics(None).unwrap().sinks);
         for step in 1..=5 {
             recorder.scalars(step, &[(TRAIN_LOSS, 1.0)]).unwrap();
         }
         recorder.finish(5, Outcome::Completed).unwrap();
         run.write_summary(&summary()).unwrap();
 
-        let mut recorder = Recorder::new(run.open_metrics(Some(3)).unwrap());
-        assert_eq!(run.summary().unwrap(), None);
+        let mut recorder = Recorder::new(run.open_metrics(Some(3)).unwrap().sinks);
+        assert!(
+            run.summary().unwrap().is_some(),
+            "the old result until there is a new one"
+        );
         for step in 4..=6 {
             recorder.scalars(step, &[(TRAIN_LOSS, 2.0)]).unwrap();
         }
@@ -390,9 +406,8 @@ mod tests {
 
         let mut input = BufReader::new(File::open(run.metrics()).unwrap());
         let mut points = Vec::new();
-        while let Some(line) = json_lines::read_line(&mut input).unwrap() {
-            points.push((line.step, line.scalars[0].1));
-        }
+        let take = |line: json_lines::Line| points.push((line.step, line.scalars[0].1));
+        assert_eq!(json_lines::read(&mut input, take).unwrap(), 0);
         let expected = [(1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0), (5, 2.0), (6, 2.0)];
         assert_eq!(points, expected);
     }

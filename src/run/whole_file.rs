@@ -1,7 +1,7 @@
-//! Files that appear whole or not at all.
+//! Files that appear whole or not at all, and files that are read whole.
 
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Read};
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -9,6 +9,37 @@ use super::error::write_error;
 
 /// Ending of a file that is being written.
 pub(super) const PARTIAL: &str = ".partial";
+
+/// Ours are far smaller; a larger file is not read into memory.
+const MAX_TEXT_BYTES: u64 = 64 << 20;
+
+/// Opens a file for reading. A pipe may never give anything and a device may never end, so neither is
+/// opened.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    let kind = std::fs::metadata(path)?.file_type();
+    if kind.is_file() {
+        return File::open(path);
+    }
+    let what = if kind.is_dir() {
+        "it is a directory"
+    } else {
+        "it is a pipe, a socket or a device"
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+}
+
+/// The text of a file of ours, or of a plan.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let bytes = open_file(path)?
+        .take(MAX_TEXT_BYTES)
+        .read_to_string(&mut text)?;
+    if bytes as u64 == MAX_TEXT_BYTES {
+        let what = format!("larger than {} MiB", MAX_TEXT_BYTES >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    Ok(text)
+}
 
 /// Writes a file so that under its name there is the old file or the whole new one, whatever
 /// happens meanwhile: into a temporary file beside it, which is synchronised and then renamed.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::experiment::ExperimentError;
+use crate::interrupt::Interrupt;
 use crate::run;
 
 /// What stopped a sweep.
@@ -57,6 +58,16 @@ pub enum Error {
     /// Slurm refused the job.
     #[error("sbatch failed: {0}")]
     Slurm(String),
+    /// A signal asked for the end; the runs under way were stopped.
+    #[error("{signal}; {done} of {count} runs are done")]
+    Stopped {
+        /// The signal.
+        signal: Interrupt,
+        /// Runs that are done.
+        done: usize,
+        /// Number of runs of the sweep.
+        count: usize,
+    },
     /// Runs that ended with an error; the others went on.
     #[error("{} of {count} runs failed: {}", failed.len(), failed.join("; "))]
     Failed {
@@ -85,6 +96,7 @@ impl Error {
                 "there is no Slurm here; without --slurm the runs start on this machine".to_owned()
             }
             Self::Start { .. } | Self::Slurm(_) => return None,
+            Self::Stopped { .. } => "the same command goes on where it was stopped".to_owned(),
             Self::Failed { .. } => {
                 "their logs are in the sweep's folder; call the same command again to try again"
                     .to_owned()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Error, SweepPlan};
 use crate::experiment::Experiment;
 use crate::keys::Table;
-use crate::run::{self, Run, write_whole};
+use crate::run::{self, Run, read_text, write_whole};
 
 const INDEX: &str = "runs.txt";
 
@@ -121,7 +121,7 @@ impl Folder {
 
     /// What a run's plan says beside the defaults; none where the plan cannot be read.
     pub(super) fn layer(&self, index: usize) -> Option<Table> {
-        let text = fs::read_to_string(self.plan(index)).ok()?;
+        let text = read_text(&self.plan(index)).ok()?;
         Experiment::parse_layer(&text).ok()
     }
 
@@ -231,7 +231,7 @@ impl Folder {
 }
 
 fn read_names(path: &Path) -> Option<Vec<String>> {
-    let text = fs::read_to_string(path.join(INDEX)).ok()?;
+    let text = read_text(&path.join(INDEX)).ok()?;
     Some(text.lines().map(str::to_owned).collect())
 }
 

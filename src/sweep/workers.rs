@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+#[cfg(unix)]
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::folder::file_error;
 use super::pace::{Seen, seconds_left};
 use super::{Error, Folder, State};
+use crate::interrupt::{self, Interrupt};
 
 /// How often processes are looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -122,10 +125,11 @@ enum Need {
 
 impl Workers {
     /// Does those of the runs `indices` that are not done, in that order. A failed run does not stop
-    /// the others.
+    /// the others. A signal is handed on to the runs under way, which write a checkpoint, and no other
+    /// is started.
     ///
     /// # Errors
-    /// [`Error::Failed`] with the failed runs, after all others have ended.
+    /// [`Error::Failed`] with the failed runs, after all others have ended; [`Error::Stopped`].
     pub fn work(
         &self,
         folder: &Folder,
@@ -138,7 +142,13 @@ impl Workers {
         let mut waiting: Vec<(usize, Instant)> = Vec::new();
         let (mut processes, mut failed): (Vec<Process>, Vec<String>) = (Vec::new(), Vec::new());
         let (mut told, mut ended) = (Instant::now(), 0);
+        let mut stopped: Option<Interrupt> = None;
         while !left.is_empty() || !waiting.is_empty() || !processes.is_empty() {
+            stopped = stopped.or_else(|| hand_on(&processes));
+            if stopped.is_some() {
+                left.clear();
+                waiting.clear();
+            }
             waiting.retain(|&(index, since)| {
                 let again = since.elapsed() >= PATIENCE;
                 if again {
@@ -215,6 +225,9 @@ impl Workers {
             }
             std::thread::sleep(POLL);
         }
+        if let Some(signal) = stopped {
+            return Err(at_the_end(folder, signal));
+        }
         if failed.is_empty() {
             return Ok(());
         }
@@ -240,6 +253,9 @@ impl Workers {
         }
         let mut tried = false;
         loop {
+            if let Err(signal) = interrupt::check() {
+                return Err(at_the_end(folder, signal));
+            }
             match folder.state(index)? {
                 State::Done => return Ok(()),
                 State::Running => std::thread::sleep(PATIENCE),
@@ -248,6 +264,7 @@ impl Workers {
                     return Err(Error::Failed { failed, count: 1 });
                 }
                 state => {
+                    // In the group of this process: a terminal or a scheduler signals both.
                     let status = self.command(folder, index, state).status();
                     if status.map_err(|source| self.not_started(source))?.success() {
                         return Ok(());
@@ -273,6 +290,10 @@ impl Workers {
             .map_err(|source| file_error(source, &path))?;
         let mut command = self.command(folder, index, state);
         command.stdin(Stdio::null()).stdout(log).stderr(also);
+        // A terminal sends its Ctrl-C to every process of a group, and a run that gets it twice ends
+        // without a checkpoint. So runs have groups of their own, and get the signal from here.
+        #[cfg(unix)]
+        command.process_group(0);
         Ok(Need::Start(
             command.spawn().map_err(|source| self.not_started(source))?,
         ))
@@ -301,6 +322,26 @@ impl Workers {
             program: self.program.display().to_string(),
             source,
         }
+    }
+}
+
+/// Hands a signal that has come on to the runs under way.
+fn hand_on(processes: &[Process]) -> Option<Interrupt> {
+    let signal = interrupt::check().err()?;
+    for process in processes {
+        signal.forward(process.child.id());
+    }
+    Some(signal)
+}
+
+/// What to say after a signal.
+fn at_the_end(folder: &Folder, signal: Interrupt) -> Error {
+    let count = folder.names().len();
+    let is_done = |index: &usize| folder.state(*index).is_ok_and(|is| is == State::Done);
+    Error::Stopped {
+        signal,
+        done: (0..count).filter(is_done).count(),
+        count,
     }
 }
 

@@ -9,17 +9,19 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use rtg_datasets::Dataset;
-use rtg_envs::registry;
+use rtg_envs::{mujoco, registry};
 
 use self::feed::Feed;
 use self::processor::ProcessorClock;
 use self::validation::Validation;
-use crate::algorithms::{Input, Learner, Setup};
+use crate::algorithms::{self, Input, Learner, Setup, memory};
 use crate::checkpoint::{self, Checkpoint, Header, Progress};
 use crate::data::Opened;
 use crate::error::Error;
 use crate::evaluate::{Plan, TargetScore, evaluate};
 use crate::experiment::Experiment;
+use crate::interrupt::{self, Interrupt};
+use crate::kernels::threads;
 use crate::keys::Table;
 use crate::metrics::{self, Recorder};
 use crate::policy::Mode;
@@ -68,11 +70,18 @@ pub fn new_learner(
         steps: experiment.steps,
         threads: experiment.threads,
     };
-    if let Some(checkpoint) = checkpoint {
-        return checkpoint.with_saved(|saved| experiment.algorithm.build(&setup, Some(saved)));
+    memory::check(&*experiment.algorithm, &setup)?;
+    let mut learner = match checkpoint {
+        Some(checkpoint) => {
+            checkpoint.with_saved(|saved| experiment.algorithm.build(&setup, Some(saved)))?
+        }
+        None => experiment.algorithm.build(&setup, None)?,
+    };
+    if let Some(reason) = threads::failure() {
+        let threads = experiment.threads;
+        return Err(algorithms::Error::Threads { threads, reason }.into());
     }
-    let mut learner = experiment.algorithm.build(&setup, None)?;
-    if let Some(path) = &experiment.initial_weights {
+    if let (None, Some(path)) = (checkpoint, &experiment.initial_weights) {
         checkpoint::load_weights(&mut *learner, path)?;
     }
     Ok(learner)
@@ -113,9 +122,13 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Trains to the last step and evaluates the result.
+    /// Trains to the last step and evaluates the result. A signal is heeded after the present step;
+    /// the run then goes on from there.
     pub fn run(mut self) -> Result<Summary, Error> {
-        let outcome = self.run_steps();
+        let outcome = match self.run_steps() {
+            Err(Error::Interrupted(signal)) => Err(self.stop(signal)),
+            outcome => outcome,
+        };
         let (step, ended) = match &outcome {
             Ok(_) => (self.experiment.steps, metrics::Outcome::Completed),
             Err(_) => (self.progress.step, metrics::Outcome::Failed),
@@ -136,7 +149,22 @@ impl<'a> Training<'a> {
         } = self.experiment;
         let evaluate_every = evaluation.every_for(*steps);
         let due = |step: u64, every: u64| every > 0 && step.is_multiple_of(every);
-        while self.progress.step < *steps {
+        loop {
+            let step = self.progress.step;
+            if step >= *steps {
+                break;
+            }
+            if step > 0 {
+                // A session may have been stopped in the middle of this evaluation.
+                let evaluates = due(step, evaluate_every) && !self.is_evaluated();
+                if evaluates {
+                    self.evaluate(evaluation.episodes)?;
+                }
+                if evaluates || due(step, *checkpoint_every) {
+                    self.save(LATEST)?;
+                }
+            }
+            interrupt::check()?;
             let events = [
                 logging.every,
                 logging.histograms_every,
@@ -155,20 +183,9 @@ impl<'a> Training<'a> {
             if due(step, evaluate_every) || last {
                 self.validate()?;
             }
-            if due(step, evaluate_every) && !last {
-                self.evaluate(evaluation.episodes)?;
-            }
-            if (due(step, *checkpoint_every) || due(step, evaluate_every)) && !last {
-                self.save(LATEST)?;
-            }
         }
         // Before the checkpoint, so that a resumed run never records an evaluation twice.
-        if !self
-            .progress
-            .evaluations
-            .iter()
-            .any(|evaluation| evaluation.step == *steps)
-        {
+        if !self.is_evaluated() {
             self.evaluate(evaluation.final_episodes)?;
             self.save(LATEST)?;
         }
@@ -183,6 +200,25 @@ impl<'a> Training<'a> {
         };
         self.run.write_summary(&summary)?;
         Ok(summary)
+    }
+
+    /// Whether the evaluation at the present step has been done.
+    fn is_evaluated(&self) -> bool {
+        let mut evaluations = self.progress.evaluations.iter();
+        evaluations.any(|evaluation| evaluation.step == self.progress.step)
+    }
+
+    /// Keeps what there is; the error says how to go on.
+    fn stop(&mut self, signal: Interrupt) -> Error {
+        if let Err(error) = self.save(LATEST) {
+            return error;
+        }
+        let (step, run) = (self.progress.step, self.run.path().display());
+        Error::Stopped {
+            signal,
+            kept: format!("the run stands at step {step}: {run}"),
+            next: format!("go on with `rtg train --run-dir {run} --resume`"),
+        }
     }
 
     /// Up to `steps` steps: as many as the learner takes at a time.
@@ -291,6 +327,7 @@ impl<'a> Training<'a> {
         let step = self.progress.step;
         let (model, threads) = (self.learner.model(), self.experiment.threads);
         let policy = &mut |rows| model.policy(Mode::Greedy, rows, threads);
+        let warned_before = mujoco::warnings().count;
         let results = evaluate(policy, &plan, |_, _| ())?;
         let instabilities = results.instabilities;
         let evaluations: Vec<Evaluation> = results
@@ -323,6 +360,13 @@ impl<'a> Training<'a> {
             scalars.extend(value.map(|value| (name.to_owned(), value)));
         }
         if registry::needs_mujoco(self.env) {
+            let warned = mujoco::warnings();
+            let new = warned.count - warned_before;
+            if new > 0 {
+                let words = format!("MuJoCo warned {new} times, last: {}", warned.last);
+                self.recorder.message(&words);
+            }
+            scalars.push((metrics::EVAL_WARNINGS.to_owned(), new as f64));
             scalars.push((metrics::EVAL_INSTABILITIES.to_owned(), instabilities as f64));
         }
         self.recorder.scalars(step, &scalars)?;

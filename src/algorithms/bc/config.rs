@@ -15,17 +15,17 @@ keys! {
     context: usize = match published {
         Published::Official => 20,
         Published::Corl => 1,
-    }, Range::at_least(1), "steps", "20 (official), 1 (corl)";
+    }, Range::WIDTH, "steps", "20 (official), 1 (corl)";
     /// Numbers in a hidden layer.
     width: usize = match published {
         Published::Official => 128,
         Published::Corl => 256,
-    }, Range::at_least(1), "", "128 (official), 256 (corl)";
+    }, Range::WIDTH, "", "128 (official), 256 (corl)";
     /// Hidden layers.
     layers: usize = match published {
         Published::Official => 3,
         Published::Corl => 2,
-    }, Range::at_least(1), "", "3 (official), 2 (corl)";
+    }, Range::LAYERS, "", "3 (official), 2 (corl)";
     /// Dropout behind each hidden layer.
     dropout: f32 = match published {
         Published::Official => 0.1,

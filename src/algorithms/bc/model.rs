@@ -35,16 +35,10 @@ impl Model {
         (recipe, config): (Published, BcConfig),
         normaliser: Normaliser,
         actions: ActionCodec,
-        parameters: impl FnOnce(&Shape) -> Vec<f32>,
+        (shape, parameters): (Shape, Vec<f32>),
     ) -> Self {
-        let inputs = config.context * normaliser.width();
-        let hidden = vec![config.width; config.layers];
-        let shape = Shape {
-            dropout: config.dropout,
-            ..Shape::new(&[inputs], &hidden, actions.width())
-        };
         Self {
-            network: Shared::new(Network::new(&shape, parameters(&shape))),
+            network: Shared::new(Network::new(&shape, parameters)),
             recipe,
             config,
             normaliser,
@@ -62,8 +56,9 @@ impl Model {
     ) -> Self {
         let fill = LayerFill::DEFAULT;
         let mut stream = Stream::new(seed, "initialisation");
-        let initialise = |shape: &Shape| initialise_mlp(shape, fill, fill, &mut stream);
-        Self::with(published, normaliser, actions, initialise)
+        let shape = shape(&published.1, &normaliser, &actions);
+        let parameters = initialise_mlp(&shape, fill, fill, &mut stream);
+        Self::with(published, normaliser, actions, (shape, parameters))
     }
 
     /// The model of a checkpoint.
@@ -76,9 +71,10 @@ impl Model {
             normaliser,
             actions,
         } = saved.made_of()?;
+        let shape = shape(&bc, &normaliser, &actions);
+        let zeros = state_dict::room(Layout::new(&shape).len(), saved.tensors)?;
         let published = (Published::named(saved.recipe), bc);
-        let zeros = |shape: &Shape| vec![0.0; Layout::new(shape).len()];
-        let mut model = Self::with(published, normaliser, actions, zeros);
+        let mut model = Self::with(published, normaliser, actions, (shape, zeros));
         model.load_weights(saved.tensors)?;
         Ok(model)
     }
@@ -92,6 +88,16 @@ impl Model {
         let parameters = state_dict::import_mlp(self.recipe.naming(), network.layout(), file)?;
         network.parameters_mut().copy_from_slice(&parameters);
         Ok(())
+    }
+}
+
+/// Sizes of the network that the configuration and the data ask for.
+fn shape(config: &BcConfig, normaliser: &Normaliser, actions: &ActionCodec) -> Shape {
+    let inputs = config.context.saturating_mul(normaliser.width());
+    let hidden = vec![config.width; config.layers];
+    Shape {
+        dropout: config.dropout,
+        ..Shape::new(&[inputs], &hidden, actions.width())
     }
 }
 

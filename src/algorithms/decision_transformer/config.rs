@@ -41,13 +41,13 @@ keys! {
     pub struct ModelConfig = "decision_transformer", published: Published;
 
     /// Steps that the model sees, K; three tokens each.
-    context: usize = 20, Range::at_least(1), "steps", "20";
+    context: usize = 20, Range::WIDTH, "steps", "20";
     /// Channels of a token, C.
-    width: usize = 128, Range::at_least(1), "", "128";
+    width: usize = 128, Range::WIDTH, "", "128";
     /// Transformer blocks, L.
-    layers: usize = 3, Range::at_least(1), "", "3";
+    layers: usize = 3, Range::LAYERS, "", "3";
     /// Attention heads, H; divides the width.
-    heads: usize = 1, Range::at_least(1), "", "1";
+    heads: usize = 1, Range::WIDTH, "", "1";
     /// Between the two layers of a block's MLP: `relu` or `gelu`.
     activation: Activation as serde(with = "ActivationName") = match published {
         Published::Official => Activation::Relu,
@@ -66,7 +66,7 @@ keys! {
         "1000 in Hopper, HalfCheetah and Walker2d";
     /// Longest episode that the time-step table covers. Default: the environment's time limit, or
     /// the longest episode of the data where that is longer.
-    episode_length: Option<usize> = None, Range::at_least(1), "steps", "1000";
+    episode_length: Option<usize> = None, Range::between(1.0, 16_777_216.0), "steps", "1000";
     /// What computes a training step: `fused`, our kernels, or `composed`, dfdx's operations.
     engine: EngineKind = EngineKind::Fused, Range::Words(&["fused", "composed"]), "", "";
     /// Factors of the fused engine's large products: `f32`, `bf16` (a GPU, or a CPU with
@@ -127,7 +127,7 @@ impl Published {
     pub fn timesteps(self, episode_length: usize, context: usize) -> usize {
         match self {
             Published::Official => episode_length,
-            Published::Corl => episode_length + context,
+            Published::Corl => episode_length.saturating_add(context),
         }
     }
 

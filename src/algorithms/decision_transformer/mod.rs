@@ -20,7 +20,7 @@ pub use self::learner::{Learner, windows};
 pub use self::model::{Model, shape};
 use self::preprocessing::Preprocessing;
 use super::action_codec::BoxUnits;
-use super::{ActionCodec, Algorithm, Card, Error, Facts, Input, Published, Saved, Setup};
+use super::{ActionCodec, Algorithm, Card, Error, Facts, Input, Published, Saved, Setup, memory};
 use crate::keys::{self, KeyError, Keys, PlanError, Table};
 use crate::optimise::OptimiserConfig;
 
@@ -90,6 +90,24 @@ impl Algorithm for DecisionTransformer {
 
     fn targets(&self, env_id: &str) -> Option<Vec<f64>> {
         Published::targets(env_id)
+    }
+
+    fn numbers(&self, setup: &Setup) -> f64 {
+        let read = keys::read::<ModelConfig>(setup.plan, NETWORK).ok();
+        let optimiser = keys::read::<OptimiserConfig>(setup.plan, OPTIMISER).ok();
+        let (Some(config), Some(optimiser)) = (read, optimiser) else {
+            return 0.0;
+        };
+        let [width, layers, context] =
+            [config.width, config.layers, config.context].map(|size| size as f64);
+        let timesteps = config.episode_length.unwrap_or(1) as f64 + context;
+        let step = (setup.spec.observation_space.width() + setup.spec.action_space.width()) as f64;
+        let parameters = (timesteps + step + 12.0 * layers * width) * width;
+        // A window's tokens in every layer, and its attention in one.
+        let tokens = 3.0 * context;
+        let window = tokens * width * layers + tokens * tokens;
+        let batch = optimiser.batch_size as f64 * context * step;
+        memory::of_parameters(parameters, batch + window)
     }
 
     fn build(

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::config::ModelConfig;
+use super::config::{ModelConfig, check_heads};
 use super::policy;
 use super::preprocessing::Preprocessing;
 use crate::algorithms::{self, Error, Published, Saved};
@@ -61,6 +61,7 @@ impl Model {
             model: config,
             preprocessing,
         } = saved.made_of()?;
+        check_heads(config.width, config.heads).map_err(|error| Error::Notes(error.to_string()))?;
         let recipe = Published::named(saved.recipe);
         let mut model = Self {
             recipe,
@@ -80,7 +81,7 @@ impl Model {
     /// Weights of another model; this one stays as it was.
     pub fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
         let layout = Layout::new(&self.shape);
-        let mut parameters = vec![0.0; layout.len()];
+        let mut parameters = state_dict::room(layout.len(), file)?;
         let naming = self.recipe.naming();
         self.untrained = state_dict::import(naming, &self.shape, &layout, file, &mut parameters)?;
         self.parameters = parameters;

@@ -70,11 +70,11 @@ keys! {
     /// `corl`, or of the authors (`paper`).
     conventions: Conventions = code, Range::Words(Conventions::RECIPES), "", "";
     /// Numbers in a hidden layer of actor, critics and value function.
-    width: usize = 256, Range::at_least(1), "", "256";
+    width: usize = 256, Range::WIDTH, "", "256";
     /// Hidden layers of actor, critics and value function.
-    layers: usize = 2, Range::at_least(1), "", "2";
+    layers: usize = 2, Range::LAYERS, "", "2";
     /// Transitions in a batch.
-    batch_size: usize = 256, Range::at_least(1), "transitions", "256";
+    batch_size: usize = 256, Range::ROWS, "transitions", "256";
     /// Adam's learning rate of the actor.
     actor_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "3e-4";
     /// How the actor's learning rate goes on: `constant`, or `cosine` to zero at the last step.
@@ -87,7 +87,7 @@ keys! {
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99";
     /// Steps whose rewards a target sums up before it bootstraps.
-    n_step: usize = 1, Range::at_least(1), "steps", "1";
+    n_step: usize = 1, Range::between(1.0, 1000.0), "steps", "1";
     /// How far targets move towards the trained critics with each update.
     tau: f64 = 0.005, Range::PART, "",
         "0.005; corl 0.001 in Hopper medium and medium-replay";

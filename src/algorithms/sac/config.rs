@@ -46,11 +46,11 @@ keys! {
     pub struct Config = "sac", code: Conventions;
 
     /// Numbers in a hidden layer of actor and critics.
-    width: usize = 256, Range::at_least(1), "", "256";
+    width: usize = 256, Range::WIDTH, "", "256";
     /// Hidden layers of actor and critics.
-    layers: usize = 2, Range::at_least(1), "", "2";
+    layers: usize = 2, Range::LAYERS, "", "2";
     /// Transitions in a batch.
-    batch_size: usize = 256, Range::at_least(1), "transitions", "256";
+    batch_size: usize = 256, Range::ROWS, "transitions", "256";
     /// Adam's learning rate of the actor.
     actor_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "3e-4";
     /// Adam's learning rate of both critics.
@@ -64,14 +64,14 @@ keys! {
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99";
     /// Steps whose rewards a target sums up before it bootstraps.
-    n_step: usize = 1, Range::at_least(1), "steps", "1";
+    n_step: usize = 1, Range::between(1.0, 1000.0), "steps", "1";
     /// How far targets move towards the trained critics with each update.
     tau: f64 = 0.005, Range::PART, "", "0.005";
     /// Updates of the critics between two turns of the actor and the temperature. In a turn,
     /// `cleanrl` updates both as often as this says, `sb3` once.
-    policy_delay: u64 = code.pick(2, 1), Range::at_least(1), "updates", "2; sb3 1";
+    policy_delay: u64 = code.pick(2, 1), Range::ROWS, "updates", "2; sb3 1";
     /// Environments that step in turns.
-    environments: usize = 1, Range::at_least(1), "environments", "1";
+    environments: usize = 1, Range::between(1.0, 4096.0), "environments", "1";
     /// Steps that the replay buffer holds, at most 2^24; a dataset's come first.
     capacity: usize = 1_000_000, Range::between(1.0, 16_777_216.0), "steps", "1e6";
     /// Environment steps with random actions before the first update. Default: the published
@@ -81,7 +81,7 @@ keys! {
     /// Environment steps between two rounds of updates.
     update_every: u64 = 1, Range::at_least(1), "steps", "1";
     /// Updates in a round.
-    updates: u64 = 1, Range::at_least(1), "updates", "1";
+    updates: u64 = 1, Range::ROWS, "updates", "1";
     /// Rewards are multiplied by this, after `reward_shift` is added.
     reward_scale: f64 = 1.0, Range::POSITIVE, "", "1";
     /// Added to each reward.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::config::{Config, Conventions};
+use crate::algorithms::action_codec::divisor;
 use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::{self, Shared};
 use crate::algorithms::{self, ActionCodec, Error, Saved};
@@ -75,7 +76,7 @@ impl MadeOf {
         match (&self.actions, self.conventions) {
             (ActionCodec::Continuous { offset, scale, .. }, Conventions::CleanRl) => Units {
                 offset: offset.iter().map(|&x| x as f32).collect(),
-                scale: scale.iter().map(|&x| x as f32).collect(),
+                scale: scale.iter().map(|&x| divisor(x) as f32).collect(),
             },
             (actions, _) => Units {
                 offset: vec![0.0; actions.width()],

@@ -17,8 +17,9 @@ use crate::kernels::dropout::Dropout;
 use crate::kernels::loss::{self, Denominator, Objective};
 use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
+use crate::kernels::threads;
+use rayon::ThreadPool;
 use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::ops::Range;
 
 /// Tokens that a thread works on together: enough rows to keep the way of the weights and their gradients from memory
@@ -113,11 +114,7 @@ impl Engine {
             width % heads == 0,
             "{heads} heads do not divide a width of {width}"
         );
-        let name = |index| format!("engine-{index}");
-        let builder = ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(name);
-        let pool = (threads > 1).then(|| builder.build().ok()).flatten();
+        let pool = threads::start(threads, "engine");
         let workers = pool.as_ref().map_or(1, ThreadPool::current_num_threads);
         let layout = Layout::new(&shape);
         let last = layout.blocks.last();

@@ -75,7 +75,8 @@ impl Shape {
 
     /// Numbers in a row of input, all parts together.
     pub fn width(&self) -> usize {
-        self.inputs.iter().sum()
+        let add = |sum: usize, &width: &usize| sum.saturating_add(width);
+        self.inputs.iter().fold(0, add)
     }
 
     /// The columns of an input part.
@@ -126,10 +127,12 @@ impl Layout {
         let mut inputs = shape.width();
         for (index, &outputs) in shape.hidden.iter().chain([&shape.outputs]).enumerate() {
             let start = layers.last().map_or(0, |layer| layer.range().end);
-            let weight = start..start + inputs * outputs;
-            let bias = weight.end..weight.end + outputs;
+            // Sizes that no memory holds stay so: nobody allocates what is as large as that.
+            let weight = start..start.saturating_add(inputs.saturating_mul(outputs));
+            let bias = weight.end..weight.end.saturating_add(outputs);
             let has_norm = shape.norm.is_some() && index < shape.hidden.len();
-            let norm = has_norm.then(|| bias.end..bias.end + 2 * outputs);
+            let norm_end = bias.end.saturating_add(outputs.saturating_mul(2));
+            let norm = has_norm.then_some(bias.end..norm_end);
             layers.push(Layer {
                 inputs,
                 outputs,
@@ -147,7 +150,7 @@ impl Layout {
                     1 => String::new(),
                     _ => format!("member.{index}."),
                 };
-                views_of(&layers, &prefix, index * member)
+                views_of(&layers, &prefix, index.saturating_mul(member))
             })
             .collect();
         Self {
@@ -194,7 +197,7 @@ fn views_of(layers: &[Layer], prefix: &str, start: usize) -> Vec<View> {
     let view = |name: String, dims: &[usize], range: &Range<usize>| View {
         name: format!("{prefix}{name}"),
         dims: dims.to_vec(),
-        range: start + range.start..start + range.end,
+        range: start.saturating_add(range.start)..start.saturating_add(range.end),
     };
     let mut views = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
@@ -207,7 +210,7 @@ fn views_of(layers: &[Layer], prefix: &str, start: usize) -> Vec<View> {
         ));
         views.push(view(format!("{name}.bias"), &[outputs], &layer.bias));
         if let Some(norm) = &layer.norm {
-            let middle = norm.start + outputs;
+            let middle = norm.start.saturating_add(outputs);
             let gain = norm.start..middle;
             views.push(view(format!("{name}.norm.weight"), &[outputs], &gain));
             views.push(view(

@@ -2,8 +2,9 @@
 
 use crate::kernels::adamw::{self, AdamW};
 use crate::kernels::simd::{Level, Simd, dispatched};
+use crate::kernels::threads;
+use rayon::ThreadPool;
 use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Numbers of a flat vector that are worth a thread's while.
 const LEAST_NUMBERS: usize = 1 << 14;
@@ -25,13 +26,9 @@ impl Pool {
 
     /// The same with a chosen instruction set.
     pub fn at(level: Level, threads: usize) -> Self {
-        let name = |index| format!("mlp-{index}");
-        let builder = ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(name);
         Self {
             level,
-            threads: (threads > 1).then(|| builder.build().ok()).flatten(),
+            threads: threads::start(threads, "mlp"),
         }
     }
 

@@ -28,8 +28,9 @@ use super::trunk::Model;
 use super::trunk::weights::Weights;
 use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
+use crate::kernels::threads;
+use rayon::ThreadPool;
 use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use row::{Row, Scratch};
 
 /// Acts in many episodes in lock-step, or in one without allocating.
@@ -72,8 +73,7 @@ impl Acting {
     /// # Panics
     /// As [`Acting::new`].
     pub fn at(level: Level, shape: Shape, parameters: &[f32], rows: usize, threads: usize) -> Self {
-        let builder = ThreadPoolBuilder::new().num_threads(threads);
-        let pool = (threads > 1).then(|| builder.build().ok()).flatten();
+        let pool = threads::start(threads, "acting");
         let workers = pool.as_ref().map_or(1, ThreadPool::current_num_threads);
         let mut acting = Self {
             shape,

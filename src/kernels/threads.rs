@@ -1,0 +1,35 @@
+//! Threads that kernels share, and whether the system gave them.
+//!
+//! Kernels work without threads too, but not every one gives the same bits on another number of
+//! them, so whoever needs the bits asks for a [`failure`] once everything is built.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+static FAILURE: Mutex<Option<String>> = Mutex::new(None);
+
+/// So many threads, whose names begin with `name`. None for one thread, which is the calling one, and
+/// where the system gives none.
+pub fn start(threads: usize, name: &'static str) -> Option<ThreadPool> {
+    if threads <= 1 {
+        return None;
+    }
+    let builder = ThreadPoolBuilder::new().num_threads(threads);
+    let pool = builder.thread_name(move |index| format!("{name}-{index}"));
+    match pool.build() {
+        Ok(pool) => Some(pool),
+        Err(error) => {
+            *FAILURE.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+            None
+        }
+    }
+}
+
+/// Why threads that were asked for could not be had.
+pub fn failure() -> Option<String> {
+    FAILURE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
