@@ -65,6 +65,13 @@ impl Stream {
         }
     }
 
+    /// Fills with draws from U(-1, 1).
+    pub fn fill_uniform(&mut self, values: &mut [f32]) {
+        for value in values {
+            *value = self.0.random_range(-1.0..1.0);
+        }
+    }
+
     /// An index below `count`, each as likely as any other. Panics if `count` is 0.
     pub fn index(&mut self, count: usize) -> usize {
         self.0.random_range(0..count)

@@ -31,7 +31,7 @@ fn td3_bc(name: &str) {
     let mut learner = fixture.learner(1000, |setup| td3_bc::Learner::new(setup, config));
     let mut comparison = Comparison::new(&fixture);
     for number in 1..=fixture.case.updates {
-        let report = learner.learn(&fixture.batch(number), fixture.noise(number)[0]);
+        let report = fixture.learn(&mut learner, number);
         comparison.report(
             number,
             &report,
@@ -95,8 +95,7 @@ fn iql(name: &str) {
     let mut learner = fixture.learner(steps, |setup| iql::Learner::new(setup, config));
     let mut comparison = Comparison::new(&fixture);
     for number in 1..=fixture.case.updates {
-        assert_eq!(fixture.noise(number).len(), 0, "nothing is drawn");
-        let report = learner.learn(&fixture.batch(number));
+        let report = fixture.learn(&mut learner, number);
         comparison.report(
             number,
             &report,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use rtg::algorithms::actor_critic::{self, Method, Noise};
 use rtg::algorithms::{Learner, Setup, Update};
 use rtg::keys::Table;
 use rtg::nn::state_dict::{Entry, Values, floats, serialise};
@@ -164,6 +165,21 @@ impl Fixture {
         let arrays = 0..self.case.noise[update as usize - 1];
         let name = |index| format!("update.{update}.noise.{index}");
         arrays.map(|index| self.numbers(&name(index))).collect()
+    }
+
+    /// Fills arrays with the noise of an update, which has to last for all and be used up.
+    pub(crate) fn learn<M: Method>(
+        &self,
+        learner: &mut actor_critic::Learner<M>,
+        update: u32,
+    ) -> Update {
+        let mut arrays = self.noise(update).into_iter();
+        let noise: &mut Noise<'_> = &mut |_, to: &mut [f32]| {
+            to.copy_from_slice(arrays.next().expect("noise for each array"));
+        };
+        let report = learner.learn(&self.batch(update), noise);
+        assert!(arrays.next().is_none(), "noise is left over");
+        report
     }
 
     /// An environment with the fixture's observations and actions.

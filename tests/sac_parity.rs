@@ -1,7 +1,7 @@
 //! SAC's updates beside PyTorch's: losses, gradients, weights, targets and moments.
 
+use rtg::algorithms::sac::Learner;
 use rtg::algorithms::sac::config::{Config, Conventions};
-use rtg::algorithms::sac::{Learner, Noise};
 
 use crate::fixture::{Comparison, Fixture};
 
@@ -35,11 +35,7 @@ fn sac(name: &str, log_prob: &str) {
     let mut learner = fixture.learner(1000, |setup| Learner::new(setup, config));
     let mut comparison = Comparison::new(&fixture);
     for number in 1..=fixture.case.updates {
-        let mut arrays = fixture.noise(number).into_iter();
-        let noise: &mut Noise<'_> =
-            &mut |to: &mut [f32]| to.copy_from_slice(arrays.next().unwrap());
-        let report = learner.learn(&fixture.batch(number), noise);
-        assert!(arrays.next().is_none(), "noise is left over");
+        let report = fixture.learn(&mut learner, number);
         comparison.report(
             number,
             &report,

@@ -9,7 +9,7 @@ use crate::policy::{Mode, Policy, Start};
 use crate::random::Stream;
 
 /// How an actor's outputs become actions, in the network's units.
-pub(super) trait Decision {
+pub trait Decision {
     /// The actions that are rated highest. `outputs` are rows x the network's outputs, `actions`
     /// rows x A.
     fn greedy(&self, outputs: &[f32], actions: &mut [f32]);

@@ -25,6 +25,11 @@ impl Adam {
         }
     }
 
+    /// Steps done.
+    pub(super) fn steps(&self) -> u64 {
+        self.steps
+    }
+
     /// One step with this gradient.
     pub(super) fn step(
         &mut self,

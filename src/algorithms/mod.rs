@@ -6,6 +6,7 @@
 //! acts. The training loop, the checkpoint, the evaluation and the reports know these traits only.
 
 pub mod action_codec;
+pub mod actor_critic;
 mod actor_policy;
 mod adam;
 pub mod bc;

@@ -24,7 +24,7 @@ impl Shared {
 }
 
 /// A network, or an ensemble of them, with all that its learning needs.
-pub(super) struct Trained {
+pub struct Trained {
     /// The name of its weights in files; an ensemble's members are `NAME_1`, `NAME_2`, ...
     name: &'static str,
     layout: Layout,
@@ -63,6 +63,11 @@ impl Trained {
         let mut network = self.network.lock();
         let parameters = network.parameters_mut();
         self.adam.step(pool, rate, &self.gradient, parameters);
+    }
+
+    /// Optimiser steps done.
+    pub(super) fn steps(&self) -> u64 {
+        self.adam.steps()
     }
 
     /// Moves the targets by `tau` towards the trained weights.

@@ -6,7 +6,7 @@ use crate::kernels::mlp::Pool;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile, read_linear};
 
 /// A vector of parameters with all that its learning needs.
-pub(super) struct TrainedVector {
+pub struct TrainedVector {
     /// Its name in files.
     name: &'static str,
     pub(super) values: Vec<f32>,
@@ -30,6 +30,16 @@ impl TrainedVector {
     /// One step of Adam with the present gradient.
     pub(super) fn step(&mut self, pool: &Pool, rate: f64) {
         self.adam.step(pool, rate, &self.gradient, &mut self.values);
+    }
+
+    /// Optimiser steps done.
+    pub(super) fn steps(&self) -> u64 {
+        self.adam.steps()
+    }
+
+    /// The values under their name in files.
+    pub(super) fn weights(&self) -> Entry {
+        Entry::vector(self.name, &self.values)
     }
 
     /// What a checkpoint holds beside the values.

@@ -26,80 +26,190 @@
 //! in an update but the batch and, if asked for, the actor's dropout.
 
 pub mod config;
-mod learner;
-mod model;
 mod update;
 
-use self::config::{Config, Conventions};
-pub use self::learner::Learner;
-pub use self::model::Model;
-use super::{Algorithm, Card, Error, Facts, Input, Saved, Setup};
-use crate::keys::{self, Keys, PlanError, Table, Value};
+use self::config::{ActorKind, Config, Conventions};
+use self::update::{Scratch, Step};
+use super::action_codec::BoxUnits;
+use super::actor_critic::gaussian::{Choice, LOG_SIGMA};
+use super::actor_critic::update::beside_data;
+use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
+use super::networks::{Products, Trained, mean};
+use super::vector::TrainedVector;
+use super::{Card, Facts, Input, Needs, Update};
+use crate::kernels::mlp::Shape;
+use crate::kernels::mlp::heads::gaussian::Gaussian;
+use crate::keys::{Keys, PlanError};
+use crate::nn::initialise::{BiasFill, LayerFill, WeightFill};
+use crate::random::derive;
 
-/// IQL's entry in the table of algorithms.
+/// IQL.
 pub struct Iql;
 
-const NAME: &str = "iql";
+/// Trains IQL's networks.
+pub type Learner = actor_critic::Learner<Iql>;
 
-impl Algorithm for Iql {
-    fn card(&self) -> Card {
-        Card {
-            name: NAME,
-            summary: "IQL: an expectile of the data's values, and cloning weighted by advantage",
-            input: Input::Transitions,
-            continuous: true,
-            discrete: false,
-            takes_target: false,
-            cuda: false,
-            recipes: Conventions::RECIPES,
-            former_tables: &[],
+impl Method for Iql {
+    type Config = Config;
+    type Decision = Choice;
+    /// Actor, critics, value function.
+    type Networks = [Trained; 3];
+    /// A Gaussian actor's log standard deviations.
+    type Vectors = Vec<TrainedVector>;
+    type Scratch = Scratch;
+
+    const CARD: Card = Card {
+        name: "iql",
+        summary: "IQL: an expectile of the data's values, and cloning weighted by advantage",
+        input: Input::Transitions,
+        continuous: true,
+        discrete: false,
+        takes_target: false,
+        cuda: false,
+        recipes: Conventions::RECIPES,
+        former_tables: &[],
+    };
+    const UNITS: BoxUnits = BoxUnits::Unit;
+    /// Nothing is drawn: a dropout mask follows from the run's seed and the number of updates.
+    const NOISE: &'static str = "";
+
+    fn keys() -> Keys {
+        Config::KEYS
+    }
+
+    fn config(recipe: &str) -> Config {
+        Config::of(Conventions::named(recipe))
+    }
+
+    fn resolve(config: &mut Config, facts: &Facts) -> Result<(), PlanError> {
+        if let Some(data) = facts.data {
+            config.reward_scale = Some(config.reward_scale_for(data)?);
+        }
+        Ok(())
+    }
+
+    fn normalises(config: &Config) -> bool {
+        config.normalise
+    }
+
+    fn needs(made_of: &MadeOf<Config>) -> Needs<'_> {
+        let Config {
+            action_clip,
+            reward_scale,
+            ..
+        } = made_of.config;
+        actor_critic::offline!(made_of, reward_scale.unwrap_or(1.0), action_clip,)
+    }
+
+    fn actor(made_of: &MadeOf<Config>) -> Shape {
+        Shape {
+            dropout: made_of.config.actor_dropout as f32,
+            ..of_observations(made_of, made_of.actions.width())
         }
     }
 
-    fn tables(&self) -> Vec<Keys> {
-        vec![Config::KEYS]
-    }
-
-    fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
-        let mut plan = Table::new();
-        keys::write(&mut plan, NAME, &Config::of(Conventions::named(recipe)))?;
-        let dataset = "builtin/pendulum/mixed".to_owned();
-        let general = [
-            ("dataset", Value::String(dataset)),
-            ("steps", Value::Integer(10_000)),
-            ("checkpoint_every", Value::Integer(5000)),
-        ];
-        plan.extend(general.map(|(key, value)| (key.to_owned(), value)));
-        let logging = [("every", 100), ("histograms_every", 1000)];
-        let logging = logging.map(|(key, every)| (key.to_owned(), Value::Integer(every)));
-        let logging = logging.into_iter().collect();
-        plan.insert("logging".to_owned(), Value::Table(logging));
-        Ok(plan)
-    }
-
-    fn resolve(&self, plan: &mut Table, facts: &Facts) -> Result<(), PlanError> {
-        let Some(data) = facts.data else {
-            return Ok(());
+    fn parts(made_of: &MadeOf<Config>, initial: &mut Initial<'_>) -> Parts<Self> {
+        let fill = match made_of.config.conventions {
+            Conventions::Corl => LayerFill::DEFAULT,
+            Conventions::Paper => LayerFill {
+                weight: WeightFill::Orthogonal(std::f32::consts::SQRT_2),
+                bias: BiasFill::Constant(0.0),
+            },
         };
-        let mut config: Config = keys::read(plan, NAME)?;
-        config.reward_scale = Some(config.reward_scale_for(data)?);
-        keys::write(plan, NAME, &config)
-    }
-
-    fn build(
-        &self,
-        setup: &Setup,
-        saved: Option<&Saved>,
-    ) -> Result<Box<dyn super::Learner>, Error> {
-        let config: Config = keys::read(setup.plan, NAME)?;
-        let learner = match saved {
-            Some(saved) => Learner::saved(saved, setup, config)?,
-            None => Learner::new(setup, config)?,
+        let mut network = |name, shape: Shape, target| {
+            Trained::new(name, &shape, initial(&shape, [fill; 2]), target)
         };
-        Ok(Box::new(learner))
+        let vectors = Self::policy_vectors(made_of).into_iter();
+        Parts {
+            networks: [
+                network(ACTOR, Self::actor(made_of), false),
+                network("critic", critics(made_of), true),
+                network("value", of_observations(made_of, 1), false),
+            ],
+            vectors: vectors
+                .map(|(name, len)| TrainedVector::new(name, vec![0.0; len]))
+                .collect(),
+        }
     }
 
-    fn model(&self, saved: &Saved) -> Result<Box<dyn super::Model>, Error> {
-        Ok(Box::new(Model::saved(saved)?))
+    fn policy_vectors(made_of: &MadeOf<Config>) -> Vec<(&'static str, usize)> {
+        let log_sigma = gaussian(&made_of.config).map(|_| (LOG_SIGMA, made_of.actions.width()));
+        log_sigma.into_iter().collect()
     }
+
+    fn decision(made_of: &MadeOf<Config>, vectors: &[Vec<f32>]) -> Choice {
+        Choice {
+            squash: true,
+            noise: gaussian(&made_of.config).zip(vectors.first().cloned()),
+        }
+    }
+
+    fn update(
+        work: &Work<Self>,
+        parts: &mut Parts<Self>,
+        _noise: &mut Noise<'_>,
+        scratch: &mut Scratch,
+    ) -> Update {
+        let config = work.config();
+        let done = work.number - 1;
+        let progress = done as f64 / work.steps.max(1) as f64;
+        let key = crate::random::mix(derive(work.seed, "dropout").wrapping_add(done));
+        let step = Step {
+            work,
+            rate: config.actor_learning_rate * config.actor_schedule.factor(progress),
+            dropout_key: (config.actor_dropout > 0.0).then_some(key),
+        };
+        step.run(parts, scratch)
+    }
+
+    /// How far the actor is from the data's actions, and what critics and value function say of the
+    /// data.
+    fn validate(
+        work: &Work<Self>,
+        parts: &mut Parts<Self>,
+        _scratch: &mut Scratch,
+    ) -> Vec<(&'static str, f64)> {
+        let [actor, critics, value] = &parts.networks;
+        let decision = Choice {
+            squash: true,
+            noise: None,
+        };
+        let [error, q, _] = beside_data(work, [actor, critics], &decision);
+        let mut values = vec![0.0; work.batch.rows];
+        let mut value = value.network.lock();
+        value.infer(work.pool, &[&work.batch.observations], &mut values);
+        vec![("squared_error", error), ("q", q), ("value", mean(&values))]
+    }
+
+    /// The first layers' inputs need no gradient.
+    fn operations(made_of: &MadeOf<Config>) -> f64 {
+        let actor = Products::of(&Self::actor(made_of));
+        let critic = Products::of(&critics(made_of));
+        let value = Products::of(&of_observations(made_of, 1));
+        let again = match made_of.config.conventions {
+            Conventions::Corl => 0.0,
+            // V(s) once more, behind its step.
+            Conventions::Paper => value.all,
+        };
+        let targets = 2.0 * critic.all + value.all + again;
+        let learning = 2.0 * critic.learning() + value.learning() + actor.learning();
+        2.0 * made_of.config.batch_size as f64 * (targets + learning)
+    }
+}
+
+fn of_observations(made_of: &MadeOf<Config>, outputs: usize) -> Shape {
+    let Config { width, layers, .. } = made_of.config;
+    made_of.of_observations(width, layers, outputs)
+}
+
+fn critics(made_of: &MadeOf<Config>) -> Shape {
+    made_of.critics(made_of.config.width, made_of.config.layers, 2)
+}
+
+/// A Gaussian actor's distribution.
+fn gaussian(config: &Config) -> Option<Gaussian> {
+    (config.actor == ActorKind::Gaussian).then_some(Gaussian {
+        low: config.log_sigma_low as f32,
+        high: 2.0,
+    })
 }

@@ -22,62 +22,73 @@
 //! | `L_alpha` | as above, with a sample of its own | log alpha for the first alpha, the actor's sample |
 //! | order | Q; every second time, twice: actor, alpha | alpha, Q, actor, with the former alpha |
 //!
+//! Noise: `cleanrl` draws arrays of rows x A at the next observations and, if it is the actor's turn,
+//! in each of `policy_delay` rounds one for the actor and one for the temperature; `sb3` one at the
+//! observations, if it is the actor's turn, and one at the next observations.
+//!
 //! Learning rates and the warm-up differ too: see [`config`]. Targets follow with every update.
 
 pub mod config;
-mod learner;
-mod model;
-mod temperature;
 mod update;
 
 use self::config::{Config, Conventions};
-pub use self::learner::Learner;
-pub use self::model::Model;
-pub use self::update::Noise;
-use super::{Algorithm, Card, Error, Facts, Input, Saved, Setup};
-use crate::keys::{self, KeyError, Keys, PlanError, Table, Value};
+use self::update::{Scratch, Step};
+use super::action_codec::BoxUnits;
+use super::actor_critic::squashed::Units;
+use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work, temperature};
+use super::networks::{Products, Trained};
+use super::vector::TrainedVector;
+use super::{Card, Facts, Input, Interaction, Needs, Update};
+use crate::kernels::mlp::Shape;
+use crate::kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
+use crate::keys::{KeyError, Keys, PlanError, Table};
+use crate::nn::initialise::LayerFill;
+use crate::random::Stream;
+use rtg_datasets::sample::{RewardTransform, TransitionConfig};
 
-/// SAC's entry in the table of algorithms.
+/// SAC.
 pub struct Sac;
 
-const NAME: &str = "sac";
+/// Trains SAC's networks.
+pub type Learner = actor_critic::Learner<Sac>;
 
-impl Algorithm for Sac {
-    fn card(&self) -> Card {
-        Card {
-            name: NAME,
-            summary: "SAC: online, a stochastic actor and twin critics, temperature learned",
-            input: Input::Environment,
-            continuous: true,
-            discrete: false,
-            takes_target: false,
-            cuda: false,
-            recipes: Conventions::RECIPES,
-            former_tables: &[],
-        }
+impl Method for Sac {
+    type Config = Config;
+    type Decision = Squashed;
+    /// The actor, and the critics with their targets.
+    type Networks = [Trained; 2];
+    /// The temperature's logarithm.
+    type Vectors = [TrainedVector; 1];
+    type Scratch = Scratch;
+
+    const CARD: Card = Card {
+        name: "sac",
+        summary: "SAC: online, a stochastic actor and twin critics, temperature learned",
+        input: Input::Environment,
+        continuous: true,
+        discrete: false,
+        takes_target: false,
+        cuda: false,
+        recipes: Conventions::RECIPES,
+        former_tables: &[],
+    };
+    const UNITS: BoxUnits = BoxUnits::Unit;
+    const NOISE: &'static str = "policy noise";
+
+    fn keys() -> Keys {
+        Config::KEYS
     }
 
-    fn tables(&self) -> Vec<Keys> {
-        vec![Config::KEYS]
+    fn config(recipe: &str) -> Config {
+        Config::of(Conventions::named(recipe))
     }
 
-    fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
-        let mut plan = Table::new();
-        keys::write(&mut plan, NAME, &Config::of(Conventions::named(recipe)))?;
-        // A checkpoint holds the replay buffer; there is one at every evaluation as well.
-        let general = [("steps", 10_000), ("checkpoint_every", 10_000)];
-        plan.extend(general.map(|(key, value)| (key.to_owned(), Value::Integer(value))));
-        let logging = [("every", 200), ("histograms_every", 2000)];
-        let logging = logging.map(|(key, value)| (key.to_owned(), Value::Integer(value)));
-        plan.insert(
-            "logging".to_owned(),
-            Value::Table(logging.into_iter().collect()),
-        );
-        Ok(plan)
+    /// A checkpoint holds the replay buffer; there is one at every evaluation as well.
+    fn general() -> Table {
+        actor_critic::general(10_000, 10_000, 200)
     }
 
-    fn resolve(&self, plan: &mut Table, facts: &Facts) -> Result<(), PlanError> {
-        let mut config: Config = keys::read(plan, NAME)?;
+    fn resolve(config: &mut Config, facts: &Facts) -> Result<(), PlanError> {
         let code = Conventions::named(facts.recipe);
         config.resolve(code, facts.steps, facts.spec.action_space.width());
         if let Some(data) = facts.data
@@ -86,23 +97,134 @@ impl Algorithm for Sac {
             let expected = format!("at least {}, the steps of the dataset", data.steps());
             return Err(KeyError::new("sac.capacity", config.capacity, expected).into());
         }
-        keys::write(plan, NAME, &config)
+        Ok(())
     }
 
-    fn build(
-        &self,
-        setup: &Setup,
-        saved: Option<&Saved>,
-    ) -> Result<Box<dyn super::Learner>, Error> {
-        let config: Config = keys::read(setup.plan, NAME)?;
-        let learner = match saved {
-            Some(saved) => Learner::saved(saved, setup, config)?,
-            None => Learner::new(setup, config)?,
+    fn needs(made_of: &MadeOf<Config>) -> Needs<'_> {
+        let config = &made_of.config;
+        Needs::Environment(Interaction {
+            transitions: TransitionConfig {
+                n_step: config.n_step,
+                discount: config.discount,
+                reward: RewardTransform {
+                    scale: config.reward_scale,
+                    shift: config.reward_shift,
+                },
+                action_map: match code(made_of) {
+                    Conventions::CleanRl => None,
+                    Conventions::Sb3 => made_of.actions.action_map(),
+                },
+                ..TransitionConfig::default()
+            },
+            rows: config.batch_size,
+            environments: config.environments,
+            capacity: config.capacity,
+            learning_starts: config.learning_starts.unwrap_or_default(),
+            update_every: config.update_every,
+            updates: config.updates,
+        })
+    }
+
+    /// A row of the outputs: A means, then A raw log sigmas.
+    fn actor(made_of: &MadeOf<Config>) -> Shape {
+        let Config { width, layers, .. } = made_of.config;
+        made_of.of_observations(width, layers, 2 * made_of.actions.width())
+    }
+
+    fn parts(made_of: &MadeOf<Config>, initial: &mut Initial<'_>) -> Parts<Self> {
+        let mut network = |name, shape: Shape, target| {
+            let parameters = initial(&shape, [LayerFill::DEFAULT; 2]);
+            Trained::new(name, &shape, parameters, target)
         };
-        Ok(Box::new(learner))
+        Parts {
+            networks: [
+                network(ACTOR, Self::actor(made_of), false),
+                network("critic", critics(made_of), true),
+            ],
+            vectors: [temperature::new(made_of.config.initial_alpha)],
+        }
     }
 
-    fn model(&self, saved: &Saved) -> Result<Box<dyn super::Model>, Error> {
-        Ok(Box::new(Model::saved(saved)?))
+    fn decision(made_of: &MadeOf<Config>, _vectors: &[Vec<f32>]) -> Squashed {
+        head(made_of)
+    }
+
+    fn update(
+        work: &Work<Self>,
+        parts: &mut Parts<Self>,
+        noise: &mut Noise<'_>,
+        scratch: &mut Scratch,
+    ) -> Update {
+        Step::of(work, parts).run(noise, scratch)
+    }
+
+    /// The critics' loss on the batch, always with the same noise.
+    fn validate(
+        work: &Work<Self>,
+        parts: &mut Parts<Self>,
+        scratch: &mut Scratch,
+    ) -> Vec<(&'static str, f64)> {
+        let mut stream = Stream::new(0, "validation");
+        let noise = &mut actor_critic::draws(&mut stream);
+        let report = Step::of(work, parts).measure(noise, scratch);
+        let metrics = report.metrics().iter();
+        metrics.map(|metric| (metric.name, metric.value)).collect()
+    }
+
+    /// Of two critics the smaller one has a gradient at the action.
+    fn operations(made_of: &MadeOf<Config>) -> f64 {
+        let actor = Products::of(&Self::actor(made_of));
+        let critic = Products::of(&critics(made_of));
+        let [s, a] = made_of.widths().map(|width| width as f64);
+        let targets = actor.all + 2.0 * critic.all;
+        let to_action = critic.all + critic.to_input(a / (s + a));
+        let sample_for_alpha = match code(made_of) {
+            Conventions::CleanRl => actor.all,
+            Conventions::Sb3 => 0.0,
+        };
+        let policy = actor.learning() + to_action + sample_for_alpha;
+        let each = targets + 2.0 * critic.learning() + policy;
+        2.0 * made_of.config.batch_size as f64 * each
+    }
+}
+
+fn critics(made_of: &MadeOf<Config>) -> Shape {
+    made_of.critics(made_of.config.width, made_of.config.layers, 2)
+}
+
+fn code(made_of: &MadeOf<Config>) -> Conventions {
+    Conventions::named(&made_of.recipe)
+}
+
+/// From actions in [-1, 1] to those that the critics see: `CleanRL`'s see the environment's.
+fn units(made_of: &MadeOf<Config>) -> Units {
+    match code(made_of) {
+        Conventions::CleanRl => Units::environment(&made_of.actions),
+        Conventions::Sb3 => Units::identity(made_of.actions.width()),
+    }
+}
+
+/// The distribution that the actor's outputs stand for.
+fn head(made_of: &MadeOf<Config>) -> Squashed {
+    let (log_sigma, log_probability) = match code(made_of) {
+        Conventions::CleanRl => (
+            LogSigma::Tanh {
+                low: -5.0,
+                high: 2.0,
+            },
+            LogProbability::Scaled(units(made_of).scale().to_vec()),
+        ),
+        Conventions::Sb3 => (
+            LogSigma::Clamp {
+                low: -20.0,
+                high: 2.0,
+            },
+            LogProbability::Floored,
+        ),
+    };
+    Squashed {
+        action: made_of.actions.width(),
+        log_sigma,
+        log_probability,
     }
 }

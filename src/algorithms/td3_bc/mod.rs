@@ -14,72 +14,122 @@
 //! moves the targets. After `sfujim/TD3_BC` and CORL's `algorithms/offline/td3_bc.py`, which agree.
 
 pub mod config;
-mod learner;
-mod model;
+mod update;
 
 use self::config::Config;
-pub use self::learner::Learner;
-pub use self::model::Model;
-use super::{Algorithm, Card, Error, Input, Saved, Setup};
-use crate::keys::{self, Keys, PlanError, Table, Value};
+use self::update::{Scratch, Step};
+use super::action_codec::BoxUnits;
+use super::actor_critic::deterministic::Tanh;
+use super::actor_critic::update::beside_data;
+use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
+use super::networks::{Products, Trained};
+use super::vector::TrainedVector;
+use super::{Card, Input, Needs, Update};
+use crate::kernels::mlp::Shape;
+use crate::keys::Keys;
+use crate::nn::initialise::LayerFill;
 
-/// TD3+BC's entry in the table of algorithms.
+/// TD3+BC.
 pub struct Td3Bc;
 
-const NAME: &str = "td3_bc";
+/// Trains TD3+BC's networks.
+pub type Learner = actor_critic::Learner<Td3Bc>;
 
-impl Algorithm for Td3Bc {
-    fn card(&self) -> Card {
-        Card {
-            name: NAME,
-            summary: "TD3+BC: twin critics, and an actor that is held to the data",
-            input: Input::Transitions,
-            continuous: true,
-            discrete: false,
-            takes_target: false,
-            cuda: false,
-            recipes: &["corl"],
-            former_tables: &[],
+impl Method for Td3Bc {
+    type Config = Config;
+    type Decision = Tanh;
+    type Networks = [Trained; 2];
+    type Vectors = [TrainedVector; 0];
+    type Scratch = Scratch;
+
+    const CARD: Card = Card {
+        name: "td3_bc",
+        summary: "TD3+BC: twin critics, and an actor that is held to the data",
+        input: Input::Transitions,
+        continuous: true,
+        discrete: false,
+        takes_target: false,
+        cuda: false,
+        recipes: &["corl"],
+        former_tables: &[],
+    };
+    const UNITS: BoxUnits = BoxUnits::Symmetric;
+    const NOISE: &'static str = "target noise";
+
+    fn keys() -> Keys {
+        Config::KEYS
+    }
+
+    fn config(recipe: &str) -> Config {
+        Config::of(recipe)
+    }
+
+    fn normalises(config: &Config) -> bool {
+        config.normalise
+    }
+
+    fn needs(made_of: &MadeOf<Config>) -> Needs<'_> {
+        actor_critic::offline!(made_of, made_of.config.reward_scale,)
+    }
+
+    fn actor(made_of: &MadeOf<Config>) -> Shape {
+        let Config { width, layers, .. } = made_of.config;
+        made_of.of_observations(width, layers, made_of.actions.width())
+    }
+
+    fn parts(made_of: &MadeOf<Config>, initial: &mut Initial<'_>) -> Parts<Self> {
+        let mut network = |name, shape: Shape| {
+            Trained::new(name, &shape, initial(&shape, [LayerFill::DEFAULT; 2]), true)
+        };
+        let actor = network(ACTOR, Self::actor(made_of));
+        Parts {
+            networks: [actor, network("critic", critics(made_of))],
+            vectors: [],
         }
     }
 
-    fn tables(&self) -> Vec<Keys> {
-        vec![Config::KEYS]
+    fn decision(made_of: &MadeOf<Config>, _vectors: &[Vec<f32>]) -> Tanh {
+        Tanh {
+            scale: made_of.max_action(),
+            noise: made_of.config.exploration_noise as f32,
+        }
     }
 
-    fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
-        let mut plan = Table::new();
-        keys::write(&mut plan, NAME, &Config::of(recipe))?;
-        let general = [
-            (
-                "dataset",
-                Value::String("builtin/pendulum/mixed".to_owned()),
-            ),
-            ("steps", Value::Integer(10_000)),
-            ("checkpoint_every", Value::Integer(5000)),
-        ];
-        plan.extend(general.map(|(key, value)| (key.to_owned(), value)));
-        let mut logging = Table::new();
-        logging.insert("every".to_owned(), Value::Integer(100));
-        logging.insert("histograms_every".to_owned(), Value::Integer(1000));
-        plan.insert("logging".to_owned(), Value::Table(logging));
-        Ok(plan)
+    /// The noise is the target policy's, rows x A.
+    fn update(
+        work: &Work<Self>,
+        parts: &mut Parts<Self>,
+        noise: &mut Noise<'_>,
+        scratch: &mut Scratch,
+    ) -> Update {
+        Step { work, parts }.run(noise, scratch)
     }
 
-    fn build(
-        &self,
-        setup: &Setup,
-        saved: Option<&Saved>,
-    ) -> Result<Box<dyn super::Learner>, Error> {
-        let config: Config = keys::read(setup.plan, NAME)?;
-        let learner = match saved {
-            Some(saved) => Learner::saved(saved, config, setup.threads)?,
-            None => Learner::new(setup, config)?,
-        };
-        Ok(Box::new(learner))
+    /// How far the actor is from the data's actions, and what the first critic thinks of both.
+    fn validate(
+        work: &Work<Self>,
+        parts: &mut Parts<Self>,
+        _scratch: &mut Scratch,
+    ) -> Vec<(&'static str, f64)> {
+        let [actor, critics] = &parts.networks;
+        let decision = Self::decision(work.made_of, &[]);
+        let [error, q, q_policy] = beside_data(work, [actor, critics], &decision);
+        vec![("cloning_loss", error), ("q", q), ("q_policy", q_policy)]
     }
 
-    fn model(&self, saved: &Saved) -> Result<Box<dyn super::Model>, Error> {
-        Ok(Box::new(Model::saved(saved)?))
+    /// The first layers' inputs need no gradient but for the actions.
+    fn operations(made_of: &MadeOf<Config>) -> f64 {
+        let actor = Products::of(&Self::actor(made_of));
+        let critic = Products::of(&critics(made_of));
+        let [s, a] = made_of.widths().map(|width| width as f64);
+        let targets = actor.all + 2.0 * critic.all;
+        let critics = 2.0 * critic.learning();
+        let policy = actor.learning() + critic.to_input(a / (s + a));
+        let each = targets + critics + policy / made_of.config.policy_delay as f64;
+        2.0 * made_of.config.batch_size as f64 * each
     }
+}
+
+fn critics(made_of: &MadeOf<Config>) -> Shape {
+    made_of.critics(made_of.config.width, made_of.config.layers, 2)
 }

@@ -1,0 +1,54 @@
+//! An actor-critic in the table of algorithms.
+
+use std::marker::PhantomData;
+
+use super::{Learner, Method, Model};
+use crate::algorithms::{self, Algorithm, Card, Error, Facts, Saved, Setup};
+use crate::keys::{self, Keys, PlanError, Table};
+
+/// A method's entry in the table of algorithms.
+pub struct Entry<M>(PhantomData<fn() -> M>);
+
+impl<M> Entry<M> {
+    /// The entry.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+impl<M: Method> Algorithm for Entry<M> {
+    fn card(&self) -> Card {
+        M::CARD
+    }
+
+    fn tables(&self) -> Vec<Keys> {
+        vec![M::keys()]
+    }
+
+    fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
+        let mut plan = M::general();
+        keys::write(&mut plan, M::CARD.name, &M::config(recipe))?;
+        Ok(plan)
+    }
+
+    fn resolve(&self, plan: &mut Table, facts: &Facts) -> Result<(), PlanError> {
+        let mut config: M::Config = keys::read(plan, M::CARD.name)?;
+        M::resolve(&mut config, facts)?;
+        keys::write(plan, M::CARD.name, &config)
+    }
+
+    fn build(
+        &self,
+        setup: &Setup,
+        saved: Option<&Saved>,
+    ) -> Result<Box<dyn algorithms::Learner>, Error> {
+        let config: M::Config = keys::read(setup.plan, M::CARD.name)?;
+        let learner = match saved {
+            Some(saved) => Learner::<M>::saved(saved, setup, config)?,
+            None => Learner::<M>::new(setup, config)?,
+        };
+        Ok(Box::new(learner))
+    }
+
+    fn model(&self, saved: &Saved) -> Result<Box<dyn algorithms::Model>, Error> {
+        Ok(Box::new(Model::<M>::saved(saved)?))
+    }
+}

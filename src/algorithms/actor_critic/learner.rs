@@ -1,0 +1,262 @@
+//! Training an actor-critic of any method.
+
+use rtg_datasets::sample::Transitions;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Draw, MadeOf, Method, Model, Noise, Parts, Work};
+use crate::algorithms::networks::Trained;
+use crate::algorithms::vector::TrainedVector;
+use crate::algorithms::{
+    self, ActionCodec, Error, Facts, HeldBack, Input, Needs, Saved, Setup, Source, State, Update,
+};
+use crate::kernels::mlp::{Layout, Pool, Shape};
+use crate::nn::initialise::{LayerFill, initialise_mlp};
+use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
+use crate::random::Stream;
+
+/// Trains a [`Model`].
+pub struct Learner<M: Method> {
+    model: Model<M>,
+    parts: Parts<M>,
+    pool: Pool,
+    noise: Stream,
+    /// Updates done.
+    updates: u64,
+    /// Updates of the whole run.
+    steps: u64,
+    seed: u64,
+    batch: Transitions,
+    scratch: M::Scratch,
+    /// Copies of the networks' parameters, for histograms.
+    shown: Vec<Vec<f32>>,
+}
+
+/// The learner's side of a checkpoint. Whatever else is random follows from the run's seed and the
+/// number of the update.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Notes {
+    updates: u64,
+    noise: Stream,
+    /// Optimiser steps of each network, then of each vector.
+    optimiser_steps: Vec<u64>,
+}
+
+impl<M: Method> Learner<M> {
+    /// A new learner for this plan and data.
+    ///
+    /// # Errors
+    /// No data for a method that needs them, actions that are not of a box with finite bounds, or
+    /// values that do not fit the data.
+    pub fn new(setup: &Setup, mut config: M::Config) -> Result<Self, Error> {
+        let facts = Facts {
+            spec: setup.spec,
+            data: setup.data,
+            recipe: setup.recipe,
+            steps: setup.steps,
+        };
+        // A space that it cannot act in is the first thing to say.
+        ActionCodec::continuous(M::CARD.name, M::UNITS, &setup.spec.action_space)?;
+        if matches!(M::CARD.input, Input::Transitions) {
+            setup.dataset()?;
+        }
+        M::resolve(&mut config, &facts)?;
+        let made_of = Model::<M>::made_of(setup, config)?;
+        let mut stream = Stream::new(setup.seed, "initialisation");
+        let initial = &mut |shape: &Shape, [hidden, last]: [LayerFill; 2]| {
+            initialise_mlp(shape, hidden, last, &mut stream)
+        };
+        let parts = M::parts(&made_of, initial);
+        let noise = Stream::new(setup.seed, M::NOISE);
+        Ok(Self::of(made_of, parts, noise, setup))
+    }
+
+    fn of(made_of: MadeOf<M::Config>, parts: Parts<M>, noise: Stream, setup: &Setup) -> Self {
+        let [actor, ..] = parts.networks.as_ref() else {
+            unreachable!("an actor-critic has an actor")
+        };
+        let mut learner = Self {
+            model: Model {
+                actor: actor.network.clone(),
+                vectors: Vec::new(),
+                made_of,
+            },
+            parts,
+            pool: Pool::new(setup.threads),
+            noise,
+            updates: 0,
+            steps: setup.steps,
+            seed: setup.seed,
+            batch: Transitions::default(),
+            scratch: M::Scratch::default(),
+            shown: Vec::new(),
+        };
+        learner.share_vectors();
+        learner
+    }
+
+    /// The learner of a checkpoint, to go on with the values of this plan.
+    ///
+    /// # Errors
+    /// Notes, weights or moments that do not fit.
+    pub fn saved(saved: &Saved, setup: &Setup, config: M::Config) -> Result<Self, Error> {
+        let mut made_of: MadeOf<M::Config> = saved.made_of()?;
+        made_of.config = config;
+        let notes: Notes = saved.notes()?;
+        let zeros = &mut |shape: &Shape, _: [LayerFill; 2]| vec![0.0; Layout::new(shape).len()];
+        let parts = M::parts(&made_of, zeros);
+        let mut learner = Self::of(made_of, parts, notes.noise, setup);
+        let mut steps = notes.optimiser_steps.into_iter();
+        let mut next = || {
+            let missing = || Error::Notes("a count of optimiser steps is missing".to_owned());
+            steps.next().ok_or_else(missing)
+        };
+        for network in learner.parts.networks.as_mut() {
+            network.restore(saved, next()?)?;
+        }
+        for vector in learner.parts.vectors.as_mut() {
+            vector.restore(saved, next()?)?;
+        }
+        learner.share_vectors();
+        learner.updates = notes.updates;
+        Ok(learner)
+    }
+
+    /// One update on a batch, with noise in the order that the method's module states.
+    pub fn learn(&mut self, batch: &Transitions, noise: &mut Noise<'_>) -> Update {
+        self.updates += 1;
+        let (work, parts, scratch) = self.work(batch);
+        let report = work.pool.update(|| M::update(&work, parts, noise, scratch));
+        self.share_vectors();
+        report
+    }
+
+    fn work<'a>(
+        &'a mut self,
+        batch: &'a Transitions,
+    ) -> (Work<'a, M>, &'a mut Parts<M>, &'a mut M::Scratch) {
+        let work = Work {
+            made_of: &self.model.made_of,
+            pool: &self.pool,
+            batch,
+            number: self.updates,
+            steps: self.steps,
+            seed: self.seed,
+        };
+        (work, &mut self.parts, &mut self.scratch)
+    }
+
+    /// Gives the model copies of the vectors that acting needs.
+    fn share_vectors(&mut self) {
+        let vectors = self.parts.vectors.as_ref();
+        let count = M::policy_vectors(&self.model.made_of).len();
+        self.model.vectors.resize_with(count, Vec::new);
+        for (to, vector) in self.model.vectors.iter_mut().zip(vectors) {
+            to.clone_from(&vector.values);
+        }
+    }
+
+    /// The weights that are not the model's.
+    fn others(&self) -> Vec<Entry> {
+        let networks = self.parts.networks.as_ref().iter().skip(1);
+        let vectors = self.parts.vectors.as_ref().iter();
+        let vectors = vectors.skip(self.model.vectors.len());
+        let mut entries: Vec<Entry> = networks.flat_map(Trained::weights).collect();
+        entries.extend(vectors.map(TrainedVector::weights));
+        entries
+    }
+}
+
+impl<M: Method> algorithms::Learner for Learner<M> {
+    fn needs(&self) -> Needs<'_> {
+        M::needs(&self.model.made_of)
+    }
+
+    fn model(&self) -> &dyn algorithms::Model {
+        &self.model
+    }
+
+    fn exported(&self) -> Vec<Entry> {
+        [algorithms::Model::weights(&self.model), self.others()].concat()
+    }
+
+    fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
+        for network in self.parts.networks.as_mut() {
+            network.load_weights(file)?;
+        }
+        for vector in self.parts.vectors.as_mut() {
+            vector.load_weights(file)?;
+        }
+        self.share_vectors();
+        Ok(())
+    }
+
+    fn update(&mut self, source: &mut Source, _most: u64) -> Result<Vec<Update>, Error> {
+        let mut batch = std::mem::take(&mut self.batch);
+        source.next_transitions(&mut batch);
+        let mut stream = self.noise.clone();
+        let report = self.learn(&batch, &mut draws(&mut stream));
+        self.noise = stream;
+        self.batch = batch;
+        Ok(vec![report])
+    }
+
+    /// The method's numbers on the batch, always with the same noise.
+    fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)> {
+        let HeldBack::Transitions(batch) = batch else {
+            return Vec::new();
+        };
+        let (work, parts, scratch) = self.work(batch);
+        M::validate(&work, parts, scratch)
+    }
+
+    fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])> {
+        let Self { parts, shown, .. } = self;
+        let networks = parts.networks.as_ref();
+        shown.resize_with(networks.len(), Vec::new);
+        for (shown, trained) in shown.iter_mut().zip(networks) {
+            shown.clear();
+            shown.extend_from_slice(trained.network.lock().parameters());
+        }
+        let networks = networks.iter().zip(&*shown);
+        let networks = networks.flat_map(|(trained, shown)| trained.histograms(shown));
+        let vectors = parts.vectors.as_ref().iter();
+        let vectors = vectors.map(TrainedVector::histogram);
+        networks.chain(vectors).collect()
+    }
+
+    fn operations(&self) -> Option<f64> {
+        Some(M::operations(&self.model.made_of))
+    }
+
+    fn state(&self) -> State {
+        let networks = self.parts.networks.as_ref();
+        let vectors = self.parts.vectors.as_ref();
+        let steps = networks.iter().map(Trained::steps);
+        let notes = Notes {
+            updates: self.updates,
+            noise: self.noise.clone(),
+            optimiser_steps: steps
+                .chain(vectors.iter().map(TrainedVector::steps))
+                .collect(),
+        };
+        let mut tensors = self.others();
+        tensors.extend(networks.iter().flat_map(Trained::state));
+        tensors.extend(vectors.iter().flat_map(TrainedVector::state));
+        State {
+            tensors,
+            notes: json!(notes),
+        }
+    }
+}
+
+/// Draws from a stream.
+pub(in crate::algorithms) fn draws(
+    stream: &mut Stream,
+) -> impl FnMut(Draw, &mut [f32]) + Send + '_ {
+    |draw, to| match draw {
+        Draw::Normal => stream.fill_normal(to),
+        Draw::Uniform => stream.fill_uniform(to),
+    }
+}

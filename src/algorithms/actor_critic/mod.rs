@@ -1,0 +1,195 @@
+//! What actor-critics have in common. One is a [`Method`]: its keys, its networks, its update and
+//! what that reports; building, batches, checkpoints, resuming and acting are here.
+//!
+//! `learner` drives a method, `model` acts, `entry` puts a method into the table of algorithms.
+//! `update` has the steps that most updates consist of, `squashed` those of a squashed Gaussian
+//! actor, `temperature` the weight of its entropy.
+
+pub(super) mod deterministic;
+mod entry;
+pub(super) mod gaussian;
+mod learner;
+mod model;
+pub(super) mod squashed;
+pub(super) mod temperature;
+pub(super) mod update;
+
+use rtg_datasets::sample::Transitions;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::entry::Entry;
+pub use self::learner::Learner;
+pub(super) use self::learner::draws;
+pub(super) use self::model::ACTOR;
+pub use self::model::{MadeOf, Model};
+use super::action_codec::BoxUnits;
+use super::actor_policy::Decision;
+use super::networks::Trained;
+use super::vector::TrainedVector;
+use super::{Card, Facts, Needs, Update};
+use crate::kernels::mlp::{Pool, Shape};
+use crate::keys::{Keys, PlanError, Table, Value};
+use crate::nn::initialise::LayerFill;
+
+/// One actor-critic.
+pub trait Method: Sized + 'static {
+    /// Its keys.
+    type Config: Clone + Serialize + DeserializeOwned + Sync;
+    /// What becomes of the actor's outputs.
+    type Decision: Decision + 'static;
+    /// Its networks, the actor first.
+    type Networks: AsRef<[Trained]> + AsMut<[Trained]> + Send;
+    /// What it learns beside networks, first what acting needs.
+    type Vectors: AsRef<[TrainedVector]> + AsMut<[TrainedVector]> + Send;
+    /// What an update needs on the way; its memory stays.
+    type Scratch: Default + Send;
+
+    /// What it is.
+    const CARD: Card;
+    /// What becomes of actions inside the networks.
+    const UNITS: BoxUnits;
+    /// The name of the random stream that updates draw from.
+    const NOISE: &'static str;
+
+    /// The declaration of its keys.
+    fn keys() -> Keys;
+
+    /// Its keys with a recipe's values.
+    fn config(recipe: &str) -> Self::Config;
+
+    /// General keys of a plan whose default it changes.
+    fn general() -> Table {
+        let dataset = Value::String("builtin/pendulum/mixed".to_owned());
+        let mut plan = general(10_000, 5000, 100);
+        plan.insert("dataset".to_owned(), dataset);
+        plan
+    }
+
+    /// Fills in what the data and the environment decide.
+    ///
+    /// # Errors
+    /// A value that does not fit them.
+    fn resolve(_config: &mut Self::Config, _facts: &Facts) -> Result<(), PlanError> {
+        Ok(())
+    }
+
+    /// Whether observations are normalised by the data's mean and standard deviation.
+    fn normalises(_config: &Self::Config) -> bool {
+        false
+    }
+
+    /// The batches that it learns from.
+    fn needs(made_of: &MadeOf<Self::Config>) -> Needs<'_>;
+
+    /// The sizes of the actor.
+    fn actor(made_of: &MadeOf<Self::Config>) -> Shape;
+
+    /// Its networks and vectors, before the first update.
+    fn parts(made_of: &MadeOf<Self::Config>, initial: &mut Initial<'_>) -> Parts<Self>;
+
+    /// Names and lengths of the vectors that acting needs.
+    fn policy_vectors(_made_of: &MadeOf<Self::Config>) -> Vec<(&'static str, usize)> {
+        Vec::new()
+    }
+
+    /// How the actor's outputs become actions, with the vectors that acting needs.
+    fn decision(made_of: &MadeOf<Self::Config>, vectors: &[Vec<f32>]) -> Self::Decision;
+
+    /// One update.
+    fn update(
+        work: &Work<Self>,
+        parts: &mut Parts<Self>,
+        noise: &mut Noise<'_>,
+        scratch: &mut Self::Scratch,
+    ) -> Update;
+
+    /// Numbers on a batch of held-back data.
+    fn validate(
+        work: &Work<Self>,
+        parts: &mut Parts<Self>,
+        scratch: &mut Self::Scratch,
+    ) -> Vec<(&'static str, f64)>;
+
+    /// Floating point operations of a mean update that no exact computation can leave out: products
+    /// with weights alone.
+    fn operations(made_of: &MadeOf<Self::Config>) -> f64;
+}
+
+/// What a method learns.
+pub struct Parts<M: Method> {
+    pub(super) networks: M::Networks,
+    pub(super) vectors: M::Vectors,
+}
+
+/// Initial parameters of a network, from the fills of its hidden layers and of its last one.
+pub type Initial<'a> = dyn FnMut(&Shape, [LayerFill; 2]) -> Vec<f32> + 'a;
+
+/// Fills arrays with random numbers, each in its turn.
+pub type Noise<'a> = dyn FnMut(Draw, &mut [f32]) + Send + 'a;
+
+/// What an array is filled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// N(0, 1).
+    Normal,
+    /// U(-1, 1).
+    Uniform,
+}
+
+/// An update's constants and its batch.
+pub struct Work<'a, M: Method> {
+    pub(super) made_of: &'a MadeOf<M::Config>,
+    pub(super) pool: &'a Pool,
+    pub(super) batch: &'a Transitions,
+    /// The number of the update, from 1.
+    pub(super) number: u64,
+    /// Updates of the whole run.
+    pub(super) steps: u64,
+    /// The run's seed.
+    pub(super) seed: u64,
+}
+
+impl<'a, M: Method> Work<'a, M> {
+    pub(super) fn config(&self) -> &'a M::Config {
+        &self.made_of.config
+    }
+}
+
+/// General keys of a plan: steps, how often there is a checkpoint, and how often something is
+/// logged.
+pub(super) fn general(steps: i64, checkpoint_every: i64, log_every: i64) -> Table {
+    let logging = [("every", log_every), ("histograms_every", 10 * log_every)];
+    let table = |numbers: [(&str, i64); 2]| -> Table {
+        let entries = numbers.map(|(key, number)| (key.to_owned(), Value::Integer(number)));
+        entries.into_iter().collect()
+    };
+    let mut plan = table([("steps", steps), ("checkpoint_every", checkpoint_every)]);
+    plan.insert("logging".to_owned(), Value::Table(table(logging)));
+    plan
+}
+
+/// The transitions of an offline method, made as the keys that all of these have say.
+macro_rules! offline {
+    ($made_of:expr, $reward_scale:expr, $($more:tt)*) => {{
+        let made_of = $made_of;
+        let config = &made_of.config;
+        $crate::algorithms::Needs::Transitions {
+            config: rtg_datasets::sample::TransitionConfig {
+                truncated_last: config.truncated_last,
+                n_step: config.n_step,
+                discount: config.discount,
+                reward: rtg_datasets::sample::RewardTransform {
+                    scale: $reward_scale,
+                    shift: config.reward_shift,
+                },
+                action_map: made_of.actions.action_map(),
+                $($more)*
+                ..rtg_datasets::sample::TransitionConfig::default()
+            },
+            normaliser: made_of.normaliser.as_ref(),
+            rows: config.batch_size,
+        }
+    }};
+}
+pub(super) use offline;

@@ -1,0 +1,139 @@
+//! A trained (or new) actor.
+
+use rtg_datasets::Normaliser;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Method;
+use crate::algorithms::actor_policy::ActorPolicy;
+use crate::algorithms::networks::{self, Shared};
+use crate::algorithms::{self, ActionCodec, Error, Needs, Saved, Setup};
+use crate::kernels::mlp::{Network, Shape};
+use crate::nn::state_dict::{Entry, read_linear};
+use crate::policy::{Mode, Policy};
+
+/// What acts: the actor, and the way from raw numbers into it and back.
+pub struct Model<M: Method> {
+    pub(super) made_of: MadeOf<M::Config>,
+    pub(super) actor: Shared,
+    /// Copies of [`Method::policy_vectors`].
+    pub(super) vectors: Vec<Vec<f32>>,
+}
+
+/// The model without its weights, as a checkpoint notes it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct MadeOf<C> {
+    /// The method's keys. The other names are those of former checkpoints.
+    #[serde(alias = "td3_bc", alias = "iql", alias = "sac")]
+    pub(in crate::algorithms) config: C,
+    /// Whose conventions.
+    #[serde(alias = "conventions", default)]
+    pub(in crate::algorithms) recipe: String,
+    /// Of observations; none leaves them as they are.
+    #[serde(default)]
+    pub(in crate::algorithms) normaliser: Option<Normaliser>,
+    pub(in crate::algorithms) actions: ActionCodec,
+    /// Numbers in an observation.
+    pub(in crate::algorithms) observation: usize,
+}
+
+/// The name of the actor's weights in files.
+pub(in crate::algorithms) const ACTOR: &str = "actor";
+
+impl<C> MadeOf<C> {
+    /// Numbers in an observation, and in an action.
+    pub(in crate::algorithms) fn widths(&self) -> [usize; 2] {
+        [self.observation, self.actions.width()]
+    }
+
+    /// The largest action inside the networks.
+    pub(in crate::algorithms) fn max_action(&self) -> f32 {
+        self.actions.max_action() as f32
+    }
+
+    /// The observations' part of a network's input, S, and the actions', A, with hidden layers of
+    /// one width: Q's of an ensemble.
+    pub(in crate::algorithms) fn critics(
+        &self,
+        width: usize,
+        layers: usize,
+        members: usize,
+    ) -> Shape {
+        Shape::new(&self.widths(), &vec![width; layers], 1).ensemble(members)
+    }
+
+    /// A network of observations alone.
+    pub(in crate::algorithms) fn of_observations(
+        &self,
+        width: usize,
+        layers: usize,
+        outputs: usize,
+    ) -> Shape {
+        Shape::new(&[self.observation], &vec![width; layers], outputs)
+    }
+}
+
+impl<M: Method> Model<M> {
+    /// What a new model is made of.
+    ///
+    /// # Errors
+    /// Actions that are not of a box with finite bounds; no data, for a method that needs them.
+    pub(super) fn made_of(setup: &Setup, config: M::Config) -> Result<MadeOf<M::Config>, Error> {
+        let space = &setup.spec.action_space;
+        let mut made_of = MadeOf {
+            actions: ActionCodec::continuous(M::CARD.name, M::UNITS, space)?,
+            config,
+            recipe: setup.recipe.to_owned(),
+            normaliser: None,
+            observation: setup.spec.observation_space.width(),
+        };
+        if let Needs::Transitions { config, .. } = M::needs(&made_of) {
+            let data = setup.dataset()?;
+            let normaliser = M::normalises(&made_of.config).then(|| config.normaliser(data));
+            made_of.normaliser = normaliser;
+        }
+        Ok(made_of)
+    }
+
+    /// The model of a checkpoint.
+    ///
+    /// # Errors
+    /// Notes or weights that do not fit.
+    pub fn saved(saved: &Saved) -> Result<Self, Error> {
+        let made_of: MadeOf<M::Config> = saved.made_of()?;
+        let shape = M::actor(&made_of);
+        let parameters = networks::read(ACTOR, &shape, saved.tensors)?;
+        let vectors = M::policy_vectors(&made_of).into_iter();
+        let vectors = vectors.map(|(name, len)| read_linear(name, &[len], saved.tensors));
+        Ok(Self {
+            actor: Shared::new(Network::new(&shape, parameters)),
+            vectors: vectors.collect::<Result<_, _>>()?,
+            made_of,
+        })
+    }
+}
+
+impl<M: Method> algorithms::Model for Model<M> {
+    fn policy(&self, mode: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
+        let decision = M::decision(&self.made_of, &self.vectors);
+        Box::new(ActorPolicy::new(
+            (self.actor.clone(), decision),
+            self.made_of.normaliser.clone(),
+            self.made_of.actions.clone(),
+            mode,
+            (rows, threads),
+        ))
+    }
+
+    fn made_of(&self) -> Value {
+        json!(self.made_of)
+    }
+
+    fn weights(&self) -> Vec<Entry> {
+        let mut entries = networks::entries(ACTOR, &self.actor.lock());
+        let names = M::policy_vectors(&self.made_of).into_iter();
+        let vectors = names.zip(&self.vectors);
+        entries.extend(vectors.map(|((name, _), values)| Entry::vector(name, values)));
+        entries
+    }
+}

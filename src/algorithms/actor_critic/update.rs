@@ -1,0 +1,141 @@
+//! The steps that most updates consist of.
+
+use rtg_datasets::sample::Transitions;
+
+use super::{Method, Work};
+use crate::algorithms::Update;
+use crate::algorithms::actor_policy::Decision;
+use crate::algorithms::networks::{Trained, mean};
+use crate::kernels::mlp::{Pass, Want};
+
+/// What the critics' step needs; its memory stays.
+#[derive(Default)]
+pub(in crate::algorithms) struct Critics {
+    /// Members x rows: what an ensemble says.
+    pub(in crate::algorithms) values: Vec<f32>,
+    /// y.
+    pub(in crate::algorithms) targets: Vec<f32>,
+    /// At the critics' outputs.
+    pub(in crate::algorithms) gradients: Vec<f32>,
+    pub(in crate::algorithms) pass: Pass,
+}
+
+/// The least of the members' values, row by row.
+pub(in crate::algorithms) fn least(values: &[f32], rows: usize, to: &mut Vec<f32>) {
+    let (first, others) = values.split_at(rows);
+    to.clear();
+    to.extend_from_slice(first);
+    for member in others.chunks(rows.max(1)) {
+        for (to, value) in to.iter_mut().zip(member) {
+            *to = to.min(*value);
+        }
+    }
+}
+
+/// y = r + gamma (1 - terminated) v, from the values v of the next observations.
+pub(in crate::algorithms) fn bootstrap(batch: &Transitions, values: &[f32], to: &mut Vec<f32>) {
+    to.clear();
+    to.extend(values.iter().enumerate().map(|(row, value)| {
+        let goes_on = 1.0 - batch.terminated[row];
+        batch.rewards[row] + batch.discounts[row] * goes_on * value
+    }));
+}
+
+impl Critics {
+    /// `min_j Q_j'(s, a)` of the target critics, row by row, into `to`.
+    pub(in crate::algorithms) fn least_of_targets<M: Method>(
+        &mut self,
+        work: &Work<M>,
+        critics: &mut Trained,
+        inputs: [&[f32]; 2],
+        to: &mut Vec<f32>,
+    ) {
+        let Some(target) = &mut critics.target else {
+            return;
+        };
+        let rows = work.batch.rows;
+        self.values.resize(target.shape().members * rows, 0.0);
+        target.infer(work.pool, &inputs, &mut self.values);
+        least(&self.values, rows, to);
+    }
+
+    /// The critics at the batch's actions: L = factor `sum_j` mean `(Q_j - y)^2`, and its gradient
+    /// at their outputs.
+    pub(in crate::algorithms) fn errors<M: Method>(
+        &mut self,
+        report: Update,
+        work: &Work<M>,
+        critics: &Trained,
+        factor: f32,
+    ) -> Update {
+        let batch = work.batch;
+        let rows = batch.rows as f32;
+        let inputs: [&[f32]; 2] = [&batch.observations, &batch.actions];
+        let mut network = critics.network.lock();
+        network.forward(work.pool, &inputs, &mut self.pass);
+        let values = self.pass.outputs();
+        self.gradients.clear();
+        let mut squares = 0.0_f64;
+        for (value, target) in values.iter().zip(self.targets.iter().cycle()) {
+            let error = value - target;
+            squares += f64::from(error) * f64::from(error);
+            self.gradients.push(factor * 2.0 * error / rows);
+        }
+        report
+            .mean("critic_loss", f64::from(factor) * squares / f64::from(rows))
+            .mean("q", mean(&values[..batch.rows]))
+            .mean("q_target", mean(&self.targets))
+    }
+
+    /// The gradient at the critics' parameters.
+    pub(in crate::algorithms) fn backward<M: Method>(
+        &mut self,
+        work: &Work<M>,
+        critics: &mut Trained,
+    ) {
+        let want = Want::parameters(&mut critics.gradient);
+        let mut network = critics.network.lock();
+        network.backward(work.pool, &self.gradients, want, &mut self.pass);
+    }
+
+    /// Steps the critics towards the targets.
+    pub(in crate::algorithms) fn step<M: Method>(
+        &mut self,
+        report: Update,
+        work: &Work<M>,
+        critics: &mut Trained,
+        (factor, rate): (f32, f64),
+    ) -> Update {
+        let report = self.errors(report, work, critics, factor);
+        self.backward(work, critics);
+        critics.step(work.pool, rate);
+        report
+    }
+}
+
+/// The mean squared error of the actor's greedy actions against the data's, what the first critic
+/// thinks of the data's actions, and of the actor's.
+pub(in crate::algorithms) fn beside_data<M: Method>(
+    work: &Work<M>,
+    [actor, critics]: [&Trained; 2],
+    decision: &M::Decision,
+) -> [f64; 3] {
+    let batch = work.batch;
+    let mut actor = actor.network.lock();
+    let mut outputs = vec![0.0; batch.rows * actor.shape().outputs];
+    actor.infer(work.pool, &[&batch.observations], &mut outputs);
+    drop(actor);
+    let mut actions = vec![0.0; batch.actions.len()];
+    decision.greedy(&outputs, &mut actions);
+    let mut critics = critics.network.lock();
+    let mut q = |actions: &[f32]| {
+        let mut values = vec![0.0; critics.shape().members * batch.rows];
+        critics.infer(work.pool, &[&batch.observations, actions], &mut values);
+        mean(&values[..batch.rows])
+    };
+    let (q_data, q_policy) = (q(&batch.actions), q(&actions));
+    let errors = actions.iter().zip(&batch.actions);
+    let squares: f64 = errors.map(|(a, b)| f64::from(a - b).powi(2)).sum();
+    let error = squares / actions.len().max(1) as f64;
+    [error, q_data, q_policy]
+}
