@@ -121,6 +121,9 @@ impl Fixture {
             next_observations: of("next_observations"),
             terminated: of("terminated"),
             discounts: vec![self.hyperparameter("discount") as f32; rows],
+            next_actions: self
+                .find(&format!("update.{update}.following_actions"))
+                .map_or_else(Vec::new, <[f32]>::to_vec),
             rows,
             ..Transitions::default()
         }
@@ -271,7 +274,10 @@ impl<'a> Comparison<'a> {
     pub(crate) fn gradients(&mut self, number: u32, learner: &mut impl Learner) {
         for (view, _, gradient) in learner.histograms() {
             let view = self.prefix.to_owned() + &view;
-            let name = format!("update.{number}.gradient.{}", published(&view));
+            let name = format!(
+                "update.{number}.gradient.{}",
+                published(&view, self.norms())
+            );
             if let Some(expected) = self.fixture.tensors.get(&name) {
                 let limit = self.fixture.case.tolerance.gradients * largest(&expected.values);
                 self.check(&name, gradient, &expected.inside(), limit);
@@ -311,7 +317,7 @@ impl<'a> Comparison<'a> {
             };
             let mut rest = &values[..];
             for view in views.iter().filter(|view| is_of(view, owner)) {
-                let name = format!("after.{number}.{which}.{}", published(view));
+                let name = format!("after.{number}.{which}.{}", published(view, self.norms()));
                 let expected = &self.fixture.tensors[&name];
                 let (values, next) = rest.split_at(expected.values.len());
                 rest = next;
@@ -330,6 +336,10 @@ impl<'a> Comparison<'a> {
         let names = self.fixture.tensors.keys();
         let names = names.filter(|name| name.starts_with(&prefix));
         self.compared.extend(names.cloned());
+    }
+
+    fn norms(&self) -> bool {
+        self.fixture.case.algorithm == "rebrac"
     }
 
     fn check(&mut self, name: &str, found: &[f32], expected: &[f32], limit: f64) {
@@ -390,14 +400,17 @@ fn is_of(view: &str, owner: &str) -> bool {
     })
 }
 
-/// `critic_2.net.4.bias` for `critic.member.1.layer.2.bias`; other names stay.
-fn published(view: &str) -> String {
+/// `critic_2.net.4.bias` for `critic.member.1.layer.2.bias`; other names stay. With `norms`, each
+/// hidden layer of an ensemble has a norm as its third module.
+fn published(view: &str, norms: bool) -> String {
     let parts: Vec<&str> = view.split('.').collect();
     let number = |text: &str| text.parse::<usize>().unwrap();
     match parts[..] {
-        [network, "member", member, "layer", layer, kind] => {
-            let (member, module) = (number(member) + 1, 2 * number(layer));
-            format!("{network}_{member}.net.{module}.{kind}")
+        [network, "member", member, "layer", layer, ref kind @ ..] => {
+            let (modules, norm) = if norms { (3, 2) } else { (2, 0) };
+            let norm = if kind[0] == "norm" { norm } else { 0 };
+            let (member, module) = (number(member) + 1, modules * number(layer) + norm);
+            format!("{network}_{member}.net.{module}.{}", kind[kind.len() - 1])
         }
         [network, "layer", layer, kind] => format!("{network}.net.{}.{kind}", 2 * number(layer)),
         _ => view.to_owned(),

@@ -15,6 +15,7 @@ mod former_runs;
 mod gpu;
 mod hostile;
 mod offline;
+mod offline_parity;
 mod online;
 mod parity;
 #[cfg(unix)]

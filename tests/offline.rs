@@ -45,9 +45,40 @@ fn so_does_one_of_iql_with_the_conventions_of_its_authors() {
 }
 
 #[test]
+fn so_does_one_of_awac() {
+    let bench = Workbench::new();
+    kill_and_resume(&bench, &train("awac", CUT_OFTEN), Duration::ZERO);
+}
+
+#[test]
+fn so_does_one_of_rebrac_between_two_moves_of_its_actor() {
+    let bench = Workbench::new();
+    let run = train(
+        "rebrac",
+        &format!("{CUT_OFTEN} --set rebrac.policy_delay=3"),
+    );
+    kill_and_resume(&bench, &run, Duration::ZERO);
+}
+
+#[test]
+fn so_does_one_of_cql_with_its_multiplier() {
+    let bench = Workbench::new();
+    let options = "--set cql.samples=3 --set cql.lagrange=true --set cql.max_target_backup=true";
+    let run = train("cql", &format!("{CUT_OFTEN} {options}"));
+    kill_and_resume(&bench, &run, Duration::ZERO);
+}
+
+#[test]
+fn so_does_one_of_edac() {
+    let bench = Workbench::new();
+    let run = train("edac", &format!("{CUT_OFTEN} --set edac.members=3"));
+    kill_and_resume(&bench, &run, Duration::ZERO);
+}
+
+#[test]
 fn discrete_actions_are_refused() {
     let bench = Workbench::new();
-    for algorithm in ["td3_bc", "iql"] {
+    for algorithm in ["td3_bc", "iql", "awac", "rebrac", "cql", "edac"] {
         let options = "--dataset builtin/cartpole/mixed --steps 5 --run-dir run";
         let transcript = bench.transcript(&train(algorithm, options));
         assert!(transcript.starts_with("exit code 1"), "{transcript}");

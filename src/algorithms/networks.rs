@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adam::Adam;
 use super::{Error, Saved};
-use crate::kernels::mlp::{Layout, Network, Pool, Shape};
+use crate::kernels::mlp::{Layout, Network, Norm, Place, Pool, Shape};
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
 
 /// A network that a learner changes and policies read. Sharing it copies no weight.
@@ -29,6 +29,7 @@ pub struct Trained {
     name: &'static str,
     layout: Layout,
     members: usize,
+    norm: Option<Norm>,
     pub(super) network: Shared,
     /// The weights that targets are computed with, where they follow the trained ones.
     pub(super) target: Option<Network>,
@@ -51,6 +52,7 @@ impl Trained {
             name,
             layout: network.layout().clone(),
             members: shape.members,
+            norm: shape.norm,
             target: target.then(|| network.clone()),
             network: Shared::new(network),
             gradient: vec![0.0; count],
@@ -89,7 +91,7 @@ impl Trained {
             Some(target) => export(
                 self.name,
                 "_target",
-                self.members,
+                (self.members, self.norm),
                 target.parameters(),
                 &self.layout,
             ),
@@ -101,9 +103,15 @@ impl Trained {
 
     /// Replaces the trained weights; targets become copies where the file has none.
     pub(super) fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
-        let parameters = import(self.name, "", self.members, &self.layout, file)?;
+        let parameters = import(self.name, "", (self.members, self.norm), &self.layout, file)?;
         if let Some(target) = &mut self.target {
-            let stored = import(self.name, "_target", self.members, &self.layout, file);
+            let stored = import(
+                self.name,
+                "_target",
+                (self.members, self.norm),
+                &self.layout,
+                file,
+            );
             let stored = stored.unwrap_or_else(|_| parameters.clone());
             target.parameters_mut().copy_from_slice(&stored);
         }
@@ -122,7 +130,7 @@ impl Trained {
             import(
                 self.name,
                 "_target",
-                self.members,
+                (self.members, self.norm),
                 &self.layout,
                 saved.tensors,
             )?;
@@ -185,8 +193,14 @@ impl Products {
 
 /// A network's weights under the names that a file gives to the network called `name`.
 pub(super) fn entries(name: &str, network: &Network) -> Vec<Entry> {
-    let members = network.shape().members;
-    export(name, "", members, network.parameters(), network.layout())
+    let Shape { members, norm, .. } = *network.shape();
+    export(
+        name,
+        "",
+        (members, norm),
+        network.parameters(),
+        network.layout(),
+    )
 }
 
 /// The parameters of the network called `name` in a file.
@@ -195,20 +209,26 @@ pub(super) fn read(
     shape: &Shape,
     file: &TensorFile,
 ) -> Result<Vec<f32>, StateDictError> {
-    import(name, "", shape.members, &Layout::new(shape), file)
+    import(
+        name,
+        "",
+        (shape.members, shape.norm),
+        &Layout::new(shape),
+        file,
+    )
 }
 
-/// Weights under PyTorch's names for an `nn.Sequential` called `net`: `NAME.net.0.weight`, ...; the
-/// modules between two linear layers have no parameters.
+/// Weights under PyTorch's names for an `nn.Sequential` called `net`: `NAME.net.0.weight`, ...; each
+/// hidden layer has as many modules as its linear layer, its activation and its norm.
 fn export(
     name: &str,
     suffix: &str,
-    members: usize,
+    (members, norm): (usize, Option<Norm>),
     parameters: &[f32],
     layout: &Layout,
 ) -> Vec<Entry> {
     let views = layout.views().map(|view| {
-        let peer = peer_name(name, suffix, members, &view.name);
+        let peer = peer_name(name, suffix, (members, norm), &view.name);
         state_dict::linear_entry(peer, &view.dims, &parameters[view.range.clone()])
     });
     views.collect()
@@ -217,13 +237,13 @@ fn export(
 fn import(
     name: &str,
     suffix: &str,
-    members: usize,
+    (members, norm): (usize, Option<Norm>),
     layout: &Layout,
     file: &TensorFile,
 ) -> Result<Vec<f32>, StateDictError> {
     let mut parameters = state_dict::room(layout.len(), file)?;
     for view in layout.views() {
-        let peer = peer_name(name, suffix, members, &view.name);
+        let peer = peer_name(name, suffix, (members, norm), &view.name);
         let values = state_dict::read_linear(&peer, &view.dims, file)?;
         parameters[view.range.clone()].copy_from_slice(&values);
     }
@@ -231,7 +251,12 @@ fn import(
 }
 
 /// `critic_2_target.net.4.bias` for `member.1.layer.2.bias` of the ensemble `critic`.
-fn peer_name(name: &str, suffix: &str, members: usize, view: &str) -> String {
+fn peer_name(
+    name: &str,
+    suffix: &str,
+    (members, norm): (usize, Option<Norm>),
+    view: &str,
+) -> String {
     let mut parts = view.split('.');
     let mut next = || parts.next().unwrap_or_default();
     let number = |text: &str| text.parse::<usize>().unwrap_or_default();
@@ -242,9 +267,16 @@ fn peer_name(name: &str, suffix: &str, members: usize, view: &str) -> String {
         name.to_owned()
     };
     next();
-    let module = 2 * number(next());
+    let layer = number(next());
     let rest: Vec<&str> = parts.collect();
-    format!("{network}{suffix}.net.{module}.{}", rest.join("."))
+    let first = layer * if norm.is_some() { 3 } else { 2 };
+    let module = match (rest.first(), norm.map(|norm| norm.place)) {
+        (Some(&"norm"), Some(Place::AfterActivation)) => first + 2,
+        (Some(&"norm"), _) => first + 1,
+        _ => first,
+    };
+    let kind = rest.last().copied().unwrap_or_default();
+    format!("{network}{suffix}.net.{module}.{kind}")
 }
 
 #[cfg(test)]
@@ -253,11 +285,34 @@ mod tests {
 
     #[test]
     fn names_are_those_of_a_sequential_and_of_the_members() {
-        let name = |members, view| peer_name("critic", "_target", members, view);
+        let name = |members, view| peer_name("critic", "_target", (members, None), view);
         assert_eq!(name(1, "layer.0.weight"), "critic_target.net.0.weight");
         assert_eq!(
             name(2, "member.1.layer.2.bias"),
             "critic_2_target.net.4.bias"
         );
+        let normed = |place, view| {
+            let epsilon = 1e-6;
+            peer_name("critic", "", (2, Some(Norm { place, epsilon })), view)
+        };
+        for (place, view, expected) in [
+            (
+                Place::AfterActivation,
+                "member.0.layer.1.bias",
+                "critic_1.net.3.bias",
+            ),
+            (
+                Place::AfterActivation,
+                "member.0.layer.1.norm.bias",
+                "critic_1.net.5.bias",
+            ),
+            (
+                Place::BeforeActivation,
+                "member.1.layer.0.norm.weight",
+                "critic_2.net.1.weight",
+            ),
+        ] {
+            assert_eq!(normed(place, view), expected);
+        }
     }
 }

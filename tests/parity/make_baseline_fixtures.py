@@ -3,21 +3,29 @@
     make_baseline_fixtures.py [NAMES...]            writes tests/parity/baselines/NAME.safetensors
     make_baseline_fixtures.py --check [NAMES...]    computes them again and compares
 
-Networks: `actor`, `critic_1`, `critic_2`, IQL's `value`, and the targets `actor_target` (TD3+BC),
-`critic_1_target`, `critic_2_target`. A parameter P is `NETWORK.net.N.weight` (outputs x inputs) or
+Networks: `actor`, `critic_1`, `critic_2` (EDAC and SAC-N: up to N), IQL's `value`, and the targets
+`actor_target` (TD3+BC, ReBRAC), `critic_1_target`, `critic_2_target`. A parameter P is `NETWORK.net.N.weight` (outputs x inputs) or
 `.bias` with N = 0, 2, 4 (two hidden layers), IQL's `actor.log_std` (A), SAC's `log_alpha` (1).
 SAC's two heads are one layer here: the first A rows of `actor.net.4` give the mean, the others the
-raw log sigma. All tensors are float32. Shapes: B batch, S observation, A action.
+raw log sigma. ReBRAC's critics have N = 0, 3, 6 and LayerNorms N = 2, 5. CQL's raw log sigma is
+scaled and shifted by `actor.log_std_multiplier`, `actor.log_std_offset`, its Lagrange multiplier is
+`log_alpha_prime`. All tensors are float32. Shapes: B batch, S observation, A action.
 
     P                           before the first update, targets included (they differ from the
                                 networks that they follow); moments and step counts are zero
     update.U.observations BS, .actions BA (one-hot if discrete); but for bc also .rewards B,
-        .next_observations BS, .terminated B (0 or 1)       what update U = 1, 2, 3 is given
+        .next_observations BS, .terminated B (0 or 1)       what update U = 1, 2, 3 is given;
+        rebrac also .following_actions BA, those after the batch's
     update.U.noise.I            BA, the I-th standard normal that update U draws, from 0:
         td3_bc                  0 the target policy's
         sac, cleanrl            0 at the next observations; when U is even: 1 actor, 2 temperature,
                                 3 actor, 4 temperature
         sac, sb3                0 at the observations (temperature and actor), 1 at the next ones
+        rebrac                  0 the target policy's
+        awac                    0 at the next observations, 1 at the observations
+        cql                     0 at the observations, 1 at the next ones (antmaze: BnA), 2 BnA,
+                                uniform in [-1, 1], 3 BnA at the observations, 4 BnA at the next
+        edac                    0 and 1 at the observations (temperature, actor), 2 at the next
     update.U.loss.NAME          1, before the step: `critic`; `actor` if it moved; iql `value`; sac
                                 `alpha`; cleanrl also `critic_1`, `critic_2` (their sum is
                                 `critic`), and `actor`, `alpha` are those of its second round;
@@ -33,6 +41,13 @@ raw log sigma. All tensors are float32. Shapes: B batch, S observation, A action
                                 `policy_actions`, `log_prob`; cleanrl, R = 1, 2, if the actor
                                 moved: `round.R.policy_actions`, `.log_prob`, `.loss.actor`,
                                 `.log_prob_alpha`, `.loss.alpha`, `.alpha` (after the step)
+        awac                    `next_actions`, `policy_actions`, `advantage`, `weight`, `cloning`
+        rebrac                  `next_actions`, `penalty`, and if the actor moved `policy_actions`,
+                                `q_policy`, `lambda`, `cloning`
+        cql                     `alpha_before`, `alpha_after`, `log_prob`, `difference` (of both
+                                critics, mean), `loss.total`, with the penalty; antmaze also
+                                `alpha_prime` (before its step), `loss.alpha_prime`
+        edac                    `alpha_after`, `log_prob`; edac `loss.diversity`
         bc                      `outputs` (actions or logits), no others
     update.U.gradient.P         at the first step of P's optimiser: in update 1, but for TD3+BC's
                                 actor and CleanRL's actor and log_alpha in update 2 (first round)
@@ -51,6 +66,7 @@ tolerance.
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -58,7 +74,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from baselines.cases import (ACTION, BATCH, CASES, HIDDEN, OBSERVATION, UPDATES, batch, noise,
+from baselines.cases import (ACTION, BATCH, CASES, OBSERVATION, UPDATES, batch, noise,
                              parameters)
 from baselines.corners import check_corners, check_kinks
 
@@ -117,7 +133,7 @@ def fixture(case):
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     facts = {
         "name": case.name, "algorithm": case.algorithm, "recipe": case.recipe,
-        "observation": OBSERVATION, "action": ACTION, "hidden": HIDDEN, "batch": BATCH,
+        "observation": OBSERVATION, "action": ACTION, "hidden": case.hidden, "batch": BATCH,
         "updates": UPDATES, "low": case.low, "high": case.high,
         "hyperparameters": case.hyperparameters,
         "noise": [len(arrays) for arrays in drawn.values()],
@@ -163,6 +179,7 @@ def run(case, dtype, rounding=0.0):
         draws = iter(noise(case, number))
         if learner.noise is not None:
             learner.noise = lambda like, draws=draws: next(draws).to(like.dtype)
+            learner.uniform = learner.noise
         arrays = {name: (array.unsqueeze(1) if array.dim() == 1 else array).to(dtype)
                   for name, array in batch(case, number).items()}
         for name, loss in learner.update(**arrays).items():
@@ -192,12 +209,17 @@ def moments(learner, names, prefix, found):
 
 
 def merged(tensors):
-    """SAC's heads for mean and log sigma as one last layer."""
+    """SAC's heads for mean and log sigma as one last layer, and an ensemble as its members."""
     joined = {}
     for name, tensor in tensors.items():
         if name.endswith(("actor.mean.weight", "actor.mean.bias")):
             other = tensors[name.replace(".mean.", ".log_std.")]
             joined[name.replace(".mean.", ".net.4.")] = torch.cat([tensor, other])
+        elif tensor.dim() == 3 and (place := re.search(r"critic(?:_target)?(?=\.net\.)", name)):
+            for number, member in enumerate(tensor, 1):
+                network = place.group().replace("critic", f"critic_{number}")
+                own = name[:place.start()] + network + name[place.end():]
+                joined[own] = member.squeeze(0) if name.endswith("bias") else member.T
         elif not name.endswith(("actor.log_std.weight", "actor.log_std.bias")):
             joined[name] = tensor
     return joined

@@ -2,6 +2,7 @@
 
 use rtg_datasets::sample::Transitions;
 
+use super::update::{least, least_gradient};
 use super::{Draw, Method, Noise, Work};
 use crate::algorithms::action_codec::divisor;
 use crate::algorithms::ActionCodec;
@@ -82,6 +83,8 @@ pub(in crate::algorithms) struct Policy {
     actions: Vec<f32>,
     action_gradients: Vec<f32>,
     log_gradients: Vec<f32>,
+    /// `min_j Q_j`.
+    pub(in crate::algorithms) values: Vec<f32>,
     value_gradients: Vec<f32>,
     /// At the actor's outputs.
     pub(in crate::algorithms) gradients: Vec<f32>,
@@ -140,20 +143,12 @@ impl Policy {
         let mut network = critics.network.lock();
         network.forward(work.pool, &inputs, &mut self.critic_pass);
         let values = self.critic_pass.outputs();
+        least(values, rows, &mut self.values);
+        least_gradient(values, rows, -1.0 / rows as f32, &mut self.value_gradients);
         let logs = &self.samples.log_probabilities;
-        self.value_gradients.clear();
-        self.value_gradients.resize(values.len(), 0.0);
-        let mut loss = 0.0_f64;
-        for (row, log) in logs.iter().enumerate() {
-            let mut place = row;
-            for other in (row..values.len()).step_by(rows) {
-                if values[other] < values[place] {
-                    place = other;
-                }
-            }
-            loss += alpha * f64::from(*log) - f64::from(values[place]);
-            self.value_gradients[place] = -1.0 / rows as f32;
-        }
+        let terms = self.values.iter().zip(logs);
+        let terms = terms.map(|(value, log)| alpha * f64::from(*log) - f64::from(*value));
+        let loss: f64 = terms.sum();
         let pass = &mut self.critic_pass;
         network.backward(work.pool, &self.value_gradients, Want::input(1), pass);
         drop(network);

@@ -32,6 +32,26 @@ pub(in crate::algorithms) fn least(values: &[f32], rows: usize, to: &mut Vec<f32
     }
 }
 
+/// The gradient at the members' values of `weight` times the sum of the least ones.
+pub(in crate::algorithms) fn least_gradient(
+    values: &[f32],
+    rows: usize,
+    weight: f32,
+    to: &mut Vec<f32>,
+) {
+    to.clear();
+    to.resize(values.len(), 0.0);
+    for row in 0..rows {
+        let mut place = row;
+        for other in (row..values.len()).step_by(rows) {
+            if values[other] < values[place] {
+                place = other;
+            }
+        }
+        to[place] = weight;
+    }
+}
+
 /// y = r + gamma (1 - terminated) v, from the values v of the next observations.
 pub(in crate::algorithms) fn bootstrap(batch: &Transitions, values: &[f32], to: &mut Vec<f32>) {
     to.clear();
@@ -56,6 +76,21 @@ impl Critics {
         let rows = work.batch.rows;
         self.values.resize(target.shape().members * rows, 0.0);
         target.infer(work.pool, &inputs, &mut self.values);
+        least(&self.values, rows, to);
+    }
+
+    /// `min_j Q_j(s, a)` of the critics as they stand, row by row, into `to`.
+    pub(in crate::algorithms) fn least<M: Method>(
+        &mut self,
+        work: &Work<M>,
+        critics: &Trained,
+        inputs: [&[f32]; 2],
+        to: &mut Vec<f32>,
+    ) {
+        let mut network = critics.network.lock();
+        let rows = work.batch.rows;
+        self.values.resize(network.shape().members * rows, 0.0);
+        network.infer(work.pool, &inputs, &mut self.values);
         least(&self.values, rows, to);
     }
 

@@ -3,7 +3,7 @@
 //! up over all rows by one thread.
 
 use super::epilogue::{self, HiddenBackward, Store};
-use super::gradient;
+use super::gradient::{self, Sources};
 use super::layout::{Layer, Place, Shape};
 use super::narrow;
 use super::network::Network;
@@ -96,7 +96,12 @@ pub(super) fn backward(
         });
     }
     if let Some(parameters) = parameters {
-        gradient::gradient(network, pool, pass, output_gradients, parameters, add);
+        let sources = Sources {
+            x: pass,
+            dy: pass,
+            scales: None,
+        };
+        gradient::gradient(network, pool, sources, output_gradients, parameters, add);
     }
 }
 

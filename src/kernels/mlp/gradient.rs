@@ -28,13 +28,31 @@ struct Item<'a> {
     /// For the first rows: gain and bias of the norm, and the chunks of their gradient.
     norm: &'a mut [f32],
     norms: &'a [f32],
+    /// What each row's gradient counts for in the bias; 1 where there are none.
+    scales: Option<&'a [f32]>,
+}
+
+/// Where the two factors of each product are.
+#[derive(Clone, Copy)]
+pub(super) struct Sources<'a> {
+    /// The pass whose input and activations are X; of the input each member may have its own.
+    pub(super) x: &'a Pass,
+    /// The pass whose gradients at the layers' outputs are dY.
+    pub(super) dy: &'a Pass,
+    /// Members x rows: what each row's gradient counts for in the biases, if not 1; for X these are
+    /// in it.
+    pub(super) scales: Option<&'a [f32]>,
 }
 
 /// Adds the gradient to `to`, or writes it there, for the members of the pass.
 pub(super) fn gradient(
     network: &Network,
     pool: &Pool,
-    pass: &Pass,
+    Sources {
+        x: xs,
+        dy: pass,
+        scales,
+    }: Sources<'_>,
     output_gradients: &[f32],
     to: &mut [f32],
     add: bool,
@@ -53,8 +71,9 @@ pub(super) fn gradient(
             let (weight, this) = this.split_at_mut(layer.weight.len());
             let (bias, norm) = this.split_at_mut(layer.outputs);
             let x = match index.checked_sub(1) {
-                None => &pass.input[..],
-                Some(below) => of(&pass.hidden[below].output, member, members),
+                None if xs.input.len() > pass.rows * layer.inputs => of(&xs.input, member, members),
+                None => &xs.input[..],
+                Some(below) => of(&xs.hidden[below].output, member, members),
             };
             let (dy, norms) = match pass.hidden.get(index) {
                 None => (of(output_gradients, member, members), &[][..]),
@@ -81,6 +100,7 @@ pub(super) fn gradient(
                     bias,
                     norm,
                     norms,
+                    scales: scales.map(|scales| of(scales, member, members)),
                 });
             }
         }
@@ -117,12 +137,25 @@ impl Item<'_> {
             }
             return;
         }
+        if let Some(scales) = self.scales.filter(|_| !self.bias.is_empty()) {
+            let factors = Factors {
+                x: dy,
+                stride: outputs,
+                first: 0,
+                dy: scales,
+                outputs: 1,
+            };
+            narrow::gradient(level, factors, add, self.bias);
+        }
         if self.narrow {
             narrow::gradient(level, self.factors, add, self.weight);
-            narrow::bias_gradient(dy, self.bias);
+            if self.scales.is_none() {
+                narrow::bias_gradient(dy, self.bias);
+            }
         } else {
             PANELS.with_borrow_mut(|panels| {
-                let sums = (!self.bias.is_empty()).then_some(&mut *self.bias);
+                let sums =
+                    (!self.bias.is_empty() && self.scales.is_none()).then_some(&mut *self.bias);
                 panels.pack(level, dy, outputs, rows, outputs, sums);
                 let left = Left {
                     data: &x[first..],

@@ -16,7 +16,8 @@
 //!
 //! [`Network::forward`] keeps the activations in a [`Pass`], and [`Network::backward`] goes back
 //! through it, to the gradient at the parameters, at one part of the input, or at both ([`Want`]):
-//! an actor's update needs dQ/da and no gradient of the critics. [`Network::infer`] keeps nothing;
+//! an actor's update needs dQ/da and no gradient of the critics. A loss that contains dQ/da has its
+//! own way to the parameters ([`Network::backward_of_input_gradients`]). [`Network::infer`] keeps nothing;
 //! it is for acting and for target networks. The input is one matrix or several parts side by side
 //! (observation, action), shared by all members; it is copied into one matrix, which costs a
 //! thousandth of the first product. Two batches under the same weights (V(s) and V(s')) are best
@@ -98,7 +99,7 @@
 //!
 //! `layout`: sizes and places. `network`: parameters and passes; `weights`: their packing. `layer`:
 //! one layer forward, as `forward` (activations kept, in `pass`) and `inference` use it.
-//! `backward`: rows; `gradient`: matrices. `epilogue`: what happens as a product leaves the
+//! `backward`: rows; `gradient`: matrices; `tangent`: a loss of the input's gradient. `epilogue`: what happens as a product leaves the
 //! registers. `narrow`: products with few columns. `reference`: all of it, naively.
 
 mod backward;
@@ -114,6 +115,7 @@ mod network;
 mod pass;
 mod pool;
 pub mod reference;
+mod tangent;
 #[cfg(test)]
 mod tests;
 mod weights;

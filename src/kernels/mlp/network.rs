@@ -2,10 +2,12 @@
 
 use super::backward::{self, Want};
 use super::forward;
+use super::gradient::{self, Sources};
 use super::inference;
-use super::layout::{Layout, Shape};
+use super::layout::{Activation, Layout, Shape};
 use super::pass::{self, Pass};
 use super::pool::Pool;
+use super::tangent;
 use super::weights::{Need, Weights};
 use std::ops::Range;
 
@@ -135,6 +137,52 @@ impl Network {
         );
         self.prepare(pool, pass.members.clone(), Need::Backward(want.input_part));
         backward::backward(self, pool, output_gradients, want, pass);
+    }
+
+    /// The gradient at the parameters of `sum s y + sum v g` into `to`, with y the outputs, g their
+    /// gradients at an input part, numbers s (`scales`, members x rows) and v (`cotangents`, members
+    /// x rows x width of the part). `pass` has gone back from ones at the outputs to that part, so
+    /// that g is [`Pass::input_gradients`]; members that are not of the pass are left alone.
+    /// `tangents` is another pass, kept for its memory.
+    ///
+    /// # Panics
+    /// If the network has another activation than `ReLU`, a norm, dropout or more than one output;
+    /// if an array does not fit the pass, or the parameters were changed since.
+    pub fn backward_of_input_gradients(
+        &mut self,
+        pool: &Pool,
+        (part, scales, cotangents): (usize, &[f32], &[f32]),
+        pass: &Pass,
+        tangents: &mut Pass,
+        to: &mut [f32],
+    ) {
+        let shape = &self.shape;
+        let is_plain = shape.activation == Activation::Relu && shape.norm.is_none();
+        assert!(
+            is_plain && !pass.drops && shape.outputs == 1,
+            "ReLU, neither norm nor dropout, one output"
+        );
+        assert_eq!(
+            pass.version, self.version,
+            "the parameters are those of the forward pass"
+        );
+        let rows = pass.members.len() * pass.rows;
+        let width = shape.inputs[part];
+        assert_eq!(scales.len(), rows, "a scale for each output");
+        assert_eq!(
+            cotangents.len(),
+            rows * width,
+            "a cotangent for each number of the part's gradient"
+        );
+        tangents.begin_tangents(shape, &self.layout, pass, (part, cotangents));
+        self.prepare(pool, pass.members.clone(), Need::Forward);
+        tangent::forward(self, pool, pass, scales, tangents);
+        let sources = Sources {
+            x: tangents,
+            dy: pass,
+            scales: Some(scales),
+        };
+        gradient::gradient(self, pool, sources, &vec![1.0; rows], to, false);
     }
 
     /// The outputs of all members without dropout, members x rows x outputs, and nothing kept. They

@@ -117,6 +117,29 @@ impl Pass {
             }
         }
     }
+
+    /// Takes in the cotangents of an input part, each member's own, and makes room for as many rows
+    /// of every hidden layer as `pass` has.
+    pub(super) fn begin_tangents(
+        &mut self,
+        shape: &Shape,
+        layout: &Layout,
+        pass: &Self,
+        (part, cotangents): (usize, &[f32]),
+    ) {
+        let rows = pass.members.len() * pass.rows;
+        let (columns, width) = (shape.part(part), shape.width());
+        self.input.resize(rows * width);
+        self.input.fill(0.0);
+        let to = self.input.chunks_mut(width);
+        for (to, from) in to.zip(cotangents.chunks(columns.len())) {
+            to[columns.clone()].copy_from_slice(from);
+        }
+        self.hidden.resize_with(shape.hidden.len(), Hidden::default);
+        for (hidden, layer) in self.hidden.iter_mut().zip(layout.layers()) {
+            hidden.output.resize(rows * layer.outputs);
+        }
+    }
 }
 
 /// What the backward pass reads of a hidden layer.

@@ -242,3 +242,60 @@ pub fn backward<R: Real>(
     }
     gradients
 }
+
+/// The gradient at the parameters of the sum of `cotangents` (members x rows x width) times the
+/// gradient at the input, for `ReLU` without norm and dropout.
+pub fn backward_of_input_gradients<R: Real>(
+    shape: &Shape,
+    parameters: &[R],
+    input: &[R],
+    output_gradients: &[R],
+    cotangents: &[R],
+) -> Vec<R> {
+    let layout = Layout::new(shape);
+    let len = layout.member_len();
+    let each = |whole: &[R]| whole.len() / shape.members;
+    let members = parameters.chunks(len).enumerate();
+    let gradients = members.map(|(index, parameters)| {
+        let of = |whole: &'_ [R]| whole[index * each(whole)..(index + 1) * each(whole)].to_vec();
+        let member = Member {
+            shape,
+            layout: &layout,
+            parameters,
+            index,
+            key: None,
+        };
+        let (hidden, _) = member.forward(input);
+        let mask = |layer: usize, x: &mut Vec<R>| {
+            for (x, inner) in x.iter_mut().zip(&hidden[layer].inner) {
+                *x = *x * slope(Activation::Relu, *inner);
+            }
+        };
+        // e, from the last layer to the first.
+        let mut deltas = vec![of(output_gradients)];
+        for at in (1..layout.layers().len()).rev() {
+            let layer = &layout.layers()[at];
+            let weight = &parameters[layer.weight.clone()];
+            let x = &hidden[at - 1].output;
+            let above = &deltas[deltas.len() - 1];
+            let mut delta = linear::backward(F32, x, weight, above, layer.outputs).x;
+            mask(at - 1, &mut delta);
+            deltas.push(delta);
+        }
+        let mut gradient = vec![R::zero(); len];
+        let mut tangent = of(cotangents);
+        for (at, layer) in layout.layers().iter().enumerate() {
+            let weight = &parameters[layer.weight.clone()];
+            let delta = &deltas[deltas.len() - 1 - at];
+            let product = linear::backward(F32, &tangent, weight, delta, layer.outputs);
+            add(&mut gradient[layer.weight.clone()], &product.weight);
+            if at < hidden.len() {
+                let no_bias = vec![R::zero(); layer.outputs];
+                tangent = linear::forward(F32, &tangent, weight, &no_bias);
+                mask(at, &mut tangent);
+            }
+        }
+        gradient
+    });
+    gradients.collect::<Vec<_>>().concat()
+}

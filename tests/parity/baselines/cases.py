@@ -9,12 +9,19 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from .awac import Awac
 from .bc import Bc
+from .cql import Cql
+from .edac import Edac
 from .iql import Iql
+from .rebrac import Rebrac
 from .sac import CleanRl, StableBaselines3
 from .td3_bc import Td3Bc
 
 OBSERVATION, ACTION, HIDDEN, BATCH, UPDATES = 11, 3, (32, 32), 32, 3
+# Where numbers start that are learned and are no weights.
+SCALARS = {"log_alpha": -0.7, "log_alpha_prime": 0.4, "actor.log_std_multiplier": 1.3,
+           "actor.log_std_offset": -0.8}
 # sigma below this is left without noise: float32 does not resolve (u - mean) / sigma there.
 SMALLEST_LOG_SIGMA = -4.0
 # Largest |u| of a sample: float32 does not resolve 1 - tanh(u)^2 far beyond.
@@ -33,6 +40,7 @@ class Case:
     # The actions of the batch: their bounds.
     low: tuple = (-1.0,) * ACTION
     high: tuple = (1.0,) * ACTION
+    hidden: tuple = HIDDEN
 
     @property
     def discrete(self):
@@ -40,10 +48,11 @@ class Case:
 
     def learner(self, dtype):
         """The learner with the case's weights, in float32 or float64."""
-        kinds = {"bc": Bc, "td3_bc": Td3Bc, "iql": Iql,
+        kinds = {"bc": Bc, "td3_bc": Td3Bc, "iql": Iql, "awac": Awac, "rebrac": Rebrac,
+                 "cql": Cql, "edac": Edac,
                  "sac": CleanRl if self.recipe == "cleanrl" else StableBaselines3}
         torch.set_default_dtype(dtype)
-        learner = kinds[self.algorithm](OBSERVATION, ACTION, HIDDEN, **self.hyperparameters)
+        learner = kinds[self.algorithm](OBSERVATION, ACTION, self.hidden, **self.hyperparameters)
         torch.set_default_dtype(torch.float32)
         set_weights(self, learner)
         return learner
@@ -55,6 +64,14 @@ TD3_BC = dict(discount=0.99, tau=0.005, policy_noise=0.2, noise_clip=0.5, policy
 IQL = dict(discount=0.99, tau=0.005, expectile=0.7, beta=3.0, learning_rate=3e-4,
            schedule_steps=10)
 SAC = dict(discount=0.99, tau=0.005, actor_learning_rate=3e-4)
+AWAC = dict(discount=0.99, tau=0.005, temperature=1 / 3, learning_rate=3e-4)
+REBRAC = dict(discount=0.99, tau=0.005, policy_noise=0.2, noise_clip=0.5, policy_delay=2,
+              actor_penalty=0.1, critic_penalty=0.5, learning_rate=1e-3)
+# Few samples: with ten some ReLU's input is always next to zero.
+CQL = dict(discount=0.99, tau=0.005, samples=3, temperature=1.0, actor_learning_rate=3e-5,
+           critic_learning_rate=3e-4)
+EDAC = dict(discount=0.99, tau=0.005, actor_learning_rate=3e-4, critic_learning_rate=3e-4,
+            alpha_learning_rate=3e-4)
 LOW, HIGH = (-1.0, -2.0, 0.0), (3.0, 2.0, 0.5)
 
 # Seeds are chosen: with others a gradient near zero or a ReLU near its kink lets float32, through
@@ -79,6 +96,17 @@ CASES = (
         low=LOW, high=HIGH), low=LOW, high=HIGH),
     Case("sac_sb3", "sac", "sb3", 50, SAC | dict(
         critic_learning_rate=3e-4, alpha_learning_rate=3e-4)),
+    Case("awac_clip", "awac", "corl", 60, dict(AWAC | dict(temperature=0.1), weights="clip",
+                                               weight_limit=10.0)),
+    Case("awac_softmax", "awac", "corl", 62, dict(AWAC, weights="softmax")),
+    Case("rebrac", "rebrac", "corl", 61, REBRAC),
+    Case("cql", "cql", "corl", 70, dict(CQL, penalty=10.0)),
+    Case("cql_antmaze", "cql", "corl", 91, dict(
+        CQL, penalty=5.0, lagrange=True, gap=0.8, penalty_low=3.0, max_target_backup=True)),
+    Case("edac_sac_n", "edac", "sac_n", 61, dict(EDAC, members=3, eta=0.0), hidden=(24, 24)),
+    Case("edac", "edac", "edac", 64, dict(EDAC, members=5, eta=1.0), hidden=(20, 20)),
+    Case("edac_two_members", "edac", "edac", 61, dict(EDAC, members=2, eta=5.0),
+         hidden=(20, 20)),
 )
 
 
@@ -86,8 +114,8 @@ def parameters(learner):
     """Every parameter by name, those of target networks included."""
     named = {f"{network}.{name}": parameter for network, module in learner.networks.items()
              for name, parameter in module.named_parameters()}
-    if hasattr(learner, "log_alpha"):
-        named["log_alpha"] = learner.log_alpha
+    named |= {name: getattr(learner, name) for name in ("log_alpha", "log_alpha_prime")
+              if hasattr(learner, name)}
     return named
 
 
@@ -99,12 +127,13 @@ def set_weights(case, learner):
     """
     rng = np.random.default_rng(1000 + case.seed)
     named = parameters(learner)
+    last = f"net.{3 * len(case.hidden)}" if case.algorithm == "rebrac" else "net.4"
     for name, parameter in named.items():
         weight = named.get(name.replace("bias", "weight"))
-        inputs = weight.shape[-1] if weight.dim() == 2 else 1
+        inputs = weight.shape[1] if weight.dim() > 1 else 1
         drawn = rng.uniform(-1.0, 1.0, parameter.shape) / np.sqrt(inputs)
         layer = name.split(".", 1)[1] if "." in name else name
-        if layer == "net.4.weight" and not case.discrete:
+        if layer == f"{last if 'critic' in name else 'net.4'}.weight" and not case.discrete:
             wide = name.startswith(("critic_1_target", "critic_2_target"))
             drawn *= (8.0 if name.startswith("actor") else
                       12.0 if wide and case.algorithm == "iql" else 4.0)
@@ -113,11 +142,17 @@ def set_weights(case, learner):
         if layer == "log_std.weight":
             # The first dimension reaches both bounds of log sigma.
             drawn[0] *= 40.0 if case.recipe == "cleanrl" else 200.0
+        if case.algorithm == "cql" and name == "actor.net.4.weight":
+            drawn *= 0.5
+            drawn[ACTION] *= 40.0
         if layer == "log_std":
             # The last one is above the upper bound.
             drawn = np.array([0.3, -0.5, 2.5])
-        if name == "log_alpha":
-            drawn = np.array([-0.7])
+        if case.algorithm == "rebrac" and "critic" in name and (".2." in name or ".5." in name):
+            # Gain and bias of a LayerNorm.
+            drawn = 0.3 * drawn + (1.0 if name.endswith("weight") else 0.0)
+        if name in SCALARS:
+            drawn = np.array([SCALARS[name]])
         if case.algorithm == "iql" and name.startswith(("value", "critic")):
             if layer in ("net.0.bias", "net.2.bias"):
                 drawn = -np.abs(drawn)
@@ -145,12 +180,16 @@ def batch(case, number):
     terminated[[5, 11, 12, BATCH - 1]] = 1.0
     if case.algorithm == "iql":
         observations[0], actions[0] = 0.0, 0.0
+    following_actions = low + (high - low) * rng.uniform(0.0, 1.0, (BATCH, ACTION))
+    following_actions[terminated == 1] = 0.0
     if case.discrete:
         actions = np.eye(ACTION)[rng.integers(ACTION, size=BATCH)]
     arrays = dict(observations=observations, actions=actions)
     if case.algorithm != "bc":
         arrays |= dict(rewards=rewards, next_observations=next_observations,
                        terminated=terminated)
+    if case.algorithm == "rebrac":
+        arrays |= dict(following_actions=following_actions)
     return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
 
 
@@ -159,14 +198,29 @@ def noise(case, number):
     rng = np.random.default_rng([3000 + case.seed, number])
     if case.algorithm in ("bc", "iql"):
         return []
-    if case.algorithm == "td3_bc":
+    if case.algorithm in ("td3_bc", "rebrac"):
         drawn = rng.standard_normal((BATCH, ACTION))
         # Beyond the clip, on both sides.
         drawn[0], drawn[1] = 3.0, -4.0
         return [torch.from_numpy(drawn.astype(np.float32))]
     arrays = batch(case, number)
     here, there = arrays["observations"], arrays["next_observations"]
-    if case.recipe == "sb3":
+    if case.algorithm == "awac":
+        return [torch.from_numpy(rng.standard_normal((BATCH, ACTION)).astype(np.float32))
+                for _ in range(2)]
+    if case.algorithm == "cql":
+        count = case.hyperparameters["samples"]
+        many = [array.unsqueeze(1).repeat(1, count, 1) for array in (here, there)]
+        there = many[1] if case.hyperparameters.get("max_target_backup") else there
+        normal = lambda source: resolvable(
+            case, rng.standard_normal((*source.shape[:-1], ACTION)), source)
+        first = [normal(here), normal(there)]
+        uniform = torch.from_numpy(
+            rng.uniform(-1.0, 1.0, (BATCH, count, ACTION)).astype(np.float32))
+        return [*first, uniform, *map(normal, many)]
+    if case.algorithm == "edac":
+        sources = [here, here, there]
+    elif case.recipe == "sb3":
         sources = [here, there]
     else:
         sources = [there] + ([here] * 4 if number % 2 == 0 else [])

@@ -36,7 +36,7 @@ def check_corners(case, exact):
         ended = arrays["terminated"] == 1
         assert 0 < ended.sum() < BATCH
         assert torch.equal(first["target"][ended].float(), arrays["rewards"][ended])
-        assert ((first["q_1"] - first["q_2"]).abs() > 1e-5).all(), f"{case.name}: a tie"
+        assert "q_1" in first and ((first["q_1"] - first["q_2"]).abs() > 1e-5).all(), f"{case.name}: a tie"
     if case.algorithm == "td3_bc":
         limit = case.hyperparameters["max_action"]
         saturated = (first["next_actions"].abs() == limit).float().mean()
@@ -57,6 +57,23 @@ def check_corners(case, exact):
         assert min(positive, negative) > 3, f"{case.name}: {positive} and {negative} advantages"
         near = (beta * first["advantage_actor"] - math.log(ADVANTAGE_WEIGHT_LIMIT)).abs().min()
         assert near > 1e-3, f"{case.name}: an advantage on the cap"
+    if case.algorithm == "awac":
+        for name in ("next_actions", "policy_actions"):
+            clipped = (first[name].abs() == 1).float().mean()
+            assert 0.05 < clipped < 0.9, f"{case.name}: {clipped} of the {name} clipped"
+        if case.hyperparameters["weights"] == "clip":
+            capped = (first["weight"] == case.hyperparameters["weight_limit"]).sum()
+            assert 0 < capped < BATCH / 2, f"{case.name}: {capped} weights capped"
+    if case.algorithm == "rebrac":
+        assert torch.equal(first["penalty"][5], (first["next_actions"][5] ** 2).sum())
+        start = case.learner(torch.float64).networks["actor_target"].net[0].weight
+        assert not torch.equal(exact["after.1.actor_target.net.0.weight"], start)
+    if case.algorithm == "cql":
+        learner = case.learner(torch.float64)
+        with torch.no_grad():
+            log_sigma = learner.log_sigma(learner.actor(arrays["observations"].double())[1])
+        assert (log_sigma == 2).any(), f"{case.name}: log sigma never at 2"
+        assert (log_sigma > SMALLEST_LOG_SIGMA).float().mean() > 0.6
     if case.algorithm == "sac":
         learner = case.learner(torch.float64)
         with torch.no_grad():

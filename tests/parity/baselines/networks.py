@@ -45,11 +45,11 @@ class Logits(nn.Module):
 
 
 class Gaussian(nn.Module):
-    """A Gaussian actor with a tanh mean and one log sigma for each dimension, as IQL has it."""
+    """A Gaussian actor with one log sigma for each dimension; its mean is squashed in IQL."""
 
-    def __init__(self, observation, action, hidden, log_sigma_bounds):
+    def __init__(self, observation, action, hidden, log_sigma_bounds, squash=True):
         super().__init__()
-        self.net = perceptron(observation, hidden, action, (nn.Tanh(),))
+        self.net = perceptron(observation, hidden, action, (nn.Tanh(),) if squash else ())
         self.log_std = nn.Parameter(torch.zeros(action))
         self.bounds = log_sigma_bounds
 
@@ -80,6 +80,54 @@ class Critic(nn.Module):
 
     def forward(self, observations, actions):
         return self.net(torch.cat([observations, actions], 1))
+
+
+class NormedCritic(nn.Module):
+    """Q with a LayerNorm behind each ReLU, as ReBRAC has it; Flax adds 1e-6 to the variance."""
+
+    def __init__(self, observation, action, hidden):
+        super().__init__()
+        layers = []
+        for narrow, wide in pairwise([observation + action, *hidden]):
+            layers += [nn.Linear(narrow, wide), nn.ReLU(), nn.LayerNorm(wide, eps=1e-6)]
+        self.net = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
+
+    def forward(self, observations, actions):
+        return self.net(torch.cat([observations, actions], 1))
+
+
+class EnsembleLinear(nn.Module):
+    """N linear layers side by side: N x B x inputs to N x B x outputs."""
+
+    def __init__(self, members, inputs, outputs):
+        super().__init__()
+        bound = inputs ** -0.5
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(members, 1, outputs).uniform_(-bound, bound))
+
+    def forward(self, inputs):
+        return inputs @ self.weight + self.bias
+
+
+class EnsembleCritic(nn.Module):
+    """N critics as batched products: observations BS and actions BA to values NB.
+
+    With actions NBA each member has actions of its own.
+    """
+
+    def __init__(self, observation, action, hidden, members):
+        super().__init__()
+        layers = []
+        for narrow, wide in pairwise([observation + action, *hidden]):
+            layers += [EnsembleLinear(members, narrow, wide), nn.ReLU()]
+        self.net = nn.Sequential(*layers, EnsembleLinear(members, hidden[-1], 1))
+        self.members = members
+
+    def forward(self, observations, actions):
+        joined = torch.cat([observations, actions], -1)
+        if joined.dim() == 2:
+            joined = joined.unsqueeze(0).repeat_interleave(self.members, dim=0)
+        return self.net(joined).squeeze(-1)
 
 
 class Value(nn.Module):

@@ -1,0 +1,57 @@
+//! Every choice of AWAC, with the published values.
+
+use rtg_datasets::sample::TruncatedLast;
+use serde::{Deserialize, Serialize};
+
+use crate::keys::{Range, keys};
+
+/// How an action's weight follows from its advantage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weights {
+    /// The exponential, up to a limit.
+    Clip,
+    /// The softmax over the batch, times its rows.
+    Softmax,
+}
+
+keys! {
+    /// AWAC's networks, batches and update.
+    pub struct Config = "awac", _recipe: &str;
+
+    /// Numbers in a hidden layer of actor and critics.
+    width: usize = 256, Range::at_least(1), "", "256";
+    /// Hidden layers of actor and critics.
+    layers: usize = 3, Range::at_least(1), "", "3; rlkit and d3rlpy 4";
+    /// Transitions in a batch.
+    batch_size: usize = 256, Range::at_least(1), "transitions", "256; rlkit and d3rlpy 1024";
+    /// Adam's learning rate of the actor.
+    actor_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "3e-4";
+    /// Adam's learning rate of both critics.
+    critic_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "3e-4";
+    /// Discount of one step, gamma.
+    discount: f64 = 0.99, Range::UNIT, "", "0.99";
+    /// Steps whose rewards a target sums up before it bootstraps.
+    n_step: usize = 1, Range::at_least(1), "steps", "1";
+    /// How far targets move towards the trained critics with each update.
+    tau: f64 = 0.005, Range::PART, "", "0.005";
+    /// What advantages are divided by before the exponential, lambda: the larger, the closer to
+    /// plain cloning.
+    temperature: f64 = 1.0 / 3.0, Range::POSITIVE, "",
+        "1/3 in locomotion, 0.1 elsewhere; rlkit and d3rlpy 1";
+    /// How an action's weight follows from its advantage: `clip` takes the exponential up to
+    /// `weight_limit`, `softmax` the softmax over the batch times its rows.
+    weights: Weights = Weights::Clip, Range::Words(&["clip", "softmax"]), "",
+        "clip; rlkit and d3rlpy softmax";
+    /// The largest weight of an action, with `clip`.
+    weight_limit: f64 = 100.0, Range::POSITIVE, "", "100";
+    /// Whether observations are normalised by mean and standard deviation (plus 1e-3) of the data.
+    normalise: bool = true, Range::Any, "", "true";
+    /// The last step of an episode that a time limit cut off: `keep`, or `drop` as CORL does.
+    truncated_last: TruncatedLast =
+        TruncatedLast::Drop, Range::Words(&["keep", "drop"]), "", "drop";
+    /// Rewards are multiplied by this, after `reward_shift` is added.
+    reward_scale: f64 = 1.0, Range::POSITIVE, "", "1";
+    /// Added to each reward.
+    reward_shift: f64 = 0.0, Range::FINITE, "reward", "0; -1 in antmaze";
+}

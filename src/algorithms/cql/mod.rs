@@ -1,0 +1,259 @@
+//! CQL, conservative Q-learning (Kumar et al. 2020): SAC on a dataset, with a term in the critics'
+//! loss that lowers the values of actions the data do not have.
+//!
+//! Twin critics Q with targets Q' and a squashed Gaussian actor pi are perceptrons; the actor's raw
+//! log sigma is scaled and shifted by two numbers that are trained with it. With a~ from pi(s), a'
+//! from pi(s'), n actions each of `a_u` from U(-1, 1), `a_n` from pi(s') and `a_c` from pi(s),
+//!
+//! ```text
+//! L_alpha = -log alpha mean (log pi(a~|s) + H)
+//! L_pi    = mean (alpha log pi(a~|s) - min_j Q_j(s, a~))
+//! y       = r + gamma (1 - terminated) min_j Q_j'(s', a')
+//! O_j     = T log sum exp (1/T) {Q_j(s, a_u) + A log 2, Q_j(s, a_n) - log pi(a_n|s'),
+//!                                Q_j(s, a_c) - log pi(a_c|s)}
+//! D_j     = mean clip(O_j - Q_j(s, a))
+//! L_Q     = sum_j mean (Q_j(s, a) - y)^2 + weight sum_j D_j
+//! ```
+//!
+//! All three losses are of the weights before the update. With `lagrange` the weight is multiplied
+//! by alpha' = exp(log alpha') in 0..1e6, whose loss is minus half of the sum over j of
+//! alpha' weight (`D_j` - gap); it steps first, and the critics see alpha' before its step. With
+//! `max_target_backup` y takes the largest of n next actions' values.
+//!
+//! Noise, rows x A or rows x n x A: normal at the observations, at the next ones; uniform; normal at
+//! the observations, at the next ones. After CORL's `algorithms/offline/cql.py`, the code whose
+//! results on D4RL's v2 datasets can be compared with, except that CORL gives the second critic
+//! three layers whatever it is told, and that its `bc_steps` scores other actions than the data's.
+
+pub mod config;
+mod penalty;
+mod update;
+
+use self::config::Config;
+use self::update::{Scratch, Step};
+use super::action_codec::BoxUnits;
+use super::actor_critic::update::beside_data;
+use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work, temperature};
+use super::actor_policy::Decision;
+use super::networks::{Products, Trained};
+use super::vector::TrainedVector;
+use super::{Card, Facts, Input, Needs, Update};
+use crate::kernels::mlp::Shape;
+use crate::kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
+use crate::keys::{Keys, PlanError};
+use crate::nn::initialise::{BiasFill, LayerFill, WeightFill};
+
+/// CQL.
+pub struct Cql;
+
+/// Trains CQL's networks.
+pub type Learner = actor_critic::Learner<Cql>;
+
+const MULTIPLIER: &str = "actor.log_std_multiplier";
+const OFFSET: &str = "actor.log_std_offset";
+const LOG_ALPHA_PRIME: &str = "log_alpha_prime";
+
+impl Method for Cql {
+    type Config = Config;
+    type Decision = Scaled;
+    type Networks = [Trained; 2];
+    /// What the raw log sigma is multiplied by, what is added, the temperature's logarithm, and with
+    /// `lagrange` that of its multiplier.
+    type Vectors = Vec<TrainedVector>;
+    type Scratch = Scratch;
+
+    const CARD: Card = Card {
+        name: "cql",
+        summary: "CQL: SAC on a dataset, with values of other actions than the data's held down",
+        input: Input::Transitions,
+        continuous: true,
+        discrete: false,
+        takes_target: false,
+        cuda: false,
+        recipes: &["corl"],
+        former_tables: &[],
+    };
+    const UNITS: BoxUnits = BoxUnits::Unit;
+    const NOISE: &'static str = "policy noise";
+
+    fn keys() -> Keys {
+        Config::KEYS
+    }
+
+    fn config(recipe: &str) -> Config {
+        Config::of(recipe)
+    }
+
+    fn resolve(config: &mut Config, facts: &Facts) -> Result<(), PlanError> {
+        let action = facts.spec.action_space.width();
+        config.target_entropy.get_or_insert(-(action as f64));
+        Ok(())
+    }
+
+    fn normalises(config: &Config) -> bool {
+        config.normalise
+    }
+
+    fn needs(made_of: &MadeOf<Config>) -> Needs<'_> {
+        let action_clip = made_of.config.action_clip;
+        actor_critic::offline!(made_of, made_of.config.reward_scale, action_clip,)
+    }
+
+    /// A row of the outputs: A means, then A raw log sigmas.
+    fn actor(made_of: &MadeOf<Config>) -> Shape {
+        let Config { width, layers, .. } = made_of.config;
+        made_of.of_observations(width, layers, 2 * made_of.actions.width())
+    }
+
+    fn parts(made_of: &MadeOf<Config>, initial: &mut Initial<'_>) -> Parts<Self> {
+        let config = &made_of.config;
+        let no_bias = BiasFill::Constant(0.0);
+        let fill = |weight| LayerFill {
+            weight,
+            bias: no_bias,
+        };
+        let shape = Self::actor(made_of);
+        let last = fill(WeightFill::Xavier(0.01));
+        let parameters = initial(&shape, [LayerFill::DEFAULT, last]);
+        let actor = Trained::new(ACTOR, &shape, parameters, false);
+        let shape = critics(made_of);
+        let orthogonal = |gain| fill(WeightFill::Orthogonal(gain));
+        let fills = [orthogonal(std::f32::consts::SQRT_2), orthogonal(0.01)];
+        let critics = Trained::new("critic", &shape, initial(&shape, fills), true);
+        let mut vectors = vec![
+            TrainedVector::new(MULTIPLIER, vec![1.0]),
+            TrainedVector::new(OFFSET, vec![-1.0]),
+            temperature::new(config.initial_alpha),
+        ];
+        if config.lagrange {
+            vectors.push(TrainedVector::new(LOG_ALPHA_PRIME, vec![1.0]));
+        }
+        Parts {
+            networks: [actor, critics],
+            vectors,
+        }
+    }
+
+    fn policy_vectors(_made_of: &MadeOf<Config>) -> Vec<(&'static str, usize)> {
+        vec![(MULTIPLIER, 1), (OFFSET, 1)]
+    }
+
+    fn decision(made_of: &MadeOf<Config>, vectors: &[Vec<f32>]) -> Scaled {
+        let number = |index: usize| {
+            vectors
+                .get(index)
+                .and_then(|vector| vector.first().copied())
+        };
+        Scaled {
+            head: head(made_of),
+            multiplier: number(0).unwrap_or(1.0),
+            offset: number(1).unwrap_or(-1.0),
+        }
+    }
+
+    fn update(
+        work: &Work<Self>,
+        parts: &mut Parts<Self>,
+        noise: &mut Noise<'_>,
+        scratch: &mut Scratch,
+    ) -> Update {
+        Step::of(work, parts).run(noise, scratch)
+    }
+
+    /// How far the actor is from the data's actions, and what the first critic thinks of both.
+    fn validate(
+        work: &Work<Self>,
+        parts: &mut Parts<Self>,
+        _scratch: &mut Scratch,
+    ) -> Vec<(&'static str, f64)> {
+        let [actor, critics] = &parts.networks;
+        let decision = Self::decision(work.made_of, &[]);
+        let [error, q, q_policy] = beside_data(work, [actor, critics], &decision);
+        vec![("squared_error", error), ("q", q), ("q_policy", q_policy)]
+    }
+
+    /// Many actions of one state share the state's part of a critic's first product.
+    fn operations(made_of: &MadeOf<Config>) -> f64 {
+        let config = &made_of.config;
+        let actor = Products::of(&Self::actor(made_of));
+        let critic = Products::of(&critics(made_of));
+        let [s, a] = made_of.widths().map(|width| width as f64);
+        let of_states = critic.first * s / (s + a);
+        let backup = if config.max_target_backup {
+            config.samples as f64
+        } else {
+            1.0
+        };
+        let targets = actor.all + 2.0 * (backup * (critic.all - of_states) + of_states);
+        let policy = actor.learning() + critic.all + critic.to_input(a / (s + a));
+        let candidates = 1.0 + 3.0 * config.samples as f64;
+        let learning = candidates * (critic.learning() - 2.0 * of_states) + 2.0 * of_states;
+        2.0 * config.batch_size as f64 * (targets + policy + 2.0 * learning)
+    }
+}
+
+fn critics(made_of: &MadeOf<Config>) -> Shape {
+    made_of.critics(made_of.config.width, made_of.config.layers, 2)
+}
+
+/// The distribution that scaled outputs stand for.
+fn head(made_of: &MadeOf<Config>) -> Squashed {
+    Squashed {
+        action: made_of.actions.width(),
+        log_sigma: LogSigma::Clamp {
+            low: -20.0,
+            high: 2.0,
+        },
+        log_probability: LogProbability::Exact,
+    }
+}
+
+/// A squashed Gaussian whose raw log sigmas are scaled and shifted.
+pub struct Scaled {
+    head: Squashed,
+    multiplier: f32,
+    offset: f32,
+}
+
+impl Scaled {
+    /// Rows of A means and A raw log sigmas, as the head reads them.
+    fn apply(&self, outputs: &[f32], to: &mut Vec<f32>) {
+        let a = self.head.action;
+        to.clear();
+        to.extend_from_slice(outputs);
+        for row in to.chunks_mut(2 * a) {
+            for raw in &mut row[a..] {
+                *raw = self.multiplier * *raw + self.offset;
+            }
+        }
+    }
+
+    /// From the gradient at what the head reads to that at the outputs, in place; gives those at the
+    /// multiplier and at the offset.
+    fn backward(&self, outputs: &[f32], gradients: &mut [f32]) -> [f32; 2] {
+        let a = self.head.action;
+        let (mut multiplier, mut offset) = (0.0_f64, 0.0_f64);
+        let rows = outputs.chunks(2 * a).zip(gradients.chunks_mut(2 * a));
+        for (outputs, gradients) in rows {
+            for (raw, gradient) in outputs[a..].iter().zip(&mut gradients[a..]) {
+                multiplier += f64::from(*gradient) * f64::from(*raw);
+                offset += f64::from(*gradient);
+                *gradient *= self.multiplier;
+            }
+        }
+        [multiplier as f32, offset as f32]
+    }
+}
+
+/// Greedy: tanh of the mean; exploring: a sample.
+impl Decision for Scaled {
+    fn greedy(&self, outputs: &[f32], actions: &mut [f32]) {
+        self.head.mode(outputs, actions);
+    }
+
+    fn explore(&self, outputs: &[f32], noise: &[f32], actions: &mut [f32]) {
+        let mut scaled = Vec::new();
+        self.apply(outputs, &mut scaled);
+        self.head.act(&scaled, noise, actions);
+    }
+}

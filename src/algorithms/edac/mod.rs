@@ -1,0 +1,179 @@
+//! EDAC and SAC-N (An et al. 2021): SAC on a dataset with N critics, whose least value is believed;
+//! EDAC also makes the critics' gradients at the data's actions differ, so that fewer are enough.
+//!
+//! N critics Q with targets Q' and a squashed Gaussian actor pi are perceptrons. With a^ and a~ from
+//! pi(s), a' from pi(s'), `g_n` the gradient of `Q_n` at the data's action and `h_n` = `g_n` /
+//! (|`g_n`| + 1e-10), an update steps, in this order, each with what the one before it left,
+//!
+//! ```text
+//! L_alpha = -log alpha mean (log pi(a^|s) + H)
+//! L_pi    = mean (alpha log pi(a~|s) - min_n Q_n(s, a~))
+//! y       = r + gamma (1 - terminated) (min_n Q_n'(s', a') - alpha log pi(a'|s'))
+//! L_Q     = sum_n mean (Q_n(s, a) - y)^2 + eta mean sum_{n != m} h_n h_m / (N - 1)
+//! ```
+//!
+//! and moves the targets. The order is the reverse of the usual one, as in the authors' code. Noise:
+//! rows x A at the observations for the temperature, there for the actor, at the next observations.
+//! After CORL's `algorithms/offline/edac.py` and `sac_n.py`. Its first critic layers are drawn with
+//! the bound of their outputs instead of their inputs, 1/sqrt(256), and so are these.
+
+pub mod config;
+mod diversity;
+mod update;
+
+use self::config::{Config, Variant};
+use self::update::{Scratch, Step};
+use super::action_codec::BoxUnits;
+use super::actor_critic::update::beside_data;
+use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work, temperature};
+use super::networks::{Products, Trained};
+use super::vector::TrainedVector;
+use super::{Card, Facts, Input, Needs, Update};
+use crate::kernels::mlp::Shape;
+use crate::kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
+use crate::keys::{Keys, PlanError};
+use crate::nn::initialise::{BiasFill, LayerFill, WeightFill};
+
+/// EDAC and SAC-N.
+pub struct Edac;
+
+/// Trains the networks of EDAC and SAC-N.
+pub type Learner = actor_critic::Learner<Edac>;
+
+impl Method for Edac {
+    type Config = Config;
+    type Decision = Squashed;
+    type Networks = [Trained; 2];
+    /// The temperature's logarithm.
+    type Vectors = [TrainedVector; 1];
+    type Scratch = Scratch;
+
+    const CARD: Card = Card {
+        name: "edac",
+        summary: "EDAC and SAC-N: SAC on a dataset with many critics, the least of them believed",
+        input: Input::Transitions,
+        continuous: true,
+        discrete: false,
+        takes_target: false,
+        cuda: false,
+        recipes: Variant::RECIPES,
+        former_tables: &[],
+    };
+    const UNITS: BoxUnits = BoxUnits::Unit;
+    const NOISE: &'static str = "policy noise";
+
+    fn keys() -> Keys {
+        Config::KEYS
+    }
+
+    fn config(recipe: &str) -> Config {
+        Config::of(Variant::named(recipe))
+    }
+
+    fn resolve(config: &mut Config, facts: &Facts) -> Result<(), PlanError> {
+        let action = facts.spec.action_space.width();
+        config.target_entropy.get_or_insert(-(action as f64));
+        Ok(())
+    }
+
+    fn normalises(config: &Config) -> bool {
+        config.normalise
+    }
+
+    fn needs(made_of: &MadeOf<Config>) -> Needs<'_> {
+        actor_critic::offline!(made_of, made_of.config.reward_scale,)
+    }
+
+    /// A row of the outputs: A means, then A raw log sigmas.
+    fn actor(made_of: &MadeOf<Config>) -> Shape {
+        let Config { width, layers, .. } = made_of.config;
+        made_of.of_observations(width, layers, 2 * made_of.actions.width())
+    }
+
+    fn parts(made_of: &MadeOf<Config>, initial: &mut Initial<'_>) -> Parts<Self> {
+        let uniform = |bound: f32| LayerFill {
+            weight: WeightFill::Uniform(bound),
+            bias: BiasFill::Uniform(bound),
+        };
+        let hidden = |weight| LayerFill {
+            weight,
+            bias: BiasFill::Constant(0.1),
+        };
+        let mut network = |name, shape: Shape, fills, target| {
+            Trained::new(name, &shape, initial(&shape, fills), target)
+        };
+        let of_outputs = (made_of.config.width as f32).sqrt().recip();
+        let actor = [hidden(WeightFill::Default), uniform(1e-3)];
+        let critic = [hidden(WeightFill::Uniform(of_outputs)), uniform(3e-3)];
+        Parts {
+            networks: [
+                network(ACTOR, Self::actor(made_of), actor, false),
+                network("critic", critics(made_of), critic, true),
+            ],
+            vectors: [temperature::new(made_of.config.initial_alpha)],
+        }
+    }
+
+    fn decision(made_of: &MadeOf<Config>, _vectors: &[Vec<f32>]) -> Squashed {
+        Squashed {
+            action: made_of.actions.width(),
+            log_sigma: LogSigma::Clamp {
+                low: -5.0,
+                high: 2.0,
+            },
+            log_probability: LogProbability::Floored,
+        }
+    }
+
+    fn update(
+        work: &Work<Self>,
+        parts: &mut Parts<Self>,
+        noise: &mut Noise<'_>,
+        scratch: &mut Scratch,
+    ) -> Update {
+        Step::of(work, parts).run(noise, scratch)
+    }
+
+    /// How far the actor is from the data's actions, and what the first critic thinks of both.
+    fn validate(
+        work: &Work<Self>,
+        parts: &mut Parts<Self>,
+        _scratch: &mut Scratch,
+    ) -> Vec<(&'static str, f64)> {
+        let [actor, critics] = &parts.networks;
+        let decision = Self::decision(work.made_of, &[]);
+        let [error, q, q_policy] = beside_data(work, [actor, critics], &decision);
+        vec![("squared_error", error), ("q", q), ("q_policy", q_policy)]
+    }
+
+    /// The least critic alone has a gradient at the policy's action. The diversity term's tangents
+    /// are one more forward pass; its gradient is in the products of the squared error's.
+    fn operations(made_of: &MadeOf<Config>) -> f64 {
+        let Config {
+            members,
+            eta,
+            batch_size,
+            ..
+        } = made_of.config;
+        let actor = Products::of(&Self::actor(made_of));
+        let critic = Products::of(&critics(made_of));
+        let [s, a] = made_of.widths().map(|width| width as f64);
+        let members = members as f64;
+        let targets = actor.all + members * critic.all;
+        let rest = critic.to_input(a / (s + a)) - critic.all;
+        let policy = 2.0 * actor.all + actor.learning() + members * critic.all + rest;
+        let tangents = if eta > 0.0 { critic.all } else { 0.0 };
+        let learning = members * (critic.learning() + tangents);
+        2.0 * batch_size as f64 * (targets + policy + learning)
+    }
+}
+
+fn critics(made_of: &MadeOf<Config>) -> Shape {
+    let Config {
+        width,
+        layers,
+        members,
+        ..
+    } = made_of.config;
+    made_of.critics(width, layers, members)
+}

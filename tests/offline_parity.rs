@@ -1,0 +1,199 @@
+//! Updates of AWAC, ReBRAC, CQL, EDAC and SAC-N beside PyTorch's: losses, every gradient, weights,
+//! targets and moments.
+
+use rtg::algorithms::actor_critic::{Learner, Method};
+use rtg::algorithms::{awac, cql, edac, rebrac};
+
+use crate::fixture::{Comparison, Fixture};
+
+/// What every method reports.
+const CRITICS: [(&str, &str); 4] = [
+    ("critic_loss", "loss.critic"),
+    ("q", "q_1.mean"),
+    ("q_target", "target.mean"),
+    ("actor_loss", "loss.actor"),
+];
+
+fn compare<M: Method>(
+    fixture: &Fixture,
+    values: &[(&str, f64)],
+    config: M::Config,
+    names: &[(&str, &str)],
+) {
+    for (key, value) in values {
+        let expected = fixture.hyperparameter(key);
+        assert!(
+            (expected - value).abs() < 1e-12,
+            "{key}: {expected}, {value}"
+        );
+    }
+    let mut learner = fixture.learner(1000, |setup| Learner::<M>::new(setup, config));
+    let mut comparison = Comparison::new(fixture);
+    for number in 1..=fixture.case.updates {
+        let report = fixture.learn(&mut learner, number);
+        comparison.report(number, &report, &CRITICS);
+        comparison.report(number, &report, names);
+        comparison.gradients(number, &mut learner);
+        comparison.state(number, &mut learner);
+    }
+    comparison.finish();
+}
+
+fn awac(name: &str, weights: awac::config::Weights) {
+    let fixture = Fixture::open(name);
+    assert_eq!(fixture.case.algorithm, "awac");
+    let limit = fixture.case.hyperparameters.get("weight_limit");
+    let config = awac::config::Config {
+        width: fixture.case.hidden[0],
+        layers: fixture.case.hidden.len(),
+        temperature: fixture.hyperparameter("temperature"),
+        weight_limit: limit.map_or(100.0, |limit| limit.as_f64().unwrap()),
+        weights,
+        normalise: false,
+        ..awac::config::Config::of(&fixture.case.recipe)
+    };
+    let values = [
+        ("learning_rate", config.actor_learning_rate),
+        ("learning_rate", config.critic_learning_rate),
+        ("discount", config.discount),
+        ("tau", config.tau),
+    ];
+    let names = [
+        ("advantage", "advantage.mean"),
+        ("weight", "weight.mean"),
+        ("cloning_loss", "cloning.mean"),
+    ];
+    compare::<awac::Awac>(&fixture, &values, config, &names);
+}
+
+#[test]
+fn three_updates_of_awac_are_those_of_pytorch() {
+    awac("awac_clip", awac::config::Weights::Clip);
+}
+
+#[test]
+fn so_are_they_with_weights_from_a_softmax() {
+    awac("awac_softmax", awac::config::Weights::Softmax);
+}
+
+#[test]
+fn three_updates_of_rebrac_are_those_of_its_authors() {
+    let fixture = Fixture::open("rebrac");
+    assert_eq!(fixture.case.algorithm, "rebrac");
+    let config = rebrac::config::Config {
+        width: fixture.case.hidden[0],
+        layers: fixture.case.hidden.len(),
+        actor_penalty: fixture.hyperparameter("actor_penalty"),
+        critic_penalty: fixture.hyperparameter("critic_penalty"),
+        ..rebrac::config::Config::of(&fixture.case.recipe)
+    };
+    let values = [
+        ("learning_rate", config.actor_learning_rate),
+        ("learning_rate", config.critic_learning_rate),
+        ("discount", config.discount),
+        ("tau", config.tau),
+        ("policy_noise", config.policy_noise),
+        ("noise_clip", config.noise_clip),
+        ("policy_delay", config.policy_delay as f64),
+    ];
+    let names = [
+        ("critic_penalty", "penalty.mean"),
+        ("cloning_loss", "cloning.mean"),
+        ("q_policy", "q_policy.mean"),
+        ("lambda", "lambda"),
+    ];
+    compare::<rebrac::Rebrac>(&fixture, &values, config, &names);
+}
+
+fn cql(name: &str, names: &[(&str, &str)]) {
+    let fixture = Fixture::open(name);
+    assert_eq!(fixture.case.algorithm, "cql");
+    let given = &fixture.case.hyperparameters;
+    let flag = |key: &str| given.get(key).is_some_and(|value| value == true);
+    let number = |key: &str| given.get(key).map(|value| value.as_f64().unwrap());
+    let defaults = cql::config::Config::of(&fixture.case.recipe);
+    let config = cql::config::Config {
+        width: fixture.case.hidden[0],
+        layers: fixture.case.hidden.len(),
+        conservative_weight: fixture.hyperparameter("penalty"),
+        samples: fixture.hyperparameter("samples") as usize,
+        lagrange: flag("lagrange"),
+        gap: number("gap").unwrap_or(defaults.gap),
+        difference_low: number("penalty_low"),
+        max_target_backup: flag("max_target_backup"),
+        normalise: false,
+        ..defaults
+    };
+    let values = [
+        ("actor_learning_rate", config.actor_learning_rate),
+        ("actor_learning_rate", config.alpha_learning_rate),
+        ("critic_learning_rate", config.critic_learning_rate),
+        ("temperature", config.temperature),
+        ("discount", config.discount),
+        ("tau", config.tau),
+    ];
+    let names = [
+        &[
+            ("alpha_loss", "loss.alpha"),
+            ("alpha", "alpha_after"),
+            ("conservative_gap", "difference"),
+        ],
+        names,
+    ];
+    compare::<cql::Cql>(&fixture, &values, config, &names.concat());
+}
+
+#[test]
+fn three_updates_of_cql_are_those_of_pytorch() {
+    cql("cql", &[]);
+}
+
+#[test]
+fn so_are_they_with_everything_that_antmaze_needs() {
+    let names = [
+        ("lagrange_loss", "loss.alpha_prime"),
+        ("lagrange_multiplier", "alpha_prime"),
+    ];
+    cql("cql_antmaze", &names);
+}
+
+fn edac(name: &str) {
+    let fixture = Fixture::open(name);
+    assert_eq!(fixture.case.algorithm, "edac");
+    let variant = edac::config::Variant::named(&fixture.case.recipe);
+    let config = edac::config::Config {
+        width: fixture.case.hidden[0],
+        layers: fixture.case.hidden.len(),
+        members: fixture.hyperparameter("members") as usize,
+        eta: fixture.hyperparameter("eta"),
+        ..edac::config::Config::of(variant)
+    };
+    let values = [
+        ("actor_learning_rate", config.actor_learning_rate),
+        ("critic_learning_rate", config.critic_learning_rate),
+        ("alpha_learning_rate", config.alpha_learning_rate),
+        ("discount", config.discount),
+        ("tau", config.tau),
+    ];
+    let names = [
+        ("alpha_loss", "loss.alpha"),
+        ("alpha", "alpha_after"),
+        ("diversity_loss", "loss.diversity"),
+    ];
+    compare::<edac::Edac>(&fixture, &values, config, &names);
+}
+
+#[test]
+fn three_updates_of_sac_n_are_those_of_pytorch() {
+    edac("edac_sac_n");
+}
+
+#[test]
+fn so_are_those_of_edac_with_its_second_derivatives() {
+    edac("edac");
+}
+
+#[test]
+fn so_are_they_with_two_critics() {
+    edac("edac_two_members");
+}
