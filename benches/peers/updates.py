@@ -1,12 +1,15 @@
-"""Times one update of TD3+BC, IQL or SAC in PyTorch, and ours in turn with it.
+"""Times one update of a baseline in PyTorch, and ours in turn with it.
 
-    python benches/peers/updates.py td3_bc|iql|sac [--program target/release/rtg] [--rounds 5]
+    python benches/peers/updates.py td3_bc|iql|awac|rebrac|cql|edac|sac \\
+        [--program target/release/rtg] [--rounds 5]
 
-Hopper's sizes: 11 observations, 3 actions, two hidden layers of 256, batches of 256 rows. PyTorch's
-side is written as CORL writes TD3+BC and IQL and as CleanRL writes SAC: the networks and losses of
-tests/parity/baselines, batches drawn as those codes draw them from 100,000 rows, losses fetched
-with `.item()` when they fetch them. What those codes send to a logger is left out. Every second
-update of TD3+BC and SAC also moves the actor; the time of an update is that of such a pair, halved.
+Hopper's sizes: 11 observations, 3 actions, and each algorithm's published networks and batches: two
+hidden layers of 256, three in AWAC, ReBRAC, CQL and EDAC; 256 rows, in ReBRAC 1024; ten critics in
+EDAC. PyTorch's side is written as CORL writes the offline ones (ReBRAC is JAX there) and as CleanRL
+writes SAC: the networks and losses of tests/parity/baselines, batches drawn as those codes draw
+them from 100,000 rows, losses fetched with `.item()` when they fetch them. What those codes send to
+a logger is left out. Every second update of TD3+BC, ReBRAC and SAC also moves the actor; the time
+of an update is that of such a pair, halved.
 
 In each round both sides run with each number of threads, one after the other, so that a machine
 whose speed drifts treats both alike. The figure of a round is the median over its updates, the
@@ -25,46 +28,58 @@ import numpy as np
 import torch
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "parity"))
+from baselines.awac import Awac  # noqa: E402
+from baselines.cql import Cql  # noqa: E402
+from baselines.edac import Edac  # noqa: E402
 from baselines.iql import Iql  # noqa: E402
+from baselines.rebrac import Rebrac  # noqa: E402
 from baselines.sac import CleanRl  # noqa: E402
 from baselines.td3_bc import Td3Bc  # noqa: E402
 
-OBSERVATION, ACTION, HIDDEN, BATCH, ROWS = 11, 3, (256, 256), 256, 100_000
-# Updates after which the actor has moved once.
-PERIOD = {"td3_bc": 2, "iql": 1, "sac": 2}
+OBSERVATION, ACTION, ROWS = 11, 3, 100_000
+TWO, THREE = (256, 256), (256, 256, 256)
+# The learner, its hidden layers, the rows of a batch, and the updates after which the actor has
+# moved once.
+KINDS = {
+    "td3_bc": (Td3Bc, TWO, 256, 2), "iql": (Iql, TWO, 256, 1), "awac": (Awac, THREE, 256, 1),
+    "rebrac": (Rebrac, THREE, 1024, 2), "cql": (Cql, THREE, 256, 1), "edac": (Edac, THREE, 256, 1),
+    "sac": (CleanRl, TWO, 256, 2),
+}
 CLEANRL_LOGS_EVERY = 100
 
 
 def rows():
-    """Made-up transitions: observations, actions, rewards, next observations, terminated."""
+    """Made-up transitions: observations, actions, rewards, next observations, terminated, and the
+    actions that follow."""
     rng = np.random.default_rng(0)
     observations = rng.standard_normal((ROWS, OBSERVATION), np.float32)
     return (observations, rng.uniform(-1, 1, (ROWS, ACTION)).astype(np.float32),
             rng.standard_normal((ROWS, 1), np.float32),
             observations + 0.1 * rng.standard_normal((ROWS, OBSERVATION), np.float32),
-            (rng.random((ROWS, 1)) < 0.005).astype(np.float32))
+            (rng.random((ROWS, 1)) < 0.005).astype(np.float32),
+            rng.uniform(-1, 1, (ROWS, ACTION)).astype(np.float32))
 
 
 class TensorTable:
     """CORL's way: tensors, indexed with an array of NumPy's random integers."""
 
-    def __init__(self, columns):
-        self.columns = [torch.tensor(column) for column in columns]
+    def __init__(self, columns, rows):
+        self.columns, self.rows = [torch.tensor(column) for column in columns], rows
 
     def batch(self):
-        indices = np.random.randint(0, ROWS, size=BATCH)
+        indices = np.random.randint(0, ROWS, size=self.rows)
         return [column[indices] for column in self.columns]
 
 
 class ArrayTable:
     """CleanRL's way, that of Stable-Baselines3: arrays by row and environment, then copies."""
 
-    def __init__(self, columns):
-        self.columns = [column[:, None, :] for column in columns]
+    def __init__(self, columns, rows):
+        self.columns, self.rows = [column[:, None, :] for column in columns], rows
 
     def batch(self):
-        indices = np.random.randint(0, ROWS, size=BATCH)
-        environments = np.random.randint(0, high=1, size=(BATCH,))
+        indices = np.random.randint(0, ROWS, size=self.rows)
+        environments = np.random.randint(0, high=1, size=(self.rows,))
         return [torch.tensor(column[indices, environments, :]) for column in self.columns]
 
 
@@ -72,16 +87,13 @@ class Peer:
     """PyTorch's side: a learner, its table, and what it reads back from its losses."""
 
     def __init__(self, algorithm):
-        self.period, self.cleanrl = PERIOD[algorithm], algorithm == "sac"
-        if algorithm == "td3_bc":
-            self.learner = Td3Bc(OBSERVATION, ACTION, HIDDEN)
-        elif algorithm == "iql":
-            self.learner = Iql(OBSERVATION, ACTION, HIDDEN)
-        else:
-            self.learner = CleanRl(
-                OBSERVATION, ACTION, HIDDEN, low=[-1.0] * ACTION, high=[1.0] * ACTION,
-                actor_learning_rate=3e-4, critic_learning_rate=1e-3, alpha_learning_rate=1e-3)
-        self.table = (ArrayTable if self.cleanrl else TensorTable)(rows())
+        kind, hidden, batch, self.period = KINDS[algorithm]
+        self.cleanrl = algorithm == "sac"
+        options = dict(low=[-1.0] * ACTION, high=[1.0] * ACTION, actor_learning_rate=3e-4,
+                       critic_learning_rate=1e-3, alpha_learning_rate=1e-3) if self.cleanrl else {}
+        self.learner = kind(OBSERVATION, ACTION, hidden, **options)
+        columns = rows() if algorithm == "rebrac" else rows()[:5]
+        self.table = (ArrayTable if self.cleanrl else TensorTable)(columns, batch)
         self.updates = 0
 
     def update(self):
@@ -116,7 +128,7 @@ def ours_ms(program, algorithm, threads):
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("algorithm", choices=PERIOD)
+    parser.add_argument("algorithm", choices=KINDS)
     parser.add_argument("--program", help="the rtg to time; PyTorch alone without it")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--updates", type=int, default=200, help="PyTorch's in each round")
@@ -147,7 +159,8 @@ def main():
             "ratio": ratio,
         }))
         return
-    print(f"{options.algorithm}, one update of {BATCH} rows, {options.rounds} rounds")
+    batch = KINDS[options.algorithm][2]
+    print(f"{options.algorithm}, one update of {batch} rows, {options.rounds} rounds")
     print(f"{'side':<9}{'threads':>8}{'median ms':>11}{'least':>9}{'most':>9}")
     for (side, threads), values in sorted(times.items()):
         print(f"{side:<9}{threads:>8}{medians[side, threads]:>11.3f}"

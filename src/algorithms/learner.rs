@@ -242,6 +242,11 @@ pub trait Learner {
     /// Weights and last gradient before clipping, by name: (name, weights, gradient).
     fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])>;
 
+    /// Signs of trouble on the last batch, by name; nothing where there is none to look at.
+    fn health(&mut self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
     /// Its memory, for a checkpoint.
     fn state(&self) -> State;
 

@@ -94,6 +94,11 @@ pub fn is_train_loss(name: &str) -> bool {
     name.starts_with(TRAIN) && name.ends_with("loss")
 }
 
+/// Name of a sign of trouble, for instance `health/dead_relus`.
+pub fn health(sign: &str) -> String {
+    format!("health/{sign}")
+}
+
 /// Name of a number on held-back data.
 pub fn validation(metric: &str) -> String {
     format!("validation/{metric}")

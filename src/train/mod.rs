@@ -1,6 +1,7 @@
 //! The training loop: learn, and now and then log, evaluate and store.
 
 mod feed;
+mod health;
 mod interaction;
 mod processor;
 mod validation;
@@ -12,6 +13,7 @@ use rtg_datasets::Dataset;
 use rtg_envs::{mujoco, registry};
 
 use self::feed::Feed;
+use self::health::Health;
 use self::processor::ProcessorClock;
 use self::validation::Validation;
 use crate::algorithms::{self, Input, Learner, Setup, memory};
@@ -45,6 +47,7 @@ pub struct Training<'a> {
     learner: Box<dyn Learner>,
     feed: Feed,
     validation: Validation,
+    health: Health,
     progress: Progress,
     processor: ProcessorClock,
     recorder: Recorder,
@@ -104,6 +107,7 @@ impl<'a> Training<'a> {
             |checkpoint| checkpoint.notes.progress.clone(),
         );
         let validation = Validation::new(experiment, &learner.needs(), opened)?;
+        let health = Health::new(&learner.needs(), opened.data.as_ref());
         let feed = Feed::open(experiment, &*learner, opened, (&progress, checkpoint))?;
         if let Some(name) = learner.use_device(experiment.device, feed.source())? {
             recorder.message(&format!("computes on {name}"));
@@ -115,6 +119,7 @@ impl<'a> Training<'a> {
             run,
             feed,
             validation,
+            health,
             learner,
             progress,
             processor: ProcessorClock::default(),
@@ -277,6 +282,11 @@ impl<'a> Training<'a> {
         if self.experiment.algorithm.card().input == Input::Environment {
             let steps = progress.step as f64;
             values.push((metrics::TRAIN_ENVIRONMENT_STEPS.to_owned(), steps));
+        }
+        values.extend(self.health.signs(&mut *self.learner));
+        let algorithm = self.experiment.algorithm.card().name;
+        for warning in self.health.warnings(algorithm, &values) {
+            self.recorder.message(&warning);
         }
         values.extend(speed.map(|(name, value)| (name.to_owned(), value)));
         let cpu = progress.cpu_seconds;

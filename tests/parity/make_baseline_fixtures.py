@@ -4,12 +4,13 @@
     make_baseline_fixtures.py --check [NAMES...]    computes them again and compares
 
 Networks: `actor`, `critic_1`, `critic_2` (EDAC and SAC-N: up to N), IQL's `value`, and the targets
-`actor_target` (TD3+BC, ReBRAC), `critic_1_target`, `critic_2_target`. A parameter P is `NETWORK.net.N.weight` (outputs x inputs) or
-`.bias` with N = 0, 2, 4 (two hidden layers), IQL's `actor.log_std` (A), SAC's `log_alpha` (1).
-SAC's two heads are one layer here: the first A rows of `actor.net.4` give the mean, the others the
-raw log sigma. ReBRAC's critics have N = 0, 3, 6 and LayerNorms N = 2, 5. CQL's raw log sigma is
-scaled and shifted by `actor.log_std_multiplier`, `actor.log_std_offset`, its Lagrange multiplier is
-`log_alpha_prime`. All tensors are float32. Shapes: B batch, S observation, A action.
+`actor_target` (TD3+BC, ReBRAC), `critic_1_target`, `critic_2_target`. A parameter P is
+`NETWORK.net.N.weight` (outputs x inputs) or `.bias` with N = 0, 2, 4 (two hidden layers), IQL's
+and AWAC's `actor.log_std` (A), SAC's `log_alpha` (1). SAC's two heads are one layer here: the first
+A rows of `actor.net.4` give the mean, the others the raw log sigma. ReBRAC's critics have N = 0, 3,
+6 and LayerNorms N = 2, 5. CQL's raw log sigma is scaled and shifted by `actor.log_std_multiplier`,
+`actor.log_std_offset`, its Lagrange multiplier is `log_alpha_prime`. All tensors are float32.
+Shapes: B batch, S observation, A action.
 
     P                           before the first update, targets included (they differ from the
                                 networks that they follow); moments and step counts are zero

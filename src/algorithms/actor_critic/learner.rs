@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Draw, MadeOf, Method, Model, Noise, Parts, Work};
+use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::Trained;
 use crate::algorithms::vector::TrainedVector;
 use crate::algorithms::{
     self, ActionCodec, Error, Facts, HeldBack, Input, Needs, Saved, Setup, Source, State, Update,
 };
-use crate::kernels::mlp::{Layout, Pool, Shape};
+use crate::kernels::mlp::{Layout, Pass, Pool, Shape};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
 use crate::random::Stream;
@@ -209,6 +210,42 @@ impl<M: Method> algorithms::Learner for Learner<M> {
         };
         let (work, parts, scratch) = self.work(batch);
         M::validate(&work, parts, scratch)
+    }
+
+    /// `dead_relus`, the share of hidden units that give 0 for the whole batch, and
+    /// `actions_at_bounds`, the share of the greedy actions' numbers that are at the largest action.
+    fn health(&mut self) -> Vec<(&'static str, f64)> {
+        let Transitions {
+            observations,
+            actions,
+            rows,
+            ..
+        } = &self.batch;
+        if *rows == 0 {
+            return Vec::new();
+        }
+        let (mut pass, mut dead) = (Pass::new(), [0; 2]);
+        let mut greedy = None;
+        for trained in self.parts.networks.as_ref() {
+            let mut network = trained.network.lock();
+            let inputs: [&[f32]; 2] = [observations, actions];
+            let inputs = &inputs[..network.shape().inputs.len()];
+            network.forward(&self.pool, inputs, &mut pass);
+            let of = network.silent_units(&pass);
+            dead = [dead[0] + of[0], dead[1] + of[1]];
+            // The actor comes first.
+            greedy.get_or_insert_with(|| pass.outputs().to_vec());
+        }
+        let mut chosen = vec![0.0; actions.len()];
+        let decision = M::decision(&self.model.made_of, &self.model.vectors);
+        decision.greedy(&greedy.unwrap_or_default(), &mut chosen);
+        let bound = 0.999 * self.model.made_of.max_action();
+        let at_bounds = chosen.iter().filter(|action| action.abs() >= bound);
+        let share = |part: usize, all: usize| part as f64 / all.max(1) as f64;
+        vec![
+            ("dead_relus", share(dead[0], dead[1])),
+            ("actions_at_bounds", share(at_bounds.count(), chosen.len())),
+        ]
     }
 
     fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])> {

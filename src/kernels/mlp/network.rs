@@ -4,7 +4,7 @@ use super::backward::{self, Want};
 use super::forward;
 use super::gradient::{self, Sources};
 use super::inference;
-use super::layout::{Activation, Layout, Shape};
+use super::layout::{Activation, Layout, Place, Shape};
 use super::pass::{self, Pass};
 use super::pool::Pool;
 use super::tangent;
@@ -198,6 +198,33 @@ impl Network {
         assert_eq!(outputs.len(), len, "outputs are members x rows x outputs");
         self.prepare(pool, 0..self.shape.members, Need::Forward);
         inference::infer(self, pool, rows, inputs, outputs);
+    }
+
+    /// Of the `ReLU`s of a forward pass, how many gave 0 for every row, and how many there are. What
+    /// is silent for all of the data learns no more. Of other activations there are none.
+    pub fn silent_units(&self, pass: &Pass) -> [usize; 2] {
+        if self.shape.activation != Activation::Relu || pass.rows == 0 {
+            return [0; 2];
+        }
+        let is_behind = self.shape.norm.map(|norm| norm.place) == Some(Place::AfterActivation);
+        let (mut silent, mut all) = (0, 0);
+        for (hidden, layer) in pass.hidden.iter().zip(self.layout.layers()) {
+            let width = layer.outputs;
+            let numbers = if is_behind {
+                &hidden.unnormed
+            } else {
+                &hidden.output
+            };
+            for member in numbers.chunks(pass.rows * width) {
+                let is_silent = |unit: usize| {
+                    let mut column = member[unit..].iter().step_by(width);
+                    column.all(|number| *number <= 0.0)
+                };
+                silent += (0..width).filter(|unit| is_silent(*unit)).count();
+                all += width;
+            }
+        }
+        [silent, all]
     }
 
     fn prepare(&mut self, pool: &Pool, members: Range<usize>, need: Need) {

@@ -259,6 +259,37 @@ fn acting_gives_the_bits_of_training_whatever_rows_act_together() {
 }
 
 #[test]
+fn units_that_never_speak_are_counted() {
+    let norm = Norm {
+        place: Place::AfterActivation,
+        epsilon: 1e-5,
+    };
+    for norm in [None, Some(norm)] {
+        let shape = Shape {
+            norm,
+            ..Shape::new(&[3], &[4, 5], 1).ensemble(2)
+        };
+        let mut network = network(&shape);
+        let biases = network.layout().range("member.1.layer.1.bias").unwrap();
+        // Two of five units are far below 0, the others far above.
+        let values = [-50.0, 50.0, 50.0, -50.0, 50.0];
+        network.parameters_mut()[biases].copy_from_slice(&values);
+        let first = network.layout().range("member.0.layer.0.bias").unwrap();
+        network.parameters_mut()[first].fill(50.0);
+        let others = network.layout().range("member.1.layer.0.bias").unwrap();
+        network.parameters_mut()[others].fill(50.0);
+        let last = network.layout().range("member.0.layer.1.bias").unwrap();
+        network.parameters_mut()[last].fill(500.0);
+        let mut pass = Pass::new();
+        // The first layer's outputs are about 50 each, or with the norm about 1.
+        let weights = network.layout().range("member.1.layer.1.weight").unwrap();
+        network.parameters_mut()[weights].fill(0.0);
+        network.forward(&Pool::new(1), &[&numbers(3, 12)], &mut pass);
+        assert_eq!(network.silent_units(&pass), [2, 18]);
+    }
+}
+
+#[test]
 fn changed_parameters_are_packed_again() {
     let shape = Shape::new(&[4], &[20], 3);
     let pool = Pool::new(1);
