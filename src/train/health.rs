@@ -53,7 +53,8 @@ impl Health {
         let train = |name: &str| value(&metrics::train(name));
         let health = |name: &str| value(&metrics::health(name));
         let percent = |share: f64| format!("{:.0} %", 100.0 * share);
-        let q = train("q").max(train("q_target"));
+        let q = [train("q"), train("q_target")].into_iter().flatten();
+        let q = q.reduce(f64::max);
         let mut signs: Vec<(&'static str, String, String)> = Vec::new();
         if let Some((q, best)) = q.zip(self.best_return)
             && q > best

@@ -107,7 +107,7 @@ impl Step<'_, '_> {
         let Parts {
             networks: [actor, _],
             vectors: [log_sigma],
-        } = &mut self.parts;
+        } = &mut *self.parts;
         to.begin(batch);
         to.actions.copy_from_slice(&with.means);
         let rows = batch.rows as f32;
@@ -164,17 +164,9 @@ mod tests {
         // exp(3 A) and 3 softmax(3 A), computed in NumPy.
         let advantages = [0.1, -0.2, 0.4];
         for (kind, limit, expected) in [
-            (
-                Weights::Clip,
-                100.0,
-                [1.349_858_8, 0.548_811_64, 3.320_116_9],
-            ),
-            (Weights::Clip, 3.0, [1.349_858_8, 0.548_811_64, 3.0]),
-            (
-                Weights::Softmax,
-                100.0,
-                [0.775_961_2, 0.315_482_27, 1.908_556_5],
-            ),
+            (Weights::Clip, 100.0, [1.349_86, 0.548_812, 3.320_117]),
+            (Weights::Clip, 3.0, [1.349_86, 0.548_812, 3.0]),
+            (Weights::Softmax, 100.0, [0.775_961, 0.315_482, 1.908_557]),
         ] {
             let config = Config {
                 weights: kind,

@@ -16,8 +16,11 @@
 //! ```
 //!
 //! a forward pass without biases. The gradient of sum s y for numbers s, one each row, has the same
-//! form, dW_k = (s h_{k-1})^T e_k and db_k = s^T e_k with h the activations; so both together cost
-//! one product: dW_k = (u_{k-1} + s h_{k-1})^T e_k.
+//! form with the activations h, so both together cost one product:
+//!
+//! ```text
+//! dW_k = (u_{k-1} + s h_{k-1})^T e_k,   db_k = s^T e_k
+//! ```
 
 use super::epilogue::HiddenBackward;
 use super::layout::Activation;
