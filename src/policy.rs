@@ -50,6 +50,13 @@ pub trait Policy {
         actions: &mut [f64],
     );
 
+    /// What the last call of [`Policy::act`] chose, active rows x the network's action width, in the
+    /// network's units and before it was brought within the action space: on-policy learners learn
+    /// from it. Empty for policies that nothing is learned from.
+    fn chosen(&self) -> &[f32] {
+        &[]
+    }
+
     /// What a checkpoint must hold of the policy's memory.
     ///
     /// `Null`, the default, says that the memory of an episode follows from its start and from the

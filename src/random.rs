@@ -72,6 +72,11 @@ impl Stream {
         }
     }
 
+    /// A draw from U\[0, 1).
+    pub fn uniform(&mut self) -> f32 {
+        self.0.random()
+    }
+
     /// An index below `count`, each as likely as any other. Panics if `count` is 0.
     pub fn index(&mut self, count: usize) -> usize {
         self.0.random_range(0..count)

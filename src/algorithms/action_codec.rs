@@ -100,6 +100,19 @@ impl ActionCodec {
         Err(Error::ActionSpace { algorithm, found })
     }
 
+    /// The codec of an algorithm that chooses among discrete actions only.
+    ///
+    /// # Errors
+    /// Any other space.
+    pub fn discrete(algorithm: &'static str, space: &Space) -> Result<Self, Error> {
+        let found = match Self::of(BoxUnits::Unit, space) {
+            Ok(actions @ Self::Discrete { .. }) => return Ok(actions),
+            Ok(Self::Continuous { .. }) => "continuous actions".to_owned(),
+            Err(found) => found,
+        };
+        Err(Error::ActionSpace { algorithm, found })
+    }
+
     /// Numbers of an action inside the network: classes or dimensions.
     pub fn width(&self) -> usize {
         match self {

@@ -10,11 +10,18 @@ use crate::random::Stream;
 
 /// How an actor's outputs become actions, in the network's units.
 pub trait Decision {
-    /// The actions that are rated highest. `outputs` are rows x the network's outputs, `actions`
-    /// rows x A.
+    /// The actions that are rated highest. `outputs` are rows x the network's outputs, of an ensemble
+    /// member after member, `actions` rows x A.
     fn greedy(&self, outputs: &[f32], actions: &mut [f32]);
 
-    /// Actions to explore with; `noise` is rows x A, from N(0, 1).
+    /// Draws the noise of one row's step, A numbers. They must not depend on anything but the
+    /// stream.
+    fn draw(&self, stream: &mut Stream, noise: &mut [f32]) {
+        stream.fill_normal(noise);
+    }
+
+    /// Actions to explore with; `noise` is rows x A, as [`Decision::draw`] fills it: from N(0, 1)
+    /// unless it says otherwise.
     fn explore(&self, outputs: &[f32], noise: &[f32], actions: &mut [f32]);
 }
 
@@ -23,8 +30,8 @@ pub trait Decision {
 /// It sees as many of the last observations as the actor has inputs for, the newest last; before an
 /// episode's first they are zeros.
 ///
-/// Exploring, each row draws its noise from a stream that follows from its episode's start, A
-/// numbers in every step, so that the noise depends on the step alone.
+/// Exploring, each row draws its noise from a stream that follows from its episode's start, the same
+/// amount in every step, so that the noise depends on the step alone.
 pub(super) struct ActorPolicy<D> {
     actor: Shared,
     decision: D,
@@ -39,6 +46,8 @@ pub(super) struct ActorPolicy<D> {
     outputs: Vec<f32>,
     noise: Vec<f32>,
     chosen: Vec<f32>,
+    /// The least and the largest numbers of an action, where choices may lie beyond.
+    bounds: Option<[Vec<f64>; 2]>,
 }
 
 impl<D: Decision> ActorPolicy<D> {
@@ -63,6 +72,15 @@ impl<D: Decision> ActorPolicy<D> {
             outputs: Vec::new(),
             noise: Vec::new(),
             chosen: Vec::new(),
+            bounds: None,
+        }
+    }
+
+    /// With actions that are brought within these bounds: the least numbers, the largest.
+    pub(super) fn within(self, bounds: [Vec<f64>; 2]) -> Self {
+        Self {
+            bounds: Some(bounds),
+            ..self
         }
     }
 }
@@ -97,7 +115,7 @@ impl<D: Decision> Policy for ActorPolicy<D> {
             self.inputs.extend_from_slice(seen);
         }
         let mut actor = self.actor.lock();
-        let width = actor.shape().outputs;
+        let width = actor.shape().members * actor.shape().outputs;
         self.outputs.resize(active.len() * width, 0.0);
         actor.infer(&self.pool, &[&self.inputs], &mut self.outputs);
         drop(actor);
@@ -107,7 +125,7 @@ impl<D: Decision> Policy for ActorPolicy<D> {
             Mode::Explore => {
                 self.noise.resize(active.len() * inner, 0.0);
                 for (&row, noise) in active.iter().zip(self.noise.chunks_mut(inner.max(1))) {
-                    self.streams[row].fill_normal(noise);
+                    self.decision.draw(&mut self.streams[row], noise);
                 }
                 self.decision
                     .explore(&self.outputs, &self.noise, &mut self.chosen);
@@ -116,7 +134,16 @@ impl<D: Decision> Policy for ActorPolicy<D> {
         for (&row, chosen) in active.iter().zip(self.chosen.chunks(inner.max(1))) {
             let action = &mut actions[row * outer..][..outer];
             self.actions.decode(chosen, action);
+            if let Some([low, high]) = &self.bounds {
+                for ((number, low), high) in action.iter_mut().zip(low).zip(high) {
+                    *number = number.clamp(*low, *high);
+                }
+            }
         }
+    }
+
+    fn chosen(&self) -> &[f32] {
+        &self.chosen
     }
 }
 

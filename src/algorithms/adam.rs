@@ -11,6 +11,8 @@ pub(super) struct Adam {
     moments: Moments,
     /// Steps done.
     steps: u64,
+    /// Keeps the divisor from zero.
+    epsilon: f64,
 }
 
 const FIRST: &str = "first_moment";
@@ -22,12 +24,18 @@ impl Adam {
         Self {
             moments: Moments::zeros(count),
             steps: 0,
+            epsilon: AdamW::default().epsilon,
         }
     }
 
     /// Steps done.
     pub(super) fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// With another number that keeps the divisor from zero.
+    pub(super) fn with_epsilon(self, epsilon: f64) -> Self {
+        Self { epsilon, ..self }
     }
 
     /// One step with this gradient.
@@ -38,14 +46,27 @@ impl Adam {
         gradient: &[f32],
         parameters: &mut [f32],
     ) {
+        self.step_scaled(pool, rate, 1.0, gradient, parameters);
+    }
+
+    /// One step with `scale` times this gradient.
+    pub(super) fn step_scaled(
+        &mut self,
+        pool: &Pool,
+        rate: f64,
+        scale: f64,
+        gradient: &[f32],
+        parameters: &mut [f32],
+    ) {
         let adam = AdamW {
             decay: 0.0,
+            epsilon: self.epsilon,
             ..AdamW::default()
         };
         self.steps += 1;
         let Moments { first, second } = &mut self.moments;
         pool.adam(
-            &adam, rate, self.steps, 1.0, gradient, parameters, first, second,
+            &adam, rate, self.steps, scale, gradient, parameters, first, second,
         );
     }
 

@@ -113,8 +113,20 @@ pub enum Needs<'a> {
         /// Transitions in a batch.
         rows: usize,
     },
-    /// Transitions that the learner's own policy collects.
+    /// Transitions that the learner's own policy collects, kept in a replay buffer.
     Environment(Interaction),
+    /// The newest steps of the learner's own policy, each learned from once.
+    Fresh(Fresh),
+}
+
+/// How an on-policy algorithm acts and learns in turns. [`Learner::update`] is called once for each
+/// collection, and what was collected is thrown away behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fresh {
+    /// Environments that step in turns.
+    pub environments: usize,
+    /// Steps in each of them between two updates.
+    pub steps: usize,
 }
 
 /// How an online algorithm acts and learns in turns.
@@ -128,8 +140,10 @@ pub struct Interaction {
     pub environments: usize,
     /// Steps that the replay buffer holds.
     pub capacity: usize,
-    /// Environment steps with actions drawn from the whole action space, before the first update.
+    /// Environment steps before the first update.
     pub learning_starts: u64,
+    /// Environment steps, the first ones, with actions drawn from the whole action space.
+    pub random_steps: u64,
     /// Environment steps between two rounds of updates.
     pub update_every: u64,
     /// Updates in a round.
@@ -142,6 +156,7 @@ impl Needs<'_> {
         match self {
             Self::Windows { rows, .. } | Self::Transitions { rows, .. } => *rows,
             Self::Environment(interaction) => interaction.rows,
+            Self::Fresh(fresh) => fresh.environments * fresh.steps,
         }
     }
 }
@@ -229,6 +244,10 @@ pub trait Learner {
     /// # Errors
     /// Weights of another model.
     fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError>;
+
+    /// So many steps of an online run have been taken: told before the environments step and before
+    /// the updates that follow, for what goes by steps rather than updates.
+    fn at_step(&mut self, _steps: u64) {}
 
     /// Learns from the next batches: at least one update, at most `most`.
     ///

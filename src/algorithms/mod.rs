@@ -26,6 +26,7 @@ pub mod sac;
 mod source;
 mod table;
 pub mod td3_bc;
+mod trajectories;
 mod vector;
 
 use std::fmt;
@@ -39,10 +40,13 @@ use crate::keys::{KeyError, Keys, PlanError, Table};
 
 pub use self::action_codec::ActionCodec;
 pub use self::error::Error;
-pub use self::learner::{Interaction, Learner, Metric, Model, Needs, Saved, Setup, State, Update};
+pub use self::learner::{
+    Fresh, Interaction, Learner, Metric, Model, Needs, Saved, Setup, State, Update,
+};
 pub use self::published::Published;
 pub use self::source::{DatasetSource, HeldBack, ReplaySource, Source};
 pub use self::table::TABLE;
+pub use self::trajectories::{FreshInfo, FreshSource, Trajectories};
 
 /// What an algorithm learns from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

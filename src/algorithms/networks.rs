@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adam::Adam;
 use super::{Error, Saved};
+use crate::kernels::adamw::clip;
 use crate::kernels::mlp::{Layout, Network, Norm, Place, Pool, Shape};
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
 
@@ -62,9 +63,29 @@ impl Trained {
 
     /// One step of Adam with the present gradient.
     pub(super) fn step(&mut self, pool: &Pool, rate: f64) {
+        self.step_scaled(pool, rate, 1.0);
+    }
+
+    /// One step of Adam with the present gradient, brought to at most a norm of `limit`. Gives the
+    /// norm before.
+    pub(super) fn step_limited(&mut self, pool: &Pool, rate: f64, limit: f64) -> f64 {
+        let norm = norm([&self.gradient]);
+        self.step_scaled(pool, rate, clip(norm, limit));
+        norm
+    }
+
+    /// One step of Adam with `scale` times the present gradient.
+    pub(super) fn step_scaled(&mut self, pool: &Pool, rate: f64, scale: f64) {
         let mut network = self.network.lock();
         let parameters = network.parameters_mut();
-        self.adam.step(pool, rate, &self.gradient, parameters);
+        self.adam
+            .step_scaled(pool, rate, scale, &self.gradient, parameters);
+    }
+
+    /// Replaces the number that keeps Adam's divisor from zero, 1e-8.
+    pub(super) fn with_epsilon(mut self, epsilon: f64) -> Self {
+        self.adam = self.adam.with_epsilon(epsilon);
+        self
     }
 
     /// Optimiser steps done.
@@ -154,6 +175,13 @@ impl Trained {
 /// The mean of a batch's numbers, in f64; 0 of none.
 pub(super) fn mean(values: &[f32]) -> f64 {
     values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
+}
+
+/// The Euclidean norm of several vectors taken as one.
+pub(super) fn norm<'a>(vectors: impl IntoIterator<Item = &'a Vec<f32>>) -> f64 {
+    let numbers = vectors.into_iter().flatten();
+    let squares = numbers.map(|&x| f64::from(x) * f64::from(x));
+    squares.sum::<f64>().sqrt()
 }
 
 /// Multiply-adds with the weights of one network of a shape, for one row.

@@ -7,7 +7,7 @@ use rtg_datasets::sample::{
 };
 use rtg_datasets::{Dataset, Normaliser};
 
-use super::{Error, Needs};
+use super::{Error, FreshSource, Needs};
 use crate::random::Stream;
 
 /// Batches that are drawn from files before they are wanted.
@@ -21,6 +21,8 @@ pub enum Source {
     Transitions(DatasetSource<TransitionSampler>),
     /// Transitions that were collected in an environment.
     Replay(ReplaySource),
+    /// The newest steps in environments.
+    Fresh(FreshSource),
 }
 
 /// Transitions that were collected in an environment.
@@ -78,6 +80,8 @@ impl Source {
                 replay.extend(data)?;
                 Self::replay(replay, stream, interaction.rows)
             }
+            // A dataset holds another policy's steps.
+            Needs::Fresh(fresh) => Self::Fresh(FreshSource::new(*fresh, stream)),
         })
     }
 
@@ -96,6 +100,7 @@ impl Source {
             Self::Windows(windows) => &windows.stream,
             Self::Transitions(transitions) => &transitions.stream,
             Self::Replay(replay) => &replay.stream,
+            Self::Fresh(fresh) => &fresh.stream,
         }
     }
 
@@ -110,14 +115,25 @@ impl Source {
         }
     }
 
+    /// The newest steps, for a learner that needs them.
+    ///
+    /// # Panics
+    /// If this is another source.
+    pub fn fresh(&mut self) -> &mut FreshSource {
+        match self {
+            Self::Fresh(fresh) => fresh,
+            _ => panic!("the learner needs the newest steps, and this source has others"),
+        }
+    }
+
     /// The next batch of transitions, for a learner that needs them.
     ///
     /// # Panics
-    /// If this is a source of windows, or an empty replay buffer.
+    /// If this is a source of anything else, or an empty replay buffer.
     pub fn next_transitions(&mut self, batch: &mut Transitions) {
         match self {
-            Self::Windows(_) => {
-                panic!("the learner needs transitions, and this source has windows")
+            Self::Windows(_) | Self::Fresh(_) => {
+                panic!("the learner needs transitions, and this source has none")
             }
             Self::Transitions(transitions) => transitions.next(batch),
             Self::Replay(source) => {

@@ -42,6 +42,18 @@ impl TrainedVector {
         Entry::vector(self.name, &self.values)
     }
 
+    /// One step of Adam with `scale` times the present gradient.
+    pub(super) fn step_scaled(&mut self, pool: &Pool, rate: f64, scale: f64) {
+        self.adam
+            .step_scaled(pool, rate, scale, &self.gradient, &mut self.values);
+    }
+
+    /// Replaces the number that keeps Adam's divisor from zero, 1e-8.
+    pub(super) fn with_epsilon(mut self, epsilon: f64) -> Self {
+        self.adam = self.adam.with_epsilon(epsilon);
+        self
+    }
+
     /// What a checkpoint holds beside the values.
     pub(super) fn state(&self) -> [Entry; 2] {
         self.adam.state(self.name)

@@ -33,9 +33,9 @@ impl Feed {
         (progress, checkpoint): (&Progress, Option<&Checkpoint>),
     ) -> Result<Self, Error> {
         let needs = learner.needs();
-        if let Needs::Environment(interaction) = needs {
+        if let Needs::Environment(_) | Needs::Fresh(_) = needs {
             let at = (progress, checkpoint);
-            let interacting = Interacting::open(experiment, interaction, learner, opened, at)?;
+            let interacting = Interacting::open(experiment, needs, learner, opened, at)?;
             return Ok(Self::Environment(Box::new(interacting)));
         }
         let data = opened.data.as_ref().ok_or(AlgorithmError::NoData)?;

@@ -1,9 +1,10 @@
-//! Learning while acting: environment steps fill a replay buffer, updates draw from it.
+//! Learning while acting: environment steps fill a buffer, updates draw from it.
 //!
-//! A round is a step in each environment and then the updates that are due. Until
-//! [`Interaction::learning_starts`] steps have been taken, actions are drawn from the whole action
-//! space and nothing is learned. Rounds may be cut anywhere without a change in the numbers. All of
-//! it survives a pause to the bit: the buffer is stored, and the episodes under way are rebuilt from
+//! A round is a step in each environment and then the updates that are due: some after so many steps
+//! from a replay buffer, once [`Interaction::learning_starts`] steps have been taken, or one whenever
+//! an on-policy collection is complete. The first [`Interaction::random_steps`] actions are drawn
+//! from the whole action space. Rounds may be cut anywhere without a change in the numbers. All of it
+//! survives a pause to the bit: the buffer is stored, and the episodes under way are rebuilt from
 //! their starts and actions.
 
 use rtg_datasets::sample::{Experience, Replay, ReplayInfo};
@@ -11,7 +12,10 @@ use rtg_envs::Spec;
 use serde::{Deserialize, Serialize};
 
 use super::feed::Advance;
-use crate::algorithms::{Error as AlgorithmError, Interaction, Learner, Source, State, Update};
+use crate::algorithms::{
+    Error as AlgorithmError, Fresh, FreshInfo, FreshSource, Interaction, Learner, Needs, Source,
+    State, Update,
+};
 use crate::behaviour::Random;
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::data::Opened;
@@ -19,12 +23,14 @@ use crate::error::Error;
 use crate::experiment::Experiment;
 use crate::nn::state_dict::Entry;
 use crate::policy::{Mode, Policy, Start};
-use crate::random::derive;
+use crate::random::{Stream, derive};
 use crate::rollout::{self, Rollout, Transition};
 
 /// An agent in its environment.
 pub(super) struct Interacting {
-    config: Interaction,
+    /// Environments that step in turns.
+    environments: u64,
+    pace: Pace,
     rollout: Rollout,
     policy: WarmUp,
     source: Source,
@@ -34,12 +40,47 @@ pub(super) struct Interacting {
     updates: u64,
 }
 
+/// When updates are due.
+enum Pace {
+    /// From a replay buffer, in rounds.
+    Replay(Interaction),
+    /// Whenever a collection is complete.
+    Fresh(Fresh),
+}
+
+impl Pace {
+    /// Whether an action after so many steps is drawn from the whole action space.
+    fn is_random(&self, steps: u64) -> bool {
+        match self {
+            Self::Replay(interaction) => steps < interaction.random_steps,
+            Self::Fresh(_) => false,
+        }
+    }
+
+    /// Updates that are due after a whole round of environment steps.
+    fn due(&self, source: &Source, (before, steps): (u64, u64)) -> u64 {
+        match (self, source) {
+            (Self::Replay(interaction), _) if steps > interaction.learning_starts => {
+                let every = interaction.update_every;
+                (steps / every - before / every) * interaction.updates
+            }
+            (Self::Fresh(_), Source::Fresh(fresh)) => u64::from(fresh.is_complete()),
+            _ => 0,
+        }
+    }
+}
+
 /// What a checkpoint notes of it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Notes {
     rollout: rollout::State,
-    replay: ReplayInfo,
+    /// The replay buffer, of a learner that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replay: Option<ReplayInfo>,
+    /// The collection under way, of an on-policy learner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fresh: Option<FreshInfo>,
     steps: u64,
     updates: u64,
 }
@@ -49,7 +90,7 @@ impl Interacting {
     /// where a checkpoint was saved.
     pub(super) fn open(
         experiment: &Experiment,
-        config: Interaction,
+        needs: Needs<'_>,
         learner: &dyn Learner,
         opened: &Opened,
         (progress, checkpoint): (&Progress, Option<&Checkpoint>),
@@ -61,35 +102,43 @@ impl Interacting {
                 target: None,
             })
         };
-        let (rows, threads) = (config.environments, experiment.threads);
+        let (pace, rows) = match needs {
+            Needs::Environment(interaction) => {
+                let rows = interaction.environments;
+                (Pace::Replay(interaction), rows)
+            }
+            Needs::Fresh(fresh) => (Pace::Fresh(fresh), fresh.environments),
+            Needs::Windows { .. } | Needs::Transitions { .. } => {
+                return Err(AlgorithmError::NoData.into());
+            }
+        };
+        let threads = experiment.threads;
         let mut rollout = Rollout::open(&opened.spec.id, rows, threads, start)?;
         let policy = learner.model().policy(Mode::Explore, rows, threads);
-        let mut policy = WarmUp::new(&opened.spec, policy, rows);
-        let mut replay = Replay::new(
-            &opened.spec.observation_space,
-            &opened.spec.action_space,
-            config.capacity,
-            config.transitions.clone(),
-        )
-        .map_err(AlgorithmError::from)?;
-        let (mut steps, mut updates) = (0, 0);
-        if let Some(checkpoint) = checkpoint {
-            let notes: Notes = checkpoint.interaction()?;
-            let columns = Replay::COLUMNS.map(|name| checkpoint.floats(&tensor(name)));
-            let [rows, finals] = columns;
-            replay
-                .restore(&notes.replay, [rows?, finals?])
-                .map_err(|error| checkpoint.damaged(&error.to_string()))?;
+        let random = pace
+            .is_random(0)
+            .then(|| Random::new(&opened.spec.action_space, rows));
+        let mut policy = WarmUp::new(&opened.spec, (policy, random), rows);
+        let notes: Option<Notes> = checkpoint.map(Checkpoint::interaction).transpose()?;
+        let saved = checkpoint.zip(notes.as_ref());
+        let stream = progress.sampler.clone();
+        let source = match &pace {
+            Pace::Replay(interaction) => {
+                let replay = open_replay(interaction, opened, saved)?;
+                Source::replay(replay, stream, interaction.rows)
+            }
+            Pace::Fresh(fresh) => Source::Fresh(open_fresh(*fresh, opened, stream, saved)?),
+        };
+        if let Some((checkpoint, notes)) = saved {
             rollout = rollout
                 .restore(&notes.rollout, &mut policy)
                 .map_err(|error| checkpoint.damaged(&error.to_string()))?;
-            (steps, updates) = (notes.steps, notes.updates);
-        } else if let Some(data) = &opened.data {
-            replay.extend(data).map_err(AlgorithmError::from)?;
         }
+        let (steps, updates) = notes.map_or((0, 0), |notes| (notes.steps, notes.updates));
         Ok(Self {
-            source: Source::replay(replay, progress.sampler.clone(), config.rows),
-            config,
+            source,
+            environments: rows as u64,
+            pace,
             rollout,
             policy,
             steps,
@@ -107,16 +156,42 @@ impl Interacting {
         learner: &mut dyn Learner,
         most: u64,
     ) -> Result<Advance, Error> {
-        let Source::Replay(source) = &mut self.source else {
-            return Err(AlgorithmError::NoData.into());
-        };
-        let environments = self.config.environments as u64;
-        let into_round = self.steps % environments;
+        let into_round = self.steps % self.environments;
         let before = self.steps - into_round;
-        self.policy.is_random = before < self.config.learning_starts;
+        self.policy.is_random = self.pace.is_random(before);
+        learner.at_step(before);
         let mut reports = Vec::new();
+        let most = most.min(self.environments - into_round);
+        // One call of the policy at most: the rows that are left of the round.
+        let taken = self.step(most as usize, &mut reports)?;
+        self.steps += taken;
+        if self.steps.is_multiple_of(self.environments) {
+            let due = self.pace.due(&self.source, (before, self.steps));
+            learner.at_step(self.steps);
+            let mut done = 0;
+            while done < due {
+                let updates = learner.update(&mut self.source, due - done)?;
+                done += updates.len() as u64;
+                reports.extend(updates);
+            }
+            if let Source::Fresh(fresh) = &mut self.source
+                && due > 0
+            {
+                fresh.clear();
+            }
+            self.updates += done;
+        }
+        reports.push(Update::default().last("updates", self.updates as f64));
+        Ok(Advance {
+            steps: taken,
+            reports,
+        })
+    }
+
+    /// Takes environment steps into the buffer; reports episodes that ended. Gives their number.
+    fn step(&mut self, most: usize, reports: &mut Vec<Update>) -> Result<u64, Error> {
+        let source = &mut self.source;
         let mut pushed = Ok(());
-        let most = most.min(environments - into_round) as usize;
         let taken = self
             .rollout
             .advance(&mut self.policy, most, &mut |transition: &Transition<
@@ -130,8 +205,12 @@ impl Interacting {
                     terminated: transition.terminated,
                     truncated: transition.truncated,
                 };
-                if pushed.is_ok() {
-                    pushed = source.replay.push(transition.row, &step);
+                match source {
+                    Source::Replay(source) if pushed.is_ok() => {
+                        pushed = source.replay.push(transition.row, &step);
+                    }
+                    Source::Fresh(fresh) => fresh.push(&step),
+                    _ => {}
                 }
                 if let Some(outcome) = transition.ended {
                     let report = Update::default()
@@ -141,47 +220,86 @@ impl Interacting {
                 }
             });
         pushed.map_err(AlgorithmError::from)?;
-        self.steps += taken as u64;
-        let is_whole = self.steps.is_multiple_of(environments);
-        if is_whole && self.steps > self.config.learning_starts {
-            let every = self.config.update_every;
-            let rounds = self.steps / every - before / every;
-            let due = rounds * self.config.updates;
-            let mut done = 0;
-            while done < due {
-                let updates = learner.update(&mut self.source, due - done)?;
-                done += updates.len() as u64;
-                reports.extend(updates);
-            }
-            self.updates += done;
+        if let Source::Fresh(fresh) = source {
+            fresh.chosen(self.policy.chosen());
         }
-        reports.push(Update::default().last("updates", self.updates as f64));
-        Ok(Advance {
-            steps: taken as u64,
-            reports,
-        })
+        Ok(taken as u64)
     }
 
     /// What a checkpoint holds of it.
     pub(super) fn state(&self) -> Result<State, Error> {
-        let Source::Replay(source) = &self.source else {
-            return Err(AlgorithmError::NoData.into());
-        };
-        let columns = Replay::COLUMNS.iter().zip(source.replay.columns());
-        let notes = Notes {
+        let mut notes = Notes {
             rollout: self.rollout.state(&self.policy),
-            replay: source.replay.info(),
+            replay: None,
+            fresh: None,
             steps: self.steps,
             updates: self.updates,
         };
+        let tensors = match &self.source {
+            Source::Replay(source) => {
+                notes.replay = Some(source.replay.info());
+                let columns = Replay::COLUMNS.iter().zip(source.replay.columns());
+                let columns = columns.map(|(name, values)| Entry::vector(&tensor(name), values));
+                columns.collect()
+            }
+            Source::Fresh(fresh) => {
+                let (tensors, info) = fresh.state();
+                notes.fresh = Some(info);
+                tensors
+            }
+            _ => Vec::new(),
+        };
         Ok(State {
-            tensors: columns
-                .map(|(name, values)| Entry::vector(&tensor(name), values))
-                .collect(),
+            tensors,
             notes: serde_json::to_value(notes)
                 .map_err(|error| AlgorithmError::Notes(error.to_string()))?,
         })
     }
+}
+
+/// A replay buffer: that of a checkpoint, or a new one with the dataset in it, if there is one.
+fn open_replay(
+    config: &Interaction,
+    opened: &Opened,
+    saved: Option<(&Checkpoint, &Notes)>,
+) -> Result<Replay, Error> {
+    let mut replay = Replay::new(
+        &opened.spec.observation_space,
+        &opened.spec.action_space,
+        config.capacity,
+        config.transitions.clone(),
+    )
+    .map_err(AlgorithmError::from)?;
+    if let Some((checkpoint, notes)) = saved {
+        let info = notes.replay.as_ref();
+        let info = info.ok_or_else(|| checkpoint.damaged("it has no replay buffer"))?;
+        let [rows, finals] = Replay::COLUMNS.map(|name| checkpoint.floats(&tensor(name)));
+        replay
+            .restore(info, [rows?, finals?])
+            .map_err(|error| checkpoint.damaged(&error.to_string()))?;
+    } else if let Some(data) = &opened.data {
+        replay.extend(data).map_err(AlgorithmError::from)?;
+    }
+    Ok(replay)
+}
+
+/// A collection: that of a checkpoint, or an empty one.
+fn open_fresh(
+    needs: Fresh,
+    opened: &Opened,
+    stream: Stream,
+    saved: Option<(&Checkpoint, &Notes)>,
+) -> Result<FreshSource, Error> {
+    let mut fresh = FreshSource::new(needs, stream);
+    if let Some((checkpoint, notes)) = saved {
+        let unfit = || checkpoint.damaged("it has no collection of such steps");
+        let info = notes.fresh.ok_or_else(unfit)?;
+        let observation = opened.spec.observation_space.width();
+        fresh
+            .restore(info, observation, |name| checkpoint.floats(name))?
+            .ok_or_else(unfit)?;
+    }
+    Ok(fresh)
 }
 
 /// A column of the replay buffer in a checkpoint.
@@ -194,7 +312,8 @@ fn tensor(column: &str) -> String {
 /// Both are asked in every step, so that the policy's memory of an episode follows from the
 /// episode's start and steps, whichever of the two was obeyed.
 struct WarmUp {
-    random: Random,
+    /// None where no step is random.
+    random: Option<Random>,
     policy: Box<dyn Policy>,
     is_random: bool,
     /// rows x A: what the random policy chose.
@@ -204,10 +323,10 @@ struct WarmUp {
 }
 
 impl WarmUp {
-    fn new(spec: &Spec, policy: Box<dyn Policy>, rows: usize) -> Self {
+    fn new(spec: &Spec, (policy, random): (Box<dyn Policy>, Option<Random>), rows: usize) -> Self {
         let width = spec.action_space.width();
         Self {
-            random: Random::new(&spec.action_space, rows),
+            random,
             policy,
             is_random: true,
             chosen: vec![0.0; rows * width],
@@ -218,7 +337,9 @@ impl WarmUp {
 
 impl Policy for WarmUp {
     fn begin(&mut self, row: usize, start: &Start) {
-        self.random.begin(row, start);
+        if let Some(random) = &mut self.random {
+            random.begin(row, start);
+        }
         self.policy.begin(row, start);
     }
 
@@ -229,8 +350,9 @@ impl Policy for WarmUp {
         last_rewards: &[f64],
         actions: &mut [f64],
     ) {
-        self.random
-            .act(active, observations, last_rewards, &mut self.chosen);
+        if let Some(random) = &mut self.random {
+            random.act(active, observations, last_rewards, &mut self.chosen);
+        }
         self.policy.act(active, observations, last_rewards, actions);
         if self.is_random {
             for &row in active {
@@ -238,5 +360,9 @@ impl Policy for WarmUp {
                 actions[numbers.clone()].copy_from_slice(&self.chosen[numbers]);
             }
         }
+    }
+
+    fn chosen(&self) -> &[f32] {
+        self.policy.chosen()
     }
 }

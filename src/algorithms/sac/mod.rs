@@ -120,6 +120,7 @@ impl Method for Sac {
             environments: config.environments,
             capacity: config.capacity,
             learning_starts: config.learning_starts.unwrap_or_default(),
+            random_steps: config.learning_starts.unwrap_or_default(),
             update_every: config.update_every,
             updates: config.updates,
         })
