@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use rtg::algorithms::actor_critic::{self, Method, Noise};
-use rtg::algorithms::{Learner, Setup, Update};
+use rtg::algorithms::{Learner, Setup, Trajectories, Update};
 use rtg::keys::Table;
 use rtg::nn::state_dict::{Entry, Values, floats, serialise};
 use rtg_datasets::sample::{Batch, Transitions};
@@ -113,10 +113,11 @@ impl Fixture {
     /// What an update is given.
     pub(crate) fn batch(&self, update: u32) -> Transitions {
         let of = |name: &str| self.numbers(&format!("update.{update}.{name}")).to_vec();
-        let rows = self.case.batch;
+        let (rows, actions) = (self.case.batch, of("actions"));
         Transitions {
             observations: of("observations"),
-            actions: of("actions"),
+            labels: self.labels(&actions),
+            actions,
             rewards: of("rewards"),
             next_observations: of("next_observations"),
             terminated: of("terminated"),
@@ -133,21 +134,52 @@ impl Fixture {
     pub(crate) fn windows(&self, update: u32) -> Batch {
         let of = |name: &str| self.numbers(&format!("update.{update}.{name}")).to_vec();
         let (rows, actions) = (self.case.batch, of("actions"));
-        let is_discrete = self.case.hyperparameters.get("discrete");
-        let labels = is_discrete.map(|_| {
-            let chosen = |row: &[f32]| row.iter().position(|number| *number > 0.5).unwrap();
-            let rows = actions.chunks(self.case.action);
-            rows.map(|row| chosen(row) as u32).collect()
-        });
         Batch {
             observations: of("observations"),
+            labels: self.labels(&actions),
             actions,
-            labels: labels.unwrap_or_default(),
             lengths: vec![1; rows],
             rows,
             context: 1,
             ..Batch::default()
         }
+    }
+
+    /// What an update of an on-policy learner is given: the steps of some environments, and the
+    /// order in which each epoch takes them.
+    pub(crate) fn collection(
+        &self,
+        update: u32,
+        environments: usize,
+    ) -> (Trajectories, Vec<Vec<usize>>) {
+        let of = |name: &str| self.numbers(&format!("update.{update}.{name}")).to_vec();
+        let orders = of("order");
+        let orders = orders.chunks(self.case.batch);
+        let orders = orders.map(|order| order.iter().map(|&row| row as usize).collect());
+        let collection = Trajectories {
+            environments,
+            observations: of("observations"),
+            actions: of("actions"),
+            rewards: of("rewards"),
+            next_observations: of("next_observations"),
+            terminated: of("terminated"),
+            truncated: of("truncated"),
+        };
+        (collection, orders.collect())
+    }
+
+    fn is_discrete(&self) -> bool {
+        self.case.hyperparameters.contains_key("discrete")
+    }
+
+    /// The indices of discrete actions; none of others.
+    fn labels(&self, actions: &[f32]) -> Vec<u32> {
+        if !self.is_discrete() {
+            return Vec::new();
+        }
+        let chosen = |row: &[f32]| row.iter().position(|number| *number > 0.5).unwrap();
+        let rows = actions.chunks(self.case.action);
+        rows.map(|row| chosen(row) as u32).collect()
     }
 
     /// A file of the first weights of one network, under their names within it.
@@ -196,7 +228,14 @@ impl Fixture {
         Spec {
             id: "parity".to_owned(),
             observation_space: Space::Box(BoxSpace::unbounded(*observation)),
-            action_space: Space::Box(BoxSpace::float32(low, high)),
+            action_space: if self.is_discrete() {
+                Space::Discrete {
+                    n: self.case.action,
+                    start: 0,
+                }
+            } else {
+                Space::Box(BoxSpace::float32(low, high))
+            },
             max_episode_steps: None,
             reward_threshold: None,
             reference_returns: None,

@@ -6,6 +6,8 @@ mod baseline_parity;
 mod baselines;
 mod command_line;
 mod compare;
+mod discrete_online;
+mod discrete_parity;
 mod documentation;
 mod engines;
 mod environments;

@@ -14,7 +14,7 @@ const RUN: &str = "train --algorithm sac --env Pendulum-v1 --threads 2 --set sac
 
 /// Up to so many milliseconds, other ones in every run of the tests.
 #[expect(clippy::print_stdout, reason = "told where a test fails")]
-fn some_time(most: u32) -> Duration {
+pub(crate) fn some_time(most: u32) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let later = Duration::from_millis(u64::from(now.subsec_nanos() % most));
     println!("killed {later:?} after the first checkpoint");

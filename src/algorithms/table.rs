@@ -1,10 +1,13 @@
 //! The table of algorithms. An algorithm is its folder and its entry here.
 
 use super::actor_critic::Entry;
-use super::{Algorithm, awac, bc, cql, decision_transformer, edac, iql, rebrac, sac, td3_bc};
+use super::{
+    Algorithm, awac, bc, cql, decision_transformer, discrete_bcq, discrete_cql, dqn, edac, iql, ppo,
+    rebrac, sac, td3_bc,
+};
 
 /// Every algorithm; the first is the default.
-pub static TABLE: [&dyn Algorithm; 9] = [
+pub static TABLE: [&dyn Algorithm; 13] = [
     &decision_transformer::DecisionTransformer,
     &bc::BehaviourCloning,
     &Entry::<td3_bc::Td3Bc>::NEW,
@@ -14,4 +17,8 @@ pub static TABLE: [&dyn Algorithm; 9] = [
     &Entry::<cql::Cql>::NEW,
     &Entry::<edac::Edac>::NEW,
     &Entry::<sac::Sac>::NEW,
+    &dqn::Dqn,
+    &ppo::Ppo,
+    &discrete_cql::DiscreteCql,
+    &discrete_bcq::DiscreteBcq,
 ];

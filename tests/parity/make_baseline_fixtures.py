@@ -4,19 +4,23 @@
     make_baseline_fixtures.py --check [NAMES...]    computes them again and compares
 
 Networks: `actor`, `critic_1`, `critic_2` (EDAC and SAC-N: up to N), IQL's `value`, and the targets
-`actor_target` (TD3+BC, ReBRAC), `critic_1_target`, `critic_2_target`. A parameter P is
-`NETWORK.net.N.weight` (outputs x inputs) or `.bias` with N = 0, 2, 4 (two hidden layers), IQL's
-and AWAC's `actor.log_std` (A), SAC's `log_alpha` (1). SAC's two heads are one layer here: the first
-A rows of `actor.net.4` give the mean, the others the raw log sigma. ReBRAC's critics have N = 0, 3,
-6 and LayerNorms N = 2, 5. CQL's raw log sigma is scaled and shifted by `actor.log_std_multiplier`,
-`actor.log_std_offset`, its Lagrange multiplier is `log_alpha_prime`. All tensors are float32.
-Shapes: B batch, S observation, A action.
+`actor_target` (TD3+BC, ReBRAC), `critic_1_target`, `critic_2_target`; of dqn and discrete_cql `q`
+and `q_target`; of discrete_bcq `bcq_1` (values), `bcq_2` (logits) and their targets; of ppo `actor`
+and `critic`. A parameter P is `NETWORK.net.N.weight` (outputs x inputs) or `.bias` with N = 0, 2, 4
+(two hidden layers), `actor.log_std` (A) of iql, awac and ppo's Gaussian, SAC's `log_alpha` (1). The
+last layer of a dueling `q` gives A advantages, then the value; with N quantiles it gives them action
+by action. SAC's two heads are one layer here: the first A rows of `actor.net.4` give the mean, the
+others the raw log sigma. ReBRAC's critics have N = 0, 3, 6 and LayerNorms N = 2, 5. CQL's raw log
+sigma is scaled and shifted by `actor.log_std_multiplier`, `actor.log_std_offset`, its Lagrange
+multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S observation, A action.
 
     P                           before the first update, targets included (they differ from the
                                 networks that they follow); moments and step counts are zero
     update.U.observations BS, .actions BA (one-hot if discrete); but for bc also .rewards B,
         .next_observations BS, .terminated B (0 or 1)       what update U = 1, 2, 3 is given;
-        rebrac also .following_actions BA, those after the batch's
+        rebrac also .following_actions BA, those after the batch's; ppo also .truncated B, and
+        .order (epochs x B), the rows in the order of the minibatches; row t E + e is step t of
+        environment e
     update.U.noise.I            BA, the I-th standard normal that update U draws, from 0:
         td3_bc                  0 the target policy's
         sac, cleanrl            0 at the next observations; when U is even: 1 actor, 2 temperature,
@@ -50,6 +54,14 @@ Shapes: B batch, S observation, A action.
                                 `alpha_prime` (before its step), `loss.alpha_prime`
         edac                    `alpha_after`, `log_prob`; edac `loss.diversity`
         bc                      `outputs` (actions or logits), no others
+        dqn, discrete_cql       `q` (at the batch's actions, with quantiles BN), `target`; `gap` (the
+                                conservative one), `loss.td`, `gradient_norm` before clipping
+        discrete_bcq            `q`, `target`, `likelihood` BA, `allowed` (their share), `loss.td`,
+                                `loss.cloning`
+        ppo                     `advantages`, `returns`, `values`, `beyond` (V(s')); means over the
+                                minibatches: `entropy`, `clipped`, `held` (values that moved too
+                                far), `norm`, `loss.critic`, and `actor_and_1`, `kl_and_1`: the
+                                actor's loss and the divergence, each with a 1 behind it
     update.U.gradient.P         at the first step of P's optimiser: in update 1, but for TD3+BC's
                                 actor and CleanRL's actor and log_alpha in update 2 (first round)
     after.U.P                   after updates U = 1 and 3, targets included

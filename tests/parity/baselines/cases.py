@@ -11,9 +11,12 @@ import torch
 
 from .awac import Awac
 from .bc import Bc
+from .bcq import DiscreteBcq
 from .cql import Cql
 from .edac import Edac
 from .iql import Iql
+from .ppo import Ppo, collection
+from .q_learning import QLearning
 from .rebrac import Rebrac
 from .sac import CleanRl, StableBaselines3
 from .td3_bc import Td3Bc
@@ -50,6 +53,8 @@ class Case:
         """The learner with the case's weights, in float32 or float64."""
         kinds = {"bc": Bc, "td3_bc": Td3Bc, "iql": Iql, "awac": Awac, "rebrac": Rebrac,
                  "cql": Cql, "edac": Edac,
+                 "dqn": QLearning, "discrete_cql": QLearning, "discrete_bcq": DiscreteBcq,
+                 "ppo": Ppo,
                  "sac": CleanRl if self.recipe == "cleanrl" else StableBaselines3}
         torch.set_default_dtype(dtype)
         learner = kinds[self.algorithm](OBSERVATION, ACTION, self.hidden, **self.hyperparameters)
@@ -72,6 +77,7 @@ CQL = dict(discount=0.99, tau=0.005, samples=3, temperature=1.0, actor_learning_
            critic_learning_rate=3e-4)
 EDAC = dict(discount=0.99, tau=0.005, actor_learning_rate=3e-4, critic_learning_rate=3e-4,
             alpha_learning_rate=3e-4)
+DISCRETE = dict(discrete=True, discount=0.99)
 LOW, HIGH = (-1.0, -2.0, 0.0), (3.0, 2.0, 0.5)
 
 # Seeds are chosen: with others a gradient near zero or a ReLU near its kink lets float32, through
@@ -107,6 +113,23 @@ CASES = (
     Case("edac", "edac", "edac", 64, dict(EDAC, members=5, eta=1.0), hidden=(20, 20)),
     Case("edac_two_members", "edac", "edac", 61, dict(EDAC, members=2, eta=5.0),
          hidden=(20, 20)),
+    Case("dqn_cleanrl", "dqn", "cleanrl", 60, DISCRETE | dict(
+        recipe="cleanrl", learning_rate=2.5e-4, loss="squared", update_every=10,
+        target_every=20)),
+    Case("dqn_sb3_double_dueling", "dqn", "sb3", 61, DISCRETE | dict(
+        recipe="sb3", learning_rate=1e-4, update_every=10, target_every=20,
+        gradient_limit=0.5, double=True, dueling=True)),
+    Case("discrete_cql", "discrete_cql", "d3rlpy", 62, DISCRETE | dict(
+        recipe="d3rlpy", learning_rate=6.25e-5, target_every=2, double=True, alpha=1.0)),
+    Case("discrete_cql_quantiles", "discrete_cql", "rtg", 63, DISCRETE | dict(
+        recipe="d3rlpy", learning_rate=3e-4, tau=0.005, double=True, alpha=4.0, quantiles=5)),
+    Case("discrete_bcq", "discrete_bcq", "authors", 66, DISCRETE | dict(learning_rate=3e-4)),
+    Case("ppo_cleanrl", "ppo", "cleanrl", 68, dict(
+        recipe="cleanrl", discrete=True, learning_rate=2.5e-4, bootstrap=False, clip=0.002,
+        value_clip=0.002, entropy_weight=0.01)),
+    Case("ppo_sb3", "ppo", "sb3", 69, dict(
+        recipe="sb3", learning_rate=3e-4, bootstrap=True, clip=0.004, clip_schedule="linear",
+        value_clip=0.004, entropy_weight=0.01)),
 )
 
 
@@ -137,6 +160,9 @@ def set_weights(case, learner):
             wide = name.startswith(("critic_1_target", "critic_2_target"))
             drawn *= (8.0 if name.startswith("actor") else
                       12.0 if wide and case.algorithm == "iql" else 4.0)
+        if layer == "net.4.weight" and name.startswith("bcq_2"):
+            # Some actions become unlikely.
+            drawn *= 12.0
         if layer == "mean.weight":
             drawn *= 3.0
         if layer == "log_std.weight":
@@ -161,12 +187,14 @@ def set_weights(case, learner):
                      "critic_1_target.net.4.bias": np.array([0.25]),
                      "critic_2_target.net.4.bias": np.array([1.0])}.get(name, drawn)
         parameter.copy_(torch.from_numpy(drawn.astype(np.float32)))
-    if case.recipe == "cleanrl":
+    if case.algorithm == "sac" and case.recipe == "cleanrl":
         learner.alpha = learner.log_alpha.exp().item()
 
 
 def batch(case, number):
     """The arrays of an update by name, float32: BS, BA, B."""
+    if case.algorithm == "ppo":
+        return collection(case.seed, number, OBSERVATION, ACTION, BATCH, case.discrete)
     rng = np.random.default_rng([2000 + case.seed, number])
     observations = rng.standard_normal((BATCH, OBSERVATION))
     low, high = np.array(case.low), np.array(case.high)
@@ -196,7 +224,7 @@ def batch(case, number):
 def noise(case, number):
     """The BA standard normals of an update, in the order in which the learner draws them."""
     rng = np.random.default_rng([3000 + case.seed, number])
-    if case.algorithm in ("bc", "iql"):
+    if case.algorithm in ("bc", "iql", "dqn", "discrete_cql", "discrete_bcq", "ppo"):
         return []
     if case.algorithm in ("td3_bc", "rebrac"):
         drawn = rng.standard_normal((BATCH, ACTION))

@@ -31,11 +31,32 @@ def check_corners(case, exact):
     first = {name.removeprefix("update.1."): tensor for name, tensor in exact.items()
              if name.startswith("update.1.")}
     arrays = batch(case, 1)
+    if case.algorithm == "ppo":
+        for name in ("clipped", "held"):
+            shares = [exact[f"update.{number}.{name}"].item() for number in (1, 2, 3)]
+            assert all(0.05 < share < 0.95 for share in shares), f"{case.name}: {name} {shares}"
+        # An episode ends at the last step, one by each kind of end.
+        assert arrays["truncated"][-1] == 1 and arrays["terminated"][-2] == 1
+        return
     if case.algorithm != "bc":
         # y = r where an episode ends.
         ended = arrays["terminated"] == 1
         assert 0 < ended.sum() < BATCH
-        assert torch.equal(first["target"][ended].float(), arrays["rewards"][ended])
+        target, rewards = first["target"][ended].float(), arrays["rewards"][ended]
+        assert torch.equal(target, rewards.reshape(-1, *[1] * (target.dim() - 1)).expand_as(target))
+    if case.algorithm in ("dqn", "discrete_cql"):
+        errors = first["q"] - first["target"]
+        small = (errors.abs() < 1).double().mean()
+        assert 0.1 < small < 0.9, f"{case.name}: {small} of the errors below 1"
+        moved = [not torch.equal(exact[f"after.{number}.q_target.net.0.weight"].float(),
+                                 case.learner(torch.float32).q_target.net[0].weight.detach())
+                 for number in (1, 3)]
+        assert moved == [case.algorithm == "discrete_cql", True], f"{case.name}: {moved}"
+    elif case.algorithm == "discrete_bcq":
+        assert 0.4 < first["allowed"].item() < 0.95, f"{case.name}: {first['allowed']} allowed"
+        near = (first["likelihood"] - 0.3).abs().min()
+        assert near > 1e-4, f"{case.name}: a likelihood at the threshold"
+    elif case.algorithm != "bc":
         assert ((first["q_1"] - first["q_2"]).abs() > 1e-5).all(), f"{case.name}: a tie"
     if case.algorithm == "td3_bc":
         limit = case.hyperparameters["max_action"]

@@ -1,0 +1,95 @@
+//! DQN (Mnih et al. 2015): online Q-learning of discrete actions with a replay buffer and a target
+//! network.
+//!
+//! ```text
+//! y = r + gamma (1 - terminated) max_b Q'(s', b)
+//! L = mean l(Q(s, a) - y)
+//! ```
+//!
+//! `double` (van Hasselt et al. 2016), `dueling` (Wang et al. 2016) and `n_step` are keys; neither
+//! published code has the first two. Actions are random with a probability, epsilon, that falls in
+//! a line, else the best ones.
+//!
+//! | | `cleanrl`: `dqn.py` | `sb3`: `dqn.py` |
+//! |---|---|---|
+//! | l | the square | Huber's loss; gradients of at most norm 10 |
+//! | before the first update | actions by epsilon | random actions |
+//! | the target is copied | behind the update of its step | in front of it |
+//!
+//! Networks, learning rates and rhythms differ too: see [`config`].
+
+pub mod config;
+
+use self::config::{Config, Conventions};
+use super::q_learning::{Learner, Model};
+use super::{Algorithm, Card, Error, Facts, Input, Saved, Setup};
+use crate::keys::{self, KeyError, Keys, PlanError, Table, Value};
+
+/// DQN's entry in the table of algorithms.
+pub struct Dqn;
+
+const NAME: &str = "dqn";
+
+impl Algorithm for Dqn {
+    fn card(&self) -> Card {
+        Card {
+            name: NAME,
+            summary: "DQN: online Q-learning, epsilon-greedy; double, dueling, n-step",
+            input: Input::Environment,
+            continuous: false,
+            discrete: true,
+            takes_target: false,
+            cuda: false,
+            recipes: Conventions::RECIPES,
+            former_tables: &[],
+        }
+    }
+
+    fn tables(&self) -> Vec<Keys> {
+        vec![Config::KEYS]
+    }
+
+    fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
+        let mut plan = Table::new();
+        keys::write(&mut plan, NAME, &Config::of(Conventions::named(recipe)))?;
+        // A checkpoint holds the replay buffer; there is one at every evaluation as well.
+        let general = [("steps", 50_000), ("checkpoint_every", 10_000)];
+        plan.extend(general.map(|(key, value)| (key.to_owned(), Value::Integer(value))));
+        let logging = [("every", 500), ("histograms_every", 5000)];
+        let logging = logging.map(|(key, value)| (key.to_owned(), Value::Integer(value)));
+        let logging = logging.into_iter().collect();
+        plan.insert("logging".to_owned(), Value::Table(logging));
+        Ok(plan)
+    }
+
+    fn resolve(&self, plan: &mut Table, facts: &Facts) -> Result<(), PlanError> {
+        let mut config: Config = keys::read(plan, NAME)?;
+        config.resolve(Conventions::named(facts.recipe), facts.steps);
+        if let Some(data) = facts.data
+            && data.steps() > config.capacity
+        {
+            let expected = format!("at least {}, the steps of the dataset", data.steps());
+            return Err(KeyError::new("dqn.capacity", config.capacity, expected).into());
+        }
+        keys::write(plan, NAME, &config)
+    }
+
+    fn build(
+        &self,
+        setup: &Setup,
+        saved: Option<&Saved>,
+    ) -> Result<Box<dyn super::Learner>, Error> {
+        let code = Conventions::named(setup.recipe);
+        let config: Config = keys::read(setup.plan, NAME)?;
+        let method = config.method(code, setup.steps);
+        let learner = match saved {
+            Some(saved) => Learner::saved(saved, setup, method)?,
+            None => Learner::new(setup, method)?,
+        };
+        Ok(Box::new(learner))
+    }
+
+    fn model(&self, saved: &Saved) -> Result<Box<dyn super::Model>, Error> {
+        Ok(Box::new(Model::saved(saved)?))
+    }
+}

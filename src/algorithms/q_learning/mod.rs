@@ -1,0 +1,30 @@
+//! Q-learning over discrete actions: what DQN and its offline forms share.
+//!
+//! A Q-network gives the value of each of A actions, or N quantiles of each ([`Form`]). With a* the
+//! best action at s' and ' for target weights,
+//!
+//! ```text
+//! a*  = argmax_b Q'(s', b)      or, with `double`, argmax_b Q(s', b)
+//! y   = r + gamma (1 - terminated) Q'(s', a*)
+//! L   = mean l(Q(s, a) - y) + alpha mean (log sum_b e^Q(s, b) - Q(s, a))
+//! ```
+//!
+//! where l is the square or the Huber loss, or the quantile loss of [`losses`], and alpha is 0 but
+//! in conservative Q-learning. Of actions with equal values the first counts.
+//!
+//! An algorithm's folder declares its keys and makes a [`Method`] of them; network, update,
+//! checkpoint and policy are here.
+
+pub mod losses;
+
+mod form;
+mod learner;
+mod method;
+mod model;
+mod update;
+
+pub use self::form::Form;
+pub(super) use self::form::argmax;
+pub use self::learner::Learner;
+pub use self::method::{Copies, Epsilon, Loss, Method, Online};
+pub use self::model::Model;
