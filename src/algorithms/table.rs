@@ -2,8 +2,8 @@
 
 use super::actor_critic::Entry;
 use super::{
-    Algorithm, awac, bc, cql, decision_transformer, discrete_bcq, discrete_cql, dqn, edac, iql, ppo,
-    rebrac, sac, td3_bc,
+    Algorithm, awac, bc, cql, decision_transformer, discrete_bcq, discrete_cql, dqn, edac, iql,
+    ppo, rebrac, sac, td3_bc,
 };
 
 /// Every algorithm; the first is the default.

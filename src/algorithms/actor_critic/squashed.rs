@@ -4,8 +4,8 @@ use rtg_datasets::sample::Transitions;
 
 use super::update::{least, least_gradient};
 use super::{Draw, Method, Noise, Work};
-use crate::algorithms::action_codec::divisor;
 use crate::algorithms::ActionCodec;
+use crate::algorithms::action_codec::divisor;
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::{Trained, mean};
 use crate::kernels::mlp::heads::squashed::{Samples, Squashed};
