@@ -20,11 +20,11 @@ keys! {
     pub struct Config = "awac", _recipe: &str;
 
     /// Numbers in a hidden layer of actor and critics.
-    width: usize = 256, Range::at_least(1), "", "256";
+    width: usize = 256, Range::WIDTH, "", "256";
     /// Hidden layers of actor and critics.
-    layers: usize = 3, Range::at_least(1), "", "3; rlkit and d3rlpy 4";
+    layers: usize = 3, Range::LAYERS, "", "3; rlkit and d3rlpy 4";
     /// Transitions in a batch.
-    batch_size: usize = 256, Range::at_least(1), "transitions", "256; rlkit and d3rlpy 1024";
+    batch_size: usize = 256, Range::ROWS, "transitions", "256; rlkit and d3rlpy 1024";
     /// Adam's learning rate of the actor.
     actor_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "3e-4";
     /// Adam's learning rate of both critics.
@@ -32,7 +32,7 @@ keys! {
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99";
     /// Steps whose rewards a target sums up before it bootstraps.
-    n_step: usize = 1, Range::at_least(1), "steps", "1";
+    n_step: usize = 1, Range::between(1.0, 1000.0), "steps", "1";
     /// How far targets move towards the trained critics with each update.
     tau: f64 = 0.005, Range::PART, "", "0.005";
     /// What advantages are divided by before the exponential, lambda: the larger, the closer to

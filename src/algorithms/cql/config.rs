@@ -9,11 +9,11 @@ keys! {
     pub struct Config = "cql", _recipe: &str;
 
     /// Numbers in a hidden layer of actor and critics.
-    width: usize = 256, Range::at_least(1), "", "256";
+    width: usize = 256, Range::WIDTH, "", "256";
     /// Hidden layers of actor and critics.
-    layers: usize = 3, Range::at_least(1), "", "3; young-geng 2";
+    layers: usize = 3, Range::LAYERS, "", "3; young-geng 2";
     /// Transitions in a batch.
-    batch_size: usize = 256, Range::at_least(1), "transitions", "256";
+    batch_size: usize = 256, Range::ROWS, "transitions", "256";
     /// Adam's learning rate of the actor.
     actor_learning_rate: f64 = 3e-5, Range::POSITIVE, "",
         "3e-5; antmaze, adroit 1e-4; young-geng 3e-4; d3rlpy 1e-4";
@@ -28,7 +28,7 @@ keys! {
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99";
     /// Steps whose rewards a target sums up before it bootstraps.
-    n_step: usize = 1, Range::at_least(1), "steps", "1";
+    n_step: usize = 1, Range::between(1.0, 1000.0), "steps", "1";
     /// How far targets move towards the trained critics with each update.
     tau: f64 = 0.005, Range::PART, "", "0.005";
     /// Weight of the conservative term against the squared error, CORL's `cql_alpha`.

@@ -34,9 +34,9 @@ keys! {
     pub struct Config = "edac", variant: Variant;
 
     /// Numbers in a hidden layer of actor and critics.
-    width: usize = 256, Range::at_least(1), "", "256";
+    width: usize = 256, Range::WIDTH, "", "256";
     /// Hidden layers of actor and critics.
-    layers: usize = 3, Range::at_least(1), "", "3";
+    layers: usize = 3, Range::LAYERS, "", "3";
     /// Critics, N.
     members: usize = 10, Range::between(2.0, 1000.0), "critics",
         "10; hopper 50; adroit 20 to 50; sac_n: halfcheetah 10, walker2d 20, hopper 200 or 500, \
@@ -48,7 +48,7 @@ keys! {
     }, Range::NOT_NEGATIVE, "",
         "1; 5 in HalfCheetah and Walker2d medium-expert; maze2d 0.1; adroit 200, pen 10; sac_n 0";
     /// Transitions in a batch.
-    batch_size: usize = 256, Range::at_least(1), "transitions", "256";
+    batch_size: usize = 256, Range::ROWS, "transitions", "256";
     /// Adam's learning rate of the actor.
     actor_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "3e-4";
     /// Adam's learning rate of the critics.
@@ -62,7 +62,7 @@ keys! {
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99";
     /// Steps whose rewards a target sums up before it bootstraps.
-    n_step: usize = 1, Range::at_least(1), "steps", "1";
+    n_step: usize = 1, Range::between(1.0, 1000.0), "steps", "1";
     /// How far targets move towards the trained critics with each update.
     tau: f64 = 0.005, Range::PART, "", "0.005";
     /// Whether observations are normalised by mean and standard deviation (plus 1e-3) of the data.

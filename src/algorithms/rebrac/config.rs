@@ -9,13 +9,13 @@ keys! {
     pub struct Config = "rebrac", _recipe: &str;
 
     /// Numbers in a hidden layer of actor and critics.
-    width: usize = 256, Range::at_least(1), "", "256";
+    width: usize = 256, Range::WIDTH, "", "256";
     /// Hidden layers of actor and critics.
-    layers: usize = 3, Range::at_least(1), "", "3";
+    layers: usize = 3, Range::LAYERS, "", "3";
     /// Whether the critics have a layer norm behind each activation.
     critic_norm: bool = true, Range::Any, "", "true";
     /// Transitions in a batch.
-    batch_size: usize = 1024, Range::at_least(1), "transitions",
+    batch_size: usize = 1024, Range::ROWS, "transitions",
         "1024 in locomotion, 256 elsewhere";
     /// Adam's learning rate of the actor.
     actor_learning_rate: f64 = 1e-3, Range::POSITIVE, "",
@@ -26,7 +26,7 @@ keys! {
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99; antmaze 0.999";
     /// Steps whose rewards a target sums up before it bootstraps.
-    n_step: usize = 1, Range::at_least(1), "steps", "1";
+    n_step: usize = 1, Range::between(1.0, 1000.0), "steps", "1";
     /// How far targets move towards the trained weights with each update of the actor.
     tau: f64 = 0.005, Range::PART, "", "0.005";
     /// Weight of the distance to the data's actions in the actor's loss, beta 1.
@@ -43,7 +43,7 @@ keys! {
     /// Where that noise is cut off.
     noise_clip: f64 = 0.5, Range::NOT_NEGATIVE, "of the largest action", "0.5";
     /// Updates of the critics for one of the actor and the targets.
-    policy_delay: u64 = 2, Range::at_least(1), "updates", "2";
+    policy_delay: u64 = 2, Range::ROWS, "updates", "2";
     /// Standard deviation of the noise with which the policy explores, for datasets recorded with it.
     exploration_noise: f64 = 0.1, Range::NOT_NEGATIVE, "of the largest action", "0.1 (TD3)";
     /// Whether observations are normalised by mean and standard deviation (plus 1e-3) of the data.
