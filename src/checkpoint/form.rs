@@ -94,7 +94,9 @@ fn check_ranges(notes: &Notes) -> Result<(), String> {
     let former = notes.algorithm.card().former_tables;
     for keys in notes.algorithm.tables() {
         let before = former.iter().filter(|(_, now)| *now == keys.table);
-        let mut names = before.map(|(before, _)| *before).chain([keys.table]);
+        let mut names = before
+            .map(|(before, _)| *before)
+            .chain([keys.table, "config"]);
         let Some(made_of) = names.find_map(|name| notes.made_of.get(name)) else {
             continue;
         };
