@@ -118,7 +118,14 @@ impl Checkpoint {
     /// # Errors
     /// A file that is none, is damaged or is of a later format.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let bytes = read(path)?;
+        Self::of(read(path)?, path)
+    }
+
+    /// The checkpoint that these bytes of a file are.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn of(bytes: Vec<u8>, path: &Path) -> Result<Self, Error> {
         let unreadable = |error| weights_error(path, StateDictError::Unreadable(error));
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(unreadable)?;
         let notes = (metadata.metadata().as_ref())
@@ -154,6 +161,11 @@ impl Checkpoint {
             made_for,
             path: self.path.clone(),
         })
+    }
+
+    /// The whole file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The model, to act.
@@ -216,6 +228,18 @@ impl Checkpoint {
     pub fn damaged(&self, reason: &str) -> Error {
         damaged(&self.path, reason)
     }
+}
+
+/// What tells learners apart: the bytes of all that a checkpoint holds of one.
+///
+/// # Errors
+/// Values that a file cannot hold.
+pub fn content(learner: &dyn Learner) -> Result<Vec<u8>, Error> {
+    let State { tensors, notes } = learner.state();
+    let entries = [learner.model().weights(), tensors].concat();
+    let path = Path::new("a checkpoint");
+    state_dict::serialise(&entries, &[(NOTES.to_owned(), notes.to_string())])
+        .map_err(|error| weights_error(path, error.into()))
 }
 
 /// Writes the weights alone, with the buffers that a strict `load_state_dict` asks for.

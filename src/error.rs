@@ -11,7 +11,7 @@ use crate::interrupt::Interrupt;
 use crate::kernels::device as cuda;
 use crate::keys::KeyError;
 use crate::nn::state_dict::StateDictError;
-use crate::{metrics, run, sweep};
+use crate::{metrics, parallel, run, sweep};
 
 /// What stopped a command.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +141,9 @@ pub enum Error {
         /// The nearest that exist.
         nearest: Vec<String>,
     },
+    /// Processes that cannot work together.
+    #[error(transparent)]
+    Parallel(#[from] parallel::Error),
     /// A GPU that cannot be used.
     #[error(transparent)]
     Gpu(#[from] cuda::Error),
@@ -334,6 +337,7 @@ impl Error {
                 "lower the learning rate with --set; `rtg keys` lists the keys".to_owned()
             }
             Self::UnknownBuiltin { nearest, .. } => format!("did you mean {}?", nearest.join(" or ")),
+            Self::Parallel(error) => error.hint(),
             Self::Gpu(error) => return error.hint().map(str::to_owned),
             Self::ReportKind { .. } => "for example --out report.html".to_owned(),
             Self::FilmKind { .. } => "for example --out rollout.gif, or --out frames for single pictures".to_owned(),

@@ -10,6 +10,7 @@ use rtg_envs::registry;
 use serde::{Deserialize, Serialize};
 
 use crate::interrupt::{self, Interrupt};
+use crate::parallel::World;
 use crate::policy::{Policy, Start};
 use crate::rollout::{Outcome, Rollout, Transition};
 use crate::statistics;
@@ -92,10 +93,24 @@ pub enum Error {
 pub fn evaluate(
     policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
     plan: &Plan,
+    finished: impl FnMut(usize, usize),
+) -> Result<Evaluation, Error> {
+    share(&World::alone(), policy, plan, finished)
+}
+
+/// The same, with the episodes shared among ranks, each of which gets the whole result. `finished`
+/// is told of this rank's episodes.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn share(
+    world: &World,
+    policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
+    plan: &Plan,
     mut finished: impl FnMut(usize, usize),
 ) -> Result<Evaluation, Error> {
     let began = Instant::now();
-    let most = plan.targets.len().max(1) * plan.episodes;
+    let most = (plan.targets.len().max(1) * plan.episodes).div_ceil(world.size());
     let rows = plan.rows.unwrap_or(MAX_ROWS).clamp(1, most.max(1));
     let mut policy = policy(rows);
     let targets: Vec<Option<f64>> = if policy.takes_target() {
@@ -111,6 +126,10 @@ pub fn evaluate(
             })
         })
         .collect();
+    let count = starts.len();
+    // In turns, because the episodes of one target may all be long.
+    let (first, every) = (world.rank(), world.size());
+    let starts: Vec<Start> = starts.into_iter().skip(first).step_by(every).collect();
     let mut outcomes = vec![None; starts.len()];
     let (mut ended, all) = (0, starts.len());
     let mut rollout = Rollout::open(&plan.env, rows, plan.threads, move |index| {
@@ -123,10 +142,13 @@ pub fn evaluate(
             finished(ended, all);
         }
     };
-    while rollout.advance(&mut *policy, rows * ROUNDS, &mut note) > 0 {
-        interrupt::check()?;
+    let mut heard = Ok(());
+    while heard.is_ok() && rollout.advance(&mut *policy, rows * ROUNDS, &mut note) > 0 {
+        heard = interrupt::check();
     }
+    world.agree_on(heard)?;
     let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+    let (outcomes, instabilities) = gather(world, &outcomes, rollout.instabilities(), count);
     let reference = registry::spec(&plan.env)?.reference_returns;
     let targets = (targets.iter().zip(outcomes.chunks(plan.episodes.max(1))))
         .map(|(&target, outcomes)| TargetScore::of(target, outcomes, reference.as_ref()))
@@ -136,9 +158,35 @@ pub fn evaluate(
         episodes: plan.episodes,
         env_steps: outcomes.iter().map(|outcome| outcome.length).sum(),
         seconds: began.elapsed().as_secs_f64(),
-        instabilities: rollout.instabilities(),
+        instabilities,
         targets,
     })
+}
+
+/// The outcomes of all `count` episodes in their order, and the instabilities of all ranks.
+fn gather(
+    world: &World,
+    mine: &[Outcome],
+    instabilities: u64,
+    count: usize,
+) -> (Vec<Outcome>, u64) {
+    let ranks = world.size();
+    let mut words = vec![instabilities];
+    for outcome in mine {
+        words.extend([outcome.episode_return.to_bits(), outcome.length as u64]);
+    }
+    words.resize(1 + 2 * count.div_ceil(ranks), 0);
+    let all = world.gather(&words);
+    let of_ranks: Vec<&[u64]> = all.chunks(words.len()).collect();
+    let outcome = |index: usize| {
+        let words = &of_ranks[index % ranks][1 + 2 * (index / ranks)..];
+        Outcome {
+            episode_return: f64::from_bits(words[0]),
+            length: words[1] as usize,
+        }
+    };
+    let instabilities = of_ranks.iter().map(|words| words[0]).sum();
+    ((0..count).map(outcome).collect(), instabilities)
 }
 
 impl TargetScore {
@@ -165,6 +213,39 @@ impl TargetScore {
             score: reference.map(|reference| reference.score(return_mean)),
             score_std: reference.map(|reference| reference.score_spread(return_std)),
             returns,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::behaviour::Random;
+    use crate::parallel::threads;
+
+    #[test]
+    fn ranks_share_episodes_and_each_has_all_results() {
+        let plan = |episodes| Plan {
+            env: "CartPole-v1".to_owned(),
+            targets: Vec::new(),
+            episodes,
+            seed: 3,
+            rows: None,
+            threads: 1,
+        };
+        let actions = rtg_envs::registry::spec("CartPole-v1")
+            .unwrap()
+            .action_space;
+        let policy = |rows| -> Box<dyn Policy> { Box::new(Random::new(&actions, rows)) };
+        for episodes in [1, 2, 7] {
+            let alone = evaluate(&mut { policy }, &plan(episodes), |_, _| ()).unwrap();
+            let shared = threads::run(3, |world| {
+                share(&world, &mut { policy }, &plan(episodes), |_, _| ()).unwrap()
+            });
+            for evaluation in shared {
+                assert_eq!(evaluation.targets, alone.targets);
+                assert_eq!(evaluation.env_steps, alone.env_steps);
+            }
         }
     }
 }

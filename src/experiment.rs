@@ -96,6 +96,10 @@ impl Experiment {
             let expected = format!("cpu: {} computes there only", card.name);
             return Err(KeyError::new("device", self.device, expected).into());
         }
+        if on_gpu && self.parts > 1 {
+            let expected = "1 where a GPU computes; parts and --mpi are for the CPU";
+            return Err(KeyError::new("parts", self.parts, expected).into());
+        }
         Ok(self.algorithm.check(&self.tables, on_gpu)?)
     }
 

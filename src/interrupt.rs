@@ -52,13 +52,26 @@ pub fn watch() -> io::Result<()> {
 /// # Errors
 /// The signal that asked for the end.
 pub fn check() -> Result<(), Interrupt> {
-    match FLAGS.signal.load(Ordering::Relaxed) {
-        0 => Ok(()),
-        signal => Err(Interrupt(signal as i32)),
-    }
+    Interrupt::of(FLAGS.signal.load(Ordering::Relaxed))
 }
 
 impl Interrupt {
+    /// Whether work shall go on after the signal with this number, 0 for none.
+    ///
+    /// # Errors
+    /// The signal, if it is one.
+    pub fn of(number: usize) -> Result<(), Self> {
+        match number {
+            0 => Ok(()),
+            signal => Err(Self(signal as i32)),
+        }
+    }
+
+    /// The signal's number.
+    pub fn number(self) -> usize {
+        self.0 as usize
+    }
+
     /// The exit code of a process that a signal ended.
     pub fn exit_code(self) -> u8 {
         128 + self.0 as u8

@@ -12,6 +12,7 @@
 pub mod interrupt;
 pub mod random;
 pub mod statistics;
+pub mod parallel;
 pub mod kernels;
 pub mod nn;
 pub mod device;

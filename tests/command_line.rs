@@ -84,6 +84,10 @@ fn mistakes_in_words_end_with_the_way_out() {
     );
     assert_snapshot!("unknown dataset", bench.transcript("inspect no/such-v0"));
     assert_snapshot!("unknown device", bench.transcript("train --device gpu"));
+    assert_snapshot!(
+        "no MPI library",
+        bench.transcript("train --mpi=/no/libmpi.so")
+    );
     assert_snapshot!("unknown recipe", bench.transcript("train --recipe kzl"));
     assert_snapshot!("not a run", bench.transcript("evaluate ."));
     assert_snapshot!("report of nothing", bench.transcript("report ."));

@@ -40,7 +40,12 @@ fn is_refused(algorithm: &str, key: &str, value: i64) -> bool {
         let planned = Experiment::from_layers(&layers.collect::<Result<Vec<_>, _>>()?)?;
         let opened = data::open(&planned)?;
         let experiment = planned.resolve(&opened.spec, opened.data.as_ref())?;
-        drop(new_learner(&experiment, &opened, None)?);
+        drop(new_learner(
+            &experiment,
+            &rtg::parallel::World::alone(),
+            &opened,
+            None,
+        )?);
         Ok(())
     };
     match build() {

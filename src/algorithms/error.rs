@@ -52,6 +52,12 @@ pub enum Error {
     /// Weights or tensors of a checkpoint that do not fit.
     #[error(transparent)]
     Weights(#[from] StateDictError),
+    /// Batches that cannot be computed in parts.
+    #[error("{what} computes whole batches: it takes part in no --mpi, and parts is 1")]
+    Undivided {
+        /// What does.
+        what: String,
+    },
     /// A GPU that cannot be used.
     #[error(transparent)]
     Gpu(#[from] cuda::Error),
@@ -84,6 +90,10 @@ impl Error {
             ),
             Self::OtherModel { .. } => Some(
                 "put back the run's own experiment.toml and checkpoint, or start a new run"
+                    .to_owned(),
+            ),
+            Self::Undivided { .. } => Some(
+                "leave out --mpi and parts; `rtg sweep` shares whole runs among machines"
                     .to_owned(),
             ),
             Self::Notes(_) | Self::Weights(_) => None,

@@ -10,6 +10,7 @@ use super::{Error, HeldBack, Source};
 use crate::device::Device;
 use crate::keys::Table;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
+use crate::parallel::Division;
 use crate::policy::{Mode, Policy};
 
 /// What a learner is built from.
@@ -273,6 +274,18 @@ pub trait Learner {
     /// where they are not counted.
     fn operations(&self) -> Option<f64> {
         None
+    }
+
+    /// Cuts each batch into parts from now on, and computes those of this process: losses,
+    /// gradients and weights stay those of the whole batch, the same on every process. Called
+    /// before the first update. A learner of small networks divides its
+    /// [pool](crate::kernels::mlp::Pool::divide) and is done.
+    ///
+    /// # Errors
+    /// A learner that computes whole batches only.
+    fn divide(&mut self, _division: Division) -> Result<(), Error> {
+        let what = "this algorithm".to_owned();
+        Err(Error::Undivided { what })
     }
 
     /// Computes on a device from now on, where it can. Gives the device's name.

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::progress::bar;
+use super::ranks::Ranks;
 use super::trained::{Trained, Which};
 use super::{print, print_json};
 use crate::error::Error;
-use crate::evaluate::{Evaluation, Plan, evaluate};
-use crate::experiment::default_threads;
+use crate::evaluate::{self, Evaluation, Plan};
 use crate::metrics::spread;
+use crate::parallel::{World, cores};
 use crate::policy::Mode;
 
 /// Evaluate a trained run in its environment.
@@ -40,10 +41,16 @@ pub(super) struct Evaluate {
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    ranks: Ranks,
 }
 
 impl Evaluate {
     pub(super) fn run(self) -> Result<(), Error> {
+        self.ranks.run(|world| self.evaluate(world))
+    }
+
+    fn evaluate(&self, world: &World) -> Result<(), Error> {
         let trained = Trained::open(&self.run, self.checkpoint, None)?;
         let targets = trained.targets(self.targets.as_deref())?;
         let Trained {
@@ -54,21 +61,26 @@ impl Evaluate {
             episodes: self.episodes as usize,
             seed: self.seed.unwrap_or(plan.evaluation.seed),
             rows: self.rows.map(|rows| rows as usize),
-            threads: default_threads(),
+            threads: cores(world),
             targets,
         };
         let threads = plan.threads;
         let bar = bar(0, "episodes");
-        let evaluation = evaluate(
+        let evaluation = evaluate::share(
+            world,
             &mut |rows| model.policy(Mode::Greedy, rows, threads),
             &plan,
             |ended, all| {
-                bar.set_length(all as u64);
-                bar.set_position(ended as u64);
+                if world.is_first() {
+                    bar.set_length(all as u64);
+                    bar.set_position(ended as u64);
+                }
             },
         )?;
         bar.finish_and_clear();
-        if self.json {
+        if !world.is_first() {
+            Ok(())
+        } else if self.json {
             print_json(&evaluation)
         } else {
             print(&table(&evaluation))

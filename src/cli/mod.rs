@@ -17,6 +17,7 @@ mod harmless;
 mod inspect;
 mod keys;
 mod progress;
+mod ranks;
 mod render;
 mod report;
 mod sweep;
@@ -102,10 +103,7 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("error: {error}"));
-            if let Some(hint) = error.hint() {
-                say(&format!("hint: {hint}"));
-            }
+            complain(&error, None);
             ExitCode::from(error.exit_code())
         }
     }
@@ -119,6 +117,15 @@ fn say(line: &str) {
 /// From now on a first SIGINT or SIGTERM stops what is under way at its next whole step.
 fn watch() -> Result<(), Error> {
     interrupt::watch().map_err(|source| Error::Signals { source })
+}
+
+/// Says an error and the way out; with the rank, if it is not the first of several.
+fn complain(error: &Error, rank: Option<usize>) {
+    let of = rank.map_or(String::new(), |rank| format!("rank {rank}: "));
+    say(&format!("error: {of}{error}"));
+    if let Some(hint) = error.hint() {
+        say(&format!("hint: {hint}"));
+    }
 }
 
 /// A format to write a dataset in; none is D4RL's.

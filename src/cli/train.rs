@@ -7,6 +7,7 @@ use rtg_datasets::Dataset;
 use rtg_datasets::doctor::{Finding, Severity};
 
 use super::harmless::line;
+use super::ranks::Ranks;
 use super::{print, watch};
 use crate::checkpoint::Checkpoint;
 use crate::data::{self, Opened};
@@ -14,8 +15,10 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::experiment::Experiment;
 use crate::kernels::device as cuda;
+use crate::kernels::simd::Level;
 use crate::keys::{Table, Value};
 use crate::metrics::{HparamValue, Recorder, Terminal};
+use crate::parallel::{World, cores};
 use crate::report;
 use crate::run::{Run, Session, read_text};
 use crate::train::{LATEST, Training, new_learner};
@@ -69,16 +72,29 @@ pub(super) struct Train {
     /// Any key of the experiment, e.g. optimiser.learning_rate=3e-4. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    ranks: Ranks,
 }
 
 impl Train {
     pub(super) fn run(self) -> Result<(), Error> {
+        self.ranks.run(|world| self.train(world))
+    }
+
+    fn train(&self, world: &World) -> Result<(), Error> {
         let mut layers = self.layers()?;
         let run_dir = self.run_dir(&Experiment::from_layers(&layers)?);
         let resumes = self.resume || (self.resume_or_start && Run::open(&run_dir).is_ok());
-        let earlier = resumes.then(|| Earlier::read(&run_dir)).transpose()?;
+        // What rank 0 finds counts for all.
+        let resumes = world.any(world.is_first() && resumes);
+        let earlier = resumes.then(|| Earlier::shared(&run_dir, world));
+        let earlier = earlier.transpose()?;
         if let Some(earlier) = &earlier {
             layers.insert(0, earlier.plan.clone());
+        }
+        if world.size() > 1 {
+            let threads = Value::Integer(cores(world) as i64);
+            layers.insert(0, Table::from_iter([("threads".to_owned(), threads)]));
         }
         let planned = Experiment::from_layers(&layers)?;
         let opened = data::open(&planned)?;
@@ -87,35 +103,48 @@ impl Train {
             cuda::check(ordinal)?;
         }
         let text = experiment.to_toml()?;
+        agree(world, &text, &opened)?;
         let checkpoint = earlier
             .as_ref()
             .and_then(|earlier| earlier.checkpoint.as_ref());
         if let Some(earlier) = &earlier {
             earlier.check(&experiment, &opened)?;
-            if self.resume_or_start && earlier.is_done(experiment.steps)? {
-                return print(&report::markdown(&report::read(&[run_dir])?));
+            let is_done = self.resume_or_start && earlier.is_done(experiment.steps)?;
+            if world.any(is_done) {
+                return tell(world, run_dir);
             }
         }
         // Everything that can be wrong with the plan shows before the directory is made.
-        let learner = new_learner(&experiment, &opened, checkpoint)?;
+        let learner = new_learner(&experiment, world, &opened, checkpoint)?;
         watch()?;
+        let made;
         let run = match &earlier {
-            None => &Run::create(&run_dir, &text)?,
-            Some(earlier) => {
-                earlier.run.write_experiment(&text)?;
-                &earlier.run
+            _ if !world.is_first() => None,
+            None => {
+                made = Run::create(&run_dir, &text)?;
+                Some(&made)
             }
+            Some(earlier) => earlier.run.as_ref(),
         };
+        if let (Some(run), true) = (run, resumes) {
+            run.write_experiment(&text)?;
+        }
         let step = checkpoint.map_or(0, |checkpoint| checkpoint.notes.progress.step);
-        let Session { mut sinks, lost } = run.open_metrics(resumes.then_some(step))?;
-        sinks.push(Box::new(Terminal::new(step, experiment.steps)));
+        let (mut sinks, mut warnings) = (Vec::new(), Vec::new());
+        if let Some(run) = run {
+            Session {
+                sinks,
+                lost: warnings,
+            } = run.open_metrics(resumes.then_some(step))?;
+            sinks.push(Box::new(Terminal::new(step, experiment.steps)));
+        }
         let mut recorder = introduce(Recorder::new(sinks), &experiment, &opened, &text, &run_dir)?;
-        for sentence in lost {
+        for sentence in warnings {
             recorder.message(&line(&format!("warning: {sentence}")));
         }
-        let training = Training::new(&experiment, &opened, run, (learner, checkpoint), recorder)?;
-        training.run()?;
-        print(&report::markdown(&report::read(&[run_dir])?))
+        let (place, start) = ((world.clone(), run), (learner, checkpoint));
+        Training::new(&experiment, &opened, place, start, recorder)?.run()?;
+        tell(world, run_dir)
     }
 
     /// What was typed, as layers over the recipe: the file, the options, the settings.
@@ -199,7 +228,8 @@ impl Train {
 
 /// What an earlier session left: the run, its plan, and a checkpoint if it got that far.
 struct Earlier {
-    run: Run,
+    /// None where another rank has it.
+    run: Option<Run>,
     plan: Table,
     checkpoint: Option<Checkpoint>,
 }
@@ -219,9 +249,31 @@ impl Earlier {
             None
         };
         Ok(Self {
-            run,
+            run: Some(run),
             plan,
             checkpoint,
+        })
+    }
+
+    /// What rank 0 finds there; the others need not see the directory.
+    fn shared(run_dir: &Path, world: &World) -> Result<Self, Error> {
+        let own = world.is_first().then(|| Self::read(run_dir)).transpose()?;
+        let send = |bytes: Option<Vec<u8>>| world.broadcast(bytes.unwrap_or_default());
+        let plan = own.as_ref().map(|own| own.plan.to_string().into_bytes());
+        let checkpoint = own.as_ref().and_then(|own| own.checkpoint.as_ref());
+        let checkpoint = checkpoint.filter(|_| world.size() > 1);
+        let checkpoint = checkpoint.map(|checkpoint| checkpoint.bytes().to_vec());
+        let (plan, checkpoint) = (send(plan), send(checkpoint));
+        if let Some(own) = own {
+            return Ok(own);
+        }
+        let path = run_dir.join(LATEST);
+        Ok(Self {
+            run: None,
+            plan: Experiment::parse_layer(&String::from_utf8_lossy(&plan))?,
+            checkpoint: (!checkpoint.is_empty())
+                .then(|| Checkpoint::of(checkpoint, &path))
+                .transpose()?,
         })
     }
 }
@@ -237,7 +289,7 @@ fn first_checkpoint(plan: &Table) -> Result<u64, Error> {
 impl Earlier {
     /// Whether it has a result of this many steps.
     fn is_done(&self, steps: u64) -> Result<bool, Error> {
-        let summary = self.run.summary()?;
+        let summary = self.run.as_ref().map(Run::summary).transpose()?.flatten();
         Ok(summary.is_some_and(|summary| summary.steps >= steps))
     }
 
@@ -264,6 +316,23 @@ impl Earlier {
             _ => Ok(()),
         }
     }
+}
+
+/// The run's report, from rank 0.
+fn tell(world: &World, run_dir: PathBuf) -> Result<(), Error> {
+    if world.is_first() {
+        print(&report::markdown(&report::read(&[run_dir])?))?;
+    }
+    Ok(())
+}
+
+/// All ranks must be the same program with the same plan and data.
+fn agree(world: &World, plan: &str, opened: &Opened) -> Result<(), Error> {
+    let program = format!("{} {:?}", env!("CARGO_PKG_VERSION"), Level::detect());
+    world.agree("program or kind of CPU", program.as_bytes())?;
+    world.agree("plan", plan.as_bytes())?;
+    let hash = opened.data.as_ref().map(Dataset::hash);
+    Ok(world.agree("dataset", hash.unwrap_or_default().as_bytes())?)
 }
 
 /// Tells every sink what is about to happen.

@@ -18,6 +18,7 @@ use crate::data::{self, Opened};
 use crate::error::{Error, describe};
 use crate::experiment::{Experiment, merged};
 use crate::keys::{Table, Value};
+use crate::parallel::World;
 use crate::sweep::{Folder, PlannedRun, SweepPlan};
 use crate::train::new_learner;
 
@@ -147,7 +148,7 @@ impl Comparison {
         let plan = Experiment::from_layers(std::slice::from_ref(layer))?;
         let plan = plan.resolve(&opened.spec, opened.data.as_ref())?;
         // Everything that can be wrong with a plan shows before the first run.
-        let mut learner = new_learner(&plan, opened, None)?;
+        let mut learner = new_learner(&plan, &World::alone(), opened, None)?;
         let (minutes, data) = match (self.budget, &opened.data) {
             (Budget::Minutes(minutes), Some(data)) => (minutes, data),
             (Budget::Updates(updates), _) => return Ok((updates, String::new())),

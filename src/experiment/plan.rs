@@ -34,6 +34,10 @@ keys! {
     seed: u64 = 0, Range::at_least(0), "", "";
     /// Threads that compute; the same number gives the same bits.
     threads: usize = super::default_threads(), Range::between(1.0, 4096.0), "threads", "";
+    /// Parts that a batch is cut into. A part's gradient is computed by itself and the parts' are
+    /// added up in order, so the bits follow from this number; processes (`rtg train --mpi`) share
+    /// the parts, and any number of them gives the same bits.
+    parts: usize = 1, Range::at_least(1), "parts", "";
     /// What computes: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU where one answers. May change at
     /// a resume.
     device: Device = Device::Cpu, Range::Any, "", "";

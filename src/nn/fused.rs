@@ -6,6 +6,7 @@
 //! step to step: nothing as large as the model is allocated or copied.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 use dfdx::prelude::*;
@@ -41,18 +42,18 @@ impl Fused {
         }
     }
 
-    /// The scalar loss of the model with these parameters on these windows. Its backward pass adds
-    /// to the gradient that [`Fused::take_gradient`] gives.
+    /// What these windows of a batch contribute to the scalar loss of the model with these
+    /// parameters. Its backward pass adds to the gradient that [`Fused::take_gradient`] gives.
     pub(super) fn traced_loss(
         &self,
         parameters: &[f32],
-        windows: &Windows,
+        part: (&Windows, Range<usize>),
         objective: Objective,
         denominator: Denominator,
         dropout: Option<&Dropout>,
     ) -> Traced<()> {
         let mut engine = self.engine.borrow_mut();
-        let loss = engine.learn(parameters, windows, objective, denominator, dropout);
+        let loss = engine.learn_part(parameters, part, objective, denominator, dropout);
         // The parameters are no tensor: the tape begins at the loss.
         let (out, mut tape) = Cpu::default()
             .tensor(loss as f32)

@@ -1,5 +1,7 @@
 //! A Decision Transformer with either engine behind one loss.
 
+use std::ops::Range;
+
 use dfdx::prelude::*;
 
 use super::fused::Fused;
@@ -60,9 +62,27 @@ impl Network {
         denominator: Denominator,
         dropout: Option<&Dropout>,
     ) -> f64 {
+        let all = (windows, 0..windows.lengths.len());
+        self.accumulate_part(values, all, objective, denominator, dropout)
+    }
+
+    /// The same for some windows of a batch: what they contribute to its loss and gradient. Only
+    /// our kernels divide a batch.
+    ///
+    /// # Panics
+    /// As [`Network::accumulate`], or if dfdx's own operations are given less than a batch.
+    pub fn accumulate_part(
+        &mut self,
+        values: &[f32],
+        (windows, part): (&Windows, Range<usize>),
+        objective: Objective,
+        denominator: Denominator,
+        dropout: Option<&Dropout>,
+    ) -> f64 {
         match &mut self.compute {
             Compute::Fused(fused) => {
-                let loss = fused.traced_loss(values, windows, objective, denominator, dropout);
+                let part = (windows, part);
+                let loss = fused.traced_loss(values, part, objective, denominator, dropout);
                 let value = f64::from(loss.array());
                 loss.backward();
                 value
@@ -71,6 +91,7 @@ impl Network {
                 parameters,
                 gradient,
             } => {
+                assert_eq!(part.len(), windows.lengths.len(), "a whole batch");
                 parameters.copy_from(values);
                 let composed = Transformer {
                     shape: &self.shape,

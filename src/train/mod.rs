@@ -4,9 +4,10 @@ mod feed;
 mod health;
 mod interaction;
 mod processor;
+#[cfg(test)]
+mod tests;
 mod validation;
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use rtg_datasets::Dataset;
@@ -19,13 +20,15 @@ use self::validation::Validation;
 use crate::algorithms::{self, Input, Learner, Setup, memory};
 use crate::checkpoint::{self, Checkpoint, Header, Progress};
 use crate::data::Opened;
+use crate::device::Device;
 use crate::error::Error;
-use crate::evaluate::{Plan, TargetScore, evaluate};
+use crate::evaluate::{self, Plan, TargetScore};
 use crate::experiment::Experiment;
-use crate::interrupt::{self, Interrupt};
+use crate::interrupt::Interrupt;
 use crate::kernels::threads;
-use crate::keys::Table;
+use crate::keys::{KeyError, Table};
 use crate::metrics::{self, Recorder};
+use crate::parallel::{self, Division, World};
 use crate::policy::Mode;
 use crate::run::{Evaluation, Run, Summary};
 use crate::statistics::mean;
@@ -37,13 +40,15 @@ pub const BEST: &str = "best.safetensors";
 /// File of the final weights alone, for PyTorch.
 pub const WEIGHTS: &str = "weights.safetensors";
 
-/// A run under way.
+/// A run under way. Of several ranks each has one, in the same state; rank 0 writes.
 pub struct Training<'a> {
     experiment: &'a Experiment,
     env: &'a str,
     /// Whether the environment can be stepped here.
     simulated: bool,
-    run: &'a Run,
+    world: World,
+    /// Where results go; none where another rank writes them.
+    run: Option<&'a Run>,
     learner: Box<dyn Learner>,
     feed: Feed,
     validation: Validation,
@@ -53,12 +58,36 @@ pub struct Training<'a> {
     recorder: Recorder,
 }
 
-/// A learner for this experiment and data: a new one, with the weights that the plan names, or one
-/// that goes on where a checkpoint was saved.
+/// A learner for this experiment and data, which computes this rank's parts of its batches: a new
+/// one, with the weights that the plan names, or one that goes on where a checkpoint was saved.
 ///
 /// # Errors
-/// Data that the algorithm cannot learn from, weights that do not fit.
+/// Data that the algorithm cannot learn from, weights that do not fit, ranks that cannot share the
+/// parts.
 pub fn new_learner(
+    experiment: &Experiment,
+    world: &World,
+    opened: &Opened,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Box<dyn Learner>, Error> {
+    if world.size() > 1 && matches!(experiment.device, Device::Cuda(_)) {
+        let device = experiment.device.to_string();
+        return Err(parallel::Error::Device { device }.into());
+    }
+    let division = Division::new(world.clone(), experiment.parts)?;
+    let mut learner = whole_learner(experiment, opened, checkpoint)?;
+    if !division.is_whole() {
+        let most = learner.needs().rows();
+        if experiment.parts > most {
+            let expected = format!("at most {most}, the rows of a batch");
+            return Err(KeyError::new("parts", experiment.parts, expected).into());
+        }
+        learner.divide(division)?;
+    }
+    Ok(learner)
+}
+
+fn whole_learner(
     experiment: &Experiment,
     opened: &Opened,
     checkpoint: Option<&Checkpoint>,
@@ -98,7 +127,7 @@ impl<'a> Training<'a> {
     pub fn new(
         experiment: &'a Experiment,
         opened: &'a Opened,
-        run: &'a Run,
+        (world, run): (World, Option<&'a Run>),
         (mut learner, checkpoint): (Box<dyn Learner>, Option<&Checkpoint>),
         mut recorder: Recorder,
     ) -> Result<Self, Error> {
@@ -109,13 +138,21 @@ impl<'a> Training<'a> {
         let validation = Validation::new(experiment, &learner.needs(), opened)?;
         let health = Health::new(&learner.needs(), opened.data.as_ref());
         let feed = Feed::open(experiment, &*learner, opened, (&progress, checkpoint))?;
-        if let Some(name) = learner.use_device(experiment.device, feed.source())? {
+        let ranks = world.size();
+        if ranks > 1 {
+            recorder.message(&format!("{ranks} ranks, connected by {}", world.name()));
+        }
+        // A GPU computes whole batches.
+        if experiment.parts == 1
+            && let Some(name) = learner.use_device(experiment.device, feed.source())?
+        {
             recorder.message(&format!("computes on {name}"));
         }
         Ok(Self {
             experiment,
             env: &opened.spec.id,
             simulated: opened.unsimulated.is_none(),
+            world,
             run,
             feed,
             validation,
@@ -169,7 +206,7 @@ impl<'a> Training<'a> {
                     self.save(LATEST)?;
                 }
             }
-            interrupt::check()?;
+            self.world.check()?;
             let events = [
                 logging.every,
                 logging.histograms_every,
@@ -195,7 +232,6 @@ impl<'a> Training<'a> {
             self.save(LATEST)?;
         }
         self.learner.synchronise()?;
-        checkpoint::export(&*self.learner, &self.checkpoint_path(WEIGHTS))?;
         let summary = Summary {
             steps: *steps,
             train_seconds: self.progress.train_seconds,
@@ -203,7 +239,10 @@ impl<'a> Training<'a> {
             final_loss: self.progress.last_loss,
             evaluations: self.progress.evaluations.clone(),
         };
-        self.run.write_summary(&summary)?;
+        if let Some(run) = self.run {
+            checkpoint::export(&*self.learner, &run.checkpoints().join(WEIGHTS))?;
+            run.write_summary(&summary)?;
+        }
         Ok(summary)
     }
 
@@ -218,7 +257,11 @@ impl<'a> Training<'a> {
         if let Err(error) = self.save(LATEST) {
             return error;
         }
-        let (step, run) = (self.progress.step, self.run.path().display());
+        let step = self.progress.step;
+        let Some(run) = self.run.map(|run| run.path().display()) else {
+            // Rank 0 says where.
+            return signal.into();
+        };
         Error::Stopped {
             signal,
             kept: format!("the run stands at step {step}: {run}"),
@@ -235,7 +278,9 @@ impl<'a> Training<'a> {
         self.progress.step += advance.steps;
         if advance.steps == steps {
             // What follows is no training.
-            let spent = self.processor.stop();
+            let spent = self.processor.stop().map(f64::to_bits);
+            let of_ranks = spent.map(|spent| self.world.gather(&[spent]));
+            let spent = of_ranks.map(|all| all.into_iter().map(f64::from_bits).sum::<f64>());
             let before = self.progress.cpu_seconds;
             self.progress.cpu_seconds = before.zip(spent).map(|(before, spent)| before + spent);
         }
@@ -250,12 +295,9 @@ impl<'a> Training<'a> {
     }
 
     fn diverged(&self, metric: &str, value: f64) -> Error {
-        let path = self.checkpoint_path(LATEST);
-        let checkpoint = if path.exists() {
-            path.display().to_string()
-        } else {
-            "none".to_owned()
-        };
+        let path = self.run.map(|run| run.checkpoints().join(LATEST));
+        let path = path.filter(|path| path.exists());
+        let checkpoint = path.map_or("none".to_owned(), |path| path.display().to_string());
         Error::Diverged {
             step: self.progress.step,
             metric: metrics::train(metric),
@@ -338,7 +380,7 @@ impl<'a> Training<'a> {
         let (model, threads) = (self.learner.model(), self.experiment.threads);
         let policy = &mut |rows| model.policy(Mode::Greedy, rows, threads);
         let warned_before = mujoco::warnings().count;
-        let results = evaluate(policy, &plan, |_, _| ())?;
+        let results = evaluate::share(&self.world, policy, &plan, |_, _| ())?;
         let instabilities = results.instabilities;
         let evaluations: Vec<Evaluation> = results
             .targets
@@ -371,7 +413,8 @@ impl<'a> Training<'a> {
         }
         if registry::needs_mujoco(self.env) {
             let warned = mujoco::warnings();
-            let new = warned.count - warned_before;
+            let of_ranks = self.world.gather(&[warned.count - warned_before]);
+            let new: u64 = of_ranks.into_iter().sum();
             if new > 0 {
                 let words = format!("MuJoCo warned {new} times, last: {}", warned.last);
                 self.recorder.message(&words);
@@ -393,23 +436,26 @@ impl<'a> Training<'a> {
         // A resumed run keeps the metrics up to its checkpoint, so they must be there first.
         self.recorder.flush()?;
         self.learner.synchronise()?;
+        self.progress.sampler = self.feed.source().stream().clone();
+        if self.world.size() > 1 {
+            let content = checkpoint::content(&*self.learner)?;
+            self.world.agree("state", &content)?;
+        }
+        let Some(run) = self.run else {
+            return Ok(());
+        };
         let header = Header {
             algorithm: self.experiment.algorithm,
             recipe: &self.experiment.recipe,
             env: self.env,
         };
-        self.progress.sampler = self.feed.source().stream().clone();
         Checkpoint::save(
-            &self.checkpoint_path(name),
+            &run.checkpoints().join(name),
             header,
             &*self.learner,
             &self.progress,
             self.feed.state()?,
         )
-    }
-
-    fn checkpoint_path(&self, name: &str) -> PathBuf {
-        self.run.checkpoints().join(name)
     }
 }
 
@@ -430,18 +476,5 @@ fn record(step: u64, score: TargetScore) -> Evaluation {
         length_mean: score.length_mean,
         score: score.score,
         returns: score.returns,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_stops_wherever_something_happens() {
-        assert_eq!(steps_to_next(0, 1000, [20, 200, 0, 50]), 20);
-        assert_eq!(steps_to_next(40, 1000, [20, 200, 0, 50]), 10);
-        assert_eq!(steps_to_next(15, 18, [20, 0, 0, 0]), 3);
-        assert_eq!(steps_to_next(5, 30, [0; 4]), 25);
     }
 }

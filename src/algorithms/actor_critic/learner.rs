@@ -14,6 +14,7 @@ use crate::algorithms::{
 use crate::kernels::mlp::{Layout, Pass, Pool, Shape};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
+use crate::parallel::Division;
 use crate::random::Stream;
 
 /// Trains a [`Model`].
@@ -224,13 +225,15 @@ impl<M: Method> algorithms::Learner for Learner<M> {
         if *rows == 0 {
             return Vec::new();
         }
+        // Silent units are counted in a pass of the whole batch.
+        let pool = Pool::at(self.pool.level(), 1);
         let (mut pass, mut dead) = (Pass::new(), [0; 2]);
         let mut greedy = None;
         for trained in self.parts.networks.as_ref() {
             let mut network = trained.network.lock();
             let inputs: [&[f32]; 2] = [observations, actions];
             let inputs = &inputs[..network.shape().inputs.len()];
-            network.forward(&self.pool, inputs, &mut pass);
+            network.forward(&pool, inputs, &mut pass);
             let of = network.silent_units(&pass);
             dead = [dead[0] + of[0], dead[1] + of[1]];
             // The actor comes first.
@@ -246,6 +249,15 @@ impl<M: Method> algorithms::Learner for Learner<M> {
             ("dead_relus", share(dead[0], dead[1])),
             ("actions_at_bounds", share(at_bounds.count(), chosen.len())),
         ]
+    }
+
+    fn divide(&mut self, division: Division) -> Result<(), Error> {
+        if let Some(what) = M::whole_batches(&self.model.made_of.config) {
+            let what = what.to_owned();
+            return Err(Error::Undivided { what });
+        }
+        self.pool.divide(division);
+        Ok(())
     }
 
     fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])> {

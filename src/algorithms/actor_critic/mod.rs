@@ -79,6 +79,11 @@ pub trait Method: Sized + 'static {
         false
     }
 
+    /// What of it computes whole batches and so takes part in no division, if anything does.
+    fn whole_batches(_config: &Self::Config) -> Option<&'static str> {
+        None
+    }
+
     /// The batches that it learns from.
     fn needs(made_of: &MadeOf<Self::Config>) -> Needs<'_>;
 

@@ -13,6 +13,7 @@ use crate::kernels::adamw;
 use crate::kernels::mlp::{Gradient, Pass, Pool, Want};
 use crate::nn::state_dict::{StateDictError, TensorFile};
 use crate::optimise::{Moments, OptimiserConfig};
+use crate::parallel::Division;
 use crate::random::{derive, mix};
 
 /// Trains a [`Model`].
@@ -206,6 +207,11 @@ impl algorithms::Learner for Learner {
             HeldBack::Windows(batch) => vec![("loss", self.loss(batch))],
             HeldBack::Transitions(_) => Vec::new(),
         }
+    }
+
+    fn divide(&mut self, division: Division) -> Result<(), Error> {
+        self.pool.divide(division);
+        Ok(())
     }
 
     fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])> {

@@ -15,6 +15,7 @@ use crate::kernels::{Dropout, Objective, adamw, device as gpu};
 use crate::nn::network::Network;
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
 use crate::optimise::{Moments, OptimiserConfig};
+use crate::parallel::Division;
 use crate::random::{derive, mix};
 
 /// Steps that a device does at a time where nothing happens in between.
@@ -36,6 +37,9 @@ pub struct Learner {
     losses: Vec<f64>,
     pub(super) gradient: Vec<f32>,
     batch: Batch,
+    /// How batches are divided, if they are, and the gradients of this process's parts.
+    division: Option<Division>,
+    parts: Vec<Vec<f32>>,
     /// A GPU, which is ahead of everything here until its state is fetched.
     device: Option<DeviceLearner>,
 }
@@ -70,6 +74,8 @@ impl Learner {
             losses: Vec::new(),
             gradient: Vec::new(),
             batch: Batch::default(),
+            division: None,
+            parts: Vec::new(),
             device: None,
         }
     }
@@ -80,14 +86,33 @@ impl Learner {
         self.dropout.key = self.key(self.step, part);
         let denominator = self.model.recipe.denominator();
         let dropout = Some(&self.dropout).filter(|dropout| is_on(dropout));
-        let loss = self.network.accumulate(
-            &self.model.parameters,
-            &windows(batch),
-            self.objective,
-            denominator,
-            dropout,
-        );
-        self.losses.push(loss);
+        let (objective, windows) = (self.objective, &windows(batch));
+        let (network, parameters) = (&mut self.network, &self.model.parameters);
+        let Some(division) = &self.division else {
+            let loss = network.accumulate(parameters, windows, objective, denominator, dropout);
+            self.losses.push(loss);
+            return;
+        };
+        let mut losses = Vec::new();
+        let shares = windows.shares(0..batch.rows, division.parts());
+        for (share, sum) in shares[division.own()].iter().zip(&mut self.parts) {
+            let share = (windows, share.clone());
+            losses.push(network.accumulate_part(
+                parameters,
+                share,
+                objective,
+                denominator,
+                dropout,
+            ));
+            if part == 0 {
+                network.take_gradient(sum);
+            } else {
+                network.take_gradient(&mut self.gradient);
+                let values = sum.iter_mut().zip(&self.gradient);
+                values.for_each(|(sum, value)| *sum += value);
+            }
+        }
+        self.losses.push(division.total(&losses));
     }
 
     /// The loss on a batch, without dropout and without learning from it.
@@ -101,7 +126,13 @@ impl Learner {
     /// One AdamW step with the mean of the accumulated gradients.
     pub fn apply(&mut self) -> Update {
         let gradient = &mut self.gradient;
-        self.network.take_gradient(gradient);
+        match &self.division {
+            None => self.network.take_gradient(gradient),
+            Some(division) => {
+                gradient.resize(self.model.parameters.len(), 0.0);
+                division.sum(&self.parts, gradient);
+            }
+        }
         let batches = self.losses.len().max(1) as f64;
         if batches > 1.0 {
             for value in &mut *gradient {
@@ -229,6 +260,16 @@ impl algorithms::Learner for Learner {
             tensors: moments::entries(&self.moments),
             notes: Value::Null,
         }
+    }
+
+    fn divide(&mut self, division: Division) -> Result<(), Error> {
+        if !self.network.is_fused() {
+            let what = "decision_transformer.engine = \"composed\"".to_owned();
+            return Err(Error::Undivided { what });
+        }
+        self.parts.resize(division.own().len(), Vec::new());
+        self.division = Some(division);
+        Ok(())
     }
 
     fn use_device(&mut self, device: Device, source: &Source) -> Result<Option<String>, Error> {

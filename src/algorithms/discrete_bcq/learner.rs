@@ -15,6 +15,7 @@ use crate::algorithms::{
 use crate::kernels::mlp::{Layout, Pool};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
 use crate::nn::state_dict::{StateDictError, TensorFile};
+use crate::parallel::Division;
 use crate::random::Stream;
 
 /// Trains a [`Model`].
@@ -159,6 +160,11 @@ impl algorithms::Learner for Learner {
         let report = work.measure(both, scratch);
         let metrics = report.metrics().iter();
         metrics.map(|metric| (metric.name, metric.value)).collect()
+    }
+
+    fn divide(&mut self, division: Division) -> Result<(), Error> {
+        self.pool.divide(division);
+        Ok(())
     }
 
     fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])> {

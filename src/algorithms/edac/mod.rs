@@ -80,6 +80,11 @@ impl Method for Edac {
         config.normalise
     }
 
+    /// The diversity term goes through the activations of whole batches.
+    fn whole_batches(config: &Config) -> Option<&'static str> {
+        (config.eta > 0.0).then_some("edac.eta above 0")
+    }
+
     fn needs(made_of: &MadeOf<Config>) -> Needs<'_> {
         actor_critic::offline!(made_of, made_of.config.reward_scale,)
     }

@@ -187,7 +187,25 @@ impl Engine {
         denominator: Denominator,
         dropout: Option<&Dropout>,
     ) -> f64 {
-        self.run(parameters, windows, (objective, denominator), dropout, true)
+        let part = (windows, 0..windows.lengths.len());
+        self.learn_part(parameters, part, objective, denominator, dropout)
+    }
+
+    /// What some windows of a batch contribute to its loss and gradient: those of the parts of a
+    /// batch add up to what [`Engine::learn`] gives. Denominator and dropout's masks are those of
+    /// the batch.
+    ///
+    /// # Panics
+    /// As [`Engine::learn`], or if there are no such windows.
+    pub fn learn_part(
+        &mut self,
+        parameters: &[f32],
+        part: (&Windows<'_>, Range<usize>),
+        objective: Objective,
+        denominator: Denominator,
+        dropout: Option<&Dropout>,
+    ) -> f64 {
+        self.run(parameters, part, (objective, denominator), dropout, true)
     }
 
     /// The loss of a batch without dropout. No gradient is computed.
@@ -201,7 +219,8 @@ impl Engine {
         objective: Objective,
         denominator: Denominator,
     ) -> f64 {
-        self.run(parameters, windows, (objective, denominator), None, false)
+        let part = (windows, 0..windows.lengths.len());
+        self.run(parameters, part, (objective, denominator), None, false)
     }
 
     /// Adds the gradient that [`Engine::learn`] left.
@@ -249,7 +268,7 @@ impl Engine {
     fn run(
         &mut self,
         parameters: &[f32],
-        windows: &Windows<'_>,
+        (windows, part): (&Windows<'_>, Range<usize>),
         (objective, denominator): (Objective, Denominator),
         dropout: Option<&Dropout>,
         learns: bool,
@@ -270,7 +289,7 @@ impl Engine {
         }
         let shortcut = self.shortcut;
         self.pack(parameters, Purpose::Training { shortcut });
-        let shares = shares(windows, self.workers.len());
+        let shares = windows.shares(part, self.workers.len());
         let (model, workers, pool) = self.split(parameters);
         let count = objective.count(steps, model.network.shape.action);
         let task = Task {
@@ -305,7 +324,7 @@ impl Engine {
         );
         self.pack(parameters, Purpose::Prediction);
         predictions.fill(0.0);
-        let shares = shares(windows, self.workers.len());
+        let shares = windows.shares(0..windows.lengths.len(), self.workers.len());
         let row = windows.context * self.shape.action;
         let (model, workers, pool) = self.split(parameters);
         let mut rest = predictions;
@@ -491,26 +510,6 @@ impl Worker {
             }
         });
     }
-}
-
-/// Cuts the windows into as many runs of neighbours as there are workers, of nearly equal numbers of tokens.
-fn shares(windows: &Windows<'_>, workers: usize) -> Vec<Range<usize>> {
-    let tokens = |window: usize| embedding::tokens(windows.lengths[window]);
-    let total: usize = (0..windows.lengths.len()).map(tokens).sum();
-    let mut shares = Vec::with_capacity(workers);
-    let (mut start, mut done) = (0, 0);
-    for worker in 1..=workers {
-        let mut end = start;
-        while end < windows.lengths.len()
-            && (worker == workers || done + tokens(end) / 2 < total * worker / workers)
-        {
-            done += tokens(end);
-            end += 1;
-        }
-        shares.push(start..end);
-        start = end;
-    }
-    shares
 }
 
 /// Runs `work` on each item, on the pool if there is one.

@@ -1,7 +1,8 @@
 //! A batch of windows: what the model reads.
 
-use super::embedding::Steps;
+use super::embedding::{self, Steps};
 use super::shape::Shape;
+use std::ops::Range;
 
 /// Which side of a window that is shorter than the context is padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,25 @@ impl<'a> Windows<'a> {
     /// The number of valid steps in all windows.
     pub fn steps(&self) -> usize {
         self.lengths.iter().sum()
+    }
+
+    /// Cuts some of the windows into `count` runs of neighbours, of nearly equal numbers of tokens.
+    pub fn shares(&self, of: Range<usize>, count: usize) -> Vec<Range<usize>> {
+        let tokens = |window: usize| embedding::tokens(self.lengths[window]);
+        let total: usize = of.clone().map(tokens).sum();
+        let mut shares = Vec::with_capacity(count);
+        let (mut start, mut done) = (of.start, 0);
+        for share in 1..=count {
+            let mut end = start;
+            while end < of.end && (share == count || done + tokens(end) / 2 < total * share / count)
+            {
+                done += tokens(end);
+                end += 1;
+            }
+            shares.push(start..end);
+            start = end;
+        }
+        shares
     }
 
     /// Panics unless the arrays fit each other and the shape.

@@ -89,6 +89,13 @@
 //! pass gives the same bits on any number of them. Sections of less than some microseconds of work
 //! are not shared.
 //!
+//! # Parts
+//!
+//! A pool may [divide](Pool::divide) batches into parts, of which other processes compute some. Then
+//! a pass computes this process's rows and completes outputs and gradients with those of the others,
+//! so that every array is still a whole batch and no learner knows. Gradients at parameters are
+//! computed part by part and added up in the order of the parts.
+//!
 //! # Later savings
 //!
 //! Many actions of one state (CQL) can share the state's part of the first product: the parts of an
@@ -99,10 +106,12 @@
 //!
 //! `layout`: sizes and places. `network`: parameters and passes; `weights`: their packing. `layer`:
 //! one layer forward, as `forward` (activations kept, in `pass`) and `inference` use it.
-//! `backward`: rows; `gradient`: matrices; `tangent`: a loss of the input's gradient. `epilogue`: what happens as a product leaves the
+//! `backward`: rows; `gradient`: matrices; `divided`: passes in parts; `tangent`: a loss of the
+//! input's gradient. `epilogue`: what happens as a product leaves the
 //! registers. `narrow`: products with few columns. `reference`: all of it, naively.
 
 mod backward;
+mod divided;
 mod epilogue;
 mod forward;
 mod gradient;

@@ -1,6 +1,7 @@
 //! A network, or an ensemble: its parameters, and the passes through it.
 
 use super::backward::{self, Want};
+use super::divided;
 use super::forward;
 use super::gradient::{self, Sources};
 use super::inference;
@@ -107,8 +108,13 @@ impl Network {
     ) {
         assert!(members.end <= self.shape.members, "the members exist");
         self.prepare(pool, members.clone(), Need::Forward);
-        pass.begin(&self.shape, &self.layout, members, inputs, dropout_key);
         pass.version = self.version;
+        if let Some(division) = pool.division() {
+            return divided::forward(self, pool, division, members, (inputs, dropout_key), pass);
+        }
+        let rows = 0..pass::rows(&self.shape, inputs);
+        let of = (&self.shape, &self.layout);
+        pass.begin(of, members, (inputs, rows), dropout_key);
         forward::forward(self, pool, pass);
     }
 
@@ -136,7 +142,12 @@ impl Network {
             "a gradient for each output"
         );
         self.prepare(pool, pass.members.clone(), Need::Backward(want.input_part));
-        backward::backward(self, pool, output_gradients, want, pass);
+        match pool.division() {
+            Some(division) => {
+                divided::backward(self, pool, division, output_gradients, want, pass);
+            }
+            None => backward::backward(self, pool, output_gradients, want, pass),
+        }
     }
 
     /// The gradient at the parameters of `sum s y + sum v g` into `to`, with y the outputs, g their
@@ -146,7 +157,8 @@ impl Network {
     /// `tangents` is another pass, kept for its memory.
     ///
     /// # Panics
-    /// If the network has another activation than `ReLU`, a norm, dropout or more than one output;
+    /// If the pool divides batches; if the network has another activation than `ReLU`, a norm,
+    /// dropout or more than one output;
     /// if an array does not fit the pass, or the parameters were changed since.
     pub fn backward_of_input_gradients(
         &mut self,
@@ -156,6 +168,7 @@ impl Network {
         tangents: &mut Pass,
         to: &mut [f32],
     ) {
+        assert!(pool.division().is_none(), "the pool has whole batches");
         let shape = &self.shape;
         let is_plain = shape.activation == Activation::Relu && shape.norm.is_none();
         assert!(
@@ -197,7 +210,10 @@ impl Network {
         let len = self.shape.members * rows * self.shape.outputs;
         assert_eq!(outputs.len(), len, "outputs are members x rows x outputs");
         self.prepare(pool, 0..self.shape.members, Need::Forward);
-        inference::infer(self, pool, rows, inputs, outputs);
+        match pool.division() {
+            Some(division) => divided::infer(self, pool, division, (rows, inputs), outputs),
+            None => inference::infer(self, pool, rows, inputs, outputs),
+        }
     }
 
     /// Of the `ReLU`s of a forward pass, how many gave 0 for every row, and how many there are. What

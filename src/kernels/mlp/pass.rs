@@ -25,6 +25,19 @@ pub struct Pass {
     pub(super) outputs: Buffer,
     pub(super) input_gradients: Buffer,
     pub(super) drops: bool,
+    /// Where batches are divided: the passes of this process's parts, which have the activations.
+    pub(super) parts: Vec<Part>,
+}
+
+/// The pass of a part of the rows.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) rows: Range<usize>,
+    pub(super) pass: Pass,
+    /// Those at this part's outputs.
+    pub(super) output_gradients: Buffer,
+    /// The part's gradient at the parameters.
+    pub(super) gradient: Buffer,
 }
 
 /// One hidden layer; each array is members x rows x width, or empty if the layer does not need it.
@@ -79,21 +92,21 @@ impl Pass {
         }
     }
 
-    /// Takes in the input, and makes all arrays of the forward pass as long as they must be.
+    /// Takes in these rows of the input, and makes all arrays of the forward pass as long as they
+    /// must be. Dropout's masks follow from the numbers of the rows.
     pub(super) fn begin(
         &mut self,
-        shape: &Shape,
-        layout: &Layout,
+        (shape, layout): (&Shape, &Layout),
         members: Range<usize>,
-        inputs: &[&[f32]],
+        (inputs, of): (&[&[f32]], Range<usize>),
         dropout_key: Option<u64>,
     ) {
-        let rows = rows(shape, inputs);
+        let rows = of.len();
         self.rows = rows;
         self.members = members.clone();
         self.drops = dropout_key.is_some() && shape.dropout > 0.0;
         self.input.resize(rows * shape.width());
-        gather(shape, inputs, 0..rows, &mut self.input);
+        gather(shape, inputs, of.clone(), &mut self.input);
         let count = members.len();
         self.outputs.resize(count * rows * shape.outputs);
         self.hidden.resize_with(shape.hidden.len(), Hidden::default);
@@ -111,7 +124,8 @@ impl Pass {
             hidden.masks.clear();
             if let Some(key) = dropout_key.filter(|_| self.drops) {
                 let rows = members.clone().flat_map(|member| {
-                    (0..rows).map(move |row| Row::new(key, Site::Mlp { layer: index }, row, member))
+                    let row = move |row| Row::new(key, Site::Mlp { layer: index }, row, member);
+                    of.clone().map(row)
                 });
                 hidden.masks.extend(rows);
             }

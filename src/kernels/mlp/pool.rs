@@ -3,6 +3,7 @@
 use crate::kernels::adamw::{self, AdamW};
 use crate::kernels::simd::{Level, Simd, dispatched};
 use crate::kernels::threads;
+use crate::parallel::Division;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
@@ -15,6 +16,7 @@ const LEAST_NUMBERS: usize = 1 << 14;
 pub struct Pool {
     level: Level,
     threads: Option<ThreadPool>,
+    division: Option<Division>,
 }
 
 impl Pool {
@@ -29,7 +31,19 @@ impl Pool {
         Self {
             level,
             threads: threads::start(threads, "mlp"),
+            division: None,
         }
+    }
+
+    /// From now on, passes compute batches in parts, and of these the ones of this process. All
+    /// processes of the division have to make the same passes.
+    pub fn divide(&mut self, division: Division) {
+        self.division = Some(division);
+    }
+
+    /// How passes divide batches, if they do.
+    pub(super) fn division(&self) -> Option<&Division> {
+        self.division.as_ref()
     }
 
     /// The number of threads.

@@ -5,6 +5,7 @@ use crate::kernels::simd::Level;
 use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
 
 mod actor_critic;
+mod divided;
 mod tangent;
 
 const KEY: u64 = 11;

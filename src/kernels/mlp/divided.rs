@@ -1,0 +1,132 @@
+//! Passes of batches that are divided: this process computes the rows of its parts, and outputs and
+//! gradients are completed by what the other processes computed.
+//!
+//! A row's numbers do not depend on the rows that are computed with it, so outputs and gradients at
+//! inputs have the bits of an undivided pass. A gradient at the parameters is a sum over rows: it is
+//! computed part by part, and the parts are added up in their order.
+
+use super::backward::{self, Gradient, Want};
+use super::network::Network;
+use super::pass::{self, Part, Pass};
+use super::pool::Pool;
+use super::{forward, inference};
+use crate::kernels::buffer::Buffer;
+use crate::parallel::Division;
+use std::ops::Range;
+
+/// A forward pass, with weights that are packed.
+pub(super) fn forward(
+    network: &Network,
+    pool: &Pool,
+    division: &Division,
+    members: Range<usize>,
+    (inputs, dropout_key): (&[&[f32]], Option<u64>),
+    pass: &mut Pass,
+) {
+    let (rows, width) = (pass::rows(&network.shape, inputs), network.shape.outputs);
+    let count = members.len();
+    pass.rows = rows;
+    pass.members = members.clone();
+    pass.outputs.resize(count * rows * width);
+    pass.parts.resize_with(division.own().len(), Part::default);
+    for (part, index) in pass.parts.iter_mut().zip(division.own()) {
+        part.rows = division.rows(index, rows);
+        let of = (&network.shape, &network.layout);
+        let inputs = (inputs, part.rows.clone());
+        part.pass.begin(of, members.clone(), inputs, dropout_key);
+        forward::forward(network, pool, &mut part.pass);
+        copy(
+            &part.pass.outputs,
+            &part.rows,
+            (count, rows),
+            &mut pass.outputs,
+        );
+    }
+    division.complete(count, rows, &mut pass.outputs);
+}
+
+/// The way back of [`forward()`].
+pub(super) fn backward(
+    network: &Network,
+    pool: &Pool,
+    division: &Division,
+    output_gradients: &[f32],
+    want: Want<'_>,
+    pass: &mut Pass,
+) {
+    let (count, rows) = (pass.members.len(), pass.rows);
+    let wants_parameters = !matches!(want.parameters, Gradient::Skip);
+    let width = want.input_part.map_or(0, |part| network.shape.inputs[part]);
+    pass.input_gradients.resize(count * rows * width);
+    for part in &mut pass.parts {
+        let outputs = network.shape.outputs;
+        let len = part.rows.len() * outputs;
+        part.output_gradients.resize(count * len);
+        let members = output_gradients.chunks((rows * outputs).max(1));
+        for (from, to) in members.zip(part.output_gradients.chunks_mut(len.max(1))) {
+            to.copy_from_slice(&from[part.rows.start * outputs..][..len]);
+        }
+        let mut own = Want {
+            parameters: Gradient::Skip,
+            input_part: want.input_part,
+        };
+        if wants_parameters {
+            part.gradient.resize(network.layout.len());
+            own.parameters = Gradient::Set(&mut part.gradient);
+        }
+        backward::backward(network, pool, &part.output_gradients, own, &mut part.pass);
+        let gradients = &part.pass.input_gradients;
+        copy(
+            gradients,
+            &part.rows,
+            (count, rows),
+            &mut pass.input_gradients,
+        );
+    }
+    division.complete(count, rows, &mut pass.input_gradients);
+    let member = network.layout.member_len();
+    let range = pass.members.start * member..pass.members.end * member;
+    let own = pass.parts.iter().map(|part| &part.gradient[range.clone()]);
+    match want.parameters {
+        Gradient::Skip => {}
+        Gradient::Set(to) => division.sum(&own.collect::<Vec<_>>(), &mut to[range.clone()]),
+        Gradient::Add(to) => {
+            let mut sum = Buffer::default();
+            sum.resize(range.len());
+            division.sum(&own.collect::<Vec<_>>(), &mut sum);
+            for (to, value) in to[range.clone()].iter_mut().zip(&sum[..]) {
+                *to += value;
+            }
+        }
+    }
+}
+
+/// The outputs of all members, with weights that are packed.
+pub(super) fn infer(
+    network: &Network,
+    pool: &Pool,
+    division: &Division,
+    (rows, inputs): (usize, &[&[f32]]),
+    outputs: &mut [f32],
+) {
+    let own = division.own_rows(rows);
+    let widths = network.shape.inputs.iter();
+    let parts = inputs.iter().zip(widths);
+    let parts = parts.map(|(part, width)| &part[own.start * width..own.end * width]);
+    let count = network.shape.members;
+    let mut found = vec![0.0; count * own.len() * network.shape.outputs];
+    let parts: Vec<&[f32]> = parts.collect();
+    inference::infer(network, pool, own.len(), &parts, &mut found);
+    copy(&found, &own, (count, rows), outputs);
+    division.complete(count, rows, outputs);
+}
+
+/// Copies an array of blocks x these rows x width to its place in one of blocks x all rows x width.
+fn copy(from: &[f32], these: &Range<usize>, (blocks, rows): (usize, usize), to: &mut [f32]) {
+    let width = to.len() / (blocks * rows).max(1);
+    let len = these.len() * width;
+    let all = to.chunks_mut((rows * width).max(1));
+    for (from, to) in from.chunks(len.max(1)).zip(all) {
+        to[these.start * width..][..len].copy_from_slice(from);
+    }
+}

