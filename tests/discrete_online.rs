@@ -57,7 +57,7 @@ fn a_killed_ppo_resumes_to_the_bits_of_an_uninterrupted_one() {
         "--env Pendulum-v1 --recipe sb3 --set ppo.clip_schedule=linear",
     ] {
         let bench = Workbench::new();
-        let run = format!("{PPO} {options} {}", often(50));
+        let run = format!("{PPO} {options} {}", often(50).replace("4000", "12000"));
         kill_and_resume(&bench, &run, some_time(300));
         let tensors = checkpoint_tensors(&bench, "cut");
         for name in [

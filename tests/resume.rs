@@ -44,36 +44,45 @@ pub(crate) fn kill_and_resume(bench: &Workbench, run: &str, later: Duration) {
     });
 }
 
-/// [`kill_and_resume`] with another end than a kill.
+/// [`kill_and_resume`] with another end than a kill. A run that is done by then is tried again, and
+/// ended earlier.
 pub(crate) fn cut_and_resume(
     bench: &Workbench,
     run: &str,
-    later: Duration,
-    end: impl FnOnce(Child),
+    mut later: Duration,
+    end: impl Fn(Child),
 ) {
     bench.succeed(&format!("{run} --run-dir whole"));
 
     let latest = bench.path("cut/checkpoints/latest.safetensors");
-    let child = bench
-        .command(&format!("{run} --run-dir cut"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let patience = Instant::now();
-    while !latest.exists() {
-        assert!(
-            patience.elapsed() < Duration::from_mins(1),
-            "no checkpoint was written"
-        );
-        sleep(Duration::from_millis(1));
+    loop {
+        let child = bench
+            .command(&format!("{run} --run-dir cut"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let patience = Instant::now();
+        while !latest.exists() {
+            assert!(
+                patience.elapsed() < Duration::from_mins(1),
+                "no checkpoint was written"
+            );
+            sleep(Duration::from_millis(1));
+        }
+        sleep(later);
+        end(child);
+        if !bench.path("cut/summary.json").exists() {
+            break;
+        }
+        assert!(!later.is_zero(), "the run ended before it could be killed");
+        fs::remove_dir_all(bench.path("cut")).unwrap();
+        later = if later.as_millis() < 10 {
+            Duration::ZERO
+        } else {
+            later / 4
+        };
     }
-    sleep(later);
-    end(child);
-    assert!(
-        !bench.path("cut/summary.json").exists(),
-        "the run ended before it could be killed"
-    );
 
     bench.succeed(&format!("{run} --run-dir cut --resume"));
     for file in ["checkpoints/weights.safetensors", "experiment.toml"] {
