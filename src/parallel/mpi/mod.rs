@@ -2,7 +2,7 @@
 //!
 //! The library is loaded when it is asked for, so one program works with every MPI and none is
 //! needed to build it. It must be the launcher's own: see [`Choice`]. Of MPI 3.1 ten functions and
-//! one type, `MPI_BYTE`, are used; [`interface`] has the three binary interfaces there are.
+//! one type, `MPI_BYTE`, are used; `interface.rs` has the three binary interfaces there are.
 #![expect(unsafe_code, reason = "calls a C library")]
 
 mod choice;
