@@ -208,8 +208,6 @@ def batch(case, number):
     terminated[[5, 11, 12, BATCH - 1]] = 1.0
     if case.algorithm == "iql":
         observations[0], actions[0] = 0.0, 0.0
-    following_actions = low + (high - low) * rng.uniform(0.0, 1.0, (BATCH, ACTION))
-    following_actions[terminated == 1] = 0.0
     if case.discrete:
         actions = np.eye(ACTION)[rng.integers(ACTION, size=BATCH)]
     arrays = dict(observations=observations, actions=actions)
@@ -217,6 +215,8 @@ def batch(case, number):
         arrays |= dict(rewards=rewards, next_observations=next_observations,
                        terminated=terminated)
     if case.algorithm == "rebrac":
+        following_actions = low + (high - low) * rng.uniform(0.0, 1.0, (BATCH, ACTION))
+        following_actions[terminated == 1] = 0.0
         arrays |= dict(following_actions=following_actions)
     return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
 
