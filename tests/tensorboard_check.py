@@ -14,6 +14,7 @@ tensorboard`.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -22,6 +23,7 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tomllib
@@ -30,8 +32,8 @@ import urllib.request
 
 DEADLINE_SECS = 60
 KEYS = ("step", "wall_secs")
-# What TensorBoard calls the run that lies in the log directory itself.
-RUN = "."
+# The name of the run in the folder that TensorBoard is given.
+RUN = "run"
 
 
 def number(value):
@@ -326,7 +328,11 @@ def main():
     scalars, histograms = measured(run_dir)
     if not scalars:
         sys.exit(f"nothing was measured in {run_dir}")
-    with TensorBoard(run_dir) as board:
+    # In a folder of runs, as people open it: of a run's own folder the real table shows no metric,
+    # because it looks for them in a run called "./.".
+    with tempfile.TemporaryDirectory() as runs, contextlib.ExitStack() as stack:
+        os.symlink(run_dir, os.path.join(runs, RUN))
+        board = stack.enter_context(TensorBoard(runs))
         tags, shown = wait_for_tags(board, scalars, histograms)
         differences = [
             *compare_scalars(scalars, shown[0]),
