@@ -64,6 +64,11 @@ def main():
                 failures.append(f"{' '.join(command[1:])}: {talk.decode().strip()}")
             return False
 
+        def moment(takes, kills):
+            """When to kill a command for the next time; later each time, for the machine may have
+            become slower than it was in peace."""
+            return generator.uniform(0, takes * (1 + kills / 8))
+
         def in_peace(command):
             began = time.monotonic()
             answer = quiet(command)
@@ -77,7 +82,8 @@ def main():
         while killed < arguments.kills // 4:
             name = f"collected{rounds}-v0"
             command = rtg(*COLLECT, "--out", f"kill/{name}", "--resume")
-            while interrupted(command, generator.uniform(0, takes)):
+            before = killed
+            while interrupted(command, moment(takes, killed - before)):
                 killed += 1
                 if made(name) not in (None, wanted):
                     failures.append(f"{name} is there and is another")
@@ -91,7 +97,8 @@ def main():
         while killed < 2 * arguments.kills // 4:
             name = f"converted{rounds}-v0"
             command = rtg("convert", "kill/peace-v0", f"kill/{name}", "--format", "parquet")
-            while interrupted(command, generator.uniform(0, takes)):
+            before = killed
+            while interrupted(command, moment(takes, killed - before)):
                 killed += 1
                 if made(name) == wanted:
                     # Killed after the rename: done; whoever asks for the same clears up.
@@ -112,7 +119,7 @@ def main():
             shutil.rmtree(cache)
             run = 0
             while interrupted(rtg(*train, "--run-dir", os.path.join(root, "runs", f"{rounds}-{run}")),
-                              generator.uniform(0, takes)):
+                              moment(takes, run)):
                 killed += 1
                 run += 1
             rounds += 1
@@ -141,9 +148,10 @@ def main():
         while killed < arguments.kills:
             run = os.path.join(root, "runs", f"learnt{rounds}")
             command = rtg(*train, "--run-dir", run)
+            before = killed
             # It may die before it has made the directory.
             while interrupted(command + (["--resume"] if os.path.exists(os.path.join(run, "experiment.toml")) else []),
-                              generator.uniform(0, takes)):
+                              moment(takes, killed - before)):
                 killed += 1
             if learnt(run) != learnt(peace):
                 failures.append(f"{run} did not learn what a training in peace does")
