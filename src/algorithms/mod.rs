@@ -41,7 +41,7 @@ use rtg_datasets::Dataset;
 use rtg_envs::Spec;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::keys::{KeyError, Keys, PlanError, Table};
+use crate::keys::{KeyError, Keys, PlanError, Table, Value};
 
 pub use self::action_codec::ActionCodec;
 pub use self::error::Error;
@@ -220,4 +220,17 @@ impl<'de> Deserialize<'de> for Chosen {
         let name = String::deserialize(deserializer)?;
         Self::named(&name).map_err(serde::de::Error::custom)
     }
+}
+
+/// General keys of a plan: steps, how often there is a checkpoint, and how often something is
+/// logged.
+fn general(steps: i64, checkpoint_every: i64, log_every: i64) -> Table {
+    let logging = [("every", log_every), ("histograms_every", 10 * log_every)];
+    let table = |numbers: [(&str, i64); 2]| -> Table {
+        let entries = numbers.map(|(key, number)| (key.to_owned(), Value::Integer(number)));
+        entries.into_iter().collect()
+    };
+    let mut plan = table([("steps", steps), ("checkpoint_every", checkpoint_every)]);
+    plan.insert("logging".to_owned(), Value::Table(table(logging)));
+    plan
 }

@@ -27,7 +27,7 @@ use super::action_codec::BoxUnits;
 use super::actor_policy::Decision;
 use super::networks::Trained;
 use super::vector::TrainedVector;
-use super::{Card, Facts, Needs, Update};
+use super::{Card, Facts, Needs, Update, general};
 use crate::kernels::mlp::{Pool, Shape};
 use crate::keys::{Keys, PlanError, Table, Value};
 use crate::nn::initialise::LayerFill;
@@ -159,19 +159,6 @@ impl<'a, M: Method> Work<'a, M> {
     pub(super) fn config(&self) -> &'a M::Config {
         &self.made_of.config
     }
-}
-
-/// General keys of a plan: steps, how often there is a checkpoint, and how often something is
-/// logged.
-pub(super) fn general(steps: i64, checkpoint_every: i64, log_every: i64) -> Table {
-    let logging = [("every", log_every), ("histograms_every", 10 * log_every)];
-    let table = |numbers: [(&str, i64); 2]| -> Table {
-        let entries = numbers.map(|(key, number)| (key.to_owned(), Value::Integer(number)));
-        entries.into_iter().collect()
-    };
-    let mut plan = table([("steps", steps), ("checkpoint_every", checkpoint_every)]);
-    plan.insert("logging".to_owned(), Value::Table(table(logging)));
-    plan
 }
 
 /// The transitions of an offline method, made as the keys that all of these have say.

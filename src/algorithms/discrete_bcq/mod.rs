@@ -25,7 +25,7 @@ use self::config::{Config, Defaults};
 pub use self::learner::Learner;
 pub use self::model::Model;
 use super::{Algorithm, Card, Error, Input, Saved, Setup};
-use crate::keys::{self, Keys, PlanError, Table, Value};
+use crate::keys::{self, Keys, PlanError, Table};
 
 /// Discrete BCQ's entry in the table of algorithms.
 pub struct DiscreteBcq;
@@ -52,14 +52,8 @@ impl Algorithm for DiscreteBcq {
     }
 
     fn defaults(&self, _recipe: &str) -> Result<Table, PlanError> {
-        let mut plan = Table::new();
+        let mut plan = super::general(10_000, 5000, 100);
         keys::write(&mut plan, NAME, &Config::of(Defaults::Authors))?;
-        let general = [("steps", 10_000), ("checkpoint_every", 5000)];
-        plan.extend(general.map(|(key, value)| (key.to_owned(), Value::Integer(value))));
-        let logging = [("every", 100), ("histograms_every", 1000)];
-        let logging = logging.map(|(key, every)| (key.to_owned(), Value::Integer(every)));
-        let logging = logging.into_iter().collect();
-        plan.insert("logging".to_owned(), Value::Table(logging));
         Ok(plan)
     }
 

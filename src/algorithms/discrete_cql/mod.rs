@@ -19,7 +19,7 @@ pub mod config;
 use self::config::{Config, Defaults};
 use super::q_learning::{Learner, Model};
 use super::{Algorithm, Card, Error, Input, Saved, Setup};
-use crate::keys::{self, Keys, PlanError, Table, Value};
+use crate::keys::{self, Keys, PlanError, Table};
 
 /// Discrete CQL's entry in the table of algorithms.
 pub struct DiscreteCql;
@@ -46,14 +46,8 @@ impl Algorithm for DiscreteCql {
     }
 
     fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
-        let mut plan = Table::new();
+        let mut plan = super::general(10_000, 5000, 100);
         keys::write(&mut plan, NAME, &Config::of(Defaults::named(recipe)))?;
-        let general = [("steps", 10_000), ("checkpoint_every", 5000)];
-        plan.extend(general.map(|(key, value)| (key.to_owned(), Value::Integer(value))));
-        let logging = [("every", 100), ("histograms_every", 1000)];
-        let logging = logging.map(|(key, every)| (key.to_owned(), Value::Integer(every)));
-        let logging = logging.into_iter().collect();
-        plan.insert("logging".to_owned(), Value::Table(logging));
         Ok(plan)
     }
 

@@ -23,7 +23,7 @@ pub mod config;
 use self::config::{Config, Conventions};
 use super::q_learning::{Learner, Model};
 use super::{Algorithm, Card, Error, Facts, Input, Saved, Setup};
-use crate::keys::{self, KeyError, Keys, PlanError, Table, Value};
+use crate::keys::{self, KeyError, Keys, PlanError, Table};
 
 /// DQN's entry in the table of algorithms.
 pub struct Dqn;
@@ -50,15 +50,9 @@ impl Algorithm for Dqn {
     }
 
     fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
-        let mut plan = Table::new();
-        keys::write(&mut plan, NAME, &Config::of(Conventions::named(recipe)))?;
         // A checkpoint holds the replay buffer; there is one at every evaluation as well.
-        let general = [("steps", 50_000), ("checkpoint_every", 10_000)];
-        plan.extend(general.map(|(key, value)| (key.to_owned(), Value::Integer(value))));
-        let logging = [("every", 500), ("histograms_every", 5000)];
-        let logging = logging.map(|(key, value)| (key.to_owned(), Value::Integer(value)));
-        let logging = logging.into_iter().collect();
-        plan.insert("logging".to_owned(), Value::Table(logging));
+        let mut plan = super::general(50_000, 10_000, 500);
+        keys::write(&mut plan, NAME, &Config::of(Conventions::named(recipe)))?;
         Ok(plan)
     }
 

@@ -30,7 +30,7 @@ use self::config::{Config, Conventions};
 pub use self::learner::Learner;
 pub use self::model::Model;
 use super::{Algorithm, Card, Error, Facts, Input, Saved, Setup};
-use crate::keys::{self, KeyError, Keys, PlanError, Table, Value};
+use crate::keys::{self, KeyError, Keys, PlanError, Table};
 
 /// PPO's entry in the table of algorithms.
 pub struct Ppo;
@@ -57,14 +57,8 @@ impl Algorithm for Ppo {
     }
 
     fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
-        let mut plan = Table::new();
+        let mut plan = super::general(100_000, 20_000, 2048);
         keys::write(&mut plan, NAME, &Config::of(Conventions::named(recipe)))?;
-        let general = [("steps", 100_000), ("checkpoint_every", 20_000)];
-        plan.extend(general.map(|(key, value)| (key.to_owned(), Value::Integer(value))));
-        let logging = [("every", 2048), ("histograms_every", 20_480)];
-        let logging = logging.map(|(key, value)| (key.to_owned(), Value::Integer(value)));
-        let logging = logging.into_iter().collect();
-        plan.insert("logging".to_owned(), Value::Table(logging));
         Ok(plan)
     }
 

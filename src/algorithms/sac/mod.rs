@@ -85,7 +85,7 @@ impl Method for Sac {
 
     /// A checkpoint holds the replay buffer; there is one at every evaluation as well.
     fn general() -> Table {
-        actor_critic::general(10_000, 10_000, 200)
+        super::general(10_000, 10_000, 200)
     }
 
     fn resolve(config: &mut Config, facts: &Facts) -> Result<(), PlanError> {
