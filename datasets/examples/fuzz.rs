@@ -4,11 +4,12 @@
 //! cargo run --release -p rtg-datasets --example fuzz -- SECONDS SEED KEEP [READER...]
 //! ```
 //!
-//! Each reader gets mutants of the fixtures for `SECONDS`: bits flipped, bytes overwritten, numbers
-//! set to extremes, parts cut out, doubled or exchanged, ends cut off. Whatever a reader answers, it
-//! may not panic, may not compute longer than `MAX_SECS`, and may not hold more memory at once than its
-//! budget allows for so small a file, `MAX_BYTES`. What breaks this is written to the directory
-//! `KEEP`. Exit status 0 only if nothing does. A limit of memory (`ulimit -v 1000000`) may be set, too.
+//! Each reader gets mutants of the fixtures for `SECONDS` of the processor's time: bits flipped, bytes
+//! overwritten, numbers set to extremes, parts cut out, doubled or exchanged, ends cut off. Whatever a
+//! reader answers, it may not panic, may not compute longer than `MAX_SECS`, and may not hold more
+//! memory at once than its budget allows for so small a file, `MAX_BYTES`. What breaks this is written
+//! to the directory `KEEP`. Exit status 0 only if nothing does. A limit of memory (`ulimit -v 1000000`)
+//! may be set, too.
 //!
 //! The mutants follow from `SEED` alone, so a find can be made again.
 
@@ -19,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rtg_datasets::journal::{Journal, JournalSource};
 use rtg_datasets::{Contents, Defects, Source, open_source, open_with};
@@ -152,7 +153,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             continue;
         }
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        let began = Instant::now();
+        let began = seconds_computed();
         let (mut tried, mut read, mut worst_secs, mut worst_bytes) = (0_u64, 0_u64, 0.0_f64, 0);
         let subjects = files
             .iter()
@@ -161,7 +162,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 _ => Subject::new(&fixtures, file),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        while began.elapsed() < Duration::from_secs(seconds) {
+        while seconds_computed() - began < seconds as f64 {
             let subject = &subjects[dice.below(subjects.len())];
             let other = &subjects[dice.below(subjects.len())].original;
             let mutant = mutate(&subject.original, other, &mut dice);
