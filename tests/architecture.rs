@@ -137,7 +137,7 @@ const ENVS: [&str; 22] = [
 const CRATES: [&str; 3] = ["src", "envs/src", "datasets/src"];
 
 /// Where a foreign crate may be named; paths from the root of the repository.
-const FOREIGN: [(&str, &[&str]); 36] = [
+const FOREIGN: [(&str, &[&str]); 37] = [
     ("signal_hook", &["src/interrupt.rs"]),
     ("rustix", &["src/interrupt.rs"]),
     ("dfdx", &["src/nn/"]),
@@ -203,6 +203,7 @@ const FOREIGN: [(&str, &[&str]); 36] = [
     ("arrow_array", &["datasets/src/table"]),
     ("arrow_schema", &["datasets/src/table"]),
     ("arrow_ipc", &["datasets/src/table"]),
+    ("bytes", &["datasets/src/table"]),
     ("parquet", &["datasets/src/table"]),
     ("zune_jpeg", &["datasets/src/recording/image.rs"]),
     ("zip", &["datasets/src/numpy.rs"]),

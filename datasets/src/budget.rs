@@ -81,10 +81,10 @@ impl Budget {
         let more = |taken: u64| taken.checked_add(bytes).filter(|&taken| taken <= limit);
         match (self.0.taken).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
             Ok(_) => Ok(()),
-            Err(_) => Err(Error::TooLarge {
+            Err(taken) => Err(Error::TooLarge {
                 what: what.to_owned(),
                 bytes,
-                limit,
+                left: limit.saturating_sub(taken),
                 is_memory: self.0.room <= allowance,
             }),
         }
@@ -131,6 +131,7 @@ mod tests {
         budget.take(600, "a").unwrap();
         let error = budget.take(401, "the rewards").unwrap_err();
         assert!(error.to_string().contains("the rewards"), "{error}");
+        assert!(error.to_string().contains("400 B are free"), "{error}");
         assert!(error.hint().unwrap().contains("memory"));
         budget.take(400, "b").unwrap();
         assert!(budget.take_items(&[usize::MAX, 3], 8, "c").is_err());

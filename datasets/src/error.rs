@@ -29,14 +29,14 @@ pub enum Error {
     #[error("this is {0}, not a file")]
     NotAFile(&'static str),
     /// More than the memory holds, or than files of this size hold in good faith.
-    #[error("{what} would take {}, {} are {}", size(*bytes), size(*limit), if *is_memory { "free" } else { "the most for a file so small" })]
+    #[error("{what} would take {}, {} are {}", size(*bytes), size(*left), if *is_memory { "free" } else { "left of the most for a file so small" })]
     TooLarge {
         /// What was asked for.
         what: String,
         /// How many bytes it would take.
         bytes: u64,
-        /// The bound that it would break.
-        limit: u64,
+        /// How many bytes are left below the bound that it would break.
+        left: u64,
         /// Whether that bound is the free memory.
         is_memory: bool,
     },

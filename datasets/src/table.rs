@@ -10,6 +10,7 @@
 mod arrays;
 pub mod columns;
 mod nodes;
+mod thrift;
 
 use std::fs::File;
 use std::path::Path;
@@ -245,7 +246,8 @@ fn read_parquet(
     is_wanted: &dyn Fn(&str) -> bool,
     budget: &Budget,
 ) -> Result<Columns, Error> {
-    let (file, _) = input::open(path, budget)?;
+    let (file, bytes) = input::open(path, budget)?;
+    let file = thrift::Checked::new(file, bytes).map_err(parquet_failed)?;
     let options = ArrowReaderOptions::new();
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
         .map_err(parquet_failed)?;
@@ -324,6 +326,7 @@ fn arrow_failed(error: ArrowError) -> Error {
 fn parquet_failed(error: ParquetError) -> Error {
     match error {
         ParquetError::NYI(what) => Error::Unsupported(what),
+        ParquetError::External(error) => Error::Damaged(error.to_string()),
         other => Error::Damaged(other.to_string()),
     }
 }

@@ -1,0 +1,231 @@
+//! Parquet's headers, walked through before its library reads them.
+//!
+//! The file's footer and the header before each page are structs in Thrift's compact protocol. The
+//! `parquet` crate passes over fields that it does not know, element by element, and does not check
+//! how many elements there can be: a list's header of six bytes can claim 2^31 of them. Where they
+//! are booleans, or where the file has ended, passing over each takes no bytes and fails nowhere, so
+//! that a small file costs minutes. Here a list may not claim more elements than there are bytes
+//! left, and lists of booleans and maps, which the format does not have in these places, are refused.
+//!
+//! Source: <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+
+use bytes::Bytes;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::reader::{ChunkReader, Length};
+
+/// The footer's length and the magic number at the end of a file.
+const TAIL: u64 = 8;
+/// Structs and lists inside each other; the format needs ten.
+const DEPTH: u8 = 32;
+
+/// A Parquet file of which every header is walked through before it is read.
+pub(super) struct Checked {
+    file: File,
+    bytes: u64,
+}
+
+impl Checked {
+    /// Checks the footer of a file of so many bytes.
+    pub(super) fn new(file: File, bytes: u64) -> Result<Self> {
+        let checked = Self { file, bytes };
+        if let Some(tail) = bytes.checked_sub(TAIL) {
+            let mut length = [0; 4];
+            checked.file.get_read(tail)?.read_exact(&mut length)?;
+            let length = u64::from(u32::from_le_bytes(length));
+            // Whether this is a Parquet file at all its library says better.
+            if let Some(start) = tail.checked_sub(length) {
+                checked.walk(start, length)?;
+            }
+        }
+        Ok(checked)
+    }
+
+    fn walk(&self, start: u64, left: u64) -> Result<()> {
+        let reader = self.file.get_read(start)?;
+        let mut walk = Walk { reader, left };
+        (walk.structure(DEPTH)).map_err(|error| ParquetError::External(Box::new(error)))
+    }
+}
+
+impl Length for Checked {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl ChunkReader for Checked {
+    type T = BufReader<File>;
+
+    /// Where the file's last bytes or the header of a page begin.
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        let left = self.bytes.saturating_sub(start);
+        if left != TAIL {
+            self.walk(start, left)?;
+        }
+        self.file.get_read(start)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        self.file.get_bytes(start, length)
+    }
+}
+
+/// The types of values, as the protocol numbers them.
+mod kind {
+    pub(super) const STOP: u8 = 0;
+    pub(super) const TRUE: u8 = 1;
+    pub(super) const FALSE: u8 = 2;
+    pub(super) const BYTE: u8 = 3;
+    pub(super) const I16: u8 = 4;
+    pub(super) const I64: u8 = 6;
+    pub(super) const DOUBLE: u8 = 7;
+    pub(super) const BINARY: u8 = 8;
+    pub(super) const LIST: u8 = 9;
+    pub(super) const SET: u8 = 10;
+    pub(super) const STRUCT: u8 = 12;
+    pub(super) const UUID: u8 = 13;
+}
+
+/// A position in a file, and how many bytes there are behind it.
+struct Walk<R> {
+    reader: R,
+    left: u64,
+}
+
+impl<R: Read + Seek> Walk<R> {
+    fn structure(&mut self, depth: u8) -> io::Result<()> {
+        loop {
+            let field = self.byte()?;
+            if field == kind::STOP {
+                return Ok(());
+            }
+            // Without a step from the last field's number, the number follows.
+            if field >> 4 == 0 {
+                self.number()?;
+            }
+            match field & 0xf {
+                kind::TRUE | kind::FALSE => {}
+                kind => self.value(kind, depth)?,
+            }
+        }
+    }
+
+    fn value(&mut self, kind: u8, depth: u8) -> io::Result<()> {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(refused("is nested too deeply"));
+        };
+        match kind {
+            kind::BYTE => self.skip(1),
+            kind::I16..=kind::I64 => self.number().map(|_| ()),
+            kind::DOUBLE => self.skip(8),
+            kind::UUID => self.skip(16),
+            kind::BINARY => {
+                let bytes = self.number()?;
+                self.skip(bytes)
+            }
+            kind::STRUCT => self.structure(depth),
+            kind::LIST | kind::SET => self.list(depth),
+            _ => Err(refused("holds a type that Parquet does not use")),
+        }
+    }
+
+    fn list(&mut self, depth: u8) -> io::Result<()> {
+        let header = self.byte()?;
+        let count = match header >> 4 {
+            0xf => self.number()?,
+            count => u64::from(count),
+        };
+        if count > self.left {
+            return Err(refused("claims more elements than it has bytes"));
+        }
+        let kind = header & 0xf;
+        if count > 0 && matches!(kind, kind::TRUE | kind::FALSE) {
+            return Err(refused("holds a list of booleans"));
+        }
+        (0..count).try_for_each(|_| self.value(kind, depth))
+    }
+
+    /// A number of seven bits a byte, the lowest first.
+    fn number(&mut self) -> io::Result<u64> {
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(refused("holds a number of more than 64 bits"))
+    }
+
+    fn byte(&mut self) -> io::Result<u8> {
+        self.take(1)?;
+        let mut byte = [0];
+        self.reader.read_exact(&mut byte)?;
+        Ok(byte[0])
+    }
+
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        self.take(bytes)?;
+        // `take` has seen that so many bytes are there.
+        self.reader.seek_relative(bytes as i64)
+    }
+
+    fn take(&mut self, bytes: u64) -> io::Result<()> {
+        self.left = (self.left.checked_sub(bytes)).ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok(())
+    }
+}
+
+fn refused(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("a header {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(bytes: &[u8]) -> io::Result<()> {
+        let left = bytes.len() as u64;
+        let reader = io::Cursor::new(bytes);
+        Walk { reader, left }.structure(DEPTH)
+    }
+
+    #[test]
+    fn what_the_format_holds_is_passed_over() {
+        // A boolean, a number, a double, a text, a list of two structs, a field's number in full.
+        let whole: &[u8] = &[
+            0x11, 0x15, 0x96, 0x01, 0x17, 0, 0, 0, 0, 0, 0, 0, 0, 0x18, 3, b'a', b'b', b'c', 0x19,
+            0x2c, 0x15, 0x02, 0, 0x15, 0x04, 0, 0x05, 0x46, 0x02, 0,
+        ];
+        walk(whole).unwrap();
+        for length in 0..whole.len() {
+            assert!(walk(&whole[..length]).is_err(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn lists_that_cost_more_than_their_bytes_are_refused() {
+        let many = [0xff, 0xff, 0xff, 0xff, 0x07];
+        for element in [
+            kind::BYTE,
+            kind::DOUBLE,
+            kind::BINARY,
+            kind::UUID,
+            kind::STRUCT,
+        ] {
+            let list = [&[0x19, 0xf0 | element], &many[..], &[0; 64]].concat();
+            let error = walk(&list).unwrap_err().to_string();
+            assert!(error.contains("more elements"), "{element}: {error}");
+        }
+        let flags = [0x19, 0x11, 1, 0];
+        assert!(walk(&flags).unwrap_err().to_string().contains("booleans"));
+        let map = [0x1b, 1, 0x11, 1, 1, 0];
+        assert!(walk(&map).unwrap_err().to_string().contains("type"));
+        let deep = [0x1c; 100];
+        assert!(walk(&deep).unwrap_err().to_string().contains("deep"));
+    }
+}
