@@ -114,16 +114,17 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
         (
             "to go",
             format!(
-                "from {:.1} to {:.1}",
-                checkup.returns_to_go.0, checkup.returns_to_go.1
+                "from {} to {}",
+                spread(checkup.returns_to_go.0, None),
+                spread(checkup.returns_to_go.1, None)
             ),
         ),
         (
             "targets",
             format!(
-                "{} (at most {:.1}), return scale {}",
+                "{} (at most {}), return scale {}",
                 words(&checkup.suggested_targets),
-                checkup.largest_supported_target,
+                spread(checkup.largest_supported_target, None),
                 checkup.suggested_return_scale
             ),
         ),
@@ -187,9 +188,6 @@ fn listed(parts: &[Part]) -> String {
 }
 
 fn words(numbers: &[f64]) -> String {
-    let words: Vec<_> = numbers
-        .iter()
-        .map(|number| format!("{number:.1}"))
-        .collect();
+    let words: Vec<_> = numbers.iter().map(|&number| spread(number, None)).collect();
     words.join(", ")
 }
