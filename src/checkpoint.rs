@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use crate::algorithms::{Chosen, Learner, Model, Saved, State};
 use crate::error::Error;
+use crate::export::hugging_face;
 use crate::nn::state_dict::{self, Entry, StateDictError};
 use crate::run;
 
@@ -250,12 +251,19 @@ pub fn export(learner: &dyn Learner, path: &Path) -> Result<(), Error> {
     write(path, &learner.exported(), &[])
 }
 
-/// Replaces a learner's weights by those of a PyTorch state dict.
+/// Replaces a learner's weights by those of a PyTorch state dict, or of a folder of Hugging Face's
+/// `DecisionTransformerModel`.
 ///
 /// # Errors
 /// A file that cannot be read or holds another model's weights.
 pub fn load_weights(learner: &mut dyn Learner, path: &Path) -> Result<(), Error> {
-    let bytes = read(path)?;
+    let bytes = if path.is_dir() {
+        let content = read(&path.join(hugging_face::WEIGHTS))?;
+        let computation = learner.model().computation();
+        hugging_face::read(path, &content, computation.as_ref())?
+    } else {
+        read(path)?
+    };
     SafeTensors::deserialize(&bytes)
         .map_err(StateDictError::Unreadable)
         .and_then(|file| learner.load_weights(&file))

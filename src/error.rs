@@ -11,7 +11,7 @@ use crate::interrupt::Interrupt;
 use crate::kernels::device as cuda;
 use crate::keys::KeyError;
 use crate::nn::state_dict::StateDictError;
-use crate::{metrics, parallel, run, sweep};
+use crate::{export, metrics, parallel, run, sweep};
 
 /// What stopped a command.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,9 @@ pub enum Error {
     /// A metrics file.
     #[error(transparent)]
     Metrics(#[from] metrics::Error),
+    /// A policy in another program's format.
+    #[error(transparent)]
+    Export(#[from] export::Error),
     /// A sweep.
     #[error(transparent)]
     Sweep(#[from] sweep::Error),
@@ -307,6 +310,7 @@ impl Error {
             Self::Plan(error) | Self::PlanFile { source: error, .. } => return error.hint(),
             Self::Run(error) => error.hint(),
             Self::Metrics(error) => error.hint(),
+            Self::Export(error) => return error.hint(),
             Self::Sweep(error) => return error.hint(),
             Self::Weights { source: StateDictError::Missing(_) | StateDictError::Unknown(_), .. } => {
                 "the names must be those of the recipe's PyTorch code; try the other --recipe".to_owned()

@@ -25,6 +25,7 @@ pub mod rollout;
 pub mod evaluate;
 pub mod metrics;
 pub mod run;
+pub mod export;
 pub mod experiment;
 pub mod sweep;
 pub mod error;

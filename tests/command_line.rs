@@ -24,6 +24,7 @@ fn help_fits_a_screen_and_has_an_example() {
         "train",
         "evaluate",
         "render",
+        "export",
         "compare",
         "sweep",
         "report",

@@ -12,6 +12,7 @@ mod documentation;
 mod engines;
 mod environments;
 mod evaluation;
+mod export;
 mod fixture;
 mod former_runs;
 mod gpu;

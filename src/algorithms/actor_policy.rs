@@ -2,8 +2,8 @@
 
 use rtg_datasets::Normaliser;
 
-use super::ActionCodec;
 use super::networks::Shared;
+use super::{ActionCodec, Rule};
 use crate::kernels::mlp::Pool;
 use crate::policy::{Mode, Policy, Start};
 use crate::random::Stream;
@@ -23,6 +23,11 @@ pub trait Decision {
     /// Actions to explore with; `noise` is rows x A, as [`Decision::draw`] fills it: from N(0, 1)
     /// unless it says otherwise.
     fn explore(&self, outputs: &[f32], noise: &[f32], actions: &mut [f32]);
+
+    /// [`Decision::greedy`] as a formula, to write it in other programs' formats.
+    fn rule(&self) -> Option<Rule> {
+        None
+    }
 }
 
 /// Acts with weights that a learner may go on changing.

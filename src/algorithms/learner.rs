@@ -6,7 +6,7 @@ use rtg_envs::Spec;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Error, HeldBack, Source};
+use super::{Computation, Error, HeldBack, Source};
 use crate::device::Device;
 use crate::keys::Table;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
@@ -224,6 +224,12 @@ pub trait Model {
 
     /// The trained weights under their published names.
     fn weights(&self) -> Vec<Entry>;
+
+    /// What its greedy policy computes, to write it in other programs' formats; none where nobody has
+    /// said it yet.
+    fn computation(&self) -> Option<Computation> {
+        None
+    }
 }
 
 /// Trains a model.

@@ -11,6 +11,7 @@ mod actor_policy;
 mod adam;
 pub mod awac;
 pub mod bc;
+mod computation;
 pub mod cql;
 pub mod decision_transformer;
 pub mod discrete_bcq;
@@ -44,6 +45,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::keys::{KeyError, Keys, PlanError, Table, Value};
 
 pub use self::action_codec::ActionCodec;
+pub use self::computation::{Computation, Perceptron, Rule, Sequence};
 pub use self::error::Error;
 pub use self::learner::{
     Fresh, Interaction, Learner, Metric, Model, Needs, Saved, Setup, State, Update,

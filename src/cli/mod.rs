@@ -13,6 +13,7 @@ mod datasets;
 mod devices;
 mod envs;
 mod evaluate;
+mod export;
 mod harmless;
 mod inspect;
 mod keys;
@@ -62,6 +63,7 @@ enum Command {
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Render(render::Render),
+    Export(export::Export),
     Compare(compare::Compare),
     Sweep(sweep::Sweep),
     Report(report::Report),
@@ -90,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Train(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Render(command) => command.run(),
+        Command::Export(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Sweep(command) => command.run(),
         Command::Report(command) => command.run(),

@@ -34,18 +34,7 @@ pub(super) struct Trained {
 impl Trained {
     /// The policy of the run at `path`, to act in `env`, or where it was trained.
     pub(super) fn open(path: &Path, which: Which, env: Option<&str>) -> Result<Self, Error> {
-        let run = Run::open(path)?;
-        let plan = Experiment::from_layers(&[Experiment::parse_layer(&run.experiment()?)?])?;
-        let checkpoint = run.checkpoints().join(match which {
-            Which::Latest => LATEST,
-            Which::Best => BEST,
-        });
-        if !checkpoint.exists() {
-            return Err(Error::NoCheckpoint {
-                path: path.to_owned(),
-            });
-        }
-        let checkpoint = Checkpoint::load(&checkpoint)?;
+        let (plan, checkpoint) = checkpoint(path, which)?;
         checkpoint.check_fits(&registry::spec(env.unwrap_or(&checkpoint.notes.env))?)?;
         Ok(Self {
             model: checkpoint.model()?,
@@ -70,4 +59,20 @@ impl Trained {
             None => Ok(Vec::new()),
         }
     }
+}
+
+/// The plan of the run at `path` and one of its checkpoints.
+pub(super) fn checkpoint(path: &Path, which: Which) -> Result<(Experiment, Checkpoint), Error> {
+    let run = Run::open(path)?;
+    let plan = Experiment::from_layers(&[Experiment::parse_layer(&run.experiment()?)?])?;
+    let checkpoint = run.checkpoints().join(match which {
+        Which::Latest => LATEST,
+        Which::Best => BEST,
+    });
+    if !checkpoint.exists() {
+        return Err(Error::NoCheckpoint {
+            path: path.to_owned(),
+        });
+    }
+    Ok((plan, Checkpoint::load(&checkpoint)?))
 }

@@ -41,7 +41,8 @@ keys! {
     /// What computes: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU where one answers. May change at
     /// a resume.
     device: Device = Device::Cpu, Range::Any, "", "";
-    /// Weights to start from: a safetensors file with the recipe's names.
+    /// Weights to start from: a safetensors file with the recipe's names, or a folder of Hugging Face's
+    /// `DecisionTransformerModel` (config.json and model.safetensors).
     initial_weights: Option<PathBuf> = None, Range::Any, "", "";
     /// Steps between checkpoints; there is one at every evaluation and at the end as well.
     checkpoint_every: u64 = 1000, Range::at_least(1), "steps", "";

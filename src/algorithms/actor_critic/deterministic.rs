@@ -1,6 +1,7 @@
 //! An actor that gives one action, and its target with noise.
 
 use super::{Draw, Method, Noise, Work};
+use crate::algorithms::Rule;
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::Trained;
 use crate::kernels::mlp::heads::tanh;
@@ -24,6 +25,10 @@ impl Decision for Tanh {
             let moved = *action + self.scale * self.noise * noise;
             *action = moved.clamp(-self.scale, self.scale);
         }
+    }
+
+    fn rule(&self) -> Option<Rule> {
+        Some(Rule::Tanh { scale: self.scale })
     }
 }
 

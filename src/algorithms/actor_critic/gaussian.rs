@@ -3,6 +3,7 @@
 
 use rtg_datasets::sample::Transitions;
 
+use crate::algorithms::Rule;
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::vector::TrainedVector;
 use crate::kernels::mlp::heads::{gaussian::Gaussian, tanh};
@@ -37,6 +38,14 @@ impl Decision for Choice {
                 *action = action.clamp(-1.0, 1.0);
             }
         }
+    }
+
+    fn rule(&self) -> Option<Rule> {
+        Some(if self.squash {
+            Rule::Tanh { scale: 1.0 }
+        } else {
+            Rule::Outputs
+        })
     }
 }
 

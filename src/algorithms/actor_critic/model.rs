@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Method;
 use crate::algorithms::actor_policy::ActorPolicy;
 use crate::algorithms::networks::{self, Shared};
-use crate::algorithms::{self, ActionCodec, Error, Needs, Saved, Setup};
+use crate::algorithms::{self, ActionCodec, Computation, Error, Needs, Saved, Setup, computation};
 use crate::kernels::mlp::{Network, Shape};
 use crate::nn::state_dict::{Entry, read_linear};
 use crate::policy::{Mode, Policy};
@@ -135,5 +135,16 @@ impl<M: Method> algorithms::Model for Model<M> {
         let vectors = names.zip(&self.vectors);
         entries.extend(vectors.map(|((name, _), values)| Entry::vector(name, values)));
         entries
+    }
+
+    fn computation(&self) -> Option<Computation> {
+        let decision = M::decision(&self.made_of, &self.vectors);
+        computation::of_actor(
+            (&self.actor, &decision),
+            self.made_of.observation,
+            self.made_of.normaliser.as_ref(),
+            &self.made_of.actions,
+            None,
+        )
     }
 }

@@ -4,10 +4,10 @@ use rtg_datasets::sample::Transitions;
 
 use super::update::{least, least_gradient};
 use super::{Draw, Method, Noise, Work};
-use crate::algorithms::ActionCodec;
 use crate::algorithms::action_codec::divisor;
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::{Trained, mean};
+use crate::algorithms::{ActionCodec, Rule};
 use crate::kernels::mlp::heads::squashed::{Samples, Squashed};
 use crate::kernels::mlp::{Pass, Want};
 
@@ -19,6 +19,10 @@ impl Decision for Squashed {
 
     fn explore(&self, outputs: &[f32], noise: &[f32], actions: &mut [f32]) {
         self.act(outputs, noise, actions);
+    }
+
+    fn rule(&self) -> Option<Rule> {
+        Some(Rule::Tanh { scale: 1.0 })
     }
 }
 

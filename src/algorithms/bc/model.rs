@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::config::BcConfig;
 use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::Shared;
-use crate::algorithms::{self, ActionCodec, Error, Published, Saved};
+use crate::algorithms::{
+    self, ActionCodec, Computation, Error, Published, Rule, Saved, computation,
+};
 use crate::kernels::Head;
 use crate::kernels::mlp::heads::tanh;
 use crate::kernels::mlp::{Layout, Network, Shape};
@@ -130,6 +132,16 @@ impl algorithms::Model for Model {
         let naming = self.recipe.naming();
         state_dict::export_mlp(naming, network.layout(), network.parameters())
     }
+
+    fn computation(&self) -> Option<Computation> {
+        computation::of_actor(
+            (&self.network, &self.actions.head()),
+            self.normaliser.width(),
+            Some(&self.normaliser),
+            &self.actions,
+            None,
+        )
+    }
 }
 
 impl Decision for Head {
@@ -142,5 +154,12 @@ impl Decision for Head {
 
     fn explore(&self, outputs: &[f32], _: &[f32], actions: &mut [f32]) {
         self.greedy(outputs, actions);
+    }
+
+    fn rule(&self) -> Option<Rule> {
+        Some(match *self {
+            Head::Tanh { scale } => Rule::Tanh { scale },
+            Head::Logits => Rule::Outputs,
+        })
     }
 }

@@ -37,7 +37,7 @@ use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Wo
 use super::actor_policy::Decision;
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
-use super::{Card, Facts, Input, Needs, Update};
+use super::{Card, Facts, Input, Needs, Rule, Update};
 use crate::kernels::mlp::Shape;
 use crate::kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
 use crate::keys::{Keys, PlanError};
@@ -255,5 +255,9 @@ impl Decision for Scaled {
         let mut scaled = Vec::new();
         self.apply(outputs, &mut scaled);
         self.head.act(&scaled, noise, actions);
+    }
+
+    fn rule(&self) -> Option<Rule> {
+        self.head.rule()
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::config::{ModelConfig, check_heads};
 use super::policy;
 use super::preprocessing::Preprocessing;
-use crate::algorithms::{self, Error, Published, Saved};
+use crate::algorithms::{self, Computation, Error, Published, Saved, Sequence};
 use crate::kernels::decision_transformer::{Layout, Shape};
 use crate::nn::initialise::initialise;
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile, untrained};
@@ -117,6 +117,25 @@ impl algorithms::Model for Model {
         let mut entries = state_dict::export(self.recipe.naming(), &layout, &self.parameters);
         entries.extend(self.untrained.iter().cloned());
         entries
+    }
+
+    fn computation(&self) -> Option<Computation> {
+        let Preprocessing {
+            normaliser,
+            return_scale,
+            episode_length,
+            actions,
+        } = self.preprocessing.clone();
+        Some(Computation::Sequence(Sequence {
+            shape: self.shape,
+            parameters: self.parameters.clone(),
+            untrained: self.untrained.clone(),
+            naming: self.recipe.naming(),
+            normaliser,
+            return_scale,
+            episode_length,
+            actions,
+        }))
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::{self, Shared};
-use crate::algorithms::{self, ActionCodec, Error, Saved};
+use crate::algorithms::{self, ActionCodec, Computation, Error, Rule, Saved, computation};
 use crate::kernels::mlp::{Network, Shape};
 use crate::nn::state_dict::Entry;
 use crate::policy::{Mode, Policy};
@@ -53,16 +53,19 @@ impl Model {
             made_of,
         })
     }
+
+    fn decision(&self) -> Constrained {
+        Constrained {
+            actions: self.made_of.actions.width(),
+            threshold: self.made_of.threshold,
+        }
+    }
 }
 
 impl algorithms::Model for Model {
     fn policy(&self, mode: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
-        let decision = Constrained {
-            actions: self.made_of.actions.width(),
-            threshold: self.made_of.threshold,
-        };
         Box::new(ActorPolicy::new(
-            (self.both.clone(), decision),
+            (self.both.clone(), self.decision()),
             self.made_of.normaliser.clone(),
             self.made_of.actions.clone(),
             mode,
@@ -76,6 +79,16 @@ impl algorithms::Model for Model {
 
     fn weights(&self) -> Vec<Entry> {
         networks::entries(BOTH, &self.both.lock())
+    }
+
+    fn computation(&self) -> Option<Computation> {
+        computation::of_actor(
+            (&self.both, &self.decision()),
+            self.made_of.observation,
+            self.made_of.normaliser.as_ref(),
+            &self.made_of.actions,
+            None,
+        )
     }
 }
 
@@ -115,6 +128,13 @@ impl Decision for Constrained {
     /// It explores nothing: it learns from a dataset.
     fn explore(&self, outputs: &[f32], _noise: &[f32], actions: &mut [f32]) {
         self.greedy(outputs, actions);
+    }
+
+    fn rule(&self) -> Option<Rule> {
+        Some(Rule::Constrained {
+            threshold: self.threshold,
+            ruled_out: RULED_OUT,
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use super::NAME;
 use super::config::Config;
 use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::{self, Shared};
-use crate::algorithms::{self, ActionCodec, Error, Saved};
+use crate::algorithms::{self, ActionCodec, Computation, Error, Rule, Saved, computation};
 use crate::kernels::mlp::heads::{categorical, gaussian::Gaussian};
 use crate::kernels::mlp::{Activation, Network, Shape};
 use crate::nn::state_dict::{Entry, read_linear};
@@ -132,16 +132,19 @@ impl Model {
             made_of,
         })
     }
+
+    fn choice(&self) -> Choice {
+        match &self.log_sigma {
+            Some(log_sigma) => Choice::Gaussian(log_sigma.clone()),
+            None => Choice::Categorical(self.made_of.actions.width()),
+        }
+    }
 }
 
 impl algorithms::Model for Model {
     fn policy(&self, mode: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
-        let choice = match &self.log_sigma {
-            Some(log_sigma) => Choice::Gaussian(log_sigma.clone()),
-            None => Choice::Categorical(self.made_of.actions.width()),
-        };
         let policy = ActorPolicy::new(
-            (self.actor.clone(), choice),
+            (self.actor.clone(), self.choice()),
             None,
             self.made_of.actions.clone(),
             mode,
@@ -162,6 +165,16 @@ impl algorithms::Model for Model {
         let log_sigma = self.log_sigma.iter();
         entries.extend(log_sigma.map(|values| Entry::vector(LOG_SIGMA, &values.get())));
         entries
+    }
+
+    fn computation(&self) -> Option<Computation> {
+        computation::of_actor(
+            (&self.actor, &self.choice()),
+            self.made_of.observation,
+            None,
+            &self.made_of.actions,
+            self.made_of.bounds.as_ref(),
+        )
     }
 }
 
@@ -202,5 +215,9 @@ impl Decision for Choice {
                 GAUSSIAN.sample(outputs, &log_sigma.get(), noise, actions);
             }
         }
+    }
+
+    fn rule(&self) -> Option<Rule> {
+        Some(Rule::Outputs)
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::form::Form;
 use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::{self, Shared};
-use crate::algorithms::{self, ActionCodec, Error, Saved};
+use crate::algorithms::{self, ActionCodec, Computation, Error, Rule, Saved, computation};
 use crate::kernels::mlp::{Network, Shape};
 use crate::nn::state_dict::Entry;
 use crate::policy::{Mode, Policy};
@@ -72,16 +72,19 @@ impl Model {
             exploring: Exploring::default(),
         })
     }
+
+    fn decision(&self) -> EpsilonGreedy {
+        EpsilonGreedy {
+            form: self.made_of.form,
+            exploring: self.exploring.clone(),
+        }
+    }
 }
 
 impl algorithms::Model for Model {
     fn policy(&self, mode: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
-        let decision = EpsilonGreedy {
-            form: self.made_of.form,
-            exploring: self.exploring.clone(),
-        };
         Box::new(ActorPolicy::new(
-            (self.q.clone(), decision),
+            (self.q.clone(), self.decision()),
             self.made_of.normaliser.clone(),
             self.made_of.actions.clone(),
             mode,
@@ -95,6 +98,16 @@ impl algorithms::Model for Model {
 
     fn weights(&self) -> Vec<Entry> {
         networks::entries(Q, &self.q.lock())
+    }
+
+    fn computation(&self) -> Option<Computation> {
+        computation::of_actor(
+            (&self.q, &self.decision()),
+            self.made_of.observation,
+            self.made_of.normaliser.as_ref(),
+            &self.made_of.actions,
+            None,
+        )
     }
 }
 
@@ -129,6 +142,13 @@ impl Decision for EpsilonGreedy {
                 action[chosen.min(count - 1)] = 1.0;
             }
         }
+    }
+
+    fn rule(&self) -> Option<Rule> {
+        Some(Rule::Values {
+            quantiles: self.form.quantiles,
+            dueling: self.form.dueling,
+        })
     }
 }
 

@@ -1,0 +1,88 @@
+//! `rtg export`: a run's policy in other programs' formats.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::trained::{Which, checkpoint};
+use super::{print, print_json};
+use crate::error::Error;
+use crate::export::{self, hugging_face, onnx};
+use crate::run::write_whole;
+
+/// Write a trained policy as ONNX or as Hugging Face's DecisionTransformerModel.
+#[derive(Args)]
+#[command(
+    after_help = "ONNX (opset 20) holds the whole greedy policy: it takes the environment's own numbers and gives its \
+    actions. Inputs and outputs are named as transformers' exporter names them. Of discrete actions, action_preds \
+    holds logits (values of a Q-network) and greedy_actions the choice.\n\n\
+    Hugging Face's folder holds the network of a Decision Transformer; the normaliser and scales are in its \
+    config.json under rtg. Such a folder also starts a run: rtg train --recipe official --set initial_weights=FOLDER\n\n\
+    Example: rtg export runs/NAME --onnx policy.onnx"
+)]
+#[group(id = "format", required = true, multiple = true, args = ["onnx", "hugging_face"])]
+pub(super) struct Export {
+    /// Run directory of `rtg train`.
+    run: PathBuf,
+    /// Write the policy as one ONNX graph.
+    #[arg(long, value_name = "FILE")]
+    onnx: Option<PathBuf>,
+    /// Write config.json and model.safetensors into a new folder.
+    #[arg(long, value_name = "FOLDER")]
+    hugging_face: Option<PathBuf>,
+    /// The last one, or the one with the largest return for the run's first target.
+    #[arg(long, value_enum, default_value_t = Which::Latest)]
+    checkpoint: Which,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Export {
+    pub(super) fn run(self) -> Result<(), Error> {
+        let (plan, checkpoint) = checkpoint(&self.run, self.checkpoint)?;
+        let algorithm = checkpoint.notes.algorithm.card().name;
+        let computation = checkpoint.model()?.computation().ok_or_else(|| {
+            Error::from(export::Error::Unsupported {
+                format: "yet",
+                reason: format!("{algorithm} does not say what it computes"),
+            })
+        })?;
+        let step = checkpoint.notes.progress.step;
+        let targets = plan.evaluation.targets.unwrap_or_default();
+        let targets: Vec<String> = targets.iter().map(f64::to_string).collect();
+        let notes = [
+            ("algorithm", algorithm.to_owned()),
+            ("recipe", checkpoint.notes.recipe),
+            ("environment", checkpoint.notes.env),
+            ("step", step.to_string()),
+            ("target_returns", targets.join(",")),
+        ];
+        let mut text = String::new();
+        let mut answer = json!({ "algorithm": algorithm, "step": step });
+        if let Some(path) = &self.onnx {
+            let onnx::Model {
+                bytes,
+                inputs,
+                outputs,
+            } = onnx::model(&computation, &notes)?;
+            write_whole(path, |file| file.write_all(&bytes))?;
+            let (takes, gives) = (inputs.join(", "), outputs.join(", "));
+            let _ = writeln!(text, "{}: {algorithm} after {step} steps", path.display());
+            let _ = writeln!(text, "  takes {takes}\n  gives {gives}");
+            answer["onnx"] = json!({ "path": path, "inputs": inputs, "outputs": outputs });
+        }
+        if let Some(folder) = &self.hugging_face {
+            hugging_face::write(folder, &computation, &notes)?;
+            let _ = writeln!(text, "{}: {algorithm} after {step} steps", folder.display());
+            answer["hugging_face"] = json!({ "path": folder });
+        }
+        if self.json {
+            return print_json(&answer);
+        }
+        print(&text)
+    }
+}

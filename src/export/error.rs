@@ -1,0 +1,97 @@
+//! Why a policy cannot be written in another program's format, or read from it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::nn::state_dict::StateDictError;
+use crate::run;
+
+/// Why a policy cannot be written in another program's format, or read from it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A policy that a format cannot hold.
+    #[error("this policy cannot be exported {format}: {reason}")]
+    Unsupported {
+        /// `to ONNX`, for instance.
+        format: &'static str,
+        /// What stands in the way.
+        reason: String,
+    },
+    /// A folder that exists and holds something.
+    #[error("the folder is not empty: {}", path.display())]
+    FolderInUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A configuration that says other things than the plan.
+    #[error("{key} is {found}, and the plan needs {expected}: {}", path.display())]
+    Config {
+        /// The key of `config.json`.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// The value that would do.
+        expected: String,
+        /// The key of the plan that decides it.
+        decided_by: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that is no configuration of a Decision Transformer.
+    #[error("not the configuration of a Decision Transformer ({reason}): {}", path.display())]
+    NoConfig {
+        /// What is wrong.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Weights for an algorithm that has no such network.
+    #[error("these weights are a Decision Transformer's, and the plan's algorithm is another: {}", path.display())]
+    OtherAlgorithm {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Weights that do not fit the model.
+    #[error("{source}: {}", path.display())]
+    Weights {
+        /// What is wrong.
+        source: StateDictError,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that could not be read.
+    #[error("cannot read ({source}): {}", path.display())]
+    Read {
+        /// What the operating system said.
+        source: io::Error,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file or folder that could not be written.
+    #[error(transparent)]
+    Write(#[from] run::Error),
+}
+
+impl Error {
+    /// The way out.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Unsupported { format, .. } if format.contains("ONNX") => {
+                "checkpoints/weights.safetensors of the run holds the weights under PyTorch's names"
+                    .to_owned()
+            }
+            Self::Unsupported { .. } => "`rtg export RUN --onnx FILE` writes more kinds of policies".to_owned(),
+            Self::FolderInUse { .. } => "name another folder, or empty this one".to_owned(),
+            Self::Config { decided_by, .. } => {
+                format!("`rtg keys` tells about {decided_by}, which --set changes")
+            }
+            Self::NoConfig { .. } | Self::Read { .. } => {
+                "`save_pretrained` of transformers.DecisionTransformerModel writes config.json and model.safetensors"
+                    .to_owned()
+            }
+            Self::OtherAlgorithm { .. } => "use --algorithm decision_transformer".to_owned(),
+            Self::Weights { .. } => "the weights must be float32 and those that config.json describes".to_owned(),
+            Self::Write(error) => error.hint(),
+        })
+    }
+}

@@ -1,0 +1,329 @@
+//! `transformers.DecisionTransformerModel`: a folder with `config.json` and `model.safetensors`.
+//!
+//! Its network is kzl's with two changes of names and one weight more: a table of positions, of which
+//! it adds row 0 to every token behind the embedding's norm. Written, that table is zeros; read, its
+//! row 0 goes into the norm's bias. What stands before and behind the network is not part of the
+//! class: [`write`] notes it in `config.json` under `rtg`, which `transformers` keeps and ignores.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+
+use super::Error;
+use crate::algorithms::{Computation, Sequence};
+use crate::kernels::decision_transformer::Layout;
+use crate::kernels::layer_norm::EPSILON;
+use crate::kernels::{Activation, Head};
+use crate::nn::state_dict::{self, Entry, Naming, StateDictError, Values, untrained};
+use crate::random::Stream;
+use crate::run::{read_text, write_whole};
+
+/// The name of the configuration in a folder.
+pub const CONFIG: &str = "config.json";
+/// The name of the weights.
+pub const WEIGHTS: &str = "model.safetensors";
+
+/// The table of positions.
+const POSITIONS: &str = "encoder.wpe.weight";
+/// Rows of that table, kzl's number.
+const POSITION_COUNT: usize = 1024;
+/// kzl's name of the GPT-2.
+const OURS: &str = "transformer.";
+/// The class calls that its encoder.
+const THEIRS: &str = "encoder.";
+
+/// Writes a policy into a new folder; `notes` go into its configuration.
+///
+/// # Errors
+/// [`Error::Unsupported`]: not a Decision Transformer, or one whose actions reach beyond 1 inside the
+/// network. A folder that holds something, or cannot be written.
+pub fn write(
+    folder: &Path,
+    computation: &Computation,
+    notes: &[(&str, String)],
+) -> Result<(), Error> {
+    let unsupported = |reason: String| Error::Unsupported {
+        format: "to Hugging Face's format",
+        reason,
+    };
+    let Computation::Sequence(policy) = computation else {
+        let reason = "DecisionTransformerModel holds Decision Transformers alone";
+        return Err(unsupported(reason.to_owned()));
+    };
+    if let Head::Tanh { scale } = policy.shape.head
+        && (scale - 1.0).abs() > 0.0
+    {
+        return Err(unsupported(format!(
+            "its actions reach {scale} inside the network, DecisionTransformerModel's reach 1"
+        )));
+    }
+    let config = serde_json::to_string_pretty(&config(policy, notes))
+        .map_err(|error| unsupported(error.to_string()))?;
+    let path = folder.join(WEIGHTS);
+    let format = [("format".to_owned(), "pt".to_owned())];
+    let weights = state_dict::serialise(&weights(policy), &format)
+        .map_err(|error| weights_error(&path, error.into()))?;
+    fs::create_dir_all(folder).map_err(|source| Error::Read {
+        source,
+        path: folder.to_owned(),
+    })?;
+    if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error::FolderInUse {
+            path: folder.to_owned(),
+        });
+    }
+    write_whole(&path, |file| file.write_all(&weights))?;
+    write_whole(&folder.join(CONFIG), |file| writeln!(file, "{config}"))?;
+    Ok(())
+}
+
+fn config(policy: &Sequence, notes: &[(&str, String)]) -> Value {
+    let shape = &policy.shape;
+    let notes = notes
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), json!(text)));
+    let mut notes: serde_json::Map<String, Value> = notes.collect();
+    let about = json!({
+        "observation_mean": policy.normaliser.mean,
+        "observation_std": policy.normaliser.std,
+        "return_scale": policy.return_scale,
+        "context": shape.context,
+        "actions": policy.actions,
+    });
+    notes.extend(about.as_object().cloned().unwrap_or_default());
+    json!({
+        "architectures": ["DecisionTransformerModel"],
+        "model_type": "decision_transformer",
+        "state_dim": shape.observation,
+        "act_dim": shape.action,
+        "hidden_size": shape.width,
+        "max_ep_len": shape.timesteps,
+        "action_tanh": matches!(shape.head, Head::Tanh { .. }),
+        "vocab_size": 1,
+        "n_positions": POSITION_COUNT.max(3 * shape.context),
+        "n_layer": shape.layers,
+        "n_head": shape.heads,
+        "n_inner": 4 * shape.width,
+        "activation_function": activation_name(shape.activation),
+        "layer_norm_epsilon": EPSILON,
+        "bos_token_id": null,
+        "eos_token_id": null,
+        "dtype": "float32",
+        "rtg": notes,
+    })
+}
+
+fn activation_name(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Relu => "relu",
+        Activation::Gelu => "gelu",
+    }
+}
+
+/// The weights under the class's names.
+fn weights(policy: &Sequence) -> Vec<Entry> {
+    let shape = &policy.shape;
+    let mut entries = state_dict::export(Naming::Official, &Layout::new(shape), &policy.parameters);
+    // CORL's model has none of these; here they are what a new model of kzl's would have.
+    let fresh = untrained(Naming::Official, shape, &mut Stream::new(0, "untrained"));
+    entries.extend(match policy.naming {
+        Naming::Official if !policy.untrained.is_empty() => policy.untrained.clone(),
+        _ => fresh,
+    });
+    for entry in &mut entries {
+        if let Some(rest) = entry.name.strip_prefix(OURS) {
+            entry.name = format!("{THEIRS}{rest}");
+        }
+    }
+    let positions = POSITION_COUNT.max(3 * shape.context);
+    entries.push(Entry {
+        name: POSITIONS.to_owned(),
+        dimensions: vec![positions, shape.width],
+        values: Values::F32(vec![0.0; positions * shape.width]),
+    });
+    entries
+}
+
+/// The weights of a folder as a state dict of the published code that `computation` follows.
+/// `content` are the bytes of its `model.safetensors`.
+///
+/// # Errors
+/// A configuration that differs from the model, another algorithm's model, weights that do not fit.
+pub fn read(
+    folder: &Path,
+    content: &[u8],
+    computation: Option<&Computation>,
+) -> Result<Vec<u8>, Error> {
+    let Some(Computation::Sequence(policy)) = computation else {
+        return Err(Error::OtherAlgorithm {
+            path: folder.to_owned(),
+        });
+    };
+    check(policy, &folder.join(CONFIG))?;
+    state_dict_of(policy, content).map_err(|error| weights_error(&folder.join(WEIGHTS), error))
+}
+
+/// Refuses a configuration of another network than the plan's. Keys that are not there have the
+/// class's defaults.
+fn check(policy: &Sequence, path: &Path) -> Result<(), Error> {
+    let text = read_text(path).map_err(|source| Error::Read {
+        source,
+        path: path.to_owned(),
+    })?;
+    let unclear = |reason: String| Error::NoConfig {
+        reason,
+        path: path.to_owned(),
+    };
+    let config: Value = serde_json::from_str(&text).map_err(|error| unclear(error.to_string()))?;
+    let kind = config
+        .get("model_type")
+        .and_then(Value::as_str)
+        .unwrap_or("nothing");
+    if kind != "decision_transformer" {
+        return Err(unclear(format!("its model_type is {kind}")));
+    }
+    let shape = &policy.shape;
+    let is_tanh = matches!(shape.head, Head::Tanh { .. });
+    let data = "the data";
+    let rows = [
+        ("state_dim", json!(17), json!(shape.observation), data),
+        ("act_dim", json!(4), json!(shape.action), data),
+        ("action_tanh", json!(true), json!(is_tanh), data),
+        (
+            "max_ep_len",
+            json!(4096),
+            json!(shape.timesteps),
+            "decision_transformer.episode_length",
+        ),
+        (
+            "hidden_size",
+            json!(128),
+            json!(shape.width),
+            "decision_transformer.width",
+        ),
+        (
+            "n_layer",
+            json!(3),
+            json!(shape.layers),
+            "decision_transformer.layers",
+        ),
+        (
+            "n_head",
+            json!(1),
+            json!(shape.heads),
+            "decision_transformer.heads",
+        ),
+        (
+            "activation_function",
+            json!("relu"),
+            json!(activation_name(shape.activation)),
+            "decision_transformer.activation",
+        ),
+        ("scale_attn_weights", json!(true), json!(true), "nothing"),
+        (
+            "scale_attn_by_inverse_layer_idx",
+            json!(false),
+            json!(false),
+            "nothing",
+        ),
+        ("add_cross_attention", json!(false), json!(false), "nothing"),
+    ];
+    for (key, default, expected, decided_by) in rows {
+        let found = config.get(key).unwrap_or(&default);
+        if *found != expected {
+            return Err(Error::Config {
+                key,
+                found: found.to_string(),
+                expected: expected.to_string(),
+                decided_by,
+                path: path.to_owned(),
+            });
+        }
+    }
+    let inner = config.get("n_inner").and_then(Value::as_u64);
+    let epsilon = config.get("layer_norm_epsilon").and_then(Value::as_f64);
+    let wrong = |key, found: String, expected: String| Error::Config {
+        key,
+        found,
+        expected,
+        decided_by: "nothing",
+        path: path.to_owned(),
+    };
+    if let Some(inner) = inner.filter(|&inner| inner != 4 * shape.width as u64) {
+        return Err(wrong(
+            "n_inner",
+            inner.to_string(),
+            (4 * shape.width).to_string(),
+        ));
+    }
+    let ours = f64::from(EPSILON);
+    if let Some(epsilon) = epsilon.filter(|epsilon| (epsilon - ours).abs() > 1e-3 * ours) {
+        return Err(wrong(
+            "layer_norm_epsilon",
+            epsilon.to_string(),
+            "1e-5".to_owned(),
+        ));
+    }
+    if let Head::Tanh { scale } = shape.head
+        && (scale - 1.0).abs() > 0.0
+    {
+        return Err(wrong(
+            "action_tanh",
+            "true".to_owned(),
+            format!("a tanh times {scale}"),
+        ));
+    }
+    Ok(())
+}
+
+fn state_dict_of(policy: &Sequence, content: &[u8]) -> Result<Vec<u8>, StateDictError> {
+    let file = SafeTensors::deserialize(content)?;
+    let mut positions = Vec::new();
+    let mut entries = Vec::new();
+    for (name, view) in file.iter() {
+        if view.dtype() != safetensors::Dtype::F32 {
+            // The old masks; whatever is not one of them is missed or refused below.
+            continue;
+        }
+        let values = state_dict::floats(view.data());
+        if name == POSITIONS {
+            positions = values;
+            continue;
+        }
+        let ours = name.strip_prefix(THEIRS);
+        entries.push(Entry {
+            name: ours.map_or(name.to_owned(), |rest| format!("{OURS}{rest}")),
+            dimensions: view.shape().to_vec(),
+            values: Values::F32(values),
+        });
+    }
+    let width = policy.shape.width;
+    let added = positions.get(..width);
+    let added = added.ok_or_else(|| StateDictError::Missing(POSITIONS.to_owned()))?;
+    let layout = Layout::new(&policy.shape);
+    let official = state_dict::serialise(&entries, &[])?;
+    let official = SafeTensors::deserialize(&official)?;
+    let mut parameters = state_dict::room(layout.len(), &official)?;
+    let naming = Naming::Official;
+    let carried = state_dict::import(naming, &policy.shape, &layout, &official, &mut parameters)?;
+    if let Some(bias) = layout.range("embed.norm.bias") {
+        for (bias, added) in parameters[bias].iter_mut().zip(added) {
+            *bias += added;
+        }
+    }
+    let mut entries = state_dict::export(policy.naming, &layout, &parameters);
+    if policy.naming == Naming::Official {
+        entries.extend(carried);
+    }
+    Ok(state_dict::serialise(&entries, &[])?)
+}
+
+fn weights_error(path: &Path, source: StateDictError) -> Error {
+    Error::Weights {
+        source,
+        path: path.to_owned(),
+    }
+}

@@ -1,0 +1,114 @@
+//! ONNX: the whole policy as one graph, which onnxruntime and its like compute.
+//!
+//! The graph takes an environment's numbers and gives its actions: the normaliser, the scale of
+//! returns and that of actions are inside. Inputs and outputs have the names of the exporter of
+//! Hugging Face's `transformers` for `DecisionTransformerModel`: `states`, `actions`,
+//! `returns_to_go`, `timesteps`, `attention_mask` and `action_preds`. For discrete actions
+//! `action_preds` holds a number for each choice (logits, or values of a Q-network), and
+//! `greedy_actions` the one with the largest. Operators are those of opset 20, the file's format is
+//! IR version 9.
+
+mod graph;
+mod perceptron;
+mod proto;
+mod sequence;
+
+use super::Error;
+use crate::algorithms::{ActionCodec, Computation};
+
+use self::graph::{Element, Graph, Size, Value};
+use self::proto::Message;
+
+const IR_VERSION: i64 = 9;
+const OPSET: i64 = 20;
+/// Protobuf messages are below 2 GiB.
+const MOST_PARAMETERS: usize = (i32::MAX as usize - (1 << 20)) / size_of::<f32>();
+
+/// An ONNX file.
+pub struct Model {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// Its inputs with their sizes, `states [batch, 3]`.
+    pub inputs: Vec<String>,
+    /// Its outputs.
+    pub outputs: Vec<String>,
+}
+
+/// The file of a policy. `notes` are pairs of names and texts about it.
+///
+/// # Errors
+/// [`Error::Unsupported`]: weights of 2 GiB.
+pub fn model(computation: &Computation, notes: &[(&str, String)]) -> Result<Model, Error> {
+    if computation.parameters() > MOST_PARAMETERS {
+        return Err(Error::Unsupported {
+            format: "to ONNX",
+            reason: format!(
+                "its {} weights take more than the 2 GiB of a file",
+                computation.parameters()
+            ),
+        });
+    }
+    let mut graph = Graph::default();
+    match computation {
+        Computation::Perceptron(of) => perceptron::write(&mut graph, of),
+        Computation::Sequence(of) => sequence::write(&mut graph, of),
+    }
+    let (inputs, outputs) = (graph.inputs(), graph.outputs());
+    let opset = Message::default().text(1, "").int(2, OPSET);
+    let mut file = Message::default()
+        .int(1, IR_VERSION)
+        .text(2, env!("CARGO_PKG_NAME"))
+        .text(3, env!("CARGO_PKG_VERSION"))
+        .message(7, &graph.finish())
+        .message(8, &opset);
+    for (name, text) in notes {
+        file = file.message(14, &Message::default().text(1, name).text(2, text));
+    }
+    Ok(Model {
+        bytes: file.bytes(),
+        inputs,
+        outputs,
+    })
+}
+
+/// (x - mean) / std.
+fn normalised(graph: &mut Graph, x: &Value, mean: &[f64], std: &[f64]) -> Value {
+    let mean = graph.floats("normaliser.mean", &[mean.len()], &single(mean));
+    let std = graph.floats("normaliser.std", &[std.len()], &single(std));
+    let centred = graph.op("Sub", &[x, &mean]);
+    graph.op("Div", &[&centred, &std])
+}
+
+/// Names the last numbers, and for discrete actions the choice. `sizes` are those before the last.
+fn finish(graph: &mut Graph, last: &Value, actions: &ActionCodec, sizes: &[Size]) {
+    let width = [sizes, &[Size::Fixed(actions.width())]].concat();
+    graph.output("action_preds", last, Element::F32, &width);
+    if let ActionCodec::Discrete { start, .. } = actions {
+        let best = graph.op_with("ArgMax", &[last], &[("axis", -1), ("keepdims", 0)]);
+        let start = graph.int("first_action", *start);
+        let choice = graph.op("Add", &[&best, &start]);
+        graph.output("greedy_actions", &choice, Element::I64, sizes);
+    }
+}
+
+/// The environment's numbers for the network's; discrete actions stay a number for each choice.
+fn decoded(graph: &mut Graph, x: Value, actions: &ActionCodec) -> Value {
+    match actions {
+        ActionCodec::Continuous { offset, scale, .. } if !is_identity(offset, scale) => {
+            let scale = graph.floats("action.scale", &[scale.len()], &single(scale));
+            let offset = graph.floats("action.offset", &[offset.len()], &single(offset));
+            let scaled = graph.op("Mul", &[&x, &scale]);
+            graph.op("Add", &[&scaled, &offset])
+        }
+        _ => x,
+    }
+}
+
+#[expect(clippy::float_cmp, reason = "exactly these numbers change nothing")]
+fn is_identity(offset: &[f64], scale: &[f64]) -> bool {
+    offset.iter().all(|&x| x == 0.0) && scale.iter().all(|&x| x == 1.0)
+}
+
+fn single(numbers: &[f64]) -> Vec<f32> {
+    numbers.iter().map(|&x| x as f32).collect()
+}
