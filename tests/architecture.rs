@@ -138,7 +138,7 @@ const ENVS: [&str; 22] = [
 const CRATES: [&str; 3] = ["src", "envs/src", "datasets/src"];
 
 /// Where a foreign crate may be named; paths from the root of the repository.
-const FOREIGN: [(&str, &[&str]); 37] = [
+const FOREIGN: [(&str, &[&str]); 39] = [
     ("signal_hook", &["src/interrupt.rs"]),
     ("rustix", &["src/interrupt.rs"]),
     ("dfdx", &["src/nn/"]),
@@ -174,6 +174,8 @@ const FOREIGN: [(&str, &[&str]); 37] = [
         ],
     ),
     ("clap", &["src/cli/"]),
+    ("clap_complete", &["src/cli/generate.rs"]),
+    ("clap_mangen", &["src/cli/generate.rs"]),
     (
         "indicatif",
         &["src/metrics/terminal.rs", "src/cli/progress.rs"],

@@ -50,30 +50,15 @@ struct Section {
 
 impl ListKeys {
     pub(super) fn run(self) -> Result<(), Error> {
-        let mut sections = Vec::new();
-        if self.algorithm.is_none() {
-            sections.push(Section {
-                title: "Every plan".to_owned(),
-                tables: general(),
-                changes: Vec::new(),
-                defaults: vec![("", Experiment::of(Chosen::default()).plan()?)],
-            });
+        if self.markdown && self.algorithm.is_none() {
+            return print(&markdown()?);
         }
-        let algorithms = match &self.algorithm {
-            Some(name) => vec![Chosen::named(name)?],
-            None => Chosen::all().collect(),
-        };
-        for algorithm in algorithms {
-            sections.push(own(algorithm)?);
-        }
+        let sections = sections(self.algorithm.as_deref())?;
         if self.json {
             let sections: Vec<_> = sections.iter().map(Section::json).collect();
             return print_json(&sections);
         }
         let mut text = String::new();
-        if self.markdown && self.algorithm.is_none() {
-            text.push_str(TITLE);
-        }
         for section in &sections {
             if self.markdown {
                 section.markdown(&mut text);
@@ -83,6 +68,32 @@ impl ListKeys {
         }
         print(&text)
     }
+}
+
+/// The keys of all algorithms as a page of the manual.
+pub(super) fn markdown() -> Result<String, Error> {
+    let mut text = TITLE.to_owned();
+    for section in sections(None)? {
+        section.markdown(&mut text);
+    }
+    Ok(text)
+}
+
+/// The keys of an algorithm, or of every plan and all algorithms.
+fn sections(algorithm: Option<&str>) -> Result<Vec<Section>, Error> {
+    if let Some(name) = algorithm {
+        return Ok(vec![own(Chosen::named(name)?)?]);
+    }
+    let mut sections = vec![Section {
+        title: "Every plan".to_owned(),
+        tables: general(),
+        changes: Vec::new(),
+        defaults: vec![("", Experiment::of(Chosen::default()).plan()?)],
+    }];
+    for algorithm in Chosen::all() {
+        sections.push(own(algorithm)?);
+    }
+    Ok(sections)
 }
 
 fn own(algorithm: Chosen) -> Result<Section, Error> {

@@ -14,6 +14,7 @@ mod devices;
 mod envs;
 mod evaluate;
 mod export;
+mod generate;
 mod harmless;
 mod inspect;
 mod keys;
@@ -71,6 +72,8 @@ enum Command {
     Keys(keys::ListKeys),
     Bench(bench::Bench),
     Devices(devices::Devices),
+    #[command(hide = true)]
+    Generate(generate::Generate),
     #[cfg(feature = "remote")]
     Datasets(datasets::Datasets),
 }
@@ -100,6 +103,7 @@ pub fn run() -> ExitCode {
         Command::Keys(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Devices(command) => command.run(),
+        Command::Generate(command) => command.run(),
         #[cfg(feature = "remote")]
         Command::Datasets(command) => command.run(),
     });
