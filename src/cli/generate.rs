@@ -131,7 +131,8 @@ fn table<'a>(text: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
             .map(|value| format!("`{}`", value.get_name()))
             .collect();
         if !choices.is_empty() {
-            let _ = write!(help, " One of {}.", choices.join(", "));
+            let end = if help.ends_with('.') { "" } else { "." };
+            let _ = write!(help, "{end} One of {}.", choices.join(", "));
         }
         let defaults: Vec<_> = arg
             .get_default_values()
