@@ -188,6 +188,9 @@ pub enum Error {
     /// A target return for a policy that takes none.
     #[error("this policy takes no target return")]
     NoTarget,
+    /// A target that the data's returns decide, for a run without data.
+    #[error("this run has no dataset whose returns could decide the targets")]
+    NoReturns,
     /// An environment without a hand-written controller.
     #[error("there is no hand-written controller for {env}")]
     NoController {
@@ -350,6 +353,7 @@ impl Error {
             Self::Ffmpeg { .. } => "put ffmpeg on PATH, or write a .gif instead".to_owned(),
             Self::MissingEnvironment => "name one with --env ID; `rtg envs` lists them".to_owned(),
             Self::NoTarget => "leave out --targets (--target of `rtg render`)".to_owned(),
+            Self::NoReturns => "name the returns, as in --targets 500,100".to_owned(),
             Self::NoController { .. } => "--policy random always works, or name a run directory".to_owned(),
             Self::UnfinishedCollection { path } => {
                 format!("go on with --resume, or remove {} to begin anew", path.display())

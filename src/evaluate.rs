@@ -13,7 +13,7 @@ use crate::interrupt::{self, Interrupt};
 use crate::parallel::World;
 use crate::policy::{Policy, Start};
 use crate::rollout::{Outcome, Rollout, Transition};
-use crate::statistics;
+use crate::statistics::{self, Calibration, Interval, Reached};
 
 /// Environments that step at once, at most.
 const MAX_ROWS: usize = 128;
@@ -28,6 +28,8 @@ pub struct Plan {
     pub env: String,
     /// Target returns to ask for; a policy that takes none is not asked.
     pub targets: Vec<f64>,
+    /// The range of returns within which targets count for the calibration.
+    pub return_range: Option<Interval>,
     /// Episodes for each target.
     pub episodes: usize,
     /// Seed of the first episode's start.
@@ -52,6 +54,10 @@ pub struct Evaluation {
     /// How often a simulation became unstable and was put back to its start, as under Gymnasium.
     #[serde(default)]
     pub instabilities: u64,
+    /// How well returns agree with the targets within the data's range; none where there is no such
+    /// target and for a policy that takes none.
+    #[serde(default)]
+    pub calibration: Option<Calibration>,
     /// One entry for each target asked for; a single one if the policy takes none.
     pub targets: Vec<TargetScore>,
 }
@@ -63,6 +69,9 @@ pub struct TargetScore {
     pub target: Option<f64>,
     /// Mean of the episode returns.
     pub return_mean: f64,
+    /// 95 % bootstrap interval of that mean over the episodes; none for a single one.
+    #[serde(default)]
+    pub return_interval: Option<Interval>,
     /// Standard deviation of the episode returns over the episodes (population).
     pub return_std: f64,
     /// The return of each episode, in the order of their seeds.
@@ -150,15 +159,17 @@ pub fn share(
     let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
     let (outcomes, instabilities) = gather(world, &outcomes, rollout.instabilities(), count);
     let reference = registry::spec(&plan.env)?.reference_returns;
-    let targets = (targets.iter().zip(outcomes.chunks(plan.episodes.max(1))))
+    let targets: Vec<TargetScore> = (targets.iter().zip(outcomes.chunks(plan.episodes.max(1))))
         .map(|(&target, outcomes)| TargetScore::of(target, outcomes, reference.as_ref()))
         .collect();
+    let reached: Vec<Reached<'_>> = targets.iter().filter_map(TargetScore::reached).collect();
     Ok(Evaluation {
         env: plan.env.clone(),
         episodes: plan.episodes,
         env_steps: outcomes.iter().map(|outcome| outcome.length).sum(),
         seconds: began.elapsed().as_secs_f64(),
         instabilities,
+        calibration: (plan.return_range).and_then(|range| Calibration::of(range, &reached)),
         targets,
     })
 }
@@ -212,8 +223,18 @@ impl TargetScore {
             length_mean: statistics::mean(&lengths),
             score: reference.map(|reference| reference.score(return_mean)),
             score_std: reference.map(|reference| reference.score_spread(return_std)),
+            return_interval: statistics::mean_interval(&returns),
             returns,
         }
+    }
+
+    /// What the target led to; none for a policy that takes none.
+    fn reached(&self) -> Option<Reached<'_>> {
+        Some(Reached {
+            asked: self.target?,
+            mean: self.return_mean,
+            episodes: &self.returns,
+        })
     }
 }
 
@@ -228,6 +249,7 @@ mod tests {
         let plan = |episodes| Plan {
             env: "CartPole-v1".to_owned(),
             targets: Vec::new(),
+            return_range: None,
             episodes,
             seed: 3,
             rows: None,

@@ -9,20 +9,26 @@
 mod error;
 mod layers;
 mod plan;
+mod targets;
+
+use std::convert::Infallible;
 
 use rtg_datasets::Dataset;
 use rtg_envs::{Spec, registry};
 use serde::de::DeserializeOwned;
 
 use self::layers::{all_keys, check_keys, known_keys, merge, rename_former, table};
+use self::targets::FORMS;
 use crate::algorithms::{Chosen, Facts};
 use crate::device::Device;
 use crate::keys::wrong_type;
 use crate::keys::{KeyError, Table, Value};
+use crate::statistics::Interval;
 
 pub use self::error::ExperimentError;
 pub use self::layers::merged;
 pub use self::plan::{EvaluationConfig, Experiment, LoggingConfig, MixPart, general, reference};
+pub use self::targets::{Returns, Target, Targets};
 
 /// In the place of an environment: its policy is trained without evaluation.
 pub const NONE: &str = "none";
@@ -77,19 +83,29 @@ impl Experiment {
     /// Refuses values that make no sense together.
     fn validate(&mut self) -> Result<(), ExperimentError> {
         let card = self.algorithm.card();
+        let unasked = format!("left out: {} is not asked for a return", card.name);
         if let Some(targets) = &self.evaluation.targets {
             // What plans of algorithms without targets once said.
-            if !card.takes_target && targets.iter().all(|target| *target == 0.0) {
+            let nothing = Targets::of(vec![0.0; targets.numbers().len()]);
+            if !card.takes_target && *targets == nothing {
                 self.evaluation.targets = None;
-            } else if !card.takes_target || targets.is_empty() {
-                let expected = if card.takes_target {
-                    "a list of returns".to_owned()
-                } else {
-                    format!("left out: {} is not asked for a return", card.name)
-                };
-                let found = format!("{targets:?}");
-                return Err(KeyError::new("evaluation.targets", found, expected).into());
+            } else if !card.takes_target {
+                return Err(KeyError::new("evaluation.targets", targets, unasked).into());
+            } else if targets.is_empty() {
+                let expected = format!("a list, each of it {FORMS}");
+                return Err(KeyError::new("evaluation.targets", targets, expected).into());
             }
+        }
+        if let Some([low, high]) = self.evaluation.return_range
+            && (!card.takes_target || low > high)
+        {
+            let expected = if card.takes_target {
+                "the least return and the largest".to_owned()
+            } else {
+                unasked
+            };
+            let found = format!("[{low}, {high}]");
+            return Err(KeyError::new("evaluation.return_range", found, expected).into());
         }
         let on_gpu = matches!(self.device, Device::Cuda(_));
         if on_gpu && !card.cuda {
@@ -119,7 +135,10 @@ impl Experiment {
         if self.algorithm.card().takes_target
             && let Some(data) = data
         {
-            self.evaluation.targets = Some(self.targets_for(&spec.id, data));
+            let range = self.evaluation.range();
+            let range = range.unwrap_or_else(|| Returns::of(data).range());
+            self.evaluation.return_range = Some([range.low, range.high]);
+            self.evaluation.targets = Some(self.targets_for(&spec.id, data, range));
         }
         self.env = Some(spec.id.clone());
         self.selection.delayed_rewards = registry::is_delayed(&spec.id);
@@ -127,22 +146,17 @@ impl Experiment {
     }
 
     /// Target returns for this data, the one that decides first.
-    fn targets_for(&self, env_id: &str, data: &Dataset) -> Vec<f64> {
-        let given = self.evaluation.targets.clone();
-        given
-            .or_else(|| self.algorithm.targets(env_id))
-            .unwrap_or_else(|| {
-                let summary = rtg_datasets::statistics::ReturnSummary::of(data);
-                vec![rounded(summary.max), rounded(summary.mean)]
-            })
-    }
-
-    /// What an evaluation asks for: each target, or once nothing.
-    pub fn evaluation_targets(&self) -> Vec<Option<f64>> {
-        match &self.evaluation.targets {
-            Some(targets) => targets.iter().copied().map(Some).collect(),
-            None => vec![None],
-        }
+    fn targets_for(&self, env_id: &str, data: &Dataset, range: Interval) -> Targets {
+        let given = self.evaluation.targets.as_ref().map(|targets| {
+            let returns = || Ok::<_, Infallible>(Returns::of(data));
+            let Ok(targets) = targets.returns(Some(range), returns);
+            targets
+        });
+        let targets = given.or_else(|| self.algorithm.targets(env_id));
+        Targets::of(targets.unwrap_or_else(|| {
+            let summary = rtg_datasets::statistics::ReturnSummary::of(data);
+            vec![rounded(summary.max), rounded(summary.mean)]
+        }))
     }
 
     /// The plan as the text of a file.
@@ -172,6 +186,16 @@ impl Experiment {
         if self.steps >= before.steps {
             old.insert("steps".to_owned(), Value::Integer(self.steps as i64));
         }
+        if let (None, Some(Value::Table(evaluation))) =
+            (before.evaluation.return_range, old.get_mut("evaluation"))
+        {
+            // Measured only since; it changes nothing that is learned.
+            let range = self
+                .evaluation
+                .return_range
+                .map(|ends| Value::from(ends.to_vec()));
+            evaluation.extend(range.map(|range| ("return_range".to_owned(), range)));
+        }
         // A checkpoint is the same on every device.
         old.extend(
             new.get("device")
@@ -199,6 +223,12 @@ impl EvaluationConfig {
     /// Steps between evaluations in a run of `steps`; 0: only at the end.
     pub fn every_for(&self, steps: u64) -> u64 {
         self.every.unwrap_or(steps.div_ceil(5))
+    }
+
+    /// The range of returns within which targets count, where it is known.
+    pub fn range(&self) -> Option<Interval> {
+        let [low, high] = self.return_range?;
+        Some(Interval { low, high })
     }
 }
 

@@ -63,6 +63,7 @@ fn a_clone_is_asked_for_no_return_anywhere() {
     assert!(text.starts_with("episode 1: return "), "{text}");
     for arguments in [
         "evaluate run --targets 1,2",
+        "evaluate run --targets sweep",
         "collect --policy run --targets 1 --steps 9 --out x-v0",
         "collect --env CartPole-v1 --policy random --targets 1 --steps 9 --out x-v0",
         "render run --target 1 --out other",

@@ -14,7 +14,7 @@ use super::{Format, format, print, print_json, watch};
 use crate::behaviour::{Noisy, Random, controller};
 use crate::collect::{Collection, Plan, is_complete};
 use crate::error::Error;
-use crate::experiment::default_threads;
+use crate::experiment::{self, default_threads};
 use crate::policy::{Mode, Policy};
 
 /// Environments that step at once.
@@ -46,9 +46,9 @@ pub(super) struct Collect {
     /// hdf5, arrow, parquet (of Minari), or d4rl.
     #[arg(long, default_value = "hdf5", value_parser = format)]
     format: Format,
-    /// Returns to ask a run's policy for, in turn [default: the run's].
+    /// Returns to ask a run's policy for, in turn, as in `rtg evaluate` [default: the run's].
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
-    targets: Option<Vec<f64>>,
+    targets: Option<Vec<experiment::Target>>,
     /// Disturb the actions: 0 (not) to 1; the chance of a random choice, or a share of the range.
     #[arg(long, default_value_t = 0.0, value_parser = noise)]
     noise: f64,
@@ -89,7 +89,7 @@ impl Collect {
         let spec = registry::spec(&env)?;
         let env = spec.id.clone();
         let targets = match (&trained, &self.targets) {
-            (Some(trained), given) => trained.targets(given.as_deref())?,
+            (Some(trained), given) => trained.targets(given.as_deref())?.0,
             (None, Some(_)) => return Err(Error::NoTarget),
             (None, None) => Vec::new(),
         };

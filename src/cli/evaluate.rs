@@ -11,9 +11,11 @@ use super::trained::{Trained, Which};
 use super::{print, print_json};
 use crate::error::Error;
 use crate::evaluate::{self, Evaluation, Plan};
+use crate::experiment::Target;
 use crate::metrics::spread;
 use crate::parallel::{World, cores};
 use crate::policy::Mode;
+use crate::statistics::Calibration;
 
 /// Evaluate a trained run in its environment.
 #[derive(Args)]
@@ -23,9 +25,9 @@ use crate::policy::Mode;
 pub(super) struct Evaluate {
     /// Run directory of `rtg train`.
     run: PathBuf,
-    /// Target returns, separated by commas [default: those of the run].
+    /// Returns, `sweep`, `sweep:11`, `quantile:0.9`, separated by commas [default: the run's].
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
-    targets: Option<Vec<f64>>,
+    targets: Option<Vec<Target>>,
     /// Episodes for each target.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     episodes: u64,
@@ -52,7 +54,7 @@ impl Evaluate {
 
     fn evaluate(&self, world: &World) -> Result<(), Error> {
         let trained = Trained::open(&self.run, self.checkpoint, None)?;
-        let targets = trained.targets(self.targets.as_deref())?;
+        let (targets, return_range) = trained.targets(self.targets.as_deref())?;
         let Trained {
             model, env, plan, ..
         } = trained;
@@ -63,6 +65,7 @@ impl Evaluate {
             rows: self.rows.map(|rows| rows as usize),
             threads: cores(world),
             targets,
+            return_range,
         };
         let threads = plan.threads;
         let bar = bar(0, "episodes");
@@ -94,7 +97,7 @@ fn table(evaluation: &Evaluation) -> String {
         .iter()
         .any(|score| score.target.is_some());
     let mut text = format!(
-        "{}, {} episodes{}, {} steps in {:.1} s\n{:>10} {:>22} {:>10} {:>16}\n",
+        "{}, {} episodes{}, {} steps in {:.1} s\n{:>10} {:>22} {:>20} {:>10} {:>16}\n",
         evaluation.env,
         evaluation.episodes,
         if takes_target { " for each target" } else { "" },
@@ -102,6 +105,7 @@ fn table(evaluation: &Evaluation) -> String {
         evaluation.seconds,
         "target",
         "return",
+        "95 % of the mean",
         "length",
         "score"
     );
@@ -113,12 +117,41 @@ fn table(evaluation: &Evaluation) -> String {
         let target = score
             .target
             .map_or("-".to_owned(), |target| target.to_string());
+        let interval = score.return_interval.map_or("-".to_owned(), |interval| {
+            format!("{:.1} to {:.1}", interval.low, interval.high)
+        });
         let achieved = spread(score.return_mean, Some(score.return_std));
         let _ = writeln!(
             text,
-            "{target:>10} {achieved:>22} {:>10.1} {normalised:>16}",
+            "{target:>10} {achieved:>22} {interval:>20} {:>10.1} {normalised:>16}",
             score.length_mean
         );
     }
+    if let Some(calibration) = &evaluation.calibration {
+        text += &sentence(calibration);
+    }
     text
+}
+
+/// What the targets within the data's range say.
+fn sentence(calibration: &Calibration) -> String {
+    let Calibration { range, targets, .. } = calibration;
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+    let interval = calibration
+        .error_interval
+        .map_or(String::new(), |interval| {
+            format!(" [{:.3}, {:.3}]", interval.low, interval.high)
+        });
+    format!(
+        "calibration error {:.3}{interval} of the data's range {} to {}, over {targets} target{}; \
+         Spearman {}, slope {}, intercept {}, {:.0} % within a tenth of the range\n",
+        calibration.error,
+        range.low,
+        range.high,
+        if *targets == 1 { "" } else { "s" },
+        number(calibration.spearman),
+        number(calibration.slope),
+        number(calibration.intercept),
+        100.0 * calibration.within
+    )
 }

@@ -11,7 +11,7 @@ use super::progress::bar;
 use super::trained::{Trained, Which};
 use super::{print, print_json};
 use crate::error::Error;
-use crate::experiment::default_threads;
+use crate::experiment::{Target, default_threads};
 use crate::film::{self, Plan, Reel};
 use crate::policy::Mode;
 use crate::run::Run;
@@ -66,7 +66,8 @@ impl Render {
     pub(super) fn run(self) -> Result<(), Error> {
         let trained = Trained::open(&self.run, self.checkpoint, None)?;
         let evaluation = &trained.plan.evaluation;
-        let targets = trained.targets(self.target.as_ref().map(std::slice::from_ref))?;
+        let target = self.target.map(Target::Return);
+        let (targets, _) = trained.targets(target.as_ref().map(std::slice::from_ref))?;
         let plan = Plan {
             env: trained.env,
             target: targets.first().copied(),

@@ -7,9 +7,11 @@ use rtg_envs::registry;
 
 use crate::algorithms::Model;
 use crate::checkpoint::Checkpoint;
+use crate::data;
 use crate::error::Error;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Returns, Target, Targets};
 use crate::run::Run;
+use crate::statistics::Interval;
 use crate::train::{BEST, LATEST};
 
 /// Which of a run's checkpoints.
@@ -46,18 +48,35 @@ impl Trained {
     }
 
     /// The target returns to ask its policy for: those given, else the run's, and none where the
-    /// policy takes none.
+    /// policy takes none; and the range within which they count for the calibration. The run's dataset is opened only if its returns decide.
     ///
     /// # Errors
-    /// Targets given for a policy that takes none.
-    pub(super) fn targets(&self, given: Option<&[f64]>) -> Result<Vec<f64>, Error> {
-        let takes_target = self.takes_target;
-        match given {
-            Some(_) if !takes_target => Err(Error::NoTarget),
-            Some(targets) => Ok(targets.to_vec()),
-            None if takes_target => Ok(self.plan.evaluation.targets.clone().unwrap_or_default()),
-            None => Ok(Vec::new()),
-        }
+    /// Targets given for a policy that takes none, a dataset that is no longer there.
+    pub(super) fn targets(
+        &self,
+        given: Option<&[Target]>,
+    ) -> Result<(Vec<f64>, Option<Interval>), Error> {
+        let evaluation = &self.plan.evaluation;
+        let targets = match given {
+            Some(_) if !self.takes_target => return Err(Error::NoTarget),
+            Some(targets) => Targets::new(targets.to_vec()),
+            None if self.takes_target => evaluation.targets.clone().unwrap_or_default(),
+            None => return Ok((Vec::new(), None)),
+        };
+        let range = match evaluation.range() {
+            // A plan of the time before ranges were measured.
+            None if targets.follow_the_data() => Some(self.returns()?.range()),
+            range => range,
+        };
+        let targets = targets.returns(range, || self.returns())?;
+        Ok((targets, range))
+    }
+
+    /// Those of the episodes that it learned from.
+    fn returns(&self) -> Result<Returns, Error> {
+        let opened = data::open(&self.plan)?;
+        let data = opened.data.as_ref().map(Returns::of);
+        data.ok_or(Error::NoReturns)
     }
 }
 

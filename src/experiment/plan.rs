@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rtg_datasets::select::Selection;
 use rtg_datasets::store::StoreMode;
 
+use super::targets::Targets;
 use crate::algorithms::{Chosen, Input};
 use crate::device::Device;
 use crate::keys::{Key, Keys, Range, Table, keys};
@@ -85,9 +86,14 @@ keys! {
     /// Episodes for each target after the last step.
     final_episodes: usize = 100, Range::ROWS, "episodes", "";
     /// Target returns, the first decides which checkpoint is best; only for algorithms that take
-    /// one. Default: the published ones for a known environment, else the data's largest return and
-    /// its mean.
-    targets: Option<Vec<f64>> = None, Range::FINITE, "reward", "";
+    /// one. `sweep` is 7 from the 95th percentile of the data's returns down to the 5th, evenly
+    /// spaced, `sweep:11` as many as it says; `quantile:0.9` is what 90 % of the data's episodes do
+    /// not exceed. A run's own plan holds the numbers. Default: the published ones for a known
+    /// environment, else the data's largest return and its mean.
+    targets: Option<Targets> = None, Range::FINITE, "reward", "`sweep` (RADT)";
+    /// The least and the largest return within which targets count for the calibration; only for
+    /// algorithms that take one. Default: the 5th and the 95th percentile of the data's returns.
+    return_range: Option<[f64; 2]> = None, Range::FINITE, "reward", "";
     /// Seed of the first evaluation episode's start.
     seed: u64 = 42, Range::at_least(0), "", "42 (CORL)";
 }

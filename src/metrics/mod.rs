@@ -45,8 +45,17 @@ pub const EVAL_SCORE: &str = "eval/score";
 pub const EVAL_RETURN_MEAN_BEST: &str = "eval/return_mean/best";
 /// The largest score over the targets of one evaluation, also the same name in every run.
 pub const EVAL_SCORE_BEST: &str = "eval/score/best";
-/// Mean over the targets of how far the mean return is from the target that was asked for.
+/// Mean over the targets within the data's range of how far the mean return is from the target that
+/// was asked for, over the width of that range.
 pub const EVAL_CALIBRATION_ERROR: &str = "eval/calibration_error";
+/// Rank correlation of mean returns with the same targets.
+pub const EVAL_CALIBRATION_SPEARMAN: &str = "eval/calibration_spearman";
+/// Slope of the line through the mean returns over the same targets.
+pub const EVAL_CALIBRATION_SLOPE: &str = "eval/calibration_slope";
+/// Where that line begins, in units of the return.
+pub const EVAL_CALIBRATION_INTERCEPT: &str = "eval/calibration_intercept";
+/// The share of the same targets that are missed by at most a tenth of the range.
+pub const EVAL_CALIBRATION_WITHIN: &str = "eval/calibration_within_tenth";
 /// How often a simulation became unstable in an evaluation, for worlds that can.
 pub const EVAL_INSTABILITIES: &str = "eval/instabilities";
 /// How often `MuJoCo` warned in an evaluation, of whatever kind.

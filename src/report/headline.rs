@@ -21,7 +21,8 @@ pub(super) struct OverRuns {
 }
 
 impl OverRuns {
-    fn of(values: Vec<f64>) -> Option<Self> {
+    /// Over the finite ones of these values; none without any.
+    pub(super) fn of(values: Vec<f64>) -> Option<Self> {
         let values: Vec<f64> = values
             .into_iter()
             .filter(|value| value.is_finite())

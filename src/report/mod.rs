@@ -6,6 +6,7 @@
 //! [`crate::statistics`].
 
 mod aggregate;
+mod calibration;
 mod chart;
 mod commands;
 mod curves;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
+use crate::statistics::Interval;
+
 /// Keys and tables that do not change what is learnt, only how often it is written down or where
 /// it is computed.
 const NOT_THE_EXPERIMENT: [&str; 7] = [
@@ -15,6 +17,8 @@ const NOT_THE_EXPERIMENT: [&str; 7] = [
     "checkpoint_every",
     "logging",
 ];
+/// It follows from the data, and earlier programs did not write it.
+const RETURN_RANGE: &str = "evaluation.return_range";
 /// Keys that name the task, not the method.
 const TASK: [&str; 3] = ["env", "dataset", "mix"];
 /// Keys that name a group before all others.
@@ -31,6 +35,7 @@ pub(super) fn settings(plan: &Table) -> Settings {
             flatten(key, value, &mut settings);
         }
     }
+    settings.remove(RETURN_RANGE);
     settings
 }
 
@@ -44,6 +49,16 @@ fn flatten(key: &str, value: &Value, settings: &mut Settings) {
         Value::String(text) => drop(settings.insert(key.to_owned(), text.clone())),
         other => drop(settings.insert(key.to_owned(), other.to_string())),
     }
+}
+
+/// The range of returns within which targets count, if the plan has one.
+pub(super) fn return_range(plan: &Table) -> Option<Interval> {
+    let ends = plan.get("evaluation")?.get("return_range")?.as_array()?;
+    let [low, high] = &ends[..] else { return None };
+    Some(Interval {
+        low: low.as_float()?,
+        high: high.as_float()?,
+    })
 }
 
 /// What names the task among `settings`.

@@ -12,6 +12,7 @@ use crate::metrics::{
     json_lines, target_of,
 };
 use crate::run::{Error, Evaluation, Run, Summary, open_file};
+use crate::statistics::Interval;
 
 /// What stands for the dataset of a run that collected its own data.
 pub(super) const NO_DATASET: &str = "-";
@@ -57,6 +58,8 @@ pub struct RunReport {
     pub steps: u64,
     /// Whether the run has a result.
     pub ended: bool,
+    /// The range of returns within which targets count for the calibration.
+    pub return_range: Option<Interval>,
     /// What it took.
     pub cost: Cost,
     /// Milliseconds of one step; none while the run has not ended.
@@ -211,6 +214,7 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         planned_steps,
         ended: summary.is_some(),
         steps: summary.as_ref().map_or(measured.steps, |s| s.steps),
+        return_range: plan::return_range(&plan),
         cost: Cost {
             updates: None,
             environment_steps: None,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::aggregate::{Aggregate, Estimate};
+use super::calibration::{calibration_table, not_asked};
 use super::findings::findings;
 use super::headline::{GroupCost, Headline, OverRuns, best_of};
 use super::table::{Cell, Table, numbers, words};
@@ -59,9 +60,15 @@ pub fn markdown(runs: &[RunReport]) -> String {
         tables.push(method_table(&comparison, &aggregate));
         tables.extend(pair_table(&comparison, &aggregate));
     }
+    let calibration = calibration_table(&comparison);
+    let sentence = calibration.as_ref().and_then(|_| not_asked(&comparison));
+    tables.extend(calibration);
     text += &run_table(runs, false).markdown();
     for table in tables {
         let _ = write!(text, "\n{}\n\n{}", table.caption, table.markdown());
+    }
+    if let Some(sentence) = sentence {
+        let _ = writeln!(text, "\n{sentence}");
     }
     text
 }
@@ -74,6 +81,7 @@ pub fn latex(runs: &[RunReport]) -> String {
         tables.push(method_table(&comparison, &aggregate));
         tables.extend(pair_table(&comparison, &aggregate));
     }
+    tables.extend(calibration_table(&comparison));
     let mut text = String::from("% \\usepackage{booktabs}\n");
     for table in tables {
         let _ = write!(text, "\n% {}\n{}", table.caption, table.latex());

@@ -50,6 +50,7 @@ fn write(path: &Path, recipe: &str, seed: usize, ended: bool) {
             train_seconds: 1.0,
             ms_per_step: 4.25,
             final_loss: 0.5,
+            calibration: None,
             evaluations,
         })
         .unwrap();

@@ -23,7 +23,7 @@ mod result;
 mod whole_file;
 
 pub use error::Error;
-pub use result::{Evaluation, Summary};
+pub use result::{Evaluation, Summary, calibration, calibration_scalars};
 pub use whole_file::{open_file, read_text, write_whole};
 
 use error::write_error;
@@ -303,6 +303,7 @@ mod tests {
             train_seconds: 12.5,
             ms_per_step: 4.1,
             final_loss: f64::NAN,
+            calibration: None,
             evaluations: vec![Evaluation {
                 step: 3000,
                 target: Some(500.0),

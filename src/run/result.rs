@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::{
-    EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, for_target, number,
+    EVAL_CALIBRATION_ERROR, EVAL_CALIBRATION_INTERCEPT, EVAL_CALIBRATION_SLOPE,
+    EVAL_CALIBRATION_SPEARMAN, EVAL_CALIBRATION_WITHIN, EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN,
+    EVAL_RETURN_STD, EVAL_SCORE, for_target, number,
 };
+use crate::statistics::{Calibration, Interval, Reached};
 
 /// One evaluation of one target return.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +50,36 @@ impl Evaluation {
     }
 }
 
+/// How well the returns of one evaluation agree with its targets, over those within `range`; none
+/// for a policy that takes no target.
+pub fn calibration<'a>(
+    range: Option<Interval>,
+    evaluations: impl IntoIterator<Item = &'a Evaluation>,
+) -> Option<Calibration> {
+    let reached = evaluations.into_iter().filter_map(|evaluation| {
+        Some(Reached {
+            asked: evaluation.target?,
+            mean: evaluation.return_mean,
+            episodes: &evaluation.returns,
+        })
+    });
+    Calibration::of(range?, &reached.collect::<Vec<_>>())
+}
+
+/// A calibration as named metrics, for the recorder.
+pub fn calibration_scalars(calibration: &Calibration) -> Vec<(String, f64)> {
+    [
+        (EVAL_CALIBRATION_ERROR, Some(calibration.error)),
+        (EVAL_CALIBRATION_SPEARMAN, calibration.spearman),
+        (EVAL_CALIBRATION_SLOPE, calibration.slope),
+        (EVAL_CALIBRATION_INTERCEPT, calibration.intercept),
+        (EVAL_CALIBRATION_WITHIN, Some(calibration.within)),
+    ]
+    .into_iter()
+    .filter_map(|(metric, value)| Some((metric.to_owned(), value?)))
+    .collect()
+}
+
 /// The result of a run, `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -61,6 +94,10 @@ pub struct Summary {
     /// Training loss at the end.
     #[serde(with = "number")]
     pub final_loss: f64,
+    /// How well the returns of the last evaluation agree with its targets; none where no target lies
+    /// within the data's range and for a policy that takes none.
+    #[serde(default)]
+    pub calibration: Option<Calibration>,
     /// Every evaluation, in the order of the steps.
     pub evaluations: Vec<Evaluation>,
 }

@@ -297,6 +297,7 @@ mod tests {
             train_seconds: 1.0,
             ms_per_step: 1.0,
             final_loss: 0.0,
+            calibration: None,
             evaluations: vec![],
         };
         run.write_summary(&summary(8)).unwrap();

@@ -23,15 +23,15 @@ use crate::data::Opened;
 use crate::device::Device;
 use crate::error::Error;
 use crate::evaluate::{self, Plan, TargetScore};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Targets};
 use crate::interrupt::Interrupt;
 use crate::kernels::threads;
 use crate::keys::{KeyError, Table};
 use crate::metrics::{self, Recorder};
 use crate::parallel::{self, Division, World};
 use crate::policy::Mode;
-use crate::run::{Evaluation, Run, Summary};
-use crate::statistics::mean;
+use crate::run::{self, Evaluation, Run, Summary};
+use crate::statistics::Calibration;
 
 /// File of the last state under `checkpoints/`.
 pub const LATEST: &str = "latest.safetensors";
@@ -237,6 +237,7 @@ impl<'a> Training<'a> {
             train_seconds: self.progress.train_seconds,
             ms_per_step: 1e3 * self.progress.train_seconds / (*steps).max(1) as f64,
             final_loss: self.progress.last_loss,
+            calibration: self.calibration(),
             evaluations: self.progress.evaluations.clone(),
         };
         if let Some(run) = self.run {
@@ -250,6 +251,13 @@ impl<'a> Training<'a> {
     fn is_evaluated(&self) -> bool {
         let mut evaluations = self.progress.evaluations.iter();
         evaluations.any(|evaluation| evaluation.step == self.progress.step)
+    }
+
+    /// That of the evaluation at the present step.
+    fn calibration(&self) -> Option<Calibration> {
+        let evaluations = self.progress.evaluations.iter();
+        let present = evaluations.filter(|evaluation| evaluation.step == self.progress.step);
+        run::calibration(self.experiment.evaluation.range(), present)
     }
 
     /// Keeps what there is; the error says how to go on.
@@ -363,14 +371,11 @@ impl<'a> Training<'a> {
             return Ok(());
         }
         self.learner.synchronise()?;
+        let targets = self.experiment.evaluation.targets.as_ref();
         let plan = Plan {
             env: self.env.to_owned(),
-            targets: self
-                .experiment
-                .evaluation
-                .targets
-                .clone()
-                .unwrap_or_default(),
+            targets: targets.map_or_else(Vec::new, Targets::numbers),
+            return_range: self.experiment.evaluation.range(),
             episodes,
             seed: self.experiment.evaluation.seed,
             rows: None,
@@ -381,7 +386,7 @@ impl<'a> Training<'a> {
         let policy = &mut |rows| model.policy(Mode::Greedy, rows, threads);
         let warned_before = mujoco::warnings().count;
         let results = evaluate::share(&self.world, policy, &plan, |_, _| ())?;
-        let instabilities = results.instabilities;
+        let (instabilities, calibration) = (results.instabilities, results.calibration);
         let evaluations: Vec<Evaluation> = results
             .targets
             .into_iter()
@@ -392,14 +397,8 @@ impl<'a> Training<'a> {
         let largest = |pick: fn(&Evaluation) -> Option<f64>| {
             evaluations.iter().filter_map(pick).reduce(f64::max)
         };
-        let distances = evaluations.iter().filter_map(|evaluation| {
-            let target = evaluation.target?;
-            Some((evaluation.return_mean - target).abs())
-        });
-        let distances: Vec<f64> = distances.collect();
-        let calibration = (!distances.is_empty()).then(|| mean(&distances));
+        scalars.extend(calibration.iter().flat_map(run::calibration_scalars));
         for (name, value) in [
-            (metrics::EVAL_CALIBRATION_ERROR, calibration),
             (
                 metrics::EVAL_RETURN_MEAN_BEST,
                 largest(|evaluation| Some(evaluation.return_mean)),

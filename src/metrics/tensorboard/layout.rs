@@ -17,7 +17,7 @@ fn charts() -> [(&'static str, String); 4] {
         ("return", of_targets(EVAL_RETURN_MEAN)),
         ("score", of_targets(EVAL_SCORE)),
         (
-            "calibration: distance of the return from its target",
+            "calibration: distance of returns from targets over the data's range",
             format!("{EVAL_CALIBRATION_ERROR}$"),
         ),
         ("losses", format!("(train/.*loss|{VALIDATION_LOSS})$")),

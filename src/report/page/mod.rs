@@ -9,6 +9,7 @@ mod series;
 use std::fmt::Write as _;
 
 use super::aggregate::Aggregate;
+use super::calibration::{calibration_table, not_asked};
 use super::findings::findings;
 use super::tables::{difference_table, group_table, method_table, pair_table, run_table};
 use super::{Comparison, RunReport, escape};
@@ -49,6 +50,13 @@ pub fn page(runs: &[RunReport], reload_secs: Option<u64>) -> String {
     {
         html += CALIBRATION;
     }
+    if let Some(table) = calibration_table(&comparison) {
+        html += &table.html();
+        let sentence = not_asked(&comparison).map(|text| escape::html(&text));
+        html += &sentence.map_or_else(String::new, |text| {
+            format!("<p class=\"caption\">{text}</p>\n")
+        });
+    }
     html += "<h2>Over seeds</h2>\n";
     html += &group_table(&comparison, true).html();
     if !comparison.differing.is_empty() {
@@ -83,7 +91,9 @@ chart to zoom, double-click to see all; a click on a name shows or hides it.</p>
 const CALIBRATION: &str = "\
 <h2>Asked for and reached</h2>
 <p class=\"caption\">Return of the last evaluation over the target that was asked for: interquartile
-mean over the seeds with its 95 % interval. Dotted: what is reached is what was asked for.</p>
+mean over the seeds with its 95 % interval, of a single run its mean with that over its episodes.
+Dotted: what is reached is what was asked for. Shaded: the data's returns from the 5th to the 95th
+percentile, where targets count.</p>
 <div class=\"charts\" id=\"calibration\"></div>
 ";
 

@@ -66,7 +66,7 @@ class Chart {
     return { width: Math.max(240, this.plotHost.clientWidth), height: 300 };
   }
 
-  /** content: { series, unit, log, diagonal, points }; a series has x, y and maybe low, high, runs. */
+  /** content: { series, unit, log, diagonal, shaded, points }; a series has x, y and maybe low, high, runs. */
   show(content) {
     this.content = content;
     this.hidden = new Set((memory.hidden || {})[this.id] ||
@@ -112,7 +112,10 @@ class Chart {
       hooks: {
         setCursor: [() => this.read()],
         setScale: [(plot, key) => key === "x" && this.zoomed(plot)],
-        drawClear: [(plot) => content.diagonal && this.diagonal(plot)],
+        drawClear: [(plot) => {
+          if (content.shaded) this.shade(plot);
+          if (content.diagonal) this.diagonal(plot);
+        }],
       },
     }, joined, this.plotHost);
     const zoom = (memory.zoom || {})[this.id];
@@ -183,6 +186,19 @@ class Chart {
     const whole = min <= x[0] && max >= x[x.length - 1];
     this.reset.hidden = whole;
     remember("zoom", { ...memory.zoom, [this.id]: whole ? null : { min, max } });
+  }
+
+  /** A band between two places on the horizontal axis. */
+  shade(plot) {
+    const { ctx, bbox } = plot;
+    const [left, right] = this.content.shaded.map((value) => {
+      const place = plot.valToPos(value, "x", true);
+      return Math.min(Math.max(place, bbox.left), bbox.left + bbox.width);
+    });
+    ctx.save();
+    ctx.fillStyle = withAlpha(colour("--soft"), 0.1);
+    ctx.fillRect(left, bbox.top, right - left, bbox.height);
+    ctx.restore();
   }
 
   /** The line on which what is reached is what was asked for. */
@@ -268,11 +284,12 @@ function profile() {
 function calibration() {
   const host = document.getElementById("calibration");
   if (!host) return;
-  for (const [index, { name, series }] of data.calibration.entries()) {
+  for (const [index, { name, range, series }] of data.calibration.entries()) {
     const figure = element("figure", {}, element("h3", {}, name));
     host.append(figure);
     new Chart(figure, `calibration-${index + 1}`)
-      .show({ series: series.map(unpacked), unit: "target", diagonal: true, points: true });
+      .show({ series: series.map(unpacked), unit: "target", diagonal: true, points: true,
+        shaded: range });
   }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::super::aggregate::{Aggregate, Estimate};
-use super::super::headline::Headline;
+use super::super::calibration::curve;
 use super::super::{Comparison, Group, RunReport};
 use crate::run::Evaluation;
 use crate::statistics::{Bootstrap, CurvePoint, by_step, by_time, thin};
@@ -55,6 +55,8 @@ struct Axis {
 #[derive(Serialize)]
 struct Calibration {
     name: String,
+    /// That of the data's returns.
+    range: Option<[f64; 2]>,
     series: Vec<Series>,
 }
 
@@ -261,25 +263,17 @@ impl Collector {
             let groups: Vec<&Group<'_>> = comparison.of_task(task).collect();
             let mut series = Vec::new();
             for group in &groups {
-                let mut targets: Vec<f64> = group.targets().into_iter().flatten().collect();
-                targets.sort_unstable_by(f64::total_cmp);
-                let point = |&target: &f64| {
-                    let last = Headline::of(group, Some(target)).last?;
-                    Some(CurvePoint {
-                        x: target,
-                        value: last.iqm,
-                        interval: last.interval,
-                        runs: last.values.len(),
-                    })
-                };
-                let points: Vec<CurvePoint> = targets.iter().filter_map(point).collect();
+                let points = curve(group);
                 if points.len() > 1 {
                     series.push(self.curve(look(comparison, &groups, group, (0, None)), &points));
                 }
             }
             if !series.is_empty() {
+                let runs = groups.iter().flat_map(|group| &group.runs);
+                let range = runs.filter_map(|run| run.return_range).next();
                 charts.push(Calibration {
                     name: comparison.task_name(task),
+                    range: range.map(|range| [short(range.low), short(range.high)]),
                     series,
                 });
             }
@@ -444,6 +438,10 @@ mod tests {
     fn several_targets_have_a_calibration_and_extra_ones_begin_hidden() {
         let mut runs = runs();
         for run in &mut runs {
+            run.return_range = Some(crate::statistics::Interval {
+                low: 9.0,
+                high: 450.0,
+            });
             let mut again = run.evaluations.clone();
             for evaluation in &mut again {
                 evaluation.target = Some(100.0);
@@ -455,6 +453,10 @@ mod tests {
         assert_eq!(
             data["xs"][series["x"].as_u64().unwrap() as usize],
             serde_json::json!([100.0, 500.0])
+        );
+        assert_eq!(
+            data["calibration"][0]["range"],
+            serde_json::json!([9.0, 450.0])
         );
         let shown: Vec<_> = data["tasks"][0]["metrics"][0]["axes"][0]["series"]
             .as_array()
