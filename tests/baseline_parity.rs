@@ -1,7 +1,7 @@
 //! Updates of the baselines beside PyTorch's: losses, every gradient, weights, targets and moments.
 
 use rtg::algorithms::iql::config::{ActorKind, Conventions, RewardScaling};
-use rtg::algorithms::{ActionCodec, Published, bc, iql, td3_bc};
+use rtg::algorithms::{ActionCodec, Published, bc, iql, rvs, td3_bc};
 use rtg_datasets::Normaliser;
 use safetensors::SafeTensors;
 
@@ -178,4 +178,36 @@ fn three_updates_of_cloning_are_those_of_pytorch() {
 #[test]
 fn so_are_they_with_discrete_actions() {
     bc("bc_discrete", ActionCodec::Discrete { n: 3, start: 0 });
+}
+
+fn rvs(name: &str) {
+    let fixture = Fixture::open(name);
+    assert_eq!(fixture.case.algorithm, "rvs");
+    let config = rvs::config::Config {
+        width: fixture.case.hidden[0],
+        layers: fixture.case.hidden.len(),
+        horizon: Some(fixture.hyperparameter("horizon") as usize),
+        ..rvs::config::Config::of(&fixture.case.recipe)
+    };
+    let rate = fixture.hyperparameter("learning_rate");
+    assert_eq!(rate.to_bits(), config.learning_rate.to_bits());
+    let mut learner = fixture.learner(1000, |setup| rvs::Learner::new(setup, config));
+    let mut comparison = Comparison::new(&fixture);
+    for number in 1..=fixture.case.updates {
+        let report = learner.learn(&fixture.windows(number));
+        comparison.report(number, &report, &[("loss", "loss.actor")]);
+        comparison.gradients(number, &mut learner);
+        comparison.state(number, &mut learner);
+    }
+    comparison.finish();
+}
+
+#[test]
+fn three_updates_of_rvs_are_those_of_pytorch() {
+    rvs("rvs");
+}
+
+#[test]
+fn so_are_they_with_discrete_actions_and_outcomes() {
+    rvs("rvs_discrete");
 }

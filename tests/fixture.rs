@@ -134,10 +134,19 @@ impl Fixture {
     pub(crate) fn windows(&self, update: u32) -> Batch {
         let of = |name: &str| self.numbers(&format!("update.{update}.{name}")).to_vec();
         let (rows, actions) = (self.case.batch, of("actions"));
+        let optional = |name: &str| {
+            let found = self.find(&format!("update.{update}.{name}"));
+            found.map_or_else(Vec::new, <[f32]>::to_vec)
+        };
         Batch {
             observations: of("observations"),
             labels: self.labels(&actions),
             actions,
+            returns_to_go: optional("returns_to_go"),
+            timesteps: optional("timesteps")
+                .iter()
+                .map(|&step| step as u32)
+                .collect(),
             lengths: vec![1; rows],
             rows,
             context: 1,

@@ -53,6 +53,15 @@ pub(super) struct ActorPolicy<D> {
     chosen: Vec<f32>,
     /// The least and the largest numbers of an action, where choices may lie beyond.
     bounds: Option<[Vec<f64>; 2]>,
+    asked: Option<Asked>,
+}
+
+/// What rows are asked for: one more input, the same in all of an episode.
+struct Asked {
+    /// Targets are divided by this.
+    divisor: f64,
+    of_rows: Vec<f32>,
+    inputs: Vec<f32>,
 }
 
 impl<D: Decision> ActorPolicy<D> {
@@ -78,7 +87,20 @@ impl<D: Decision> ActorPolicy<D> {
             noise: Vec::new(),
             chosen: Vec::new(),
             bounds: None,
+            asked: None,
         }
+    }
+
+    /// For an actor whose last input is the target over `divisor`.
+    pub(super) fn asked(mut self, divisor: f64) -> Self {
+        let rows = self.streams.len();
+        self.seen.truncate(self.seen.len() - rows);
+        self.asked = Some(Asked {
+            divisor,
+            of_rows: vec![0.0; rows],
+            inputs: Vec::new(),
+        });
+        self
     }
 
     /// With actions that are brought within these bounds: the least numbers, the largest.
@@ -93,7 +115,14 @@ impl<D: Decision> ActorPolicy<D> {
 const STREAM: &str = "exploration";
 
 impl<D: Decision> Policy for ActorPolicy<D> {
+    fn takes_target(&self) -> bool {
+        self.asked.is_some()
+    }
+
     fn begin(&mut self, row: usize, start: &Start) {
+        if let Some(asked) = &mut self.asked {
+            asked.of_rows[row] = (start.target.unwrap_or(0.0) / asked.divisor) as f32;
+        }
         self.streams[row] = Stream::new(start.seed, STREAM);
         let width = self.seen.len() / self.streams.len();
         self.seen[row * width..][..width].fill(0.0);
@@ -122,7 +151,16 @@ impl<D: Decision> Policy for ActorPolicy<D> {
         let mut actor = self.actor.lock();
         let width = actor.shape().members * actor.shape().outputs;
         self.outputs.resize(active.len() * width, 0.0);
-        actor.infer(&self.pool, &[&self.inputs], &mut self.outputs);
+        match &mut self.asked {
+            None => actor.infer(&self.pool, &[&self.inputs], &mut self.outputs),
+            Some(asked) => {
+                asked.inputs.clear();
+                let of_active = active.iter().map(|&row| asked.of_rows[row]);
+                asked.inputs.extend(of_active);
+                let inputs = [&self.inputs[..], &asked.inputs];
+                actor.infer(&self.pool, &inputs, &mut self.outputs);
+            }
+        }
         drop(actor);
         self.chosen.resize(active.len() * inner, 0.0);
         match self.mode {
@@ -185,5 +223,38 @@ mod tests {
         assert_eq!(act(&mut policy, &[0, 1], [2.0, 7.0]), [21.0, 76.0]);
         policy.begin(0, &start);
         assert_eq!(act(&mut policy, &[0, 1], [3.0, 8.0]), [30.0, 87.0]);
+    }
+
+    #[test]
+    fn each_row_keeps_what_it_is_asked_for_through_its_episode() {
+        // Ten times the observation and what is asked for.
+        let actor = Network::new(&Shape::new(&[1, 1], &[], 1), vec![10.0, 1.0, 0.0]);
+        let actions = ActionCodec::Continuous {
+            offset: vec![0.0],
+            scale: vec![1.0],
+            max_action: 1.0,
+        };
+        let actor = (Shared::new(actor), Head::Logits);
+        let policy = ActorPolicy::new(actor, None, actions, Mode::Greedy, (2, 1));
+        let mut policy = policy.asked(4.0);
+        assert!(policy.takes_target());
+        let begin = |policy: &mut ActorPolicy<Head>, row, target| {
+            let start = Start {
+                seed: 0,
+                target: Some(target),
+            };
+            policy.begin(row, &start);
+        };
+        begin(&mut policy, 0, 8.0);
+        begin(&mut policy, 1, -2.0);
+        let act = |policy: &mut ActorPolicy<Head>, active: &[usize], observations: [f64; 2]| {
+            let mut actions = [-1.0; 2];
+            policy.act(active, &observations, &[5.0; 2], &mut actions);
+            actions
+        };
+        assert_eq!(act(&mut policy, &[0, 1], [1.0, 3.0]), [12.0, 29.5]);
+        assert_eq!(act(&mut policy, &[1], [1.0, 0.0]), [-1.0, -0.5]);
+        begin(&mut policy, 1, 40.0);
+        assert_eq!(act(&mut policy, &[0, 1], [2.0, 0.0]), [22.0, 10.0]);
     }
 }

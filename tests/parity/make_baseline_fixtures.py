@@ -7,7 +7,7 @@ Networks: `actor`, `critic_1`, `critic_2` (EDAC and SAC-N: up to N), IQL's `valu
 `actor_target` (TD3+BC, ReBRAC), `critic_1_target`, `critic_2_target`; of dqn and discrete_cql `q`
 and `q_target`; of discrete_bcq `bcq_1` (values), `bcq_2` (logits) and their targets; of ppo `actor`
 and `critic`. A parameter P is `NETWORK.net.N.weight` (outputs x inputs) or `.bias` with N = 0, 2, 4
-(two hidden layers), `actor.log_std` (A) of iql, awac and ppo's Gaussian, SAC's `log_alpha` (1). The
+(two hidden layers), `actor.log_std` (A) of rvs, iql, awac and ppo's Gaussian, SAC's `log_alpha` (1). The
 last layer of a dueling `q` gives A advantages, then the value; with N quantiles it gives them action
 by action. SAC's two heads are one layer here: the first A rows of `actor.net.4` give the mean, the
 others the raw log sigma. ReBRAC's critics have N = 0, 3, 6 and LayerNorms N = 2, 5. CQL's raw log
@@ -16,7 +16,8 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
 
     P                           before the first update, targets included (they differ from the
                                 networks that they follow); moments and step counts are zero
-    update.U.observations BS, .actions BA (one-hot if discrete); but for bc also .rewards B,
+    update.U.observations BS, .actions BA (one-hot if discrete); of rvs also .returns_to_go B
+        and .timesteps B; but for bc and rvs also .rewards B,
         .next_observations BS, .terminated B (0 or 1)       what update U = 1, 2, 3 is given;
         rebrac also .following_actions BA, those after the batch's; ppo also .truncated B, and
         .order (epochs x B), the rows in the order of the minibatches; row t E + e is step t of
@@ -54,6 +55,7 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
                                 `alpha_prime` (before its step), `loss.alpha_prime`
         edac                    `alpha_after`, `log_prob`; edac `loss.diversity`
         bc                      `outputs` (actions or logits), no others
+        rvs                     `outcomes` B, no others
         dqn, discrete_cql       `q` (at the batch's actions, with quantiles BN), `target`; `gap` (the
                                 conservative one), `loss.td`, `gradient_norm` before clipping
         discrete_bcq            `q`, `target`, `likelihood` BA, `allowed` (their share), `loss.td`,

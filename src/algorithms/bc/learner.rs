@@ -4,7 +4,7 @@ use rtg_datasets::sample::{Batch, PaddedObservation, Padding, Side, WindowConfig
 use serde_json::Value;
 
 use super::Model;
-use super::loss::{Loss, Wanted};
+use crate::algorithms::cloning::{Loss, Wanted};
 use crate::algorithms::networks::Products;
 use crate::algorithms::{
     self, Error, HeldBack, Needs, Published, Saved, Source, State, Update, moments,
@@ -73,7 +73,7 @@ impl Learner {
 
     /// The loss on a batch, without dropout and without learning from it.
     pub fn loss(&mut self, batch: &Batch) -> f64 {
-        self.want(batch);
+        self.wanted.last_of(batch, self.model.actions.width());
         let mut network = self.model.network.lock();
         let mut outputs = vec![0.0; batch.rows * network.shape().outputs];
         network.infer(&self.pool, &[&batch.observations], &mut outputs);
@@ -81,24 +81,9 @@ impl Learner {
         self.loss.of(head, &outputs, &self.wanted)
     }
 
-    /// Keeps what the batch's windows did in their last place.
-    fn want(&mut self, batch: &Batch) {
-        let width = self.model.actions.width();
-        let last = |row: usize| (row + 1) * batch.context - 1;
-        let Wanted { actions, choices } = &mut self.wanted;
-        actions.clear();
-        choices.clear();
-        for row in 0..batch.rows {
-            match batch.labels.get(last(row)) {
-                Some(&label) => choices.push(label as usize),
-                None => actions.extend_from_slice(&batch.actions[last(row) * width..][..width]),
-            }
-        }
-    }
-
     /// Adds the gradient of one batch to the step's.
     pub fn accumulate(&mut self, batch: &Batch) {
-        self.want(batch);
+        self.wanted.last_of(batch, self.model.actions.width());
         let dropout = self.dropout();
         let parameters = if self.losses.is_empty() {
             Gradient::Set(&mut self.gradient)

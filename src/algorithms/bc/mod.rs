@@ -8,7 +8,6 @@
 
 pub mod config;
 mod learner;
-mod loss;
 mod model;
 
 use rtg_datasets::Normaliser;

@@ -18,6 +18,7 @@ from .iql import Iql
 from .ppo import Ppo, collection
 from .q_learning import QLearning
 from .rebrac import Rebrac
+from .rvs import Rvs
 from .sac import CleanRl, StableBaselines3
 from .td3_bc import Td3Bc
 
@@ -51,7 +52,7 @@ class Case:
 
     def learner(self, dtype):
         """The learner with the case's weights, in float32 or float64."""
-        kinds = {"bc": Bc, "td3_bc": Td3Bc, "iql": Iql, "awac": Awac, "rebrac": Rebrac,
+        kinds = {"bc": Bc, "rvs": Rvs, "td3_bc": Td3Bc, "iql": Iql, "awac": Awac, "rebrac": Rebrac,
                  "cql": Cql, "edac": Edac,
                  "dqn": QLearning, "discrete_cql": QLearning, "discrete_bcq": DiscreteBcq,
                  "ppo": Ppo,
@@ -86,6 +87,9 @@ CASES = (
     Case("bc_continuous", "bc", "corl", 48, dict(max_action=2.0, learning_rate=3e-4),
          low=(-2.0,) * ACTION, high=(2.0,) * ACTION),
     Case("bc_discrete", "bc", "corl", 107, dict(discrete=True, learning_rate=3e-4)),
+    Case("rvs", "rvs", "authors", 40, dict(horizon=40, learning_rate=1e-3)),
+    Case("rvs_discrete", "rvs", "authors", 41, dict(
+        horizon=40, discrete=True, learning_rate=1e-3)),
     Case("td3_bc", "td3_bc", "corl", 17, dict(max_action=1.0, **TD3_BC)),
     Case("td3_bc_max_action_2", "td3_bc", "corl", 26, dict(max_action=2.0, **TD3_BC),
          low=(-2.0,) * ACTION, high=(2.0,) * ACTION),
@@ -211,7 +215,13 @@ def batch(case, number):
     if case.discrete:
         actions = np.eye(ACTION)[rng.integers(ACTION, size=BATCH)]
     arrays = dict(observations=observations, actions=actions)
-    if case.algorithm != "bc":
+    if case.algorithm == "rvs":
+        timesteps = rng.integers(0, 40, BATCH)
+        # The first step of an episode, and the last one of the longest.
+        timesteps[:2] = 0, 39
+        arrays |= dict(returns_to_go=20.0 * rng.standard_normal(BATCH) * (1 - timesteps / 40),
+                       timesteps=timesteps)
+    elif case.algorithm != "bc":
         arrays |= dict(rewards=rewards, next_observations=next_observations,
                        terminated=terminated)
     if case.algorithm == "rebrac":
@@ -224,7 +234,7 @@ def batch(case, number):
 def noise(case, number):
     """The BA standard normals of an update, in the order in which the learner draws them."""
     rng = np.random.default_rng([3000 + case.seed, number])
-    if case.algorithm in ("bc", "iql", "dqn", "discrete_cql", "discrete_bcq", "ppo"):
+    if case.algorithm in ("bc", "rvs", "iql", "dqn", "discrete_cql", "discrete_bcq", "ppo"):
         return []
     if case.algorithm in ("td3_bc", "rebrac"):
         drawn = rng.standard_normal((BATCH, ACTION))

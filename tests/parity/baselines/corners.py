@@ -38,6 +38,10 @@ def check_corners(case, exact):
         # An episode ends at the last step, one by each kind of end.
         assert arrays["truncated"][-1] == 1 and arrays["terminated"][-2] == 1
         return
+    if case.algorithm == "rvs":
+        horizon = case.hyperparameters["horizon"]
+        assert {0, horizon - 1} <= set(arrays["timesteps"].int().tolist())
+        return
     if case.algorithm != "bc":
         # y = r where an episode ends.
         ended = arrays["terminated"] == 1

@@ -1,6 +1,11 @@
-//! The loss of a clone, and its gradient at the network's outputs.
+//! The losses of clones, and their gradients at the network's outputs: what behaviour cloning and
+//! return-conditioned cloning share.
 
+use rtg_datasets::sample::Batch;
+
+use super::vector::TrainedVector;
 use crate::kernels::Head;
+use crate::kernels::mlp::heads::gaussian::Gaussian;
 use crate::kernels::mlp::heads::{categorical, tanh};
 
 /// What the data did, in each row of a batch.
@@ -10,6 +15,24 @@ pub(super) struct Wanted {
     pub(super) actions: Vec<f32>,
     /// Which of the discrete actions.
     pub(super) choices: Vec<usize>,
+}
+
+impl Wanted {
+    /// Keeps what the batch's windows did in their last place; an action has `width` numbers.
+    pub(super) fn last_of(&mut self, batch: &Batch, width: usize) {
+        let last = |row: usize| (row + 1) * batch.context - 1;
+        self.actions.clear();
+        self.choices.clear();
+        for row in 0..batch.rows {
+            match batch.labels.get(last(row)) {
+                Some(&label) => self.choices.push(label as usize),
+                None => {
+                    let action = &batch.actions[last(row) * width..][..width];
+                    self.actions.extend_from_slice(action);
+                }
+            }
+        }
+    }
 }
 
 /// What the loss needs on the way; its memory stays.
@@ -47,6 +70,33 @@ impl Loss {
         }
         tanh::backward(scale, &self.found, &self.inner, &mut self.gradients);
         loss / f64::from(count)
+    }
+
+    /// The mean over rows of -log pi of what was wanted, where the outputs are the means of a
+    /// Gaussian; leaves its gradient there and at the log standard deviations.
+    pub(super) fn gaussian(
+        &mut self,
+        gaussian: Gaussian,
+        outputs: &[f32],
+        wanted: &Wanted,
+        log_sigma: &mut TrainedVector,
+    ) -> f64 {
+        let sigma = &log_sigma.values;
+        let rows = outputs.len() / sigma.len().max(1);
+        self.found.resize(rows, 0.0);
+        self.gradients.resize(outputs.len(), 0.0);
+        gaussian.log_probabilities(outputs, sigma, &wanted.actions, &mut self.found);
+        self.inner.clear();
+        self.inner.resize(rows, -1.0 / rows.max(1) as f32);
+        log_sigma.gradient.fill(0.0);
+        gaussian.backward(
+            (outputs, sigma, &wanted.actions),
+            &self.inner,
+            &mut self.gradients,
+            &mut log_sigma.gradient,
+        );
+        let sum: f64 = self.found.iter().map(|&log| -f64::from(log)).sum();
+        sum / rows.max(1) as f64
     }
 
     fn cross_entropy(&mut self, outputs: &[f32], choices: &[usize]) -> f64 {

@@ -1,0 +1,28 @@
+//! Every choice of RvS-R, with the published values.
+
+use crate::keys::{Range, keys};
+
+keys! {
+    /// The network of RvS-R, what it sees and how it learns.
+    pub struct Config = "rvs", _recipe: &str;
+
+    /// Numbers in a hidden layer.
+    width: usize = 1024, Range::WIDTH, "", "1024";
+    /// Hidden layers.
+    layers: usize = 2, Range::LAYERS, "", "2";
+    /// Dropout behind each hidden layer.
+    dropout: f32 = 0.0, Range::BELOW_ONE, "", "0 in locomotion and antmaze, 0.1 in kitchen";
+    /// Steps in a batch.
+    batch_size: usize = 16_384, Range::ROWS, "steps", "16384; 256 in kitchen";
+    /// Adam's learning rate.
+    learning_rate: f64 = 1e-3, Range::POSITIVE, "", "1e-3";
+    /// Steps over which the rewards still to come are averaged, counted from an episode's start: at
+    /// step t they are divided by what is left of them, at least 1. Default: those of the data's
+    /// longest episode.
+    horizon: Option<usize> = None, Range::at_least(1), "steps", "the data's longest episode";
+    /// The network sees average rewards divided by this: choose it of their size where they are far
+    /// from 1.
+    outcome_scale: f64 = 1.0, Range::POSITIVE, "reward a step", "1";
+    /// Whether observations are normalised by mean and standard deviation (plus 1e-6) of the data.
+    normalise: bool = false, Range::Any, "", "false";
+}

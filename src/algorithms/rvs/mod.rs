@@ -1,0 +1,82 @@
+//! RvS-R, reinforcement learning via supervised learning on returns (Emmons et al. 2022): behaviour
+//! cloning by a perceptron that also sees how much reward a step of the data earned from there on.
+//!
+//! With R_t the sum of the rewards from step t (0 at the start) to the end of the episode and T the
+//! length of the data's longest episode:
+//!
+//! ```text
+//! outcome_t = R_t / (T - t)
+//! mu, log sigma = network(s_t, outcome_t), free parameters
+//! L = mean over the batch of -log N(a_t; mu, sigma^2)         or, of discrete actions, cross-entropy
+//! ```
+//!
+//! There is neither time nor history: it is the control for what a sequence model adds. Acting, a
+//! target return R asks for the average R / T, which stays the same through the episode, and takes
+//! the mean, brought within the bounds. After the authors' `rvs` (`policies.py`, `dataset.py`): Adam,
+//! ReLU, orthogonal weights (gain sqrt 2, the last layer 0.01), biases and log sigma from 0, raw
+//! observations. Boxes are mapped onto [-1, 1] here; those of its environments are that.
+
+pub mod config;
+mod learner;
+mod model;
+
+use self::config::Config;
+pub use self::learner::Learner;
+pub use self::model::Model;
+use super::{Algorithm, Card, Error, Facts, Input, Saved, Setup};
+use crate::keys::{self, Keys, PlanError, Table};
+
+/// RvS-R's entry in the table of algorithms.
+pub struct Rvs;
+
+const NAME: &str = "rvs";
+
+impl Algorithm for Rvs {
+    fn card(&self) -> Card {
+        Card {
+            name: NAME,
+            summary: "RvS-R: cloning by a perceptron that is told the average reward to come",
+            input: Input::Windows,
+            continuous: true,
+            discrete: true,
+            takes_target: true,
+            cuda: false,
+            recipes: &["authors"],
+            former_tables: &[],
+        }
+    }
+
+    fn tables(&self) -> Vec<Keys> {
+        vec![Config::KEYS]
+    }
+
+    fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
+        let mut plan = super::general(10_000, 1000, 100);
+        keys::write(&mut plan, NAME, &Config::of(recipe))?;
+        Ok(plan)
+    }
+
+    fn resolve(&self, plan: &mut Table, facts: &Facts) -> Result<(), PlanError> {
+        let mut config: Config = keys::read(plan, NAME)?;
+        let longest = || facts.data?.iter().map(|episode| episode.len()).max();
+        config.horizon = config.horizon.or_else(longest);
+        keys::write(plan, NAME, &config)
+    }
+
+    fn build(
+        &self,
+        setup: &Setup,
+        saved: Option<&Saved>,
+    ) -> Result<Box<dyn super::Learner>, Error> {
+        let config: Config = keys::read(setup.plan, NAME)?;
+        let learner = match saved {
+            Some(saved) => Learner::saved(saved, setup, config)?,
+            None => Learner::new(setup, config)?,
+        };
+        Ok(Box::new(learner))
+    }
+
+    fn model(&self, saved: &Saved) -> Result<Box<dyn super::Model>, Error> {
+        Ok(Box::new(Model::saved(saved)?))
+    }
+}
