@@ -187,7 +187,8 @@ fn rvs(name: &str) {
         width: fixture.case.hidden[0],
         layers: fixture.case.hidden.len(),
         horizon: Some(fixture.hyperparameter("horizon") as usize),
-        ..rvs::config::Config::of(&fixture.case.recipe)
+        normalise: false,
+        ..rvs::config::Config::of(rvs::config::Defaults::named(&fixture.case.recipe))
     };
     let rate = fixture.hyperparameter("learning_rate");
     assert_eq!(rate.to_bits(), config.learning_rate.to_bits());

@@ -76,6 +76,41 @@ fn so_does_one_of_edac() {
 }
 
 #[test]
+fn so_does_one_of_rvs_with_its_dropout() {
+    let bench = Workbench::new();
+    let options = format!("{CUT_OFTEN} --set rvs.dropout=0.2 --set evaluation.targets=sweep:2");
+    kill_and_resume(&bench, &train("rvs", &options), Duration::ZERO);
+}
+
+#[test]
+fn so_does_one_of_rvs_with_discrete_actions() {
+    let bench = Workbench::new();
+    let options = CUT_OFTEN.replace("pendulum", "cartpole") + " --set rvs.normalise=true";
+    kill_and_resume(&bench, &train("rvs", &options), Duration::ZERO);
+}
+
+#[test]
+fn rvs_asks_for_an_average_over_the_longest_episode_and_obeys() {
+    let bench = Workbench::new();
+    let options = "--dataset builtin/cartpole/mixed --steps 1500 --set rvs.width=64 \
+         --set rvs.batch_size=128 --set rvs.normalise=true --set evaluation.every=0 \
+         --set evaluation.targets=500,30 --set evaluation.final_episodes=20 --run-dir run";
+    bench.succeed(&train("rvs", options));
+    let plan = fs::read_to_string(bench.path("run/experiment.toml")).unwrap();
+    let plan: toml::Table = plan.parse().unwrap();
+    assert_eq!(plan["rvs"]["horizon"].as_integer(), Some(500));
+    let summary = fs::read(bench.path("run/summary.json")).unwrap();
+    let summary: Value = serde_json::from_slice(&summary).unwrap();
+    let mean = |index: usize| {
+        summary["evaluations"][index]["return_mean"]
+            .as_f64()
+            .unwrap()
+    };
+    assert!(mean(0) > 300.0, "asked for 500, got {}", mean(0));
+    assert!(mean(1) < 0.75 * mean(0), "asked for 30, got {}", mean(1));
+}
+
+#[test]
 fn discrete_actions_are_refused() {
     let bench = Workbench::new();
     for algorithm in ["td3_bc", "iql", "awac", "rebrac", "cql", "edac"] {

@@ -40,6 +40,9 @@ pub struct Selection {
     /// policy should do for a given return stays the same; it is learned from more often. After the
     /// return-based rebalancing of Yue et al. 2022, "Boosting offline RL via data rebalancing".
     pub balance_returns: Option<usize>,
+    /// How much of that balance there is, from 0 (none: the draws are those without it) to 1 (all of
+    /// it, the default): a step's weight is the inverse of its class's steps to this power.
+    pub balance_strength: Option<f64>,
     /// Seed of the random part and of the validation part.
     pub seed: u64,
 }
@@ -94,6 +97,10 @@ impl fmt::Display for Selection {
             "balance_returns",
             self.balance_returns.map(|n| n.to_string()),
         );
+        word(
+            "balance_strength",
+            self.balance_strength.map(|beta| beta.to_string()),
+        );
         let drawn = self.random_fraction.or(self.validation_fraction).is_some();
         word("seed", drawn.then(|| self.seed.to_string()));
         if words.is_empty() {
@@ -147,6 +154,14 @@ impl Dataset {
         if selection.balance_returns == Some(0) {
             return fail("balance_returns = 0 leaves no class of returns".into());
         }
+        if let Some(beta) = selection.balance_strength {
+            if !(0.0..=1.0).contains(&beta) {
+                return fail(format!("balance_strength = {beta} does not lie in 0 to 1"));
+            }
+            if selection.balance_returns.is_none() {
+                return fail("balance_strength is of no use without balance_returns".into());
+            }
+        }
         let lengths =
             selection.min_length.unwrap_or(0)..=selection.max_length.unwrap_or(usize::MAX);
         let mut kept: Vec<usize> = (0..self.episodes())
@@ -184,7 +199,7 @@ impl Dataset {
                 part.delay_rewards();
             }
             if let Some(classes) = selection.balance_returns {
-                part.balance(classes);
+                part.balance(classes, selection.balance_strength.unwrap_or(1.0));
             }
             part
         };
@@ -233,8 +248,9 @@ impl Dataset {
         episodes
     }
 
-    /// Weighs episodes so that each of `classes` classes of returns has the same part of all steps.
-    fn balance(&mut self, classes: usize) {
+    /// Weighs episodes so that each of `classes` classes of returns has the same part of all steps,
+    /// with a strength of 1; of 0, as many as it had.
+    fn balance(&mut self, classes: usize, strength: f64) {
         let returns: Vec<f64> = self.iter().map(|episode| episode.return_()).collect();
         let least = returns.iter().copied().fold(f64::INFINITY, f64::min);
         let largest = returns.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -249,7 +265,14 @@ impl Dataset {
         let occupied = mass.iter().filter(|&&mass| mass > 0.0).count();
         let share = mass.iter().sum::<f64>() / occupied as f64;
         let weights = (returns.iter().enumerate())
-            .map(|(index, &return_)| before(index) * share / mass[class(return_)])
+            .map(|(index, &return_)| {
+                let mass = mass[class(return_)];
+                if strength < 1.0 {
+                    before(index) * (share / mass).powf(strength)
+                } else {
+                    before(index) * share / mass
+                }
+            })
             .collect();
         self.weights = uneven(weights);
         self.known_hash = None;

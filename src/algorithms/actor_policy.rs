@@ -250,7 +250,7 @@ mod tests {
         let act = |policy: &mut ActorPolicy<Head>, active: &[usize], observations: [f64; 2]| {
             let mut actions = [-1.0; 2];
             policy.act(active, &observations, &[5.0; 2], &mut actions);
-            actions
+            actions.to_vec()
         };
         assert_eq!(act(&mut policy, &[0, 1], [1.0, 3.0]), [12.0, 29.5]);
         assert_eq!(act(&mut policy, &[1], [1.0, 0.0]), [-1.0, -0.5]);

@@ -24,12 +24,11 @@ impl Wanted {
         self.actions.clear();
         self.choices.clear();
         for row in 0..batch.rows {
-            match batch.labels.get(last(row)) {
-                Some(&label) => self.choices.push(label as usize),
-                None => {
-                    let action = &batch.actions[last(row) * width..][..width];
-                    self.actions.extend_from_slice(action);
-                }
+            if let Some(&label) = batch.labels.get(last(row)) {
+                self.choices.push(label as usize);
+            } else {
+                let action = &batch.actions[last(row) * width..][..width];
+                self.actions.extend_from_slice(action);
             }
         }
     }

@@ -192,6 +192,16 @@ const SELECTION: Keys = Keys {
             "classes",
         ),
         selection(
+            "balance_strength",
+            "Option<f64>",
+            &[
+                "How much of that balance there is, with `balance_returns`: at 0 draws are as without it,",
+                "at 1, the default, each class is drawn alike.",
+            ],
+            Range::UNIT,
+            "",
+        ),
+        selection(
             "seed",
             "u64",
             &["Seed of the random part and of the validation part."],
@@ -232,6 +242,7 @@ mod tests {
             top_fraction: Some(0.5),
             validation_fraction: Some(0.5),
             balance_returns: Some(1),
+            balance_strength: Some(1.0),
             ..Selection::default()
         };
         let table = Table::try_from(full).unwrap();

@@ -313,10 +313,14 @@ mod tests {
 
     #[test]
     fn large_and_small_returns_keep_four_digits_of_their_span() {
-        assert_eq!(rounded(123_456_789.0, 2e8), 123_500_000.0);
-        assert_eq!(rounded(0.123_456, 0.2), 0.1235);
-        assert_eq!(rounded(1e300, 1e-300), 1e300);
-        assert_eq!(rounded(2038.61, 1239.1), 2039.0);
+        for (value, span, expected) in [
+            (123_456_789.0, 2e8, "123500000"),
+            (0.123_456, 0.2, "0.1235"),
+            (2038.61, 1239.1, "2039"),
+        ] {
+            assert_eq!(rounded(value, span).to_string(), expected);
+        }
+        assert_eq!(rounded(1e300, 1e-300).to_bits(), 1e300_f64.to_bits());
     }
 
     #[test]

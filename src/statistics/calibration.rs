@@ -110,7 +110,7 @@ fn line(x: &[f64], y: &[f64]) -> Option<(f64, f64)> {
         .map(|(x, y)| (x - mean_x) * (y - mean_y))
         .sum();
     let slope = products / squares;
-    (squares > 0.0).then(|| (slope, mean_y - slope * mean_x))
+    (squares > 0.0).then_some((slope, mean_y - slope * mean_x))
 }
 
 /// Pearson's correlation; none where one of both is constant.
@@ -124,7 +124,8 @@ fn correlation(x: &[f64], y: &[f64]) -> Option<f64> {
 fn ranks(values: &[f64]) -> Vec<f64> {
     let rank = |value: &f64| {
         let below = values.iter().filter(|other| *other < value).count();
-        let equal = values.iter().filter(|other| *other == value).count();
+        let above = values.iter().filter(|other| *other > value).count();
+        let equal = values.len() - below - above;
         below as f64 + (equal + 1) as f64 / 2.0
     };
     values.iter().map(rank).collect()

@@ -332,3 +332,29 @@ fn balanced_returns_give_each_class_the_same_part_of_the_steps() {
     assert!(balance(&alike, 4).unwrap().weights().is_none());
     assert!(balance(&dataset, 0).is_err());
 }
+
+#[test]
+fn the_strength_of_a_balance_goes_from_none_to_all_of_it() {
+    let dataset = with_returns(&[(10, 0.0), (20, 1.0), (6, 9.0), (4, 7.0)]);
+    let balance = |strength| {
+        let selection = Selection {
+            balance_returns: Some(3),
+            balance_strength: strength,
+            ..Selection::default()
+        };
+        dataset.select(&selection)
+    };
+    let weights = |strength| balance(strength).unwrap().weights().map(<[f64]>::to_vec);
+    // No weights: the very draws of the data as they are.
+    assert_eq!(weights(Some(0.0)), None);
+    assert_eq!(weights(Some(1.0)), weights(None));
+    // 30 and 10 steps: their weights are as 1 to 3, or to its root.
+    let half = weights(Some(0.5)).unwrap();
+    assert!((half[2] / half[0] - 3.0_f64.sqrt()).abs() < 1e-12);
+    assert!(balance(Some(1.1)).is_err() && balance(Some(f64::NAN)).is_err());
+    let alone = Selection {
+        balance_strength: Some(0.5),
+        ..Selection::default()
+    };
+    assert!(dataset.select(&alone).is_err());
+}

@@ -2,18 +2,47 @@
 
 use crate::keys::{Range, keys};
 
+/// Whose values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defaults {
+    /// Ours: a network and a batch for a CPU, and normalised observations.
+    Rtg,
+    /// The authors', for a GPU.
+    Authors,
+}
+
+impl Defaults {
+    /// Their names in plans, the default first.
+    pub const RECIPES: &'static [&'static str] = &["rtg", "authors"];
+
+    /// Those called `recipe`, one of [`Self::RECIPES`].
+    pub fn named(recipe: &str) -> Self {
+        if recipe == "authors" {
+            Self::Authors
+        } else {
+            Self::Rtg
+        }
+    }
+}
+
 keys! {
     /// The network of RvS-R, what it sees and how it learns.
-    pub struct Config = "rvs", _recipe: &str;
+    pub struct Config = "rvs", defaults: Defaults;
 
     /// Numbers in a hidden layer.
-    width: usize = 1024, Range::WIDTH, "", "1024";
+    width: usize = match defaults {
+        Defaults::Rtg => 256,
+        Defaults::Authors => 1024,
+    }, Range::WIDTH, "", "1024";
     /// Hidden layers.
     layers: usize = 2, Range::LAYERS, "", "2";
     /// Dropout behind each hidden layer.
     dropout: f32 = 0.0, Range::BELOW_ONE, "", "0 in locomotion and antmaze, 0.1 in kitchen";
     /// Steps in a batch.
-    batch_size: usize = 16_384, Range::ROWS, "steps", "16384; 256 in kitchen";
+    batch_size: usize = match defaults {
+        Defaults::Rtg => 256,
+        Defaults::Authors => 16_384,
+    }, Range::ROWS, "steps", "16384; 256 in kitchen";
     /// Adam's learning rate.
     learning_rate: f64 = 1e-3, Range::POSITIVE, "", "1e-3";
     /// Steps over which the rewards still to come are averaged, counted from an episode's start: at
@@ -24,5 +53,5 @@ keys! {
     /// from 1.
     outcome_scale: f64 = 1.0, Range::POSITIVE, "reward a step", "1";
     /// Whether observations are normalised by mean and standard deviation (plus 1e-6) of the data.
-    normalise: bool = false, Range::Any, "", "false";
+    normalise: bool = defaults == Defaults::Rtg, Range::Any, "", "false";
 }

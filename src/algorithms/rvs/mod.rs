@@ -1,8 +1,8 @@
 //! RvS-R, reinforcement learning via supervised learning on returns (Emmons et al. 2022): behaviour
 //! cloning by a perceptron that also sees how much reward a step of the data earned from there on.
 //!
-//! With R_t the sum of the rewards from step t (0 at the start) to the end of the episode and T the
-//! length of the data's longest episode:
+//! With `R_t` the sum of the rewards from step t (0 at the start) to the end of the episode and T
+//! the length of the data's longest episode:
 //!
 //! ```text
 //! outcome_t = R_t / (T - t)
@@ -13,14 +13,14 @@
 //! There is neither time nor history: it is the control for what a sequence model adds. Acting, a
 //! target return R asks for the average R / T, which stays the same through the episode, and takes
 //! the mean, brought within the bounds. After the authors' `rvs` (`policies.py`, `dataset.py`): Adam,
-//! ReLU, orthogonal weights (gain sqrt 2, the last layer 0.01), biases and log sigma from 0, raw
-//! observations. Boxes are mapped onto [-1, 1] here; those of its environments are that.
+//! `ReLU`, orthogonal weights (gain sqrt 2, the last layer 0.01), biases and log sigma from 0. Boxes
+//! are mapped onto [-1, 1] here; those of its environments are that.
 
 pub mod config;
 mod learner;
 mod model;
 
-use self::config::Config;
+use self::config::{Config, Defaults};
 pub use self::learner::Learner;
 pub use self::model::Model;
 use super::{Algorithm, Card, Error, Facts, Input, Saved, Setup};
@@ -41,7 +41,7 @@ impl Algorithm for Rvs {
             discrete: true,
             takes_target: true,
             cuda: false,
-            recipes: &["authors"],
+            recipes: Defaults::RECIPES,
             former_tables: &[],
         }
     }
@@ -52,7 +52,7 @@ impl Algorithm for Rvs {
 
     fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
         let mut plan = super::general(10_000, 1000, 100);
-        keys::write(&mut plan, NAME, &Config::of(recipe))?;
+        keys::write(&mut plan, NAME, &Config::of(Defaults::named(recipe)))?;
         Ok(plan)
     }
 

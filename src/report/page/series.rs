@@ -269,8 +269,8 @@ impl Collector {
                 }
             }
             if !series.is_empty() {
-                let runs = groups.iter().flat_map(|group| &group.runs);
-                let range = runs.filter_map(|run| run.return_range).next();
+                let mut runs = groups.iter().flat_map(|group| &group.runs);
+                let range = runs.find_map(|run| run.return_range);
                 charts.push(Calibration {
                     name: comparison.task_name(task),
                     range: range.map(|range| [short(range.low), short(range.high)]),
