@@ -3,7 +3,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rtg::kernels::decision_transformer::{self as kernels, Shape, Side, Windows};
+use rtg::kernels::decision_transformer::{
+    self as kernels, Condition, MixerKind, Shape, Side, Windows,
+};
 use rtg::kernels::{Activation, Denominator, Head, Objective, Precision};
 use rtg::nn::network::Network;
 
@@ -50,6 +52,8 @@ fn a_step_allocates_nothing_that_grows_with_the_model_or_the_batch() {
         timesteps: 40,
         activation: Activation::Gelu,
         head: Head::Tanh { scale: 1.0 },
+        condition: Condition::Token,
+        mixer: MixerKind::Attention,
     };
     let steps = batch * context;
     let windows = Windows {

@@ -46,7 +46,7 @@ const MODULES: [&str; 30] = [
 ];
 
 /// The modules of `src/kernels/`, in order: the ground, devices, ops, networks.
-const KERNELS: [&str; 18] = [
+const KERNELS: [&str; 20] = [
     "threads",
     "real",
     "buffer",
@@ -59,7 +59,9 @@ const KERNELS: [&str; 18] = [
     "dropout",
     "linear",
     "attention",
+    "causal_convolution",
     "layer_norm",
+    "adaptive_norm",
     "loss",
     "adamw",
     "mlp",

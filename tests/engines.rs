@@ -2,7 +2,7 @@
 //! causality, padding, and the action read from the observation token.
 
 use rand::RngExt;
-use rtg::kernels::decision_transformer::{Layout, Shape, Side, Windows};
+use rtg::kernels::decision_transformer::{Condition, Layout, MixerKind, Shape, Side, Windows};
 use rtg::kernels::{Activation, Denominator, Dropout, Head, Objective, Precision};
 use rtg::nn::network::Network;
 use rtg::nn::transformer::Transformer;
@@ -18,6 +18,8 @@ const SHAPE: Shape = Shape {
     timesteps: 30,
     activation: Activation::Gelu,
     head: Head::Tanh { scale: 2.0 },
+    condition: Condition::Token,
+    mixer: MixerKind::Attention,
 };
 
 /// A batch that owns its numbers.

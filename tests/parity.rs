@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use rtg::algorithms::decision_transformer::config::{EngineKind, ModelConfig};
 use rtg::algorithms::decision_transformer::preprocessing::Preprocessing;
+use rtg::algorithms::decision_transformer::recipe::Recipe;
 use rtg::algorithms::decision_transformer::{Learner, Model, windows};
 use rtg::algorithms::{ActionCodec, Published};
 use rtg::kernels::decision_transformer::{Engine, Layout};
@@ -19,7 +20,9 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct Case {
     name: String,
-    recipe: Published,
+    recipe: Recipe,
+    condition: String,
+    mixer: String,
     observation: usize,
     action: usize,
     context: usize,
@@ -295,7 +298,7 @@ fn batch(case: &Case, file: &SafeTensors) -> Batch {
             .iter()
             .map(|&step| step as u32)
             .collect(),
-        side: if case.recipe == Published::Official {
+        side: if case.recipe.published() == Published::Official {
             Side::Left
         } else {
             Side::Right

@@ -19,10 +19,11 @@ pub use self::env::env;
 pub use self::load::load;
 pub use self::train_step::{train_step, train_step_on_request};
 pub use self::update::update;
+use crate::algorithms::ActionCodec;
 use crate::algorithms::decision_transformer::Model;
 use crate::algorithms::decision_transformer::config::ModelConfig;
 use crate::algorithms::decision_transformer::preprocessing::Preprocessing;
-use crate::algorithms::{ActionCodec, Published};
+use crate::algorithms::decision_transformer::recipe::Recipe;
 use crate::kernels::Level;
 
 /// Sizes of the model and the batch under the clock; the defaults are the published ones for Hopper.
@@ -59,7 +60,7 @@ fn model(sizes: &Sizes) -> Model {
         attention_dropout: sizes.dropout,
         residual_dropout: sizes.dropout,
         embedding_dropout: sizes.dropout,
-        ..ModelConfig::of(Published::Corl)
+        ..ModelConfig::of(Recipe::Corl)
     };
     let preprocessing = Preprocessing {
         normaliser: Normaliser::identity(sizes.observation),
@@ -71,7 +72,7 @@ fn model(sizes: &Sizes) -> Model {
             max_action: 1.0,
         },
     };
-    Model::new(Published::Corl, &config, preprocessing, 0)
+    Model::new(Recipe::Corl, &config, preprocessing, 0)
 }
 
 /// The instruction set of the kernels.

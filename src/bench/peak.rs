@@ -6,23 +6,35 @@ use std::time::{Duration, Instant};
 use gemm::{Parallelism, gemm};
 
 use crate::kernels::Precision;
-use crate::kernels::decision_transformer::Shape;
+use crate::kernels::causal_convolution::TAPS;
 use crate::kernels::decision_transformer::mixer::attention::direct;
+use crate::kernels::decision_transformer::{MixerKind, Shape};
 
 /// Floating point operations of forward and backward over B full windows, without recomputation.
 ///
 /// A product with a weight counts three times (output, input gradient, weight gradient), attention
 /// counts causal pairs only, and the last layer counts queries, projection and MLP for the K
 /// observation tokens alone, since nothing else reaches the action head. Its keys and values count
-/// for these alone too, and its attention for each head, where that is [less](direct::pays).
+/// for these alone too, and its attention for each head, where that is [less](direct::pays). A
+/// convolution counts its taps.
 pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     let [k, c, s, a] =
         [shape.context, shape.width, shape.observation, shape.action].map(|n| n as f64);
-    let tokens = 3.0 * k;
+    let stride = shape.condition.stride() as f64;
+    let tokens = stride * k;
     let attention = |pairs: f64| 3.0 * 4.0 * pairs * c;
     let products = |multiplications: f64| 3.0 * 2.0 * multiplications;
+    // The embedding's inputs need no gradient.
+    let inputs = stride - 2.0 + s + a;
+    let ends = 2.0 * 2.0 * k * inputs * c + products(k * c * a);
+    let layers =
+        |whole: f64, last: f64| batch as f64 * ((shape.layers as f64 - 1.0) * whole + last + ends);
+    if shape.mixer == MixerKind::Convolution {
+        let block = |rows: f64| products(rows * (8.0 * c + TAPS as f64) * c);
+        return layers(block(tokens), block(k));
+    }
     let whole = products(tokens * 12.0 * c * c) + attention(tokens * (tokens + 1.0) / 2.0);
-    let pairs_of_observations = 2.0 * k + 3.0 * k * (k - 1.0) / 2.0;
+    let pairs_of_observations = (stride - 1.0) * k + stride * k * (k - 1.0) / 2.0;
     let (keys, wide) = if direct::pays(Precision::F32, shape) {
         (k, shape.heads as f64)
     } else {
@@ -30,9 +42,7 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     };
     let last =
         products(keys * 2.0 * c * c + k * 10.0 * c * c) + attention(pairs_of_observations * wide);
-    // The embedding's inputs need no gradient.
-    let ends = 2.0 * 2.0 * k * (1.0 + s + a) * c + products(k * c * a);
-    batch as f64 * ((shape.layers as f64 - 1.0) * whole + last + ends)
+    layers(whole, last)
 }
 
 /// What large f32 products reach on this machine, measured again and again.
@@ -123,6 +133,7 @@ fn multiply(left: &[f32], right: &[f32], product: &mut [f32], n: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::decision_transformer::Condition;
     use crate::kernels::{Activation, Head};
 
     #[test]
@@ -146,6 +157,8 @@ mod tests {
             timesteps: 1000,
             activation: Activation::Relu,
             head: Head::Tanh { scale: 1.0 },
+            condition: Condition::Token,
+            mixer: MixerKind::Attention,
         };
         let billions = step_flops(&shape, 64) / 1e9;
         assert!((11.0..12.0).contains(&billions), "{billions}");

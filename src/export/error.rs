@@ -10,10 +10,10 @@ use crate::run;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A policy that a format cannot hold.
-    #[error("this policy cannot be exported {format}: {reason}")]
+    #[error("this policy cannot be {what}: {reason}")]
     Unsupported {
-        /// `to ONNX`, for instance.
-        format: &'static str,
+        /// `exported to ONNX`, for instance.
+        what: &'static str,
         /// What stands in the way.
         reason: String,
     },
@@ -76,7 +76,7 @@ impl Error {
     /// The way out.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Unsupported { format, .. } if format.contains("ONNX") => {
+            Self::Unsupported { what, .. } if what.contains("ONNX") => {
                 "checkpoints/weights.safetensors of the run holds the weights under PyTorch's names"
                     .to_owned()
             }

@@ -46,13 +46,14 @@ pub fn write(
     notes: &[(&str, String)],
 ) -> Result<(), Error> {
     let unsupported = |reason: String| Error::Unsupported {
-        format: "to Hugging Face's format",
+        what: "exported to Hugging Face's format",
         reason,
     };
     let Computation::Sequence(policy) = computation else {
         let reason = "DecisionTransformerModel holds Decision Transformers alone";
         return Err(unsupported(reason.to_owned()));
     };
+    super::check_switches(policy, "exported to Hugging Face's format")?;
     if let Head::Tanh { scale } = policy.shape.head
         && (scale - 1.0).abs() > 0.0
     {
@@ -162,6 +163,7 @@ pub fn read(
             path: folder.to_owned(),
         });
     };
+    super::check_switches(policy, "started from Hugging Face's weights")?;
     check(policy, &folder.join(CONFIG))?;
     state_dict_of(policy, content).map_err(|error| weights_error(&folder.join(WEIGHTS), error))
 }

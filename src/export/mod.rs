@@ -9,3 +9,16 @@ pub mod hugging_face;
 pub mod onnx;
 
 pub use self::error::Error;
+
+use crate::algorithms::Sequence;
+
+/// Refuses members of the Decision Transformer's family that the formats' writers do not know.
+fn check_switches(policy: &Sequence, what: &'static str) -> Result<(), Error> {
+    if policy.shape.has_return_tokens_and_attention() {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        what,
+        reason: "only condition = \"token\" with mixer = \"attention\" is written".to_owned(),
+    })
+}

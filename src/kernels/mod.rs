@@ -11,8 +11,8 @@
 //! An op is a folder: `mod.rs` has the maths and the tests, `reference.rs` the naive loops in f32 or f64,
 //! `cpu.rs` the fast ones, written once over [`simd`] and compiled for each instruction set; for a GPU, `<op>.cu`
 //! and, in `cuda.rs`, its launches on a [`device`]. Ops know no model: [`linear`] and what happens as its products
-//! leave the registers (`epilogue`), [`activation`], [`attention`], [`layer_norm`], [`dropout`], [`loss`],
-//! [`adamw`].
+//! leave the registers (`epilogue`), [`activation`], [`attention`],
+//! [`causal_convolution`], [`layer_norm`], [`adaptive_norm`], [`dropout`], [`loss`], [`adamw`].
 //!
 //! # Models
 //!
@@ -36,8 +36,10 @@
 
 pub mod activation;
 pub mod adamw;
+pub mod adaptive_norm;
 pub mod attention;
 pub(crate) mod buffer;
+pub mod causal_convolution;
 pub mod decision_transformer;
 pub mod device;
 pub mod dropout;

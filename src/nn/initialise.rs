@@ -3,6 +3,7 @@
 use rand::RngExt;
 use rand_distr::{Distribution, Normal, StandardNormal, Uniform};
 
+use crate::kernels::causal_convolution::TAPS;
 use crate::kernels::decision_transformer::Layout;
 use crate::kernels::mlp;
 use crate::random::Stream;
@@ -19,7 +20,9 @@ pub enum Initialisation {
     Corl,
 }
 
-/// A new flat parameter vector. A LayerNorm starts at gain 1 and bias 0 in both recipes.
+/// A new flat parameter vector. A LayerNorm starts at gain 1 and bias 0 in both recipes, and does not depend on the
+/// return-to-go yet if it is to. Neither code's loops reach a `Conv1d`: it stays as PyTorch makes it, U(-1/sqrt(taps),
+/// 1/sqrt(taps)).
 pub fn initialise(layout: &Layout, how: Initialisation, stream: &mut Stream) -> Vec<f32> {
     let mut parameters = vec![0.0; layout.len()];
     let mut inputs = 1;
@@ -28,11 +31,15 @@ pub fn initialise(layout: &Layout, how: Initialisation, stream: &mut Stream) -> 
         let (layer, kind) = view.name.rsplit_once('.').unwrap_or((&view.name, ""));
         if layer.contains("norm") {
             values.fill(if kind == "weight" { 1.0 } else { 0.0 });
+        } else if layer == "condition" {
+            values.fill(0.0);
         } else if how == Initialisation::Corl && layer.ends_with("qkv") {
             if kind == "weight" {
                 let bound = (6.0 / (view.dims[0] + view.dims[1]) as f32).sqrt();
                 fill_uniform(values, bound, stream);
             }
+        } else if layer.contains(".convolution.") {
+            fill_uniform(values, linear_bound(TAPS), stream);
         } else if how == Initialisation::Corl || layer.starts_with("block") {
             if kind != "bias" {
                 fill_normal(values, 0.02, stream);
@@ -199,7 +206,7 @@ pub(super) fn fill_uniform(values: &mut [f32], bound: f32, stream: &mut Stream) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::decision_transformer::Shape;
+    use crate::kernels::decision_transformer::{Condition, MixerKind, Shape};
     use crate::kernels::{Activation, Head};
 
     fn deviation(values: &[f32]) -> f64 {
@@ -224,6 +231,8 @@ mod tests {
             timesteps: 100,
             activation: Activation::Relu,
             head: Head::Logits,
+            condition: Condition::Token,
+            mixer: MixerKind::Attention,
         };
         let layout = Layout::new(&shape);
         let uniform = |bound: f64| bound / 3.0_f64.sqrt();

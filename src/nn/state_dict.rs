@@ -1,13 +1,13 @@
-//! Weights under the names of the two published codes, in safetensors files.
+//! Weights under the names of the published codes, in safetensors files.
 //!
-//! A PyTorch state dict of either code loads unchanged, and what we save loads there with
+//! A PyTorch state dict of each code loads unchanged, and what we save loads there with
 //! `strict=True`. Inside, every matrix is `inputs x outputs` and lies in one flat vector; PyTorch's
 //! `Linear` stores `outputs x inputs`, kzl's `Conv1D` stores `inputs x outputs`.
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::initialise::{fill_normal, fill_uniform, linear_bound};
-use crate::kernels::decision_transformer::{Layout, Shape};
+use crate::kernels::decision_transformer::{Layout, MixerKind, Shape};
 use crate::kernels::mlp;
 use crate::random::Stream;
 
@@ -21,6 +21,48 @@ pub enum Naming {
     Official,
     /// corl-team/CORL, `algorithms/offline/dt.py`.
     Corl,
+    /// beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`.
+    Convformer,
+}
+
+/// How a peer stores one of our views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As it is.
+    Same,
+    /// A matrix the other way round: outputs x inputs.
+    Transposed,
+    /// Taps x C as PyTorch's depthwise `Conv1d`: C x 1 x taps.
+    Filter,
+}
+
+impl Form {
+    /// The peer's dimensions.
+    fn dimensions(self, dims: &[usize]) -> Vec<usize> {
+        match (self, dims) {
+            (Self::Transposed, &[rows, columns]) => vec![columns, rows],
+            (Self::Filter, &[taps, channels]) => vec![channels, 1, taps],
+            _ => dims.to_vec(),
+        }
+    }
+
+    /// The peer's values.
+    fn export(self, dims: &[usize], values: &[f32]) -> Vec<f32> {
+        match (self, dims) {
+            (Self::Same, _) => values.to_vec(),
+            (_, &[rows, columns]) => transpose(values, rows, columns),
+            _ => values.to_vec(),
+        }
+    }
+
+    /// Our values.
+    fn import(self, dims: &[usize], values: Vec<f32>) -> Vec<f32> {
+        match (self, dims) {
+            (Self::Same, _) => values,
+            (_, &[rows, columns]) => transpose(&values, columns, rows),
+            _ => values,
+        }
+    }
 }
 
 /// A named tensor in row-major order.
@@ -99,23 +141,31 @@ pub enum StateDictError {
     Unknown(String),
 }
 
-/// The peer's name for one of our views, and whether the peer stores it transposed.
-fn peer_name(naming: Naming, view: &str) -> (String, bool) {
+/// The peer's name for one of our views, and how the peer stores it.
+fn peer_name(naming: Naming, view: &str) -> (String, Form) {
     let (layer, kind) = view.rsplit_once('.').unwrap_or((view, "weight"));
     let block = layer
         .strip_prefix("block.")
         .and_then(|rest| rest.split_once('.'));
-    let (name, transposed) = match (naming, block) {
-        (Naming::Official, Some((number, part))) => {
+    let (name, form) = match (naming, block) {
+        (_, Some((number, part))) if part.starts_with("convolution.") => {
+            let name = convolution_name(naming, number, part);
+            return (format!("{name}.{kind}"), Form::Filter);
+        }
+        (Naming::Official | Naming::Convformer, Some((number, part))) => {
+            let linear = naming == Naming::Convformer && part.starts_with("mlp.");
             let part = match part {
                 "norm_1" => "ln_1",
                 "norm_2" => "ln_2",
                 "attention.qkv" => "attn.c_attn",
                 "attention.projection" => "attn.c_proj",
+                "mlp.up" if linear => "mlp.0",
+                "mlp.down" if linear => "mlp.2",
                 "mlp.up" => "mlp.c_fc",
                 _ => "mlp.c_proj",
             };
-            (format!("transformer.h.{number}.{part}"), false)
+            let form = if linear { Form::Transposed } else { Form::Same };
+            (format!("transformer.h.{number}.{part}"), form)
         }
         (Naming::Corl, Some((number, part))) => {
             let part = match part {
@@ -123,13 +173,16 @@ fn peer_name(naming: Naming, view: &str) -> (String, bool) {
                 "norm_2" => "norm2",
                 // MultiheadAttention joins these two names with an underscore.
                 "attention.qkv" => {
-                    return (format!("blocks.{number}.attention.in_proj_{kind}"), true);
+                    return (
+                        format!("blocks.{number}.attention.in_proj_{kind}"),
+                        Form::Transposed,
+                    );
                 }
                 "attention.projection" => "attention.out_proj",
                 "mlp.up" => "mlp.0",
                 _ => "mlp.2",
             };
-            (format!("blocks.{number}.{part}"), true)
+            (format!("blocks.{number}.{part}"), Form::Transposed)
         }
         (naming, None) => {
             let layer = if view == "embed.timestep" {
@@ -144,14 +197,20 @@ fn peer_name(naming: Naming, view: &str) -> (String, bool) {
                 "embed.action" => ("embed_action", "action_emb"),
                 "embed.norm" => ("embed_ln", "emb_norm"),
                 "final_norm" => ("transformer.ln_f", "out_norm"),
+                "condition" => ("condition", "condition"),
                 _ => ("predict_action.0", "action_head.0"),
             };
-            let name = if naming == Naming::Official {
-                official
-            } else {
+            let name = if naming == Naming::Corl {
                 corl
+            } else {
+                official
             };
-            (name.to_owned(), layer != "embed.timestep")
+            let form = if layer == "embed.timestep" {
+                Form::Same
+            } else {
+                Form::Transposed
+            };
+            (name.to_owned(), form)
         }
     };
     let kind = if view == "embed.timestep" {
@@ -159,13 +218,28 @@ fn peer_name(naming: Naming, view: &str) -> (String, bool) {
     } else {
         kind
     };
-    (format!("{name}.{kind}"), transposed)
+    (format!("{name}.{kind}"), form)
+}
+
+/// The convolution of a kind of token. CORL has none: the other code's names in CORL's blocks.
+fn convolution_name(naming: Naming, number: &str, part: &str) -> String {
+    let kind = match part {
+        "convolution.return_to_go" => "rtg",
+        "convolution.observation" => "obs",
+        _ => "act",
+    };
+    let blocks = if naming == Naming::Corl {
+        "blocks"
+    } else {
+        "transformer.h"
+    };
+    format!("{blocks}.{number}.conv.{kind}_conv1d")
 }
 
 /// Weights that kzl's model has and never trains: they travel with the model so that its state dict
-/// stays complete. CORL has none.
+/// stays complete. The other codes have none.
 pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entry> {
-    if naming == Naming::Corl {
+    if naming != Naming::Official {
         return Vec::new();
     }
     let width = shape.width;
@@ -191,13 +265,18 @@ pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entr
 }
 
 /// The masks that the peers register as buffers; the model's code does not need them, a strict
-/// `load_state_dict` does.
+/// `load_state_dict` does. Only attention has masks.
 pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
     /// kzl passes `n_positions` = 1024 to its GPT-2.
     const POSITIONS: usize = 1024;
     let triangle = |n: usize| (0..n * n).map(move |index| index % n <= index / n);
-    (0..shape.layers)
+    let layers = match shape.mixer {
+        MixerKind::Attention => shape.layers,
+        MixerKind::Convolution => 0,
+    };
+    (0..layers)
         .flat_map(|layer| match naming {
+            Naming::Convformer => Vec::new(),
             Naming::Official => vec![
                 Entry {
                     name: format!("transformer.h.{layer}.attn.bias"),
@@ -212,8 +291,12 @@ pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
             ],
             Naming::Corl => vec![Entry {
                 name: format!("blocks.{layer}.causal_mask"),
-                dimensions: vec![3 * shape.context, 3 * shape.context],
-                values: Values::Bool(triangle(3 * shape.context).map(|seen| !seen).collect()),
+                dimensions: vec![shape.condition.stride() * shape.context; 2],
+                values: Values::Bool(
+                    triangle(shape.condition.stride() * shape.context)
+                        .map(|seen| !seen)
+                        .collect(),
+                ),
             }],
         })
         .collect()
@@ -223,16 +306,12 @@ pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
 pub fn export(naming: Naming, layout: &Layout, parameters: &[f32]) -> Vec<Entry> {
     (layout.views())
         .map(|view| {
-            let (name, transposed) = peer_name(naming, &view.name);
+            let (name, form) = peer_name(naming, &view.name);
             let values = &parameters[view.range.clone()];
-            let (dimensions, values) = match (view.dims.as_slice(), transposed) {
-                (&[rows, columns], true) => (vec![columns, rows], transpose(values, rows, columns)),
-                (dimensions, _) => (dimensions.to_vec(), values.to_vec()),
-            };
             Entry {
                 name,
-                dimensions,
-                values: Values::F32(values),
+                dimensions: form.dimensions(&view.dims),
+                values: Values::F32(form.export(&view.dims, values)),
             }
         })
         .collect()
@@ -264,19 +343,12 @@ pub fn import(
 ) -> Result<Vec<Entry>, StateDictError> {
     let mut known = Vec::new();
     for view in layout.views() {
-        let (name, transposed) = peer_name(naming, &view.name);
+        let (name, form) = peer_name(naming, &view.name);
         let found = file
             .tensor(&name)
             .map_err(|_| StateDictError::Missing(name.clone()))?;
-        let mut expected = view.dims.clone();
-        if transposed {
-            expected.reverse();
-        }
-        let values = weight(&name, &expected, &found)?;
-        let values = match (view.dims.as_slice(), transposed) {
-            (&[rows, columns], true) => transpose(&values, columns, rows),
-            _ => values,
-        };
+        let values = weight(&name, &form.dimensions(&view.dims), &found)?;
+        let values = form.import(&view.dims, values);
         parameters[view.range.clone()].copy_from_slice(&values);
         known.push(name);
     }
@@ -311,7 +383,7 @@ fn peer_layer(naming: Naming, view: &str) -> String {
     let index: usize = index.unwrap_or_default();
     let kind = parts.next().unwrap_or_default();
     match naming {
-        Naming::Official => format!("model.{}.{kind}", 3 * index),
+        Naming::Official | Naming::Convformer => format!("model.{}.{kind}", 3 * index),
         Naming::Corl => format!("net.{}.{kind}", 2 * index),
     }
 }

@@ -4,10 +4,11 @@ use rtg_datasets::Episode;
 use rtg_datasets::statistics::Normaliser;
 
 use super::*;
+use crate::algorithms::ActionCodec;
 use crate::algorithms::decision_transformer;
 use crate::algorithms::decision_transformer::config::ModelConfig;
 use crate::algorithms::decision_transformer::preprocessing::Preprocessing;
-use crate::algorithms::{ActionCodec, Published};
+use crate::algorithms::decision_transformer::recipe::Recipe;
 use crate::behaviour::{Noisy, Random};
 
 /// What a sink was told of a transition, with every number as bits.
@@ -198,7 +199,7 @@ fn a_decision_transformers_memory_is_rebuilt_by_the_replay() {
         width: 16,
         layers: 2,
         heads: 2,
-        ..ModelConfig::of(Published::Corl)
+        ..ModelConfig::of(Recipe::Corl)
     };
     let preprocessing = Preprocessing {
         normaliser: Normaliser::identity(3),
@@ -210,7 +211,7 @@ fn a_decision_transformers_memory_is_rebuilt_by_the_replay() {
             max_action: 1.0,
         },
     };
-    let model = decision_transformer::Model::new(Published::Corl, &config, preprocessing, 3);
+    let model = decision_transformer::Model::new(Recipe::Corl, &config, preprocessing, 3);
     let open = || {
         let start = |index: usize| Start {
             seed: index as u64,

@@ -1,10 +1,12 @@
-//! Every choice of a Decision Transformer, with the values of the two published recipes.
+//! Every choice of a Decision Transformer, with the values of the published recipes.
 
 use rtg_datasets::{Dataset, ReturnSummary};
 use rtg_envs::{Spec, registry};
 use serde::{Deserialize, Serialize};
 
+use super::recipe::Recipe;
 use crate::algorithms::Published;
+use crate::kernels::decision_transformer::{Condition, MixerKind};
 use crate::kernels::{Activation, Denominator, Precision};
 use crate::keys::{KeyError, Range, keys};
 use crate::nn::initialise::Initialisation;
@@ -27,6 +29,22 @@ enum ActivationName {
     Gelu,
 }
 
+/// How the place of the return-to-go is called in a file.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Condition", rename_all = "lowercase")]
+pub(crate) enum ConditionName {
+    Token,
+    Adaln,
+}
+
+/// How a mixer is called in a file.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "MixerKind", rename_all = "lowercase")]
+pub(crate) enum MixerName {
+    Attention,
+    Convolution,
+}
+
 /// How a precision is called in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Precision", rename_all = "lowercase")]
@@ -38,24 +56,36 @@ enum PrecisionName {
 
 keys! {
     /// The Decision Transformer's network and how data enters it.
-    pub struct ModelConfig = "decision_transformer", published: Published;
+    pub struct ModelConfig = "decision_transformer", recipe: Recipe;
 
-    /// Steps that the model sees, K; three tokens each.
+    /// Steps that the model sees, K; three tokens each, or two with `adaln`.
     context: usize = 20, Range::WIDTH, "steps", "20";
     /// Channels of a token, C.
     width: usize = 128, Range::WIDTH, "", "128";
     /// Transformer blocks, L.
     layers: usize = 3, Range::LAYERS, "", "3";
-    /// Attention heads, H; divides the width.
+    /// Attention heads, H; divides the width. Without attention, 1.
     heads: usize = 1, Range::WIDTH, "", "1";
     /// Between the two layers of a block's MLP: `relu` or `gelu`.
-    activation: Activation as serde(with = "ActivationName") = match published {
-        Published::Official => Activation::Relu,
-        Published::Corl => Activation::Gelu,
-    }, Range::Words(&["relu", "gelu"]), "", "relu (official), gelu (corl)";
+    activation: Activation as serde(with = "ActivationName") = match recipe {
+        Recipe::Official | Recipe::Ddt => Activation::Relu,
+        Recipe::Corl | Recipe::Convformer => Activation::Gelu,
+    }, Range::Words(&["relu", "gelu"]), "", "relu (official), gelu (corl, convformer)";
+    /// Where the return-to-go enters: as a `token` of each step, or outside of the sequence, by an
+    /// adaptive layer norm in front of the action head (`adaln`: DDT).
+    condition: Condition as serde(with = "ConditionName", default) = match recipe {
+        Recipe::Ddt => Condition::Adaln,
+        _ => Condition::Token,
+    }, Range::Words(&["token", "adaln"]), "", "token; adaln (ddt)";
+    /// What lets the tokens see each other: causal `attention`, or a causal `convolution` over six
+    /// tokens (Decision ConvFormer).
+    mixer: MixerKind as serde(with = "MixerName", default) = match recipe {
+        Recipe::Convformer => MixerKind::Convolution,
+        _ => MixerKind::Attention,
+    }, Range::Words(&["attention", "convolution"]), "", "attention; convolution (convformer)";
     /// Dropout on attention probabilities.
     attention_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
-    /// Dropout on the two outputs of a block.
+    /// Dropout on the two outputs of a block; a convolution's is not dropped.
     residual_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
     /// Dropout on the embedded tokens.
     embedding_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
@@ -164,6 +194,40 @@ pub fn check_heads(width: usize, heads: usize) -> Result<(), KeyError> {
             format!("a divisor of the width, {width}"),
         ))
     }
+}
+
+/// The composed model and the GPU's kernels are written for return tokens and attention, and a
+/// convolution has no heads.
+///
+/// # Errors
+/// Names the key.
+pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError> {
+    if config.mixer == MixerKind::Convolution && config.heads > 1 {
+        let key = ModelConfig::KEYS.path("heads");
+        return Err(KeyError::new(
+            &key,
+            config.heads,
+            "1 with mixer = \"convolution\"",
+        ));
+    }
+    let place = match (on_gpu, config.engine) {
+        (true, _) => "on a GPU",
+        (_, EngineKind::Composed) => "with the composed engine",
+        _ => return Ok(()),
+    };
+    if config.condition != Condition::Token {
+        let key = ModelConfig::KEYS.path("condition");
+        return Err(KeyError::new(&key, "adaln", format!("token {place}")));
+    }
+    if config.mixer != MixerKind::Attention {
+        let key = ModelConfig::KEYS.path("mixer");
+        return Err(KeyError::new(
+            &key,
+            "convolution",
+            format!("attention {place}"),
+        ));
+    }
+    Ok(())
 }
 
 /// Not every CPU multiplies bfloat16 numbers.

@@ -43,7 +43,7 @@ impl DeviceLearner {
             precision: model.config.precision,
             dropout: Some(learner.dropout).filter(is_on),
             objective: learner.objective,
-            denominator: model.recipe.denominator(),
+            denominator: model.recipe.published().denominator(),
             adamw: learner.config.adamw(),
             largest_norm: config.gradient_clip,
         };

@@ -84,7 +84,7 @@ impl Learner {
     pub fn accumulate(&mut self, batch: &Batch) {
         let part = self.losses.len() as u64;
         self.dropout.key = self.key(self.step, part);
-        let denominator = self.model.recipe.denominator();
+        let denominator = self.model.recipe.published().denominator();
         let dropout = Some(&self.dropout).filter(|dropout| is_on(dropout));
         let (objective, windows) = (self.objective, &windows(batch));
         let (network, parameters) = (&mut self.network, &self.model.parameters);
@@ -117,7 +117,7 @@ impl Learner {
 
     /// The loss on a batch, without dropout and without learning from it.
     pub fn loss(&mut self, batch: &Batch) -> f64 {
-        let denominator = self.model.recipe.denominator();
+        let denominator = self.model.recipe.published().denominator();
         let parameters = &self.model.parameters;
         self.network
             .loss(parameters, &windows(batch), self.objective, denominator)
@@ -194,7 +194,7 @@ impl algorithms::Learner for Learner {
             actions,
         } = &self.model.preprocessing;
         let context = self.model.config.context;
-        let mut config = match self.model.recipe {
+        let mut config = match self.model.recipe.published() {
             Published::Official => WindowConfig::official(context, *return_scale, *episode_length),
             Published::Corl => WindowConfig::corl(context, *return_scale),
         };
@@ -273,7 +273,7 @@ impl algorithms::Learner for Learner {
     }
 
     fn use_device(&mut self, device: Device, source: &Source) -> Result<Option<String>, Error> {
-        let composed = !self.network.is_fused();
+        let on_cpu = !(self.network.is_fused() && self.model.shape.runs_on_devices());
         let Source::Windows(windows) = source else {
             return Ok(None);
         };
@@ -284,8 +284,8 @@ impl algorithms::Learner for Learner {
         self.device = match device {
             Device::Cpu => None,
             Device::Cuda(ordinal) => Some(on(self, ordinal)?),
-            // The composed model asks for dfdx's own operations.
-            Device::Auto if composed => None,
+            // The composed model asks for dfdx's own operations; others have no kernels there.
+            Device::Auto if on_cpu => None,
             Device::Auto => on(self, 0).ok(),
         };
         Ok(self.device.as_ref().map(DeviceLearner::name))

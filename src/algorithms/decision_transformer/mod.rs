@@ -1,9 +1,10 @@
 //! The Decision Transformer (Chen et al. 2021): behaviour cloning of windows of
-//! (return-to-go, observation, action), conditioned at evaluation on the return one asks for.
+//! (return-to-go, observation, action), conditioned at evaluation on the return one asks for; and its
+//! relatives, which differ in a switch of [`config`].
 //!
 //! [`Learner`] trains; [`Model`] is what it leaves: weights, sizes and the way from raw numbers into
-//! the network, all that a [`policy`](Model::policy) needs. Recipes and their differences are in
-//! [`config`].
+//! the network, all that a [`policy`](Model::policy) needs. Recipes are in [`recipe`], their
+//! differences in [`config`].
 
 pub mod config;
 mod device;
@@ -11,14 +12,16 @@ mod learner;
 mod model;
 mod policy;
 pub mod preprocessing;
+pub mod recipe;
 
 use rtg_datasets::Normaliser;
 
-use self::config::{EngineKind, ModelConfig, check_heads, check_precision};
+use self::config::{EngineKind, ModelConfig, check_heads, check_precision, check_switches};
 pub use self::device::DeviceLearner;
 pub use self::learner::{Learner, windows};
 pub use self::model::{Model, shape};
 use self::preprocessing::Preprocessing;
+use self::recipe::Recipe;
 use super::action_codec::BoxUnits;
 use super::{ActionCodec, Algorithm, Card, Error, Facts, Input, Published, Saved, Setup, memory};
 use crate::keys::{self, KeyError, Keys, PlanError, Table};
@@ -41,7 +44,7 @@ impl Algorithm for DecisionTransformer {
             discrete: true,
             takes_target: true,
             cuda: true,
-            recipes: Published::RECIPES,
+            recipes: Recipe::NAMES,
             former_tables: &[("model", NETWORK)],
         }
     }
@@ -52,18 +55,16 @@ impl Algorithm for DecisionTransformer {
 
     fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
         let mut plan = Table::new();
-        keys::write(
-            &mut plan,
-            NETWORK,
-            &ModelConfig::of(Published::named(recipe)),
-        )?;
-        keys::write(&mut plan, OPTIMISER, &OptimiserConfig::default())?;
+        let recipe = Recipe::named(recipe);
+        keys::write(&mut plan, NETWORK, &ModelConfig::of(recipe))?;
+        keys::write(&mut plan, OPTIMISER, &recipe.optimiser())?;
         Ok(plan)
     }
 
     fn check(&self, plan: &Table, on_gpu: bool) -> Result<(), PlanError> {
         let config: ModelConfig = keys::read(plan, NETWORK)?;
         check_heads(config.width, config.heads)?;
+        check_switches(&config, on_gpu)?;
         if !on_gpu {
             return Ok(check_precision(config.precision)?);
         }
@@ -80,7 +81,7 @@ impl Algorithm for DecisionTransformer {
         };
         let mut config: ModelConfig = keys::read(plan, NETWORK)?;
         config.return_scale = Some(config.return_scale_for(&facts.spec.id, data));
-        let published = Published::named(facts.recipe);
+        let published = Recipe::named(facts.recipe).published();
         config.episode_length = Some(config.episode_length_for(published, facts.spec, data)?);
         let mut optimiser: OptimiserConfig = keys::read(plan, OPTIMISER)?;
         optimiser.warmup_steps = Some(optimiser.warmup(facts.steps));
@@ -140,7 +141,8 @@ impl Algorithm for DecisionTransformer {
 /// A new model for this plan and data.
 fn new_model(setup: &Setup, config: &ModelConfig) -> Result<Model, Error> {
     let data = setup.dataset()?;
-    let published = Published::named(setup.recipe);
+    let recipe = Recipe::named(setup.recipe);
+    let published = recipe.published();
     let units = match published {
         Published::Official => BoxUnits::Unit,
         Published::Corl => BoxUnits::Symmetric,
@@ -158,5 +160,5 @@ fn new_model(setup: &Setup, config: &ModelConfig) -> Result<Model, Error> {
             }
         })?,
     };
-    Ok(Model::new(published, config, preprocessing, setup.seed))
+    Ok(Model::new(recipe, config, preprocessing, setup.seed))
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::config::{ModelConfig, check_heads};
 use super::policy;
 use super::preprocessing::Preprocessing;
-use crate::algorithms::{self, Computation, Error, Published, Saved, Sequence};
+use super::recipe::Recipe;
+use crate::algorithms::{self, Computation, Error, Saved, Sequence};
 use crate::kernels::decision_transformer::{Layout, Shape};
 use crate::nn::initialise::initialise;
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile, untrained};
@@ -16,8 +17,8 @@ use crate::random::Stream;
 /// A trained (or new) Decision Transformer.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// Which code's conventions it follows.
-    pub recipe: Published,
+    /// Which member of the family it is.
+    pub recipe: Recipe,
     /// What it was made from.
     pub config: ModelConfig,
     /// Sizes of the network, from the configuration and the data.
@@ -33,14 +34,18 @@ pub struct Model {
 impl Model {
     /// A new model with the recipe's initialisation.
     pub fn new(
-        recipe: Published,
+        recipe: Recipe,
         config: &ModelConfig,
         preprocessing: Preprocessing,
         seed: u64,
     ) -> Self {
         let shape = shape(recipe, config, &preprocessing);
         let mut stream = Stream::new(seed, "initialisation");
-        let parameters = initialise(&Layout::new(&shape), recipe.initialisation(), &mut stream);
+        let parameters = initialise(
+            &Layout::new(&shape),
+            recipe.published().initialisation(),
+            &mut stream,
+        );
         let untrained = untrained(recipe.naming(), &shape, &mut stream);
         Self {
             recipe,
@@ -62,7 +67,7 @@ impl Model {
             preprocessing,
         } = saved.made_of()?;
         check_heads(config.width, config.heads).map_err(|error| Error::Notes(error.to_string()))?;
-        let recipe = Published::named(saved.recipe);
+        let recipe = Recipe::named(saved.recipe);
         let mut model = Self {
             recipe,
             shape: shape(recipe, &config, &preprocessing),
@@ -140,7 +145,7 @@ impl algorithms::Model for Model {
 }
 
 /// Sizes of the network that the configuration and the data ask for.
-pub fn shape(recipe: Published, config: &ModelConfig, preprocessing: &Preprocessing) -> Shape {
+pub fn shape(recipe: Recipe, config: &ModelConfig, preprocessing: &Preprocessing) -> Shape {
     Shape {
         observation: preprocessing.normaliser.mean.len(),
         action: preprocessing.actions.width(),
@@ -148,8 +153,10 @@ pub fn shape(recipe: Published, config: &ModelConfig, preprocessing: &Preprocess
         width: config.width,
         heads: config.heads,
         layers: config.layers,
-        timesteps: recipe.timesteps(preprocessing.episode_length, config.context),
+        timesteps: (recipe.published()).timesteps(preprocessing.episode_length, config.context),
         activation: config.activation,
         head: preprocessing.actions.head(),
+        condition: config.condition,
+        mixer: config.mixer,
     }
 }

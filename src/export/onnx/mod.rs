@@ -37,11 +37,11 @@ pub struct Model {
 /// The file of a policy. `notes` are pairs of names and texts about it.
 ///
 /// # Errors
-/// [`Error::Unsupported`]: weights of 2 GiB.
+/// [`Error::Unsupported`]: weights of 2 GiB, or a network without return tokens and attention.
 pub fn model(computation: &Computation, notes: &[(&str, String)]) -> Result<Model, Error> {
     if computation.parameters() > MOST_PARAMETERS {
         return Err(Error::Unsupported {
-            format: "to ONNX",
+            what: "exported to ONNX",
             reason: format!(
                 "its {} weights take more than the 2 GiB of a file",
                 computation.parameters()
@@ -51,7 +51,10 @@ pub fn model(computation: &Computation, notes: &[(&str, String)]) -> Result<Mode
     let mut graph = Graph::default();
     match computation {
         Computation::Perceptron(of) => perceptron::write(&mut graph, of),
-        Computation::Sequence(of) => sequence::write(&mut graph, of),
+        Computation::Sequence(of) => {
+            super::check_switches(of, "exported to ONNX")?;
+            sequence::write(&mut graph, of);
+        }
     }
     let (inputs, outputs) = (graph.inputs(), graph.outputs());
     let opset = Message::default().text(1, "").int(2, OPSET);

@@ -22,7 +22,7 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Tokens that a thread works on together: enough rows to keep the way of the weights and their gradients from memory
+/// The most tokens that a thread works on together, but for a window that has more: enough rows to keep the way of the weights and their gradients from memory
 /// cheap, few enough that a layer's activations stay in the cache.
 fn group_tokens(shape: &Shape) -> usize {
     shape.width.max(384)
@@ -425,22 +425,23 @@ impl Engine {
 }
 
 impl Worker {
-    /// Runs `work` on each group of a share of the windows. A group has one window, or at most `most_tokens`.
+    /// Runs `work` on each group of a share of the windows.
     fn groups(
         &mut self,
         windows: &Windows<'_>,
         share: Range<usize>,
-        most_tokens: usize,
+        shape: &Shape,
         mut work: impl FnMut(&Group, &mut Memory, &mut Buffer),
     ) {
+        let (condition, most_tokens) = (shape.condition, group_tokens(shape));
         self.group.clear();
         for window in share {
-            let tokens = embedding::tokens(windows.lengths[window]);
+            let tokens = condition.tokens(windows.lengths[window]);
             if self.group.tokens > 0 && self.group.tokens + tokens > most_tokens {
                 work(&self.group, &mut self.memory, &mut self.gradient);
                 self.group.clear();
             }
-            self.group.push(windows, window);
+            self.group.push(condition, windows, window);
         }
         if self.group.tokens > 0 {
             work(&self.group, &mut self.memory, &mut self.gradient);
@@ -458,35 +459,39 @@ impl Worker {
         } = task;
         let a = model.network.shape.action;
         let mut total = 0.0;
-        let most = group_tokens(model.network.shape);
-        self.groups(windows, share, most, |group, memory, gradient| {
-            forward(model, group, windows, dropout, memory);
-            memory.targets.clear();
-            for sequence in &group.sequences {
-                memory
-                    .targets
-                    .extend(windows.sequence(sequence.window).actions);
-            }
-            let Memory {
-                predictions,
-                targets,
-                logits_gradient: dz,
-                ..
-            } = memory;
-            dz.resize(predictions.len());
-            total += loss::cpu::loss(
-                model.network.shape.head,
-                objective,
-                predictions,
-                targets,
-                a,
-                count,
-                dz,
-            );
-            if learns {
-                backward(model, group, windows, dropout, memory, gradient);
-            }
-        });
+        self.groups(
+            windows,
+            share,
+            model.network.shape,
+            |group, memory, gradient| {
+                forward(model, group, windows, dropout, memory);
+                memory.targets.clear();
+                for sequence in &group.sequences {
+                    memory
+                        .targets
+                        .extend(windows.sequence(sequence.window).actions);
+                }
+                let Memory {
+                    predictions,
+                    targets,
+                    logits_gradient: dz,
+                    ..
+                } = memory;
+                dz.resize(predictions.len());
+                total += loss::cpu::loss(
+                    model.network.shape.head,
+                    objective,
+                    predictions,
+                    targets,
+                    a,
+                    count,
+                    dz,
+                );
+                if learns {
+                    backward(model, group, windows, dropout, memory, gradient);
+                }
+            },
+        );
         self.loss = total;
     }
 
@@ -499,8 +504,7 @@ impl Worker {
     ) {
         let a = model.network.shape.action;
         let start = share.start;
-        let most = group_tokens(model.network.shape);
-        self.groups(windows, share, most, |group, memory, _| {
+        self.groups(windows, share, model.network.shape, |group, memory, _| {
             forward(model, group, windows, None, memory);
             for sequence in &group.sequences {
                 let at = (sequence.window - start) * windows.context + sequence.first_step;

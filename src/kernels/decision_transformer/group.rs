@@ -1,7 +1,7 @@
 //! The unit of work of one thread: a few windows whose valid tokens are, one behind the other, the rows of
 //! every matrix.
 
-use super::embedding::tokens;
+use super::shape::Condition;
 use super::windows::Windows;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::dropout::cpu::{Masks, Rate, Row};
@@ -14,8 +14,10 @@ use std::ops::Range;
 pub(crate) struct Sequence {
     pub(crate) window: usize,
     pub(crate) steps: usize,
-    /// The first valid step in the padded window.
+    pub(crate) tokens: usize,
+    /// The first valid step in the padded window, and its first token.
     pub(crate) first_step: usize,
+    pub(crate) first_token: usize,
     /// The row of its first token, and of its first observation among the group's.
     pub(crate) token_row: usize,
     pub(crate) step_row: usize,
@@ -23,7 +25,7 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     pub(crate) fn token_rows(&self) -> Range<usize> {
-        self.token_row..self.token_row + tokens(self.steps)
+        self.token_row..self.token_row + self.tokens
     }
 
     pub(crate) fn step_rows(&self) -> Range<usize> {
@@ -61,25 +63,30 @@ impl Group {
     }
 
     /// Adds a window; one without valid steps adds nothing.
-    pub(crate) fn push(&mut self, windows: &Windows<'_>, window: usize) {
+    pub(crate) fn push(&mut self, condition: Condition, windows: &Windows<'_>, window: usize) {
         let steps = windows.lengths[window];
         if steps == 0 {
             return;
         }
         let first_step = windows.first_step(window);
+        let (stride, tokens) = (condition.stride(), condition.tokens(steps));
+        let first_token = stride * first_step;
         let (token_row, step_row) = (self.tokens, self.observations.len());
         self.sequences.push(Sequence {
             window,
             steps,
+            tokens,
             first_step,
+            first_token,
             token_row,
             step_row,
         });
-        self.tokens += tokens(steps);
+        self.tokens += tokens;
         self.places
-            .extend((0..tokens(steps)).map(|token| (window, 3 * first_step + token)));
+            .extend((0..tokens).map(|token| (window, first_token + token)));
+        let observation = token_row + condition.observation();
         self.observations
-            .extend((0..steps).map(|step| token_row + 3 * step + 1));
+            .extend((0..steps).map(|step| observation + stride * step));
     }
 
     /// How many rows a layer gives: all tokens, or in the last layer the observations.

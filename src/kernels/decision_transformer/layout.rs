@@ -2,7 +2,7 @@
 
 use super::block;
 use super::embedding;
-use super::shape::Shape;
+use super::shape::{Condition, Shape};
 use crate::kernels::parameters::{Pair, Places, View};
 use std::ops::Range;
 
@@ -14,6 +14,8 @@ pub struct Layout {
     pub(crate) embed_norm: Pair,
     pub(crate) blocks: Vec<block::Parameters>,
     pub(crate) final_norm: Pair,
+    /// How far gain and bias of the final norm move with the return-to-go, 2 C numbers, if they do.
+    pub(crate) condition: Option<Range<usize>>,
     pub(crate) head: Pair,
 }
 
@@ -27,6 +29,8 @@ impl Layout {
         let block = |layer| block::Parameters::new(&mut places, layer, shape);
         let blocks = (0..shape.layers).map(block).collect();
         let final_norm = places.pair("final_norm", &[c]);
+        let condition = (shape.condition == Condition::Adaln)
+            .then(|| places.view("condition.weight".into(), &[1, 2 * c]));
         let head = places.pair("head", &[c, shape.action]);
         Self {
             views: places.views(),
@@ -34,6 +38,7 @@ impl Layout {
             embed_norm,
             blocks,
             final_norm,
+            condition,
             head,
         }
     }
@@ -60,10 +65,11 @@ impl Layout {
 mod tests {
     use super::*;
     use crate::kernels::activation::Activation;
+    use crate::kernels::decision_transformer::shape::MixerKind;
     use crate::kernels::loss::Head;
 
     #[test]
-    fn the_official_hopper_model_has_its_published_number_of_trained_parameters() {
+    fn a_hopper_model_has_its_published_number_of_trained_parameters() {
         let shape = Shape {
             observation: 11,
             action: 3,
@@ -74,7 +80,20 @@ mod tests {
             timesteps: 1000,
             activation: Activation::Relu,
             head: Head::Tanh { scale: 1.0 },
+            condition: Condition::Token,
+            mixer: MixerKind::Attention,
         };
+        let convolution = Shape {
+            mixer: MixerKind::Convolution,
+            ..shape
+        };
+        assert_eq!(Layout::new(&convolution).len(), 535_939);
+        let adaln = Shape {
+            condition: Condition::Adaln,
+            ..shape
+        };
+        // Slopes of gain and bias come, the return-to-go's embedding goes: 2 C and 2 C numbers.
+        assert_eq!(Layout::new(&adaln).len(), 726_019);
         let layout = Layout::new(&shape);
         assert_eq!(layout.len(), 726_019);
         assert_eq!(layout.range("head.bias"), Some(726_016..726_019));

@@ -1,13 +1,13 @@
 //! The numbers of a Decision Transformer, on the CPU and on a GPU.
 //!
-//! Letters are those of [`kernels`](super): B windows in a batch, K steps of context, T = 3 K - 1 tokens of a
-//! full window.
+//! Letters are those of [`kernels`](super): B windows in a batch, K steps of context, T = p K - 1 tokens of a
+//! full window, where a step has p = 3 tokens, or 2 where the return-to-go is none ([`Condition`]).
 //!
 //! # The model
 //!
-//! Steps become tokens ([`embedding`]), normed and dropped; L blocks of a mixer, causal attention, and an MLP,
-//! each behind a norm and beside a residual stream; a last norm; and the action of each step from its
-//! observation token. All parameters are stored in one flat buffer ([`Layout`]), and gradients and moments have
+//! Steps become tokens ([`embedding`]), normed and dropped; L blocks of a mixer ([`MixerKind`]) and an MLP,
+//! each behind a norm and beside a residual stream; a last norm, which may depend on the return-to-go; and the
+//! action of each step from its observation token. All parameters are stored in one flat buffer ([`Layout`]), and gradients and moments have
 //! the same layout, so that clipping and AdamW are loops over numbers.
 //!
 //! # How a step flows
@@ -66,5 +66,5 @@ mod windows;
 pub use acting::{Acting, Scene};
 pub use engine::Engine;
 pub use layout::Layout;
-pub use shape::Shape;
+pub use shape::{Condition, MixerKind, Shape};
 pub use windows::{Side, Windows};

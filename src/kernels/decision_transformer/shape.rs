@@ -14,7 +14,7 @@ pub struct Shape {
     pub context: usize,
     /// C, numbers in a token
     pub width: usize,
-    /// H
+    /// H; 1 without attention
     pub heads: usize,
     /// L
     pub layers: usize,
@@ -24,4 +24,60 @@ pub struct Shape {
     pub activation: Activation,
     /// what becomes of the head's numbers
     pub head: Head,
+    /// where the return-to-go enters
+    pub condition: Condition,
+    /// what lets the tokens see each other
+    pub mixer: MixerKind,
+}
+
+impl Shape {
+    /// Whether a GPU has kernels for this model.
+    pub fn runs_on_devices(&self) -> bool {
+        self.has_return_tokens_and_attention()
+    }
+
+    /// Whether this is the network of Chen et al. 2021.
+    pub fn has_return_tokens_and_attention(&self) -> bool {
+        self.condition == Condition::Token && self.mixer == MixerKind::Attention
+    }
+}
+
+/// What lets the tokens of a window see each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MixerKind {
+    /// Causal attention (Chen et al. 2021).
+    #[default]
+    Attention,
+    /// Depthwise causal convolution, a filter for each kind of token (Decision ConvFormer, Kim et al. 2024).
+    Convolution,
+}
+
+/// Where the return-to-go enters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// A token in front of each observation: return-to-go, observation, action (Chen et al. 2021).
+    #[default]
+    Token,
+    /// Outside of the sequence, observation and action: gain and bias of the last norm depend on it (DDT).
+    Adaln,
+}
+
+impl Condition {
+    /// Tokens of a whole step.
+    pub const fn stride(self) -> usize {
+        match self {
+            Self::Token => 3,
+            Self::Adaln => 2,
+        }
+    }
+
+    /// Which of a step's tokens is the observation; the action is the one behind it.
+    pub const fn observation(self) -> usize {
+        self.stride() - 2
+    }
+
+    /// Tokens of a sequence of steps: all but its last action.
+    pub const fn tokens(self, steps: usize) -> usize {
+        (self.stride() * steps).saturating_sub(1)
+    }
 }

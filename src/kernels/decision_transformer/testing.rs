@@ -9,7 +9,7 @@ use crate::kernels::testing::numbers;
 pub(crate) struct Batch {
     observations: Vec<f32>,
     actions: Vec<f32>,
-    returns_to_go: Vec<f32>,
+    pub(crate) returns_to_go: Vec<f32>,
     timesteps: Vec<u32>,
     lengths: Vec<usize>,
     side: Side,

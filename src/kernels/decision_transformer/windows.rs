@@ -1,7 +1,7 @@
 //! A batch of windows: what the model reads.
 
-use super::embedding::{self, Steps};
-use super::shape::Shape;
+use super::embedding::Steps;
+use super::shape::{Condition, Shape};
 use std::ops::Range;
 
 /// Which side of a window that is shorter than the context is padded.
@@ -63,9 +63,10 @@ impl<'a> Windows<'a> {
         self.lengths.iter().sum()
     }
 
-    /// Cuts some of the windows into `count` runs of neighbours, of nearly equal numbers of tokens.
+    /// Cuts some of the windows into `count` runs of neighbours, of nearly equal numbers of tokens (counted as three a
+    /// step).
     pub fn shares(&self, of: Range<usize>, count: usize) -> Vec<Range<usize>> {
-        let tokens = |window: usize| embedding::tokens(self.lengths[window]);
+        let tokens = |window: usize| Condition::Token.tokens(self.lengths[window]);
         let total: usize = of.clone().map(tokens).sum();
         let mut shares = Vec::with_capacity(count);
         let (mut start, mut done) = (of.start, 0);

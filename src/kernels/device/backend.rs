@@ -169,6 +169,9 @@ pub enum Error {
         /// Bytes free.
         free: u64,
     },
+    /// A model that has no kernels here.
+    #[error("this model has no kernels for a GPU")]
+    Model,
     /// What the driver said.
     #[error("{doing}: {reason}")]
     Driver {
@@ -224,6 +227,7 @@ impl Error {
             Self::Memory { .. } => {
                 "a smaller optimiser.batch_size with a larger optimiser.accumulation is the same step"
             }
+            Self::Model => "compute on the CPU: --device cpu",
             Self::Driver { .. } => "`rtg devices` shows the driver; --device cpu works without it",
             Self::Emulator { .. } => "build it with src/kernels/cuda/emulator/build.sh",
             Self::Kernel { .. } | Self::Batch { .. } | Self::Place { .. } => return None,

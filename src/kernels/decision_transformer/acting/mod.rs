@@ -4,13 +4,17 @@
 //! action, the return-to-go, the observation) behind cached keys and values of every layer, which is exact. Then
 //! the window slides: the oldest step leaves, and what the others knew of it with it. What stays is what depends on
 //! one token alone: the embedded tokens, and what the first layer makes of each. All else is computed
-//! again for the 3 K - 1 tokens of the window, except that the last layer answers the newest observation only.
+//! again for the tokens of the window, except that the last layer answers the newest observation only.
 //! There, with one query q, keys and values need not be computed at all: with `n_j` the normed tokens
 //!
 //! ```text
 //! q . k_j = q . (n_j Wk + bk) = n_j . (Wk q) + const, and the constant leaves the softmax;
 //! sum_j p_j v_j = (sum_j p_j n_j) Wv + bv, because the p_j add up to one.
 //! ```
+//!
+//! Where every mixer reaches back a fixed number of tokens, and the window holds all that its newest token depends
+//! on, nothing slides: a step's new tokens go through all layers, behind the few tokens of each layer that they see.
+//! That is exact, too: not a bit differs from the whole window's.
 //!
 //! Each row is worked on alone, so its actions have the same bits whichever rows act beside it. Many rows are shared
 //! out to the threads; the tokens of a single one, to two threads. With one thread, a step of one row allocates

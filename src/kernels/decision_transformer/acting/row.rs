@@ -9,12 +9,12 @@ use crate::kernels::decision_transformer::layout::Layout;
 use crate::kernels::decision_transformer::mixer::acting::Cache;
 use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::decision_transformer::trunk::Model;
-use crate::kernels::decision_transformer::trunk::forward::apply_head;
+use crate::kernels::decision_transformer::trunk::forward::{apply_final_norm, apply_head};
 use rayon::ThreadPool;
 use std::ops::Range;
 
 /// The past of one episode. Tokens are stored one behind the other in the order of time; when the memory is full,
-/// those that have left the window are dropped.
+/// those that nobody sees any more are dropped.
 #[derive(Debug)]
 pub(super) struct Row {
     /// Steps of the episode so far.
@@ -23,9 +23,12 @@ pub(super) struct Row {
     tokens: usize,
     left: usize,
     timestep: u32,
+    /// How far back a layer sees, if no window is needed: its tokens never change then.
+    reach: Option<usize>,
     /// Embedded tokens.
     x: Buffer,
-    /// What each layer keeps of its tokens; beyond the first, only while the episode fits into the context.
+    /// What each layer keeps of its tokens; beyond the first, only while the episode fits into the context or no window
+    /// is needed.
     caches: Vec<Cache>,
 }
 
@@ -48,11 +51,18 @@ pub(super) type Helper<'a> = (&'a ThreadPool, &'a mut Scratch);
 impl Row {
     pub(super) fn new(shape: &Shape, layout: &Layout) -> Self {
         let (c, context) = (shape.width, shape.context);
+        let stride = shape.condition.stride();
+        let reach = reach(shape, layout);
         // A few steps more than the context, so that moving the past is rare.
-        let most = 3 * (context + context / 4 + 1);
+        let sliding = stride * (context + context / 4 + 1);
+        let most = reach.map_or(sliding, |reach| reach + stride);
         let caches = layout.blocks.iter().enumerate().map(|(layer, block)| {
             let mut cache = Cache::default();
-            let tokens = if layer == 0 { most } else { 3 * context };
+            let tokens = if layer == 0 || reach.is_some() {
+                most
+            } else {
+                stride * context
+            };
             block.mixer.resize(&mut cache, tokens);
             cache
         });
@@ -61,6 +71,7 @@ impl Row {
             tokens: 0,
             left: 0,
             timestep: 0,
+            reach,
             x: Buffer::zeros(most * c),
             caches: caches.collect(),
         }
@@ -81,7 +92,7 @@ impl Row {
         action: &mut [f32],
     ) {
         let new = self.append(model, scene, row, scratch);
-        if self.steps <= model.network.shape.context {
+        if self.reach.is_some() || self.steps <= model.network.shape.context {
             self.extend(model, new, scratch);
         } else {
             let c = model.network.shape.width;
@@ -98,7 +109,8 @@ impl Row {
             statistics,
             ..
         } = scratch;
-        (model.network).norm(&model.layout.final_norm, stream, normed, statistics);
+        let returns_to_go = &scene.returns_to_go[row..=row];
+        apply_final_norm(model, returns_to_go, stream, (normed, statistics));
         apply_head(model, normed, action);
     }
 
@@ -111,19 +123,21 @@ impl Row {
         scratch: &mut Scratch,
     ) -> Range<usize> {
         let (network, layout, first) = (model.network, model.layout, Layer::new(model, 0));
-        let shape = network.shape;
+        let (shape, stride) = (network.shape, network.shape.condition.stride());
         let timestep = scene.timesteps[row];
         let rows = shape.timesteps;
         assert!(
             (timestep as usize) < rows,
             "timestep {timestep}, the table has {rows} rows"
         );
-        if self.steps >= shape.context {
-            self.left += 3;
-        }
         let c = shape.width;
-        if (self.tokens + 3) * c > self.x.len() {
-            self.forget(first, c);
+        if let Some(reach) = self.reach {
+            self.left = self.tokens.saturating_sub(reach);
+        } else if self.steps >= shape.context {
+            self.left += stride;
+        }
+        if (self.tokens + stride) * c > self.x.len() {
+            self.forget(layout, c);
         }
         let Scratch {
             normed,
@@ -142,14 +156,14 @@ impl Row {
         new
     }
 
-    /// The embedding of the new tokens: the previous action, if there was one, return-to-go, observation.
+    /// The embedding of the new tokens: the previous action, if there was one, and those up to the observation.
     fn embed(&self, model: Model<'_>, scene: &Scene<'_>, row: usize, x: &mut Buffer) {
         let network = model.network;
         let (at, panels) = (&model.layout.embedding, &model.weights.embedding);
         let (level, parameters, shape) = (network.level, network.parameters, network.shape);
         let (c, s, a) = (shape.width, shape.observation, shape.action);
         let actions = usize::from(self.steps > 0);
-        x.resize((2 + actions) * c);
+        x.resize((shape.condition.tokens(1) + actions) * c);
         let previous = &scene.previous_actions[row * a..(row + 1) * a];
         if actions == 1 {
             let before = self.timestep;
@@ -165,12 +179,16 @@ impl Row {
         embedding::cpu::forward(level, at, parameters, panels, steps, to);
     }
 
-    /// Moves the tokens of the window to the front of the memory.
-    fn forget(&mut self, first: Layer<'_>, c: usize) {
+    /// Moves the tokens that are still seen to the front of the memory.
+    fn forget(&mut self, layout: &Layout, c: usize) {
         // With a context of one step, not even the previous action, yet to come, is in the window.
         let window = self.left.min(self.tokens)..self.tokens;
         self.x.copy_within(window.start * c..window.end * c, 0);
-        first.at.mixer.forget(&mut self.caches[0], &window);
+        // Where a window slides, the other layers keep nothing by now.
+        let layers = self.reach.map_or(1, |_| self.caches.len());
+        for (block, cache) in layout.blocks.iter().zip(&mut self.caches).take(layers) {
+            block.mixer.forget(cache, &window);
+        }
         (self.tokens, self.left) = (window.len(), self.left - window.start);
     }
 
@@ -210,4 +228,13 @@ impl Row {
             layer.finish(memory, stream);
         }
     }
+}
+
+/// How far back a layer sees, if the newest token of a full window depends on nothing in front of the window.
+fn reach(shape: &Shape, layout: &Layout) -> Option<usize> {
+    let reaches = layout.blocks.iter().map(|block| block.mixer.reach());
+    let reaches: Vec<usize> = reaches.collect::<Option<_>>()?;
+    let seen = reaches.iter().sum::<usize>() + 1;
+    let fits = seen <= shape.condition.tokens(shape.context);
+    reaches.into_iter().max().filter(|_| fits)
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::kernels::activation::Activation;
 use crate::kernels::decision_transformer::engine::Engine;
+use crate::kernels::decision_transformer::shape::{Condition, MixerKind};
 use crate::kernels::decision_transformer::testing::parameters;
 use crate::kernels::decision_transformer::windows::{Side, Windows};
 use crate::kernels::loss::Head;
@@ -19,6 +20,21 @@ const SHAPE: Shape = Shape {
     timesteps: 40,
     activation: Activation::Gelu,
     head: Head::Tanh { scale: 1.5 },
+    condition: Condition::Token,
+    mixer: MixerKind::Attention,
+};
+
+/// The return-to-go outside of the sequence, two tokens a step.
+const ADALN: Shape = Shape {
+    condition: Condition::Adaln,
+    ..SHAPE
+};
+
+/// A convolution, whose newest token depends on the 16 tokens of five and a third steps, which the window holds.
+const CONVOLUTION: Shape = Shape {
+    mixer: MixerKind::Convolution,
+    heads: 1,
+    ..SHAPE
 };
 
 /// Episodes of made-up numbers: what a row sees at a step depends on the row and the step only.
@@ -153,6 +169,29 @@ fn actions_are_the_engines_predictions_in_growing_and_in_sliding_windows() {
             head: Head::Logits,
             ..SHAPE
         },
+        ADALN,
+        // Wider than the window, so that it slides.
+        Shape {
+            context: 5,
+            ..CONVOLUTION
+        },
+        Shape {
+            context: 1,
+            layers: 1,
+            ..CONVOLUTION
+        },
+        Shape {
+            context: 4,
+            layers: 2,
+            condition: Condition::Adaln,
+            ..CONVOLUTION
+        },
+        Shape { layers: 1, ..ADALN },
+        Shape {
+            context: 1,
+            layers: 2,
+            ..ADALN
+        },
     ];
     for shape in shapes {
         let parameters = parameters(&Layout::new(&shape));
@@ -161,6 +200,32 @@ fn actions_are_the_engines_predictions_in_growing_and_in_sliding_windows() {
             let mut acting = Acting::at(level, shape, &parameters, 2, 1);
             let found = episodes.act(&mut acting, &[0, 1]);
             assert_close(&found, &episodes.predict(&parameters, level), "actions");
+        }
+    }
+}
+
+#[test]
+fn a_convolution_that_fits_into_the_window_acts_with_its_bits() {
+    let adaln = Shape {
+        condition: Condition::Adaln,
+        context: 9,
+        ..CONVOLUTION
+    };
+    let odd = Shape {
+        layers: 1,
+        width: 33,
+        context: 3,
+        ..CONVOLUTION
+    };
+    for shape in [CONVOLUTION, adaln, odd] {
+        let parameters = parameters(&Layout::new(&shape));
+        let episodes = Episodes::new(shape, 3, 40);
+        for level in Level::available() {
+            for threads in [1, 2] {
+                let mut acting = Acting::at(level, shape, &parameters, 3, threads);
+                let found = episodes.act(&mut acting, &[0, 1, 2]);
+                assert_eq!(found, episodes.predict(&parameters, level), "{shape:?}");
+            }
         }
     }
 }
@@ -192,9 +257,15 @@ fn a_row_acts_with_the_same_bits_whatever_rows_act_beside_it() {
 
 #[test]
 fn an_episode_forgets_the_one_before_it() {
-    let parameters = parameters(&Layout::new(&SHAPE));
-    let episodes = Episodes::new(SHAPE, 1, 15);
-    let mut acting = Acting::new(SHAPE, &parameters, 1, 1);
+    [SHAPE, ADALN, CONVOLUTION]
+        .into_iter()
+        .for_each(check_forgetting);
+}
+
+fn check_forgetting(shape: Shape) {
+    let parameters = parameters(&Layout::new(&shape));
+    let episodes = Episodes::new(shape, 1, 15);
+    let mut acting = Acting::new(shape, &parameters, 1, 1);
     let first = episodes.act(&mut acting, &[0]);
     assert_eq!(first, episodes.act(&mut acting, &[0]));
     acting.set_parameters(&parameters);

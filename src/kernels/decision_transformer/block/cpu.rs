@@ -93,7 +93,7 @@ pub(crate) fn forward(
     };
     tape.middle.resize(residual.len());
     let branch = Branch {
-        masks: masks(layer, mix, &tape.mixer_rows),
+        masks: masks(layer, mix, &tape.mixer_rows).filter(|_| at.mixer.drops()),
         residual,
         to: &mut tape.middle,
     };
@@ -152,7 +152,8 @@ pub(crate) fn backward(
     let given = (&*tape.middle, &*tape.statistics_2);
     network.norm_backward(&at.norm_2, given, normed, stream, gradient);
 
-    let masked = masks(layer, Site::Projection { layer: index }, &tape.mixer_rows);
+    let masked = masks(layer, Site::Projection { layer: index }, &tape.mixer_rows)
+        .filter(|_| at.mixer.drops());
     let gradients = Gradients {
         branch: undrop(network.level, masked, stream, branch),
         normed: &mut *normed,

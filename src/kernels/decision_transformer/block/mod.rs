@@ -3,7 +3,7 @@
 //! With M rows of tokens x; in the last block only the observations' rows go on behind the mixer:
 //!
 //! ```text
-//! y  = x + drop(mixer(norm(x)))
+//! y  = x + drop(mixer(norm(x)))        not all mixers are dropped
 //! x' = y + drop(MLP(norm(y)))
 //! ```
 

@@ -30,8 +30,13 @@ impl Parameters {
         let c = self.norm_1.bias.len();
         let normed_1 = network.norm(&self.norm_1, &x);
         let (mixer, branch) = (self.mixer).reference_forward(network, tokens, layer, &normed_1);
-        let keep = tokens.mask(Site::Projection { layer }, c);
-        let middle = sum(&x, &dropout::forward(&keep, &branch));
+        let branch = if self.mixer.drops() {
+            let keep = tokens.mask(Site::Projection { layer }, c);
+            dropout::forward(&keep, &branch)
+        } else {
+            branch
+        };
+        let middle = sum(&x, &branch);
         let normed_2 = network.norm(&self.norm_2, &middle);
         let (mlp, branch) = (self.mlp).reference_forward(network, activation, &normed_2);
         let keep = tokens.mask(Site::Mlp { layer }, c);
@@ -62,8 +67,12 @@ impl Parameters {
         let given = (&*tape.normed_2, &tape.mlp);
         let normed = (self.mlp).reference_backward(back, activation, given, &branch);
         let middle = sum(dx, &back.norm(&self.norm_2, &tape.middle, &normed));
-        let keep = tokens.mask(Site::Projection { layer }, c);
-        let branch = dropout::backward(&keep, &middle);
+        let branch = if self.mixer.drops() {
+            let keep = tokens.mask(Site::Projection { layer }, c);
+            dropout::backward(&keep, &middle)
+        } else {
+            middle.clone()
+        };
         let given = (&*tape.normed_1, &tape.mixer);
         let normed = (self.mixer).reference_backward(back, tokens, layer, given, &branch);
         sum(&middle, &back.norm(&self.norm_1, &tape.x, &normed))

@@ -41,7 +41,7 @@ pub(crate) struct Parts {
     pub(crate) at: Address,
     pub(crate) table: Address,
     /// Return-to-go, observation, action.
-    pub(crate) inputs: [Slices; 3],
+    pub(crate) inputs: Vec<Slices>,
     pub(crate) embed_norm: [Address; 2],
     pub(crate) final_norm: [Address; 2],
     pub(crate) head: Slices,
@@ -65,12 +65,8 @@ impl Parts {
         let mut workspace = Workspace::new(at);
         let embedding = &layout.embedding;
         let table = workspace.take(&embedding.timestep, 1);
-        let inputs = [
-            &embedding.return_to_go,
-            &embedding.observation,
-            &embedding.action,
-        ]
-        .map(|pair| workspace.linear(pair, steps));
+        let inputs = embedding.kinds();
+        let inputs = inputs.map(|pair| workspace.linear(pair, steps)).collect();
         let embed_norm = workspace.norm(&layout.embed_norm, tokens);
         let layers = layout.blocks.len();
         let blocks = layout.blocks.iter().enumerate();

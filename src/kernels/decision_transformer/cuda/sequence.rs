@@ -74,20 +74,21 @@ impl Sequence<'_> {
         head.of(network.shape.head, objective, denominator).launch()
     }
 
-    /// The three kinds of tokens: what they hold, how many numbers a step, what they are multiplied with.
-    fn kinds(&self) -> [(Address, usize, &Pair); 3] {
+    /// The kinds of tokens: what they hold, how many numbers a step, what they are multiplied with.
+    fn kinds(&self) -> impl Iterator<Item = (Address, usize, &Pair)> {
         let (inputs, at) = (&self.memory.inputs, &self.layout.embedding);
         let shape = self.network.shape;
-        [
-            (inputs.returns_to_go, 1, &at.return_to_go),
-            (inputs.observations, shape.observation, &at.observation),
-            (inputs.actions, shape.action, &at.action),
-        ]
+        let given = [
+            (inputs.returns_to_go, 1),
+            (inputs.observations, shape.observation),
+            (inputs.actions, shape.action),
+        ];
+        (given.into_iter().zip(at.kinds())).map(|((input, width), pair)| (input, width, pair))
     }
 
     fn embed(&self, launches: &mut Vec<Launch>) {
         let (memory, network) = (self.memory, &self.network);
-        for (kind, (input, inputs, pair)) in self.kinds().into_iter().enumerate() {
+        for (kind, (input, inputs, pair)) in self.kinds().enumerate() {
             let embed = Embed {
                 input,
                 weight: network.parameter(&pair.weight),

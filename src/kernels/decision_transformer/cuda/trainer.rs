@@ -86,7 +86,13 @@ pub struct Trainer {
 
 impl Trainer {
     /// Allocates everything that a step needs. Parameters are zero until [`Trainer::load`].
+    ///
+    /// # Errors
+    /// A model that has no kernels here, too little memory, and what the driver says.
     pub fn new(mut backend: Box<dyn Backend>, setup: Setup) -> Result<Self, Error> {
+        if !setup.shape.runs_on_devices() {
+            return Err(Error::Model);
+        }
         let layout = Layout::new(&setup.shape);
         let sizes = Sizes {
             windows: setup.windows,

@@ -7,19 +7,21 @@ use crate::kernels::parameters::Pair;
 use crate::kernels::simd::{Level, Simd, dispatched};
 
 /// The kinds of tokens: what they hold, how many a sequence has, what they are multiplied with.
-fn kinds<'a>(at: &'a Parameters, steps: Steps<'a>) -> [(&'a [f32], usize, &'a Pair); 3] {
+fn kinds<'a>(
+    at: &'a Parameters,
+    steps: Steps<'a>,
+) -> impl Iterator<Item = (&'a [f32], usize, &'a Pair)> {
     let n = steps.timesteps.len();
-    [
-        (steps.returns_to_go, n, &at.return_to_go),
+    let returns = (at.return_to_go.as_ref()).map(|pair| (steps.returns_to_go, n, pair));
+    returns.into_iter().chain([
         (steps.observations, n, &at.observation),
         (steps.actions, n.saturating_sub(1), &at.action),
-    ]
+    ])
 }
 
-/// Packs the three weights.
+/// Packs the weights of each kind.
 pub(crate) fn pack(level: Level, at: &Parameters, parameters: &[f32], panels: &mut [Panels; 3]) {
-    let pairs = [&at.return_to_go, &at.observation, &at.action];
-    for (pair, panels) in pairs.into_iter().zip(panels) {
+    for (pair, panels) in at.kinds().zip(panels) {
         let c = pair.bias.len();
         let weight = &parameters[pair.weight.clone()];
         panels.pack(level, weight, c, weight.len() / c, c, None);
@@ -35,7 +37,7 @@ pub(crate) fn forward(
     steps: Steps<'_>,
     x: &mut [f32],
 ) {
-    for (kind, (input, rows, pair)) in kinds(at, steps).into_iter().enumerate() {
+    for (kind, (input, rows, pair)) in kinds(at, steps).enumerate() {
         if rows > 0 {
             let to = &mut x[kind * pair.bias.len()..];
             let timesteps = &steps.timesteps[..rows];
@@ -62,11 +64,11 @@ pub(crate) fn forward_action(
     timestep: u32,
     x: &mut [f32],
 ) {
-    let kind = (&at.action, &panels[2]);
+    let kind = (&at.action, &panels[at.stride() - 1]);
     embed(level, at, parameters, kind, action, &[timestep], x);
 }
 
-/// Writes the tokens of one kind, as many as there are timesteps, to every third row.
+/// Writes the tokens of one kind, as many as there are timesteps, to every p-th row.
 fn embed(
     level: Level,
     at: &Parameters,
@@ -82,6 +84,7 @@ fn embed(
         table: &parameters[at.timestep.clone()],
         timesteps,
         to,
+        stride: at.stride() * width,
         width,
     };
     let left = Left::rows(input, timesteps.len(), pair.weight.len() / width);
@@ -97,13 +100,14 @@ pub(crate) fn backward(
     gradient: &mut [f32],
     scratch: &mut Panels,
 ) {
-    for (kind, (input, rows, pair)) in kinds(at, steps).into_iter().enumerate() {
+    let stride = at.stride() * at.width();
+    for (kind, (input, rows, pair)) in kinds(at, steps).enumerate() {
         if rows == 0 {
             continue;
         }
         let c = pair.bias.len();
         let sums = &mut gradient[pair.bias.clone()];
-        scratch.pack(level, &dx[kind * c..], 3 * c, rows, c, Some(sums));
+        scratch.pack(level, &dx[kind * c..], stride, rows, c, Some(sums));
         let finish = Accumulate {
             to: &mut gradient[pair.weight.clone()],
             stride: c,
@@ -111,8 +115,8 @@ pub(crate) fn backward(
         let left = Left::columns(input, rows, pair.weight.len() / c);
         product(level, left, scratch.all(), finish);
     }
-    let c = at.return_to_go.bias.len();
-    for (timestep, dx) in steps.timesteps.iter().zip(dx.chunks(3 * c)) {
+    let c = at.width();
+    for (timestep, dx) in steps.timesteps.iter().zip(dx.chunks(stride)) {
         let start = at.timestep.start + *timestep as usize * c;
         for dx in dx.chunks(c) {
             add(level, dx, &mut gradient[start..start + c]);
@@ -132,12 +136,14 @@ fn add_with<S: Simd>(s: S, x: &[f32], to: &mut [f32]) {
     }
 }
 
-/// Every third row of to = product + bias + the timestep's row of the table.
+/// Every p-th row of to = product + bias + the timestep's row of the table.
 struct Embed<'a> {
     bias: &'a [f32],
     table: &'a [f32],
     timesteps: &'a [u32],
     to: &'a mut [f32],
+    /// From a row to the next of its kind.
+    stride: usize,
     width: usize,
 }
 
@@ -147,7 +153,7 @@ impl Finish for Embed<'_> {
         let time = self.timesteps[row] as usize * self.width + column;
         let time = s.load(&self.table[time..time + lanes]);
         let bias = s.load(&self.bias[column..column + lanes]);
-        let at = row * 3 * self.width + column;
+        let at = row * self.stride + column;
         s.store(
             s.add(s.add(value, bias), time),
             &mut self.to[at..at + lanes],

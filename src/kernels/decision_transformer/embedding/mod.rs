@@ -1,22 +1,23 @@
 //! From the steps of a window to tokens.
 //!
-//! Step k becomes three tokens, in the order return-to-go, observation, action: each the product of its numbers with
-//! a weight of its own, plus a bias, plus the row of the timestep table that all three share:
+//! Step k becomes p tokens. They are p = 3, return-to-go, observation, action; or p = 2, without the return-to-go,
+//! where that enters elsewhere ([`Condition`](super::Condition)). Each is the product of its numbers with a weight of
+//! its own, plus a bias, plus the row of the timestep table that all of a step share:
 //!
 //! ```text
-//! x[3 k + i] = input_i[k] W_i + b_i + table[t_k]          i = 0, 1, 2
-//! dW_i += sum_k input_i[k]^T dx[3 k + i],   db_i += sum_k dx[3 k + i],   dtable[t_k] += sum_i dx[3 k + i]
+//! x[p k + i] = input_i[k] W_i + b_i + table[t_k]          i = 0 .. p - 1
+//! dW_i += sum_k input_i[k]^T dx[p k + i],   db_i += sum_k dx[p k + i],   dtable[t_k] += sum_i dx[p k + i]
 //! ```
 //!
 //! The inputs are data and get no gradient. No token comes behind the last action, and no prediction is made
-//! from it, so it is left out: n steps are 3 n - 1 tokens. The interleaving is a stride of the products' output,
+//! from it, so it is left out: n steps are p n - 1 tokens. The interleaving is a stride of the products' output,
 //! and costs nothing.
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;
 pub mod reference;
 
-use super::shape::Shape;
+use super::shape::{Condition, Shape};
 use crate::kernels::parameters::{Pair, Places};
 use std::ops::Range;
 
@@ -24,7 +25,8 @@ use std::ops::Range;
 #[derive(Clone, Debug)]
 pub struct Parameters {
     pub(crate) timestep: Range<usize>,
-    pub(crate) return_to_go: Pair,
+    /// None where the return-to-go is no token.
+    pub(crate) return_to_go: Option<Pair>,
     pub(crate) observation: Pair,
     pub(crate) action: Pair,
 }
@@ -34,16 +36,27 @@ impl Parameters {
         let c = shape.width;
         Self {
             timestep: places.view("embed.timestep".into(), &[shape.timesteps, c]),
-            return_to_go: places.pair("embed.return_to_go", &[1, c]),
+            return_to_go: (shape.condition == Condition::Token)
+                .then(|| places.pair("embed.return_to_go", &[1, c])),
             observation: places.pair("embed.observation", &[shape.observation, c]),
             action: places.pair("embed.action", &[shape.action, c]),
         }
     }
-}
 
-/// Tokens of a sequence of steps: all but its last action.
-pub fn tokens(steps: usize) -> usize {
-    (3 * steps).saturating_sub(1)
+    /// C.
+    fn width(&self) -> usize {
+        self.observation.bias.len()
+    }
+
+    /// The kinds of tokens, in the order of a step.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &Pair> {
+        (self.return_to_go.iter()).chain([&self.observation, &self.action])
+    }
+
+    /// p.
+    fn stride(&self) -> usize {
+        self.kinds().count()
+    }
 }
 
 /// The valid steps of one window, n of them.
@@ -61,16 +74,17 @@ pub struct Steps<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Steps, cpu, reference, tokens};
+    use super::{Condition, Steps, cpu, reference};
     use crate::kernels::activation::Activation;
     use crate::kernels::decision_transformer::layout::Layout;
+    use crate::kernels::decision_transformer::shape::MixerKind;
     use crate::kernels::decision_transformer::shape::Shape;
     use crate::kernels::linear::cpu::Panels;
     use crate::kernels::loss::Head;
     use crate::kernels::simd::Level;
     use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
 
-    fn shape(width: usize) -> Shape {
+    fn shape(width: usize, condition: Condition) -> Shape {
         Shape {
             observation: 11,
             action: 3,
@@ -81,6 +95,8 @@ mod tests {
             timesteps: 9,
             activation: Activation::Relu,
             head: Head::Logits,
+            condition,
+            mixer: MixerKind::Attention,
         }
     }
 
@@ -90,8 +106,12 @@ mod tests {
         let observations = numbers(1, 20 * 11);
         let actions = numbers(2, 20 * 3);
         let returns_to_go = numbers(3, 20);
-        for (n, width) in [(1, 128), (2, 20), (20, 96)] {
-            let layout = Layout::new(&shape(width));
+        let sizes = [(1, 128), (2, 20), (20, 96)];
+        let conditions = [Condition::Token, Condition::Adaln];
+        let cases = conditions.map(|condition| sizes.map(|(n, width)| (condition, n, width)));
+        for (condition, n, width) in cases.into_iter().flatten() {
+            let layout = Layout::new(&shape(width, condition));
+            let tokens = condition.tokens(n);
             let parameters = numbers(4, layout.len());
             let steps = Steps {
                 observations: &observations[..n * 11],
@@ -99,12 +119,12 @@ mod tests {
                 returns_to_go: &returns_to_go[..n],
                 timesteps: &timesteps[..n],
             };
-            let dx = numbers(5, tokens(n) * width);
+            let dx = numbers(5, tokens * width);
             let exact = to_f64(&parameters);
             for level in Level::available() {
                 let mut panels = <[Panels; 3]>::default();
                 cpu::pack(level, &layout.embedding, &parameters, &mut panels);
-                let mut x = vec![0.0; tokens(n) * width];
+                let mut x = vec![0.0; tokens * width];
                 cpu::forward(
                     level,
                     &layout.embedding,
@@ -137,7 +157,12 @@ mod tests {
 
     #[test]
     fn the_reference_gradient_is_the_finite_difference() {
-        let layout = Layout::new(&shape(2));
+        let conditions = [Condition::Token, Condition::Adaln];
+        conditions.into_iter().for_each(check_gradient);
+    }
+
+    fn check_gradient(condition: Condition) {
+        let layout = Layout::new(&shape(2, condition));
         let (observations, actions) = (numbers(1, 2 * 11), numbers(2, 2 * 3));
         let steps = Steps {
             observations: &observations,
@@ -145,7 +170,7 @@ mod tests {
             returns_to_go: &[0.5, -0.25],
             timesteps: &[4, 4],
         };
-        let dx = to_f64(&numbers(5, tokens(2) * 2));
+        let dx = to_f64(&numbers(5, condition.tokens(2) * 2));
         let parameters = to_f64(&numbers(6, layout.len()));
         let mut gradient = vec![0.0; layout.len()];
         reference::backward(&layout.embedding, steps, &dx, &mut gradient);

@@ -1,15 +1,15 @@
 //! The embedding, naively.
 
-use super::{Parameters, Steps, tokens};
+use super::{Parameters, Steps};
 use crate::kernels::parameters::Pair;
 use crate::kernels::real::Real;
 
 /// The numbers and the parameters of a token: which step, what it holds, what it is multiplied with.
 fn token<'a>(at: &'a Parameters, steps: Steps<'a>, token: usize) -> (usize, &'a [f32], &'a Pair) {
-    let step = token / 3;
-    let (all, pair) = match token % 3 {
-        0 => (steps.returns_to_go, &at.return_to_go),
-        1 => (steps.observations, &at.observation),
+    let step = token / at.stride();
+    let (all, pair) = match (&at.return_to_go, token % at.stride()) {
+        (Some(pair), 0) => (steps.returns_to_go, pair),
+        (Some(_), 1) | (None, 0) => (steps.observations, &at.observation),
         _ => (steps.actions, &at.action),
     };
     let width = all.len() / steps.timesteps.len();
@@ -18,9 +18,9 @@ fn token<'a>(at: &'a Parameters, steps: Steps<'a>, token: usize) -> (usize, &'a 
 
 /// tokens(n) x C.
 pub fn forward<R: Real>(at: &Parameters, parameters: &[R], steps: Steps<'_>) -> Vec<R> {
-    let c = at.return_to_go.bias.len();
+    let c = at.width();
     let mut x = Vec::new();
-    for row in 0..tokens(steps.timesteps.len()) {
+    for row in 0..(at.stride() * steps.timesteps.len()).saturating_sub(1) {
         let (step, input, pair) = token(at, steps, row);
         let table = at.timestep.start + steps.timesteps[step] as usize * c;
         for e in 0..c {
@@ -36,7 +36,7 @@ pub fn forward<R: Real>(at: &Parameters, parameters: &[R], steps: Steps<'_>) -> 
 
 /// Adds to the gradient of all parameters, from dx (tokens(n) x C).
 pub fn backward<R: Real>(at: &Parameters, steps: Steps<'_>, dx: &[R], gradient: &mut [R]) {
-    let c = at.return_to_go.bias.len();
+    let c = at.width();
     for (row, dx) in dx.chunks(c).enumerate() {
         let (step, input, pair) = token(at, steps, row);
         let table = at.timestep.start + steps.timesteps[step] as usize * c;

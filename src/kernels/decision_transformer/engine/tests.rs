@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kernels::activation::Activation;
+use crate::kernels::decision_transformer::shape::{Condition, MixerKind};
 use crate::kernels::decision_transformer::testing::{Batch, parameters};
 use crate::kernels::decision_transformer::trunk::reference;
 use crate::kernels::decision_transformer::windows::Side;
@@ -18,6 +19,8 @@ const SMALL: Shape = Shape {
     timesteps: 30,
     activation: Activation::Gelu,
     head: Head::Tanh { scale: 0.8 },
+    condition: Condition::Token,
+    mixer: MixerKind::Attention,
 };
 
 const DROPOUT: Dropout = Dropout {
@@ -127,22 +130,66 @@ fn both_sides_of_padding_and_both_denominators_compute_the_reference() {
 
 #[test]
 fn odd_shapes_compute_the_reference() {
-    let relu = Shape {
+    odd_shapes_of(Shape {
         activation: Activation::Relu,
         ..SMALL
-    };
+    });
+}
+
+/// The return-to-go outside of the sequence, two tokens a step.
+const ADALN: Shape = Shape {
+    condition: Condition::Adaln,
+    ..SMALL
+};
+
+/// A convolution instead of attention.
+const CONVOLUTION: Shape = Shape {
+    mixer: MixerKind::Convolution,
+    heads: 1,
+    ..SMALL
+};
+
+/// Every other condition and mixer.
+const FAMILY: [Shape; 3] = [
+    ADALN,
+    CONVOLUTION,
+    Shape {
+        condition: Condition::Adaln,
+        ..CONVOLUTION
+    },
+];
+
+#[test]
+fn every_condition_and_mixer_computes_the_reference() {
+    let engines: Vec<_> = Level::available()
+        .into_iter()
+        .flat_map(|level| [(level, 1), (level, 2), (level, 3)])
+        .collect();
+    let lengths = [7, 0, 3, 1, 7, 6];
+    let mean = (Objective::SquaredError, Denominator::All);
+    for shape in FAMILY {
+        let dropout = Some(&DROPOUT);
+        check(&engines, shape, &lengths, Side::Left, VALID, dropout);
+        check(&fastest(2), shape, &[2, 7, 5], Side::Right, mean, None);
+        odd_shapes_of(shape);
+    }
+}
+
+/// One context, one layer, odd widths, many heads, long windows, and logits, of a shape.
+fn odd_shapes_of(shape: Shape) {
+    let heads = |heads| if shape.heads == 1 { 1 } else { heads };
     let shapes = [
         Shape {
             context: 1,
             width: 128,
             heads: 1,
-            ..relu
+            ..shape
         },
         Shape {
             layers: 1,
             width: 20,
-            heads: 2,
-            ..relu
+            heads: heads(2),
+            ..shape
         },
         Shape {
             layers: 2,
@@ -150,46 +197,50 @@ fn odd_shapes_compute_the_reference() {
             heads: 1,
             observation: 1,
             action: 1,
-            ..relu
+            ..shape
         },
         Shape {
             context: 50,
             width: 32,
-            heads: 4,
+            heads: heads(4),
             layers: 2,
             action: 6,
-            ..relu
+            ..shape
         },
         Shape {
             head: Head::Logits,
-            ..SMALL
+            ..shape
         },
     ];
     for shape in shapes {
         for dropout in [None, Some(&DROPOUT)] {
-            check(
-                &fastest(1),
-                shape,
-                &[shape.context],
-                Side::Right,
-                VALID,
-                dropout,
-            );
+            let lengths = [shape.context];
+            check(&fastest(1), shape, &lengths, Side::Right, VALID, dropout);
         }
     }
-    let mean = (Objective::CrossEntropy, Denominator::Valid);
     let logits = Shape {
         head: Head::Logits,
-        ..SMALL
+        ..shape
     };
-    check(
-        &fastest(2),
-        logits,
-        &[7, 4],
-        Side::Left,
-        mean,
-        Some(&DROPOUT),
-    );
+    let mean = (Objective::CrossEntropy, Denominator::Valid);
+    let dropout = Some(&DROPOUT);
+    check(&fastest(2), logits, &[7, 4], Side::Left, mean, dropout);
+}
+
+#[test]
+fn an_adaptive_norm_starts_as_the_unconditioned_model() {
+    let mut engine = Engine::new(ADALN, 1);
+    let mut weights = parameters(engine.layout());
+    let mut predictions = |weights: &[f32], returns: f32| {
+        let mut batch = Batch::new(&ADALN, &[7, 4], Side::Left);
+        batch.returns_to_go.fill(returns);
+        let mut all = vec![0.0; 2 * ADALN.context * ADALN.action];
+        engine.predict(weights, &batch.windows(), &mut all);
+        all
+    };
+    assert_ne!(predictions(&weights, 1.0), predictions(&weights, -2.0));
+    weights[Layout::new(&ADALN).range("condition.weight").unwrap()].fill(0.0);
+    assert_eq!(predictions(&weights, 1.0), predictions(&weights, -2.0));
 }
 
 #[test]
@@ -215,14 +266,19 @@ fn an_update_on_three_threads_is_the_update_on_one() {
 
 #[test]
 fn the_reference_gradient_is_the_finite_difference() {
+    check_reference_gradient(SMALL);
+    FAMILY.into_iter().for_each(check_reference_gradient);
+}
+
+fn check_reference_gradient(shape: Shape) {
     let shape = Shape {
         width: 6,
-        context: 2,
-        heads: 2,
+        context: 3,
+        heads: shape.heads.min(2),
         layers: 2,
-        ..SMALL
+        ..shape
     };
-    let batch = Batch::new(&shape, &[2, 1], Side::Left);
+    let batch = Batch::new(&shape, &[3, 1], Side::Left);
     for (objective, dropout) in [
         (Objective::SquaredError, Some(&DROPOUT)),
         (Objective::CrossEntropy, None),
@@ -254,30 +310,38 @@ fn the_reference_gradient_is_the_finite_difference() {
 
 #[test]
 fn the_same_step_gives_the_same_bits() {
-    let batch = Batch::new(&SMALL, &[7; 40], Side::Left);
-    let windows = batch.windows();
-    let (objective, denominator) = VALID;
     let kinds = [Precision::F32, Precision::Bf16].map(|kind| [(1, kind), (2, kind), (3, kind)]);
     for (threads, precision) in kinds.into_iter().flatten() {
-        let fresh = || Engine::at(Level::detect(), SMALL, threads, precision);
-        let run = |engine: &mut Engine| {
-            let parameters = parameters(engine.layout());
-            let mut gradient = vec![0.0; parameters.len()];
-            let loss = engine.loss_and_gradient(
-                &parameters,
-                &windows,
-                objective,
-                denominator,
-                Some(&DROPOUT),
-                &mut gradient,
-            );
-            (loss, gradient)
-        };
-        let mut engine = fresh();
-        let first = run(&mut engine);
-        assert_eq!(first, run(&mut engine), "again, in used memory");
-        assert_eq!(first, run(&mut fresh()), "in fresh memory");
+        check_same_bits(SMALL, threads, precision);
     }
+    for shape in FAMILY {
+        check_same_bits(shape, 2, Precision::F32);
+        check_same_bits(shape, 3, Precision::Bf16);
+    }
+}
+
+fn check_same_bits(shape: Shape, threads: usize, precision: Precision) {
+    let batch = Batch::new(&shape, &[7; 40], Side::Left);
+    let windows = batch.windows();
+    let (objective, denominator) = VALID;
+    let fresh = || Engine::at(Level::detect(), shape, threads, precision);
+    let run = |engine: &mut Engine| {
+        let parameters = parameters(engine.layout());
+        let mut gradient = vec![0.0; parameters.len()];
+        let loss = engine.loss_and_gradient(
+            &parameters,
+            &windows,
+            objective,
+            denominator,
+            Some(&DROPOUT),
+            &mut gradient,
+        );
+        (loss, gradient)
+    };
+    let mut engine = fresh();
+    let first = run(&mut engine);
+    assert_eq!(first, run(&mut engine), "again, in used memory");
+    assert_eq!(first, run(&mut fresh()), "in fresh memory");
 }
 
 #[test]
@@ -378,8 +442,14 @@ fn distance(found: &[f32], expected: &[f64]) -> f64 {
 /// tested in `linear`; here, that the engine rounds where the reference does.
 #[test]
 fn half_precision_is_near_the_exact_gradient_and_nearer_to_the_reference_that_rounds() {
-    let layout = Layout::new(&SMALL);
-    let batch = Batch::new(&SMALL, &[7, 0, 3, 1, 7, 6], Side::Left);
+    check_half_precision(SMALL);
+    check_half_precision(ADALN);
+    check_half_precision(CONVOLUTION);
+}
+
+fn check_half_precision(shape: Shape) {
+    let layout = Layout::new(&shape);
+    let batch = Batch::new(&shape, &[7, 0, 3, 1, 7, 6], Side::Left);
     let windows = batch.windows();
     let mut parameters = parameters(&layout);
     for view in layout.views() {
@@ -392,7 +462,7 @@ fn half_precision_is_near_the_exact_gradient_and_nearer_to_the_reference_that_ro
     let (objective, denominator) = VALID;
     let reference = |precision| {
         let task = reference::Task {
-            shape: &SMALL,
+            shape: &shape,
             windows: &windows,
             precision,
             objective,
@@ -405,7 +475,7 @@ fn half_precision_is_near_the_exact_gradient_and_nearer_to_the_reference_that_ro
     let (exact_loss, exact) = reference(Precision::F32);
     let (_, rounding) = reference(Precision::Bf16);
     for level in Level::available() {
-        let mut engine = Engine::at(level, SMALL, 2, Precision::Bf16);
+        let mut engine = Engine::at(level, shape, 2, Precision::Bf16);
         let mut gradient = vec![0.0; parameters.len()];
         let loss = engine.loss_and_gradient(
             &parameters,

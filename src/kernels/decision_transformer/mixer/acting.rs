@@ -2,7 +2,7 @@
 //!
 //! What a mixer makes of one token alone it may keep in a [`Cache`]; a token's branch comes from that.
 
-use super::{Mixer, Weights, attention::acting as attention};
+use super::{Mixer, Weights, attention::acting as attention, convolution::acting as convolution};
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
 use std::ops::Range;
@@ -11,18 +11,21 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     attention: attention::Cache,
+    convolution: convolution::Cache,
 }
 
 /// That of some tokens.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Kept<'a> {
     attention: attention::Kept<'a>,
+    convolution: &'a [f32],
 }
 
 /// Where that of some tokens goes.
 #[derive(Default)]
 pub(crate) struct Places<'a> {
     attention: attention::Places<'a>,
+    convolution: &'a mut [f32],
 }
 
 /// Memory while a row is worked on.
@@ -44,6 +47,7 @@ impl Mixer {
     pub(crate) fn resize(&self, cache: &mut Cache, tokens: usize) {
         match self {
             Self::Attention(at) => cache.attention.resize(at, tokens),
+            Self::Convolution(at) => cache.convolution.resize(at, tokens),
         }
     }
 
@@ -51,6 +55,7 @@ impl Mixer {
     pub(crate) fn forget(&self, cache: &mut Cache, kept: &Range<usize>) {
         match self {
             Self::Attention(at) => cache.attention.forget(at, kept),
+            Self::Convolution(at) => cache.convolution.forget(at, kept),
         }
     }
 
@@ -59,6 +64,11 @@ impl Mixer {
         match self {
             Self::Attention(at) => Kept {
                 attention: cache.attention.kept(at, tokens),
+                ..Kept::default()
+            },
+            Self::Convolution(at) => Kept {
+                convolution: cache.convolution.kept(at, tokens),
+                ..Kept::default()
             },
         }
     }
@@ -68,6 +78,11 @@ impl Mixer {
         match self {
             Self::Attention(at) => Places {
                 attention: cache.attention.places(at, tokens),
+                ..Places::default()
+            },
+            Self::Convolution(at) => Places {
+                convolution: cache.convolution.places(at, tokens),
+                ..Places::default()
             },
         }
     }
@@ -77,7 +92,18 @@ impl Mixer {
         match self {
             Self::Attention(at) => {
                 let (first, others) = places.attention.split(at, tokens);
-                let place = |attention| Places { attention };
+                let place = |attention| Places {
+                    attention,
+                    ..Places::default()
+                };
+                (place(first), place(others))
+            }
+            Self::Convolution(at) => {
+                let (first, others) = at.split(places.convolution, tokens);
+                let place = |convolution| Places {
+                    convolution,
+                    ..Places::default()
+                };
                 (place(first), place(others))
             }
         }
@@ -92,6 +118,7 @@ impl Actor<'_> {
             Mixer::Attention(at) => {
                 attention::keep(at, self.network, weights, normed, asking, to.attention);
             }
+            Mixer::Convolution(_) => to.convolution.copy_from_slice(normed),
         }
     }
 
@@ -103,11 +130,14 @@ impl Actor<'_> {
         scratch: &mut Scratch,
         branch: Branch<'_>,
     ) {
-        let (kept, scratch) = (kept.attention, &mut scratch.attention);
-        let weights = &self.weights.attention;
+        let (network, weights) = (self.network, &self.weights.attention);
         match self.mixer {
             Mixer::Attention(at) => {
-                attention::extend(at, self.network, weights, kept, asking, scratch, branch);
+                let (kept, scratch) = (kept.attention, &mut scratch.attention);
+                attention::extend(at, network, weights, kept, asking, scratch, branch);
+            }
+            Mixer::Convolution(at) => {
+                convolution::extend(at, network, kept.convolution, &asking, branch);
             }
         }
     }
@@ -120,11 +150,14 @@ impl Actor<'_> {
         scratch: &mut Scratch,
         branch: Branch<'_>,
     ) {
-        let (kept, scratch) = (kept.attention, &mut scratch.attention);
-        let weights = &self.weights.attention;
+        let (network, weights) = (self.network, &self.weights.attention);
         match self.mixer {
             Mixer::Attention(at) => {
-                attention::pass(at, self.network, weights, kept, rows, scratch, branch);
+                let (kept, scratch) = (kept.attention, &mut scratch.attention);
+                attention::pass(at, network, weights, kept, rows, scratch, branch);
+            }
+            Mixer::Convolution(at) => {
+                convolution::pass(at, network, kept.convolution, rows, branch);
             }
         }
     }
@@ -136,6 +169,7 @@ impl Actor<'_> {
             Mixer::Attention(at) => {
                 attention::answer(at, self.network, weights, normed, scratch, branch);
             }
+            Mixer::Convolution(at) => convolution::answer(at, self.network, normed, branch),
         }
     }
 }

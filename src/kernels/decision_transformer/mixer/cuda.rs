@@ -1,4 +1,5 @@
-//! Mixers on a device: their memory and their launches.
+//! Mixers on a device: their memory and their launches. A mixer without kernels takes nothing and launches nothing;
+//! a model that has one does not come here (`Shape::runs_on_devices`).
 
 use super::{Mixer, attention::cuda as attention};
 use crate::kernels::decision_transformer::network::cuda::{Branch, Network, Take};
@@ -53,6 +54,7 @@ impl Mixer {
             Self::Attention(at) => Tape {
                 attention: attention::Tape::take(at, steps, last, take)?,
             },
+            Self::Convolution(_) => Tape::default(),
         })
     }
 
@@ -65,6 +67,7 @@ impl Mixer {
     ) -> Result<(), Error> {
         match self {
             Self::Attention(at) => scratch.attention = attention::Scratch::take(at, steps, take)?,
+            Self::Convolution(_) => {}
         }
         Ok(())
     }
@@ -80,6 +83,7 @@ impl Mixer {
             Self::Attention(at) => Parts {
                 attention: attention::Parts::take(at, tokens, outputs, workspace),
             },
+            Self::Convolution(_) => Parts::default(),
         }
     }
 
@@ -98,6 +102,7 @@ impl Mixer {
                 let memory = memory.attention();
                 attention::forward(at, network, layer, normed, memory, branch, launches);
             }
+            Self::Convolution(_) => {}
         }
     }
 
@@ -115,6 +120,7 @@ impl Mixer {
             Self::Attention(at) => {
                 attention::backward(at, network, layer, normed, memory.attention(), launches);
             }
+            Self::Convolution(_) => {}
         }
     }
 }

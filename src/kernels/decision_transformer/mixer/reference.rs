@@ -7,6 +7,7 @@ use crate::kernels::real::Real;
 /// What forward keeps of one window.
 pub(crate) enum Tape<R> {
     Attention(attention::reference::Tape<R>),
+    Convolution,
 }
 
 impl Mixer {
@@ -23,6 +24,7 @@ impl Mixer {
                 let (tape, branch) = at.reference_forward(network, tokens, layer, normed);
                 (Tape::Attention(tape), branch)
             }
+            Self::Convolution(at) => (Tape::Convolution, at.reference_forward(network, normed)),
         }
     }
 
@@ -38,6 +40,10 @@ impl Mixer {
         match (self, tape) {
             (Self::Attention(at), Tape::Attention(tape)) => {
                 at.reference_backward(back, tokens, layer, (normed, tape), branch)
+            }
+            (Self::Convolution(at), _) => at.reference_backward(back, normed, branch),
+            (Self::Attention(_), Tape::Convolution) => {
+                unreachable!("forward filled the tape of its own mixer")
             }
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod reference;
 pub(crate) mod workspace;
 
 use super::shape::Shape;
+use crate::kernels::adaptive_norm::cpu::{self as adaptive_norm, Weights as Adaptive};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::epilogue::{Accumulate, Store, StoreWithBias};
 use crate::kernels::layer_norm;
@@ -71,6 +72,43 @@ impl<'a> Network<'a> {
         let (dgain, dbias) = gradient[at.weight.start..at.bias.end].split_at_mut(at.weight.len());
         let gain = self.of(&at.weight);
         layer_norm::cpu::backward(self.level, x, gain, statistics, dy, dx, dgain, dbias);
+    }
+
+    /// y = norm of x, whose gain and bias move with each row's return-to-go.
+    pub(crate) fn adaptive_norm(
+        self,
+        at: (&Pair, &Range<usize>),
+        returns: &[f32],
+        x: &[f32],
+        y: &mut Buffer,
+        statistics: &mut Vec<[f32; 2]>,
+    ) {
+        y.resize(x.len());
+        statistics.resize(returns.len(), [0.0; 2]);
+        adaptive_norm::forward(self.level, x, returns, self.adaptive(at), y, statistics);
+    }
+
+    /// Adds such a norm's gradients: to dx, and to those of its parameters.
+    pub(crate) fn adaptive_norm_backward(
+        self,
+        at: (&Pair, &Range<usize>),
+        returns: &[f32],
+        given: (&[f32], &[[f32; 2]]),
+        dy: &[f32],
+        dx: &mut [f32],
+        gradient: &mut [f32],
+    ) {
+        let (norm, slopes) = at;
+        // The slopes are stored right behind gain and bias.
+        let (affine, slopes) =
+            gradient[norm.weight.start..slopes.end].split_at_mut(slopes.start - norm.weight.start);
+        let weights = self.adaptive(at);
+        adaptive_norm::backward(self.level, given, returns, weights, dy, dx, affine, slopes);
+    }
+
+    fn adaptive(self, (norm, slopes): (&Pair, &Range<usize>)) -> Adaptive<'a> {
+        let affine = &self.parameters[norm.weight.start..norm.bias.end];
+        Adaptive::new(affine, self.of(slopes))
     }
 
     /// y = x W + b, as many rows as y has; x is rows x `inputs`.

@@ -4,7 +4,7 @@ use crate::kernels::dropout::{Dropout, Site};
 use crate::kernels::parameters::Pair;
 use crate::kernels::precision::Precision;
 use crate::kernels::real::Real;
-use crate::kernels::{layer_norm, linear};
+use crate::kernels::{adaptive_norm, layer_norm, linear};
 use std::ops::Range;
 
 /// All parameters, and what the large products multiply.
@@ -28,6 +28,24 @@ impl<R: Real> Network<'_, R> {
         let bias = &self.parameters[at.bias.clone()];
         layer_norm::reference::forward(x, gain, bias)
     }
+
+    /// The norm of each row, whose gain and bias move with its return-to-go.
+    pub(crate) fn adaptive_norm(&self, at: Adaptive<'_>, returns: &[f32], x: &[R]) -> Vec<R> {
+        adaptive_norm::reference::forward(x, &exact(returns), self.adaptive(at))
+    }
+
+    fn adaptive(&self, (norm, slopes): Adaptive<'_>) -> adaptive_norm::reference::Weights<'_, R> {
+        // The bias is stored right behind the gain.
+        let affine = &self.parameters[norm.weight.start..norm.bias.end];
+        adaptive_norm::reference::Weights::new(affine, &self.parameters[slopes.clone()])
+    }
+}
+
+/// A norm, and how far its gain and bias move with the return-to-go.
+pub(crate) type Adaptive<'a> = (&'a Pair, &'a Range<usize>);
+
+fn exact<R: Real>(numbers: &[f32]) -> Vec<R> {
+    numbers.iter().map(|x| R::from_f64((*x).into())).collect()
 }
 
 /// The gradient of all parameters, as it is added up.
@@ -37,7 +55,7 @@ pub(crate) struct Backward<'a, R> {
 }
 
 impl<R: Real> Backward<'_, R> {
-    fn add(&mut self, range: &Range<usize>, by: &[R]) {
+    pub(crate) fn add(&mut self, range: &Range<usize>, by: &[R]) {
         for (to, by) in self.gradient[range.clone()].iter_mut().zip(by) {
             *to += *by;
         }
@@ -62,6 +80,22 @@ impl<R: Real> Backward<'_, R> {
         let found = layer_norm::reference::backward(x, gain, dy);
         self.add(&at.weight, &found.gain);
         self.add(&at.bias, &found.bias);
+        found.x
+    }
+
+    /// dx, from x and dy.
+    pub(crate) fn adaptive_norm(
+        &mut self,
+        at: Adaptive<'_>,
+        returns: &[f32],
+        x: &[R],
+        dy: &[R],
+    ) -> Vec<R> {
+        let weights = self.network.adaptive(at);
+        let found = adaptive_norm::reference::backward(x, &exact(returns), weights, dy);
+        let (norm, slopes) = at;
+        self.add(&(norm.weight.start..norm.bias.end), &found.affine);
+        self.add(slopes, &found.slopes);
         found.x
     }
 }

@@ -53,7 +53,18 @@ fn head_backward(model: Model<'_>, memory: &mut Memory, gradient: &mut [f32]) {
         &*memory.streams[layout.blocks.len()],
         &*memory.final_statistics,
     );
-    network.norm_backward(&layout.final_norm, given, normed, stream, gradient);
+    let norm = &layout.final_norm;
+    match &layout.condition {
+        None => network.norm_backward(norm, given, normed, stream, gradient),
+        Some(slopes) => network.adaptive_norm_backward(
+            (norm, slopes),
+            &memory.returns_to_go,
+            given,
+            normed,
+            stream,
+            gradient,
+        ),
+    }
 }
 
 /// From the gradient in front of the first block.

@@ -2,6 +2,7 @@
 
 use super::Model;
 use super::memory::Memory;
+use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::block::cpu as block;
 use crate::kernels::decision_transformer::embedding;
 use crate::kernels::decision_transformer::group::{Group, rate};
@@ -31,7 +32,12 @@ pub(crate) fn forward(
     }
     let x = &memory.streams[layers];
     let (normed, statistics) = (&mut memory.final_normed, &mut memory.final_statistics);
-    (model.network).norm(&model.layout.final_norm, x, normed, statistics);
+    memory.returns_to_go.clear();
+    if model.layout.condition.is_some() {
+        let steps = group.sequences.iter().map(|at| windows.sequence(at.window));
+        steps.for_each(|steps| memory.returns_to_go.extend(steps.returns_to_go));
+    }
+    apply_final_norm(model, &memory.returns_to_go, x, (normed, statistics));
     let shape = model.network.shape;
     let numbers = x.len() / shape.width * shape.action;
     memory.predictions.resize(numbers);
@@ -74,6 +80,25 @@ fn embed(
     group.rows(dropout, Site::Embedding, false, rows);
     stream.resize(normed.len());
     dropout::cpu::apply(level, Masks { rate, rows }, normed, stream);
+}
+
+/// The last norm of the observations' rows x. Returns-to-go, one a row, are read only where it depends on them.
+pub(crate) fn apply_final_norm(
+    model: Model<'_>,
+    returns_to_go: &[f32],
+    x: &[f32],
+    (normed, statistics): (&mut Buffer, &mut Vec<[f32; 2]>),
+) {
+    let Model {
+        network, layout, ..
+    } = model;
+    let norm = &layout.final_norm;
+    match &layout.condition {
+        None => network.norm(norm, x, normed, statistics),
+        Some(slopes) => {
+            network.adaptive_norm((norm, slopes), returns_to_go, x, normed, statistics);
+        }
+    }
 }
 
 /// The predictions from normed rows.

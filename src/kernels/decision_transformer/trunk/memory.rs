@@ -16,6 +16,8 @@ pub(crate) struct Memory {
     pub(crate) blocks: Vec<Tape>,
     pub(crate) final_statistics: Vec<[f32; 2]>,
     pub(crate) final_normed: Buffer,
+    /// Where the final norm depends on them: a return-to-go for each step.
+    pub(crate) returns_to_go: Vec<f32>,
     /// Predictions, and the loss's gradient at the head's numbers: steps x A.
     pub(crate) predictions: Buffer,
     pub(crate) logits_gradient: Buffer,

@@ -85,8 +85,8 @@ impl Task<'_> {
         Tokens {
             dropout: self.dropout,
             window,
-            first: 3 * self.windows.first_step(window),
-            count: embedding::tokens(self.windows.lengths[window]),
+            first: self.shape.condition.stride() * self.windows.first_step(window),
+            count: (self.shape.condition).tokens(self.windows.lengths[window]),
         }
     }
 }
@@ -111,8 +111,17 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
         blocks.push(tape);
         x = behind;
     }
-    let stream: Vec<R> = x.chunks(c).skip(1).step_by(3).flatten().copied().collect();
-    let normed = exact.norm(&layout.final_norm, &stream);
+    let condition = task.shape.condition;
+    let observations = x.chunks(c).skip(condition.observation());
+    let stream: Vec<R> = (observations.step_by(condition.stride()).flatten())
+        .copied()
+        .collect();
+    let normed = match &layout.condition {
+        None => exact.norm(&layout.final_norm, &stream),
+        Some(slopes) => {
+            exact.adaptive_norm((&layout.final_norm, slopes), steps.returns_to_go, &stream)
+        }
+    };
     let logits = exact.linear(&layout.head, &normed);
     Tape {
         embedded,
@@ -141,9 +150,16 @@ fn backward<R: Real>(
     let mut back = Backward { network, gradient };
     let normed = back.linear(&layout.head, &tape.normed, dz);
     back.network.precision = task.precision;
-    let stream = back.norm(&layout.final_norm, &tape.stream, &normed);
+    let steps = task.windows.sequence(window);
+    let (norm, x) = (&layout.final_norm, &tape.stream);
+    let stream = match &layout.condition {
+        None => back.norm(norm, x, &normed),
+        Some(slopes) => back.adaptive_norm((norm, slopes), steps.returns_to_go, x, &normed),
+    };
     let mut dx = vec![R::zero(); tape.embedded.len()];
-    for (to, from) in dx.chunks_mut(c).skip(1).step_by(3).zip(stream.chunks(c)) {
+    let condition = task.shape.condition;
+    let observations = dx.chunks_mut(c).skip(condition.observation());
+    for (to, from) in (observations.step_by(condition.stride())).zip(stream.chunks(c)) {
         to.copy_from_slice(from);
     }
     for (layer, at) in layout.blocks.iter().enumerate().rev() {
@@ -152,6 +168,5 @@ fn backward<R: Real>(
     }
     let normed = dropout::reference::backward(&tokens.mask(Site::Embedding, c), &dx);
     let embedded = back.norm(&layout.embed_norm, &tape.embedded, &normed);
-    let steps = task.windows.sequence(window);
     embedding::reference::backward(&layout.embedding, steps, &embedded, gradient);
 }

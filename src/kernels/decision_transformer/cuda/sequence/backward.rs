@@ -65,7 +65,7 @@ impl Sequence<'_> {
             (network.tokens(), Rows::ALL),
             parts.embed_norm,
         ));
-        for (kind, (input, inputs, _)) in self.kinds().into_iter().enumerate() {
+        for (kind, (input, inputs, _)) in self.kinds().enumerate() {
             let dx = Matrix::new(scratch.stream[0], c).only(Rows::every(3, kind as i32));
             let x = Matrix::new(input, inputs);
             let sizes = (inputs, c, steps);

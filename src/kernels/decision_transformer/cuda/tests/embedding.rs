@@ -2,9 +2,9 @@
 
 use crate::kernels::activation::Activation;
 use crate::kernels::decision_transformer::embedding::cuda::{Embed, Table};
-use crate::kernels::decision_transformer::embedding::{Steps, reference as embedding, tokens};
+use crate::kernels::decision_transformer::embedding::{Steps, reference as embedding};
 use crate::kernels::decision_transformer::layout::Layout;
-use crate::kernels::decision_transformer::shape::Shape;
+use crate::kernels::decision_transformer::shape::{Condition, MixerKind, Shape};
 use crate::kernels::device::tests::{backends, put, put_words, run, take, unwritten};
 use crate::kernels::linear::cuda::{Matrix, Rows, Slices, weight_gradient};
 use crate::kernels::loss::Head;
@@ -28,6 +28,8 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
             timesteps: 9,
             activation: Activation::Relu,
             head: Head::Logits,
+            condition: Condition::Token,
+            mixer: MixerKind::Attention,
         };
         let layout = Layout::new(&shape);
         let weights = numbers(1, layout.len());
@@ -60,7 +62,7 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
                 timesteps: &timesteps[range.clone()],
             };
             let own = &mut dx[window * 3 * context * width..][..3 * context * width];
-            own[tokens(length) * width..].fill(0.0);
+            own[shape.condition.tokens(length) * width..].fill(0.0);
             let mut x = embedding::forward(&layout.embedding, &to_f64(&weights), steps);
             embedding::backward(
                 &layout.embedding,
@@ -78,7 +80,7 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
             let at_lengths = put_words(backend, &lengths.map(|n| n as u32));
             let (x, at_dx) = (unwritten(backend, 3 * steps * width), put(backend, &dx));
             let at = &layout.embedding;
-            let pairs = [&at.return_to_go, &at.observation, &at.action];
+            let pairs: Vec<_> = at.kinds().collect();
             for (kind, (pair, input)) in pairs.into_iter().zip(&inputs).enumerate() {
                 let count = input.len() / steps;
                 let at_input = put(backend, input);

@@ -4,7 +4,7 @@ use crate::kernels::activation::Activation;
 use crate::kernels::adamw::AdamW;
 use crate::kernels::decision_transformer::cuda::trainer::{Setup, Trainer};
 use crate::kernels::decision_transformer::layout::Layout;
-use crate::kernels::decision_transformer::shape::Shape;
+use crate::kernels::decision_transformer::shape::{Condition, MixerKind, Shape};
 use crate::kernels::decision_transformer::testing::{Batch, parameters};
 use crate::kernels::decision_transformer::trunk::reference;
 use crate::kernels::decision_transformer::windows::Side;
@@ -25,6 +25,8 @@ pub(super) const SMALL: Shape = Shape {
     timesteps: 30,
     activation: Activation::Gelu,
     head: Head::Tanh { scale: 0.8 },
+    condition: Condition::Token,
+    mixer: MixerKind::Attention,
 };
 
 pub(super) const DROPOUT: Dropout = Dropout {

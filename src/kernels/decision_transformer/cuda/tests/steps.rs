@@ -7,7 +7,7 @@ use crate::kernels::decision_transformer::cuda::trainer::{Plan, Setup, Trainer};
 use crate::kernels::decision_transformer::engine::Engine;
 use crate::kernels::decision_transformer::gather::{Actions, Columns, reference as gather};
 use crate::kernels::decision_transformer::layout::Layout;
-use crate::kernels::decision_transformer::shape::Shape;
+use crate::kernels::decision_transformer::shape::{Condition, MixerKind, Shape};
 use crate::kernels::decision_transformer::testing::parameters;
 use crate::kernels::decision_transformer::windows::{Side, Windows};
 use crate::kernels::device::tests::backends;
@@ -25,6 +25,8 @@ const SHAPE: Shape = Shape {
     timesteps: 12,
     activation: Activation::Gelu,
     head: Head::Tanh { scale: 1.5 },
+    condition: Condition::Token,
+    mixer: MixerKind::Attention,
 };
 
 /// Steps: as many as emulation can do in a test, or many on a device.

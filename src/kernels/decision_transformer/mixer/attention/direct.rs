@@ -3,10 +3,9 @@
 //! The maths is that of [`kernels::attention::direct`](crate::kernels::attention::direct); here are the parts that
 //! take all rows of a group at once.
 
-use super::{OBSERVATIONS, Parameters, Scratch, Tape, Weights, problem};
+use super::{Parameters, Scratch, Tape, Weights, observations, problem};
 use crate::kernels::attention::{self, direct};
 use crate::kernels::buffer::Buffer;
-use crate::kernels::decision_transformer::embedding::tokens;
 use crate::kernels::decision_transformer::group::{Group, Sequence};
 use crate::kernels::decision_transformer::mixer::Layer;
 use crate::kernels::decision_transformer::network::Factors;
@@ -17,9 +16,9 @@ use crate::kernels::precision::Precision;
 
 /// Does the last layer of full windows take fewer multiply-adds so? Pairs of bfloat16 cannot be cut by heads.
 pub(crate) fn pays(precision: Precision, shape: &Shape) -> bool {
-    let (queries, keys) = (shape.context, tokens(shape.context));
-    precision == Precision::F32
-        && direct::pays(OBSERVATIONS, queries, keys, shape.width, shape.heads)
+    let (queries, keys) = (shape.context, shape.condition.tokens(shape.context));
+    let visible = observations(shape.condition);
+    precision == Precision::F32 && direct::pays(visible, queries, keys, shape.width, shape.heads)
 }
 
 /// 1 / sqrt d

@@ -24,7 +24,7 @@ use crate::kernels::attention::{self, Visible, cpu::Masked, cpu::Problem};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::group::Sequence;
 use crate::kernels::decision_transformer::network::Network;
-use crate::kernels::decision_transformer::shape::Shape;
+use crate::kernels::decision_transformer::shape::{Condition, Shape};
 use crate::kernels::linear::cpu::Panels;
 use crate::kernels::parameters::{Pair, Places};
 
@@ -80,12 +80,18 @@ impl Parameters {
     }
 }
 
-/// Only the second token of each step asks, the observation.
-const OBSERVATIONS: Visible = Visible::every(3, 2);
+/// Of each step only the observation asks.
+fn observations(condition: Condition) -> Visible {
+    Visible::every(condition.stride(), condition.observation() + 1)
+}
 
 /// Which keys a layer's queries see.
-fn visible(last: bool) -> Visible {
-    if last { OBSERVATIONS } else { Visible::TOKENS }
+fn visible(layer: Layer<'_>) -> Visible {
+    if layer.last {
+        observations(layer.network.shape.condition)
+    } else {
+        Visible::TOKENS
+    }
 }
 
 /// The heads' work on one sequence.
@@ -96,12 +102,12 @@ fn problem<'a>(layer: Layer<'a>, sequence: &Sequence) -> Problem<'a> {
         keys: sequence.token_rows().len(),
         width: layer.network.shape.width,
         heads: layer.network.shape.heads,
-        visible: visible(layer.last),
+        visible: visible(layer),
         masked: dropout.map(|dropout| Masked {
             dropout,
             layer: layer.index,
             window: sequence.window,
-            first: 3 * sequence.first_step,
+            first: sequence.first_token,
         }),
     }
 }

@@ -1,0 +1,88 @@
+//! The convolution of a running episode: the normed tokens that it still sees.
+
+use super::{Asking, Parameters};
+use crate::kernels::buffer::Buffer;
+use crate::kernels::decision_transformer::network::Network;
+use crate::kernels::decision_transformer::network::branch::Branch;
+use std::ops::Range;
+
+/// Normed tokens in front of one layer.
+#[derive(Debug, Default)]
+pub(crate) struct Cache(Buffer);
+
+impl Cache {
+    /// Makes it hold so many tokens.
+    pub(in super::super) fn resize(&mut self, at: &Parameters, tokens: usize) {
+        self.0.resize(tokens * at.width);
+    }
+
+    /// Moves some tokens to the front.
+    pub(in super::super) fn forget(&mut self, at: &Parameters, kept: &Range<usize>) {
+        let kept = kept.start * at.width..kept.end * at.width;
+        self.0.copy_within(kept, 0);
+    }
+
+    /// Some tokens.
+    pub(in super::super) fn kept(&self, at: &Parameters, tokens: &Range<usize>) -> &[f32] {
+        &self.0[tokens.start * at.width..tokens.end * at.width]
+    }
+
+    /// The places of some tokens.
+    pub(in super::super) fn places(
+        &mut self,
+        at: &Parameters,
+        tokens: &Range<usize>,
+    ) -> &mut [f32] {
+        &mut self.0[tokens.start * at.width..tokens.end * at.width]
+    }
+}
+
+impl Parameters {
+    /// The places of the first tokens, and of the others.
+    pub(in super::super) fn split<'a>(
+        &self,
+        places: &'a mut [f32],
+        tokens: usize,
+    ) -> (&'a mut [f32], &'a mut [f32]) {
+        places.split_at_mut(tokens * self.width)
+    }
+}
+
+/// The branch of the newest tokens, up to an observation, from all kept ones.
+pub(in super::super) fn extend(
+    at: &Parameters,
+    network: Network<'_>,
+    kept: &[f32],
+    asking: &Range<usize>,
+    branch: Branch<'_>,
+) {
+    at.convolve(network, kept, at.up_to_observation(asking), branch);
+}
+
+/// The branch of a run of tokens; the first kept one begins a step.
+pub(in super::super) fn pass(
+    at: &Parameters,
+    network: Network<'_>,
+    kept: &[f32],
+    rows: &Range<usize>,
+    branch: Branch<'_>,
+) {
+    let asking = Asking {
+        first: rows.start,
+        stride: 1,
+        kind: rows.start % at.condition.stride(),
+    };
+    at.convolve(network, kept, asking, branch);
+}
+
+/// The branch of the newest token, from all normed ones.
+pub(in super::super) fn answer(
+    at: &Parameters,
+    network: Network<'_>,
+    normed: &[f32],
+    branch: Branch<'_>,
+) {
+    let tokens = normed.len() / at.width;
+    let newest = at.up_to_observation(&(tokens - 1..tokens));
+    at.convolve(network, normed, newest, branch);
+}

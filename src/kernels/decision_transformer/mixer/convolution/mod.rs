@@ -1,0 +1,162 @@
+//! A causal convolution as a mixer (Decision ConvFormer, Kim et al. 2024): a token sees itself and the five before it.
+//!
+//! ```text
+//! mix(n) = causal_convolution(n)          one filter for each kind of token, no projection, no dropout
+//! ```
+//!
+//! The op is [`causal_convolution`](crate::kernels::causal_convolution). Padding is not computed: in front of a
+//! window's first valid step are zeros, where the original sees its padded steps.
+//!
+//! A token reaches back five tokens a layer, so in acting the newest normed tokens of each layer are all that has to be
+//! kept ([`acting`]).
+
+pub(super) mod acting;
+
+use super::Layer;
+use crate::kernels::causal_convolution::{self as op, Asking, ROWS, TAPS};
+use crate::kernels::decision_transformer::group::Sequence;
+use crate::kernels::decision_transformer::network::Network;
+use crate::kernels::decision_transformer::network::branch::{Branch, Gradients};
+use crate::kernels::decision_transformer::network::reference::{self, Backward};
+use crate::kernels::decision_transformer::shape::{Condition, Shape};
+use crate::kernels::parameters::Places;
+use crate::kernels::real::Real;
+use std::ops::Range;
+
+/// How many tokens before itself a token sees.
+pub(crate) const REACH: usize = TAPS - 1;
+
+/// Where the parameters are stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameters {
+    width: usize,
+    condition: Condition,
+    /// A filter for each kind of token: [`ROWS`] x C.
+    bank: Range<usize>,
+}
+
+impl Parameters {
+    pub(super) fn new(places: &mut Places, block: &str, shape: &Shape) -> Self {
+        let c = shape.width;
+        let kinds = ["return_to_go", "observation", "action"];
+        let filters = kinds[kinds.len() - shape.condition.stride()..].iter();
+        // One behind the other, each bias behind its taps: as a bank is.
+        let filters: Vec<_> = filters
+            .map(|kind| places.pair(&format!("{block}.convolution.{kind}"), &[TAPS, c]))
+            .collect();
+        let start = filters.first().map_or(0, |filter| filter.weight.start);
+        Self {
+            width: c,
+            condition: shape.condition,
+            bank: start..start.saturating_add(filters.len() * ROWS * c),
+        }
+    }
+
+    /// Some tokens that end with an observation.
+    fn up_to_observation(&self, tokens: &Range<usize>) -> Asking {
+        let (stride, observation) = (self.condition.stride(), self.condition.observation());
+        let before = tokens.len().saturating_sub(1) % stride;
+        Asking {
+            first: tokens.start,
+            stride: 1,
+            kind: (observation + stride - before) % stride,
+        }
+    }
+
+    /// The observations, or all tokens.
+    fn asking(&self, last: bool) -> Asking {
+        if last {
+            Asking {
+                first: self.condition.observation(),
+                stride: self.condition.stride(),
+                kind: self.condition.observation(),
+            }
+        } else {
+            Asking::ALL
+        }
+    }
+
+    /// The branch of a sequence or of a part of one. Masks are not applied: nothing is dropped here.
+    fn convolve(&self, network: Network<'_>, x: &[f32], asking: Asking, branch: Branch<'_>) {
+        let bank = network.of(&self.bank);
+        let (beside, to) = (branch.residual, branch.to);
+        op::cpu::forward(network.level, self.width, bank, x, asking, beside, to);
+    }
+}
+
+/// The rows of a sequence in front of the mixer and behind it, as places of numbers.
+fn rows(layer: Layer<'_>, sequence: &Sequence) -> (Range<usize>, Range<usize>) {
+    let c = layer.network.shape.width;
+    let numbers = |rows: Range<usize>| rows.start * c..rows.end * c;
+    let outputs = sequence.outputs(layer.last);
+    (numbers(sequence.token_rows()), numbers(outputs))
+}
+
+/// The branch from `normed`.
+pub(super) fn forward(at: &Parameters, layer: Layer<'_>, normed: &[f32], branch: Branch<'_>) {
+    let Branch { residual, to, .. } = branch;
+    for sequence in &layer.group.sequences {
+        let (tokens, outputs) = rows(layer, sequence);
+        let branch = Branch {
+            masks: None,
+            residual: &residual[outputs.clone()],
+            to: &mut to[outputs],
+        };
+        let asking = at.asking(layer.last);
+        at.convolve(layer.network, &normed[tokens], asking, branch);
+    }
+}
+
+/// The gradients.
+pub(super) fn backward(
+    at: &Parameters,
+    layer: Layer<'_>,
+    normed: &[f32],
+    gradients: Gradients<'_>,
+) {
+    let network = layer.network;
+    let Gradients {
+        branch,
+        normed: dnormed,
+        parameters,
+    } = gradients;
+    dnormed.resize(normed.len());
+    for sequence in &layer.group.sequences {
+        let (tokens, outputs) = rows(layer, sequence);
+        op::cpu::backward(
+            network.level,
+            at.width,
+            network.of(&at.bank),
+            &normed[tokens.clone()],
+            at.asking(layer.last),
+            &branch[outputs],
+            &mut dnormed[tokens],
+            &mut parameters[at.bank.clone()],
+        );
+    }
+}
+
+impl Parameters {
+    /// The branch, from the normed tokens of one window, naively.
+    pub(super) fn reference_forward<R: Real>(
+        &self,
+        network: reference::Network<'_, R>,
+        normed: &[R],
+    ) -> Vec<R> {
+        let (c, bank) = (self.width, &network.parameters[self.bank.clone()]);
+        op::reference::forward(c, bank, normed, Asking::ALL, normed.len() / c)
+    }
+
+    /// The gradient at the normed tokens, from that at the branch, naively.
+    pub(super) fn reference_backward<R: Real>(
+        &self,
+        back: &mut Backward<'_, R>,
+        normed: &[R],
+        branch: &[R],
+    ) -> Vec<R> {
+        let bank = &back.network.parameters[self.bank.clone()];
+        let found = op::reference::backward(self.width, bank, normed, Asking::ALL, branch);
+        back.add(&self.bank, &found.bank);
+        found.x
+    }
+}
