@@ -21,10 +21,11 @@ pub use self::train_step::{train_step, train_step_on_request};
 pub use self::update::update;
 use crate::algorithms::ActionCodec;
 use crate::algorithms::decision_transformer::Model;
-use crate::algorithms::decision_transformer::config::ModelConfig;
+use crate::algorithms::decision_transformer::config::{ConditionName, MixerName, ModelConfig};
 use crate::algorithms::decision_transformer::preprocessing::Preprocessing;
 use crate::algorithms::decision_transformer::recipe::Recipe;
 use crate::kernels::Level;
+use crate::kernels::decision_transformer::{Condition, MixerKind};
 
 /// Sizes of the model and the batch under the clock; the defaults are the published ones for Hopper.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -45,23 +46,35 @@ pub struct Sizes {
     pub observation: usize,
     /// Numbers of an action.
     pub action: usize,
+    /// Where the return-to-go enters.
+    #[serde(with = "ConditionName")]
+    pub condition: Condition,
+    /// What lets the tokens see each other.
+    #[serde(with = "MixerName")]
+    pub mixer: MixerKind,
 }
 
 /// Longest episode of the published time-step table.
 const EPISODE_LENGTH: usize = 1000;
 
-/// A new model of these sizes, with the corl recipe's shape.
-fn model(sizes: &Sizes) -> Model {
-    let config = ModelConfig {
+/// The configuration of a model of these sizes, with the corl recipe's shape.
+pub fn config(sizes: &Sizes) -> ModelConfig {
+    ModelConfig {
         context: sizes.context,
         width: sizes.width,
         layers: sizes.layers,
         heads: sizes.heads,
+        condition: sizes.condition,
+        mixer: sizes.mixer,
         attention_dropout: sizes.dropout,
         residual_dropout: sizes.dropout,
         embedding_dropout: sizes.dropout,
         ..ModelConfig::of(Recipe::Corl)
-    };
+    }
+}
+
+/// A new model of these sizes.
+fn model(sizes: &Sizes) -> Model {
     let preprocessing = Preprocessing {
         normaliser: Normaliser::identity(sizes.observation),
         return_scale: 1000.0,
@@ -72,7 +85,7 @@ fn model(sizes: &Sizes) -> Model {
             max_action: 1.0,
         },
     };
-    Model::new(Recipe::Corl, &config, preprocessing, 0)
+    Model::new(Recipe::Corl, &config(sizes), preprocessing, 0)
 }
 
 /// The instruction set of the kernels.

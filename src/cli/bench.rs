@@ -9,11 +9,14 @@ use serde::Serialize;
 
 use super::{print, print_json};
 use crate::algorithms::Chosen;
-use crate::algorithms::decision_transformer::config::{EngineKind, check_heads, check_precision};
+use crate::algorithms::decision_transformer::config::{
+    EngineKind, ModelConfig, check_heads, check_precision, check_switches,
+};
 use crate::bench::{self, Milliseconds, Sizes};
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads};
 use crate::kernels::Precision;
+use crate::kernels::decision_transformer::{Condition, MixerKind};
 use crate::keys::{Range, Table, Value};
 
 /// Measure the speed of one part on this machine.
@@ -129,6 +132,24 @@ struct SizeArgs {
     /// Numbers of an action.
     #[arg(long, default_value = "3")]
     action: NonZeroUsize,
+    /// Where the return-to-go enters.
+    #[arg(long, value_enum, default_value_t = ConditionArg::Token)]
+    condition: ConditionArg,
+    /// What lets the tokens see each other.
+    #[arg(long, value_enum, default_value_t = MixerArg::Attention)]
+    mixer: MixerArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ConditionArg {
+    Token,
+    Adaln,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum MixerArg {
+    Attention,
+    Convolution,
 }
 
 #[derive(Args)]
@@ -186,7 +207,7 @@ impl Bench {
                     Engine::Fused => EngineKind::Fused,
                     Engine::Composed => EngineKind::Composed,
                 };
-                let (sizes, threads) = (sizes.checked()?, run.threads());
+                let (sizes, threads) = (sizes.checked(engine, false)?, run.threads());
                 if pace.on_request {
                     return answered(bench::train_step_on_request(
                         sizes, threads, engine, precision,
@@ -215,7 +236,7 @@ impl Bench {
                     DeviceFactors::Tf32 => Precision::Tf32,
                     DeviceFactors::Bf16 => Precision::Bf16,
                 };
-                let sizes = sizes.checked()?;
+                let sizes = sizes.checked(EngineKind::Fused, true)?;
                 let answer = bench::device_step(sizes, ordinal, precision, repeats.get())?;
                 let mut text = format!(
                     "{:.3} ms a step on {}: {:.1} GFLOP at {:.1} TFLOP/s\n",
@@ -239,7 +260,12 @@ impl Bench {
                 rows,
                 run,
                 pace,
-            } => act(sizes.checked()?, rows.get(), &run, &pace),
+            } => act(
+                sizes.checked(EngineKind::Fused, false)?,
+                rows.get(),
+                &run,
+                &pace,
+            ),
             What::Update {
                 algorithm,
                 recipe,
@@ -323,7 +349,8 @@ fn times(times: &Milliseconds) -> String {
 }
 
 impl SizeArgs {
-    fn checked(&self) -> Result<Sizes, Error> {
+    /// The sizes, if this engine, or a GPU, has such a model.
+    fn checked(&self, engine: EngineKind, on_gpu: bool) -> Result<Sizes, Error> {
         let sizes = Sizes {
             batch: self.batch.get(),
             context: self.context.get(),
@@ -333,8 +360,21 @@ impl SizeArgs {
             dropout: self.dropout,
             observation: self.observation.get(),
             action: self.action.get(),
+            condition: match self.condition {
+                ConditionArg::Token => Condition::Token,
+                ConditionArg::Adaln => Condition::Adaln,
+            },
+            mixer: match self.mixer {
+                MixerArg::Attention => MixerKind::Attention,
+                MixerArg::Convolution => MixerKind::Convolution,
+            },
         };
         check_heads(sizes.width, sizes.heads)?;
+        let config = ModelConfig {
+            engine,
+            ..bench::config(&sizes)
+        };
+        check_switches(&config, on_gpu)?;
         Range::BELOW_ONE.check("dropout", &Value::Float(sizes.dropout.into()))?;
         Ok(sizes)
     }

@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 
 from corl import Corl
+from family import Convformer, Ddt
 from official import Official
 
 # Left padding of the official recipe: zero before normalisation, so -mean/std; made up here.
@@ -30,6 +31,7 @@ class Case:
     heads: int = 1
     discrete: bool = False
     max_action: float = 1.0
+    condition: str = "token"
     width: int = 16
     layers: int = 2
     context: int = 5
@@ -43,6 +45,15 @@ class Case:
     def timesteps(self):
         return self.episode + (self.context if self.recipe == "corl" else 0)
 
+    @property
+    def mixer(self):
+        return "convolution" if self.recipe == "convformer" else "attention"
+
+    @property
+    def plain(self):
+        """Return tokens and attention."""
+        return self.condition == "token" and self.mixer == "attention"
+
     def sizes(self):
         """Everything that a reader of the fixture needs to build the same network."""
         return asdict(self) | {"timesteps": self.timesteps}
@@ -55,6 +66,13 @@ CASES = (
     Case("corl_1_head", "corl", 7),
     Case("corl_2_heads", "corl", 5, heads=2, max_action=2.0),
     Case("corl_discrete", "corl", 6, discrete=True, action=3, layers=1),
+    Case("ddt_1_head", "ddt", 8, condition="adaln"),
+    Case("ddt_discrete", "ddt", 9, heads=2, discrete=True, action=3, layers=1, condition="adaln"),
+    # Convolutions do not mask padding, so these windows have none.
+    Case("convformer_1_step", "convformer", 10, context=1, lengths=(1,) * 4, layers=1),
+    Case("convformer_2_steps", "convformer", 11, context=2, lengths=(2,) * 4, layers=1),
+    Case("convformer_7_steps", "convformer", 12, context=7, lengths=(7,) * 4),
+    Case("convformer_adaln", "convformer", 13, context=7, lengths=(7,) * 4, condition="adaln"),
 )
 
 
@@ -65,10 +83,15 @@ def fixture_case(path):
 
 
 def network(recipe, observation, action, width, layers, heads, timesteps, context,
-            max_action=1.0, discrete=False, dropout=0.0, positions=None):
+            max_action=1.0, discrete=False, dropout=0.0, positions=None, condition="token"):
     """The module of a recipe. `positions` is the edge of the official causal mask."""
     sizes = dict(observation=observation, action=action, width=width, layers=layers,
                  heads=heads, timesteps=timesteps, discrete=discrete, dropout=dropout)
+    if recipe == "convformer":
+        del sizes["heads"]
+        return Convformer(**sizes, has_returns=condition == "token")
+    if recipe == "ddt":
+        return Ddt(**sizes, **({} if positions is None else {"positions": positions}))
     if recipe == "official":
         return Official(**sizes, **({} if positions is None else {"positions": positions}))
     return Corl(**sizes, context=context, max_action=max_action)
@@ -83,7 +106,7 @@ def case_network(case):
     """
     model = network(case.recipe, case.observation, case.action, case.width, case.layers,
                     case.heads, case.timesteps, case.context, case.max_action, case.discrete,
-                    positions=16)
+                    positions=16, condition=case.condition)
     rng = np.random.default_rng(1000 + case.seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -106,6 +129,8 @@ def spread(name, shape):
     """The standard deviation that a matrix of a case is drawn with."""
     if name == "embed_timestep.weight":
         return 1.0
+    if "conv1d" in name:
+        return 0.4
     if name.startswith(("embed_", "predict_")):
         # PyTorch's default: uniform within 1 / sqrt(inputs).
         return 1.0 / np.sqrt(3.0 * shape[1])
@@ -116,7 +141,7 @@ def case_batch(case):
     """The batch as the recipe pads it: float32 and int64 tensors by name."""
     rng = np.random.default_rng(2000 + case.seed)
     rows, context = len(case.lengths), case.context
-    left = case.recipe == "official"
+    left = case.recipe != "corl"
     observations = np.zeros((rows, context, case.observation))
     actions = np.zeros((rows, context, case.action))
     returns_to_go = np.zeros((rows, context))

@@ -1,6 +1,6 @@
 """Loads a safetensors file into the PyTorch module of its recipe, as a PyTorch user would.
 
-    load_check.py official|corl FILE [--sizes heads=1,max_action=1.0,context=20]
+    load_check.py official|corl|convformer|ddt FILE [--sizes heads=1,max_action=1.0,context=20]
                   [--fixture FIXTURE] [--tolerance 1e-5] [--prefix weights/]
                   [--rebuild-buffers] [--print-outputs]
 
@@ -31,12 +31,18 @@ NAMES = {
         "timesteps": "embed_timestep.weight", "mask": "transformer.h.0.attn.bias",
         "layers": r"transformer\.h\.(\d+)\.", "buffers": (".attn.bias", ".attn.masked_bias"),
     },
+    "convformer": {
+        "state": "embed_state.weight", "action": "embed_action.weight",
+        "timesteps": "embed_timestep.weight", "mask": "",
+        "layers": r"transformer\.h\.(\d+)\.", "buffers": (),
+    },
     "corl": {
         "state": "state_emb.weight", "action": "action_emb.weight",
         "timesteps": "timestep_emb.weight", "mask": "blocks.0.causal_mask",
         "layers": r"blocks\.(\d+)\.", "buffers": (".causal_mask",),
     },
 }
+NAMES["ddt"] = NAMES["official"]
 # What --sizes may say, and how it reads.
 SIZES = {
     "heads": int, "context": int, "max_action": float,
@@ -121,7 +127,7 @@ def read_sizes(recipe, state, told):
         "context": 20,
     } | told
     mask = state.get(names["mask"])
-    if mask is not None and recipe == "official":
+    if mask is not None and recipe != "corl":
         sizes["positions"] = mask.shape[-1]
     elif mask is not None:
         sizes["context"] = mask.shape[-1] // 3

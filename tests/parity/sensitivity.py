@@ -16,8 +16,15 @@ def check_sensitivity(case, model, batch):
     with torch.no_grad():
         outputs = model(**inputs(batch))
         check_future(case, model, batch, outputs)
-        check_padding(case, model, batch, outputs)
-        check_token(case, model, batch, outputs)
+        if case.mixer == "attention":
+            check_masks(case, model, batch, outputs)
+            check_padding(case, model, batch, outputs)
+        else:
+            check_filters(case, model, batch, outputs)
+        if case.condition == "token":
+            check_token(case, model, batch, outputs)
+        else:
+            check_condition(case, model, batch, outputs)
 
 
 def check_future(case, model, batch, outputs):
@@ -31,11 +38,15 @@ def check_future(case, model, batch, outputs):
         difference = (model(**changed) - outputs)[0].abs().amax(dim=-1)
         assert difference[:step + 1].max() <= SAME, f"{case.name}: the future reaches step {step}"
         assert (difference[step + 1:] > CHANGED).all(), f"{case.name}: history is not used"
+
+
+def check_masks(case, model, batch, outputs):
+    """Attention depends on its causal mask."""
     masks = [buffer for name, buffer in model.named_buffers()
              if name.endswith(("attn.bias", "causal_mask"))]
     kept = [mask.clone() for mask in masks]
     for mask in masks:
-        mask.fill_(1 if case.recipe == "official" else 0)
+        mask.fill_(0 if case.recipe == "corl" else 1)
     broken = (model(**inputs(batch)) - outputs)[0, 0].abs().max()
     for mask, original in zip(masks, kept):
         mask.copy_(original)
@@ -53,7 +64,7 @@ def check_padding(case, model, batch, outputs):
     assert difference[valid].max() <= SAME, f"{case.name}: padding reaches valid steps"
     unmasked = inputs(batch) | {"mask": torch.ones_like(batch["mask"])}
     difference = (model(**unmasked) - outputs).abs()
-    if case.recipe == "official":
+    if case.recipe != "corl":
         padded_rows = valid & ~valid.all(dim=1, keepdim=True)
         assert (difference.amax(dim=-1)[padded_rows] > CHANGED).all(), \
             f"{case.name}: a broken padding mask goes unseen"
@@ -65,13 +76,16 @@ def check_padding(case, model, batch, outputs):
 
 def check_token(case, model, batch, outputs):
     """Outputs come from the state token; the return or action token would give others."""
-    norm = model.transformer.ln_f if case.recipe == "official" else model.out_norm
-    head = model.predict_action if case.recipe == "official" else model.action_head
-    stretch = 1.0 if case.recipe == "official" else model.stretch
+    norm = model.out_norm if case.recipe == "corl" else model.transformer.ln_f
+    head = model.action_head if case.recipe == "corl" else model.predict_action
+    stretch = model.stretch if case.recipe == "corl" else 1.0
     seen = []
-    handle = norm.register_forward_hook(lambda module, args, output: seen.append(output))
+    body = model.transformer.h[-1] if case.mixer == "convolution" else norm
+    handle = body.register_forward_hook(lambda module, args, output: seen.append(output))
     model(**inputs(batch))
     handle.remove()
+    if case.mixer == "convolution":
+        seen = [norm(seen[0])]
     valid = batch["mask"] > 0
     for token in range(3):
         difference = (head(seen[0][:, token::3]) * stretch - outputs)[valid].abs().amax(dim=-1)
@@ -79,3 +93,31 @@ def check_token(case, model, batch, outputs):
             assert difference.max() <= SAME
         else:
             assert (difference > CHANGED).all(), f"{case.name}: token {token} goes unseen"
+
+
+def check_condition(case, model, batch, outputs):
+    """A return reaches the action of its own step, and no other."""
+    for step in range(case.context):
+        changed = {name: tensor.clone() for name, tensor in inputs(batch).items()}
+        changed["returns_to_go"][0, step] += 1.0
+        difference = (model(**changed) - outputs)[0].abs().amax(dim=-1)
+        assert difference[step] > CHANGED, f"{case.name}: return {step} is not used"
+        difference[step] = 0.0
+        assert difference.max() <= SAME, f"{case.name}: return {step} reaches other steps"
+
+
+def check_filters(case, model, batch, outputs):
+    """Each kind of token that leads to an action has a filter of its own, and its taps an order."""
+    first = model.transformer.h[0].conv
+    modules = [getattr(first, name) for name in first.names]
+    weights = [module.weight.clone() for module in modules]
+    modules[0].weight.copy_(weights[1])
+    modules[1].weight.copy_(weights[0])
+    swapped = (model(**inputs(batch)) - outputs).abs().amax(dim=-1)
+    for module, weight in zip(modules, weights):
+        module.weight.copy_(weight.flip(-1))
+    reversed_taps = (model(**inputs(batch)) - outputs).abs().amax(dim=-1)
+    for module, weight in zip(modules, weights):
+        module.weight.copy_(weight)
+    assert (swapped[:, -1] > CHANGED).all(), f"{case.name}: swapped filters go unseen"
+    assert (reversed_taps > CHANGED).all(), f"{case.name}: reversed taps go unseen"

@@ -1,0 +1,137 @@
+"""The relatives of the Decision Transformer: other conditions, other mixers.
+
+`Ddt` has the return-to-go outside of the sequence (the Decoupled Decision Transformer; after the
+paper's formula). `Convformer` has convolutions instead of attention, with the state dict of
+beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`. The code is ours. Shapes: B
+batch, K context, p tokens a step, C width, S observation, A action.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from official import POSITIONS, Official
+
+TAPS = 6
+
+
+def adaptive_norm(norm, condition, x, returns_to_go):
+    """A LayerNorm with gain and bias linear in the return: Linear(1 -> 2C), whose bias is the norm's.
+
+    `condition` is Linear(1 -> 2C) without bias: how far gain and bias move. x BKC, returns BK.
+    """
+    gain, bias = condition(returns_to_go[..., None]).chunk(2, dim=-1)
+    normed = F.layer_norm(x, norm.normalized_shape, eps=norm.eps)
+    return (norm.weight + gain) * normed + norm.bias + bias
+
+
+def new_condition(width):
+    """Starts as the unconditioned model."""
+    condition = nn.Linear(1, 2 * width, bias=False)
+    nn.init.zeros_(condition.weight)
+    return condition
+
+
+class Ddt(Official):
+    """Tokens s_1, a_1, s_2, ...; the action from the state token behind an adaptive norm."""
+
+    def __init__(self, observation, action, width, layers, heads, timesteps,
+                 discrete=False, dropout=0.0, positions=POSITIONS):
+        super().__init__(observation, action, width, layers, heads, timesteps, discrete, dropout,
+                         positions)
+        del self.embed_return
+        self.condition = new_condition(width)
+
+    def forward(self, observations, actions, returns_to_go, timesteps, mask):
+        batch, context = timesteps.shape
+        tokens = torch.stack((self.embed_state(observations), self.embed_action(actions)), dim=2)
+        tokens = tokens + self.embed_timestep(timesteps)[:, :, None]
+        x = self.embed_ln(tokens.view(batch, 2 * context, -1))
+        padding = (1.0 - mask.repeat_interleave(2, dim=1)[:, None, None]) * -1e4
+        x = F.dropout(x, self.transformer.dropout, self.training)
+        for block in self.transformer.h:
+            x = block(x, padding)
+        normed = adaptive_norm(self.transformer.ln_f, self.condition, x[:, ::2], returns_to_go)
+        return self.predict_action(normed)
+
+
+class Convolution(nn.Module):
+    """Depthwise and causal; each token is filtered by the filter of its own kind."""
+
+    def __init__(self, width, has_returns):
+        super().__init__()
+        kinds = (["rtg"] if has_returns else []) + ["obs", "act"]
+        self.names = [f"{kind}_conv1d" for kind in kinds]
+        for name in self.names:
+            self.add_module(name, nn.Conv1d(width, width, TAPS, groups=width))
+
+    def forward(self, x):
+        kinds = len(self.names)
+        before = F.pad(x.transpose(1, 2), (TAPS - 1, 0))
+        filtered = [getattr(self, name)(before)[:, :, kind::kinds]
+                    for kind, name in enumerate(self.names)]
+        return torch.stack(filtered, dim=-1).flatten(2).transpose(1, 2)
+
+
+class ConvolutionBlock(nn.Module):
+    """Pre-norm; nothing of the convolution is dropped."""
+
+    def __init__(self, width, has_returns, dropout):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(width)
+        self.conv = Convolution(width, has_returns)
+        self.ln_2 = nn.LayerNorm(width)
+        up, down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        for layer in (up, down):
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+        self.mlp = nn.Sequential(up, nn.GELU(), down, nn.Dropout(dropout))
+
+    def forward(self, x):
+        x = x + self.conv(self.ln_1(x))
+        return x + self.mlp(self.ln_2(x))
+
+
+class ConvolutionBody(nn.Module):
+    """The stack of blocks and its last norm, which the model applies."""
+
+    def __init__(self, width, layers, has_returns, dropout):
+        super().__init__()
+        self.drop = nn.Dropout(dropout)
+        self.h = nn.ModuleList(ConvolutionBlock(width, has_returns, dropout) for _ in range(layers))
+        self.ln_f = nn.LayerNorm(width)
+
+
+class Convformer(nn.Module):
+    """Predicts each action from its state token. For windows without padding."""
+
+    def __init__(self, observation, action, width, layers, timesteps, has_returns=True,
+                 discrete=False, dropout=0.0):
+        super().__init__()
+        self.transformer = ConvolutionBody(width, layers, has_returns, dropout)
+        self.embed_timestep = nn.Embedding(timesteps, width)
+        if has_returns:
+            self.embed_return = nn.Linear(1, width)
+        self.embed_state = nn.Linear(observation, width)
+        self.embed_action = nn.Linear(action, width)
+        self.embed_ln = nn.LayerNorm(width)
+        head = [nn.Linear(width, action)] + ([] if discrete else [nn.Tanh()])
+        self.predict_action = nn.Sequential(*head)
+        self.condition = None if has_returns else new_condition(width)
+
+    def forward(self, observations, actions, returns_to_go, timesteps, mask):
+        batch, context = timesteps.shape
+        kinds = [self.embed_state(observations), self.embed_action(actions)]
+        if self.condition is None:
+            kinds.insert(0, self.embed_return(returns_to_go[..., None]))
+        tokens = torch.stack(kinds, dim=2) + self.embed_timestep(timesteps)[:, :, None]
+        x = self.transformer.drop(self.embed_ln(tokens.view(batch, len(kinds) * context, -1)))
+        for block in self.transformer.h:
+            x = block(x)
+        states = x[:, len(kinds) - 2::len(kinds)]
+        if self.condition is None:
+            return self.predict_action(self.transformer.ln_f(states))
+        normed = adaptive_norm(self.transformer.ln_f, self.condition, states, returns_to_go)
+        return self.predict_action(normed)
+
+    loss = Official.loss
