@@ -13,6 +13,7 @@ mod engines;
 mod environments;
 mod evaluation;
 mod export;
+mod family;
 mod fixture;
 mod former_runs;
 mod gpu;

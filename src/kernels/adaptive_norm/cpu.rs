@@ -41,7 +41,7 @@ pub(crate) fn forward(
 }
 
 dispatched! {
-    /// y += r (x_hat u + v)
+    /// `y += r (x_hat u + v)`
     fn shift(
         x: &[f32],
         conditions: &[f32],

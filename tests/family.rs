@@ -1,0 +1,82 @@
+//! The switches of the Decision Transformer through the front door: recipes, resuming, refusals.
+
+use std::time::Duration;
+
+use rtg::keys::Table;
+use safetensors::SafeTensors;
+
+use crate::resume::kill_and_resume;
+use crate::workbench::{TINY, Workbench};
+
+#[test]
+fn runs_of_each_recipe_resume_to_the_same_bits() {
+    for recipe in ["convformer", "ddt"] {
+        let run = format!(
+            "train --recipe {recipe} --steps 60 --seed 3 --set checkpoint_every=7 {TINY} \
+             --dataset builtin/pendulum/mixed --set parts=2"
+        );
+        kill_and_resume(&Workbench::new(), &run, Duration::ZERO);
+    }
+}
+
+#[test]
+fn a_recipe_is_its_switches_and_the_names_of_its_source() {
+    let cases = [
+        (
+            "convformer",
+            ("token", "convolution"),
+            "transformer.h.0.conv.rtg_conv1d.weight",
+        ),
+        ("ddt", ("adaln", "attention"), "condition.weight"),
+    ];
+    for (recipe, (condition, mixer), weight) in cases {
+        let bench = Workbench::new();
+        bench.succeed(&format!(
+            "train --recipe {recipe} --steps 3 {TINY} --run-dir run"
+        ));
+        let plan = std::fs::read_to_string(bench.path("run/experiment.toml")).unwrap();
+        let plan: Table = plan.parse().unwrap();
+        let switches = &plan["decision_transformer"];
+        assert_eq!(switches["condition"].as_str(), Some(condition));
+        assert_eq!(switches["mixer"].as_str(), Some(mixer));
+        let bytes = std::fs::read(bench.path("run/checkpoints/weights.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        assert!(file.tensor(weight).is_ok(), "{:?}", file.names());
+        bench.succeed("evaluate run --targets 100 --episodes 2");
+    }
+}
+
+#[test]
+fn what_a_switch_excludes_is_refused_before_there_is_a_run() {
+    let cases = [
+        (
+            "--recipe ddt --device cuda",
+            "condition' is adaln: it must be token on a GPU",
+        ),
+        (
+            "--recipe convformer --device cuda",
+            "mixer' is convolution: it must be attention on a GPU",
+        ),
+        (
+            "--recipe ddt --set decision_transformer.engine=composed",
+            "condition' is adaln: it must be token with the composed engine",
+        ),
+        (
+            "--recipe convformer --set decision_transformer.engine=composed",
+            "mixer' is convolution: it must be attention with the composed engine",
+        ),
+        (
+            "--recipe convformer --set decision_transformer.heads=2",
+            "heads' is 2: it must be 1 with mixer",
+        ),
+    ];
+    let bench = Workbench::new();
+    for (options, expected) in cases {
+        let transcript = bench.transcript(&format!("train {options} --run-dir run"));
+        assert!(transcript.contains("exit code 1"), "{transcript}");
+        assert!(transcript.contains(expected), "{transcript}");
+        assert!(!bench.path("run").exists(), "{options}");
+    }
+    let transcript = bench.transcript("bench train-step --engine composed --mixer convolution");
+    assert!(transcript.contains("it must be attention"), "{transcript}");
+}
