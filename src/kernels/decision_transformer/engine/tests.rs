@@ -214,7 +214,9 @@ fn odd_shapes_of(shape: Shape) {
     ];
     for shape in shapes {
         for dropout in [None, Some(&DROPOUT)] {
-            let lengths = [shape.context];
+            // One prediction alone may be so near its action that its gradient is rounding (PyTorch's f32, too).
+            let windows = if shape.context == 1 { 3 } else { 1 };
+            let lengths = vec![shape.context; windows];
             check(&fastest(1), shape, &lengths, Side::Right, VALID, dropout);
         }
     }
