@@ -47,7 +47,7 @@ impl Export {
         let algorithm = checkpoint.notes.algorithm.card().name;
         let computation = checkpoint.model()?.computation().ok_or_else(|| {
             Error::from(export::Error::Unsupported {
-                format: "yet",
+                what: "exported yet",
                 reason: format!("{algorithm} does not say what it computes"),
             })
         })?;
