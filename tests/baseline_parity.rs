@@ -1,7 +1,7 @@
 //! Updates of the baselines beside PyTorch's: losses, every gradient, weights, targets and moments.
 
 use rtg::algorithms::iql::config::{ActorKind, Conventions, RewardScaling};
-use rtg::algorithms::{ActionCodec, Published, bc, iql, rvs, td3_bc};
+use rtg::algorithms::{ActionCodec, Published, bc, iql, rvs, td3, td3_bc};
 use rtg_datasets::Normaliser;
 use safetensors::SafeTensors;
 
@@ -59,6 +59,56 @@ fn three_updates_of_td3_bc_are_those_of_pytorch() {
 #[test]
 fn so_are_they_where_actions_reach_to_two() {
     td3_bc("td3_bc_max_action_2");
+}
+
+fn td3(name: &str) {
+    let fixture = Fixture::open(name);
+    assert_eq!(fixture.case.algorithm, "td3");
+    let code = td3::config::Conventions::named(&fixture.case.recipe);
+    let config = td3::config::Config {
+        hidden: fixture.case.hidden.clone(),
+        ..td3::config::Config::of(code)
+    };
+    for (key, value) in [
+        ("learning_rate", config.actor_learning_rate),
+        ("learning_rate", config.critic_learning_rate),
+        ("discount", config.discount),
+        ("tau", config.tau),
+        ("policy_noise", config.policy_noise),
+        ("noise_clip", config.noise_clip),
+        ("policy_delay", config.policy_delay as f64),
+    ] {
+        assert_eq!(fixture.case.hyperparameters[key], value, "{key}");
+    }
+    let mut learner = fixture.learner(1000, |setup| td3::Learner::new(setup, config));
+    let mut comparison = Comparison::new(&fixture);
+    for number in 1..=fixture.case.updates {
+        let report = fixture.learn(&mut learner, number);
+        comparison.report(
+            number,
+            &report,
+            &[
+                ("critic_loss", "loss.critic"),
+                ("q", "q_1.mean"),
+                ("q_target", "target.mean"),
+                ("actor_loss", "loss.actor"),
+                ("q_policy", "q_policy.mean"),
+            ],
+        );
+        comparison.gradients(number, &mut learner);
+        comparison.state(number, &mut learner);
+    }
+    comparison.finish();
+}
+
+#[test]
+fn three_updates_of_td3_in_an_uneven_box_are_those_of_cleanrl() {
+    td3("td3_cleanrl");
+}
+
+#[test]
+fn three_updates_of_td3_are_those_of_stable_baselines3() {
+    td3("td3_sb3");
 }
 
 fn iql(name: &str) {

@@ -1,4 +1,4 @@
-//! DQN and PPO in environments, discrete CQL and discrete BCQ on data, through the front door.
+//! DQN and PPO in environments, offline algorithms of discrete actions on data, through the front door.
 
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ fn killed_offline_runs_resume_to_the_bits_of_uninterrupted_ones() {
          --set discrete_cql.normalise=true --set discrete_cql.target_every=13",
         "--algorithm discrete_bcq --set discrete_bcq.hidden=[16] \
          --set discrete_bcq.normalise=true --set discrete_bcq.target_every=13",
+        "--algorithm discrete_iql --set discrete_iql.width=16",
+        "--algorithm discrete_awac --set discrete_awac.width=16",
     ] {
         let bench = Workbench::new();
         let run = format!(
@@ -92,9 +94,14 @@ fn killed_offline_runs_resume_to_the_bits_of_uninterrupted_ones() {
 #[test]
 fn held_back_steps_are_measured_with_the_names_of_the_training() {
     let bench = Workbench::new();
-    for (algorithm, name) in [
-        ("discrete_cql", "conservative_gap"),
-        ("discrete_bcq", "cloning_loss"),
+    for (algorithm, names) in [
+        (
+            "discrete_cql",
+            &["conservative_gap", "critic_loss", "q"][..],
+        ),
+        ("discrete_bcq", &["cloning_loss", "critic_loss", "q"]),
+        ("discrete_iql", &["cloning_loss", "q"]),
+        ("discrete_awac", &["cloning_loss", "q"]),
     ] {
         bench.succeed(&format!(
             "train --algorithm {algorithm} --dataset builtin/cartpole/random --steps 5 \
@@ -102,7 +109,7 @@ fn held_back_steps_are_measured_with_the_names_of_the_training() {
              --run-dir {algorithm}"
         ));
         let lines = measurements(&bench, algorithm);
-        for name in [name, "critic_loss", "q"] {
+        for name in names {
             let name = format!("validation/{name}");
             assert!(lines.iter().any(|line| line[&name].is_number()), "{name}");
         }
@@ -208,6 +215,10 @@ fn what_they_cannot_learn_in_is_one_error_with_a_way_out() {
         (
             "train --algorithm discrete_cql --dataset builtin/pendulum/random",
             "error: discrete_cql cannot act in this action space: continuous actions",
+        ),
+        (
+            "train --algorithm discrete_iql --dataset builtin/pendulum/random",
+            "error: discrete_iql cannot act in this action space: continuous actions",
         ),
         (
             "train --algorithm ppo --env CartPole-v1 --dataset builtin/cartpole/random",

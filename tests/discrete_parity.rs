@@ -1,5 +1,5 @@
-//! Updates of DQN, discrete CQL, discrete BCQ and PPO beside PyTorch's: losses, gradients, weights, targets and
-//! moments.
+//! Updates of DQN, PPO and the offline algorithms of discrete actions beside PyTorch's: losses,
+//! gradients, weights, targets and moments.
 #![expect(
     clippy::float_cmp,
     reason = "the fixtures' numbers are copies of the recipes'"
@@ -8,7 +8,9 @@
 use rtg::algorithms::ppo::advantages::{Horizon, advantages, next_values, open_ends};
 use rtg::algorithms::ppo::config::Fall;
 use rtg::algorithms::q_learning::{self, Loss, Method};
-use rtg::algorithms::{Learner, discrete_bcq, discrete_cql, dqn, ppo};
+use rtg::algorithms::{
+    Learner, actor_critic, discrete_awac, discrete_bcq, discrete_cql, discrete_iql, dqn, ppo,
+};
 
 use crate::fixture::{Comparison, Fixture};
 
@@ -141,6 +143,94 @@ fn three_updates_of_discrete_bcq_are_those_of_its_authors() {
         comparison.state(number, &mut learner);
     }
     comparison.finish();
+}
+
+/// Three updates of a method whose keys are `config`.
+fn compare<M: actor_critic::Method>(
+    fixture: &Fixture,
+    steps: u64,
+    config: M::Config,
+    names: &[(&str, &str)],
+) {
+    const CRITICS: [(&str, &str); 4] = [
+        ("critic_loss", "loss.critic"),
+        ("q", "q_1.mean"),
+        ("q_target", "target.mean"),
+        ("actor_loss", "loss.actor"),
+    ];
+    let mut learner = fixture.learner(steps, |setup| {
+        actor_critic::Learner::<M>::new(setup, config)
+    });
+    let mut comparison = Comparison::new(fixture);
+    for number in 1..=fixture.case.updates {
+        let report = fixture.learn(&mut learner, number);
+        comparison.report(number, &report, &CRITICS);
+        comparison.report(number, &report, names);
+        comparison.gradients(number, &mut learner);
+        comparison.state(number, &mut learner);
+    }
+    comparison.finish();
+}
+
+#[test]
+fn three_updates_of_discrete_iql_are_those_of_its_formulas_in_pytorch() {
+    let fixture = Fixture::open("discrete_iql");
+    let config = discrete_iql::config::Config {
+        width: fixture.case.hidden[0],
+        layers: fixture.case.hidden.len(),
+        weight_limit: fixture.hyperparameter("weight_limit"),
+        normalise: false,
+        ..discrete_iql::config::Config::of(&fixture.case.recipe)
+    };
+    for (key, value) in [
+        ("learning_rate", config.actor_learning_rate),
+        ("learning_rate", config.critic_learning_rate),
+        ("learning_rate", config.value_learning_rate),
+        ("discount", config.discount),
+        ("tau", config.tau),
+        ("expectile", config.expectile),
+        ("beta", config.beta),
+    ] {
+        assert_eq!(fixture.hyperparameter(key), value, "{key}");
+    }
+    let steps = fixture.hyperparameter("schedule_steps") as u64;
+    let names = [
+        ("value_loss", "loss.value"),
+        ("value", "value.mean"),
+        ("advantage", "advantage.mean"),
+        ("weight", "weight.mean"),
+        ("cloning_loss", "cloning.mean"),
+        ("learning_rate", "learning_rate.actor"),
+    ];
+    compare::<discrete_iql::DiscreteIql>(&fixture, steps, config, &names);
+}
+
+#[test]
+fn three_updates_of_discrete_awac_are_those_of_its_formulas_in_pytorch() {
+    let fixture = Fixture::open("discrete_awac");
+    let config = discrete_awac::config::Config {
+        width: fixture.case.hidden[0],
+        layers: fixture.case.hidden.len(),
+        weight_limit: fixture.hyperparameter("weight_limit"),
+        normalise: false,
+        ..discrete_awac::config::Config::of(&fixture.case.recipe)
+    };
+    for (key, value) in [
+        ("learning_rate", config.actor_learning_rate),
+        ("learning_rate", config.critic_learning_rate),
+        ("discount", config.discount),
+        ("tau", config.tau),
+        ("temperature", config.temperature),
+    ] {
+        assert_eq!(fixture.hyperparameter(key), value, "{key}");
+    }
+    let names = [
+        ("advantage", "advantage.mean"),
+        ("weight", "weight.mean"),
+        ("cloning_loss", "cloning.mean"),
+        ("q_policy", "q_policy.mean"),
+    ];
+    compare::<discrete_awac::DiscreteAwac>(&fixture, 1000, config, &names);
 }
 
 fn ppo(name: &str) {

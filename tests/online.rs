@@ -55,6 +55,31 @@ fn a_run_killed_at_any_moment_resumes_to_the_bits_of_an_uninterrupted_one() {
 }
 
 #[test]
+fn so_does_a_killed_td3() {
+    // Checkpoints fall between two moves of the actor.
+    for options in ["", "--recipe sb3 --set td3.environments=3"] {
+        let bench = Workbench::new();
+        let run = format!(
+            "train --algorithm td3 --env Pendulum-v1 --threads 2 {options} --steps 2400 --seed 3 \
+             --set td3.hidden=[16,12] --set td3.batch_size=16 --set td3.learning_starts=50 \
+             --set td3.capacity=700 --set td3.policy_delay=3 --set checkpoint_every=70 \
+             --set evaluation.every=900 --set evaluation.episodes=1 \
+             --set evaluation.final_episodes=3 --set logging.every=31"
+        );
+        kill_and_resume(&bench, &run, some_time(300));
+        let tensors = checkpoint_tensors(&bench, "cut");
+        for name in [
+            "actor_target.net.4.weight",
+            "critic_2_target.net.0.weight",
+            "rtg.actor.first_moment",
+            "rtg.replay.rows",
+        ] {
+            assert!(tensors.iter().any(|(found, _)| found == name), "{name}");
+        }
+    }
+}
+
+#[test]
 fn how_often_something_is_logged_does_not_change_what_is_learned() {
     let bench = Workbench::new();
     for (run, every) in [("often", 1), ("seldom", 200)] {
@@ -170,6 +195,10 @@ fn what_it_cannot_learn_in_is_one_error_with_a_way_out() {
         (
             "train --algorithm sac --env Pendulum-v2",
             "error: unknown environment `Pendulum-v2`",
+        ),
+        (
+            "train --algorithm td3 --env CartPole-v1",
+            "error: td3 cannot act in this action space: 2 discrete actions\nhint: `rtg envs`",
         ),
         (
             "train --algorithm sac --env Pendulum-v1 --set sac.tau=0",

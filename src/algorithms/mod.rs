@@ -13,10 +13,13 @@ pub mod awac;
 pub mod bc;
 mod cloning;
 mod computation;
+mod conventions;
 pub mod cql;
 pub mod decision_transformer;
+pub mod discrete_awac;
 pub mod discrete_bcq;
 pub mod discrete_cql;
+pub mod discrete_iql;
 pub mod dqn;
 pub mod edac;
 mod error;
@@ -33,6 +36,7 @@ pub mod rvs;
 pub mod sac;
 mod source;
 mod table;
+pub mod td3;
 pub mod td3_bc;
 mod trajectories;
 mod vector;
@@ -107,6 +111,22 @@ pub struct Facts<'a> {
     pub recipe: &'a str,
     /// Steps of the run.
     pub steps: u64,
+}
+
+impl Facts<'_> {
+    /// Refuses a replay buffer that the data do not fit into.
+    ///
+    /// # Errors
+    /// The key that is too small.
+    fn fit_into(&self, key: &str, capacity: usize) -> Result<(), PlanError> {
+        match self.data {
+            Some(data) if data.steps() > capacity => {
+                let expected = format!("at least {}, the steps of the dataset", data.steps());
+                Err(KeyError::new(key, capacity, expected).into())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// One algorithm: an entry of [`TABLE`].

@@ -101,6 +101,11 @@ impl Trained {
         }
     }
 
+    /// The outputs with the trained weights, nothing kept.
+    pub(super) fn infer(&self, pool: &Pool, inputs: &[&[f32]], outputs: &mut [f32]) {
+        self.network.lock().infer(pool, inputs, outputs);
+    }
+
     /// The trained weights under their published names.
     pub(super) fn weights(&self) -> Vec<Entry> {
         entries(self.name, &self.network.lock())

@@ -4,7 +4,7 @@
     make_baseline_fixtures.py --check [NAMES...]    computes them again and compares
 
 Networks: `actor`, `critic_1`, `critic_2` (EDAC and SAC-N: up to N), IQL's `value`, and the targets
-`actor_target` (TD3+BC, ReBRAC), `critic_1_target`, `critic_2_target`; of dqn and discrete_cql `q`
+`actor_target` (TD3, TD3+BC, ReBRAC), `critic_1_target`, `critic_2_target`; of dqn and discrete_cql `q`
 and `q_target`; of discrete_bcq `bcq_1` (values), `bcq_2` (logits) and their targets; of ppo `actor`
 and `critic`. A parameter P is `NETWORK.net.N.weight` (outputs x inputs) or `.bias` with N = 0, 2, 4
 (two hidden layers), `actor.log_std` (A) of rvs, iql, awac and ppo's Gaussian, SAC's `log_alpha` (1). The
@@ -23,7 +23,7 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
         .order (epochs x B), the rows in the order of the minibatches; row t E + e is step t of
         environment e
     update.U.noise.I            BA, the I-th standard normal that update U draws, from 0:
-        td3_bc                  0 the target policy's
+        td3, td3_bc             0 the target policy's
         sac, cleanrl            0 at the next observations; when U is even: 1 actor, 2 temperature,
                                 3 actor, 4 temperature
         sac, sb3                0 at the observations (temperature and actor), 1 at the next ones
@@ -38,6 +38,7 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
                                 td3_bc also `cloning`, a part of `actor`
     update.U.NAME, .NAME.mean   B, BA or 1, and the mean if B; in every algorithm but bc: `target`,
                                 `q_1`, `q_2` (the critics at the batch's actions)
+        td3                     `next_actions`, and if the actor moved `q_policy`
         td3_bc                  `next_actions`, and if the actor moved: `policy_actions`,
                                 `q_policy`, `lambda`
         iql                     `value`, `next_value`, `advantage` (of the value's loss),
@@ -47,6 +48,9 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
                                 `policy_actions`, `log_prob`; cleanrl, R = 1, 2, if the actor
                                 moved: `round.R.policy_actions`, `.log_prob`, `.loss.actor`,
                                 `.log_prob_alpha`, `.loss.alpha`, `.alpha` (after the step)
+        discrete_iql            `value`, `advantage`, `weight`, `cloning` (-log pi),
+                                `learning_rate.actor`
+        discrete_awac           `advantage`, `weight`, `cloning`, `q_policy` (the expected value)
         awac                    `next_actions`, `policy_actions`, `advantage`, `weight`, `cloning`
         rebrac                  `next_actions`, `penalty`, and if the actor moved `policy_actions`,
                                 `q_policy`, `lambda`, `cloning`
@@ -64,8 +68,8 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
                                 minibatches: `entropy`, `clipped`, `held` (values that moved too
                                 far), `norm`, `loss.critic`, and `actor_and_1`, `kl_and_1`: the
                                 actor's loss and the divergence, each with a 1 behind it
-    update.U.gradient.P         at the first step of P's optimiser: in update 1, but for TD3+BC's
-                                actor and CleanRL's actor and log_alpha in update 2 (first round)
+    update.U.gradient.P         at the first step of P's optimiser: in update 1, but for TD3's and
+                                TD3+BC's actor and CleanRL's actor and log_alpha in update 2 (first round)
     after.U.P                   after updates U = 1 and 3, targets included
     after.U.moment_1.P, .moment_2.P     Adam's running means of the gradient and of its square;
                                 of every trained P, zero where no step was done

@@ -1,10 +1,12 @@
-//! An actor that gives one action, and its target with noise.
+//! An actor that gives one action: its target with noise, and its gradient through a critic.
 
+use super::squashed::Units;
 use super::{Draw, Method, Noise, Work};
 use crate::algorithms::Rule;
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::Trained;
 use crate::kernels::mlp::heads::tanh;
+use crate::kernels::mlp::{Pass, Want};
 
 /// Actions as the actor's tanh gives them, in the units of the data.
 pub struct Tanh {
@@ -68,5 +70,78 @@ impl Smoothing {
             let moved = *action + (deviation * noise).clamp(-bound, bound);
             *action = moved.clamp(-self.scale, self.scale);
         }
+    }
+}
+
+/// The actor's own actions with what its gradient needs; its memory stays.
+#[derive(Default)]
+pub(in crate::algorithms) struct Ascent {
+    /// Rows x A, as the actor gives them.
+    pub(in crate::algorithms) actions: Vec<f32>,
+    /// Of the loss, at the actions.
+    pub(in crate::algorithms) action_gradients: Vec<f32>,
+    /// The actions as the critics see them.
+    seen: Vec<f32>,
+    gradients: Vec<f32>,
+    actor_pass: Pass,
+    critic_pass: Pass,
+}
+
+impl Ascent {
+    /// `Q_1(s, pi(s))`, row by row.
+    pub(in crate::algorithms) fn values<M: Method>(
+        &mut self,
+        work: &Work<M>,
+        [actor, critics]: [&Trained; 2],
+        (scale, units): (f32, &Units),
+    ) -> &[f32] {
+        let observations = &work.batch.observations;
+        let mut network = actor.network.lock();
+        network.forward(work.pool, &[observations], &mut self.actor_pass);
+        drop(network);
+        self.actions.resize(work.batch.actions.len(), 0.0);
+        tanh::forward(scale, self.actor_pass.outputs(), &mut self.actions);
+        units.apply(&self.actions, &mut self.seen);
+        let inputs: [&[f32]; 2] = [observations, &self.seen];
+        let mut network = critics.network.lock();
+        network.forward_of(work.pool, 0..1, None, &inputs, &mut self.critic_pass);
+        self.critic_pass.outputs()
+    }
+
+    /// Fills `action_gradients` with that of `weight` times the sum of those values.
+    pub(in crate::algorithms) fn through_critic<M: Method>(
+        &mut self,
+        work: &Work<M>,
+        critics: &Trained,
+        units: &Units,
+        weight: f32,
+    ) {
+        self.gradients.clear();
+        self.gradients.resize(work.batch.rows, weight);
+        let pass = &mut self.critic_pass;
+        let mut network = critics.network.lock();
+        network.backward(work.pool, &self.gradients, Want::input(1), pass);
+        drop(network);
+        self.action_gradients.resize(self.actions.len(), 0.0);
+        pass.sum_input_gradients(&mut self.action_gradients);
+        units.backward(&mut self.action_gradients);
+    }
+
+    /// Steps the actor down `action_gradients`.
+    pub(in crate::algorithms) fn step<M: Method>(
+        &mut self,
+        work: &Work<M>,
+        actor: &mut Trained,
+        scale: f32,
+        rate: f64,
+    ) {
+        self.gradients.resize(self.actions.len(), 0.0);
+        let (actions, at_actions) = (&self.actions, &self.action_gradients);
+        tanh::backward(scale, actions, at_actions, &mut self.gradients);
+        let want = Want::parameters(&mut actor.gradient);
+        let mut network = actor.network.lock();
+        network.backward(work.pool, &self.gradients, want, &mut self.actor_pass);
+        drop(network);
+        actor.step(work.pool, rate);
     }
 }

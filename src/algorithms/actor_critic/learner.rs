@@ -4,12 +4,12 @@ use rtg_datasets::sample::Transitions;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Draw, MadeOf, Method, Model, Noise, Parts, Work};
+use super::{Draw, MadeOf, Method, Model, Noise, Parts, Work, codec};
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::Trained;
 use crate::algorithms::vector::TrainedVector;
 use crate::algorithms::{
-    self, ActionCodec, Error, Facts, HeldBack, Input, Needs, Saved, Setup, Source, State, Update,
+    self, Error, Facts, HeldBack, Input, Needs, Saved, Setup, Source, State, Update,
 };
 use crate::kernels::mlp::{Layout, Pass, Pool, Shape};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
@@ -59,7 +59,7 @@ impl<M: Method> Learner<M> {
             steps: setup.steps,
         };
         // A space that it cannot act in is the first thing to say.
-        ActionCodec::continuous(M::CARD.name, M::UNITS, &setup.spec.action_space)?;
+        codec::<M>(&setup.spec.action_space)?;
         if matches!(M::CARD.input, Input::Transitions) {
             setup.dataset()?;
         }
@@ -213,7 +213,7 @@ impl<M: Method> algorithms::Learner for Learner<M> {
         M::validate(&work, parts, scratch)
     }
 
-    /// `dead_relus`, the share of hidden units that give 0 for the whole batch, and
+    /// `dead_relus`, the share of hidden units that give 0 for the whole batch, and in a box
     /// `actions_at_bounds`, the share of the greedy actions' numbers that are at the largest action.
     fn health(&mut self) -> Vec<(&'static str, f64)> {
         let Transitions {
@@ -245,10 +245,11 @@ impl<M: Method> algorithms::Learner for Learner<M> {
         let bound = 0.999 * self.model.made_of.max_action();
         let at_bounds = chosen.iter().filter(|action| action.abs() >= bound);
         let share = |part: usize, all: usize| part as f64 / all.max(1) as f64;
-        vec![
-            ("dead_relus", share(dead[0], dead[1])),
-            ("actions_at_bounds", share(at_bounds.count(), chosen.len())),
-        ]
+        let mut signs = vec![("dead_relus", share(dead[0], dead[1]))];
+        if !M::CARD.discrete {
+            signs.push(("actions_at_bounds", share(at_bounds.count(), chosen.len())));
+        }
+        signs
     }
 
     fn divide(&mut self, division: Division) -> Result<(), Error> {

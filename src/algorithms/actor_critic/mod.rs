@@ -2,9 +2,10 @@
 //! what that reports; building, batches, checkpoints, resuming and acting are here.
 //!
 //! `learner` drives a method, `model` acts, `entry` puts a method into the table of algorithms.
-//! `update` has the steps that most updates consist of, `squashed` those of a squashed Gaussian
-//! actor, `temperature` the weight of its entropy.
+//! `update` has the steps that most updates consist of; `deterministic`, `gaussian`, `squashed` and
+//! `categorical` those of each kind of actor, `temperature` the weight of its entropy.
 
+pub(super) mod categorical;
 pub(super) mod deterministic;
 mod entry;
 pub(super) mod gaussian;
@@ -15,6 +16,7 @@ pub(super) mod temperature;
 pub(super) mod update;
 
 use rtg_datasets::sample::Transitions;
+use rtg_envs::Space;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,7 +29,7 @@ use super::action_codec::BoxUnits;
 use super::actor_policy::Decision;
 use super::networks::Trained;
 use super::vector::TrainedVector;
-use super::{Card, Facts, Needs, Update, general};
+use super::{ActionCodec, Card, Error, Facts, Needs, Update, general};
 use crate::kernels::mlp::{Pool, Shape};
 use crate::keys::{Keys, PlanError, Table, Value};
 use crate::nn::initialise::LayerFill;
@@ -47,8 +49,8 @@ pub trait Method: Sized + 'static {
 
     /// What it is.
     const CARD: Card;
-    /// What becomes of actions inside the networks.
-    const UNITS: BoxUnits;
+    /// What becomes of a box's actions inside the networks.
+    const UNITS: BoxUnits = BoxUnits::Unit;
     /// The name of the random stream that updates draw from.
     const NOISE: &'static str;
 
@@ -119,6 +121,16 @@ pub trait Method: Sized + 'static {
     /// Floating point operations of a mean update that no exact computation can leave out: products
     /// with weights alone.
     fn operations(made_of: &MadeOf<Self::Config>) -> f64;
+}
+
+/// How actions of a space look inside the networks of a method.
+fn codec<M: Method>(space: &Space) -> Result<ActionCodec, Error> {
+    let name = M::CARD.name;
+    if M::CARD.discrete {
+        ActionCodec::discrete(name, space)
+    } else {
+        ActionCodec::continuous(name, M::UNITS, space)
+    }
 }
 
 /// What a method learns.

@@ -4,7 +4,7 @@ use rtg_datasets::Normaliser;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Method;
+use super::{Method, codec};
 use crate::algorithms::actor_policy::ActorPolicy;
 use crate::algorithms::networks::{self, Shared};
 use crate::algorithms::{self, ActionCodec, Computation, Error, Needs, Saved, Setup, computation};
@@ -81,7 +81,7 @@ impl<M: Method> Model<M> {
     pub(super) fn made_of(setup: &Setup, config: M::Config) -> Result<MadeOf<M::Config>, Error> {
         let space = &setup.spec.action_space;
         let mut made_of = MadeOf {
-            actions: ActionCodec::continuous(M::CARD.name, M::UNITS, space)?,
+            actions: codec::<M>(space)?,
             config,
             recipe: setup.recipe.to_owned(),
             normaliser: None,

@@ -71,7 +71,7 @@ impl Units {
     }
 
     /// From the gradient at what the critics see to that at actions in [-1, 1].
-    fn backward(&self, gradients: &mut [f32]) {
+    pub(super) fn backward(&self, gradients: &mut [f32]) {
         for (gradient, scale) in gradients.iter_mut().zip(self.scale.iter().cycle()) {
             *gradient *= scale;
         }

@@ -148,6 +148,52 @@ impl Critics {
     }
 }
 
+/// What the step of a value function towards an expectile needs; its memory stays.
+#[derive(Default)]
+pub(in crate::algorithms) struct Expectile {
+    /// The targets less V(s), before the step.
+    pub(in crate::algorithms) advantages: Vec<f32>,
+    gradients: Vec<f32>,
+    pass: Pass,
+}
+
+impl Expectile {
+    /// Steps V: L = mean |t - 1\[A < 0\]| A^2, with t the expectile and A the advantages.
+    pub(in crate::algorithms) fn step<M: Method>(
+        &mut self,
+        work: &Work<M>,
+        value: &mut Trained,
+        targets: &[f32],
+        (expectile, rate): (f64, f64),
+    ) -> Update {
+        let (rows, expectile) = (work.batch.rows as f32, expectile as f32);
+        let mut network = value.network.lock();
+        network.forward(work.pool, &[&work.batch.observations], &mut self.pass);
+        self.advantages.clear();
+        self.gradients.clear();
+        let mut loss = 0.0_f64;
+        for (value, target) in self.pass.outputs().iter().zip(targets) {
+            let advantage = target - value;
+            let weight = if advantage < 0.0 {
+                1.0 - expectile
+            } else {
+                expectile
+            };
+            loss += f64::from(weight * advantage) * f64::from(advantage);
+            self.advantages.push(advantage);
+            self.gradients.push(-2.0 * weight * advantage / rows);
+        }
+        let report = Update::default()
+            .mean("value_loss", loss / f64::from(rows))
+            .mean("value", mean(self.pass.outputs()));
+        let want = Want::parameters(&mut value.gradient);
+        network.backward(work.pool, &self.gradients, want, &mut self.pass);
+        drop(network);
+        value.step(work.pool, rate);
+        report
+    }
+}
+
 /// The mean squared error of the actor's greedy actions against the data's, what the first critic
 /// thinks of the data's actions, and of the actor's.
 pub(in crate::algorithms) fn beside_data<M: Method>(

@@ -22,7 +22,6 @@ mod update;
 
 use self::config::Config;
 use self::update::{Scratch, Step};
-use super::action_codec::BoxUnits;
 use super::actor_critic::gaussian::{Choice, LOG_SIGMA};
 use super::actor_critic::update::beside_data;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
@@ -64,7 +63,6 @@ impl Method for Awac {
         recipes: &["corl"],
         former_tables: &[],
     };
-    const UNITS: BoxUnits = BoxUnits::Unit;
     const NOISE: &'static str = "policy noise";
 
     fn keys() -> Keys {

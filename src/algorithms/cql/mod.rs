@@ -31,7 +31,6 @@ mod update;
 
 use self::config::Config;
 use self::update::{Scratch, Step};
-use super::action_codec::BoxUnits;
 use super::actor_critic::update::beside_data;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work, temperature};
 use super::actor_policy::Decision;
@@ -73,7 +72,6 @@ impl Method for Cql {
         recipes: &["corl"],
         former_tables: &[],
     };
-    const UNITS: BoxUnits = BoxUnits::Unit;
     const NOISE: &'static str = "policy noise";
 
     fn keys() -> Keys {

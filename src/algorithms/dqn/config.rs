@@ -4,39 +4,9 @@ use rtg_datasets::sample::{RewardTransform, TransitionConfig};
 
 use super::NAME;
 use crate::algorithms::Interaction;
+pub use crate::algorithms::conventions::Conventions;
 use crate::algorithms::q_learning::{Copies, Epsilon, Loss, Method, Online};
 use crate::keys::{Range, keys};
-
-/// Which published code is followed where the two differ in more than a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conventions {
-    /// `CleanRL`'s `dqn.py`.
-    CleanRl,
-    /// Stable-Baselines3's `dqn.py`.
-    Sb3,
-}
-
-impl Conventions {
-    /// The names of the recipes, the default first.
-    pub const RECIPES: &'static [&'static str] = &["cleanrl", "sb3"];
-
-    /// The code called by the recipe's name; `CleanRL`'s where the name is another.
-    pub fn named(recipe: &str) -> Self {
-        if recipe == "sb3" {
-            Self::Sb3
-        } else {
-            Self::CleanRl
-        }
-    }
-
-    /// One value for each.
-    fn pick<T>(self, cleanrl: T, sb3: T) -> T {
-        match self {
-            Self::CleanRl => cleanrl,
-            Self::Sb3 => sb3,
-        }
-    }
-}
 
 keys! {
     /// DQN's network, batches, update, exploration and interaction with the environment.

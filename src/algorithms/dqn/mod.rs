@@ -23,7 +23,7 @@ pub mod config;
 use self::config::{Config, Conventions};
 use super::q_learning::{Learner, Model};
 use super::{Algorithm, Card, Error, Facts, Input, Saved, Setup};
-use crate::keys::{self, KeyError, Keys, PlanError, Table};
+use crate::keys::{self, Keys, PlanError, Table};
 
 /// DQN's entry in the table of algorithms.
 pub struct Dqn;
@@ -59,12 +59,7 @@ impl Algorithm for Dqn {
     fn resolve(&self, plan: &mut Table, facts: &Facts) -> Result<(), PlanError> {
         let mut config: Config = keys::read(plan, NAME)?;
         config.resolve(Conventions::named(facts.recipe), facts.steps);
-        if let Some(data) = facts.data
-            && data.steps() > config.capacity
-        {
-            let expected = format!("at least {}, the steps of the dataset", data.steps());
-            return Err(KeyError::new("dqn.capacity", config.capacity, expected).into());
-        }
+        facts.fit_into("dqn.capacity", config.capacity)?;
         keys::write(plan, NAME, &config)
     }
 

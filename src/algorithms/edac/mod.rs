@@ -23,7 +23,6 @@ mod update;
 
 use self::config::{Config, Variant};
 use self::update::{Scratch, Step};
-use super::action_codec::BoxUnits;
 use super::actor_critic::update::beside_data;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work, temperature};
 use super::networks::{Products, Trained};
@@ -59,7 +58,6 @@ impl Method for Edac {
         recipes: Variant::RECIPES,
         former_tables: &[],
     };
-    const UNITS: BoxUnits = BoxUnits::Unit;
     const NOISE: &'static str = "policy noise";
 
     fn keys() -> Keys {

@@ -30,7 +30,6 @@ mod update;
 
 use self::config::{ActorKind, Config, Conventions};
 use self::update::{Scratch, Step};
-use super::action_codec::BoxUnits;
 use super::actor_critic::gaussian::{Choice, LOG_SIGMA};
 use super::actor_critic::update::beside_data;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
@@ -69,7 +68,6 @@ impl Method for Iql {
         recipes: Conventions::RECIPES,
         former_tables: &[],
     };
-    const UNITS: BoxUnits = BoxUnits::Unit;
     /// Nothing is drawn: a dropout mask follows from the run's seed and the number of updates.
     const NOISE: &'static str = "";
 

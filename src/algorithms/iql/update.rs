@@ -6,7 +6,7 @@ use super::config::Conventions;
 use super::{Iql, gaussian};
 use crate::algorithms::Update;
 use crate::algorithms::actor_critic::gaussian::Regression;
-use crate::algorithms::actor_critic::update::{Critics, bootstrap};
+use crate::algorithms::actor_critic::update::{Critics, Expectile, bootstrap};
 use crate::algorithms::actor_critic::{Parts, Work};
 use crate::algorithms::networks::{Trained, mean};
 use crate::kernels::mlp::heads::tanh;
@@ -15,16 +15,15 @@ use crate::kernels::mlp::{Pass, Want};
 /// What an update needs on the way; its memory stays.
 #[derive(Default)]
 pub struct Scratch {
-    value_pass: Pass,
     actor_pass: Pass,
     critics: Critics,
     /// `min_j Q_j'(s, a)`.
     target_values: Vec<f32>,
     /// V(s').
     next_values: Vec<f32>,
-    /// `target_values` less V(s).
-    advantages: Vec<f32>,
-    /// At the outputs of the network that is stepped.
+    /// With the advantages: `target_values` less V(s).
+    value: Expectile,
+    /// At the actor's outputs.
     gradients: Vec<f32>,
     regression: Regression,
 }
@@ -75,47 +74,19 @@ impl Step<'_, '_> {
 
     /// The advantages with V as it stands.
     fn advantages(&self, value: &Trained, to: &mut Scratch) {
-        to.advantages.resize(self.work.batch.rows, 0.0);
-        let mut network = value.network.lock();
-        network.infer(
-            self.work.pool,
-            &[&self.work.batch.observations],
-            &mut to.advantages,
-        );
-        for (advantage, target) in to.advantages.iter_mut().zip(&to.target_values) {
+        let (work, advantages) = (self.work, &mut to.value.advantages);
+        advantages.resize(work.batch.rows, 0.0);
+        value.infer(work.pool, &[&work.batch.observations], advantages);
+        for (advantage, target) in advantages.iter_mut().zip(&to.target_values) {
             *advantage = target - *advantage;
         }
     }
 
     /// Steps V towards the expectile of the target critics; leaves the advantages before the step.
     fn step_value(&self, value: &mut Trained, with: &mut Scratch) -> Update {
-        let rows = self.work.batch.rows as f32;
-        let expectile = self.work.config().expectile as f32;
-        let mut network = value.network.lock();
-        let pass = &mut with.value_pass;
-        network.forward(self.work.pool, &[&self.work.batch.observations], pass);
-        with.advantages.clear();
-        with.gradients.clear();
-        let mut loss = 0.0_f64;
-        for (value, target) in pass.outputs().iter().zip(&with.target_values) {
-            let advantage = target - value;
-            let weight = if advantage < 0.0 {
-                1.0 - expectile
-            } else {
-                expectile
-            };
-            loss += f64::from(weight * advantage) * f64::from(advantage);
-            with.advantages.push(advantage);
-            with.gradients.push(-2.0 * weight * advantage / rows);
-        }
-        let report = Update::default()
-            .mean("value_loss", loss / f64::from(rows))
-            .mean("value", mean(pass.outputs()));
-        let want = Want::parameters(&mut value.gradient);
-        network.backward(self.work.pool, &with.gradients, want, pass);
-        drop(network);
-        value.step(self.work.pool, self.work.config().value_learning_rate);
-        report
+        let config = self.work.config();
+        let step = (config.expectile, config.value_learning_rate);
+        with.value.step(self.work, value, &with.target_values, step)
     }
 
     /// Steps the critics towards r + gamma (1 - terminated) V(s') and moves their targets.
@@ -143,7 +114,7 @@ impl Step<'_, '_> {
         let limit = config.weight_limit as f32;
         let beta = config.beta as f32;
         to.weights.clear();
-        let advantages = with.advantages.iter();
+        let advantages = with.value.advantages.iter();
         to.weights
             .extend(advantages.map(|advantage| (beta * advantage).exp().min(limit)));
 
@@ -170,7 +141,7 @@ impl Step<'_, '_> {
         report
             .mean("actor_loss", to.sum() / batch.rows.max(1) as f64)
             .mean("cloning_loss", mean(&to.cloning))
-            .mean("advantage", mean(&with.advantages))
+            .mean("advantage", mean(&with.value.advantages))
             .mean("weight", mean(&to.weights))
             .mean("weights_limited", to.limited(limit))
             .last("learning_rate", self.rate)

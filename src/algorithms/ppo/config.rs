@@ -2,38 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::algorithms::conventions::Conventions;
 use crate::keys::{Range, keys};
-
-/// Which published code is followed where the two differ in more than a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conventions {
-    /// `CleanRL`'s `ppo.py` and `ppo_continuous_action.py`.
-    CleanRl,
-    /// Stable-Baselines3's `ppo.py`.
-    Sb3,
-}
-
-impl Conventions {
-    /// The names of the recipes, the default first.
-    pub const RECIPES: &'static [&'static str] = &["cleanrl", "sb3"];
-
-    /// The code called by the recipe's name; `CleanRL`'s where the name is another.
-    pub fn named(recipe: &str) -> Self {
-        if recipe == "sb3" {
-            Self::Sb3
-        } else {
-            Self::CleanRl
-        }
-    }
-
-    /// One value for each.
-    pub(super) fn pick<T>(self, cleanrl: T, sb3: T) -> T {
-        match self {
-            Self::CleanRl => cleanrl,
-            Self::Sb3 => sb3,
-        }
-    }
-}
 
 /// How a number goes on over a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

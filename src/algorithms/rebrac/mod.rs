@@ -22,7 +22,6 @@ mod update;
 
 use self::config::Config;
 use self::update::{Scratch, Step};
-use super::action_codec::BoxUnits;
 use super::actor_critic::deterministic::Tanh;
 use super::actor_critic::update::beside_data;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
@@ -60,7 +59,6 @@ impl Method for Rebrac {
         recipes: &["corl"],
         former_tables: &[],
     };
-    const UNITS: BoxUnits = BoxUnits::Unit;
     const NOISE: &'static str = "target noise";
 
     fn keys() -> Keys {

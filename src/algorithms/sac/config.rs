@@ -1,45 +1,7 @@
 //! Every choice of SAC, with the published values.
 
-use serde::{Deserialize, Serialize};
-
+pub use crate::algorithms::conventions::Conventions;
 use crate::keys::{Range, keys};
-
-/// Which published code is followed where the two differ in more than a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Conventions {
-    /// `CleanRL`'s `sac_continuous_action.py`.
-    CleanRl,
-    /// Stable-Baselines3's `sac.py`.
-    Sb3,
-}
-
-impl Conventions {
-    /// The names of the recipes, the default first.
-    pub const RECIPES: &'static [&'static str] = &["cleanrl", "sb3"];
-
-    /// The code called by the recipe's name; `CleanRL`'s where the name is another.
-    pub fn named(recipe: &str) -> Self {
-        if recipe == "sb3" {
-            Self::Sb3
-        } else {
-            Self::CleanRl
-        }
-    }
-
-    /// One value for each.
-    fn pick<T>(self, cleanrl: T, sb3: T) -> T {
-        match self {
-            Self::CleanRl => cleanrl,
-            Self::Sb3 => sb3,
-        }
-    }
-
-    /// Environment steps before the first update, of a run that is long enough.
-    fn learning_starts(self) -> u64 {
-        self.pick(5000, 100)
-    }
-}
 
 keys! {
     /// SAC's networks, batches, update and interaction with the environment.
@@ -92,7 +54,7 @@ impl Config {
     /// Fills in what follows from the run and the environment: its steps, and the numbers in an
     /// action.
     pub fn resolve(&mut self, code: Conventions, steps: u64, action: usize) {
-        let published = code.learning_starts();
+        let published = code.pick(5000, 100);
         self.learning_starts
             .get_or_insert(published.min(steps / 10));
         self.target_entropy.get_or_insert(-(action as f64));

@@ -33,7 +33,6 @@ mod update;
 
 use self::config::{Config, Conventions};
 use self::update::{Scratch, Step};
-use super::action_codec::BoxUnits;
 use super::actor_critic::squashed::Units;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work, temperature};
 use super::networks::{Products, Trained};
@@ -41,7 +40,7 @@ use super::vector::TrainedVector;
 use super::{Card, Facts, Input, Interaction, Needs, Update};
 use crate::kernels::mlp::Shape;
 use crate::kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
-use crate::keys::{KeyError, Keys, PlanError, Table};
+use crate::keys::{Keys, PlanError, Table};
 use crate::nn::initialise::LayerFill;
 use crate::random::Stream;
 use rtg_datasets::sample::{RewardTransform, TransitionConfig};
@@ -72,7 +71,6 @@ impl Method for Sac {
         recipes: Conventions::RECIPES,
         former_tables: &[],
     };
-    const UNITS: BoxUnits = BoxUnits::Unit;
     const NOISE: &'static str = "policy noise";
 
     fn keys() -> Keys {
@@ -91,13 +89,7 @@ impl Method for Sac {
     fn resolve(config: &mut Config, facts: &Facts) -> Result<(), PlanError> {
         let code = Conventions::named(facts.recipe);
         config.resolve(code, facts.steps, facts.spec.action_space.width());
-        if let Some(data) = facts.data
-            && data.steps() > config.capacity
-        {
-            let expected = format!("at least {}, the steps of the dataset", data.steps());
-            return Err(KeyError::new("sac.capacity", config.capacity, expected).into());
-        }
-        Ok(())
+        facts.fit_into("sac.capacity", config.capacity)
     }
 
     fn needs(made_of: &MadeOf<Config>) -> Needs<'_> {

@@ -2,12 +2,11 @@
 
 use super::Td3Bc;
 use crate::algorithms::Update;
-use crate::algorithms::actor_critic::deterministic::Smoothing;
+use crate::algorithms::actor_critic::deterministic::{Ascent, Smoothing};
+use crate::algorithms::actor_critic::squashed::Units;
 use crate::algorithms::actor_critic::update::{Critics, bootstrap};
 use crate::algorithms::actor_critic::{Noise, Parts, Work};
 use crate::algorithms::networks::mean;
-use crate::kernels::mlp::heads::tanh;
-use crate::kernels::mlp::{Pass, Want};
 
 /// What an update needs on the way; its memory stays.
 #[derive(Default)]
@@ -16,10 +15,7 @@ pub struct Scratch {
     next_actions: Vec<f32>,
     next_values: Vec<f32>,
     critics: Critics,
-    gradients: Vec<f32>,
-    policy_actions: Vec<f32>,
-    action_gradients: Vec<f32>,
-    actor_pass: Pass,
+    ascent: Ascent,
 }
 
 /// An update under way.
@@ -69,48 +65,23 @@ impl Step<'_, '_> {
         let (work, config) = (self.work, self.work.config());
         let [actor, critics] = &mut self.parts.networks;
         let (batch, scale) = (work.batch, work.made_of.max_action());
-        let rows = batch.rows as f32;
-        let count = batch.actions.len();
-        let mut policy = actor.network.lock();
-        policy.forward(work.pool, &[&batch.observations], &mut with.actor_pass);
-        with.policy_actions.resize(count, 0.0);
-        let outputs = with.actor_pass.outputs();
-        tanh::forward(scale, outputs, &mut with.policy_actions);
-
-        let mut network = critics.network.lock();
-        let inputs: [&[f32]; 2] = [&batch.observations, &with.policy_actions];
-        let pass = &mut with.critics.pass;
-        network.forward_of(work.pool, 0..1, None, &inputs, pass);
-        let values = pass.outputs();
+        let (rows, count) = (batch.rows as f32, batch.actions.len());
+        let units = Units::identity(work.made_of.actions.width());
+        let ascent = &mut with.ascent;
+        let values = ascent.values(work, [actor, critics], (scale, &units));
         let size = values.iter().map(|value| f64::from(value.abs()));
         let lambda = config.alpha / (size.sum::<f64>() / f64::from(rows));
         let q = mean(values);
-        with.gradients.clear();
-        with.gradients.resize(batch.rows, -(lambda as f32) / rows);
-        network.backward(work.pool, &with.gradients, Want::input(1), pass);
-        drop(network);
-
-        with.action_gradients.resize(count, 0.0);
-        pass.sum_input_gradients(&mut with.action_gradients);
+        ascent.through_critic(work, critics, &units, -(lambda as f32) / rows);
         let mut cloning = 0.0_f64;
-        let data = with.policy_actions.iter().zip(&batch.actions);
-        for (gradient, (action, wanted)) in with.action_gradients.iter_mut().zip(data) {
+        let data = ascent.actions.iter().zip(&batch.actions);
+        for (gradient, (action, wanted)) in ascent.action_gradients.iter_mut().zip(data) {
             let error = action - wanted;
             cloning += f64::from(error) * f64::from(error);
             *gradient += 2.0 * error / count as f32;
         }
         cloning /= count as f64;
-        with.gradients.resize(count, 0.0);
-        tanh::backward(
-            scale,
-            &with.policy_actions,
-            &with.action_gradients,
-            &mut with.gradients,
-        );
-        let want = Want::parameters(&mut actor.gradient);
-        policy.backward(work.pool, &with.gradients, want, &mut with.actor_pass);
-        drop(policy);
-        actor.step(work.pool, config.actor_learning_rate);
+        ascent.step(work, actor, scale, config.actor_learning_rate);
         report
             .mean("actor_loss", cloning - lambda * q)
             .mean("cloning_loss", cloning)

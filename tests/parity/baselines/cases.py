@@ -13,6 +13,7 @@ from .awac import Awac
 from .bc import Bc
 from .bcq import DiscreteBcq
 from .cql import Cql
+from .discrete import DiscreteAwac, DiscreteIql
 from .edac import Edac
 from .iql import Iql
 from .ppo import Ppo, collection
@@ -20,6 +21,7 @@ from .q_learning import QLearning
 from .rebrac import Rebrac
 from .rvs import Rvs
 from .sac import CleanRl, StableBaselines3
+from .td3 import Td3
 from .td3_bc import Td3Bc
 
 OBSERVATION, ACTION, HIDDEN, BATCH, UPDATES = 11, 3, (32, 32), 32, 3
@@ -52,9 +54,11 @@ class Case:
 
     def learner(self, dtype):
         """The learner with the case's weights, in float32 or float64."""
-        kinds = {"bc": Bc, "rvs": Rvs, "td3_bc": Td3Bc, "iql": Iql, "awac": Awac, "rebrac": Rebrac,
+        kinds = {"bc": Bc, "rvs": Rvs, "td3": Td3, "td3_bc": Td3Bc, "iql": Iql, "awac": Awac,
+                 "rebrac": Rebrac,
                  "cql": Cql, "edac": Edac,
                  "dqn": QLearning, "discrete_cql": QLearning, "discrete_bcq": DiscreteBcq,
+                 "discrete_iql": DiscreteIql, "discrete_awac": DiscreteAwac,
                  "ppo": Ppo,
                  "sac": CleanRl if self.recipe == "cleanrl" else StableBaselines3}
         torch.set_default_dtype(dtype)
@@ -78,6 +82,7 @@ CQL = dict(discount=0.99, tau=0.005, samples=3, temperature=1.0, actor_learning_
            critic_learning_rate=3e-4)
 EDAC = dict(discount=0.99, tau=0.005, actor_learning_rate=3e-4, critic_learning_rate=3e-4,
             alpha_learning_rate=3e-4)
+TD3 = dict(discount=0.99, tau=0.005, policy_noise=0.2, noise_clip=0.5, policy_delay=2)
 DISCRETE = dict(discrete=True, discount=0.99)
 LOW, HIGH = (-1.0, -2.0, 0.0), (3.0, 2.0, 0.5)
 
@@ -106,6 +111,9 @@ CASES = (
         low=LOW, high=HIGH), low=LOW, high=HIGH),
     Case("sac_sb3", "sac", "sb3", 50, SAC | dict(
         critic_learning_rate=3e-4, alpha_learning_rate=3e-4)),
+    Case("td3_cleanrl", "td3", "cleanrl", 111, TD3 | dict(
+        learning_rate=3e-4, low=LOW, high=HIGH), low=LOW, high=HIGH),
+    Case("td3_sb3", "td3", "sb3", 111, TD3 | dict(learning_rate=1e-3)),
     Case("awac_clip", "awac", "corl", 60, dict(AWAC | dict(temperature=0.1), weights="clip",
                                                weight_limit=10.0)),
     Case("awac_softmax", "awac", "corl", 62, dict(AWAC, weights="softmax")),
@@ -128,6 +136,11 @@ CASES = (
     Case("discrete_cql_quantiles", "discrete_cql", "rtg", 63, DISCRETE | dict(
         recipe="d3rlpy", learning_rate=3e-4, tau=0.005, double=True, alpha=4.0, quantiles=5)),
     Case("discrete_bcq", "discrete_bcq", "authors", 66, DISCRETE | dict(learning_rate=3e-4)),
+    Case("discrete_iql", "discrete_iql", "rtg", 121, DISCRETE | dict(
+        tau=0.005, expectile=0.7, beta=3.0, weight_limit=2.0, learning_rate=3e-4,
+        schedule_steps=10)),
+    Case("discrete_awac", "discrete_awac", "rtg", 130, DISCRETE | dict(
+        tau=0.005, temperature=1 / 3, weight_limit=2.0, learning_rate=3e-4)),
     Case("ppo_cleanrl", "ppo", "cleanrl", 68, dict(
         recipe="cleanrl", discrete=True, learning_rate=2.5e-4, bootstrap=False, clip=0.002,
         value_clip=0.002, entropy_weight=0.01)),
@@ -164,6 +177,9 @@ def set_weights(case, learner):
             wide = name.startswith(("critic_1_target", "critic_2_target"))
             drawn *= (8.0 if name.startswith("actor") else
                       12.0 if wide and case.algorithm == "iql" else 4.0)
+        if case.algorithm in ("discrete_iql", "discrete_awac") and layer == "net.4.weight":
+            # Values far apart, so that some weights reach their limit.
+            drawn *= 4.0
         if layer == "net.4.weight" and name.startswith("bcq_2"):
             # Some actions become unlikely.
             drawn *= 12.0
@@ -234,9 +250,10 @@ def batch(case, number):
 def noise(case, number):
     """The BA standard normals of an update, in the order in which the learner draws them."""
     rng = np.random.default_rng([3000 + case.seed, number])
-    if case.algorithm in ("bc", "rvs", "iql", "dqn", "discrete_cql", "discrete_bcq", "ppo"):
+    if case.algorithm in ("bc", "rvs", "iql", "dqn", "discrete_cql", "discrete_bcq", "discrete_iql",
+                          "discrete_awac", "ppo"):
         return []
-    if case.algorithm in ("td3_bc", "rebrac"):
+    if case.algorithm in ("td3", "td3_bc", "rebrac"):
         drawn = rng.standard_normal((BATCH, ACTION))
         # Beyond the clip, on both sides.
         drawn[0], drawn[1] = 3.0, -4.0

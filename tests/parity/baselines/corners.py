@@ -60,11 +60,17 @@ def check_corners(case, exact):
         assert 0.4 < first["allowed"].item() < 0.95, f"{case.name}: {first['allowed']} allowed"
         near = (first["likelihood"] - 0.3).abs().min()
         assert near > 1e-4, f"{case.name}: a likelihood at the threshold"
+    elif case.algorithm in ("discrete_iql", "discrete_awac"):
+        capped = (first["weight"] == case.hyperparameters["weight_limit"]).sum()
+        assert 0 < capped < BATCH / 2, f"{case.name}: {capped} weights capped"
+        near = (first["weight"] - case.hyperparameters["weight_limit"]).abs()
+        assert near[near > 0].min() > 1e-4, f"{case.name}: a weight at the limit"
     elif case.algorithm != "bc":
         assert ((first["q_1"] - first["q_2"]).abs() > 1e-5).all(), f"{case.name}: a tie"
-    if case.algorithm == "td3_bc":
-        limit = case.hyperparameters["max_action"]
-        saturated = (first["next_actions"].abs() == limit).float().mean()
+    if case.algorithm in ("td3", "td3_bc"):
+        low, high = (torch.tensor(bound, dtype=torch.float64) for bound in (case.low, case.high))
+        next_actions = first["next_actions"]
+        saturated = ((next_actions == low) | (next_actions == high)).float().mean()
         assert 0.05 < saturated < 0.6, f"{case.name}: {saturated} of the next actions clipped"
         draws = noise(case, 1)[0] * case.hyperparameters["policy_noise"]
         assert (draws > 0.5).any() and (draws < -0.5).any()

@@ -1,0 +1,32 @@
+//! The two codes that online algorithms follow.
+
+/// Which published code is followed where the two differ in more than a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conventions {
+    /// `CleanRL`'s.
+    CleanRl,
+    /// Stable-Baselines3's.
+    Sb3,
+}
+
+impl Conventions {
+    /// The names of the recipes, the default first.
+    pub const RECIPES: &'static [&'static str] = &["cleanrl", "sb3"];
+
+    /// The code called by the recipe's name; `CleanRL`'s where the name is another.
+    pub fn named(recipe: &str) -> Self {
+        if recipe == "sb3" {
+            Self::Sb3
+        } else {
+            Self::CleanRl
+        }
+    }
+
+    /// One value for each.
+    pub(super) fn pick<T>(self, cleanrl: T, sb3: T) -> T {
+        match self {
+            Self::CleanRl => cleanrl,
+            Self::Sb3 => sb3,
+        }
+    }
+}
