@@ -1,14 +1,14 @@
 """Times one update of a baseline in PyTorch, and ours in turn with it.
 
-    python benches/peers/updates.py td3_bc|iql|awac|rebrac|cql|edac|sac \\
+    python benches/peers/updates.py td3_bc|iql|awac|rebrac|cql|edac|sac|td3 \\
         [--program target/release/rtg] [--rounds 5]
 
 Hopper's sizes: 11 observations, 3 actions, and each algorithm's published networks and batches: two
 hidden layers of 256, three in AWAC, ReBRAC, CQL and EDAC; 256 rows, in ReBRAC 1024; ten critics in
 EDAC. PyTorch's side is written as CORL writes the offline ones (ReBRAC is JAX there) and as CleanRL
-writes SAC: the networks and losses of tests/parity/baselines, batches drawn as those codes draw
+writes SAC and TD3: the networks and losses of tests/parity/baselines, batches drawn as those codes draw
 them from 100,000 rows, losses fetched with `.item()` when they fetch them. What those codes send to
-a logger is left out. Every second update of TD3+BC, ReBRAC and SAC also moves the actor; the time
+a logger is left out. Every second update of TD3+BC, TD3, ReBRAC and SAC also moves the actor; the time
 of an update is that of such a pair, halved.
 
 In each round both sides run with each number of threads, one after the other, so that a machine
@@ -34,6 +34,7 @@ from baselines.edac import Edac  # noqa: E402
 from baselines.iql import Iql  # noqa: E402
 from baselines.rebrac import Rebrac  # noqa: E402
 from baselines.sac import CleanRl  # noqa: E402
+from baselines.td3 import Td3  # noqa: E402
 from baselines.td3_bc import Td3Bc  # noqa: E402
 
 OBSERVATION, ACTION, ROWS = 11, 3, 100_000
@@ -43,7 +44,13 @@ TWO, THREE = (256, 256), (256, 256, 256)
 KINDS = {
     "td3_bc": (Td3Bc, TWO, 256, 2), "iql": (Iql, TWO, 256, 1), "awac": (Awac, THREE, 256, 1),
     "rebrac": (Rebrac, THREE, 1024, 2), "cql": (Cql, THREE, 256, 1), "edac": (Edac, THREE, 256, 1),
-    "sac": (CleanRl, TWO, 256, 2),
+    "sac": (CleanRl, TWO, 256, 2), "td3": (Td3, TWO, 256, 2),
+}
+BOX = dict(low=[-1.0] * ACTION, high=[1.0] * ACTION)
+OPTIONS = {
+    "sac": BOX | dict(actor_learning_rate=3e-4, critic_learning_rate=1e-3,
+                      alpha_learning_rate=1e-3),
+    "td3": BOX,
 }
 CLEANRL_LOGS_EVERY = 100
 
@@ -88,10 +95,8 @@ class Peer:
 
     def __init__(self, algorithm):
         kind, hidden, batch, self.period = KINDS[algorithm]
-        self.cleanrl = algorithm == "sac"
-        options = dict(low=[-1.0] * ACTION, high=[1.0] * ACTION, actor_learning_rate=3e-4,
-                       critic_learning_rate=1e-3, alpha_learning_rate=1e-3) if self.cleanrl else {}
-        self.learner = kind(OBSERVATION, ACTION, hidden, **options)
+        self.cleanrl = algorithm in OPTIONS
+        self.learner = kind(OBSERVATION, ACTION, hidden, **OPTIONS.get(algorithm, {}))
         columns = rows() if algorithm == "rebrac" else rows()[:5]
         self.table = (ArrayTable if self.cleanrl else TensorTable)(columns, batch)
         self.updates = 0
