@@ -8,7 +8,6 @@ use rtg_datasets::store::{self, StoreMode};
 use rtg_datasets::{Contents, Dataset, Defects, EnvSpec};
 use rtg_envs::{Space, Spec, registry};
 
-use crate::algorithms::Input;
 use crate::builtin;
 use crate::error::{Error, describe};
 use crate::experiment::{Experiment, NONE};
@@ -167,7 +166,7 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
             });
         }
     }
-    if experiment.algorithm.card().input == Input::Environment {
+    if experiment.is_online() {
         registry::make(&env)?;
     }
     let unsimulated = if registry::undelayed(&env) != NONE {

@@ -13,21 +13,25 @@ mod targets;
 
 use std::convert::Infallible;
 
+use std::path::PathBuf;
+
 use rtg_datasets::Dataset;
 use rtg_envs::{Spec, registry};
 use serde::de::DeserializeOwned;
 
 use self::layers::{all_keys, check_keys, known_keys, merge, rename_former, table};
 use self::targets::FORMS;
-use crate::algorithms::{Chosen, Facts};
+use crate::algorithms::{Chosen, Facts, Input};
 use crate::device::Device;
 use crate::keys::wrong_type;
-use crate::keys::{KeyError, Table, Value};
+use crate::keys::{KeyError, PlanError, Table, Value};
 use crate::statistics::Interval;
 
 pub use self::error::ExperimentError;
 pub use self::layers::merged;
-pub use self::plan::{EvaluationConfig, Experiment, LoggingConfig, MixPart, general, reference};
+pub use self::plan::{
+    EvaluationConfig, Experiment, LoggingConfig, MixPart, OnlineConfig, general, reference,
+};
 pub use self::targets::{Returns, Target, Targets};
 
 /// In the place of an environment: its policy is trained without evaluation.
@@ -51,6 +55,15 @@ impl Experiment {
         }
         let mut merged = table(&Self::of(algorithm))?;
         merge(&mut merged, algorithm.defaults(&recipe)?);
+        let from = last::<PathBuf>(layers, "from")?;
+        if from.is_some() && card.input != Input::Environment {
+            let online = Value::try_from(OnlineConfig::of(()))
+                .map_err(|error| PlanError::Type(error.to_string()))?;
+            merged.insert("online".to_owned(), online);
+        } else if layers.iter().any(|layer| layer.contains_key("online")) {
+            let expected = "left out: it is for offline algorithms that go on `from` another run";
+            return Err(KeyError::new("online", "a table", expected).into());
+        }
         let known = known_keys(algorithm);
         for layer in layers {
             let mut layer = layer.clone();
@@ -107,6 +120,10 @@ impl Experiment {
             let found = format!("[{low}, {high}]");
             return Err(KeyError::new("evaluation.return_range", found, expected).into());
         }
+        if let (Some(_), Some(path)) = (&self.from, &self.initial_weights) {
+            let expected = "left out: the weights are those of the run in `from`";
+            return Err(KeyError::new("initial_weights", path.display(), expected).into());
+        }
         let on_gpu = matches!(self.device, Device::Cuda(_));
         if on_gpu && !card.cuda {
             let expected = format!("cpu: {} computes there only", card.name);
@@ -131,6 +148,9 @@ impl Experiment {
             steps: self.steps,
         };
         self.algorithm.resolve(&mut self.tables, &facts)?;
+        if let Some(online) = &self.online {
+            facts.fit_into("online.capacity", online.capacity)?;
+        }
         self.evaluation.every = Some(self.evaluation.every_for(self.steps));
         if self.algorithm.card().takes_target
             && let Some(data) = data
@@ -175,6 +195,11 @@ impl Experiment {
         let mut plan = table(self)?;
         plan.extend(self.tables.clone());
         Ok(plan)
+    }
+
+    /// Whether it learns from its own steps in an environment.
+    pub fn is_online(&self) -> bool {
+        self.from.is_some() || self.algorithm.card().input == Input::Environment
     }
 
     /// Refuses to continue a run under another plan. More steps than before are fine.

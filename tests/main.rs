@@ -16,6 +16,7 @@ mod export;
 mod family;
 mod fixture;
 mod former_runs;
+mod from_run;
 mod gpu;
 mod hostile;
 mod offline;

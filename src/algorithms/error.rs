@@ -58,6 +58,9 @@ pub enum Error {
         /// What does.
         what: String,
     },
+    /// An algorithm that does not go on in an environment from what it learned.
+    #[error("this algorithm does not go on in an environment from a run")]
+    StaysOffline,
     /// A GPU that cannot be used.
     #[error(transparent)]
     Gpu(#[from] cuda::Error),
@@ -94,6 +97,11 @@ impl Error {
             ),
             Self::Undivided { .. } => Some(
                 "leave out --mpi and parts; `rtg sweep` shares whole runs among machines"
+                    .to_owned(),
+            ),
+            Self::StaysOffline => Some(
+                "td3_bc, iql, awac, cql, edac, discrete_iql, discrete_awac, sac, td3 and dqn do: they \
+                 explore, and learn from single transitions"
                     .to_owned(),
             ),
             Self::Notes(_) | Self::Weights(_) => None,

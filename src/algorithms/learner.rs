@@ -135,6 +135,8 @@ pub struct Fresh {
 pub struct Interaction {
     /// How transitions are made.
     pub transitions: TransitionConfig,
+    /// Observations; none leaves them as they are.
+    pub normaliser: Option<Normaliser>,
     /// Transitions in a batch.
     pub rows: usize,
     /// Environments that step in turns.
@@ -271,6 +273,15 @@ pub trait Learner {
     /// Signs of trouble on the last batch, by name; nothing where there is none to look at.
     fn health(&mut self) -> Vec<(&'static str, f64)> {
         Vec::new()
+    }
+
+    /// Begins anew in an environment with what it has learned: what it draws and counts starts
+    /// again, from this seed. Weights, targets and moments stay.
+    ///
+    /// # Errors
+    /// A learner that does not explore, or does not learn from single transitions.
+    fn go_online(&mut self, _seed: u64) -> Result<(), Error> {
+        Err(Error::StaysOffline)
     }
 
     /// Its memory, for a checkpoint.

@@ -118,7 +118,7 @@ impl Facts<'_> {
     ///
     /// # Errors
     /// The key that is too small.
-    fn fit_into(&self, key: &str, capacity: usize) -> Result<(), PlanError> {
+    pub fn fit_into(&self, key: &str, capacity: usize) -> Result<(), PlanError> {
         match self.data {
             Some(data) if data.steps() > capacity => {
                 let expected = format!("at least {}, the steps of the dataset", data.steps());

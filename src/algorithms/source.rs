@@ -77,6 +77,7 @@ impl Source {
                     interaction.capacity.max(data.steps()),
                     interaction.transitions.clone(),
                 )?;
+                replay.set_normaliser(interaction.normaliser.clone())?;
                 replay.extend(data)?;
                 Self::replay(replay, stream, interaction.rows)
             }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{print, print_json};
 use crate::algorithms::Chosen;
 use crate::error::Error;
-use crate::experiment::{Experiment, general};
+use crate::experiment::{Experiment, OnlineConfig, general};
 use crate::keys::{Key, Keys, Table, Value};
 
 /// List every key of a plan.
@@ -84,11 +84,15 @@ fn sections(algorithm: Option<&str>) -> Result<Vec<Section>, Error> {
     if let Some(name) = algorithm {
         return Ok(vec![own(Chosen::named(name)?)?]);
     }
+    let plan = Experiment {
+        online: Some(OnlineConfig::of(())),
+        ..Experiment::of(Chosen::default())
+    };
     let mut sections = vec![Section {
         title: "Every plan".to_owned(),
         tables: general(),
         changes: Vec::new(),
-        defaults: vec![("", Experiment::of(Chosen::default()).plan()?)],
+        defaults: vec![("", plan.plan()?)],
     }];
     for algorithm in Chosen::all() {
         sections.push(own(algorithm)?);

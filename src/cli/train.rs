@@ -21,7 +21,7 @@ use crate::metrics::{HparamValue, Recorder, Terminal};
 use crate::parallel::{World, cores};
 use crate::report;
 use crate::run::{Run, Session, read_text};
-use crate::train::{LATEST, Training, new_learner};
+use crate::train::{self, LATEST, Training, new_learner};
 
 /// Train a policy and evaluate it.
 #[derive(Args)]
@@ -41,6 +41,9 @@ pub(super) struct Train {
     /// Minari id, path of a Minari or D4RL file, or builtin/<env>/<kind>.
     #[arg(long)]
     dataset: Option<String>,
+    /// Run to go on from in the environment, with its plan, data and weights.
+    #[arg(long, value_name = "RUN")]
+    from: Option<PathBuf>,
     /// Environment to evaluate in, or to learn in online; none for no evaluation [default: the
     /// dataset's].
     #[arg(long)]
@@ -82,7 +85,11 @@ impl Train {
     }
 
     fn train(&self, world: &World) -> Result<(), Error> {
-        let mut layers = self.layers()?;
+        let typed = self.layers()?;
+        let from = typed.iter().rev().find_map(|layer| layer.get("from"));
+        let from = from.and_then(Value::as_str).map(Path::new);
+        let inherited = from.map(|run| train::inherited(run, &typed)).transpose()?;
+        let mut layers: Vec<Table> = inherited.into_iter().chain(typed.clone()).collect();
         let run_dir = self.run_dir(&Experiment::from_layers(&layers)?);
         let resumes = self.resume || (self.resume_or_start && Run::open(&run_dir).is_ok());
         // What rank 0 finds counts for all.
@@ -90,6 +97,8 @@ impl Train {
         let earlier = resumes.then(|| Earlier::shared(&run_dir, world));
         let earlier = earlier.transpose()?;
         if let Some(earlier) = &earlier {
+            // It has what it inherited.
+            layers = typed;
             layers.insert(0, earlier.plan.clone());
         }
         if world.size() > 1 {
@@ -167,7 +176,9 @@ impl Train {
         }
         let mut options = Table::new();
         let device = self.device.map(String::from);
+        let from = self.from.as_ref().map(|path| path.display().to_string());
         let texts = [
+            ("from", &from),
             ("algorithm", &self.algorithm),
             ("dataset", &self.dataset),
             ("env", &self.env),
@@ -211,7 +222,8 @@ impl Train {
                 ..
             } = planned;
             let data = dataset.as_ref().or(env.as_ref()).map_or("", String::as_str);
-            let name = format!("{data}-{algorithm:?}-{recipe}-{seed}");
+            let online = planned.from.as_ref().map_or("", |_| "-online");
+            let name = format!("{data}-{algorithm:?}-{recipe}-{seed}{online}");
             let name: String = (name.to_lowercase().chars())
                 .map(|letter| {
                     if letter.is_alphanumeric() || ['.', '_'].contains(&letter) {

@@ -29,7 +29,7 @@ keys! {
     algorithm: Chosen = algorithm, Range::Any, "", "";
     /// Whose conventions and default values.
     recipe: String = algorithm.card().recipes[0].to_owned(), Range::Any, "", "";
-    /// Steps: optimiser steps, or environment steps where the algorithm is online.
+    /// Steps: optimiser steps, or environment steps of a run that learns in an environment.
     steps: u64 = 1000, Range::at_least(0), "steps", "";
     /// The one seed: initialisation, sampling, dropout, exploration.
     seed: u64 = 0, Range::at_least(0), "", "";
@@ -45,6 +45,10 @@ keys! {
     /// Weights to start from: a safetensors file with the recipe's names, or a folder of Hugging Face's
     /// `DecisionTransformerModel` (config.json and model.safetensors).
     initial_weights: Option<PathBuf> = None, Range::Any, "", "";
+    /// A run to go on from, in the environment: its weights, moments and normalisation. The replay
+    /// buffer starts as that run's, or with the dataset. What a plan does not say is as that run's
+    /// says, but for steps and the rhythm of evaluations.
+    from: Option<PathBuf> = None, Range::Any, "", "";
     /// Steps between checkpoints; there is one at every evaluation and at the end as well.
     checkpoint_every: u64 = 1000, Range::at_least(1), "steps", "";
     /// Where the numbers of the dataset are: `memory`, `mapped` (from a store on disk, for what
@@ -59,6 +63,8 @@ tables:
     selection: Selection as serde(default) = Selection::default();
     /// Evaluation in the environment while training and at the end.
     evaluation: EvaluationConfig = EvaluationConfig::of(());
+    /// Acting and learning in turns, of a run that goes on from another one.
+    online: Option<OnlineConfig> as serde(default, skip_serializing_if = "Option::is_none") = None;
     /// Metrics.
     logging: LoggingConfig = LoggingConfig::of(());
     /// The algorithm's own tables.
@@ -106,6 +112,21 @@ keys! {
     every: u64 = 20, Range::at_least(1), "steps", "";
     /// Steps between histograms of weights and gradients; 0: none.
     histograms_every: u64 = 200, Range::at_least(0), "steps", "";
+}
+
+keys! {
+    /// How an algorithm that learned from a dataset acts and learns in turns, where the run goes on
+    /// `from` another one.
+    pub struct OnlineConfig = "online", _any: ();
+
+    /// Environments that step in turns.
+    environments: usize = 1, Range::between(1.0, 4096.0), "environments", "1";
+    /// Steps that the replay buffer holds, at most 2^24; the dataset's come first.
+    capacity: usize = 2_000_000, Range::between(1.0, 16_777_216.0), "steps", "2e6 (CORL)";
+    /// Environment steps between two rounds of updates.
+    update_every: u64 = 1, Range::at_least(1), "steps", "1";
+    /// Updates in a round.
+    updates: u64 = 1, Range::ROWS, "updates", "1";
 }
 
 const fn selection(
@@ -225,6 +246,7 @@ pub fn general() -> Vec<Keys> {
         MixPart::KEYS,
         SELECTION,
         EvaluationConfig::KEYS,
+        OnlineConfig::KEYS,
         LoggingConfig::KEYS,
     ]
 }

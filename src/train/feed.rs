@@ -1,12 +1,14 @@
 //! What a learner is fed with: batches of a dataset, or its own steps in an environment.
 
 use super::interaction::Interacting;
-use crate::algorithms::{Error as AlgorithmError, Learner, Needs, Source, State, Update};
+use crate::algorithms::{
+    Error as AlgorithmError, Interaction, Learner, Needs, Source, State, Update,
+};
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::data::Opened;
 use crate::device::Device;
 use crate::error::Error;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, OnlineConfig};
 
 /// What a learner is fed with.
 pub(super) enum Feed {
@@ -32,7 +34,10 @@ impl Feed {
         opened: &Opened,
         (progress, checkpoint): (&Progress, Option<&Checkpoint>),
     ) -> Result<Self, Error> {
-        let needs = learner.needs();
+        let needs = match &experiment.from {
+            Some(_) => in_environment(learner.needs(), experiment.online.as_ref()),
+            None => learner.needs(),
+        };
         if let Needs::Environment(_) | Needs::Fresh(_) = needs {
             let at = (progress, checkpoint);
             let interacting = Interacting::open(experiment, needs, learner, opened, at)?;
@@ -76,5 +81,36 @@ impl Feed {
             Self::Dataset(_) => Ok(State::default()),
             Self::Environment(interacting) => interacting.state(),
         }
+    }
+}
+
+/// What a learner needs that goes on from another run: its transitions are collected, and updates
+/// begin with the first step.
+fn in_environment<'a>(needs: Needs<'a>, online: Option<&OnlineConfig>) -> Needs<'a> {
+    match (needs, online) {
+        (
+            Needs::Transitions {
+                config,
+                normaliser,
+                rows,
+            },
+            Some(online),
+        ) => Needs::Environment(Interaction {
+            transitions: config,
+            normaliser: normaliser.cloned(),
+            rows,
+            environments: online.environments,
+            capacity: online.capacity,
+            learning_starts: 0,
+            random_steps: 0,
+            update_every: online.update_every,
+            updates: online.updates,
+        }),
+        (Needs::Environment(interaction), _) => Needs::Environment(Interaction {
+            learning_starts: 0,
+            random_steps: 0,
+            ..interaction
+        }),
+        (other, _) => other,
     }
 }

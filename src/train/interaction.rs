@@ -12,6 +12,7 @@ use rtg_envs::Spec;
 use serde::{Deserialize, Serialize};
 
 use super::feed::Advance;
+use super::former;
 use crate::algorithms::{
     Error as AlgorithmError, Fresh, FreshInfo, FreshSource, Interaction, Learner, Needs, Source,
     State, Update,
@@ -124,7 +125,11 @@ impl Interacting {
         let stream = progress.sampler.clone();
         let source = match &pace {
             Pace::Replay(interaction) => {
-                let replay = open_replay(interaction, opened, saved)?;
+                let former = match (&experiment.from, saved) {
+                    (Some(run), None) => Some(former::open(run, experiment, &opened.spec)?),
+                    _ => None,
+                };
+                let replay = open_replay(interaction, opened, (saved, former.as_ref()))?;
                 Source::replay(replay, stream, interaction.rows)
             }
             Pace::Fresh(fresh) => Source::Fresh(open_fresh(*fresh, opened, stream, saved)?),
@@ -257,11 +262,12 @@ impl Interacting {
     }
 }
 
-/// A replay buffer: that of a checkpoint, or a new one with the dataset in it, if there is one.
+/// A replay buffer: that of a checkpoint, that of the run that this one goes on from, or a new one
+/// with the dataset in it, if there is one.
 fn open_replay(
     config: &Interaction,
     opened: &Opened,
-    saved: Option<(&Checkpoint, &Notes)>,
+    (saved, former): (Option<(&Checkpoint, &Notes)>, Option<&Checkpoint>),
 ) -> Result<Replay, Error> {
     let mut replay = Replay::new(
         &opened.spec.observation_space,
@@ -270,17 +276,32 @@ fn open_replay(
         config.transitions.clone(),
     )
     .map_err(AlgorithmError::from)?;
+    let normaliser = config.normaliser.clone();
+    replay
+        .set_normaliser(normaliser)
+        .map_err(AlgorithmError::from)?;
     if let Some((checkpoint, notes)) = saved {
         let info = notes.replay.as_ref();
         let info = info.ok_or_else(|| checkpoint.damaged("it has no replay buffer"))?;
-        let [rows, finals] = Replay::COLUMNS.map(|name| checkpoint.floats(&tensor(name)));
-        replay
-            .restore(info, [rows?, finals?])
-            .map_err(|error| checkpoint.damaged(&error.to_string()))?;
+        restore_replay(&mut replay, checkpoint, info)?;
+    } else if let Some(former) = former.filter(|former| !former.notes.interaction.is_null()) {
+        let notes: Notes = former.interaction()?;
+        let info = notes.replay;
+        let mut info = info.ok_or_else(|| former.damaged("it has no replay buffer"))?;
+        // Other episodes begin.
+        info.newest.clear();
+        restore_replay(&mut replay, former, &info)?;
     } else if let Some(data) = &opened.data {
         replay.extend(data).map_err(AlgorithmError::from)?;
     }
     Ok(replay)
+}
+
+/// Takes on the buffer that a checkpoint holds.
+fn restore_replay(replay: &mut Replay, of: &Checkpoint, info: &ReplayInfo) -> Result<(), Error> {
+    let [rows, finals] = Replay::COLUMNS.map(|name| of.floats(&tensor(name)));
+    let restored = replay.restore(info, [rows?, finals?]);
+    restored.map_err(|error| of.damaged(&error.to_string()))
 }
 
 /// A collection: that of a checkpoint, or an empty one.

@@ -1,6 +1,7 @@
 //! The training loop: learn, and now and then log, evaluate and store.
 
 mod feed;
+mod former;
 mod health;
 mod interaction;
 mod processor;
@@ -14,10 +15,11 @@ use rtg_datasets::Dataset;
 use rtg_envs::{mujoco, registry};
 
 use self::feed::Feed;
+pub use self::former::inherited;
 use self::health::Health;
 use self::processor::ProcessorClock;
 use self::validation::Validation;
-use crate::algorithms::{self, Input, Learner, Setup, memory};
+use crate::algorithms::{self, Learner, Setup, memory};
 use crate::checkpoint::{self, Checkpoint, Header, Progress};
 use crate::data::Opened;
 use crate::device::Device;
@@ -103,11 +105,17 @@ fn whole_learner(
         threads: experiment.threads,
     };
     memory::check(&*experiment.algorithm, &setup)?;
-    let mut learner = match checkpoint {
-        Some(checkpoint) => {
-            checkpoint.with_saved(|saved| experiment.algorithm.build(&setup, Some(saved)))?
+    let going_on = |checkpoint: &Checkpoint| {
+        checkpoint.with_saved(|saved| experiment.algorithm.build(&setup, Some(saved)))
+    };
+    let mut learner = match (checkpoint, &experiment.from) {
+        (Some(checkpoint), _) => going_on(checkpoint)?,
+        (None, Some(run)) => {
+            let mut learner = going_on(&former::open(run, experiment, &opened.spec)?)?;
+            learner.go_online(experiment.seed)?;
+            learner
         }
-        None => experiment.algorithm.build(&setup, None)?,
+        (None, None) => experiment.algorithm.build(&setup, None)?,
     };
     if let Some(reason) = threads::failure() {
         let threads = experiment.threads;
@@ -136,7 +144,9 @@ impl<'a> Training<'a> {
             |checkpoint| checkpoint.notes.progress.clone(),
         );
         let validation = Validation::new(experiment, &learner.needs(), opened)?;
-        let health = Health::new(&learner.needs(), opened.data.as_ref());
+        // In an environment returns may come to exceed the data's.
+        let data = opened.data.as_ref().filter(|_| !experiment.is_online());
+        let health = Health::new(&learner.needs(), data);
         let feed = Feed::open(experiment, &*learner, opened, (&progress, checkpoint))?;
         let ranks = world.size();
         if ranks > 1 {
@@ -329,7 +339,7 @@ impl<'a> Training<'a> {
             (metrics::SPEED_STEPS_PER_SEC, seconds_per_step.recip()),
             (metrics::SPEED_MS_PER_STEP, 1e3 * seconds_per_step),
         ];
-        if self.experiment.algorithm.card().input == Input::Environment {
+        if self.experiment.is_online() {
             let steps = progress.step as f64;
             values.push((metrics::TRAIN_ENVIRONMENT_STEPS.to_owned(), steps));
         }

@@ -1,7 +1,7 @@
 //! Runs that are shared among ranks.
 
 use super::*;
-use crate::algorithms::{self, Chosen};
+use crate::algorithms::{self, Chosen, Input};
 use crate::data;
 use crate::keys::Value;
 use crate::parallel::threads;

@@ -261,6 +261,17 @@ impl<M: Method> algorithms::Learner for Learner<M> {
         Ok(())
     }
 
+    fn go_online(&mut self, seed: u64) -> Result<(), Error> {
+        if let Needs::Transitions { config, .. } = self.needs()
+            && config.next_actions
+        {
+            return Err(Error::StaysOffline);
+        }
+        self.updates = 0;
+        self.noise = Stream::new(seed, M::NOISE);
+        Ok(())
+    }
+
     fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])> {
         let Self { parts, shown, .. } = self;
         let networks = parts.networks.as_ref();

@@ -98,6 +98,7 @@ impl Config {
             online: Some(Online {
                 interaction: Interaction {
                     transitions,
+                    normaliser: None,
                     rows: self.batch_size,
                     environments: self.environments,
                     capacity: self.capacity,

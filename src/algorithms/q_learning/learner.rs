@@ -220,6 +220,13 @@ impl algorithms::Learner for Learner {
         Ok(())
     }
 
+    /// Offline it does not explore.
+    fn go_online(&mut self, _seed: u64) -> Result<(), Error> {
+        let online = self.method.online.as_ref();
+        self.notes.copies = 0;
+        online.map(|_| ()).ok_or(Error::StaysOffline)
+    }
+
     fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])> {
         self.shown.clear();
         self.shown

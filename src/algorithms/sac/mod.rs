@@ -108,6 +108,7 @@ impl Method for Sac {
                 },
                 ..TransitionConfig::default()
             },
+            normaliser: None,
             rows: config.batch_size,
             environments: config.environments,
             capacity: config.capacity,

@@ -97,6 +97,7 @@ impl Method for Td3 {
                 },
                 ..TransitionConfig::default()
             },
+            normaliser: None,
             rows: config.batch_size,
             environments: config.environments,
             capacity: config.capacity,
