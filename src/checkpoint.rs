@@ -8,6 +8,7 @@
 mod form;
 mod former;
 mod progress;
+mod replay;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use crate::run;
 
 use self::form::Form;
 pub use self::progress::{Curve, Progress};
+pub use self::replay::replay_entries;
 
 const NOTES: &str = "rtg";
 /// Bytes of a safetensors file that say how long its header is.

@@ -31,6 +31,11 @@ pub fn open_source(id: &str) -> Result<Box<dyn Source>, Error> {
 }
 
 /// A dataset in memory as something to convert.
+pub fn in_memory(data: Dataset) -> impl Source {
+    InMemory::new(data)
+}
+
+/// See [`in_memory`].
 struct InMemory {
     data: Dataset,
     recording: Recording,

@@ -235,6 +235,12 @@ pub enum Error {
         /// The run directory.
         path: PathBuf,
     },
+    /// A run that keeps no replay buffer.
+    #[error("this run keeps no replay buffer: {}", path.display())]
+    NoReplay {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// Signals that cannot be watched.
     #[error("cannot watch for signals: {source}")]
     Signals {
@@ -367,6 +373,9 @@ impl Error {
             Self::LostCheckpoint { .. } => {
                 "put it back from a copy (best.safetensors is one), or start anew in another --run-dir"
                     .to_owned()
+            }
+            Self::NoReplay { .. } => {
+                "runs of sac, td3 and dqn have one, and runs that go on --from another".to_owned()
             }
             Self::NoCheckpoint { .. } => "let `rtg train` reach its first checkpoint".to_owned(),
             Self::Stopped { next, .. } => next.clone(),

@@ -158,6 +158,23 @@ fn every_command_takes_an_online_run() {
 }
 
 #[test]
+fn the_replay_buffer_of_a_run_is_a_dataset() {
+    let bench = Workbench::new();
+    bench.succeed(&format!("{RUN} --steps 450 --run-dir run"));
+    let said = bench.succeed("convert run ./medium-replay-v0");
+    assert!(said.contains("3 episodes, 450 steps as hdf5"), "{said}");
+    let inspected: Value =
+        serde_json::from_str(&bench.succeed("inspect ./medium-replay-v0 --json")).unwrap();
+    assert_eq!(inspected["env"], "Pendulum-v1", "{inspected}");
+    let clone = "train --algorithm td3_bc --dataset ./medium-replay-v0 --steps 2 \
+         --set td3_bc.width=8 --set evaluation.final_episodes=1 --run-dir clone";
+    bench.succeed(clone);
+    let transcript = bench.transcript("convert clone ./other-v0");
+    let expected = "error: this run keeps no replay buffer: clone/checkpoints/latest.safetensors";
+    assert!(transcript.contains(expected), "{transcript}");
+}
+
+#[test]
 fn a_dataset_fills_the_buffer_before_the_first_step() {
     let bench = Workbench::new();
     let run = format!(

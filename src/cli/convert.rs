@@ -1,15 +1,20 @@
 //! `rtg convert`: the same data in another format.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use clap::Args;
+use rtg_datasets::recording::Source;
 use rtg_datasets::{Target, convert};
 use serde_json::json;
 
 use super::progress::bar;
 use super::{Format, format, print, print_json};
-use crate::data::open_source;
+use crate::checkpoint::Checkpoint;
+use crate::data::{in_memory, open_source};
 use crate::error::Error;
+use crate::run::Run;
+use crate::train::LATEST;
 
 /// Convert a dataset into another format.
 #[derive(Args)]
@@ -18,7 +23,8 @@ use crate::error::Error;
     Example: rtg convert hopper_medium-v2.hdf5 d4rl/hopper/medium-v2 --format parquet"
 )]
 pub(super) struct Convert {
-    /// Minari id, builtin/<env>/<kind>, or the path of any file or directory that rtg reads.
+    /// Minari id, builtin/<env>/<kind>, the path of any file or directory that rtg reads, or an
+    /// online run: the episodes in its replay buffer.
     source: String,
     /// Minari id of the new dataset (namespace/name-v0), or its path (./name-v0, file.hdf5).
     target: String,
@@ -32,7 +38,13 @@ pub(super) struct Convert {
 
 impl Convert {
     pub(super) fn run(self) -> Result<(), Error> {
-        let mut source = open_source(&self.source)?;
+        let mut source: Box<dyn Source> = match Run::open(Path::new(&self.source)) {
+            Ok(run) => {
+                let latest = run.checkpoints().join(LATEST);
+                Box::new(in_memory(Checkpoint::load(&latest)?.replayed()?))
+            }
+            Err(_) => open_source(&self.source)?,
+        };
         let out = Target::named(&self.target, self.format.0, &rtg_datasets::datasets_root());
         let bar = bar(0, "episodes");
         let summary = convert::copy(&mut *source, &out, &mut |done, total| {

@@ -18,11 +18,10 @@ use crate::algorithms::{
     State, Update,
 };
 use crate::behaviour::Random;
-use crate::checkpoint::{Checkpoint, Progress};
+use crate::checkpoint::{Checkpoint, Progress, replay_entries};
 use crate::data::Opened;
 use crate::error::Error;
 use crate::experiment::Experiment;
-use crate::nn::state_dict::Entry;
 use crate::policy::{Mode, Policy, Start};
 use crate::random::{Stream, derive};
 use crate::rollout::{self, Rollout, Transition};
@@ -243,9 +242,7 @@ impl Interacting {
         let tensors = match &self.source {
             Source::Replay(source) => {
                 notes.replay = Some(source.replay.info());
-                let columns = Replay::COLUMNS.iter().zip(source.replay.columns());
-                let columns = columns.map(|(name, values)| Entry::vector(&tensor(name), values));
-                columns.collect()
+                replay_entries(&source.replay)
             }
             Source::Fresh(fresh) => {
                 let (tensors, info) = fresh.state();
@@ -280,28 +277,19 @@ fn open_replay(
     replay
         .set_normaliser(normaliser)
         .map_err(AlgorithmError::from)?;
+    let of_former = former.map(Checkpoint::replay_info).transpose()?.flatten();
     if let Some((checkpoint, notes)) = saved {
         let info = notes.replay.as_ref();
         let info = info.ok_or_else(|| checkpoint.damaged("it has no replay buffer"))?;
-        restore_replay(&mut replay, checkpoint, info)?;
-    } else if let Some(former) = former.filter(|former| !former.notes.interaction.is_null()) {
-        let notes: Notes = former.interaction()?;
-        let info = notes.replay;
-        let mut info = info.ok_or_else(|| former.damaged("it has no replay buffer"))?;
+        checkpoint.restore_replay(&mut replay, info)?;
+    } else if let Some((former, mut info)) = former.zip(of_former) {
         // Other episodes begin.
         info.newest.clear();
-        restore_replay(&mut replay, former, &info)?;
+        former.restore_replay(&mut replay, &info)?;
     } else if let Some(data) = &opened.data {
         replay.extend(data).map_err(AlgorithmError::from)?;
     }
     Ok(replay)
-}
-
-/// Takes on the buffer that a checkpoint holds.
-fn restore_replay(replay: &mut Replay, of: &Checkpoint, info: &ReplayInfo) -> Result<(), Error> {
-    let [rows, finals] = Replay::COLUMNS.map(|name| of.floats(&tensor(name)));
-    let restored = replay.restore(info, [rows?, finals?]);
-    restored.map_err(|error| of.damaged(&error.to_string()))
 }
 
 /// A collection: that of a checkpoint, or an empty one.
@@ -321,11 +309,6 @@ fn open_fresh(
             .ok_or_else(unfit)?;
     }
     Ok(fresh)
-}
-
-/// A column of the replay buffer in a checkpoint.
-fn tensor(column: &str) -> String {
-    format!("rtg.replay.{column}")
 }
 
 /// Draws actions from the whole action space as long as it is told to, and then acts as the policy.

@@ -10,6 +10,7 @@
 //! Buffers that save memory by taking the next row's observation use the reset state as the next
 //! observation of a truncated step (cleanrl#460); here it is the real final observation.
 
+mod episodes;
 mod push;
 mod state;
 
