@@ -10,6 +10,9 @@ use crate::kernels::linear::cpu::{Left, Panels, product};
 use crate::kernels::simd::Level;
 use std::cell::RefCell;
 
+/// Rows that are added up at a time: both factors of them stay in a core's cache.
+const DEPTH: usize = 512;
+
 thread_local! {
     /// A packed dY. It is of no use behind its product, so a thread needs one.
     static PANELS: RefCell<Panels> = RefCell::default();
@@ -154,22 +157,24 @@ impl Item<'_> {
             }
         } else {
             PANELS.with_borrow_mut(|panels| {
-                let sums =
-                    (!self.bias.is_empty() && self.scales.is_none()).then_some(&mut *self.bias);
-                panels.pack(level, dy, outputs, rows, outputs, sums);
-                let left = Left {
-                    data: &x[first..],
-                    rows: self.weight.len() / outputs,
-                    row_stride: 1,
-                    depth_stride: stride,
-                    tile_stride: None,
-                };
-                let finish = epilogue::Gradient {
-                    add,
-                    to: self.weight,
-                    width: outputs,
-                };
-                product(level, left, panels.all(), finish);
+                for (block, dy) in dy.chunks(DEPTH * outputs).enumerate() {
+                    let sums =
+                        (!self.bias.is_empty() && self.scales.is_none()).then_some(&mut *self.bias);
+                    panels.pack(level, dy, outputs, dy.len() / outputs, outputs, sums);
+                    let left = Left {
+                        data: &x[block * DEPTH * stride + first..],
+                        rows: self.weight.len() / outputs,
+                        row_stride: 1,
+                        depth_stride: stride,
+                        tile_stride: None,
+                    };
+                    let finish = epilogue::Gradient {
+                        add: add || block > 0,
+                        to: self.weight,
+                        width: outputs,
+                    };
+                    product(level, left, panels.all(), finish);
+                }
             });
         }
         if !self.norm.is_empty() {

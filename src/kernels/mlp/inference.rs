@@ -34,7 +34,10 @@ pub(super) fn infer(
     let (count, share) = network.share(pool, members, rows);
     if count == 1 {
         for (member, to) in outputs.chunks_mut((rows * width).max(1)).enumerate() {
-            run(network, pool, member, inputs, 0..rows, to);
+            for (index, to) in to.chunks_mut(share * width).enumerate() {
+                let rows = index * share..index * share + to.len() / width;
+                run(network, pool, member, inputs, rows, to);
+            }
         }
         return;
     }

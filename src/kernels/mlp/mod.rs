@@ -86,8 +86,9 @@
 //! all layers. A backward pass has two: rows again, from the outputs to every layer's output; then
 //! matrices, X^T dY for some rows of a weight, over all rows of the batch. So no thread has a
 //! gradient of its own that would have to be added up, and no sum's order depends on the threads: a
-//! pass gives the same bits on any number of them. Sections of less than some microseconds of work
-//! are not shared.
+//! pass gives the same bits on any number of them. Of large batches some hundred rows go through all
+//! layers, or into the sums of a matrix, at a time, so that they stay in a core's cache. Sections of
+//! less than some microseconds of work are not shared.
 //!
 //! # Parts
 //!

@@ -12,6 +12,10 @@ use super::tangent;
 use super::weights::{Need, Weights};
 use std::ops::Range;
 
+/// The most rows that go through all layers at a time: what two layers give for them stays in a
+/// core's cache. A multiple of [`pass::CHUNK`].
+const MOST_ROWS: usize = 512;
+
 /// A small network, or an ensemble of networks of the same sizes, with its parameters.
 ///
 /// A pass first packs the weights that changed since they were last packed, so passes take the
@@ -252,7 +256,8 @@ impl Network {
     /// How many rows of each member a thread takes at a time, for this many rows and members.
     pub(super) fn share(&self, pool: &Pool, members: usize, rows: usize) -> (usize, usize) {
         let shares = pool.shares(members * rows * self.layout.member_len());
-        (shares, share(shares, members, rows, pass::CHUNK))
+        let share = share(shares, members, rows, pass::CHUNK);
+        (shares, share.min(MOST_ROWS))
     }
 }
 

@@ -79,7 +79,7 @@ fn passes_are_the_reference_in_value_and_every_gradient() {
     for level in Level::available() {
         let pool = Pool::at(level, 2);
         for shape in shapes() {
-            for rows in [1, 7, 70] {
+            for rows in [1, 7, 70, 1100] {
                 let mut network = network(&shape);
                 let (parts, whole) = input(&shape, rows);
                 let parts: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
