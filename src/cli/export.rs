@@ -53,7 +53,7 @@ impl Export {
         })?;
         let step = checkpoint.notes.progress.step;
         let targets = plan.evaluation.targets.unwrap_or_default();
-        let targets: Vec<String> = targets.iter().map(f64::to_string).collect();
+        let targets: Vec<String> = targets.numbers().iter().map(f64::to_string).collect();
         let notes = [
             ("algorithm", algorithm.to_owned()),
             ("recipe", checkpoint.notes.recipe),
