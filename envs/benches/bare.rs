@@ -7,8 +7,9 @@
 //!
 //! The bare loop does what any user of the library must: sets the control, steps four times, reads
 //! positions and velocities, starts again when the body has fallen. Both print the same number of
-//! falls, so they did the same work. Needs `MuJoCo`, and knows the bits of its version for controls.
-#![expect(unsafe_code, reason = "the yardstick is the C library itself")]
+//! falls, so they did the same work. Needs `MuJoCo`, and knows the bits of its version for
+//! controls.
+#![expect(unsafe_code, reason = "the baseline is the C library itself")]
 
 use rtg_envs::{
     Env, make,
@@ -29,7 +30,7 @@ const JOINTS: c_int = 1 << 1 | 1 << 2;
 
 type Opaque = *mut c_void;
 
-/// The library's functions, a model and a world.
+/// The library's functions, a model and its data (`mjData`).
 struct Bare {
     step: unsafe extern "C" fn(Opaque, Opaque),
     reset: unsafe extern "C" fn(Opaque, Opaque),
@@ -46,7 +47,7 @@ impl Bare {
     fn new(found: &mujoco::Found) -> Result<Self, Box<dyn Error>> {
         let source = CString::new(&*Hopper::default().model())?;
         // SAFETY: the functions have these types in the headers of MuJoCo 3.2 to 4.0; the library
-        // stays loaded because the environment's is the same; model and world are checked.
+        // stays loaded because the environment's is the same; model and data are checked.
         unsafe {
             let library = libloading::Library::new(&found.path)?;
             let parse = *library.get::<unsafe extern "C" fn(
@@ -89,7 +90,7 @@ impl Bare {
 
     fn restart(&mut self, rng: &mut NumpyRng) {
         let start = self.start.map(|number| number + rng.uniform(-5e-3, 5e-3));
-        // SAFETY: a live world and its model; the hopper has six positions and six velocities.
+        // SAFETY: live data and its model; the hopper has six positions and six velocities.
         unsafe {
             (self.reset)(self.model, self.world);
             (self.set)(self.model, self.world, start.as_ptr(), JOINTS);
@@ -97,7 +98,7 @@ impl Bare {
         }
     }
 
-    /// Steps through the actions; gives the number of falls.
+    /// Steps through the actions and returns the number of falls.
     fn run(&mut self, actions: &[[f64; 3]]) -> usize {
         let mut rng = NumpyRng::from_seed(9);
         let (mut joints, mut falls) = ([0.0; 12], 0);

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Steps whose actions are drawn beforehand, to be used in turn.
+/// Steps whose actions are drawn beforehand and used in turn.
 const TURNS: usize = 200;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -43,7 +43,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let per_second = (rows * steps) as f64 / began.elapsed().as_secs_f64();
     let answer = serde_json::json!({
-        "what": "env", "env": id, "rows": rows, "threads": threads, "per_second": per_second.round(),
+        "what": "env", "env": id, "rows": rows, "threads": threads,
+        "per_second": per_second.round(),
     });
     writeln!(stdout(), "{answer}")?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Goes many random steps in each environment and checks that no number is NaN or infinite, that
+//! Takes many random steps in each environment and checks that no number is NaN or infinite, that
 //! nothing panics, and that memory does not grow.
 //!
 //! ```text
@@ -7,8 +7,9 @@
 //! ```
 //!
 //! One line an environment. It fails if an observation or a reward was not finite though the
-//! simulation was stable, or if the resident memory (Linux tells it) grew by more than 1 MiB after
-//! the first tenth of the steps. Environments that need `MuJoCo` are left out, loudly, without it.
+//! simulation was stable, or if the resident memory (known on Linux only) grew by more than 1 MiB
+//! after the first tenth of the steps. Environments that need `MuJoCo` are skipped without it, with
+//! a message.
 
 use rtg_envs::{Env, ids, make, mujoco, random::NumpyRng, registry::needs_mujoco};
 use std::{
@@ -18,7 +19,7 @@ use std::{
     time::Instant,
 };
 
-/// Growth in KiB that is forgiven.
+/// Growth in KiB that is tolerated.
 const SLACK: u64 = 1024;
 
 /// What happened on the way.
@@ -29,7 +30,7 @@ struct Account {
     broken: u64,
 }
 
-/// The memory that the process holds, in KiB, where the system tells it.
+/// The resident memory of the process in KiB, where the system reports it.
 fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status
@@ -79,7 +80,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         has_failed |= !is_well;
         writeln!(
             out,
-            "{} {id}: {steps} steps, {rate:.0} a second, {} episodes, {} not finite, {} instabilities, memory {}",
+            "{} {id}: {steps} steps, {rate:.0} a second, {} episodes, {} not finite, {} \
+                instabilities, memory {}",
             if is_well { "well  " } else { "FAILED" },
             account.episodes,
             account.broken,
@@ -88,7 +90,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         )?;
     }
     if has_failed {
-        return Err("some environment did not endure".into());
+        return Err("at least one environment failed".into());
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Steps an environment by commands on standard input and prints what it gave, exactly: the other
-//! half of `golden/live_check.py`.
+//! Steps an environment by commands on standard input and prints its exact results: the other half
+//! of `golden/live_check.py`.
 //!
 //! ```text
 //! cargo run -p rtg-envs --example trajectory -- CartPole-v1                   one environment
@@ -7,12 +7,12 @@
 //! cargo run -p rtg-envs --example trajectory -- CartPole-v1 options       no environment
 //! ```
 //!
-//! Options may follow an id, as in `Pendulum-v1?g=2`. The last call prints what options there are, with
-//! the default values as they are written there.
+//! Options may follow an id, as in `Pendulum-v1?g=2`. The last call prints the options of the
+//! environment with their default values.
 //!
 //! The modes are `next-step`, `same-step` and `disabled`. A line is `reset`, `reset SEED`, the
 //! numbers of an action (of all rows' actions) or, for one environment, `state` and its numbers.
-//! Each is answered by one line of JSON.
+//! The program prints one line of JSON for each.
 
 use rtg_envs::{Autoreset, Env, VecEnv, make, make_vec, registry};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use std::{
     io::{BufRead, Write, stdin, stdout},
 };
 
-/// What a command gave, or why it could not be done.
+/// The result of a command, or why it failed.
 type Answer = Result<Value, Box<dyn Error>>;
 
 enum Command {
@@ -49,7 +49,9 @@ fn answer_one(env: &mut dyn Env, command: &Command) -> Answer {
         Command::Reset(seed) => env.reset(*seed, &mut observation),
         Command::Step(action) => {
             let step = env.step(action, &mut observation);
-            answer = json!({"reward": step.reward, "terminated": step.terminated, "truncated": step.truncated});
+            answer = json!({
+                "reward": step.reward, "terminated": step.terminated, "truncated": step.truncated
+            });
         }
         Command::State(state) => {
             env.set_state(state)?;
@@ -77,7 +79,7 @@ fn answer_rows(envs: &mut VecEnv, command: &Command) -> Answer {
     }))
 }
 
-#[expect(clippy::print_stdout, reason = "the answers of an example program")]
+#[expect(clippy::print_stdout, reason = "the output of an example program")]
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut answer: Box<dyn FnMut(&Command) -> Answer> =
@@ -99,7 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     "disabled" => Autoreset::Disabled,
                     _ => {
                         return Err(format!(
-                            "autoreset is next-step, same-step or disabled, not {autoreset}"
+                            "autoreset must be next-step, same-step or disabled, not {autoreset}"
                         )
                         .into());
                     }

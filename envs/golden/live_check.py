@@ -212,7 +212,7 @@ def check_one(program, env_id, seed, steps, tolerance, options={}, wrappers=()):
             action = DRIVERS[env_id](observation)
         observation, reward, terminated, truncated, _ = env.step(action)
         expect(words(action), observation, reward=float(reward), terminated=terminated, truncated=truncated)
-        # Where it is allowed to, it sometimes goes on after the end.
+        # Where it is allowed to, it sometimes continues after the end.
         if (terminated or truncated) and (not options or rng.random() < 0.7):
             observation = env.reset()[0]
             expect("reset", observation)
@@ -234,7 +234,7 @@ def check_unstable(program, env_id, seed, steps, tolerance):
         action = random_action(env.action_space, rng)
         observation, reward, terminated, truncated, _ = env.step(action)
         commands.append(words(action))
-        # Here nobody resets: the episode goes on after its end, too.
+        # Here nothing resets: the episode continues after its end, too.
         theirs.append({"observation": observation, "reward": float(reward), "terminated": terminated, "truncated": truncated, "state": state_of(env)})
     for i, (mine, expected) in enumerate(zip(ours(program, [env_id], commands), theirs, strict=True)):
         compare(f"{env_id}, unstable, seed {seed}, command {i} ({commands[i]})", mine, expected, tolerance)

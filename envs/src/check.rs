@@ -1,18 +1,18 @@
 //! One checker of the contract, for every environment.
 //!
-//! [`check_env`] steps an environment and tells in sentences what it does that [`Env`] forbids. It
-//! runs over all registered environments in this crate's tests; run it over your own before you
-//! train on it.
+//! [`check_env`] steps an environment and lists in sentences what it does that [`Env`] forbids. It
+//! runs over all registered environments in this crate's tests; run it over a custom environment
+//! before you train on it.
 
 use crate::{Env, Space, random::NumpyRng};
 
 /// Random steps of the long walk.
 const STEPS: usize = 10_000;
-/// Steps after which a repeated trajectory is believed.
+/// Steps compared between a trajectory and its repetition.
 const REPEAT: usize = 300;
 
-/// Checks the contract. The errors are sentences, one for each thing found. The environment is left
-/// in some state of its own.
+/// Checks the contract. The errors are sentences, one for each violation. The environment is left
+/// in an arbitrary state.
 pub fn check_env(env: &mut dyn Env) -> Result<(), Vec<String>> {
     let mut check = Check::new(env);
     check.description();
@@ -83,7 +83,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// A trajectory with the actions of a fixed generator; goes on over ends of episodes.
+    /// A trajectory with the actions of a fixed generator, across the ends of episodes.
     fn trajectory(&mut self, steps: usize) -> Vec<Record> {
         self.rng = NumpyRng::from_seed(1);
         let mut records = Vec::with_capacity(steps);
@@ -146,7 +146,7 @@ impl<'a> Check<'a> {
             let is_same = first == bits(&self.observation);
             self.expect(
                 is_same,
-                "a reset with the same seed gives another start state",
+                "a reset with the same seed produces another start state",
             );
             starts.push(first);
         }
@@ -170,7 +170,7 @@ impl<'a> Check<'a> {
         }
         self.expect(
             runs[0] == runs[1],
-            "a reset without a seed does not go on with the seeded generator",
+            "a reset without a seed does not continue with the seeded generator",
         );
     }
 
@@ -181,7 +181,7 @@ impl<'a> Check<'a> {
         let second = self.trajectory(REPEAT);
         self.expect(
             first == second,
-            "the same seed and actions give another trajectory",
+            "the same seed and actions produce another trajectory",
         );
     }
 
@@ -230,7 +230,7 @@ impl<'a> Check<'a> {
             "a state of a wrong width or with NaN is accepted",
         );
         let is_same = before == bits(&self.env.state());
-        self.expect(is_same, "a refused state changes the world");
+        self.expect(is_same, "a refused state changes the environment");
     }
 
     fn round_trip_here(&mut self) {
@@ -253,7 +253,7 @@ impl<'a> Check<'a> {
             }
             walks.push(walk);
             let is_set = self.env.set_state(&state).is_ok();
-            self.expect(is_set, "a state that the world gave is refused");
+            self.expect(is_set, "a state that the environment returned is refused");
             let is_back = bits(&self.env.state()) == bits(&state);
             self.expect(is_back, "set_state() does not bring the state back");
             self.env.observe(&mut self.observation);
@@ -262,12 +262,13 @@ impl<'a> Check<'a> {
         }
         self.expect(
             walks[0] == walks[1],
-            "the world goes on differently after set_state()",
+            "the environment continues differently after set_state()",
         );
         self.reset(None);
     }
 
-    /// Holds the world at its start state, so that nothing but the clock can end the episode.
+    /// Keeps the environment at its start state, so that nothing but the time limit can end the
+    /// episode.
     fn time_limit(&mut self) {
         let Some(limit) = self.env.spec().max_episode_steps else {
             return;
@@ -283,7 +284,8 @@ impl<'a> Check<'a> {
                 let record = self.step();
                 self.expect(
                     !record.terminated,
-                    "the world ends one step after a start, or the time limit sets `terminated`",
+                    "the environment terminates one step after a start, or the time limit sets \
+                        'terminated'",
                 );
                 if record.truncated {
                     truncated_at = Some(count);
@@ -311,7 +313,7 @@ impl<'a> Check<'a> {
         self.expect(is_sized, "a frame does not hold three bytes a pixel");
         let is_same =
             self.env.render().as_ref() == Some(&frame) && bits(&self.env.state()) == before;
-        self.expect(is_same, "drawing a frame changes the world");
+        self.expect(is_same, "drawing a frame changes the environment");
     }
 }
 

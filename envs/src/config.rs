@@ -1,4 +1,4 @@
-//! Which environment is meant, as one line of text that can be stored, typed and compared.
+//! The description of an environment as one line of text that can be stored, typed and compared.
 //!
 //! ```text
 //! [delayed/]ID[?ITEM&ITEM...]
@@ -9,11 +9,11 @@
 //! ```
 //!
 //! An item `name=value` is an argument of Gymnasium's constructor, or `max_episode_steps`; an item
-//! `Name(...)` is a wrapper, the innermost first. It says what Gymnasium's `EnvSpec` says in `kwargs`,
-//! `max_episode_steps` and `additional_wrappers`.
+//! `Name(...)` is a wrapper, the innermost first. It corresponds to Gymnasium's `EnvSpec` fields
+//! `kwargs`, `max_episode_steps` and `additional_wrappers`.
 //!
 //! [`EnvConfig`] is the same as a value. It can name things that do not exist: only the
-//! [registry](crate::registry) knows what there is.
+//! [registry](crate::registry) knows what does.
 
 mod text;
 mod value;
@@ -30,8 +30,8 @@ pub const DELAYED: &str = "delayed/";
 /// Named values in the order in which they were given.
 pub type Arguments = Vec<(String, Value)>;
 
-/// Which environment is meant. See the [module](self) for its text, which [`FromStr`] reads and
-/// [`Display`](fmt::Display) writes.
+/// The description of an environment. See the [module](self) for its text, which [`FromStr`] reads
+/// and [`Display`](fmt::Display) writes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnvConfig {
     /// The registered id, such as `Hopper-v5`.
@@ -89,7 +89,8 @@ impl EnvConfig {
     }
 
     /// Whether it is the environment that the registry has under this id: no argument, time limit
-    /// or wrapper is given. Delayed reward is no such change, because returns stay the same.
+    /// or wrapper is given. Delayed reward does not count as a change, because returns stay the
+    /// same.
     pub fn is_plain(&self) -> bool {
         self.kwargs.is_empty() && self.max_episode_steps.is_none() && self.wrappers.is_empty()
     }
@@ -212,22 +213,22 @@ mod tests {
             ("", "there is no id"),
             ("?g=2", "there is no id"),
             ("Pendulum-v1?", "a name is missing at the end"),
-            ("Pendulum-v1?g", "`=` or `(` is missing after `g`"),
+            ("Pendulum-v1?g", "'=' or '(' is missing after 'g'"),
             ("Pendulum-v1?g=", "a value is missing at the end"),
-            ("Pendulum-v1?g=[1,2", "`,` or `]` is missing at the end"),
-            ("Pendulum-v1?g=\"x", "the closing `\"` is missing"),
-            ("Pendulum-v1?g=1=2", "`&` is missing before `=2`"),
-            ("Pendulum-v1?g=nan", "`nan` is no number"),
-            ("Pendulum-v1?g=1&g=2", "`g` is given twice"),
+            ("Pendulum-v1?g=[1,2", "',' or ']' is missing at the end"),
+            ("Pendulum-v1?g=\"x", "the closing '\"' is missing"),
+            ("Pendulum-v1?g=1=2", "'&' is missing before '=2'"),
+            ("Pendulum-v1?g=nan", "'nan' is not a number"),
+            ("Pendulum-v1?g=1&g=2", "'g' is given twice"),
             (
                 "CartPole-v1?max_episode_steps=1.5",
-                "`max_episode_steps` is not a whole number from 1 on",
+                "'max_episode_steps' is not a whole number from 1 on",
             ),
             (
                 "CartPole-v1?max_episode_steps=0",
-                "`max_episode_steps` is not a whole number from 1 on",
+                "'max_episode_steps' is not a whole number from 1 on",
             ),
-            ("Pendulum-v1?Clip(", "`)` is missing at the end"),
+            ("Pendulum-v1?Clip(", "')' is missing at the end"),
         ] {
             let Err(Error::EnvText { reason: said, .. }) = text.parse::<EnvConfig>() else {
                 panic!("{text} was read")

@@ -1,20 +1,20 @@
-//! The wrapper that pays all of an episode's reward with its last step.
+//! The wrapper that moves all of an episode's reward to its last step.
 
 use crate::{Env, Error, Frame, Spec, Step, config::DELAYED};
 use std::sync::Arc;
 
-/// Holds back every reward and pays their sum with the step that ends the episode, by termination or
-/// by truncation. Returns stay what they were; what is hard is to tell which action earned them
-/// (Chen et al. 2021, section on sparse rewards).
+/// Withholds every reward and returns their sum with the step that ends the episode, by termination
+/// or by truncation. Returns stay the same; what gets hard is to assign them to actions (Chen et
+/// al. 2021, section on sparse rewards).
 ///
 /// It goes around the time limit, so that the last step is known as such. Any registered id with
 /// [`DELAYED`] before it is that environment in this wrapper.
 ///
-/// The sum so far is the last number of the state, where the world shows its state.
+/// The sum so far is the last number of the state, where the environment exposes its state.
 #[derive(Clone, Debug)]
 pub struct DelayedReward<E> {
     env: E,
-    /// Rewards of this episode that have not been paid.
+    /// Rewards of this episode that have not been returned.
     owed: f64,
     spec: Arc<Spec>,
 }

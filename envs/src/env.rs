@@ -1,16 +1,17 @@
-//! The contract: an environment that is reset and stepped, and what a step gives.
+//! The contract: an environment that is reset and stepped, and the result of a step.
 
 use crate::{Error, Frame, Spec};
 
-/// What one step gave, besides the observation.
+/// The result of one step, besides the observation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// The reward of this step.
     pub reward: f64,
-    /// The world has ended: no reward can follow. Never set by a time limit.
+    /// The environment has reached a terminal state: no reward can follow. Never set by a time
+    /// limit.
     pub terminated: bool,
-    /// The episode is cut off though the world goes on, as by a time limit. May come together with
-    /// `terminated`.
+    /// The episode is cut off in a state that is not terminal, as by a time limit. May come
+    /// together with `terminated`.
     pub truncated: bool,
 }
 
@@ -21,48 +22,48 @@ impl Step {
     }
 }
 
-/// An environment: one world that is reset and stepped.
+/// An environment, which is reset and stepped.
 ///
-/// Observations and actions are rows of `f64` as wide as the space says ([`Space::width`](crate::Space::width)).
-/// Observations are rounded to the space's own number type, so they go into a dataset and come back
-/// without loss; actions are rounded to theirs before use. A discrete action is one number that
-/// holds the choice; outside of its range it counts as the nearest choice. A slice of a wrong width
-/// is the caller's bug and panics.
+/// Observations and actions are rows of `f64` as wide as the space says
+/// ([`Space::width`](crate::Space::width)). Observations are rounded to the space's own number
+/// type, so they go into a dataset and come back without loss; actions are rounded to theirs before
+/// use. A discrete action is one number that holds the choice; outside of its range it counts as
+/// the nearest choice. A slice of a wrong width is the caller's bug and panics.
 ///
-/// A new environment stands at the start state of seed 0.
+/// A new environment is at the start state of seed 0.
 pub trait Env: Send {
     /// The description: id, spaces, time limit.
     fn spec(&self) -> &Spec;
 
     /// Starts an episode and writes its first observation. `Some(seed)` restarts the generator and
-    /// gives the start state that Gymnasium gives for that seed, bit for bit; `None` goes on with
+    /// sets the start state that Gymnasium sets for that seed, bit for bit; `None` continues with
     /// the generator as Gymnasium does.
     fn reset(&mut self, seed: Option<u64>, observation: &mut [f64]);
 
-    /// Goes one step and writes the observation after it. After the last step of an episode the
+    /// Takes one step and writes the observation after it. After the last step of an episode the
     /// caller resets.
     fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Step;
 
-    /// Writes the observation of the present state, without any step.
+    /// Writes the observation of the current state, without a step.
     fn observe(&self, observation: &mut [f64]);
 
-    /// The whole physical state; empty where the world does not show it. A time limit's count of
-    /// steps is not part of it.
+    /// The complete physical state; empty where the environment does not expose it. A time limit's
+    /// count of steps is not part of it.
     fn state(&self) -> Vec<f64>;
 
-    /// Puts the world into a state that [`Env::state`] gave. An error leaves it where it was.
+    /// Restores a state that [`Env::state`] returned. An error leaves the state unchanged.
     fn set_state(&mut self, state: &[f64]) -> Result<(), Error>;
 
-    /// A picture of the present state, if the world can draw one.
+    /// A picture of the current state, if the environment can draw one.
     fn render(&self) -> Option<Frame>;
 
     /// How often the simulation has become unstable since the environment was made: an infinite or
-    /// huge acceleration, after which the world stands at its own start again, as under Gymnasium.
+    /// huge acceleration, after which the simulation is back at its start, as under Gymnasium.
     fn instabilities(&self) -> u64 {
         0
     }
 
-    /// Steps in a second of the world's own time, as Gymnasium's `render_fps` says: for films.
+    /// Steps in a second of simulated time, as Gymnasium's `render_fps` says: for films.
     fn steps_per_second(&self) -> f64 {
         30.0
     }

@@ -8,51 +8,51 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// No environment has this id.
-    #[error("unknown environment `{id}`; the nearest are {}", nearest.join(", "))]
+    #[error("unknown environment '{id}'; the nearest are {}", nearest.join(", "))]
     UnknownId {
-        /// The id that was asked for.
+        /// The id that was requested.
         id: String,
         /// Up to three known ids, nearest first.
         nearest: Vec<String>,
     },
 
     /// A text that does not name an environment.
-    #[error("`{text}` names no environment: {reason}")]
+    #[error("'{text}' is not an environment: {reason}")]
     EnvText {
         /// The text.
         text: String,
-        /// What is wrong where.
+        /// What is wrong, and where.
         reason: String,
     },
 
     /// An environment has no option of this name.
-    #[error("{id} has no option `{option}`; {}", the_options(option, known))]
+    #[error("{id} has no option '{option}'; {}", the_options(option, known))]
     UnknownOption {
         /// The environment.
         id: String,
-        /// The name that was given.
+        /// The name as given.
         option: String,
         /// The options that it has.
         known: Vec<String>,
     },
 
     /// A value that an option cannot have.
-    #[error("`{option}` of {id} cannot be {value}: {expected}")]
+    #[error("'{option}' of {id} cannot be {value}: {expected}")]
     OptionValue {
         /// The environment.
         id: String,
         /// The option.
         option: String,
-        /// The value that was given.
+        /// The value as given.
         value: String,
-        /// What it can be.
+        /// The values that are allowed.
         expected: String,
     },
 
-    /// A time limit that no episode reaches.
-    #[error("an episode of {limit} steps is longer than the longest that is played, {longest}")]
+    /// A time limit above the largest one.
+    #[error("a time limit of {limit} steps is above the maximum of {longest}")]
     TimeLimit {
-        /// The limit that was asked for.
+        /// The limit that was requested.
         limit: usize,
         /// The largest one.
         longest: usize,
@@ -89,8 +89,8 @@ pub enum Error {
         value: f64,
     },
 
-    /// The world does not let its state be set.
-    #[error("{id} has no way to set its state")]
+    /// The environment does not support setting its state.
+    #[error("{id} does not support setting its state")]
     StateHidden {
         /// The environment.
         id: String,
@@ -114,14 +114,14 @@ pub enum Error {
     /// A space that the other side cannot express.
     #[error("{what} cannot be expressed in {target}")]
     Inexpressible {
-        /// The thing at hand.
+        /// What cannot be expressed.
         what: String,
-        /// Where it should have gone.
+        /// The target format.
         target: &'static str,
     },
 
     /// No `MuJoCo` library was found.
-    #[error("MuJoCo is not on this machine")]
+    #[error("MuJoCo was not found on this machine")]
     MujocoMissing,
 
     /// A file that cannot be used as the `MuJoCo` library.
@@ -147,12 +147,12 @@ pub enum Error {
     MujocoModel {
         /// The environment.
         id: String,
-        /// The library's words.
+        /// The library's message.
         message: String,
     },
 }
 
-/// What to say of the options that there are: the nearest ones.
+/// Names the options that exist, the nearest ones.
 fn the_options(option: &str, known: &[String]) -> String {
     if known.is_empty() {
         return "it has none".to_owned();

@@ -16,7 +16,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// What `gymnasium-rs` takes as an action: `i32` for a discrete one, `Array1<f32>` for a box.
+/// An action of `gymnasium-rs`: `i32` for a discrete one, `Array1<f32>` for a box.
 pub trait Action {
     /// From the numbers of a row.
     fn from_row(row: &[f64]) -> Self;
@@ -50,8 +50,7 @@ fn write(numbers: &Array1<f32>, row: &mut [f64]) {
         .for_each(|(slot, &number)| *slot = f64::from(number));
 }
 
-/// An environment of `gymnasium-rs` as an [`Env`]. It has no state to look at, so [`Env::state`] is
-/// empty.
+/// An environment of `gymnasium-rs` as an [`Env`]. It exposes no state, so [`Env::state`] is empty.
 pub struct Imported<E, A> {
     env: E,
     spec: Spec,

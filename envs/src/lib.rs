@@ -1,28 +1,28 @@
-//! Control environments in Rust that give Gymnasium's numbers.
+//! Control environments in Rust that reproduce Gymnasium's numbers.
 //!
 //! A start state by seed and every step after it equal those of Gymnasium 1.x bit for bit: the same
 //! random numbers ([`random`]), the same order of floating point operations, the same places where
-//! Python's float becomes a float32. What is learned or measured here therefore holds there.
+//! Python's float becomes a float32. So what is learned or measured here also holds for Gymnasium.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! |---|---|
 //! | [`mod@env`] | the contract: [`Env`], [`Step`] |
-//! | [`mod@spec`], [`space`] | what an environment says about itself: its [`Spec`] and its [`Space`]s |
+//! | [`mod@spec`], [`space`] | the description of an environment: its [`Spec`] and its [`Space`]s |
 //! | [`registry`] | one table of all environments: [`make`], [`make_vec`], [`ids`], [`spec()`](registry::spec) |
-//! | [`config`] | which environment is meant, options and wrappers included, as one line of text |
+//! | [`config`] | the description of an environment, with options and wrappers, as one line of text |
 //! | [`options`] | the options of Gymnasium's constructors |
-//! | [`mod@world`] | an environment made of a world's own physics |
-//! | [`classic_control`] | five worlds, from `CartPole` to `Pendulum`: one file each |
-//! | [`mod@key_to_door`] | a grid world of our own: credit over many steps |
-//! | [`mod@stitching_maze`], [`maze`] | a point in a maze, of our own: joining pieces of ways |
-//! | [`mujoco`] | ten worlds, from `Ant` to `Walker2d`, for whoever has that library |
+//! | [`mod@world`] | an environment made from dynamics |
+//! | [`classic_control`] | five environments, from `CartPole` to `Pendulum`: one file each |
+//! | [`mod@key_to_door`] | a grid world: credit assignment over many steps |
+//! | [`mod@stitching_maze`], [`maze`] | a point in a maze: joining pieces of trajectories |
+//! | [`mujoco`] | ten environments, from `Ant` to `Walker2d`, where that library is installed |
 //! | [`time_limit`] | the wrapper that truncates |
-//! | [`delayed_reward`] | the wrapper that pays at the end |
+//! | [`delayed_reward`] | the wrapper that moves all reward to the last step |
 //! | [`wrappers`] | Gymnasium's wrappers of actions and rewards |
 //! | [`vector`] | [`VecEnv`]: many copies, stepped as contiguous rows |
 //! | [`random`] | `NumPy`'s default generator |
 //! | [`render`] | RGB frames |
-//! | [`check`] | one checker of the contract for every environment, yours too |
+//! | [`check`] | one checker of the contract for every environment, custom ones too |
 #![cfg_attr(
     feature = "gymnasium-rs",
     doc = "| [`gymnasium_rs`] | adapters to and from the crate of that name |"

@@ -1,4 +1,4 @@
-//! The plan of a maze: walls, the way from one cell to another.
+//! The layout of a maze: walls, and paths from one cell to another.
 
 use std::collections::VecDeque;
 
@@ -43,14 +43,14 @@ impl Maze {
             .collect()
     }
 
-    /// The shortest way between two open cells, both included; empty where there is none. Of several
-    /// it is always the same one.
+    /// The shortest path between two open cells, both included; empty where there is none. Ties are
+    /// always broken the same way.
     pub fn way(&self, from: Cell, to: Cell) -> Vec<Cell> {
         if !self.is_open(from) || !self.is_open(to) {
             return Vec::new();
         }
         let (rows, columns) = self.size();
-        // Searched from the goal, so that each cell knows its successor.
+        // Searched from the goal, so that each cell has its successor.
         let mut next: Vec<Option<Cell>> = vec![None; rows * columns];
         next[to.0 * columns + to.1] = Some(to);
         let mut reached = VecDeque::from([to]);

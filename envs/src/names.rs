@@ -1,4 +1,4 @@
-//! What someone may have meant who mistyped a name.
+//! Suggestions for a mistyped name.
 
 /// The up to three known names that are most like `name`, nearest first.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {

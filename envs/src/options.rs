@@ -1,4 +1,5 @@
-//! The options of an environment's constructor: read from named values, written back as what differs.
+//! The options of an environment's constructor: read from named values, written back where they
+//! differ from the defaults.
 
 use crate::{
     Error,
@@ -8,13 +9,13 @@ use std::ops::{Range, RangeInclusive};
 
 /// Most time steps of the model in one step of the environment.
 const MOST_FRAMES: usize = 1000;
-/// Largest weight, reward or constant of nature.
+/// Largest weight, reward or physical constant.
 const LARGEST: f64 = 1e12;
 
-/// What can be made with options of Gymnasium's constructor. The default values are Gymnasium's.
+/// The options of a Gymnasium constructor. The default values are Gymnasium's.
 pub trait Options: Clone + Default {
     /// Options that only pictures depend on. They are accepted and have no effect, because pictures
-    /// are drawn in a way of their own.
+    /// are drawn differently here.
     const PICTURE: &'static [&'static str] = &["render_mode"];
 
     /// All options, under Gymnasium's names.
@@ -23,7 +24,7 @@ pub trait Options: Clone + Default {
     }
 }
 
-/// Where the value of an option is.
+/// The field that an option sets, by its type.
 #[derive(Debug)]
 pub enum Slot<'a> {
     /// A truth value.
@@ -38,11 +39,11 @@ pub enum Slot<'a> {
     Between(&'a mut Range<f64>),
     /// Two bounds that are included.
     Within(&'a mut RangeInclusive<f64>),
-    /// The place of one of some things, most of which have names: given by either.
+    /// An index into a list of which most entries have names: given by index or name.
     Named(&'a mut usize, &'static [&'static str]),
-    /// One of some texts.
+    /// One of several strings.
     OneOf(&'a mut &'static str, &'static [&'static str]),
-    /// Nothing but this text.
+    /// Exactly this string.
     Only(&'static str),
 }
 
@@ -99,7 +100,7 @@ impl Slot<'_> {
         }
     }
 
-    /// Takes a value over; without one, says what would do.
+    /// Sets the value; an error says which values are allowed.
     fn set(&mut self, value: &Value) -> Result<(), String> {
         match self {
             Self::Flag(flag) => match value {
@@ -156,7 +157,7 @@ impl Slot<'_> {
 }
 
 fn only(known: &[&str]) -> String {
-    format!("nothing but {} can be simulated here", known.join(" or "))
+    format!("only {} can be simulated here", known.join(" or "))
 }
 
 fn bounds(value: &Value) -> Result<(f64, f64), String> {
@@ -174,7 +175,8 @@ fn bounds(value: &Value) -> Result<(f64, f64), String> {
 /// The options with these values.
 ///
 /// # Errors
-/// A name that the environment does not have, with the nearest ones, and a value that does not do.
+/// A name that the environment does not have, with the nearest ones, and a value that is not
+/// allowed.
 pub(crate) fn configured<T: Options>(id: &str, arguments: &Arguments) -> Result<T, Error> {
     let mut made = T::default();
     for (name, value) in arguments {

@@ -2,9 +2,9 @@
 //!
 //! `numpy.random.default_rng(seed)` is a PCG64 whose 256 bits of state come from the seed through a
 //! `SeedSequence`: the seed's 32-bit words are hashed into a pool of four, mixed until every word
-//! of the pool depends on every word of the seed, and stretched to the words asked for (M. E.
-//! O'Neill's `seed_seq_fe`). A spawn key appended to the seed gives a stream that is independent of
-//! the seed's own.
+//! of the pool depends on every word of the seed, and stretched to the words requested (M. E.
+//! O'Neill's `seed_seq_fe`). A spawn key appended to the seed selects a stream that is independent
+//! of the seed's own.
 
 use rand::{Rng, TryRng};
 use rand_pcg::Pcg64;
@@ -17,7 +17,7 @@ const ACTIONS: u32 = 1;
 
 /// `numpy.random.Generator(PCG64(SeedSequence(seed)))`.
 ///
-/// It is also a generator in the sense of the crate `rand`, and may be used wherever one is wanted.
+/// It is also a generator in the sense of the crate `rand`, and may be used as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NumpyRng {
     pcg: Pcg64,
@@ -31,7 +31,7 @@ impl NumpyRng {
         Self::from_words(&words(seed))
     }
 
-    /// `default_rng(SeedSequence(seed, spawn_key=(key,)))`: for each key a stream of its own,
+    /// `default_rng(SeedSequence(seed, spawn_key=(key,)))`: for each key a separate stream,
     /// independent of that of [`NumpyRng::from_seed`].
     pub fn spawned(seed: u64, key: u32) -> Self {
         let mut entropy = words(seed);
@@ -40,8 +40,8 @@ impl NumpyRng {
         Self::from_words(&entropy)
     }
 
-    /// The stream of random actions for the episode that starts with this seed. The world draws its
-    /// start state from the seed's own stream, so the actions must not.
+    /// The stream of random actions for the episode that starts with this seed. The environment
+    /// draws its start state from the seed's own stream, so the actions must not.
     pub fn for_actions(seed: u64) -> Self {
         Self::spawned(seed, ACTIONS)
     }
@@ -70,7 +70,7 @@ impl NumpyRng {
     }
 
     /// Uniform among the integers `low .. high`: `Generator.integers(low, high)`. An empty range
-    /// gives `low`.
+    /// returns `low`.
     ///
     /// Lemire's method: the upper half of a random word times the number of choices, where the
     /// products whose lower half would favour a choice are drawn again.
@@ -285,7 +285,7 @@ mod tests {
         for (low, high, expected) in INTEGERS {
             assert_eq!(rng.integers(low, high), expected, "{low} .. {high}");
         }
-        // Ranges in which a third or a quarter of all words is refused.
+        // Ranges in which a third or a quarter of all words is rejected.
         let mut rng = NumpyRng::from_seed(11);
         let short: i64 = (0..2000).map(|_| rng.integers(0, 3_000_000_000)).sum();
         let long = (0..2000)

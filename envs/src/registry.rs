@@ -1,33 +1,34 @@
 //! One table of all environments.
 //!
-//! # Where the reference returns come from
+//! # Sources of the reference returns
 //!
-//! Of the classic control environments and our own, both are mean returns over the 1000 episodes with
-//! reset seeds 0 to 999, measured with this crate's environments (time limit included).
+//! For classic control, `KeyToDoor` and `StitchingMaze`, both are mean returns over the 1000
+//! episodes with reset seeds 0 to 999, measured with this crate's environments (time limit
+//! included).
 //!
 //! - *random*: each action is drawn by [`Space::sample`](crate::Space::sample) from
 //!   [`NumpyRng::for_actions`](crate::random::NumpyRng::for_actions) of the episode's seed; a test
 //!   recomputes it.
 //! - *expert*: the hand-written controller for that environment, without noise. A policy that does
-//!   better scores above 100; in `CartPole-v1` none can, 500 is the most there is.
+//!   better scores above 100; in `CartPole-v1` none can, since 500 is the maximum.
 //!
 //! They hold for the environment under the bare id. With an option, a time limit or a wrapper it is
-//! another one, and has none.
+//! a different environment, and has none.
 //!
-//! Of `Hopper`, `HalfCheetah`, `Walker2d` and `Ant` they are those of D4RL (`d4rl/infos.py`, for all
-//! datasets of an environment), which published scores are made with. D4RL measured them in older
-//! versions of the same environments.
+//! Of `Hopper`, `HalfCheetah`, `Walker2d` and `Ant` they are those of D4RL (`d4rl/infos.py`, for
+//! all datasets of an environment), which published scores are made with. D4RL measured them in
+//! older versions of the same environments.
 //!
 //! Of `InvertedPendulum` and `InvertedDoublePendulum` they are measured like those of classic
-//! control, with `MuJoCo` 4.0.0; their experts are linear feedback, which keeps every pole upright to
-//! the time limit. The other `MuJoCo` environments have none: nobody's expert is the measure there.
+//! control, with `MuJoCo` 4.0.0; their experts are linear feedback, which keeps every pole upright
+//! to the time limit. The other `MuJoCo` environments have none: no expert is established there.
 //!
 //! # Options
 //!
-//! Wherever an environment is named, its id may be followed by arguments of Gymnasium's constructor,
-//! a time limit and wrappers, as [`config`](crate::config) has it: `Hopper-v5?frame_skip=8`.
-//! [`resolve`] gives the one text for what is meant, in which nothing is said that goes without saying;
-//! it is the id in the [`Spec`].
+//! Wherever an environment is named, its id may be followed by arguments of Gymnasium's
+//! constructor, a time limit and wrappers, as [`config`](crate::config) has it:
+//! `Hopper-v5?frame_skip=8`. [`resolve`] returns the canonical text, which leaves out all that
+//! equals the defaults; it is the id in the [`Spec`].
 //!
 //! # Delayed reward
 //!
@@ -50,7 +51,8 @@ use table::TABLE;
 pub use crate::config::DELAYED;
 pub use crate::names::nearest;
 
-/// The longest time limit: rows of a table of time steps, numbers of an episode, have to be in memory.
+/// The longest time limit: rows of a table of time steps, numbers of an episode, have to be in
+/// memory.
 pub const LONGEST: usize = 1_000_000;
 
 /// The ids of all environments, in the order of the table; each may have [`DELAYED`] before it and
@@ -64,7 +66,7 @@ pub fn undelayed(id: &str) -> &str {
     id.strip_prefix(DELAYED).unwrap_or(id)
 }
 
-/// Whether an id asks for delayed reward.
+/// Whether an id has delayed reward.
 pub fn is_delayed(id: &str) -> bool {
     id.starts_with(DELAYED)
 }
@@ -81,7 +83,7 @@ pub fn needs_mujoco(id: &str) -> bool {
     entry(id).is_some_and(|entry| entry.needs_mujoco)
 }
 
-/// Whether an environment is of our own making: Gymnasium has none of this id to compare with.
+/// Whether an environment is a custom one: Gymnasium has none of this id.
 pub fn is_own(id: &str) -> bool {
     entry(id).is_some_and(|entry| entry.module.is_none())
 }
@@ -93,16 +95,16 @@ pub fn entry_point(id: &str) -> Option<String> {
     Some(format!("gymnasium.envs.{module}"))
 }
 
-/// The options of an environment and their values where nothing is said; empty for an unknown id.
+/// The options of an environment and their default values; empty for an unknown id.
 pub fn options(id: &str) -> Arguments {
     entry(id).map_or_else(Vec::new, |entry| (entry.kind.options)())
 }
 
-/// What exactly is meant: options and a time limit only where they differ from what the registry
-/// has, in its order, and the wrappers that have an effect.
+/// The canonical description: options and a time limit only where they differ from the registry's,
+/// in its order, and the wrappers that have an effect.
 ///
 /// # Errors
-/// All that [`make`] refuses, but for a missing `MuJoCo`.
+/// Those of [`make`], except a missing `MuJoCo`.
 pub fn resolve(env: &str) -> Result<EnvConfig, Error> {
     find(env).map(|found| found.config)
 }
@@ -113,13 +115,13 @@ pub fn resolve(env: &str) -> Result<EnvConfig, Error> {
 /// let env = rtg_envs::make("Pendulum-v1?g=2&max_episode_steps=50")?;
 /// assert_eq!(env.spec().max_episode_steps, Some(50));
 /// let error = rtg_envs::make("Pendulum-v1?gravity=2").err().unwrap();
-/// assert_eq!(error.to_string(), "Pendulum-v1 has no option `gravity`; the nearest are g");
+/// assert_eq!(error.to_string(), "Pendulum-v1 has no option 'gravity'; the nearest are g");
 /// # Ok::<(), rtg_envs::Error>(())
 /// ```
 ///
 /// # Errors
-/// An unknown id or option (with the nearest known ones), a value that does not do, a wrapper that is
-/// not simulated, a missing `MuJoCo` (with the way to get it).
+/// An unknown id or option (with the nearest known ones), a value that is not allowed, a wrapper
+/// that is not simulated, a missing `MuJoCo` (with how to install it).
 pub fn make(env: &str) -> Result<Box<dyn Env>, Error> {
     let found = find(env)?;
     let env = found.inside(1)?.remove(0);
@@ -164,12 +166,12 @@ impl Found {
         Arc::new(self.wrappers.inside())
     }
 
-    /// Whether nothing is around it but its time limit.
+    /// Whether it has no wrapper but its time limit.
     fn is_bare(&self) -> bool {
         self.wrappers.is_empty() && !self.config.is_delayed
     }
 
-    /// What lies inside of the wrappers.
+    /// The environment inside of the wrappers.
     fn inside(&self, count: usize) -> Made<Vec<Box<dyn Env>>> {
         (self.entry.kind.several)(&self.config.kwargs, self.inside_spec(), count)
     }

@@ -56,7 +56,7 @@ pub struct BoxSpace {
     /// Upper bound of each number, `inf` where there is none.
     #[serde(with = "bounds")]
     pub high: Vec<f64>,
-    /// Size along each axis; the numbers lie in row-major order.
+    /// Size along each axis; the numbers are in row-major order.
     pub shape: Vec<usize>,
     /// The type of the numbers.
     pub dtype: Dtype,
@@ -110,7 +110,7 @@ fn exponential(rng: &mut impl Rng) -> f64 {
 /// The type of a box's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names are the documentation")]
 pub enum Dtype {
     Float16,
     Float32,

@@ -1,4 +1,4 @@
-//! What an environment says about itself.
+//! The description of an environment.
 
 use crate::Space;
 use serde::{Deserialize, Serialize};
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Spec {
     /// Gymnasium's id, such as `CartPole-v1`.
     pub id: String,
-    /// What is seen.
+    /// The observation space.
     pub observation_space: Space,
-    /// What can be done.
+    /// The action space.
     pub action_space: Space,
     /// Steps after which an episode is truncated.
     pub max_episode_steps: Option<usize>,
@@ -21,7 +21,7 @@ pub struct Spec {
 }
 
 /// Mean returns of a random and of an expert policy: the 0 and the 100 of a score.
-/// [`registry`](crate::registry) says how ours were measured.
+/// [`registry`](crate::registry) states their sources.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReferenceReturns {
     /// Mean return of uniformly random actions.

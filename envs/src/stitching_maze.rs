@@ -1,20 +1,20 @@
 //! `StitchingMaze-v0`: steer a point through a maze to a goal far from the start.
 //!
-//! Its data ([`builtin/maze/paths`] of the workbench) hold short walks only, none of which leads from
-//! the start to the goal. A policy that gets there has joined pieces of different episodes, which
-//! methods that imitate whole trajectories do not learn (D4RL's `maze2d` and `antmaze` were made for
-//! the same purpose, Fu et al. 2020). The layout and the physics are our own.
+//! Its data ([`builtin/maze/paths`] of the workbench) hold short walks only, none of which leads
+//! from the start to the goal. A policy that gets there has joined pieces of different episodes,
+//! which methods that imitate whole trajectories do not learn (D4RL's `maze2d` and `antmaze` were
+//! made for the same purpose, Fu et al. 2020). The layout and the physics are this project's.
 //!
 //! | observation, state | bounds |
 //! |---|---|
 //! | 0, 1: x to the right and y downwards, in cells | 0 .. 9 |
 //! | 2, 3: velocity, cells a step | ±0.3 |
 //!
-//! Actions: acceleration along x and y, each in [-1, 1]. A step is
-//! `v <- 0.8 v + 0.05 a, x <- x + v`, first along x, then along y; at a wall the point stops along that axis
-//! and keeps the other. It is a square of 0.3 cells. Reward: 1 for coming within 0.5 cells of the goal,
-//! which ends the episode; else 0. Start: within 0.2 cells of the middle of the start cell, at rest. The
-//! goal is always the same and is not observed. The shortest way is 17 cells long, about 70 steps; there
+//! Actions: acceleration along x and y, each in [-1, 1]. A step is `v <- 0.8 v + 0.05 a, x <- x +
+//! v`, first along x, then along y; at a wall the point stops along that axis and keeps the other.
+//! It is a square of 0.3 cells. Reward: 1 for coming within 0.5 cells of the goal, which ends the
+//! episode; else 0. Start: within 0.2 cells of the middle of the start cell, at rest. The goal is
+//! always the same and is not observed. The shortest path is 17 cells long, about 70 steps; there
 //! is a second one of 21 cells.
 //!
 //! [`builtin/maze/paths`]: crate::stitching_maze
@@ -42,7 +42,7 @@ pub const MAZE: Maze = Maze::new(&[
 ]);
 /// Where episodes of the environment start.
 pub const START: Cell = (1, 1);
-/// Where the reward is.
+/// The goal cell.
 pub const GOAL: Cell = (7, 7);
 /// Distance from the goal's middle, in cells, at which it is reached.
 const REACH: f64 = 0.5;
@@ -77,14 +77,14 @@ pub fn rest_near(place: Cell, rng: &mut NumpyRng) -> [f64; 4] {
     [near(x), near(y), 0.0, 0.0]
 }
 
-/// Whether the point's square would lie in a wall.
+/// Whether the point's square would overlap a wall.
 fn is_blocked(x: f64, y: f64) -> bool {
     [(-HALF, -HALF), (-HALF, HALF), (HALF, -HALF), (HALF, HALF)]
         .iter()
         .any(|(across, down)| !MAZE.is_open(cell(x + across, y + down)))
 }
 
-/// The place next to the wall that a move along one axis runs into.
+/// The position next to the wall that a move along one axis hits.
 fn beside_the_wall(from: f64, speed: f64) -> f64 {
     /// So that the square does not touch the wall.
     const GAP: f64 = 1e-6;

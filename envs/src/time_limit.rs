@@ -1,12 +1,12 @@
-//! The wrapper that ends an episode by the clock.
+//! The wrapper that truncates an episode after a number of steps.
 
 use crate::{Env, Error, Frame, Spec, Step};
 use std::sync::Arc;
 
-/// Truncates an episode at a number of steps. It sets `truncated` and never touches `terminated`: a
-/// world that ends with its last allowed step sets both.
+/// Truncates an episode at a number of steps. It sets `truncated` and never touches `terminated`:
+/// an environment that terminates with its last allowed step sets both.
 ///
-/// The count belongs to the episode, not to the world: [`Env::set_state`] leaves it as it is.
+/// The count belongs to the episode, not to the state: [`Env::set_state`] leaves it as it is.
 #[derive(Clone, Debug)]
 pub struct TimeLimit<E> {
     env: E,

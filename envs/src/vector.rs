@@ -2,7 +2,7 @@
 //!
 //! All rows lie next to each other: observations are rows x S, actions rows x A. Nothing is
 //! allocated in a step. The rows are of one concrete type, so a batch costs one virtual call and
-//! the dynamics are compiled into the loop. Worlds that take long can be shared among
+//! the dynamics are compiled into the loop. Slow environments can be divided among
 //! [threads](VecEnv::with_threads).
 
 mod autoreset;
@@ -38,7 +38,7 @@ pub struct VecEnv {
 }
 
 impl VecEnv {
-    /// Rows made of your own environments, reset with seeds 0, 1, 2 ... All must be of one kind.
+    /// Rows made of custom environments, reset with seeds 0, 1, 2 ... All must be of one kind.
     pub fn from_envs<E: Env + 'static>(envs: Vec<E>, autoreset: Autoreset) -> Result<Self, Error> {
         if let Some(row) = envs.iter().position(|env| env.spec() != envs[0].spec()) {
             return Err(Error::MixedRows {
@@ -72,9 +72,9 @@ impl VecEnv {
         Ok(envs)
     }
 
-    /// The same rows, stepped by so many threads from now on, this one included; at first there is
-    /// one. The others wait between steps, which costs some microseconds: that pays for worlds that
-    /// take long, such as `MuJoCo`'s, and not for classic control. The numbers stay the same.
+    /// The same rows, stepped by `threads` threads from now on, this one included; at first there
+    /// is one. The others wait between steps, which costs some microseconds: that pays off for slow
+    /// environments, such as `MuJoCo`'s, and not for classic control. The numbers stay the same.
     #[must_use]
     pub fn with_threads(self, threads: usize) -> Self {
         let threads = threads.clamp(1, self.rows());
@@ -95,14 +95,14 @@ impl VecEnv {
     }
 
     /// Resets every row. `Some(seed)` gives row `i` the seed `seed + i`, as Gymnasium does; `None`
-    /// goes on with each row's own generator.
+    /// continues with each row's own generator.
     pub fn reset(&mut self, seed: Option<u64>) {
         for row in 0..self.rows() {
             self.restart(row, seed.map(|seed| seed.wrapping_add(row as u64)));
         }
     }
 
-    /// Resets one row with a seed of its own.
+    /// Resets one row with its own seed.
     ///
     /// # Panics
     /// If there is no such row.
@@ -126,7 +126,7 @@ impl VecEnv {
     ///
     /// # Panics
     /// If `actions` has another size or, with [`Autoreset::Disabled`], if a row's episode is over.
-    /// Then no row has moved. Also if an environment panics, in whichever thread.
+    /// Then no row has moved. Also if an environment panics, in any thread.
     pub fn step(&mut self, actions: &[f64]) {
         self.check_actions(actions);
         if self.autoreset == Autoreset::Disabled {
@@ -178,7 +178,7 @@ impl VecEnv {
         );
     }
 
-    /// The present observations, rows x S.
+    /// The current observations, rows x S.
     pub fn observations(&self) -> &[f64] {
         &self.outcome.observations
     }
@@ -188,12 +188,12 @@ impl VecEnv {
         &self.outcome.rewards
     }
 
-    /// Which rows' worlds ended in the last step.
+    /// Which rows' episodes terminated in the last step.
     pub fn terminated(&self) -> &[bool] {
         &self.outcome.terminated
     }
 
-    /// Which rows' episodes were cut off in the last step.
+    /// Which rows' episodes were truncated in the last step.
     pub fn truncated(&self) -> &[bool] {
         &self.outcome.truncated
     }
@@ -212,7 +212,7 @@ impl VecEnv {
             .sum()
     }
 
-    /// One row's environment, to look at. Panics if there is no such row.
+    /// One row's environment, read-only. Panics if there is no such row.
     pub fn env(&self, row: usize) -> &dyn Env {
         self.batch.env(row)
     }

@@ -1,17 +1,17 @@
-//! An environment made of a world's own physics.
+//! An environment made from dynamics.
 //!
-//! A world is a type with [`Dynamics`], which holds the physics and nothing else. [`World`] makes an
-//! environment of it: it owns the generator, the description and the checks.
+//! A type with [`Dynamics`] holds the physics and nothing else. [`World`] makes an environment of
+//! it: it owns the generator, the description and the checks.
 
 use crate::{Env, Error, Frame, Space, Spec, Step, options::Options, random::NumpyRng};
 use std::sync::Arc;
 
-/// The physics of one world.
+/// The physics of one environment.
 pub trait Dynamics: Options + Send {
     /// Gymnasium's id.
     const ID: &'static str;
 
-    /// Steps in a second of the world's own time: Gymnasium's `render_fps`.
+    /// Steps in a second of simulated time: Gymnasium's `render_fps`.
     const STEPS_PER_SECOND: f64 = 30.0;
 
     /// The observation space and the action space.
@@ -20,10 +20,10 @@ pub trait Dynamics: Options + Send {
     /// Draws a start state. The options stay as they are.
     fn start(&mut self, rng: &mut NumpyRng);
 
-    /// One time step: the reward and whether the world has ended.
+    /// One time step: the reward and whether the episode has terminated.
     fn advance(&mut self, action: &[f64]) -> (f64, bool);
 
-    /// Writes the observation of the present state.
+    /// Writes the observation of the current state.
     fn observe(&self, observation: &mut [f64]);
 
     /// The physical state.
@@ -32,12 +32,11 @@ pub trait Dynamics: Options + Send {
     /// Takes over a state that has been checked: right width, finite.
     fn restore(&mut self, state: &[f64]);
 
-    /// Draws the present state.
+    /// Draws the current state.
     fn draw(&self) -> Frame;
 }
 
-/// An environment made of one world's physics, still without a time limit ([`make`](crate::make)
-/// adds it).
+/// An environment made from dynamics, still without a time limit ([`make`](crate::make) adds it).
 #[derive(Clone, Debug)]
 pub struct World<D> {
     dynamics: D,
@@ -62,7 +61,7 @@ impl<D: Dynamics> World<D> {
         &self.dynamics
     }
 
-    /// What became of one time step, which gives what [`Dynamics::advance`] gives.
+    /// Stores the result of one time step, as [`Dynamics::advance`] returns it.
     #[inline]
     pub(crate) fn moved(&mut self, step: impl FnOnce(&mut D) -> (f64, bool)) -> Step {
         let (reward, terminated) = step(&mut self.dynamics);
@@ -80,7 +79,7 @@ impl<D: Dynamics> Default for World<D> {
     }
 }
 
-/// The description of a world's environment, without its time limit.
+/// The description of an environment, without its time limit.
 pub(crate) fn spec<D: Dynamics>() -> Spec {
     let (observation_space, action_space) = D::spaces();
     Spec {
@@ -163,7 +162,7 @@ pub(crate) fn float32(value: f64) -> f64 {
     f64::from(value as f32)
 }
 
-/// Whether both ways of holding the value are the same: a state that Gymnasium keeps as float32.
+/// Whether float32 holds the value exactly: a state that Gymnasium keeps as float32.
 #[inline]
 pub(crate) fn is_float32(value: f64) -> bool {
     float32(value).to_bits() == value.to_bits()

@@ -1,15 +1,16 @@
-//! Gymnasium's wrappers that change actions or rewards, as `EnvSpec.additional_wrappers` names them.
+//! Gymnasium's wrappers that change actions or rewards, as `EnvSpec.additional_wrappers` names
+//! them.
 //!
 //! | wrapper | arguments | effect |
 //! |---|---|---|
-//! | `RescaleAction` | `min_action`, `max_action`: a number, or one for each action number | actions between these bounds stand for those between the environment's own; beyond them it goes on linearly |
+//! | `RescaleAction` | `min_action`, `max_action`: a number, or one for each action number | actions between these bounds stand for those between the environment's own; beyond them it continues linearly |
 //! | `ClipAction` | | any action is taken, as the nearest one within the bounds |
 //! | `ClipReward` | `min_reward`, `max_reward`, one of them may be left out | rewards beyond the bounds become the bounds |
 //! | `TimeLimit` | `max_episode_steps` | the smaller of this limit and the environment's own holds |
 //!
-//! [`IDENTITIES`] have no effect on what is observed, done or earned, so they are left out. All others
-//! are refused. `TransformReward` and `TransformAction` are, too: a specification does not hold their
-//! functions. The arithmetic is that of Gymnasium 1.x, in float32 where the action is.
+//! [`IDENTITIES`] have no effect on observations, actions or rewards, so they are left out. All
+//! others are refused. `TransformReward` and `TransformAction` are, too: a specification does not
+//! hold their functions. The arithmetic is that of Gymnasium 1.x, in float32 where the action is.
 
 use crate::{
     BoxSpace, Dtype, Env, Error, Frame, ReferenceReturns, Space, Spec, Step,
@@ -18,7 +19,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Wrappers that check, count or show, and the one that flattens what is flat already.
+/// Wrappers that check, count or render, and the one that flattens what is already flat.
 pub const IDENTITIES: [&str; 7] = [
     "PassiveEnvChecker",
     "OrderEnforcing",
@@ -97,11 +98,11 @@ impl Rule {
 pub(crate) struct Wrappers {
     /// The innermost first.
     rules: Arc<[Rule]>,
-    /// The description of what they wrap.
+    /// The description of the wrapped environment.
     inside: Spec,
-    /// The description from the outside.
+    /// The description including the wrappers.
     pub(crate) spec: Spec,
-    /// Those that have an effect, as they are written.
+    /// Those that have an effect, as text.
     pub(crate) named: Vec<WrapperConfig>,
 }
 
@@ -133,7 +134,7 @@ impl Wrappers {
         })
     }
 
-    /// Completes the descriptions by the text of the whole and by its reference returns.
+    /// Completes the descriptions with the id of the wrapped environment and its reference returns.
     pub(crate) fn describe(&mut self, id: &str, returns: Option<ReferenceReturns>) {
         for spec in [&mut self.inside, &mut self.spec] {
             id.clone_into(&mut spec.id);
@@ -141,7 +142,7 @@ impl Wrappers {
         }
     }
 
-    /// The description of what they wrap, with the time limit that holds.
+    /// The description of the wrapped environment, with the time limit that applies.
     pub(crate) fn inside(&self) -> Spec {
         self.inside.clone()
     }
@@ -150,7 +151,7 @@ impl Wrappers {
         self.rules.is_empty()
     }
 
-    /// Puts them around an environment.
+    /// Wraps an environment.
     pub(crate) fn around<E: Env>(&self, env: E) -> Wrapped<E> {
         Wrapped {
             action: vec![0.0; env.spec().action_space.width()],
@@ -161,7 +162,8 @@ impl Wrappers {
     }
 }
 
-/// The wrapper with its arguments in the order of its constructor, without those that are not given.
+/// The wrapper with its arguments in the order of its constructor, without those that are not
+/// given.
 fn tidied(wrapper: &WrapperConfig) -> WrapperConfig {
     let mut kwargs = wrapper.kwargs.clone();
     kwargs.retain(|(_, value)| *value != Value::Null);
@@ -184,7 +186,7 @@ fn rule(wrapper: &WrapperConfig, spec: &mut Spec) -> Result<Option<Rule>, String
         "ClipReward" => &["min_reward", "max_reward"],
         "TimeLimit" => &["max_episode_steps"],
         "TransformReward" | "TransformAction" | "TransformObservation" => {
-            return Err("its function is no part of a specification".to_owned());
+            return Err("its function is not part of a specification".to_owned());
         }
         name => {
             let known = KNOWN.iter().map(|(known, _)| *known);
@@ -195,7 +197,7 @@ fn rule(wrapper: &WrapperConfig, spec: &mut Spec) -> Result<Option<Rule>, String
         }
     };
     if let Some((name, _)) = (wrapper.kwargs.iter()).find(|(name, _)| !allowed.contains(&&**name)) {
-        return Err(format!("it has no argument `{name}`"));
+        return Err(format!("it has no argument '{name}'"));
     }
     let argument = |name: &str| {
         let found = wrapper.kwargs.iter().find(|(known, _)| known == name);
@@ -204,7 +206,7 @@ fn rule(wrapper: &WrapperConfig, spec: &mut Spec) -> Result<Option<Rule>, String
     let rule = match wrapper.name.as_str() {
         "TimeLimit" => {
             let limit = argument("max_episode_steps").as_count().filter(|&n| n > 0);
-            let limit = limit.ok_or("`max_episode_steps` is not a whole number from 1 on")?;
+            let limit = limit.ok_or("'max_episode_steps' is not a whole number from 1 on")?;
             let before = spec.max_episode_steps.unwrap_or(usize::MAX);
             spec.max_episode_steps = Some(limit.min(before));
             return Ok(None);
@@ -212,18 +214,20 @@ fn rule(wrapper: &WrapperConfig, spec: &mut Spec) -> Result<Option<Rule>, String
         "ClipReward" => {
             let bound = |name: &str, without: f64| match argument(name) {
                 Value::Null => Ok(without),
-                value => value.as_number().ok_or(format!("`{name}` is no number")),
+                value => value
+                    .as_number()
+                    .ok_or(format!("'{name}' must be a number")),
             };
             let min = bound("min_reward", f64::NEG_INFINITY)?;
             let max = bound("max_reward", f64::INFINITY)?;
             if min > max || (min, max) == (f64::NEG_INFINITY, f64::INFINITY) {
-                return Err("it needs `min_reward`, `max_reward` or both, in this order".to_owned());
+                return Err("it needs 'min_reward', 'max_reward' or both, in this order".to_owned());
             }
             Rule::ClipReward { min, max }
         }
         name => {
             let Space::Box(space) = &mut spec.action_space else {
-                return Err("the actions are choices, it needs numbers".to_owned());
+                return Err("it needs a Box action space, not a discrete one".to_owned());
             };
             if name == "ClipAction" {
                 clip(space)
@@ -251,7 +255,7 @@ fn rescale(space: &mut BoxSpace, min: &[f64], max: &[f64]) -> Result<Rule, Strin
         return Err("it needs finite bounds, inside and outside".to_owned());
     }
     if min.iter().zip(max).any(|(min, max)| min >= max) {
-        return Err("`min_action` is not below `max_action`".to_owned());
+        return Err("'min_action' must be below 'max_action'".to_owned());
     }
     let (low, high) = (singles(&space.low), singles(&space.high));
     let gradient: Vec<f32> = (min.iter().zip(max))
@@ -284,7 +288,7 @@ fn for_each(value: &Value, count: usize, name: &str) -> Result<Vec<f64>, String>
     };
     numbers
         .filter(|numbers: &Vec<f64>| numbers.len() == count)
-        .ok_or_else(|| format!("`{name}` is neither a number nor a list of {count}"))
+        .ok_or_else(|| format!("'{name}' must be a number or a list of {count} numbers"))
 }
 
 /// An environment inside of wrappers.
@@ -395,7 +399,7 @@ mod tests {
         for (wrapper, words) in [
             (
                 "TransformReward()",
-                "its function is no part of a specification",
+                "its function is not part of a specification",
             ),
             (
                 "NormalizeReward(gamma=0.9)",
@@ -403,23 +407,26 @@ mod tests {
             ),
             (
                 "RescaleAction(min_action=1,max_action=-1)",
-                "is not below `max_action`",
+                "must be below 'max_action'",
             ),
             (
                 "RescaleAction(min_action=[1,2],max_action=3)",
-                "nor a list of 1",
+                "or a list of 1 numbers",
             ),
-            ("RescaleAction(min_action=-1)", "`max_action` is neither"),
+            (
+                "RescaleAction(min_action=-1)",
+                "'max_action' must be a number",
+            ),
             (
                 "ClipAction()&RescaleAction(min_action=-1,max_action=1)",
                 "finite bounds",
             ),
-            ("ClipReward()", "it needs `min_reward`"),
+            ("ClipReward()", "it needs 'min_reward'"),
             (
                 "ClipReward(min_reward=1,max_reward=0)",
-                "it needs `min_reward`",
+                "it needs 'min_reward'",
             ),
-            ("ClipAction(low=0)", "it has no argument `low`"),
+            ("ClipAction(low=0)", "it has no argument 'low'"),
         ] {
             let error = make(&format!("Pendulum-v1?{wrapper}"))
                 .err()

@@ -1,4 +1,4 @@
-//! Trajectories of classic control that the real Gymnasium gave, against ours.
+//! Recorded trajectories of Gymnasium's classic control against those of this crate.
 
 use crate::recording::{Kind, Record, difference, recording};
 use rtg_envs::{

@@ -1,5 +1,5 @@
-//! Trajectories of `MuJoCo`'s environments that the real Gymnasium gave, against ours, and what the
-//! library itself is trusted with. Without `MuJoCo` each test says that it was skipped.
+//! Recorded trajectories of Gymnasium's `MuJoCo` environments against those of this crate, and
+//! tests of the library itself. Without `MuJoCo` each test reports that it was skipped.
 
 use crate::recording::{Header, Kind, Record, recording};
 use rtg_envs::{
@@ -14,17 +14,17 @@ use rtg_envs::{
 };
 use std::{env, fs, path::Path};
 
-/// Largest difference that is forgiven; on Linux it is 0.
+/// Largest difference that is tolerated; on Linux it is 0.
 const TOLERANCE: f64 = 1e-10;
 
 fn mujoco_ids() -> impl Iterator<Item = &'static str> {
     ids().filter(|id| needs_mujoco(id))
 }
 
-/// Whether the library is the one that was recorded with. Another one's numbers drift apart from
-/// these, so comparing them says nothing.
+/// Whether the library is the one that was recorded with. Numbers of another version drift apart
+/// from these, so a comparison is meaningless.
 fn is_recorded_version(header: &Header, name: &str) -> bool {
-    let found = mujoco::find().expect("a library, or this is not asked");
+    let found = mujoco::find().expect("a library was found");
     if found.version == header.mujoco {
         return true;
     }
@@ -38,7 +38,7 @@ fn is_recorded_version(header: &Header, name: &str) -> bool {
     false
 }
 
-/// Follows a recording; gives the largest difference.
+/// Follows a recording; returns the largest difference.
 fn follow(env: &mut dyn Env, name: &str, records: &[Record]) -> f64 {
     let mut largest = 0.0_f64;
     for (i, record) in records.iter().enumerate() {
@@ -270,7 +270,7 @@ fn an_unstable_simulation_starts_over_and_is_counted() {
     assert_eq!(env.instabilities(), 0);
     let broken = env.step(&[0.5; 6], &mut observation);
     assert_eq!(env.instabilities(), 1);
-    // The library's own words are kept, and not in a file in whatever folder this is.
+    // The library's messages are kept, and not written to a file in the working directory.
     let warnings = mujoco::warnings();
     assert!(
         warnings.count > 0 && warnings.last.contains("unstable"),
@@ -279,7 +279,7 @@ fn an_unstable_simulation_starts_over_and_is_counted() {
     assert!(!Path::new("MUJOCO_LOG.TXT").exists());
     assert!(broken.reward.is_finite() && !broken.terminated);
 
-    // The library went back to the model's start, dropped the action and went on.
+    // The library went back to the model's start, dropped the action and continued.
     let mut rested = MujocoEnv::new(HalfCheetah::default()).unwrap();
     rested.set_state(&[0.0; 27]).unwrap();
     let mut expected = [0.0; 17];
@@ -410,7 +410,7 @@ fn a_name_that_leads_to_no_library_is_an_error_and_changes_nothing() {
 fn a_missing_library_is_an_error_that_says_how_to_get_it() {
     assert_eq!(
         Error::MujocoMissing.to_string(),
-        "MuJoCo is not on this machine"
+        "MuJoCo was not found on this machine"
     );
     assert!(mujoco::HINT.contains("pip install mujoco"));
     for id in mujoco_ids() {

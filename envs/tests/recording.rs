@@ -1,4 +1,4 @@
-//! Reads what `golden/record.py` recorded; that script says what the files hold.
+//! Reads what `golden/record.py` recorded; that script describes the format.
 
 use rtg_envs::Step;
 use std::{fs, path::Path};

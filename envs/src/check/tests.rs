@@ -11,7 +11,7 @@ fn every_registered_environment_keeps_the_contract() {
     }
 }
 
-/// The ways in which [`Faulty`] breaks the contract.
+/// The faults of [`Faulty`], each a breach of the contract.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Defect {
     None,
@@ -123,11 +123,11 @@ fn the_checker_finds_every_planted_defect() {
         (Defect::RestartsWithoutSeed, "repeats the start state"),
         (
             Defect::ForgetsToSeed,
-            "does not go on with the seeded generator",
+            "does not continue with the seeded generator",
         ),
         (
             Defect::KeepsNoise,
-            "the same seed and actions give another trajectory",
+            "the same seed and actions produce another trajectory",
         ),
         (Defect::LeavesSpace, "outside of its space"),
         (Defect::UnroundedObservation, "not of its number type"),
@@ -135,7 +135,7 @@ fn the_checker_finds_every_planted_defect() {
         (Defect::InfiniteReward, "a reward is not finite"),
         (
             Defect::StateIncomplete,
-            "goes on differently after set_state()",
+            "continues differently after set_state()",
         ),
         (
             Defect::AcceptsAnyState,
@@ -149,7 +149,7 @@ fn the_checker_finds_every_planted_defect() {
             Defect::CountsAcrossResets,
             "not truncated exactly at the time limit after a reset",
         ),
-        (Defect::LimitTerminates, "the time limit sets `terminated`"),
+        (Defect::LimitTerminates, "the time limit sets 'terminated'"),
         (Defect::SmallFrame, "three bytes a pixel"),
         (Defect::ObservesSomethingElse, "observe() differs"),
     ];

@@ -26,7 +26,7 @@ const MAX_SPEEDS: [f64; 2] = [4.0 * PI, 9.0 * PI];
 #[derive(Clone, Debug, Default)]
 pub struct Acrobot {
     state: [f64; 4],
-    /// The state is held as float32: a start state.
+    /// The state is stored as float32: a start state.
     is_single: bool,
 }
 
@@ -60,8 +60,8 @@ fn runge_kutta(y: [f64; 4], torque: f64) -> [f64; 4] {
     })
 }
 
-/// The angle within ±π. Gymnasium takes off whole turns one by one, and so do we, for the sake of
-/// the last bit, unless there are too many.
+/// The angle within ±π. Gymnasium takes off whole turns one by one, and so does this function, to
+/// get the same last bit, unless there are too many.
 fn wrapped(mut angle_rad: f64) -> f64 {
     if angle_rad.abs() > 1e4 {
         return (angle_rad + PI).rem_euclid(2.0 * PI) - PI;

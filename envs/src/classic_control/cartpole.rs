@@ -18,7 +18,8 @@
 
 #![expect(
     clippy::inline_always,
-    reason = "loops over columns must end up in the function that is compiled for the CPU's features"
+    reason = "loops over columns must end up in the function that is compiled for the CPU's \
+        features"
 )]
 
 use super::{
@@ -65,7 +66,7 @@ impl CartPole {
         self.state[0].abs() > POSITION_LIMIT || self.state[2].abs() > ANGLE_LIMIT_RAD
     }
 
-    /// Takes a new state over; gives the reward and whether the world has ended.
+    /// Takes over a new state; returns the reward and whether the episode has terminated.
     #[inline]
     fn put(&mut self, state: [f64; 4]) -> (f64, bool) {
         self.state = state;
@@ -117,7 +118,7 @@ pub(crate) struct Block {
 impl Block {
     #[inline(always)]
     fn advance(&mut self) {
-        // Copies, which the compiler knows to lie apart.
+        // Copies, which the compiler knows not to overlap.
         let (forces, sines, cosines) = (self.force, self.theta.sines, self.theta.cosines);
         let (mut x, mut x_dot) = (self.x, self.x_dot);
         let (mut theta, mut theta_dot) = (self.theta.rad, self.theta_dot);
@@ -143,7 +144,7 @@ impl Work for Look<'_> {
     }
 }
 
-/// What follows from them.
+/// The accelerations that follow from them.
 struct Advance<'a>(&'a mut [Block]);
 
 impl Work for Advance<'_> {

@@ -1,4 +1,4 @@
-//! The track of both mountain cars: its bounds, what is seen on it, its picture.
+//! The track of both mountain cars: its bounds, its observations, its picture.
 
 use crate::{
     BoxSpace, Frame, Space,
@@ -10,7 +10,7 @@ pub(super) const POSITIONS: (f64, f64) = (-1.2, 0.6);
 /// Greatest speed.
 pub(super) const MAX_SPEED: f64 = 0.07;
 
-/// What both mountain cars see.
+/// The observation space of both mountain cars.
 pub(super) fn observation_space() -> Space {
     Space::Box(BoxSpace::float32(
         &[POSITIONS.0, -MAX_SPEED],

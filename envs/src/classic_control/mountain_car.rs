@@ -9,7 +9,8 @@
 //! | 1: velocity, distance a step | ±0.07 |
 //!
 //! Actions: 0 accelerates left, 1 coasts, 2 accelerates right. Reward: -1 for every step. The
-//! episode ends at position 0.5 or beyond with a velocity of at least `goal_velocity`, 0. Start: position uniform in -0.6 .. -0.4, at rest.
+//! episode ends at position 0.5 or beyond with a velocity of at least `goal_velocity`, 0. Start:
+//! position uniform in -0.6 .. -0.4, at rest.
 
 use super::hill::{self, MAX_SPEED, POSITIONS, observation_space};
 use crate::{

@@ -3,12 +3,12 @@
 //! Observation and state: position (-1.2 .. 0.6) and velocity (±0.07), as in `MountainCar-v0`.
 //! Action: the throttle, clipped to ±1; the engine has 1.5 times the power. Reward: 100 at the
 //! goal, less `0.1 a²` for every step, where `a` is the action *before* it is clipped. The episode
-//! ends at position 0.45 or beyond with a velocity of at least `goal_velocity`, 0. Start: position uniform in
-//! -0.6 .. -0.4, at rest.
+//! ends at position 0.45 or beyond with a velocity of at least `goal_velocity`, 0. Start: position
+//! uniform in -0.6 .. -0.4, at rest.
 //!
 //! Gymnasium keeps this state as float64 after a reset and as float32 from the first step on, and
-//! the sums are made in the type of the state. Here the state says it itself: the arithmetic is
-//! float32 when both numbers of the state are float32 values.
+//! the sums are made in the type of the state. Here the state decides: the arithmetic is float32
+//! when both numbers of the state are float32 values.
 
 use super::hill::{self, MAX_SPEED, POSITIONS, observation_space};
 use crate::{
@@ -28,7 +28,7 @@ pub struct MountainCarContinuous {
     /// The least velocity at which the goal counts as reached.
     pub goal_velocity: f64,
     state: [f64; 2],
-    /// The state is held as float32.
+    /// The state is stored as float32.
     is_single: bool,
 }
 
@@ -70,8 +70,9 @@ fn advance_double(
     )
 }
 
-/// The step in float32, all others. The cosine is that of a float32 angle, but taken in float64. The
-/// goal is compared with in float32, unless the velocity has become a Python float by being clipped.
+/// The step in float32, all others. The cosine is that of a float32 angle, but taken in float64.
+/// The goal is compared with in float32, unless the velocity has become a Python float by being
+/// clipped.
 #[inline]
 fn advance_single(
     [position, velocity]: [f32; 2],

@@ -3,12 +3,13 @@
 //! State: the angle in rad, 0 upright and not wrapped, and the angular velocity in rad/s.
 //! Observation: cosine and sine of the angle, angular velocity (±8). Action: the torque in N m,
 //! clipped to ±2. Reward: `-(θ² + 0.1 θ̇² + 0.001 u²)` of the state *before* the step, the angle
-//! wrapped to ±π, the torque clipped. The world never ends. Start: angle uniform in ±π, velocity
-//! uniform in ±1. Rod of 1 m and 1 kg, gravity `g`: 10 m/s².
+//! wrapped to ±π, the torque clipped. An episode never terminates. Start: angle uniform in ±π,
+//! velocity uniform in ±1. Rod of 1 m and 1 kg, gravity `g`: 10 m/s².
 
 #![expect(
     clippy::inline_always,
-    reason = "loops over columns must end up in the function that is compiled for the CPU's features"
+    reason = "loops over columns must end up in the function that is compiled for the CPU's \
+        features"
 )]
 
 use super::{
@@ -77,7 +78,7 @@ fn moved([theta, theta_dot]: [f64; 2], sin: f64, pull: f64, torque: f32) -> [f64
     [theta + theta_dot * SECS_PER_STEP, theta_dot]
 }
 
-/// The angle in `-PI .. PI`, as Python's `%` gives it: through `fmod`, which takes long and is asked
+/// The angle in `-PI .. PI`, as Python's `%` returns it: through `fmod`, which is slow and called
 /// only beyond two turns too many or too few.
 #[inline]
 fn wrapped(angle_rad: f64) -> f64 {
@@ -104,7 +105,7 @@ fn wrapped_guess(angle_rad: f64) -> (f64, bool) {
 
 /// NumPy's `x ** 2` of a float32, which is the C library's `powf`. glibc's rounds the exact square,
 /// but where that is within 0.002 units in the last place of the middle between two float32 numbers
-/// (for every number up to 2); it is asked only near there.
+/// (for every number up to 2); it is called only near there.
 #[inline]
 fn single_pow2(x: f32) -> f32 {
     let (square, is_certain) = single_pow2_guess(x);
@@ -163,7 +164,7 @@ pub(crate) struct Block {
 impl Block {
     #[inline(always)]
     fn advance(&mut self) {
-        // Copies, which the compiler knows to lie apart.
+        // Copies, which the compiler knows not to overlap.
         let (thetas, speeds, sines, actions) = (self.theta, self.theta_dot, self.sin, self.action);
         let (mut next, mut next_speeds) = ([0.0; LANES], [0.0; LANES]);
         let (mut costs, mut certain) = ([0.0; LANES], [false; LANES]);

@@ -2,18 +2,19 @@
 
 #![expect(
     clippy::inline_always,
-    reason = "loops over columns must end up in the function that is compiled for the CPU's features"
+    reason = "loops over columns must end up in the function that is compiled for the CPU's \
+        features"
 )]
 
 use super::sine;
 use std::hint::black_box;
 
-/// Python's `x ** 2`. It calls the C library's `pow`, which differs from `x * x` in the last bit for
-/// one number in a thousand.
+/// Python's `x ** 2`. It calls the C library's `pow`, which differs from `x * x` in the last bit
+/// for one number in a thousand.
 ///
-/// `pow` takes ten times as long, so it is asked only where it may differ. glibc's is right to 0.511
-/// units in the last place and `6.4e-5 |log2 x|` more; what rounding cuts off the exact square of
-/// the 53 bits is nearly always further from half a unit than that.
+/// `pow` takes ten times as long, so it is called only where it may differ. glibc's is right to
+/// 0.511 units in the last place and `6.4e-5 |log2 x|` more; what rounding cuts off the exact
+/// square of the 53 bits is nearly always further from half a unit than that.
 #[inline]
 pub(crate) fn pow2(x: f64) -> f64 {
     let (square, is_certain) = pow2_guess(x);

@@ -2,11 +2,13 @@
 //!
 //! glibc's sine is right to 0.55 units in the last place, so it rounds the true value correctly
 //! except where that lies within 0.05 units of the middle between two numbers. Here the true value
-//! is computed to a few hundredths of a unit, without branches, from a table of angles; only where it
-//! comes too near to such a middle the C library is asked. In this way every bit is the library's.
+//! is computed to a few hundredths of a unit, without branches, from a table of angles; only where
+//! it comes too near to such a middle is the C library called. In this way every bit is the
+//! library's.
 #![expect(
     clippy::inline_always,
-    reason = "loops over columns must end up in the function that is compiled for the CPU's features"
+    reason = "loops over columns must end up in the function that is compiled for the CPU's \
+        features"
 )]
 
 use crate::vector::{Column, LANES};
@@ -19,8 +21,8 @@ const STEP: [f64; 3] = parts(divided(PI, ANGLES as f64 / 2.0));
 const ROUNDER: f64 = 1.5 * (1_u64 << 52) as f64;
 /// Beyond this angle products with the step's parts are not exact.
 const LARGEST: f64 = 100.0;
-/// The absolute error of what is added to a value of the table, and somewhat more. It is below 2^-7,
-/// so that its product and its last sum are each right to 2^-61; the rest is far smaller.
+/// The absolute error of what is added to a value of the table, and somewhat more. It is below
+/// 2^-7, so that its product and its last sum are each right to 2^-61; the rest is far smaller.
 const ERROR: f64 = 1.125 / (1_u64 << 60) as f64;
 
 /// An unevaluated sum of two numbers, the second one far smaller.
@@ -56,7 +58,7 @@ fn cosine_in_full(angle_rad: f64) -> f32 {
     angle_rad.cos() as f32
 }
 
-/// A sine and a cosine, and whether each is surely what the library gives.
+/// A sine and a cosine, and whether each certainly equals the library's result.
 struct Guess {
     sine: f64,
     cosine: f32,
@@ -132,7 +134,7 @@ impl Angles {
     /// Then, in a loop over columns again.
     #[inline(always)]
     pub(super) fn compute(&mut self) {
-        // Copies, which the compiler knows to lie apart.
+        // Copies, which the compiler knows not to overlap.
         let (rad, steps, [sin, sin_rest, cos, cos_rest]) = (self.rad, self.steps, self.known);
         let (mut sines, mut cosines) = ([0.0; LANES], [0.0; LANES]);
         let (mut is_sine, mut is_cosine) = ([false; LANES], [false; LANES]);
@@ -146,7 +148,7 @@ impl Angles {
         (self.is_sine, self.is_cosine) = (is_sine, is_cosine);
     }
 
-    /// At last: what [`sin_cos`] gives.
+    /// Finally: the results of [`sin_cos`].
     #[inline]
     pub(super) fn sin_cos(&self, lane: usize) -> (f64, f32) {
         let sine = if self.is_sine[lane] {
@@ -177,7 +179,7 @@ impl SmallAngles {
     /// First, in a loop over columns.
     #[inline(always)]
     pub(super) fn compute(&mut self) {
-        // Copies, which the compiler knows to lie apart.
+        // Copies, which the compiler knows not to overlap.
         let (rad, mut sines, mut cosines) = (self.rad, [0.0; LANES], [0.0; LANES]);
         let (mut is_sine, mut is_cosine) = ([false; LANES], [false; LANES]);
         for lane in 0..LANES {
@@ -190,7 +192,7 @@ impl SmallAngles {
         (self.is_sine, self.is_cosine) = (is_sine, is_cosine);
     }
 
-    /// Then, one by one: asks the library where it must be asked.
+    /// Then, one by one: calls the library where it must be called.
     pub(super) fn settle(&mut self) {
         for lane in 0..LANES {
             if !self.is_sine[lane] {
@@ -203,7 +205,7 @@ impl SmallAngles {
     }
 }
 
-/// Sine and cosine of a small angle, and whether each is surely what the library gives.
+/// Sine and cosine of a small angle, and whether each certainly equals the library's result.
 #[inline(always)]
 fn small_guess(angle_rad: f64) -> ((f64, bool), (f64, bool)) {
     /// Below it, the terms that the series lack are smaller than 2^-58.
@@ -225,8 +227,8 @@ fn small_guess(angle_rad: f64) -> ((f64, bool), (f64, bool)) {
     ((sine, is_sine & is_small), (cosine, is_cosine & is_small))
 }
 
-/// Whether a sum is surely what glibc gives; `left_out` is what rounding left out of it, known to
-/// `error`.
+/// Whether a sum certainly equals glibc's result; `left_out` is what rounding left out of it, known
+/// to `error`.
 #[inline(always)]
 fn is_certain(sum: f64, left_out: f64, error: f64) -> bool {
     let unit = unit_below(sum);
@@ -362,7 +364,7 @@ mod tests {
         }
     }
 
-    /// The bits that columns give for each angle: sine and cosine of any, and of small ones.
+    /// The bits that columns compute for each angle: sine and cosine of any, and of small ones.
     fn in_columns(vectors: Vectors, rad: Column) -> Column<[u64; 4]> {
         struct Place<'a>(&'a mut Angles);
         impl Work for Place<'_> {

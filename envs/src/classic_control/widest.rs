@@ -1,7 +1,7 @@
 //! Loops over columns, compiled for the widest vectors that the CPU has.
 //!
-//! The loops are plain Rust that the compiler vectorises. Multiplications and additions stay apart on
-//! every instruction set, so all of them give the same bits.
+//! The loops are plain Rust that the compiler vectorises. Multiplications and additions stay apart
+//! on every instruction set, so all of them give the same bits.
 #![cfg_attr(
     target_arch = "x86_64",
     expect(

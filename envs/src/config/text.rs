@@ -5,12 +5,12 @@ use super::{
     value::{infinity, is_of_word},
 };
 
-/// The item that is no argument of a constructor.
+/// The item that is not an argument of a constructor.
 pub(super) const LIMIT: &str = "max_episode_steps";
 /// Lists in lists in lists ... : no option has more than one level.
 const DEEPEST: usize = 8;
 
-/// Reads it; the error says what is wrong where.
+/// Parses it; the error says what is wrong and where.
 pub(super) fn parse(text: &str) -> Result<EnvConfig, String> {
     let (name, items) = text
         .split_once('?')
@@ -31,13 +31,13 @@ pub(super) fn parse(text: &str) -> Result<EnvConfig, String> {
             let kwargs = reader.arguments(')', DEEPEST)?;
             config.wrappers.push(WrapperConfig { name, kwargs });
         } else if !reader.take('=') {
-            return Err(format!("`=` or `(` is missing after `{name}`"));
+            return Err(format!("'=' or '(' is missing after '{name}'"));
         } else {
             let value = reader.value(DEEPEST)?;
             if name == LIMIT {
                 let limit = value.as_count().filter(|&limit| limit > 0);
                 let limit =
-                    limit.ok_or_else(|| format!("`{LIMIT}` is not a whole number from 1 on"))?;
+                    limit.ok_or_else(|| format!("'{LIMIT}' is not a whole number from 1 on"))?;
                 if config.max_episode_steps.replace(limit).is_some() {
                     return Err(twice(&name));
                 }
@@ -49,7 +49,7 @@ pub(super) fn parse(text: &str) -> Result<EnvConfig, String> {
             return Ok(config);
         }
         if !reader.take('&') {
-            return Err(format!("`&` is missing before `{}`", reader.0));
+            return Err(format!("'&' is missing before '{}'", reader.0));
         }
     }
 }
@@ -63,7 +63,7 @@ fn add(arguments: &mut Arguments, name: String, value: Value) -> Result<(), Stri
 }
 
 fn twice(name: &str) -> String {
-    format!("`{name}` is given twice")
+    format!("'{name}' is given twice")
 }
 
 /// What has not been read yet.
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
         rest.is_some()
     }
 
-    /// As many letters as are of this kind.
+    /// The longest prefix of letters of this kind.
     fn while_is(&mut self, is_of_kind: impl Fn(char) -> bool) -> &'a str {
         let end = self.0.find(|letter| !is_of_kind(letter));
         let (taken, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
@@ -84,11 +84,11 @@ impl<'a> Reader<'a> {
         taken
     }
 
-    /// What stands here instead of what should.
+    /// The error that names what is missing here.
     fn missing(&self, what: &str) -> String {
         match self.0.chars().next() {
             None => format!("{what} is missing at the end"),
-            Some(letter) => format!("{what} is missing before `{letter}`"),
+            Some(letter) => format!("{what} is missing before '{letter}'"),
         }
     }
 
@@ -107,12 +107,12 @@ impl<'a> Reader<'a> {
             return Ok(arguments);
         }
         if self.0.is_empty() {
-            return Err(self.missing(&format!("`{closing}`")));
+            return Err(self.missing(&format!("'{closing}'")));
         }
         loop {
             let name = self.name()?;
             if !self.take('=') {
-                return Err(format!("`=` is missing after `{name}`"));
+                return Err(format!("'=' is missing after '{name}'"));
             }
             let value = self.value(depth)?;
             add(&mut arguments, name, value)?;
@@ -120,15 +120,13 @@ impl<'a> Reader<'a> {
                 return Ok(arguments);
             }
             if !self.take(',') {
-                return Err(self.missing(&format!("`,` or `{closing}`")));
+                return Err(self.missing(&format!("',' or '{closing}'")));
             }
         }
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, String> {
-        let deeper = depth
-            .checked_sub(1)
-            .ok_or("values lie too deep in each other");
+        let deeper = depth.checked_sub(1).ok_or("values are nested too deeply");
         if self.take('[') {
             return self.list(deeper?);
         }
@@ -146,7 +144,7 @@ impl<'a> Reader<'a> {
             "true" => Value::Flag(true),
             "false" => Value::Flag(false),
             _ => match infinity(word).or_else(|| word.parse().ok()) {
-                Some(number) if number.is_nan() => return Err(format!("`{word}` is no number")),
+                Some(number) if number.is_nan() => return Err(format!("'{word}' is not a number")),
                 Some(number) => Value::Number(number),
                 None => Value::Text(word.to_owned()),
             },
@@ -164,7 +162,7 @@ impl<'a> Reader<'a> {
                 return Ok(Value::List(values));
             }
             if !self.take(',') {
-                return Err(self.missing("`,` or `]`"));
+                return Err(self.missing("',' or ']'"));
             }
         }
     }
@@ -183,6 +181,6 @@ impl<'a> Reader<'a> {
                 _ => text.push(letter),
             }
         }
-        Err("the closing `\"` is missing".to_owned())
+        Err("the closing '\"' is missing".to_owned())
     }
 }

@@ -43,7 +43,7 @@ impl Value {
     }
 }
 
-/// What a text means that Python, JSON or Rust write for an infinite number.
+/// The infinite number that a text stands for, as Python, JSON or Rust write it.
 pub(super) fn infinity(text: &str) -> Option<f64> {
     match text {
         "inf" | "Infinity" => Some(f64::INFINITY),
@@ -59,7 +59,7 @@ pub(super) fn is_bare(text: &str) -> bool {
         && !["null", "true", "false", "nan", "inf", "Infinity"].contains(&text)
 }
 
-/// The text with a sign in the place of each control character: no terminal obeys what it is shown.
+/// The text with each control character replaced, so that a terminal does not execute it.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     if text.contains(char::is_control) {
         text.replace(char::is_control, "\u{fffd}").into()
@@ -68,7 +68,7 @@ pub(super) fn visible(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether a word may hold this letter.
+/// Whether a word may contain this letter.
 pub(super) fn is_of_word(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || "_./~+-".contains(letter)
 }

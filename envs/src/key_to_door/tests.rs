@@ -9,7 +9,7 @@ const DOWN: f64 = 1.0;
 const LEFT: f64 = 2.0;
 const RIGHT: f64 = 3.0;
 
-/// A world: agent, key and door in these cells, entering the later rooms at (2, 2).
+/// An environment: agent, key and door in these cells, entering the later rooms at (2, 2).
 fn world(agent: [f64; 2], key: [f64; 2], door: [f64; 2]) -> KeyToDoor {
     let mut state = [2.0; 12];
     state[..2].fill(0.0);
@@ -121,7 +121,7 @@ fn an_episode_is_as_long_as_its_phases() {
     assert_eq!(env.spec().max_episode_steps, Some(STEPS));
     let mut observation = [0.0; 5];
     env.reset(Some(0), &mut observation);
-    // The world ends at the door or, with the clock, after its last phase.
+    // An episode ends at the door or, by the time limit, after the last phase.
     let mut length = 0;
     loop {
         length += 1;
@@ -153,7 +153,8 @@ fn start_cells_are_uniform_and_no_goal_is_reached_at_the_start() {
 
 #[test]
 fn random_actions_succeed_in_3_15_percent_of_the_episodes() {
-    // The chance of reaching one cell from another within a phase, through the world's own steps.
+    // The chance of reaching one cell from another within a phase, through the environment's own
+    // steps.
     let cells: Vec<[f64; 2]> = (0..SIDE * SIDE).map(super::cell).collect();
     let mut sum = 0.0;
     for &goal in &cells {

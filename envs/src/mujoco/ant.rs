@@ -3,8 +3,8 @@
 //! Observation: the torso's height and orientation (a quaternion), the eight joints' angles, all 14
 //! velocities, then torque and force of the contacts on each of the 13 bodies, clipped to ±1.
 //! Action: the eight joints' torques, ±1. Reward: the torso's speed along x, 1 for being healthy,
-//! less 0.5 times the squared action and 0.0005 times the squared contact forces. It ends when it is
-//! no longer healthy: torso outside of 0.2 m to 1 m, or any number not finite.
+//! less 0.5 times the squared action and 0.0005 times the squared contact forces. It ends when it
+//! is no longer healthy: torso outside of 0.2 m to 1 m, or any number not finite.
 
 use super::{
     arithmetic::sum,
@@ -55,12 +55,12 @@ pub struct Ant {
     pub healthy_reward: f64,
     /// Whether a step that ends it is rewarded as if it were healthy: so up to version 4.
     pub rewards_last_step: bool,
-    /// The number of the body whose speed counts, in the model's order; 0 is the world itself, 1 the
-    /// torso. A number that no body has counts as the torso's.
+    /// The number of the body whose speed counts, in the model's order; 0 is MuJoCo's world body, 1
+    /// the torso. A number that no body has counts as the torso's.
     pub main_body: usize,
     /// Whether it ends when it is not healthy.
     pub terminate_when_unhealthy: bool,
-    /// Where the torso's height must lie, bounds included.
+    /// The healthy range of the torso's height, bounds included.
     pub healthy_z_range: RangeInclusive<f64>,
     /// What contact forces and torques are clipped to.
     pub contact_force_range: RangeInclusive<f64>,
@@ -70,8 +70,8 @@ pub struct Ant {
     pub exclude_current_positions_from_observation: bool,
     /// Whether the contact forces are in the observation.
     pub include_cfrc_ext_in_observation: bool,
-    /// Of version 4 alone: whether contact forces are in the observation, those on the world itself
-    /// first, and are paid for. None: as in version 5.
+    /// Of version 4 alone: whether contact forces are in the observation, those on the world body
+    /// first, and in the reward. None: as in version 5.
     pub use_contact_forces: Option<bool>,
 }
 
@@ -128,7 +128,11 @@ impl Options for Ant {
     const PICTURE: &'static [&'static str] = PICTURE;
 
     fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
-        let mut options = slots![self: frame_skip, forward_reward_weight, ctrl_cost_weight, contact_cost_weight, healthy_reward, terminate_when_unhealthy, healthy_z_range, contact_force_range, exclude_current_positions_from_observation, include_cfrc_ext_in_observation];
+        let mut options = slots![
+            self: frame_skip, forward_reward_weight, ctrl_cost_weight, contact_cost_weight,
+            healthy_reward, terminate_when_unhealthy, healthy_z_range, contact_force_range,
+            exclude_current_positions_from_observation, include_cfrc_ext_in_observation
+        ];
         options.push(("xml_file", Slot::Only("ant.xml")));
         let noise = &mut self.reset_noise_scale;
         options.push(("reset_noise_scale", Slot::Noise(noise)));

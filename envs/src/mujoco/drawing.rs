@@ -1,4 +1,4 @@
-//! Draws a world from its bodies' shapes: seen from far away, far shapes first.
+//! Draws a simulation from its bodies' shapes, in parallel projection, far shapes first.
 
 use super::{
     library::Pose,
@@ -58,7 +58,7 @@ impl Camera {
     }
 }
 
-/// A camera that has been set up: what its picture's axes are in the world.
+/// A camera's axes in world coordinates.
 struct View {
     target: Vector,
     right: Vector,
@@ -115,7 +115,7 @@ pub(super) fn draw(mjcf: &str, poses: &[Pose], camera: Camera) -> Option<Frame> 
         .map(|geom| {
             let ends = geom.ends.map(|end| in_world(poses[geom.body], end));
             let depth = dot(ends[0], view.forward) + dot(ends[1], view.forward);
-            // Micrometres: what is as far as makes no difference keeps the model's order.
+            // Micrometres: shapes at practically equal distance keep the model's order.
             (Reverse((1e6 * depth) as i64), geom, ends)
         })
         .collect();

@@ -30,11 +30,11 @@ pub struct Hopper {
     pub rewards_last_step: bool,
     /// Whether it ends when it is not healthy.
     pub terminate_when_unhealthy: bool,
-    /// Where all numbers of the state but x and z must lie, bounds excluded.
+    /// The healthy range of all numbers of the state but x and z, bounds excluded.
     pub healthy_state_range: Range<f64>,
-    /// Where the torso's height must lie, bounds excluded.
+    /// The healthy range of the torso's height, bounds excluded.
     pub healthy_z_range: Range<f64>,
-    /// Where the torso's angle must lie, bounds excluded.
+    /// The healthy range of the torso's angle, bounds excluded.
     pub healthy_angle_range: Range<f64>,
     /// Largest disturbance of each number of the start state.
     pub reset_noise_scale: f64,
@@ -73,7 +73,11 @@ impl Options for Hopper {
     const PICTURE: &'static [&'static str] = PICTURE;
 
     fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
-        let mut options = slots![self: frame_skip, forward_reward_weight, ctrl_cost_weight, healthy_reward, terminate_when_unhealthy, healthy_state_range, healthy_z_range, healthy_angle_range, exclude_current_positions_from_observation];
+        let mut options = slots![
+            self: frame_skip, forward_reward_weight, ctrl_cost_weight, healthy_reward,
+            terminate_when_unhealthy, healthy_state_range, healthy_z_range, healthy_angle_range,
+            exclude_current_positions_from_observation
+        ];
         options.push(("xml_file", Slot::Only("hopper.xml")));
         let noise = &mut self.reset_noise_scale;
         options.push(("reset_noise_scale", Slot::Noise(noise)));

@@ -19,7 +19,7 @@ use crate::{
 };
 use std::{borrow::Cow, ops::Range};
 
-/// Bodies with the world itself, and numbers of an inertia.
+/// Bodies including the world body, and numbers of an inertia.
 const BODIES: usize = 14;
 const INERTIA: usize = 10;
 
@@ -44,7 +44,7 @@ pub struct Humanoid {
     pub healthy_reward: f64,
     /// Whether it ends when it is not healthy.
     pub terminate_when_unhealthy: bool,
-    /// Where the torso's height must lie, bounds excluded.
+    /// The healthy range of the torso's height, bounds excluded.
     pub healthy_z_range: Range<f64>,
     /// Largest disturbance of each number of the start state.
     pub reset_noise_scale: f64,
@@ -82,7 +82,8 @@ impl Default for Humanoid {
 }
 
 impl Humanoid {
-    /// The fields of an observation, without the world's own numbers (the root joint's for torques).
+    /// The fields of an observation, without the world body's numbers (the root joint's for
+    /// torques).
     fn shown(&self) -> impl Iterator<Item = (Field, usize, usize)> {
         let bodies = |width| (width, width * BODIES);
         [
@@ -116,7 +117,13 @@ impl Options for Humanoid {
     const PICTURE: &'static [&'static str] = PICTURE;
 
     fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
-        let mut options = slots![self: frame_skip, forward_reward_weight, ctrl_cost_weight, contact_cost_weight, contact_cost_range, healthy_reward, terminate_when_unhealthy, healthy_z_range, exclude_current_positions_from_observation, include_cinert_in_observation, include_cvel_in_observation, include_qfrc_actuator_in_observation, include_cfrc_ext_in_observation];
+        let mut options = slots![
+            self: frame_skip, forward_reward_weight, ctrl_cost_weight, contact_cost_weight,
+            contact_cost_range, healthy_reward, terminate_when_unhealthy, healthy_z_range,
+            exclude_current_positions_from_observation, include_cinert_in_observation,
+            include_cvel_in_observation, include_qfrc_actuator_in_observation,
+            include_cfrc_ext_in_observation
+        ];
         options.push(("xml_file", Slot::Only("humanoid.xml")));
         let noise = &mut self.reset_noise_scale;
         options.push(("reset_noise_scale", Slot::Noise(noise)));

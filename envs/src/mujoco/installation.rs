@@ -1,4 +1,4 @@
-//! The library on this machine: found, loaded and named, or missing.
+//! The library on this machine: finding and loading it.
 
 use super::{library::Library, locate};
 use crate::Error;
@@ -21,13 +21,13 @@ pub struct Found {
     pub path: PathBuf,
 }
 
-/// The libraries that have been loaded; environments are made with the last one. A failure is not
-/// kept: [`find_at`] may still name it.
+/// The libraries that have been loaded; environments are made with the last one, the current one. A
+/// failure is not kept: [`find_at`] may still load one.
 static LOADED: Mutex<Vec<Arc<Library>>> = Mutex::new(Vec::new());
 
 /// Finds and loads the library, once: where `RTG_MUJOCO` says (the file or its folder), in the
 /// packages of the `python3` or `python` beside the program or on `PATH` (asked once), or among the
-/// system's libraries. Nothing of the working directory is run or loaded.
+/// system's libraries. Nothing in the working directory is run or loaded.
 pub fn find() -> Result<Found, Error> {
     library().map(|library| found(&library))
 }
@@ -55,7 +55,7 @@ pub(super) fn library() -> Result<Arc<Library>, Error> {
     }
 }
 
-/// The library of this file, which becomes the last one. Links to one file are that file.
+/// The library of this file, which becomes the current one. Links to one file are that file.
 fn load(loaded: &mut Vec<Arc<Library>>, file: &Path) -> Result<Arc<Library>, Error> {
     let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let library = match loaded.iter().position(|library| library.path() == file) {
@@ -66,7 +66,8 @@ fn load(loaded: &mut Vec<Arc<Library>>, file: &Path) -> Result<Arc<Library>, Err
     Ok(library)
 }
 
-/// For tests of what needs the library: whether it is here. If it is not, `what` is [skipped](skip).
+/// For tests of what needs the library: whether it is here. If it is not, `what` is
+/// [skipped](skip).
 pub fn is_here(what: &str) -> bool {
     let Err(error) = find() else {
         return true;

@@ -3,8 +3,8 @@
 //! Observation: the cart's position, sines and then cosines of the two joints' angles, the three
 //! velocities clipped to ±10, the force of the rail's ends on the cart, clipped to ±10. Action: the
 //! force on the cart, ±1. Reward: 10 for each step but the last, less the squared distance of the
-//! tip from its upright place (0.01 along x, 1 along z, where 2 m is aimed at), less 0.001 and 0.005
-//! times the joints' squared velocities. It ends when the tip is not above 1 m.
+//! tip from its upright place (0.01 along x, 1 along z, where 2 m is aimed at), less 0.001 and
+//! 0.005 times the joints' squared velocities. It ends when the tip is not above 1 m.
 
 use super::{
     drawing::Camera,

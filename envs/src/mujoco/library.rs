@@ -3,11 +3,11 @@
 //! Nothing of `MuJoCo` is needed to build, and no layout of a struct has to be known, so that one
 //! program runs with every version from 3.2 to 4.x: numbers go in and out through `mj_setState` and
 //! `mj_getState`, body positions through `mj_local2Global`, and `fields` finds what no function
-//! gives.
+//! returns.
 //!
 //! What makes it sound: a [`Model`] is never written after it was compiled, so it may be shared; a
-//! [`World`] belongs to one owner, lengths are checked against the library's own sizes, and body
-//! numbers against the model's.
+//! [`World`] (`mjData`) belongs to one owner, lengths are checked against the library's own sizes,
+//! and body numbers against the model's.
 #![expect(unsafe_code, reason = "calls a C library")]
 
 mod fields;
@@ -31,10 +31,10 @@ use std::{
 /// The versions that work: from this one on, and below that one.
 const FIRST: (u32, u32) = (3, 2);
 const END: (u32, u32) = (5, 0);
-/// Parts of a world's state, as bits.
+/// Parts of a simulation state, as bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Parts {
-    /// The clock, the positions, the velocities.
+    /// The time, the positions, the velocities.
     pub(super) motion: c_int,
     /// Positions and velocities.
     pub(super) start: c_int,
@@ -73,29 +73,29 @@ pub(super) struct Library {
     parts: Parts,
     version: String,
     path: PathBuf,
-    /// Where its worlds keep what no function gives; set when it is opened.
+    /// Where its `mjData` keeps what no function returns; set when it is opened.
     fields: OnceLock<Result<Fields, String>>,
 }
 
 impl Library {
     /// Loads the library file at `path`. Its warnings are counted and its errors become panics;
-    /// neither prints, writes a log file or ends the process. A file is to be opened only once.
+    /// neither prints, writes a log file or ends the process. A file must be opened only once.
     pub(super) fn open(path: &Path) -> Result<Arc<Self>, Error> {
         let unusable = |reason: String| Error::MujocoUnusable {
             reason,
             path: path.to_owned(),
         };
-        // SAFETY: the caller asked for this library; MuJoCo's initialisers have no preconditions.
+        // SAFETY: the caller chose this library; MuJoCo's initialisers have no preconditions.
         let handle = unsafe { libloading::Library::new(path) }
             .map_err(|error| unusable(error.to_string()))?;
-        // Never unloaded: worlds, models and handlers refer to it until the process ends.
+        // Never unloaded: simulations, models and handlers refer to it until the process ends.
         let handle = ManuallyDrop::new(handle);
         let name_of_version: unsafe extern "C-unwind" fn() -> *const c_char =
             symbol(&handle, c"mj_versionString").map_err(unusable)?;
-        // SAFETY: takes nothing and gives a static string.
+        // SAFETY: takes nothing and returns a static string.
         let version = unsafe { text(name_of_version()) };
         let number = parse_version(&version)
-            .ok_or_else(|| unusable(format!("its version is `{version}`")))?;
+            .ok_or_else(|| unusable(format!("its version is '{version}'")))?;
         if !(FIRST..END).contains(&number) {
             return Err(Error::MujocoVersion {
                 version,
@@ -114,7 +114,8 @@ impl Library {
         // From 4.0 on there is one handler for all messages, which comes before those two.
         let set: Result<SetLogHandler, _> = symbol(&handle, c"mju_setLogHandler");
         if let Ok(set) = set {
-            // SAFETY: the function takes a handler of this type and keeps it; this one lives on.
+            // SAFETY: the function takes a handler of this type and keeps it; this one is never
+            // freed.
             unsafe { set(hear) };
         }
         let library = Arc::new(Self {
@@ -128,7 +129,7 @@ impl Library {
         Ok(library)
     }
 
-    /// Where its worlds keep what no function gives, or why that is not known.
+    /// Where its `mjData` keeps what no function returns, or why that is not known.
     fn fields(&self) -> Result<&Fields, String> {
         match self.fields.get() {
             Some(Ok(fields)) => Ok(fields),
@@ -183,12 +184,12 @@ fn parse_version(version: &str) -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next()??))
 }
 
-/// What the library has warned of, in all its worlds.
+/// The warnings of the library, in all its simulations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Warnings {
     /// How often.
     pub count: u64,
-    /// Its last words.
+    /// Its last message.
     pub last: String,
 }
 
@@ -197,9 +198,9 @@ static WARNINGS: Mutex<Warnings> = Mutex::new(Warnings {
     last: String::new(),
 });
 
-/// What `MuJoCo` has warned of since the program began, such as unstable simulations (which
-/// [`Env::instabilities`](crate::Env::instabilities) counts for each environment) or a lack of memory
-/// for contacts. It writes no log file.
+/// The warnings of `MuJoCo` since the program began, such as unstable simulations (which
+/// [`Env::instabilities`](crate::Env::instabilities) counts for each environment) or a lack of
+/// memory for contacts. It writes no log file.
 pub fn warnings() -> Warnings {
     WARNINGS
         .lock()
@@ -210,13 +211,13 @@ pub fn warnings() -> Warnings {
 unsafe extern "C-unwind" fn note(message: *const c_char) {
     let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
     warnings.count += 1;
-    // SAFETY: the library gives a string that ends with a zero.
+    // SAFETY: the library passes a string that ends with a zero.
     warnings.last = unsafe { text(message) };
 }
 
-/// The library must not go on after an error, such as one of memory.
+/// The library must not continue after an error, such as one of memory.
 unsafe extern "C-unwind" fn give_up(message: *const c_char) {
-    // SAFETY: the library gives a string that ends with a zero.
+    // SAFETY: the library passes a string that ends with a zero.
     let message = unsafe { text(message) };
     panic!("MuJoCo gave up: {message}");
 }
@@ -235,9 +236,9 @@ const LOG_ERROR: c_int = 3;
 type LogHandler = unsafe extern "C-unwind" fn(*const LogMessage);
 type SetLogHandler = unsafe extern "C-unwind" fn(LogHandler) -> Option<LogHandler>;
 
-/// Sorts messages by their level; what is neither a warning nor an error is not heard.
+/// Sorts messages by their level; what is neither a warning nor an error is ignored.
 unsafe extern "C-unwind" fn hear(message: *const LogMessage) {
-    // SAFETY: the library gives a message, whose subject ends with a zero.
+    // SAFETY: the library passes a message, whose subject ends with a zero.
     unsafe {
         let subject = (&raw const (*message).subject).cast();
         match (*message).level {
@@ -283,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_model_that_makes_no_sense_is_refused_with_the_librarys_words() {
-        if !mujoco::is_here("models that make no sense") {
+        if !mujoco::is_here("invalid models") {
             return;
         }
         let library = mujoco::installation::library().unwrap();
@@ -297,6 +298,6 @@ mod tests {
         assert!(message.contains("mass"), "{message}");
         let model = Arc::new(library.compile("<mujoco/>").unwrap());
         let world = World::new(&model).unwrap();
-        assert!(world.place("nobody", [0.0; 3]).is_err());
+        assert!(world.place("no_such_body", [0.0; 3]).is_err());
     }
 }

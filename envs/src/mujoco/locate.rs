@@ -1,9 +1,9 @@
-//! Where the library may lie, in the order in which it is looked for.
+//! Where the library may be, in the order in which it is looked for.
 //!
-//! The working directory may hold anything: a dataset, somebody's repository. Nothing of it is run or
-//! loaded. Python is asked in isolated mode, so that its modules do not come from there, and a relative
-//! entry of a search path (an empty one is the working directory) does not count. A library that
-//! [`VARIABLE`] names is the user's own choice.
+//! The working directory may hold anything, such as someone else's repository. Nothing in it is run
+//! or loaded. Python runs in isolated mode, so that its modules do not come from there, and a
+//! relative entry of a search path (an empty one is the working directory) does not count. A
+//! library that [`VARIABLE`] names is the user's own choice.
 
 use crate::Error;
 use std::{
@@ -16,8 +16,8 @@ use std::{
 /// The environment variable that names the library, or a folder that holds it.
 pub(super) const VARIABLE: &str = "RTG_MUJOCO";
 
-/// What a Python is asked: where the package would be loaded from, without loading it. Isolated mode
-/// leaves out the user's own packages, which are wanted.
+/// The Python program that prints where the package would be loaded from, without loading it.
+/// Isolated mode leaves out the user's own packages, which are wanted.
 const QUESTION: &str = "import importlib.util, site, sys\n\
     sys.path.append(site.getusersitepackages())\n\
     spec = importlib.util.find_spec('mujoco')\n\
@@ -37,8 +37,8 @@ pub(super) fn at(path: &Path) -> Result<PathBuf, Error> {
         })
 }
 
-/// The library file: the variable's, then that of the Python beside the program or on `PATH`, then the
-/// system's.
+/// The library file: the variable's, then that of the Python beside the program or on `PATH`, then
+/// the system's.
 pub(super) fn anywhere() -> Result<PathBuf, Error> {
     if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
         return at(Path::new(&path));
@@ -51,7 +51,7 @@ pub(super) fn anywhere() -> Result<PathBuf, Error> {
         .ok_or(Error::MujocoMissing)
 }
 
-/// The folders of the package `mujoco`, if a Python has it. They are asked once.
+/// The folders of the package `mujoco`, if a Python has it. The interpreters are run once.
 fn packages() -> &'static [PathBuf] {
     static FOLDERS: OnceLock<Vec<PathBuf>> = OnceLock::new();
     FOLDERS.get_or_init(|| pythons().iter().flat_map(|python| ask(python)).collect())
@@ -76,7 +76,8 @@ fn pythons() -> Vec<PathBuf> {
     found
 }
 
-/// The folders that an environment variable lists, without those that depend on the working directory.
+/// The folders that an environment variable lists, without those that depend on the working
+/// directory.
 fn absolute(variable: &str) -> Vec<PathBuf> {
     let listed = env::var_os(variable).unwrap_or_default();
     env::split_paths(&listed)
@@ -84,7 +85,7 @@ fn absolute(variable: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The folders that this Python would load the package from.
+/// The folders from which this Python would load the package.
 fn ask(python: &Path) -> Vec<PathBuf> {
     let folder = python.parent().unwrap_or(python);
     let answer = Command::new(python)
@@ -181,7 +182,7 @@ mod tests {
         );
     }
 
-    /// What the test below lets run in a folder full of traps.
+    /// What the test below runs in a folder full of traps.
     #[test]
     #[ignore = "the other half of the test below"]
     #[expect(clippy::print_stdout, reason = "the test below reads it")]

@@ -1,13 +1,12 @@
-//! `MuJoCo`'s environments, for whoever has `MuJoCo`: one file each.
+//! `MuJoCo`'s environments: one file each.
 //!
 //! The library is loaded when the first environment is made; nothing of it is needed to build.
-//! [`find`] says which one that is. Any version from 3.2 to 4.x does, and with the same version the
-//! numbers are Gymnasium's. Get it with `pip install mujoco`, or name its file in `RTG_MUJOCO`.
+//! [`find`] returns it. Any version from 3.2 to 4.x works, and with the same version the numbers
+//! are Gymnasium's. Get it with `pip install mujoco`, or name its file in `RTG_MUJOCO`.
 //!
-//! A [`Task`] is the world's options as Gymnasium's constructor has them, and what it observes,
-//! earns and ends by. [`MujocoEnv`] makes an environment of it. The models in `models/` state the
-//! same masses, sizes and gains as Gymnasium's; `golden/model_check.py` compares them number for
-//! number.
+//! A [`Task`] holds the options of Gymnasium's constructor and defines observation, reward and end.
+//! [`MujocoEnv`] makes an environment of it. The models in `models/` state the same masses, sizes
+//! and gains as Gymnasium's; `golden/model_check.py` compares them number for number.
 //!
 //! ```no_run
 //! use rtg_envs::{Env, mujoco::{Hopper, MujocoEnv}};

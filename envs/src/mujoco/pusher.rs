@@ -1,8 +1,8 @@
 //! `Pusher-v5`: an arm of seven joints that is to push a puck to a goal. It never ends by itself.
 //!
 //! Observation: the arm's seven angles and their velocities, then the positions of fork, puck and
-//! goal. Action: the seven joints' torques, ±2. Reward: less half the distance from fork to puck,
-//! less that from puck to goal, less 0.1 times the squared action.
+//! goal. Action: the seven joints' torques, ±2. Reward: minus half the distance from fork to puck,
+//! minus that from puck to goal, minus 0.1 times the squared action.
 
 use super::{
     arithmetic::{difference, length},

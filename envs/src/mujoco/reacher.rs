@@ -2,8 +2,8 @@
 //!
 //! Observation: cosines and sines of the two joints' angles, the target's x and y, the two joints'
 //! velocities, the vector from the target to the tip (x and y). Action: the two joints' torques,
-//! ±1. Reward: less the distance between tip and target, less the squared action. The target stays
-//! where an episode starts, anywhere within 0.2 m.
+//! ±1. Reward: minus the distance between tip and target, minus the squared action. The target
+//! stays where an episode starts, anywhere within 0.2 m.
 
 use super::{
     arithmetic::{difference, length},

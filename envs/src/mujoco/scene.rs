@@ -1,7 +1,7 @@
 //! The shapes of a model's bodies, as its MJCF states them: for drawing.
 //!
 //! Only what the models of these environments use is read: spheres, capsules, cylinders and the
-//! floor, with default classes. What else there may be is left out.
+//! floor, with default classes. Everything else is ignored.
 
 use roxmltree::{Document, Node};
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ type Vector = [f64; 3];
 /// A round shape on a body: all points within a radius of a line.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Geom {
-    /// The number of its body; 0 is the world itself.
+    /// The number of its body; 0 is the world body.
     pub(super) body: usize,
     /// Both ends of the line in the body's frame, in metres; the same for a sphere.
     pub(super) ends: [Vector; 2],
@@ -23,7 +23,7 @@ pub(super) struct Geom {
 #[derive(Debug, Default)]
 pub(super) struct Scene {
     pub(super) geoms: Vec<Geom>,
-    /// The parent of each body, in the library's order; the world is its own.
+    /// The parent of each body, in the library's order; the world body is its own.
     pub(super) parents: Vec<usize>,
     /// The height of the floor in metres.
     pub(super) floor: Option<f64>,
@@ -33,7 +33,7 @@ pub(super) struct Scene {
 type Attributes = HashMap<String, String>;
 
 impl Scene {
-    /// Reads it from MJCF; nothing if that is no XML.
+    /// Reads it from MJCF; `None` if that is not XML.
     pub(super) fn parse(mjcf: &str) -> Option<Self> {
         let document = Document::parse(mjcf).ok()?;
         let root = document.root_element();
@@ -50,7 +50,7 @@ impl Scene {
         Some(reader.scene)
     }
 
-    /// Whether a body is below another one, or that one itself.
+    /// Whether a body is a descendant of another one, or that one itself.
     pub(super) fn is_below(&self, body: usize, above: usize) -> bool {
         body == above || (body != 0 && self.is_below(self.parents[body], above))
     }
@@ -122,7 +122,7 @@ impl Reader {
         });
     }
 
-    /// Where a geom's own z axis points.
+    /// The direction of a geom's own z axis.
     fn axis(&self, attributes: &Attributes) -> Vector {
         if let Some([w, x, y, z]) = numbers(attributes, "quat") {
             let scale = 2.0 / (w * w + x * x + y * y + z * z);

@@ -9,7 +9,8 @@ use super::{
 use crate::{BoxSpace, Env, Error, Frame, Space, Spec, Step, options::Options, random::NumpyRng};
 use std::{borrow::Cow, sync::Arc};
 
-/// One task for a model: Gymnasium's constructor options as fields, and the rules that they govern.
+/// One task for a model: Gymnasium's constructor options as fields, and the rules that they
+/// control.
 pub trait Task: Options + Send {
     /// Gymnasium's id.
     const ID: &'static str;
@@ -17,11 +18,12 @@ pub trait Task: Options + Send {
     const TIME_STEP: f64;
     /// The bound of each action number, on both sides.
     const ACTION_BOUNDS: &'static [f32];
-    /// The points that the task looks at: a body's name and a place in that body's frame, in metres.
+    /// The points that the task observes: a body's name and a place in that body's frame, in
+    /// metres.
     const POINTS: &'static [(&'static str, [f64; 3])] = &[];
-    /// What else it looks at.
+    /// The fields that it observes.
     const FIELDS: &'static [Field] = &[];
-    /// Where its pictures are taken from.
+    /// The camera of its pictures.
     const CAMERA: Camera = Camera::beside(0.75, 3.2);
 
     /// The model, in MJCF.
@@ -33,23 +35,23 @@ pub trait Task: Options + Send {
     /// Numbers in an observation.
     fn observation_width(&self) -> usize;
 
-    /// Disturbs the model's own start, which the slices hold.
+    /// Perturbs the model's own start, which the slices hold.
     fn start(&self, rng: &mut NumpyRng, positions: &mut [f64], velocities: &mut [f64]);
 
-    /// Where the world is along x, in metres: the first joint's position. Its change in a step is
+    /// The position along x in metres: that of the first joint. Its change in a step is
     /// [`Move::x_velocity`].
     fn x(&self, seen: View) -> f64 {
         seen.positions[0]
     }
 
-    /// Writes the observation of what is seen.
+    /// Writes the observation.
     fn observe(&self, seen: View, observation: &mut [f64]);
 
-    /// The reward of a move, and whether the world has ended.
+    /// The reward of a step, and whether the episode has terminated.
     fn judge(&self, made: &Move) -> (f64, bool);
 }
 
-/// What Gymnasium's constructors take for pictures only, the last one not in version 4: see
+/// Arguments of Gymnasium's constructors for pictures only, the last one not in version 4: see
 /// [`Options::PICTURE`].
 pub(super) const PICTURE: &[&str] = &[
     "render_mode",
@@ -62,14 +64,14 @@ pub(super) const PICTURE: &[&str] = &[
     "default_camera_config",
 ];
 
-/// What a task sees of its world.
+/// What a task reads of its simulation.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The joints' positions.
     pub positions: &'a [f64],
     /// The joints' velocities.
     pub velocities: &'a [f64],
-    /// Where the points of [`Task::POINTS`] are.
+    /// The positions of [`Task::POINTS`].
     pub points: &'a [[f64; 3]],
     fields: &'a [(Field, Vec<f64>)],
 }
@@ -82,7 +84,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// One step of the environment, for its judgement.
+/// One step of the environment, from which its reward is computed.
 #[derive(Clone, Copy, Debug)]
 pub struct Move<'a> {
     /// [`Task::x`] before the step.
@@ -93,7 +95,7 @@ pub struct Move<'a> {
     pub duration: f64,
     /// The action as it was given, before the actuators' limits.
     pub action: &'a [f32],
-    /// The world after the step.
+    /// The simulation after the step.
     pub after: View<'a>,
 }
 
@@ -112,7 +114,7 @@ impl Move<'_> {
 /// An environment made of one task, still without a time limit ([`make`](crate::make) adds it).
 ///
 /// Its state is the joints' positions, their velocities, the accelerations that the solver starts
-/// from, and the points and fields that the task looks at. `MuJoCo` leaves the latter at a stage
+/// from, and the points and fields that the task observes. `MuJoCo` leaves the latter at a stage
 /// inside of the last time step, so they do not follow from the others.
 pub struct MujocoEnv<T> {
     task: T,
@@ -121,7 +123,7 @@ pub struct MujocoEnv<T> {
     spec: Arc<Spec>,
     /// The model's start: positions and velocities.
     origin: Vec<f64>,
-    /// The clock, positions and velocities after the last step.
+    /// The time, positions and velocities after the last step.
     motion: Vec<f64>,
     places: Vec<Place>,
     points: Vec<[f64; 3]>,
@@ -196,7 +198,7 @@ impl<T: Task> MujocoEnv<T> {
         self.look();
     }
 
-    /// Takes over what the library computed.
+    /// Copies what the library computed.
     fn look(&mut self) {
         let parts = self.world.model().parts();
         self.world.read(parts.motion, &mut self.motion);
@@ -208,7 +210,7 @@ impl<T: Task> MujocoEnv<T> {
         }
     }
 
-    /// What is looked at beyond positions and velocities.
+    /// What is observed beyond positions and velocities.
     fn extras_mut(&mut self) -> impl Iterator<Item = &mut f64> {
         let fields = self.fields.iter_mut().flat_map(|(_, numbers)| numbers);
         self.points.as_flattened_mut().iter_mut().chain(fields)
@@ -280,7 +282,7 @@ impl<T: Task> Env for MujocoEnv<T> {
         }
         self.look();
         if self.motion[0] < time + (frames as f64 - 0.5) * T::TIME_STEP {
-            // The library turns the clock back only when it has given up on the state.
+            // The library resets the time only when the state has become unstable.
             self.instabilities += 1;
         }
         let (reward, terminated) = self.task.judge(&Move {
@@ -342,8 +344,8 @@ impl<T: Task> Env for MujocoEnv<T> {
         self.instabilities
     }
 
-    /// The bodies where the joints' positions say they are, which is not quite where a step leaves
-    /// them.
+    /// The poses of the bodies by the joints' positions, which differ slightly from those after a
+    /// step.
     fn render(&self) -> Option<Frame> {
         let model = self.world.model();
         let mut world = World::new(model).ok()?;

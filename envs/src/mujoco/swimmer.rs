@@ -51,7 +51,10 @@ impl Options for Swimmer {
     const PICTURE: &'static [&'static str] = PICTURE;
 
     fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
-        let mut options = slots![self: frame_skip, forward_reward_weight, ctrl_cost_weight, exclude_current_positions_from_observation];
+        let mut options = slots![
+            self: frame_skip, forward_reward_weight, ctrl_cost_weight,
+            exclude_current_positions_from_observation
+        ];
         options.push(("xml_file", Slot::Only("swimmer.xml")));
         let noise = &mut self.reset_noise_scale;
         options.push(("reset_noise_scale", Slot::Noise(noise)));

@@ -1,9 +1,10 @@
 //! The environments' version 4, which scores published with older versions are closest to.
 //!
 //! Three things differ from version 5: a step into an unhealthy state that ends the episode still
-//! earns the reward for being healthy, `Walker2d`'s right foot has the friction of its legs, and
-//! `Ant` neither sees contact forces nor pays for them unless `use_contact_forces` says so.
-//! `HalfCheetah-v4` differs in nothing but its id. There are fewer options: `frame_skip` is fixed.
+//! gets the reward for being healthy, `Walker2d`'s right foot has the friction of its legs, and
+//! `Ant` neither observes contact forces nor has their cost in its reward unless
+//! `use_contact_forces` says so. `HalfCheetah-v4` differs in nothing but its id. There are fewer
+//! options: `frame_skip` is fixed.
 
 use super::{
     ant::Ant,

@@ -36,9 +36,9 @@ pub struct Walker2d {
     pub rewards_last_step: bool,
     /// Whether it ends when it is not healthy.
     pub terminate_when_unhealthy: bool,
-    /// Where the torso's height must lie, bounds excluded.
+    /// The healthy range of the torso's height, bounds excluded.
     pub healthy_z_range: Range<f64>,
-    /// Where the torso's angle must lie, bounds excluded.
+    /// The healthy range of the torso's angle, bounds excluded.
     pub healthy_angle_range: Range<f64>,
     /// Largest disturbance of each number of the start state.
     pub reset_noise_scale: f64,
@@ -68,7 +68,11 @@ impl Options for Walker2d {
     const PICTURE: &'static [&'static str] = PICTURE;
 
     fn options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
-        let mut options = slots![self: frame_skip, forward_reward_weight, ctrl_cost_weight, healthy_reward, terminate_when_unhealthy, healthy_z_range, healthy_angle_range, exclude_current_positions_from_observation];
+        let mut options = slots![
+            self: frame_skip, forward_reward_weight, ctrl_cost_weight, healthy_reward,
+            terminate_when_unhealthy, healthy_z_range, healthy_angle_range,
+            exclude_current_positions_from_observation
+        ];
         let noise = &mut self.reset_noise_scale;
         options.push(("reset_noise_scale", Slot::Noise(noise)));
         let file = &mut self.xml_file;

@@ -1,8 +1,8 @@
 //! The normal distribution as `NumPy` draws it: the ziggurat of Marsaglia and Tsang, in 256 layers.
 //!
 //! The area under the bell is cut into layers of one size. A draw picks a layer and a point across
-//! its width. Nearly all points lie under the bell for certain; the others are compared with the
-//! density itself. The tables hold `NumPy`'s own roundings, which no formula gives back to the last
+//! its width. Nearly all points are certainly under the bell; the others are compared with the
+//! density itself. The tables hold `NumPy`'s own roundings, which no formula reproduces to the last
 //! bit.
 
 use super::NumpyRng;

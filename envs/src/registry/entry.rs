@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// All facts of an environment.
 pub(super) struct Entry {
     pub(super) id: &'static str,
-    /// Module and class under `gymnasium.envs`; none of our own.
+    /// Module and class under `gymnasium.envs`; `None` for custom environments.
     pub(super) module: Option<&'static str>,
     pub(super) max_episode_steps: usize,
     pub(super) reward_threshold: Option<f64>,
@@ -24,16 +24,17 @@ pub(super) struct Entry {
 
 pub(super) type Made<T> = Result<T, Error>;
 
-/// Makes several environments, or rows of them, of the arguments that differ from the default
+/// Makes several environments, or rows of them, from the arguments that differ from the default
 /// values, under a complete description.
 type Make<T> = fn(&Arguments, Arc<Spec>, usize) -> Made<T>;
 
-/// How an environment is made of the arguments that differ from the default values, under a complete
-/// description.
+/// How an environment is made from the arguments that differ from the default values, under a
+/// complete description.
 pub(super) struct Kind {
     /// All options with their default values.
     pub(super) options: fn() -> Arguments,
-    /// The description without the time limit, and the arguments that differ from the default values.
+    /// The description without the time limit, and the arguments that differ from the default
+    /// values.
     pub(super) describe: fn(&str, &Arguments) -> Made<(Spec, Arguments)>,
     pub(super) several: Make<Vec<Box<dyn Env>>>,
     pub(super) rows: Make<Box<dyn Batch>>,
@@ -52,12 +53,12 @@ impl Entry {
         }
     }
 
-    /// A world of this crate.
+    /// An environment with dynamics of this crate.
     pub(super) const fn world<D: Dynamics + 'static>(id: &'static str, limit: usize) -> Self {
         Self::new(id, limit, Kind::world::<D>())
     }
 
-    /// A world whose rows are stepped in columns.
+    /// The same, with rows stepped in columns.
     pub(super) const fn columns<D: InColumns + 'static>(id: &'static str, limit: usize) -> Self {
         let kind = Kind {
             rows: |arguments, spec, rows| {
@@ -69,7 +70,7 @@ impl Entry {
         Self::new(id, limit, kind)
     }
 
-    /// A task for a model of `MuJoCo`'s.
+    /// A task for a `MuJoCo` model.
     pub(super) const fn mujoco<T: Task + 'static>(id: &'static str, limit: usize) -> Self {
         Self {
             needs_mujoco: true,
@@ -77,7 +78,7 @@ impl Entry {
         }
     }
 
-    /// Where Gymnasium has it.
+    /// Module and class in Gymnasium.
     pub(super) const fn of(self, module: &'static str) -> Self {
         Self {
             module: Some(module),

@@ -19,11 +19,11 @@ pub(crate) mod colour {
 
 type Point = (f64, f64);
 
-/// A sheet of paper of a given size. What lies outside of it is not drawn.
+/// A canvas of a given size. Whatever is outside of it is not drawn.
 pub(crate) struct Canvas {
     width: u32,
     height: u32,
-    /// None for a size without area.
+    /// `None` for a size without area.
     sheet: Option<Pixmap>,
 }
 
@@ -119,7 +119,7 @@ impl Canvas {
     pub(crate) fn into_frame(self) -> Frame {
         let (width, height) = (self.width as usize, self.height as usize);
         let pixels = self.sheet.map_or_else(Vec::new, |sheet| {
-            // The paper is opaque, so premultiplied colours are the colours.
+            // The canvas is opaque, so premultiplied colours are the colours.
             sheet
                 .pixels()
                 .iter()

@@ -31,7 +31,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
                 "inf" => Ok(f64::INFINITY),
                 "-inf" => Ok(f64::NEG_INFINITY),
                 _ => Err(D::Error::custom(format_args!(
-                    "a bound is a number, \"inf\" or \"-inf\", not \"{word}\""
+                    "a bound must be a number, 'inf' or '-inf', not '{word}'"
                 ))),
             },
         })

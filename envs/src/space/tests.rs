@@ -76,7 +76,7 @@ fn outsiders_are_told_apart() {
     let boxed = Space::Box(BoxSpace::float32(&[-1.0, -INF], &[1.0, INF]));
     assert!(boxed.contains(&[1.0, 1e30_f32.into()]));
     assert!(!boxed.contains(&[1.5, 0.0]), "above the bound");
-    assert!(!boxed.contains(&[0.1, 0.0]), "0.1 is no float32");
+    assert!(!boxed.contains(&[0.1, 0.0]), "0.1 is not a float32");
     assert!(!boxed.contains(&[f64::NAN, 0.0]));
     assert!(!boxed.contains(&[0.0]), "too narrow");
     let discrete = Space::Discrete { n: 3, start: -1 };

@@ -3,7 +3,7 @@
 use super::autoreset::Autoreset;
 use crate::{Env, Step};
 
-/// What rows gave in the last step.
+/// The results of the rows' last step.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// Numbers in one observation.
@@ -29,7 +29,7 @@ impl Outcome {
 
     /// Whether any row's episode is over.
     pub(super) fn is_any_over(&self) -> bool {
-        // Without branches, so by vectors.
+        // Without branches, so vectorised.
         let any = |flags: &[bool]| flags.iter().fold(false, |any, &is| any | is);
         any(&self.terminated) | any(&self.truncated)
     }
@@ -40,7 +40,7 @@ impl Outcome {
     }
 }
 
-/// What is to be done in a step.
+/// The request for one step.
 #[derive(Clone, Copy)]
 pub(crate) struct Orders<'a> {
     /// The rows that step; `None` is all of them.
@@ -57,11 +57,11 @@ pub(crate) trait Batch: Send {
     fn step(&mut self, orders: Orders, outcome: &mut Outcome);
     fn reset(&mut self, row: usize, seed: Option<u64>, observation: &mut [f64]);
     fn env(&self, row: usize) -> &dyn Env;
-    /// The same rows, shared among so many threads.
+    /// The same rows, divided among `threads` threads.
     fn shared(self: Box<Self>, threads: usize) -> Box<dyn Batch>;
 }
 
-/// Steps a row; `row` is its place in the outcome.
+/// Steps a row; `row` is its index in the outcome.
 #[inline]
 pub(super) fn step_row<E: Env>(
     env: &mut E,
@@ -77,7 +77,7 @@ pub(super) fn step_row<E: Env>(
     note(env, row, step, autoreset, outcome);
 }
 
-/// Resets a row whose episode is over, if this step is there for that; tells whether it was.
+/// Resets a row whose episode is over, if this step is for that; returns whether it did.
 #[inline]
 pub(super) fn restart_if_over<E: Env>(
     env: &mut E,
@@ -101,8 +101,8 @@ fn restart<E: Env>(env: &mut E, row: usize, outcome: &mut Outcome) {
     outcome.truncated[row] = false;
 }
 
-/// Notes what a step gave, besides the observation, which is there already, and resets the row if
-/// the same step is there for that.
+/// Stores the result of a step, except the observation, which is stored already, and resets the row
+/// if the autoreset mode does so in the same step.
 #[inline]
 pub(super) fn note<E: Env>(
     env: &mut E,

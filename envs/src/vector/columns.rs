@@ -1,8 +1,8 @@
-//! Rows of cheap worlds, stepped many at a time.
+//! Rows of cheap environments, stepped many at a time.
 //!
-//! The worlds stay whole, one a row. For a step the numbers of those that are under way go into
-//! blocks of a few columns, where the loops of the physics vectorise, and what the step gave comes
-//! back. The numbers are those of one row at a time, to the last bit.
+//! Each row keeps its own state. For a step the numbers of active rows are copied into blocks of a
+//! few columns, where the loops of the physics vectorise, and the results are copied back. The
+//! numbers are those of one row at a time, to the last bit.
 
 use super::batch::{Batch, Orders, Outcome, note, restart_if_over, step_row};
 use crate::{
@@ -10,29 +10,29 @@ use crate::{
     world::{Dynamics, World},
 };
 
-/// Worlds side by side in a block: the widest vectors hold so many f64.
+/// Environments side by side in a block: the f64 lanes of the widest vectors.
 pub(crate) const LANES: usize = 16;
 
 /// A column of a block.
 pub(crate) type Column<T = f64> = [T; LANES];
 
-/// Physics that steps blocks of worlds.
+/// Dynamics that step blocks of environments.
 pub(crate) trait InColumns: Dynamics {
-    /// [`LANES`] worlds: a column for each number that a step needs or gives.
+    /// [`LANES`] environments: a column for each number that a step reads or writes.
     type Block: Default + Send;
 
-    /// Copies this world and the action that it is to take into a lane.
+    /// Copies this state and its next action into a lane.
     fn enter(&self, action: &[f64], block: &mut Self::Block, lane: usize);
 
     /// One time step of all lanes.
     fn advance_blocks(blocks: &mut [Self::Block]);
 
-    /// Takes the new state out of the lane; gives what [`Dynamics::advance`] gives. `self` is still
-    /// as it entered.
+    /// Copies the new state from the lane; returns what [`Dynamics::advance`] returns. `self` is
+    /// still the state before the step.
     fn leave(&mut self, action: &[f64], block: &Self::Block, lane: usize) -> (f64, bool);
 }
 
-/// Rows whose physics steps in blocks.
+/// Rows whose dynamics step in blocks.
 pub(crate) struct Columns<D: InColumns> {
     envs: Vec<TimeLimit<World<D>>>,
     blocks: Vec<D::Block>,

@@ -1,7 +1,7 @@
 //! Rows that several threads step together.
 //!
-//! The rows are cut into shares, some for each thread. A share is moved to whoever takes it next,
-//! with its actions in it, and comes back with what the step gave; so no memory is shared and
+//! The rows are cut into shares, some for each thread. A share is moved to the next free thread,
+//! with its actions in it, and moved back with the results of the step; so no memory is shared and
 //! nothing is allocated. Which thread steps which share has no influence on the numbers.
 
 use super::{
@@ -20,7 +20,7 @@ use std::{
 /// Shares for each thread: more of them even out rows that take longer than others.
 const SHARES: usize = 4;
 
-/// Neighbouring rows with all that one step of them needs.
+/// Adjacent rows with everything that one step of them needs.
 struct Share<E> {
     /// The number of the first row.
     first: usize,
@@ -36,7 +36,7 @@ struct Share<E> {
 }
 
 impl<E: Env> Share<E> {
-    /// Writes down the orders for these rows, and what they gave before.
+    /// Copies the request for these rows and their previous results.
     fn prepare(&mut self, orders: Orders, before: &Outcome) {
         let rows = self.first..self.first + self.envs.len();
         self.active.clear();
@@ -69,7 +69,7 @@ impl<E: Env> Share<E> {
         }
     }
 
-    /// Tells the whole what the step gave.
+    /// Copies the results of the step to those of all rows.
     fn report(&self, whole: &mut Outcome) {
         let (width, part) = (whole.width, &self.outcome);
         for &here in &self.active {
@@ -87,18 +87,18 @@ impl<E: Env> Share<E> {
     }
 }
 
-/// Where shares are left and taken.
+/// The queue of shares.
 struct Table<E> {
     waiting: Vec<Share<E>>,
     stepped: Vec<Share<E>>,
-    /// What the first environment that panicked said.
+    /// The message of the first panic of an environment.
     panic: Option<Box<dyn Any + Send>>,
     is_closed: bool,
 }
 
 struct Room<E> {
     table: Mutex<Table<E>>,
-    /// There are shares to take, or the room is closed.
+    /// There are shares to take, or the team shuts down.
     work: Condvar,
     /// All shares have been stepped.
     rest: Condvar,
@@ -110,7 +110,7 @@ impl<E: Env> Room<E> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Steps shares as long as there are any.
+    /// Steps shares until none is left.
     fn work<'a>(&'a self, mut table: MutexGuard<'a, Table<E>>) -> MutexGuard<'a, Table<E>> {
         while let Some(mut share) = table.waiting.pop() {
             drop(table);
@@ -128,7 +128,7 @@ impl<E: Env> Room<E> {
         table
     }
 
-    /// A thread's life.
+    /// The loop of a worker thread.
     fn live(&self) {
         let mut table = self.table();
         while !table.is_closed {
@@ -152,7 +152,8 @@ pub(super) struct Team<E> {
 }
 
 impl<E: Env + 'static> Team<E> {
-    /// `threads` includes the one that calls; if the system refuses some, the others do their work.
+    /// `threads` includes the one that calls; if the system refuses some, the others take over
+    /// their shares.
     pub(super) fn new(envs: Vec<E>, threads: usize) -> Self {
         let rows = envs.len();
         let size = rows.div_ceil(SHARES * threads).max(1);
@@ -211,7 +212,7 @@ impl<E> Drop for Team<E> {
             .is_closed = true;
         self.room.work.notify_all();
         for thread in self.threads.drain(..) {
-            // It catches every panic of an environment, so that it ends in peace.
+            // A worker catches every panic of an environment, so that join cannot fail.
             let _ = thread.join();
         }
     }

@@ -9,7 +9,7 @@ fn with(autoreset: Autoreset) -> VecEnv {
     make_vec("CartPole-v1", 3, autoreset).unwrap()
 }
 
-/// Steps to the right until a row ends; gives that row.
+/// Steps to the right until a row ends; returns that row.
 fn run_to_an_end(envs: &mut VecEnv) -> usize {
     loop {
         envs.step(&[1.0; 3]);
@@ -129,7 +129,7 @@ fn threads_change_nothing() {
             for step in 0..60 {
                 let actions: Vec<f64> =
                     (0..rows).map(|row| ((row + step) % 3 % 2) as f64).collect();
-                // Now and then some rows alone, or a row that begins anew.
+                // Now and then some rows alone, or a row that begins again.
                 let some: Vec<usize> = (0..rows).rev().step_by(2).collect();
                 for envs in [&mut alone, &mut team] {
                     match step % 7 {
@@ -162,7 +162,7 @@ fn the_number_of_threads_can_change_between_steps() {
     }
 }
 
-/// A world that panics when it is told to.
+/// An environment that panics on demand.
 struct Fragile(Box<dyn Env>);
 
 impl Env for Fragile {
@@ -175,7 +175,7 @@ impl Env for Fragile {
     }
 
     fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Step {
-        assert!(action[0] < 2.0, "this world is broken");
+        assert!(action[0] < 2.0, "this environment is broken");
         self.0.step(action, observation)
     }
 
@@ -214,7 +214,10 @@ fn a_panic_in_any_thread_reaches_the_caller_and_the_other_rows_have_moved() {
         let mut actions = [0.0; 8];
         actions[broken] = 2.0;
         let caught = catch_unwind(AssertUnwindSafe(|| envs.step(&actions))).unwrap_err();
-        assert_eq!(*caught.downcast::<&str>().unwrap(), "this world is broken");
+        assert_eq!(
+            *caught.downcast::<&str>().unwrap(),
+            "this environment is broken"
+        );
         for row in 0..8 {
             let has_moved = row_of(&before, row) != row_of(envs.observations(), row);
             assert_eq!(has_moved, row != broken, "row {row}");
@@ -253,7 +256,7 @@ fn rows_in_columns_are_the_rows_one_by_one_to_the_last_bit() {
                     for action in &mut actions {
                         space.sample(&mut rng, std::slice::from_mut(action));
                     }
-                    // Sometimes a number that is none, or a torque out of range.
+                    // Sometimes NaN, or a torque out of range.
                     if step % 50 == 20 {
                         actions[step % rows] = [f64::NAN, -7.0, 1e300][step / 50 % 3];
                     }

@@ -1,11 +1,10 @@
-//! What a step leaves behind that no function of the library gives: where its world's struct keeps
-//! it.
+//! Results of a step that no function of the library returns: where `mjData` keeps them.
 //!
-//! The layout of that struct differs between versions, and there is no table of them here. The
-//! library itself tells, once, when it is loaded: a small world with contacts, forces and speeds is
+//! The layout of that struct differs between versions, and there is no table of them here. It is
+//! found once, when the library is loaded: a small simulation with contacts, forces and speeds is
 //! printed by the library, by name and with all digits. The place of a field is that of the pointer
-//! in the struct to exactly these numbers. While that world is made its memory is recorded, so that
-//! the search stays inside. If no array fits, or more than one, the fields are not used.
+//! in the struct to exactly these numbers. While that simulation is made its memory is recorded, so
+//! that the search stays inside. If no array fits, or more than one, the fields are not used.
 
 use super::{
     Library,
@@ -23,12 +22,12 @@ use std::{
     },
 };
 
-/// What a step leaves behind besides the state: arrays of the library's world.
+/// Results of a step besides the state: arrays of `mjData`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     /// `ctrl`: the number that drives each actuator.
     Control,
-    /// `xpos`: where each body's frame is, three numbers each; the world itself is the first body.
+    /// `xpos`: where each body's frame is, three numbers each; the world body is the first.
     BodyPositions,
     /// `xipos`: where each body's centre of mass is, three numbers each.
     MassCentres,
@@ -103,11 +102,11 @@ const PROBE: &str = r#"<mujoco>
   </actuator>
 </mujoco>"#;
 
-/// Where the fields are in the struct of a world, in bytes, in the order of [`Field::ALL`].
+/// The offsets of the fields in `mjData`, in bytes, in the order of [`Field::ALL`].
 pub(super) struct Fields([usize; Field::ALL.len()]);
 
 impl Fields {
-    /// Finds them. Nobody else may have the library yet.
+    /// Finds them. Nothing else may use the library yet.
     pub(super) fn find(library: &Arc<Library>) -> Result<Self, String> {
         let model = Arc::new(library.compile(PROBE)?);
         let (world, blocks) = recorded(&library.functions, || World::new(&model));
@@ -126,21 +125,21 @@ impl Fields {
                 .filter(|numbers| numbers.len() == model.field_width(field))
                 .ok_or_else(|| format!("it does not print {} as expected", field.heading()))?;
             *offset = search(&world, &blocks, &numbers)
-                .ok_or_else(|| format!("{} is nowhere in its worlds", field.heading()))?;
+                .ok_or_else(|| format!("{} is nowhere in its mjData", field.heading()))?;
         }
         Ok(Self(offsets))
     }
 
-    /// Copies the field of a world.
+    /// Copies a field.
     ///
     /// # Safety
-    /// `world` is a live world of the library that the fields were found in, and `numbers` is as
-    /// long as the field is in its model.
+    /// `world` is live data of the library that the fields were found in, and `numbers` is as long
+    /// as the field is in its model.
     pub(super) unsafe fn copy(&self, field: Field, world: Opaque, numbers: &mut [f64]) {
         // SAFETY: the struct has the layout that was found, so the pointer there is to this field.
         let source = unsafe { *world.byte_add(self.0[field as usize]).cast::<*const f64>() };
         if !numbers.is_empty() {
-            // SAFETY: the caller's promise; the library is not at work while its world is borrowed.
+            // SAFETY: the caller's promise; the library does not run while its data is borrowed.
             unsafe { ptr::copy_nonoverlapping(source, numbers.as_mut_ptr(), numbers.len()) }
         }
     }
@@ -160,14 +159,14 @@ thread_local! {
     static RECORDER: RefCell<Option<Recorder>> = const { RefCell::new(None) };
 }
 
-/// Does some work of the library's and gives the memory that it got meanwhile.
+/// Runs `work` and returns the memory that the library allocated meanwhile.
 fn recorded<T>(functions: &Functions, work: impl FnOnce() -> T) -> (T, Vec<Block>) {
     RECORDER.set(Some(Recorder {
         allocator: functions.allocator,
         allocate: functions.allocate,
         blocks: Vec::new(),
     }));
-    // SAFETY: the library's own variable for that purpose; nobody else uses the library yet.
+    // SAFETY: the library's own variable for that purpose; nothing else uses the library yet.
     unsafe { *functions.allocator = Some(record) }
     let result = work();
     // SAFETY: as before.
@@ -178,15 +177,15 @@ fn recorded<T>(functions: &Functions, work: impl FnOnce() -> T) -> (T, Vec<Block
     (result, blocks)
 }
 
-/// Gets memory from the library's own allocator, so that the library can free it as ever, and
-/// notes it.
+/// Gets memory from the library's own allocator, so that the library can free it as usual, and
+/// records it.
 unsafe extern "C-unwind" fn record(size: usize) -> Opaque {
     RECORDER.with_borrow_mut(|recorder| {
         let Some(recorder) = recorder else {
             return ptr::null_mut();
         };
-        // SAFETY: `recorded` is under way in this thread, which alone uses the library. Without
-        // this function in the variable the library's own allocator goes its own way.
+        // SAFETY: `recorded` is under way in this thread, which alone uses the library. Once this
+        // function is taken out of the variable, the library uses its own allocator again.
         unsafe {
             *recorder.allocator = None;
             let block = (recorder.allocate)(size);
@@ -197,7 +196,7 @@ unsafe extern "C-unwind" fn record(size: usize) -> Opaque {
     })
 }
 
-/// The library's own account of a world, with as many digits as tell numbers apart.
+/// The library's own listing of its data, with enough digits to distinguish all numbers.
 fn print(world: &World) -> Result<String, String> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -205,7 +204,7 @@ fn print(world: &World) -> Result<String, String> {
     let name =
         CString::new(path.to_string_lossy().as_bytes()).map_err(|error| error.to_string())?;
     let (model, world_pointer) = (world.model().pointer, world.pointer);
-    // SAFETY: a live world and its model, and two strings that end with a zero.
+    // SAFETY: live data and its model, and two strings that end with a zero.
     unsafe { (world.call().print)(model, world_pointer, name.as_ptr(), c"%.17g".as_ptr()) }
     let text = fs::read_to_string(&path)
         .map_err(|error| format!("it could not print into {}: {error}", path.display()));
@@ -224,7 +223,7 @@ fn numbers_under(printed: &str, heading: &str) -> Option<Vec<f64>> {
         .collect()
 }
 
-/// The place of the pointer in a world's struct that leads to these numbers.
+/// The offset of the pointer in `mjData` that leads to these numbers.
 fn search(world: &World, blocks: &[Block], numbers: &[f64]) -> Option<usize> {
     let is_varied = numbers
         .iter()
@@ -243,7 +242,7 @@ fn search(world: &World, blocks: &[Block], numbers: &[f64]) -> Option<usize> {
         if !start.is_multiple_of(align_of::<f64>()) || !blocks.iter().any(is_inside) {
             return false;
         }
-        // SAFETY: inside of memory that belongs to this world, and aligned.
+        // SAFETY: inside of memory that belongs to this data, and aligned.
         let found = unsafe { slice::from_raw_parts(pointer, numbers.len()) };
         found
             .iter()
@@ -269,7 +268,7 @@ mod tests {
 
     #[test]
     fn fields_hold_what_functions_say_of_the_same_world() {
-        if !crate::mujoco::is_here("fields of a world") {
+        if !crate::mujoco::is_here("the fields of mjData") {
             return;
         }
         let library = crate::mujoco::installation::library().unwrap();

@@ -2,11 +2,11 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-/// Anything of the library's own: a specification, a model, a world.
+/// An opaque struct of the library: a specification, a model, its data.
 pub(super) type Opaque = *mut c_void;
 /// Where the library sends a message.
 pub(super) type Handler = Option<unsafe extern "C-unwind" fn(*const c_char)>;
-/// What replaces the library's own way to get memory.
+/// The type of a replacement for the library's allocator.
 pub(super) type Allocator = Option<unsafe extern "C-unwind" fn(usize) -> Opaque>;
 
 pub(super) struct Functions {

@@ -1,4 +1,4 @@
-//! Models and worlds: the library's two large structs, behind pointers.
+//! Models (`mjModel`) and their data (`mjData`): the library's two large structs, behind pointers.
 
 use super::{
     Field, Library, Parts,
@@ -20,8 +20,8 @@ pub(in crate::mujoco) struct Model {
     pub(super) pointer: Opaque,
 }
 
-// SAFETY: after `compile` the model is only read, by us and, being `const` in its signatures, by
-// the library.
+// SAFETY: after `compile` the model is only read, by this crate and, being `const` in its
+// signatures, by the library.
 unsafe impl Send for Model {}
 unsafe impl Sync for Model {}
 
@@ -30,18 +30,18 @@ impl Model {
         self.library.parts
     }
 
-    /// Numbers in these parts of a world's state.
+    /// Numbers in these parts of a simulation state.
     pub(in crate::mujoco) fn width(&self, parts: c_int) -> usize {
         // SAFETY: a live model.
         unsafe { (self.library.functions.state_size)(self.pointer, parts) as usize }
     }
 
-    /// Bodies, the world itself included.
+    /// Bodies, the world body included.
     pub(in crate::mujoco) fn bodies(&self) -> usize {
         self.width(self.library.parts.body_forces) / 6
     }
 
-    /// Whether worlds of this library have fields to read; the error says why not.
+    /// Whether the fields of this library can be read; the error says why not.
     pub(in crate::mujoco) fn knows_fields(&self) -> Result<(), String> {
         self.library.fields().map(|_| ())
     }
@@ -72,12 +72,12 @@ impl Model {
 
 impl Drop for Model {
     fn drop(&mut self) {
-        // SAFETY: made by `compile`, and no world refers to it any more.
+        // SAFETY: made by `compile`, and no data refers to it any more.
         unsafe { (self.library.functions.delete_model)(self.pointer) }
     }
 }
 
-/// A model's world: everything that moves.
+/// A simulation of a model (`mjData`): everything that changes.
 pub(in crate::mujoco) struct World {
     model: Arc<Model>,
     pub(super) pointer: Opaque,
@@ -86,7 +86,7 @@ pub(in crate::mujoco) struct World {
 // SAFETY: it belongs to one owner and is not tied to a thread.
 unsafe impl Send for World {}
 
-/// A place that is carried along by a body: the body's number and a point in its frame.
+/// A point fixed to a body: the body's number and a point in its frame.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::mujoco) struct Place {
     body: c_int,
@@ -101,7 +101,7 @@ pub(in crate::mujoco) struct Pose {
 }
 
 impl World {
-    /// A world at rest.
+    /// A simulation at rest.
     pub(in crate::mujoco) fn new(model: &Arc<Model>) -> Result<Self, String> {
         // SAFETY: a live model.
         let pointer = unsafe { (model.library.functions.make_data)(model.pointer) };
@@ -122,41 +122,41 @@ impl World {
         &self.model
     }
 
-    /// A place of this world, by a body's name.
+    /// A point of this model, by a body's name.
     pub(in crate::mujoco) fn place(&self, body: &str, point: [f64; 3]) -> Result<Place, String> {
         let body = self.model.body(body)?;
         Ok(Place { body, point })
     }
 
-    /// Back to the model's own start, at rest.
+    /// Resets to the model's own start, at rest.
     pub(in crate::mujoco) fn reset(&mut self) {
-        // SAFETY: a live world and its model.
+        // SAFETY: live data and its model.
         unsafe { (self.call().reset)(self.model.pointer, self.pointer) }
     }
 
     /// Computes everything that follows from the state, without a step.
     pub(in crate::mujoco) fn forward(&mut self) {
-        // SAFETY: a live world and its model.
+        // SAFETY: live data and its model.
         unsafe { (self.call().forward)(self.model.pointer, self.pointer) }
     }
 
-    /// Computes where bodies are, and nothing else.
+    /// Computes the poses of bodies, and nothing else.
     pub(in crate::mujoco) fn kinematics(&mut self) {
-        // SAFETY: a live world and its model.
+        // SAFETY: live data and its model.
         unsafe { (self.call().kinematics)(self.model.pointer, self.pointer) }
     }
 
     /// Computes [`Field::ExternalForces`], which a step does not.
     pub(in crate::mujoco) fn contact_forces(&mut self) {
-        // SAFETY: a live world and its model.
+        // SAFETY: live data and its model.
         unsafe { (self.call().contact_forces)(self.model.pointer, self.pointer) }
     }
 
-    /// Goes on by some time steps of the model.
+    /// Simulates some time steps of the model.
     pub(in crate::mujoco) fn step(&mut self, steps: usize) {
         let step = self.call().step;
         for _ in 0..steps {
-            // SAFETY: a live world and its model.
+            // SAFETY: live data and its model.
             unsafe { step(self.model.pointer, self.pointer) }
         }
     }
@@ -190,15 +190,15 @@ impl World {
         }
     }
 
-    /// Where a place is, as the last step left it.
+    /// The position of a point after the last step.
     ///
     /// # Panics
-    /// If it is one of a larger model.
+    /// If it belongs to a larger model.
     pub(in crate::mujoco) fn locate(&self, place: Place) -> [f64; 3] {
         self.pose(place.body as usize, place.point).origin
     }
 
-    /// Where the frames of the bodies are, in their order.
+    /// The frames of the bodies, in their order.
     pub(in crate::mujoco) fn poses(&self) -> Vec<Pose> {
         (0..self.model.bodies())
             .map(|body| self.pose(body, ORIGIN))
@@ -241,14 +241,14 @@ impl World {
             Ok(fields) => fields,
             Err(reason) => panic!("{reason}"),
         };
-        // SAFETY: a live world of this library, and the field's own width.
+        // SAFETY: live data of this library, and the field's own width.
         unsafe { fields.copy(field, self.pointer, numbers) }
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        // SAFETY: made by `new`, used by nobody else.
+        // SAFETY: made by `new`, used by nothing else.
         unsafe { (self.call().delete_data)(self.pointer) }
     }
 }
