@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use rtg_datasets::{MinariFormat, Target, convert};
 use serde_json::json;
 
-#[expect(clippy::print_stdout, reason = "the program's answer")]
+#[expect(clippy::print_stdout, reason = "the program's output")]
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (source, target) = match &arguments[..] {
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let target = Target::Minari {
                 root: PathBuf::from(root),
                 id: id.clone(),
-                format: known.ok_or("the format is hdf5, arrow, parquet or d4rl")?,
+                format: known.ok_or("the format must be hdf5, arrow, parquet or d4rl")?,
             };
             (source, target)
         }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The first line is JSON: ids, sizes, hash, statistics, and for each episode its steps, flags and
-//! seed. What follows are little-endian `f64`: observations, actions and rewards of each episode.
+//! seed. After it come little-endian `f64`: observations, actions and rewards of each episode.
 
 use std::error::Error;
 use std::io::{BufWriter, Write};

@@ -4,14 +4,14 @@
 //! cargo run --release -p rtg-datasets --example fuzz -- SECONDS SEED KEEP [READER...]
 //! ```
 //!
-//! Each reader gets mutants of the fixtures for `SECONDS` of the processor's time: bits flipped, bytes
-//! overwritten, numbers set to extremes, parts cut out, doubled or exchanged, ends cut off. Whatever a
-//! reader answers, it may not panic, may not compute longer than `MAX_SECS`, and may not hold more
-//! memory at once than its budget allows for so small a file, `MAX_BYTES`. What breaks this is written
-//! to the directory `KEEP`. Exit status 0 only if nothing does. A limit of memory (`ulimit -v 1000000`)
-//! may be set, too.
+//! Each reader gets mutants of the fixtures for `SECONDS` of the processor's time: bits flipped,
+//! bytes overwritten, numbers set to extremes, parts cut out, doubled or exchanged, ends cut off.
+//! Whatever a reader returns, it may not panic, may not compute longer than `MAX_SECS`, and may not
+//! hold more memory at once than its budget allows for so small a file, `MAX_BYTES`. A mutant that
+//! breaks one of these rules is written to the directory `KEEP`; the exit status is 0 only if none
+//! does. A memory limit (`ulimit -v 1000000`) may be set, too.
 //!
-//! The mutants follow from `SEED` alone, so a find can be made again.
+//! The mutants follow from `SEED` alone, so a finding can be reproduced.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::error::Error;
@@ -31,7 +31,7 @@ const MAX_SECS: f64 = 2.0;
 /// buffers of libraries.
 const MAX_BYTES: usize = 600 << 20;
 
-/// The system's allocator, counted.
+/// The system's allocator, with a count of allocated bytes.
 struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
@@ -43,7 +43,7 @@ fn count(size: usize) {
 }
 
 #[expect(unsafe_code, reason = "only an allocator can count what is allocated")]
-// SAFETY: every call is handed to the system's allocator as it is; counting does not allocate.
+// SAFETY: every call is passed on to the system's allocator unchanged; counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
@@ -68,7 +68,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// The files that a reader is tried on, from the fixtures' folder. Of a dataset in a directory one
-/// file is damaged, the others are there too.
+/// file is damaged, the others are intact.
 const READERS: [(&str, &[&str]); 13] = [
     (
         "minari-hdf5",
@@ -137,7 +137,7 @@ const READERS: [(&str, &[&str]); 13] = [
     ("journal", &["spaces/nested/hdf5-v0"]),
 ];
 
-#[expect(clippy::print_stdout, reason = "the program's answer")]
+#[expect(clippy::print_stdout, reason = "the program's output")]
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [seconds, seed, keep, names @ ..] = &arguments[..] else {
@@ -194,7 +194,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A fixture, copied to a place where it can be damaged.
+/// A copy of a fixture that can be damaged.
 struct Subject {
     _directory: tempfile::TempDir,
     /// What is opened.
@@ -259,7 +259,7 @@ impl Subject {
         })
     }
 
-    /// Reads everything there is, twice: as recorded, and as a dataset for training.
+    /// Reads everything twice: as recorded, and as a dataset for training.
     fn examine(&self) -> Verdict {
         let began = seconds_computed();
         let before = HELD.load(Ordering::Relaxed);
@@ -316,16 +316,16 @@ impl Subject {
     }
 }
 
-/// Processor time of this process, which other work on the machine does not change; where the system
-/// does not tell it, the time of the clock.
+/// Processor time of this process, which other work on the machine does not change; where the
+/// system does not report it, wall-clock time.
 fn seconds_computed() -> f64 {
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
     let wall = BEGAN.elapsed().as_secs_f64();
     let Ok(text) = fs::read_to_string("/proc/self/stat") else {
         return wall;
     };
-    // The fields behind the program's name, which may hold blanks: of them, the 12th and the 13th are
-    // hundredths of a second in the program and in the kernel.
+    // The fields behind the program's name, which may hold blanks: of them, the 12th and the 13th
+    // are hundredths of a second in the program and in the kernel.
     let fields = text.rsplit(')').next().unwrap_or_default();
     let ticks = fields.split_whitespace().skip(11).take(2);
     let ticks: Vec<f64> = ticks.filter_map(|field| field.parse().ok()).collect();
@@ -350,7 +350,7 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A chain of numbers without a library.
+/// A random generator without a library.
 struct Dice(u64);
 
 impl Dice {
@@ -362,7 +362,7 @@ impl Dice {
     }
 }
 
-/// A damaged copy; `other` lends parts to it.
+/// A damaged copy; parts of `other` may be copied into it.
 fn mutate(original: &[u8], other: &[u8], dice: &mut Dice) -> Vec<u8> {
     const EXTREMES: [u64; 8] = [
         0,

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-#[expect(clippy::print_stdout, reason = "the program's answer")]
+#[expect(clippy::print_stdout, reason = "the program's output")]
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [repeats, paths @ ..] = &arguments[..] else {

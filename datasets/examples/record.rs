@@ -1,4 +1,4 @@
-//! Prints all that a dataset holds, type by type, for comparison with other readers
+//! Prints the whole content of a dataset, type by type, for comparison with other readers
 //! (`fixtures/property_check.py`).
 //!
 //! ```text

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Draws batches of 64 windows of 20 steps, and of 256 transitions, from a million steps (1,000
-//! episodes unless told otherwise) of Hopper's widths: 11 observation numbers, 3 action numbers.
-//! All ways take turns, and the medians of their rounds are printed as JSON, one line for windows
-//! and one for transitions. `benches/peers/corl_sampler.py` measures CORL's windows.
+//! episodes by default) of Hopper's widths: 11 observation numbers, 3 action numbers. The variants
+//! take turns, and the medians of their rounds are printed as JSON, one line for windows and one
+//! for transitions. `benches/peers/corl_sampler.py` measures CORL's windows.
 
 use std::error::Error;
 use std::io::Write;
@@ -91,7 +91,7 @@ fn stream() -> Pcg64 {
     Pcg64::seed_from_u64(1)
 }
 
-/// The medians of nine rounds of three ways that take turns.
+/// The medians of nine rounds of three variants that take turns.
 fn medians(mut call: impl FnMut(usize)) -> [f64; 3] {
     let mut rounds = [const { Vec::new() }; 3];
     for _ in 0..9 {

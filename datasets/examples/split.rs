@@ -1,11 +1,13 @@
-//! Cuts random flags by each splitter, for comparison with d4rl (`fixtures/d4rl_splitters_check.py`).
+//! Cuts random flags by each splitter, for comparison with d4rl
+//! (`fixtures/d4rl_splitters_check.py`).
 //!
 //! ```text
 //! cargo run -p rtg-datasets --example split < CASES
 //! ```
 //!
 //! Each line of CASES is JSON: `{"terminals": [bool], "timeouts": [bool] or null, "limit": N}`. The
-//! answer to each is a line: `{"sequence_dataset": [[start, end, terminated, truncated], ...], ...}`.
+//! output for each is a line: `{"sequence_dataset": [[start, end, terminated, truncated], ...],
+//! ...}`.
 
 use std::error::Error;
 use std::io::{BufRead, Write};

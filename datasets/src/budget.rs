@@ -1,16 +1,16 @@
-//! What reading one dataset may take: memory, and parts that are looked at.
+//! Limits for reading one dataset: memory, and the number of parts.
 //!
 //! A few bytes can claim any amount: compressed zeros, a space of a million bounds, links that lead
-//! to the same group again and again. So every reader asks a [`Budget`] before it takes memory for
-//! what a file claims. Two bounds hold at once:
+//! to the same group again and again. So every reader charges a [`Budget`] before it allocates
+//! memory for what a file claims. Two bounds hold at once:
 //!
 //! - the free memory of the machine, of its control group and of the process's own limits;
-//! - what the files that were opened can hold in good faith. Deflate makes 1032 bytes of one at the
-//!   most, and a byte becomes a number of 8; small files have a floor, so that spaces and libraries
-//!   find room.
+//! - what the opened files can plausibly contain. Deflate expands one byte to at most 1032, and a
+//!   byte becomes a number of 8; small files have a floor, for spaces and buffers of libraries.
 //!
-//! What is over a bound is [`Error::TooLarge`] before memory is touched. [`Budget::fork`] is for
-//! what is given back soon, an episode on its way: what a fork takes its parent does not lose.
+//! A request over a bound is [`Error::TooLarge`], before memory is touched. [`Budget::fork`] is for
+//! memory that is freed soon, such as that of one episode: what a fork takes is not charged to its
+//! parent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use crate::memory::free_memory;
 
 /// Bytes that a byte of a file may become: deflate's best, each byte as a number.
 const EXPANSION: u64 = 1032 * 8;
-/// Bytes that may be taken whatever the size of the files.
+/// Bytes that may be taken regardless of the size of the files.
 const FLOOR: u64 = 256 << 20;
 /// Groups, arrays and entries that one episode, or one file of columns, may have.
 const PARTS: u64 = 1 << 16;
@@ -31,7 +31,7 @@ pub struct Budget(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Bytes of memory that there are.
+    /// Bytes of free memory.
     room: u64,
     /// Bytes that the files opened so far may become; forks share it.
     allowance: Arc<AtomicU64>,
@@ -47,7 +47,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// A budget of `bytes` bytes.
     pub fn of(bytes: u64) -> Self {
         Self(Arc::new(State {
             room: bytes,
@@ -57,7 +57,7 @@ impl Budget {
         }))
     }
 
-    /// A budget for what will be given back: it has what is left here, and new parts.
+    /// A budget for memory that will be freed: it has what is left here, and a new count of parts.
     #[must_use]
     pub(crate) fn fork(&self) -> Self {
         Self(Arc::new(State {
@@ -68,13 +68,13 @@ impl Budget {
         }))
     }
 
-    /// Notes that a file of so many bytes is read.
+    /// Records that a file of this many bytes is read.
     pub(crate) fn admit(&self, bytes: u64) {
         let more = |allowance: u64| Some(allowance.saturating_add(bytes.saturating_mul(EXPANSION)));
         let _ = (self.0.allowance).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
-    /// Takes bytes for `what`, or says that there are not so many.
+    /// Takes bytes for `what`; an error if fewer are left.
     pub(crate) fn take(&self, bytes: u64, what: &str) -> Result<(), Error> {
         let allowance = self.0.allowance.load(Ordering::Relaxed);
         let limit = self.0.room.min(allowance);
@@ -90,7 +90,7 @@ impl Budget {
         }
     }
 
-    /// Takes room for items of `size` bytes, as many as the product of `counts`.
+    /// Takes the bytes of items of `size` bytes, as many as the product of `counts`.
     pub(crate) fn take_items(
         &self,
         counts: &[usize],
@@ -102,7 +102,7 @@ impl Budget {
         self.take(bytes, what)
     }
 
-    /// Whether the free memory holds so many items, of files that are not opened yet.
+    /// Whether that many items fit into free memory, for files that are not opened yet.
     pub(crate) fn foresee(&self, counts: &[usize], size: usize, what: &str) -> Result<(), Error> {
         let passing = Self::of(self.0.room);
         passing.0.allowance.store(u64::MAX, Ordering::Relaxed);
@@ -111,7 +111,7 @@ impl Budget {
         passing.take_items(counts, size, what)
     }
 
-    /// Looks at so many more parts of `what`.
+    /// Counts that many more parts of `what`.
     pub(crate) fn look_at(&self, parts: usize, what: &str) -> Result<(), Error> {
         let before = self.0.parts.fetch_add(parts as u64, Ordering::Relaxed);
         if before.saturating_add(parts as u64) > PARTS {

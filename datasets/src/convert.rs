@@ -1,9 +1,9 @@
-//! From one storage format to another.
+//! Conversion from one storage format to another.
 //!
-//! [`open_source`] gives the episodes of a name or path, [`create_sink`] takes them, [`convert`]
-//! joins the two. Nothing is computed on the way: types, infos, seeds, reset
-//! options and metadata stay as they are, JPEG images are copied as bytes. What the target's format
-//! cannot hold is listed in the [`Summary`].
+//! [`open_source`] reads the episodes of a name or path, [`create_sink`] writes them, [`convert`]
+//! connects the two. Nothing is computed in between: types, infos, seeds, reset options and
+//! metadata stay as they are, JPEG images are copied as bytes. What the target's format cannot hold
+//! is listed in the [`Summary`].
 
 use std::path::{Component, Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::minari::{self, MinariSink};
 use crate::recording::{Flattener, Recording, Sink, Source};
 use crate::{Contents, Defects, Error, Finding, MinariFormat, open_source, staging};
 
-/// Where a dataset shall be written. There must be nothing yet.
+/// Where a dataset is to be written. Nothing may exist there yet.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     /// The Minari dataset `id` under `root`, see [`datasets_root`](crate::datasets_root).
@@ -64,7 +64,7 @@ impl Target {
         }
     }
 
-    /// Refuses what cannot be written to: better than after hours of work. Removes what killed
+    /// Refuses a target that cannot be written, before any work is done. Removes what killed
     /// writers of the same target have left.
     pub fn check(&self) -> Result<(), Error> {
         let path = self.path();
@@ -78,7 +78,7 @@ impl Target {
             return Err(Error::BadId(path.display().to_string()));
         }
         staging::clear(&path);
-        // Not `exists`: a link that leads nowhere is something, too.
+        // Not `exists`: a dangling link counts, too.
         if path.symlink_metadata().is_ok() {
             return Err(Error::Exists.at(&path));
         }
@@ -86,7 +86,7 @@ impl Target {
     }
 }
 
-/// What a conversion did.
+/// The result of a conversion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// Episodes written.
@@ -130,8 +130,8 @@ pub fn same_episodes(a: &mut dyn Source, b: &mut dyn Source) -> Result<bool, Err
     Ok(true)
 }
 
-/// Converts a dataset. `progress` hears after each episode how many are done, and of how many, if
-/// that is known.
+/// Converts a dataset. `progress` is called after each episode with the number done and the total,
+/// if that is known.
 ///
 /// The target appears whole or not at all, even if the process is killed.
 pub fn convert(
@@ -150,7 +150,7 @@ pub fn copy(
     target: &Target,
     progress: &mut dyn FnMut(usize, Option<usize>),
 ) -> Result<Summary, Error> {
-    // What cannot be read as a dataset is not written as one: `inspect` would refuse it.
+    // Episodes that cannot be read as a dataset are not written: `inspect` would refuse them.
     let flattener = Flattener::new(source.recording());
     let budget = source.budget();
     flattener

@@ -1,19 +1,19 @@
-//! CSV files of one row a step, for people with logs of their own.
+//! CSV files of one row a step, for custom logs.
 //!
 //! | column | |
 //! |---|---|
-//! | `observation_0`, `observation_1` ... or `observation` | seen before the step |
+//! | `observation_0`, `observation_1` ... or `observation` | before the step |
 //! | `action_0`, `action_1` ... or `action` | |
 //! | `reward` | |
 //! | `terminated` | 0 or 1, `false` or `true`: a terminal state was reached |
 //! | `truncated`, optional | the episode was cut off, by a time limit for instance |
-//! | `done`, optional | the episode ends, whyever |
+//! | `done`, optional | the episode ends, for whatever reason |
 //! | `episode`, optional | a number that changes from one episode to the next |
-//! | `next_observation_0` ..., optional | seen after the step |
+//! | `next_observation_0` ..., optional | after the step |
 //! | any other name, optional | an info |
 //!
 //! Other names of these are known too, see `flat/roles.rs`. Columns may stand in any order; the
-//! first line names them. Numbered ones begin at 0 and lack none. Numbers are `float64`. A single
+//! first line names them. Numbered ones begin at 0 without gaps. Numbers are `float64`. A single
 //! `action` whose every cell is a whole number without a point is a discrete choice.
 
 use std::collections::HashSet;
@@ -80,7 +80,7 @@ impl Sheet {
         };
         let mut record = StringRecord::new();
         while reader.read_record(&mut record).map_err(failed)? {
-            // A number, and the array that it becomes a part of.
+            // Memory of a number, and of its place in the array.
             budget.take_items(&[record.len()], 16, "the table")?;
             for (index, cell) in record.iter().enumerate() {
                 let number = match cell {

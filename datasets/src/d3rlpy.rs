@@ -2,8 +2,8 @@
 //!
 //! Version 1 has flat columns, `terminals`, and `episode_terminals` where an episode ends for
 //! whatever reason. Version 2.1 has an array for each column and episode, `observations_0`,
-//! `actions_0` ..., and `terminated_0`, one flag an episode; one that is not terminated was cut off.
-//! Neither stores the observation after the last step: the last one is repeated.
+//! `actions_0` ..., and `terminated_0`, one flag an episode; one that is not terminated was cut
+//! off. Neither stores the observation after the last step: the last one is repeated.
 
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,7 @@ impl D3rlpySource {
             return Err(Error::Missing("an episode".into()));
         }
         let observations = space_of(&source.columns("observations", 0, budget)?);
-        // Whether actions are choices, and how many, only all of them tell.
+        // Whether actions are choices, and how many there are, follows only from all of them.
         let mut actions = Vec::new();
         for index in 0..count {
             match source.columns("actions", index, budget)? {

@@ -8,26 +8,27 @@
 //! | `timeouts` | N, optional | the time limit cut the episode off |
 //! | `next_observations` | N x S, optional | after each step |
 //!
-//! Other names of the same things are known too, see `flat/roles.rs`. An episode ends where either
-//! flag is set. Where no column tells when it was cut off, it also ends, truncated, when it
-//! is as long as its environment allows: by the file's name as in `WORLDS`, else 1000 steps. Rows
-//! after the last end are an unfinished episode and are dropped, as D4RL's own splitter and the
-//! Decision Transformer's do; only if no row ends an episode, all rows are one unfinished episode.
-//! The observation after the last step comes from `next_observations`;
-//! without them the last observation is repeated. No window contains that row, so training is the
-//! same; the doctor reports each of these decisions.
+//! Other names for the same columns are known too, see `flat/roles.rs`. An episode ends where
+//! either flag is set. Where no column states truncations, it also ends, truncated, when it is as
+//! long as its environment allows: by the file's name as in `WORLDS`, else 1000 steps. Rows after
+//! the last end are an unfinished episode and are dropped, as D4RL's own splitter and the Decision
+//! Transformer's do; only if no row ends an episode, all rows are one unfinished episode. The
+//! observation after the last step comes from `next_observations`; without them the last
+//! observation is repeated. No window contains that row, so training is the same; the doctor
+//! reports each of these decisions.
 //!
-//! d3rlpy's first layout is the same but for `episode_terminals` in place of `timeouts`: true where an
-//! episode ends for whatever reason.
+//! d3rlpy's first layout is the same but for `episode_terminals` in place of `timeouts`: true where
+//! an episode ends for whatever reason.
 //!
 //! A conversion also keeps other arrays of N rows, as infos (those in the group `infos` under their
-//! own names, others likewise), and texts and single numbers, as entries `d4rl/...` of the metadata.
-//! Weights of policies and everything under `virtual` are left out, which the summary says.
+//! own names, others likewise), and texts and single numbers, as entries `d4rl/...` of the
+//! metadata. Weights of policies and everything under `virtual` are left out, which the summary
+//! says.
 //!
-//! D4RL's files do not say their environment and spaces. Ours do, as texts in the group `metadata`.
-//! Elsewhere the name tells the environment, observations count as unbounded, actions of an integer
-//! type are choices, and others lie in [-1, 1], as in all of D4RL's environments, or up to the
-//! largest absolute value if that is more.
+//! D4RL's files do not state their environment and spaces. Those of this crate do, as texts in the
+//! group `metadata`. Elsewhere the environment follows from the name, observations count as
+//! unbounded, actions of an integer type are choices, and others are in [-1, 1], as in all of
+//! D4RL's environments, or up to the largest absolute value if that is more.
 
 mod sink;
 
@@ -41,7 +42,7 @@ use crate::hdf5::{Group, Variable};
 use crate::recording::{MAX_EPISODE_STEPS, Node, RecordingSpace};
 use crate::{Budget, Contents, EnvSpec, Error};
 
-/// Where our own files say their environment and spaces, in the group `metadata`.
+/// Where files of this crate state their environment and spaces, in the group `metadata`.
 const ENV_SPEC: &str = "env_spec";
 const SPACES: [&str; 2] = ["observation_space", "action_space"];
 
@@ -101,7 +102,7 @@ fn world_of(name: &str) -> Option<&'static World> {
     })
 }
 
-/// The time limit where the name says nothing.
+/// The time limit where the name does not determine it.
 const DEFAULT_MAX_EPISODE_STEPS: usize = 1000;
 
 /// Whether a file with these names in its root holds flat columns.
@@ -110,7 +111,7 @@ pub(crate) fn has_columns(names: &[String]) -> bool {
     has(Role::Observations) && has(Role::Actions)
 }
 
-/// Opens the file whose root group is `root`; `path` gives the name.
+/// Opens the file whose root group is `root`; `path` has the name.
 pub(crate) fn source(
     root: &Group,
     path: &Path,
@@ -148,7 +149,7 @@ pub(crate) fn source(
     Ok(source)
 }
 
-/// What our own files say of themselves.
+/// The metadata of files written by this crate.
 struct Own {
     spec: Option<EnvSpec>,
     spaces: Option<(RecordingSpace, RecordingSpace)>,
@@ -177,7 +178,7 @@ impl Own {
     }
 }
 
-/// Reads the columns. Most of the work is to inflate the observations: a thread of its own does it.
+/// Reads the columns. Most of the work is to inflate the observations: a separate thread does it.
 fn columns(root: &Group, contents: Contents, budget: &Budget) -> Result<Columns, Error> {
     let names = root.names(budget)?;
     let find = |role: Role, usual: &str| -> Result<Variable, Error> {
@@ -225,8 +226,8 @@ fn columns(root: &Group, contents: Contents, budget: &Budget) -> Result<Columns,
         let read = match reading {
             Ok(reading) => reading
                 .join()
-                .unwrap_or_else(|_| Err(Error::Damaged("the observations make no sense".into()))),
-            // No thread is to be had: this one does it too.
+                .unwrap_or_else(|_| Err(Error::Damaged("the observations cannot be read".into()))),
+            // No thread could be started: this one reads them.
             Err(_) => observations.read(budget),
         };
         (read, actions, rewards, next)
@@ -278,7 +279,7 @@ impl Found {
     }
 }
 
-/// Whether a column's name says that it marks ends of episodes.
+/// Whether a column marks ends of episodes, by its name.
 fn flat_role(name: &str) -> bool {
     matches!(
         crate::flat::role(name),

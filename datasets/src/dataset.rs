@@ -1,8 +1,8 @@
-//! A dataset: columns of numbers, and a list of episodes that lie in them.
+//! A dataset: columns of numbers, and a list of episodes stored in them.
 //!
 //! A column set ([`Columns`]) holds episodes one after the other as flat `f64` numbers: an episode
 //! of `T` steps owns `T` rows of actions and rewards and `T + 1` rows of observations. The columns
-//! are shared, in memory or mapped from a file; the list of episodes is the dataset's own. So a
+//! are shared, in memory or mapped from a file; each dataset has its own list of episodes. So a
 //! dataset is cheap to clone, and a selection or a mixture ([`crate::select`]) is another list over
 //! the same numbers.
 
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use self::numbers::Numbers;
 use crate::{Column, EnvSpec, Episode, EpisodeView, Error, Finding};
 
-/// What a dataset knows about itself besides its numbers.
+/// The description of a dataset, besides its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Info {
     /// Minari's id, or a file's name without its ending.
@@ -31,15 +31,15 @@ pub struct Info {
     pub observation_space: Space,
     /// The space of an action row.
     pub action_space: Space,
-    /// The parts of which an observation row was put together; none if it is one piece.
+    /// The parts that an observation row was composed of; empty if it is one piece.
     pub observation_parts: Vec<Part>,
-    /// The parts of which an action row was put together; none if it is one piece.
+    /// The parts that an action row was composed of; empty if it is one piece.
     pub action_parts: Vec<Part>,
-    /// Where the data come from, as a sentence for people.
+    /// Where the data come from, as a sentence for display.
     pub provenance: String,
 }
 
-/// A part of a Dict or Tuple, as it lies in a flat row.
+/// A part of a Dict or Tuple in a flat row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Its key or number.
@@ -49,7 +49,7 @@ pub struct Part {
 }
 
 impl Info {
-    /// What is known of data of which only the spaces are.
+    /// The description of data of which only the spaces are known.
     pub fn new(id: &str, observation_space: Space, action_space: Space) -> Self {
         Self {
             id: id.to_owned(),
@@ -69,20 +69,20 @@ impl Info {
     }
 }
 
-/// What becomes of defective episodes.
+/// How defective episodes are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defects {
     /// They are errors: the data are for training.
     Refuse,
-    /// They are kept, completed where a part is missing, for the doctor to look at.
+    /// They are kept, completed where a part is missing, so that the doctor can report them.
     Keep,
 }
 
-/// What takes a source's episodes one after the other.
+/// Receives a source's episodes one after the other.
 pub(crate) trait Intake {
-    /// Takes an episode, or says what is wrong with it.
+    /// Adds an episode; the error says what is wrong with it.
     fn push(&mut self, episode: Episode) -> Result<(), Error>;
-    /// Notes something that only the reader could see.
+    /// Records a finding that only the reader can make.
     fn note(&mut self, finding: Finding);
 }
 
@@ -96,7 +96,7 @@ impl Intake for Dataset {
     }
 }
 
-/// Trajectories at rest. Cloning shares the numbers.
+/// Stored trajectories. Cloning shares the numbers.
 #[derive(Clone)]
 pub struct Dataset {
     pub(crate) info: Info,
@@ -106,7 +106,7 @@ pub struct Dataset {
     pub(crate) places: Vec<Place>,
     /// The first step of each episode, and the number of all steps as the last entry.
     starts: Vec<usize>,
-    /// For each episode how much likelier a step of it is drawn; `None`: all alike.
+    /// For each episode the weight of its steps when drawn; `None`: all equal.
     pub(crate) weights: Option<Vec<f64>>,
     pub(crate) findings: Vec<Finding>,
     /// The hash, where it was computed before.
@@ -121,7 +121,7 @@ pub(crate) struct Columns {
     pub(crate) rewards: Numbers,
 }
 
-/// Where an episode lies, and how it ended.
+/// Where an episode is stored, and how it ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     /// Which of the dataset's column sets.
@@ -145,7 +145,7 @@ impl Columns {
         }
     }
 
-    /// Whether these columns are in memory and nobody else reads them.
+    /// Whether these columns are in memory and not shared.
     fn can_grow(&mut self) -> bool {
         self.observations.is_own() && self.actions.is_own() && self.rewards.is_own()
     }
@@ -157,7 +157,7 @@ impl Dataset {
         Self::with(info, Defects::Refuse)
     }
 
-    /// An empty dataset, and what it does with defective episodes.
+    /// An empty dataset that treats defective episodes as given.
     pub fn with(info: Info, defects: Defects) -> Self {
         Self::over(info, defects, Vec::new(), Vec::new())
     }
@@ -185,7 +185,7 @@ impl Dataset {
         }
     }
 
-    /// Appends an episode, or leaves the dataset as it was and says what is wrong with it.
+    /// Appends an episode; on an error the dataset is unchanged.
     ///
     /// Widths must fit the spaces in any case. Numbers that are not finite are an error unless
     /// the dataset keeps defects.
@@ -216,7 +216,7 @@ impl Dataset {
         Ok(())
     }
 
-    /// Makes room for that many more steps, to spare repeated growing.
+    /// Reserves memory for that many more steps, to avoid repeated growth.
     pub fn reserve(&mut self, steps: usize) {
         let (observation_width, action_width) = (self.observation_width(), self.action_width());
         let [observations, actions, rewards] = self.grow();
@@ -239,24 +239,25 @@ impl Dataset {
         ]
     }
 
-    /// Notes something that only the reader could see, for [`doctor::examine`](crate::doctor::examine).
+    /// Records a finding that only the reader can make, for
+    /// [`doctor::examine`](crate::doctor::examine).
     pub(crate) fn note(&mut self, finding: Finding) {
         if finding.count > 0 {
             self.findings.push(finding);
         }
     }
 
-    /// What the reader noted.
+    /// The reader's findings.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// What the dataset knows about itself.
+    /// The description of the dataset.
     pub fn info(&self) -> &Info {
         &self.info
     }
 
-    /// What it does with defective episodes.
+    /// How it treats defective episodes.
     pub(crate) fn defects(&self) -> Defects {
         self.defects
     }
@@ -286,18 +287,18 @@ impl Dataset {
         &self.starts
     }
 
-    /// For each episode how much likelier one of its steps is drawn than a step of weight 1;
-    /// `None` where all are alike, which is so unless the dataset is a mixture.
+    /// For each episode how much likelier one of its steps is drawn than a step of weight 1; `None`
+    /// where all are equal, which holds unless the dataset is a mixture.
     pub fn weights(&self) -> Option<&[f64]> {
         self.weights.as_deref()
     }
 
-    /// Whether some of the numbers lie in files.
+    /// Whether some of the numbers are in mapped files.
     pub fn is_mapped(&self) -> bool {
         self.store().is_some()
     }
 
-    /// The directory of the store in which some of the numbers lie.
+    /// The directory of the store that holds some of the numbers.
     pub(crate) fn store(&self) -> Option<&Path> {
         let mut columns = self.columns.iter();
         columns.find_map(|columns| columns.observations.directory())
@@ -330,9 +331,9 @@ impl Dataset {
     /// A hash of the content, the same for every storage format: 64 hexadecimal digits.
     ///
     /// It is the SHA-256 of the text `rtg-dataset-1`, then, as little-endian 64-bit numbers, `S`,
-    /// `A` and the number of episodes, then for each episode its steps (64 bits), its two flags
-    /// (a byte each), and its observations, actions and rewards as little-endian `f64`, then, only
-    /// where steps are not all drawn alike, the weight of each episode as `f64`. Seeds, spaces and
+    /// `A` and the number of episodes, then for each episode its steps (64 bits), its two flags (a
+    /// byte each), and its observations, actions and rewards as little-endian `f64`, then, only
+    /// where steps have different weights, the weight of each episode as `f64`. Seeds, spaces and
     /// names are not part of it.
     pub fn hash(&self) -> String {
         if let Some(hash) = &self.known_hash {
@@ -394,7 +395,7 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Names and sizes; the columns would fill the screen.
+/// Names and sizes only, since the columns can be huge.
 impl fmt::Debug for Dataset {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

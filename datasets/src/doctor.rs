@@ -9,15 +9,15 @@
 //! | `early-end` | error | episodes flagged as ended before their last step |
 //! | `empty-episode` | error | episodes without a step |
 //! | `missing-final-observation` | error | episodes with T observations for T steps |
-//! | `discontinuity` | error | steps whose next observation is not the one that follows |
+//! | `discontinuity` | error | steps whose next observation differs from the observation of the next step |
 //! | `action-outside-space` | warning | steps |
 //! | `observation-outside-space` | warning | observation rows |
 //! | `unfinished-episode` | warning | episodes neither terminated nor truncated |
 //! | `unmarked-timeout` | warning | episodes as long as the limit allows, but not marked truncated |
 //! | `mid-episode-cut` | warning | episodes that the next one continues |
 //! | `early-truncation` | warning | episodes truncated before the limit, the last one aside |
-//! | `reward-mismatch` | warning | replayed steps to which the environment gives another reward |
-//! | `observation-mismatch` | warning | replayed steps that lead elsewhere in the environment |
+//! | `reward-mismatch` | warning | replayed steps that the environment rewards differently |
+//! | `observation-mismatch` | warning | replayed steps after which the environment's observation differs |
 //! | `overlong-episode` | warning | episodes longer than the limit allows |
 //! | `duplicate-episodes` | warning | episodes equal to an earlier one |
 //! | `returns-by-luck` | warning | states at which returns-to-go differ whatever the action |
@@ -25,20 +25,20 @@
 //! | `duplicate-rows` | note | transitions equal to an earlier one |
 //! | `constant-column` | note | observation or action dimensions that never change |
 //! | `constant-return` | note | episodes, if all have the same return |
-//! | `saturated-actions` | note | action dimensions that lie at a bound in most steps |
+//! | `saturated-actions` | note | action dimensions that are at a bound in most steps |
 //! | `single-step-episodes` | note | episodes |
 //! | `unfinished-tail` | note | 1, if the last episode is truncated before the limit |
 //! | `misplaced` | note | 1, if the folder does not fit the id (Minari) |
-//! | `reader` | any | what a reader of another version noted in a store |
-//! | `no-ends` | warning | 1, if no column tells where episodes end |
-//! | `unclear-ends` | warning | episodes of which no column tells how they end |
+//! | `reader` | any | a finding that another version stored |
+//! | `no-ends` | warning | 1, if no column states where episodes end |
+//! | `unclear-ends` | warning | episodes of which no column states how they end |
 //! | `unreadable-episode` | error | episodes that do not fit their spaces and are left out |
-//! | `flattened-actions` | warning | numbers in which composite actions are learnt |
+//! | `flattened-actions` | warning | numbers by which a composite action is represented |
 //! | `dropped-tail`, `repeated-final-observation` | note | rows, episodes (D4RL) |
 //!
-//! The strongest proof that rows, actions and rewards are aligned is to play them again, see
-//! [`Replay`]. [`check_up`] adds what to know before training: histograms, the range of
-//! returns-to-go, targets and a return scale.
+//! The strongest proof that rows, actions and rewards are aligned is a replay, see [`Replay`].
+//! [`check_up`] adds what to know before training: histograms, the range of returns-to-go, targets
+//! and a return scale.
 
 mod checkup;
 mod content;
@@ -51,7 +51,7 @@ pub use self::replay::{Replay, ReplayKind};
 use crate::Dataset;
 pub use crate::finding::{Finding, Severity};
 
-/// Examines a dataset, and adds what its reader noted. The worst findings come first.
+/// Examines a dataset, and adds its reader's findings. The worst findings come first.
 pub fn examine(dataset: &Dataset) -> Vec<Finding> {
     let (findings, _) = examine_and_replay(dataset);
     findings

@@ -2,7 +2,7 @@
 //!
 //! Source of the keys: Gymnasium's `gymnasium/envs/registration.py`, `EnvSpec.to_json` and
 //! `WrapperSpec`. A number for which JSON has no word is the text `Infinity`, `-Infinity` or `NaN`
-//! here, wherever it stands in `kwargs`.
+//! here, anywhere in `kwargs`.
 
 mod environment;
 
@@ -33,8 +33,8 @@ pub struct WrapperSpec {
     pub name: String,
     /// The class, such as `gymnasium.wrappers.transform_action:RescaleAction`.
     pub entry_point: Option<String>,
-    /// What it was called with; `None` where Gymnasium could not note it, so that nobody can make
-    /// the same wrapper again.
+    /// What it was called with; `None` where Gymnasium could not record it, so that the wrapper
+    /// cannot be made again.
     pub kwargs: Option<Map<String, Value>>,
 }
 
@@ -47,12 +47,12 @@ impl EnvSpec {
         }
     }
 
-    /// Whether it is the registered environment as it is: no options and no wrappers.
+    /// Whether it is the registered environment unchanged: no options and no wrappers.
     pub fn is_plain(&self) -> bool {
         self.kwargs.is_empty() && self.wrappers.is_empty()
     }
 
-    /// Whether Gymnasium takes the id: a name of letters, digits and `_ : . -`, with at most one
+    /// Whether Gymnasium accepts the id: a name of letters, digits and `_ : . -`, with at most one
     /// namespace before it.
     pub(crate) fn has_sound_id(&self) -> bool {
         let is_part = |part: &str, others: &[char]| {
@@ -63,12 +63,12 @@ impl EnvSpec {
         is_part(namespace, &['_', ':', '-']) && is_part(name, &['_', ':', '.', '-'])
     }
 
-    /// Whether both make the same environment; what else they note, such as the class, may differ.
+    /// Whether both make the same environment; other entries, such as the class, may differ.
     pub fn is_same_world(&self, other: &Self) -> bool {
         self.id == other.id && self.kwargs == other.kwargs && self.wrappers == other.wrappers
     }
 
-    /// Reads the text of an entry `env_spec`; `None` where it names no environment.
+    /// Reads the text of an entry `env_spec`; `None` where it does not name an environment.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let spec = crate::json::parse(text).ok()?;
         let text = |value: &Value, key: &str| value.get(key)?.as_str().map(str::to_owned);

@@ -3,7 +3,7 @@
 /// An episode of `T` steps, owned: what a rollout produces and a reader pushes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Episode {
-    /// `(T + 1) x S` numbers: row `t` is seen before step `t`, the last row after the last step.
+    /// `(T + 1) x S` numbers: row `t` is the one before step `t`, the last row after the last step.
     pub observations: Vec<f64>,
     /// `T x A` numbers.
     pub actions: Vec<f64>,

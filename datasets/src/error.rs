@@ -1,9 +1,9 @@
-//! The one error of this crate: each variant carries its data, [`Error::hint`] the way out.
+//! The one error of this crate: each variant carries its data, [`Error::hint`] says what to do.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What kept a dataset from being read, built or sampled.
+/// Why a dataset could not be read, built or sampled.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another error, with the file or directory where it happened.
@@ -14,7 +14,7 @@ pub enum Error {
         /// Where it happened.
         path: PathBuf,
     },
-    /// The operating system refused.
+    /// An error of the operating system.
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// Another error, with the episode in which it happened.
@@ -28,10 +28,15 @@ pub enum Error {
     /// A directory, a pipe or a device where a file should be.
     #[error("this is {0}, not a file")]
     NotAFile(&'static str),
-    /// More than the memory holds, or than files of this size hold in good faith.
-    #[error("{what} would take {}, {} are {}", size(*bytes), size(*left), if *is_memory { "free" } else { "left of the most for a file so small" })]
+    /// More than fits into memory, or than files of this size can plausibly contain.
+    #[error(
+        "{what} would take {}, {} are {}",
+        size(*bytes),
+        size(*left),
+        if *is_memory { "free" } else { "left of the limit for files of this size" }
+    )]
     TooLarge {
-        /// What was asked for.
+        /// What was requested.
         what: String,
         /// How many bytes it would take.
         bytes: u64,
@@ -46,10 +51,10 @@ pub enum Error {
     /// Flat columns of which one has more rows than another.
     #[error("the columns have different numbers of rows: {}", counted(.0))]
     Columns(Vec<(String, usize)>),
-    /// The file does not begin as an HDF5 file does.
+    /// The file does not begin like an HDF5 file.
     #[error("not an HDF5 file")]
     NotHdf5,
-    /// The file is of no format that is read.
+    /// The file is in no supported format.
     #[error("not a file of a known format")]
     UnknownFile,
     /// The file contradicts itself or ends early.
@@ -125,24 +130,24 @@ pub enum Error {
     /// Neither an installed Minari id nor a path.
     #[error("unknown dataset '{id}'")]
     UnknownDataset {
-        /// What was asked for.
+        /// What was requested.
         id: String,
         /// The Minari root that was searched.
         root: PathBuf,
         /// The most similar installed ids, best first.
         nearest: Vec<String>,
     },
-    /// What could not be written, other than for the disk's sake.
+    /// Data that cannot be written, for another reason than the disk.
     #[error("cannot write, {0}")]
     Writing(String),
-    /// A dataset is written to a new place only.
-    #[error("there is something already")]
+    /// The target of a new dataset exists already.
+    #[error("it exists already")]
     Exists,
     /// Another process has the file open for writing.
     #[error("another process is writing it")]
     Locked,
-    /// Not a name under which Minari finds a dataset.
-    #[error("'{0}' is no name for a Minari dataset")]
+    /// Not an id under which Minari finds a dataset.
+    #[error("'{0}' is not a valid id of a Minari dataset")]
     BadId(String),
     /// No windows or transitions can be drawn from the data.
     #[error("cannot sample, {0}")]
@@ -159,7 +164,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Adds the file or directory. The innermost path wins, since it says most.
+    /// Adds the file or directory. The innermost path wins, since it is the most specific.
     #[must_use]
     pub fn at(self, path: &Path) -> Self {
         match self {
@@ -171,7 +176,7 @@ impl Error {
         }
     }
 
-    /// Whether a bound of memory or time is what was broken.
+    /// Whether a limit of memory or time was exceeded.
     pub(crate) fn is_limit(&self) -> bool {
         match self {
             Self::At { error, .. } | Self::InEpisode { error, .. } => error.is_limit(),
@@ -183,7 +188,7 @@ impl Error {
     #[must_use]
     pub(crate) fn in_episode(self, episode: usize) -> Self {
         match self {
-            // These say it themselves.
+            // These name the episode already.
             Self::ObservationRows { .. }
             | Self::Width { .. }
             | Self::EmptyEpisode { .. }
@@ -200,26 +205,61 @@ impl Error {
         }
     }
 
-    /// The way out: a sentence to print after the error.
+    /// What to do about it: a sentence to print after the error.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::At { error, .. } | Self::InEpisode { error, .. } => return error.hint(),
             Self::Io(error) => io_hint(error).into(),
-            Self::NotAFile(_) => "give the path of a regular file or of a dataset's directory; what comes through a pipe has to be written to a file first".into(),
-            Self::TooLarge { is_memory: true, .. } => "free some memory, use a machine with more of it, or split the dataset; training maps larger data from the disk with --set store=mapped".into(),
-            Self::TooLarge { .. } | Self::TooManyParts(_) => "so much in so small a file is hardly data; if it is sound, write it anew without compression or in several datasets".into(),
-            Self::Columns(_) => "flat columns have one row a step: store what is seen after each step as next_observations, and not the observation after the last step alone".into(),
-            Self::Shape { .. } | Self::Width { .. } => "every column of an episode has a row a step, observations one more, as wide as the space in the metadata says; correct the rows or the space".into(),
-            Self::Writing(_) => "another format may hold it: arrow or parquet".into(),
-            Self::NotHdf5 | Self::UnknownFile => "files are read in HDF5 and Parquet, as pickled trajectories, .npz archives and .csv; a download that failed often leaves a web page under the file's name".into(),
-            Self::Damaged(_) => "the file was cut short or altered, or its writer was at fault: download, copy or write it again".into(),
-            Self::Unsupported(_) => "write it anew in one of the forms that are read: Minari, D4RL's HDF5 columns, .npz, .csv or Parquet of a row a step".into(),
-            Self::NotADataset => "give a Minari id, a Minari directory (it holds data/metadata.json), a LeRobot folder (meta/info.json), or a file that holds observations, actions and rewards".into(),
-            Self::Missing(_) | Self::Metadata(_) => "the dataset is incomplete or names its parts otherwise: add what is missing, or get or write it again".into(),
-            Self::ObservationRows { .. } => "each episode stores the observation after its last step too; `rtg inspect` shows every such episode, and a writer that adds the final observation repairs it".into(),
-            Self::EmptyEpisode { .. } | Self::NotFinite { .. } => "`rtg inspect` counts all such places; remove these episodes or repair them before training".into(),
+            Self::NotAFile(_) => "give the path of a regular file or of a dataset's directory; \
+                data from a pipe must be written to a file first"
+                .into(),
+            Self::TooLarge {
+                is_memory: true, ..
+            } => "free some memory, use a machine with more \
+                of it, or split the dataset; training maps larger data from the disk with --set \
+                store=mapped"
+                .into(),
+            Self::TooLarge { .. } | Self::TooManyParts(_) => "a file this small can hardly hold \
+                that much data; if it is sound, rewrite it without compression or as several \
+                datasets"
+                .into(),
+            Self::Columns(_) => "flat columns have one row a step: store the observation after \
+                each step as next_observations, not just the one after the last step"
+                .into(),
+            Self::Shape { .. } | Self::Width { .. } => "each column of an episode needs one row a \
+                step, observations one more, as wide as the space in the metadata; correct the \
+                rows or the space"
+                .into(),
+            Self::Writing(_) => "another format may support it: arrow or parquet".into(),
+            Self::NotHdf5 | Self::UnknownFile => "supported are HDF5, Parquet, pickled \
+                trajectories, .npz archives and .csv; a failed download often leaves a web page \
+                under the file's name"
+                .into(),
+            Self::Damaged(_) => {
+                "the file was cut short, altered or written incorrectly: download, \
+                copy or write it again"
+                    .into()
+            }
+            Self::Unsupported(_) => "convert it to a supported format: Minari, D4RL's HDF5 \
+                columns, .npz, .csv or Parquet with one row a step"
+                .into(),
+            Self::NotADataset => "give a Minari id, a Minari directory (it holds \
+                data/metadata.json), a LeRobot folder (meta/info.json), or a file that holds \
+                observations, actions and rewards"
+                .into(),
+            Self::Missing(_) | Self::Metadata(_) => "the dataset is incomplete or names its parts \
+                differently: add what is missing, or download or write it again"
+                .into(),
+            Self::ObservationRows { .. } => "each episode stores the observation after its last \
+                step too; `rtg inspect` shows every such episode, and a writer that adds the final \
+                observation repairs it"
+                .into(),
+            Self::EmptyEpisode { .. } | Self::NotFinite { .. } => "`rtg inspect` counts all such \
+                places; remove these episodes or repair them before training"
+                .into(),
             Self::UnknownDataset { root, nearest, .. } if nearest.is_empty() => format!(
-                "no dataset of a similar name is installed under {}; set MINARI_DATASETS_PATH if yours are elsewhere",
+                "no dataset of a similar name is installed under {}; set MINARI_DATASETS_PATH if \
+                    the datasets are elsewhere",
                 root.display()
             ),
             Self::UnknownDataset { root, nearest, .. } => format!(
@@ -227,18 +267,31 @@ impl Error {
                 root.display(),
                 nearest.join(", ")
             ),
-            Self::Store(_) => "delete this directory: it is a copy, made anew from its source when that is opened".into(),
-            Self::Remote(_) => "run it again: what has arrived is kept, and the download goes on from there".into(),
-            Self::Selection(_) => "fractions lie above 0 and up to 1, weights above 0; mixed datasets need rows of the same shapes".into(),
+            Self::Store(_) => "delete this directory: it is a copy, which is made again from its \
+                source when that is opened"
+                .into(),
+            Self::Remote(_) => "run it again: the download resumes where it stopped".into(),
+            Self::Selection(_) => {
+                "fractions must be above 0 and at most 1, weights above 0; mixed \
+                datasets need rows of the same shapes"
+                    .into()
+            }
             Self::Exists => "choose another name, or remove it first".into(),
             Self::Locked => "wait for that process, or end it".into(),
-            Self::BadId(_) => "an id is a name of letters, digits, - and _ that ends in a version, with namespaces before it, such as mujoco/hopper/medium-v0; a path begins with / or ./ and ends in such a name, without .. in it".into(),
-            Self::Sampling(_) => "training needs at least one step, finite numbers, and Box or Discrete actions within their space".into(),
+            Self::BadId(_) => {
+                "an id is a name of letters, digits, - and _ that ends in a version, \
+                with namespaces before it, such as mujoco/hopper/medium-v0; a path begins with / \
+                or ./ and ends in such a name, without .. in it"
+                    .into()
+            }
+            Self::Sampling(_) => "training needs at least one step, finite numbers, and Box or \
+                Discrete actions within their space"
+                .into(),
         })
     }
 }
 
-/// What helps when the operating system refuses.
+/// The hint for an error of the operating system.
 fn io_hint(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     match error.kind() {
@@ -250,16 +303,17 @@ fn io_hint(error: &std::io::Error) -> &'static str {
             "free some space on that disk, or write elsewhere"
         }
         ErrorKind::FileTooLarge => "raise the limit on file sizes (ulimit -f), or write less",
-        ErrorKind::ReadOnlyFilesystem => "write to another place: this file system is read only",
+        ErrorKind::ReadOnlyFilesystem => "write to another location: this file system is read-only",
         ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
-            "check the path: a directory stands where a file should, or the other way round"
+            "check the path: it has a directory in place of a file, or a file in place of a \
+                directory"
         }
         ErrorKind::OutOfMemory => "free some memory, or use a machine with more of it",
         _ => "check the path and the disk, and try again",
     }
 }
 
-/// A number of bytes for people.
+/// A number of bytes for display.
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
     let (mut amount, mut unit) = (bytes as f64, 0);
@@ -268,7 +322,7 @@ fn size(bytes: u64) -> String {
         unit += 1;
     }
     match (bytes, unit) {
-        (u64::MAX, _) => "more than can be counted".into(),
+        (u64::MAX, _) => "too many bytes to count".into(),
         (_, 0) => format!("{bytes} bytes"),
         _ => format!("{amount:.1} {}", UNITS[unit]),
     }

@@ -1,4 +1,4 @@
-//! What a reader or the doctor says about data: a code, how bad it is, how often it occurs.
+//! A finding of a reader or of the doctor: a code, its severity, how often it occurs.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ pub struct Finding {
     pub code: &'static str,
     /// How bad it is.
     pub severity: Severity,
-    /// How often it occurs, in the unit that [`doctor`](crate::doctor) gives.
+    /// How often it occurs, in the unit that [`doctor`](crate::doctor) states.
     pub count: usize,
     /// One sentence without the count at its beginning.
     pub message: String,
@@ -68,7 +68,7 @@ impl Finding {
     }
 }
 
-/// Codes that readers note; the others come from the numbers alone.
+/// Codes of readers' findings; the others come from the numbers alone.
 const READERS: [&str; 13] = [
     "no-ends",
     "unclear-ends",

@@ -1,7 +1,7 @@
-//! Flat columns over all episodes, cut into episodes by flags: D4RL's way, and that of most logs.
+//! Flat columns over all episodes, cut into episodes by flags: the layout of D4RL and of most logs.
 //!
-//! [`FlatSource::cut`] tells the rule. Readers of D4RL files, d3rlpy's first layout, `.npz` archives
-//! and CSV files all end in [`Columns`].
+//! [`FlatSource::cut`] states the rule. Readers of D4RL files, d3rlpy's first layout, `.npz`
+//! archives and CSV files all end in [`Columns`].
 
 mod extras;
 mod marks;
@@ -57,10 +57,10 @@ struct Cut {
 }
 
 impl FlatSource {
-    /// Columns that are not cut yet; `kind` says for people what the file is.
+    /// Columns that are not cut yet; `kind` is the file's type for display.
     ///
-    /// They do not say their spaces. Observations count as unbounded. Actions of an integer type
-    /// are choices, from 0 or the smallest one to the largest: one, or one a column. Others lie in
+    /// They do not state their spaces. Observations count as unbounded. Actions of an integer type
+    /// are choices, from 0 or the smallest one to the largest: one, or one a column. Others are in
     /// [-1, 1], or up to the largest absolute value if that is more.
     pub(crate) fn new(
         path: &Path,
@@ -101,7 +101,7 @@ impl FlatSource {
         self.recording.entries.insert(name.to_owned(), value.into());
     }
 
-    /// Takes the spaces that the file itself says, where its rows fit them.
+    /// Uses the spaces that the file itself states, where its rows fit them.
     pub(crate) fn set_spaces(&mut self, spaces: (RecordingSpace, RecordingSpace)) {
         let fits = |space: &RecordingSpace, array: &Array| {
             let numbers = array.row_numbers() == space.space().width();
@@ -119,9 +119,9 @@ impl FlatSource {
         }
     }
 
-    /// Finds the episodes: they end where the columns say so and, if these do not tell when an
-    /// episode was cut off, after `limit` steps. Rows after the last end are dropped, unless no
-    /// row ends an episode: then all rows are one.
+    /// Finds the episodes: they end where the columns say so and, if these do not state
+    /// truncations, after `limit` steps. Rows after the last end are dropped, unless no row ends an
+    /// episode: then all rows are one.
     pub(crate) fn cut(&mut self, limit: Option<usize>) {
         let columns = &self.columns;
         let marks = &columns.marks;
@@ -173,7 +173,8 @@ impl FlatSource {
                 "unclear-ends",
                 unclear,
                 format!(
-                    "episodes end where {} says so, which does not tell whether in a terminal state: \
+                    "episodes end where {} says so, which does not state whether in a terminal \
+                        state: \
                      they count as neither terminated nor truncated",
                     marks.unclear.join(", ")
                 ),
@@ -194,7 +195,7 @@ impl FlatSource {
             Finding::note(
                 "dropped-tail",
                 steps - start,
-                "rows after the last finished episode were left out".into(),
+                "rows after the last complete episode were left out".into(),
             ),
             Finding::note(
                 "repeated-final-observation",
@@ -209,7 +210,7 @@ impl FlatSource {
     }
 }
 
-/// What is said where no column tells where episodes end.
+/// The finding where no column states where episodes end.
 fn nothing_ends(marks: &Marks, limit: Option<usize>) -> String {
     let cut = match limit {
         Some(limit) => format!("an episode is taken to last {limit} steps"),
@@ -217,9 +218,9 @@ fn nothing_ends(marks: &Marks, limit: Option<usize>) -> String {
     };
     let others = match marks.others.as_slice() {
         [] => String::new(),
-        others => format!("; columns that are not understood: {}", listed(others)),
+        others => format!("; columns with unknown names: {}", listed(others)),
     };
-    format!("no column tells where episodes end, so {cut}{others}")
+    format!("no column states where episodes end, so {cut}{others}")
 }
 
 impl Source for FlatSource {
@@ -277,7 +278,7 @@ impl Source for FlatSource {
 }
 
 impl Columns {
-    /// Gives observations before and after a step the type that holds both.
+    /// Converts observations before and after a step to a type that can represent both.
     fn unite(&mut self, budget: &Budget) -> Result<(), Error> {
         let Some(next) = &mut self.next_observations else {
             return Ok(());
@@ -384,7 +385,7 @@ pub(crate) fn unbounded(observations: &Array) -> Space {
 
 /// The space of actions, as [`FlatSource::new`] says, from all parts of their column.
 pub(crate) fn action_space<'a>(parts: impl IntoIterator<Item = &'a Array>) -> Result<Space, Error> {
-    /// Rows that are looked at together.
+    /// Rows that are examined together.
     const ROWS: usize = 4096;
     let mut first: Option<&Array> = None;
     let (mut low, mut high) = (Vec::new(), Vec::new());
@@ -406,7 +407,7 @@ pub(crate) fn action_space<'a>(parts: impl IntoIterator<Item = &'a Array>) -> Re
             look(part.to_f64());
             continue;
         }
-        // Not all at once: a million actions as `f64` are memory that must be found first.
+        // Not all at once: a million actions as `f64` would need memory that may not be there.
         for from in (0..part.rows()).step_by(ROWS) {
             look(part.slice(from..part.rows().min(from + ROWS)).to_f64());
         }

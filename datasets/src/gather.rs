@@ -13,7 +13,7 @@ pub(crate) fn gather(source: &mut dyn Source, defects: Defects) -> Result<Datase
     let row = width + dataset.action_width() + 1;
     let budget = source.budget();
     if let Some(steps) = source.recording().total_steps {
-        // Better now than after minutes of reading.
+        // Checked before minutes of reading.
         let room = budget.foresee(&[steps, row], size_of::<f64>(), "the dataset");
         room.map_err(|error| error.at(source.path()))?;
     }
@@ -54,7 +54,7 @@ pub(crate) fn empty(source: &dyn Source, defects: Defects) -> Result<Dataset, Er
         .map_err(|error| error.at(source.path()))
 }
 
-/// Pours all episodes of a source, flattened, and what it noted; `width` is an observation's.
+/// Copies all episodes of a source, flattened, and its findings; `width` is an observation's.
 pub(crate) fn pour(
     source: &mut dyn Source,
     defects: Defects,
@@ -79,7 +79,7 @@ fn pour_all(
         index += 1;
         steps += recorded.len();
         let mut episode = match flat {
-            // The others are worth a look, unless no more can be read at all.
+            // The other episodes are still examined, unless no more can be read at all.
             Err(error) if defects == Defects::Keep && !error.is_limit() => {
                 unreadable.push(error);
                 continue;
@@ -140,7 +140,7 @@ fn pour_all(
     Ok(())
 }
 
-/// Composite actions are learnt as numbers, which nobody should find out from results.
+/// Composite actions are learned as numbers, which is reported before training.
 fn flattened_actions(recording: &Recording) -> Finding {
     let space = recording.action_space.space();
     let kind = match space {
@@ -156,7 +156,8 @@ fn flattened_actions(recording: &Recording) -> Finding {
         "flattened-actions",
         count,
         format!(
-            "numbers stand for one action: actions are {kind}, and are learnt as {width} real numbers"
+            "numbers represent one action: actions are {kind}, and are learned as {width} real \
+                numbers"
         ),
     )
 }

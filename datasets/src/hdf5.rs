@@ -1,29 +1,29 @@
 //! The HDF5 boundary: only these files know which libraries read and write HDF5.
 //!
 //! The reader is `hdf5-reader` 0.12.1, the writer (`writer.rs`) `rust-hdf5` 0.7.9; both are pure
-//! Rust without a build script and pinned exactly. The one writes nothing, the other cannot read
-//! numeric attributes of groups, where Minari keeps its seeds. Seconds to
-//! read a file of 1M steps, cached, two cores; the first two rows were measured within one hour on
-//! one machine, the others in an earlier trial on a machine of the same kind:
+//! Rust without a build script and pinned exactly. The first cannot write, the second cannot read
+//! numeric attributes of groups, where Minari keeps its seeds. Seconds to read a file of 1M steps,
+//! cached, two cores; the first two rows were measured within one hour on one machine, the others
+//! in an earlier trial on a machine of the same kind:
 //!
 //! | library | Minari, 1,000 / 10,000 episodes | D4RL, gzip | |
 //! |---|---|---|---|
-//! | h5py 3.16 | 0.96 / 9.0 | 0.57 to 0.60 | the yardstick |
+//! | h5py 3.16 | 0.96 / 9.0 | 0.57 to 0.60 | the baseline |
 //! | `hdf5-reader` 0.12.1, through [`Variable::read`] | 0.18 / 0.90 | 0.61 | numeric group attributes too |
 //! | `rust-hdf5` 0.7.9 | - / 0.84 | 0.45 | no numeric group attributes, so no seeds |
 //! | `hdf5-pure` 0.47.0 | - / 12 | 0.38 to 0.58 | quadratic in the number of groups |
 //! | `hdf5-metno` 0.15.1 | - / 1.65 | 0.46 to 0.49 | needs a C compiler |
 //!
-//! Robustness: what a file claims is not believed. Every array is charged to the
+//! Robustness: what a file claims is not trusted. Every array is charged to the
 //! [`Budget`](crate::Budget) before memory is taken for it, and every group and array that is
-//! looked at counts, since links can lead to one of them on many ways. Chunks that were never
-//! written are filled as the file says. Links into other files are not followed: they are named in
-//! the error. The reader itself makes room for as many header messages as a 16-bit count claims,
-//! 9.4 MB at the most. `examples/fuzz.rs` mutates every fixture and counts what is allocated.
+//! visited counts, since many links can lead to the same one. Chunks that were never written are
+//! filled as the file says. Links into other files are not followed: they are named in the error.
+//! The reader itself allocates as many header messages as a 16-bit count claims, 9.4 MB at the
+//! most. `examples/fuzz.rs` mutates every fixture and counts what is allocated.
 //!
-//! The reader reaches for `lru` 0.16, which has an advisory (RUSTSEC-2026-0253, unsound). What
-//! `lru` mended since then is panic safety in `pop`; the library does not call it, and its keys
-//! are integers, whose destructors cannot panic. It does not read LZF compression, which ends in a
+//! The reader depends on `lru` 0.16, which has an advisory (RUSTSEC-2026-0253, unsound). What `lru`
+//! fixed since then is panic safety in `pop`; the library does not call it, and its keys are
+//! integers, whose destructors cannot panic. It does not read LZF compression, which ends in a
 //! clear error.
 
 mod attribute;
@@ -45,9 +45,9 @@ use rtg_envs::Dtype;
 use crate::recording::{Array, Node, dtype_size, product};
 use crate::{Budget, Error, input};
 
-/// How an HDF5 file begins, at its start or after a block of the user's own.
+/// How an HDF5 file begins, at its start or after a user block.
 pub(crate) const SIGNATURE: [u8; 8] = [0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1a, b'\n'];
-/// What a group or array costs besides its numbers.
+/// The bytes charged for a group or array besides its numbers.
 const PART_BYTES: u64 = 256;
 
 /// An open HDF5 file.
@@ -83,8 +83,8 @@ impl File {
     /// Opens a file. Nothing is read but its first bytes.
     pub(crate) fn open(path: &Path, budget: &Budget) -> Result<Self, Error> {
         let (file, bytes) = input::open(path, budget)?;
-        // Each chunk is read once, so caching them would cost and bring nothing. What a chunk and
-        // a reading may take is the budget's to say.
+        // Each chunk is read once, so caching them would cost memory for no benefit. The budget
+        // limits chunks and reads.
         let options = OpenOptions::default()
             .with_chunk_cache_bytes(0)
             .with_max_chunk_bytes(usize::MAX)
@@ -112,8 +112,8 @@ impl File {
     }
 }
 
-/// Whether a file that begins otherwise has an HDF5 signature after a block of the user's own: at
-/// byte 512, 1024, 2048 ...
+/// Whether a file that begins differently has an HDF5 signature after a user block: at byte 512,
+/// 1024, 2048 ...
 pub(crate) fn has_user_block(file: &mut std::fs::File) -> std::io::Result<bool> {
     use std::io::{Read, Seek, SeekFrom};
     let bytes = file.metadata()?.len();
@@ -164,13 +164,13 @@ impl Group {
         Ok(names)
     }
 
-    /// Whatever is under that name, read as a whole: groups become dicts.
+    /// Everything under that name, read as a whole: groups become dicts.
     pub(crate) fn node(&self, name: &str, budget: &Budget) -> Result<Option<Node>, Error> {
         self.node_at(name, 0, budget)
     }
 
     fn node_at(&self, name: &str, depth: usize, budget: &Budget) -> Result<Option<Node>, Error> {
-        /// Groups of a recording nest no deeper than this; a damaged file may hold a circle.
+        /// Groups of a recording nest no deeper than this; a damaged file may contain a cycle.
         const MAX_DEPTH: usize = 32;
         let path = format!("{}/{name}", self.path);
         budget.look_at(1, self.path.split('/').nth(1).unwrap_or("the file"))?;
@@ -341,10 +341,10 @@ fn absent<T>(error: ReaderError) -> Result<Option<T>, Error> {
     }
 }
 
-/// The layout of a dataset that is put together from others.
+/// The layout of a dataset that is composed of others.
 const VIRTUAL: u8 = 3;
 
-/// Sorts the library's errors into ours by what the user can do about them.
+/// Maps the library's errors to those of this crate by what the user can do about them.
 fn translate(error: ReaderError) -> Error {
     match error {
         ReaderError::Context { source, .. } => translate(*source),
@@ -353,7 +353,7 @@ fn translate(error: ReaderError) -> Error {
         }
         ReaderError::Io(error) => Error::Io(error),
         ReaderError::UnsupportedLayoutClass(VIRTUAL) => {
-            Error::Unsupported("a virtual dataset, which lies in other files,".into())
+            Error::Unsupported("a virtual dataset, which is stored in other files,".into())
         }
         ReaderError::InvalidMagic => Error::NotHdf5,
         ReaderError::UnsupportedFilter(filter) => {

@@ -1,6 +1,6 @@
-//! The only way into a file of data: it is a regular file, and the budget knows its size.
+//! Opens files of data: only regular files, and each is charged to the budget.
 //!
-//! Opening a pipe waits until somebody writes into it, and a device may never end, so neither is
+//! Opening a pipe blocks until a process writes to it, and a device may never end, so neither is
 //! opened. Links are followed.
 
 use std::fs::{self, File, Metadata};
@@ -9,14 +9,14 @@ use std::path::Path;
 
 use crate::{Budget, Error};
 
-/// Opens a file of data; gives its size too.
+/// Opens a file of data; returns its size too.
 pub(crate) fn open(path: &Path, budget: &Budget) -> Result<(File, u64), Error> {
     let (file, bytes) = open_text(path)?;
     budget.admit(bytes);
     Ok((file, bytes))
 }
 
-/// Opens a file that holds no more than it shows: it is not compressed.
+/// Opens a file that is not compressed, so that it holds no more than its size.
 pub(crate) fn open_text(path: &Path) -> Result<(File, u64), Error> {
     let open = || {
         regular(&fs::metadata(path)?)?;
@@ -40,7 +40,7 @@ pub(crate) fn read(path: &Path, budget: &Budget) -> Result<Vec<u8>, Error> {
     read().map_err(|error: Error| error.at(path))
 }
 
-/// Refuses what is not a regular file, and says what it is.
+/// Refuses anything but a regular file; the error names what it is.
 pub(crate) fn regular(metadata: &Metadata) -> Result<(), Error> {
     let kind = metadata.file_type();
     if kind.is_file() {

@@ -11,9 +11,9 @@
 //! ```
 //!
 //! Numbers are little-endian. The first record is a header: JSON with the recording's metadata and
-//! whatever the collector wants to find again. Each following one is an episode. A record whose
-//! end is missing, as a kill leaves it, is cut off when the journal is opened again; so an episode
-//! that was flushed is never lost and one that was not is never half there.
+//! the collector's settings. Each following one is an episode. A record whose end is missing, as a
+//! kill leaves it, is cut off when the journal is opened again; so an episode that was flushed is
+//! never lost and one that was not is never half written.
 
 mod codec;
 
@@ -50,9 +50,9 @@ pub struct Journal {
 
 impl Journal {
     /// Creates a journal where there is none. `settings` come back when it is opened again, so that
-    /// a collector can tell whether it continues its own work.
+    /// a collector can check whether it continues its own work.
     ///
-    /// It has its name only when its header is on the disk. What has the name without a whole
+    /// It gets its name only when its header is on the disk. A file of this name without a whole
     /// header, as a full disk may have left it, is replaced.
     pub fn create(path: &Path, recording: &Recording, settings: &Value) -> Result<Self, Error> {
         let draft = beside(path, ".new");
@@ -67,7 +67,7 @@ impl Journal {
         push_record(&mut bytes, crate::json::write(&header).as_bytes());
         let create = || {
             let mut options = OpenOptions::new();
-            // What is there is another's draft, dead or alive.
+            // The existing file is the draft of another process, whether that still runs or not.
             let file = options
                 .read(true)
                 .write(true)
@@ -105,8 +105,8 @@ impl Journal {
         })
     }
 
-    /// Whether something is at that path that [`Journal::create`] would not replace: a journal
-    /// with a header, or a file that is none of ours.
+    /// Whether something is at that path that [`Journal::create`] would not replace: a journal with
+    /// a header, or a file that is not a journal.
     pub fn is_begun(path: &Path) -> Result<bool, Error> {
         let mut head = Vec::new();
         match std::fs::metadata(path) {
@@ -192,7 +192,7 @@ impl Journal {
         &self.settings
     }
 
-    /// Flushes, and gives the episodes from the first one on.
+    /// Flushes, and reads the episodes from the first one on.
     pub fn source(&mut self) -> Result<JournalSource, Error> {
         self.flush()?;
         JournalSource::open(&self.path)
@@ -207,7 +207,7 @@ pub struct JournalSource {
 }
 
 impl JournalSource {
-    /// Opens a journal for reading; a half-written last episode is passed over.
+    /// Opens a journal for reading; a half-written last episode is skipped.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let open = || {
             let mut records = Records::open(path, &Budget::default())?;
@@ -270,8 +270,8 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Locks a file for this process. A child that is just being started holds its parent's locks for
-/// a moment, so a locked file is asked again for a second.
+/// Locks a file for this process. A child that is just being started holds its parent's locks for a
+/// moment, so the lock is retried for a second.
 fn lock(file: &File) -> Result<(), Error> {
     const TRIES: u32 = 20;
     for _ in 0..TRIES {
@@ -328,7 +328,7 @@ impl Records {
         let mut file = BufReader::new(file);
         let mut magic = [0; MAGIC.len()];
         if file.read_exact(&mut magic).is_err() || magic != MAGIC {
-            return Err(Error::Damaged("it is no journal of episodes".into()));
+            return Err(Error::Damaged("it is not a journal of episodes".into()));
         }
         Ok(Self {
             file,

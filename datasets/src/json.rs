@@ -2,7 +2,7 @@
 //!
 //! Minari's metadata hold unbounded spaces, and Python's `json` writes their bounds as bare words
 //! that no JSON parser accepts. [`parse`] turns those words, outside strings only, into strings
-//! that begin with a mark; [`number`] reads them, and [`write`] makes bare words of them again.
+//! that begin with a mark; [`number`] reads them, and [`write`] turns them back into bare words.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -14,7 +14,7 @@ use crate::{Budget, Error, input};
 
 const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
-/// Tells a bare word from a string of the same letters: a character that stands for nothing.
+/// Distinguishes a bare word from a string of the same letters: a character without other use.
 const MARK: char = '\u{f8ff}';
 
 /// Parses JSON with Python's three extra words, which become marked strings.
@@ -22,12 +22,12 @@ pub(crate) fn parse(text: &str) -> Result<Value, Error> {
     serde_json::from_str(&quote_words(text)).map_err(|error| Error::Metadata(error.to_string()))
 }
 
-/// Files longer than this are not read. Bounds of image spaces take the most room.
+/// Files longer than this are not read. Bounds of image spaces are the longest part.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// Reads a file that is not too long.
 pub(crate) fn read(path: &Path, budget: &Budget) -> Result<Value, Error> {
-    // Text is not compressed: what it holds is small, and it allows for nothing else.
+    // Text is not compressed, so its size does not raise the budget.
     let (file, bytes) = input::open_text(path)?;
     if bytes > MAX_BYTES {
         return Err(Error::Metadata(format!("longer than {MAX_BYTES} bytes")));
@@ -79,7 +79,7 @@ pub(crate) fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// Puts quotes and the mark around the three words wherever they stand outside a string.
+/// Puts quotes and the mark around the three words outside strings.
 fn quote_words(text: &str) -> Cow<'_, str> {
     if !WORDS.iter().any(|word| text.contains(word)) {
         return Cow::Borrowed(text);

@@ -8,10 +8,10 @@
 //!                                     \-> Sink: Minari, D4RL
 //! ```
 //!
-//! [`open()`] reads a dataset into memory as contiguous `f64` columns, [`Dataset`]. Below it nobody
-//! knows where the data came from. [`sample`] cuts training windows, [`statistics`] describes the
-//! numbers, [`doctor`] tells what is wrong with them. All reading ends in a [`Dataset`] or an
-//! [`Error`] with a hint: damaged and hostile files are refused, never followed.
+//! [`open()`] reads a dataset into memory as contiguous `f64` columns, [`Dataset`]. Modules above
+//! it do not depend on the storage format. [`sample`] cuts training windows, [`statistics`]
+//! describes the numbers, [`doctor`] finds what is wrong with them. All reading ends in a
+//! [`Dataset`] or an [`Error`] with a hint: damaged and hostile files are refused.
 
 mod budget;
 pub mod convert;

@@ -1,4 +1,5 @@
-//! A file of numbers as memory: the operating system reads what is touched and forgets it again.
+//! A file of numbers as memory: the operating system reads the pages that are used and evicts them
+//! again.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -20,7 +21,7 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Maps a file that must hold exactly so many bytes.
+    /// Maps a file that must hold exactly that many bytes.
     pub(crate) fn open(path: &Path, bytes: u64) -> Result<Self, Error> {
         let (file, found) = input::open(path, &Budget::default())?;
         if found != bytes {
@@ -30,10 +31,10 @@ impl Mapping {
     }
 
     fn of(file: &File, directory: &Path) -> Result<Self, Error> {
-        // SAFETY: Nobody changes a file of a store: it is written under another name, made read
-        // only and then renamed, and a store that is made anew has new files. A file without a
-        // name is this process's own. Someone who cuts such a file short on purpose while it is
-        // read ends this process, nothing worse.
+        // SAFETY: no process changes a file of a store: it is written under another name, made read
+        // only and then renamed, and a store that is made again has new files. A file without a
+        // name is this process's own. Truncating such a file on purpose while it is read ends this
+        // process, nothing worse.
         #[expect(unsafe_code, reason = "mapping a file is what this module is for")]
         let map = unsafe { Mmap::map(file)? };
         Ok(Self {
@@ -54,10 +55,10 @@ impl Mapping {
         &self.directory
     }
 
-    /// Tells the operating system that single rows will be read from now on, and what lies beside
-    /// them will not be wanted.
+    /// Advises the operating system that single rows will be read from now on, without their
+    /// neighbours.
     pub(crate) fn expect_single_rows(&self) {
-        // Only advice: what becomes of it does not matter.
+        // Only advice: its result does not matter.
         let _ = self.map.advise(Advice::Random);
     }
 }
@@ -71,8 +72,8 @@ impl fmt::Debug for Mapping {
     }
 }
 
-/// Numbers that are being written and have no name: they are gone when nobody uses them any more,
-/// however the process ends.
+/// Numbers that are being written and have no name: they are deleted with their last user, however
+/// the process ends.
 pub(crate) enum Unnamed {
     /// In memory; and how many bytes there are already.
     Memory(MmapMut, usize),
@@ -81,7 +82,7 @@ pub(crate) enum Unnamed {
 }
 
 impl Unnamed {
-    /// Memory for so many bytes.
+    /// Memory for that many bytes.
     pub(crate) fn in_memory(bytes: usize) -> Result<Self, Error> {
         let map = MmapMut::map_anon(bytes)?;
         // Only advice, and only on Linux: large pages are found faster.
@@ -102,7 +103,7 @@ impl Unnamed {
                     fs::remove_file(&path)?;
                     return Ok(file);
                 }
-                // A process of the same number, killed or in another container, was here.
+                // Left by a process of the same number, killed or in another container.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }

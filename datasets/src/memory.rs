@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Bytes that this process can still use: what the machine has free, and no more than its control
-/// group and its own limits allow. `None` where the system does not say.
+/// group and its own limits allow. `None` where the system does not report it.
 pub fn free_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text
@@ -21,7 +21,8 @@ pub fn free_memory() -> Option<u64> {
     Some(free.min(own_room(&limits, &status)))
 }
 
-/// What `ulimit -v` and `ulimit -d` leave, from `/proc/self/limits` and `/proc/self/status`.
+/// The bytes that `ulimit -v` and `ulimit -d` leave, from `/proc/self/limits` and
+/// `/proc/self/status`.
 fn own_room(limits: &str, status: &str) -> u64 {
     let limit = |name: &str| -> Option<u64> {
         let rest = limits.lines().find_map(|line| line.strip_prefix(name))?;
@@ -41,7 +42,7 @@ fn own_room(limits: &str, status: &str) -> u64 {
     .fold(u64::MAX, u64::min)
 }
 
-/// What a line of `/proc/self/cgroup` leaves to its group, and to the groups around it.
+/// The bytes left to the group in a line of `/proc/self/cgroup`, and to the groups around it.
 fn group_room(line: &str) -> Option<u64> {
     let mut parts = line.splitn(3, ':');
     let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);

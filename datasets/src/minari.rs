@@ -59,8 +59,9 @@ impl MinariFormat {
     }
 }
 
-/// Opens a Minari dataset by its directory, its `data` directory or its HDF5 file. A file of another
-/// name than `main_data.hdf5` is a dataset by itself: what lies beside it is of another one.
+/// Opens a Minari dataset by its directory, its `data` directory or its HDF5 file. A file of
+/// another name than `main_data.hdf5` is a dataset by itself: other files beside it belong to
+/// another one.
 pub(crate) fn source(
     path: &Path,
     contents: Contents,

@@ -1,7 +1,7 @@
 //! NumPy's own files: arrays in `.npy` format, several of them in an `.npz` archive.
 //!
 //! An archive of one row a step is read as flat columns: `observations`, `actions`, `rewards`,
-//! `next_observations` if they are there, and what tells where episodes end: `terminals`,
+//! `next_observations` if they are there, and those that mark where episodes end: `terminals`,
 //! `timeouts`, `dones`, `episodes` (a number that changes from one to the next) and the like. All
 //! names are in `flat/roles.rs`. Other arrays of a row a step become infos.
 
@@ -16,7 +16,7 @@ use crate::recording::{Array, Node, dtype_size, product};
 use crate::{Budget, Contents, Error, input};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
-/// Headers are short texts.
+/// The longest header that is read.
 const MAX_HEADER_BYTES: usize = 1 << 16;
 /// NumPy has no arrays of more axes.
 const MAX_AXES: usize = 64;
@@ -156,7 +156,7 @@ pub(crate) struct Element {
 }
 
 impl Element {
-    /// The element that NumPy names so, such as `<f4`, `|b1` or `i8`.
+    /// The element type of a NumPy type string, such as `<f4`, `|b1` or `i8`.
     pub(crate) fn named(descr: &str) -> Option<Self> {
         let (is_big_endian, kind) = match descr.as_bytes().first()? {
             b'>' => (true, &descr[1..]),
@@ -216,7 +216,7 @@ impl Element {
 
 /// The items of a column-major array in row-major order.
 fn row_major(shape: &[usize], data: &[u8], size: usize) -> Vec<u8> {
-    // How far apart neighbours along each axis are in the column-major data.
+    // The distance between consecutive items along each axis in the column-major data.
     let strides: Vec<usize> = shape
         .iter()
         .scan(1, |stride, &length| {

@@ -1,4 +1,4 @@
-//! Opening a dataset by Minari id or by path: what is there tells which reader takes it.
+//! Opens a dataset by Minari id or by path: its content decides which reader is used.
 
 use std::io::Read;
 use std::path::Path;
@@ -17,15 +17,16 @@ use crate::{
 /// `.npz` archive, a CSV file or a Parquet file of one row a step, or of a folder of `LeRobot`.
 ///
 /// Rows are flattened by Gymnasium's `flatten_space` rule, except that a space which is a Discrete
-/// stays one number; [`open_source`] gives what is stored, infos included.
+/// stays one number; [`open_source`] reads everything stored, infos included.
 pub fn open(id_or_path: &str, minari_root: Option<&Path>) -> Result<Dataset, Error> {
     open_with(id_or_path, minari_root, Defects::Refuse)
 }
 
-/// Opens a dataset as [`open`] does, and says what becomes of defective episodes.
+/// Opens a dataset as [`open`] does, with a choice of how to treat defective episodes.
 ///
 /// With [`Defects::Keep`], values that are not finite stay in the data and episodes without their
-/// final observation are completed, so that [`doctor::examine`](crate::doctor::examine) can report them.
+/// final observation are completed, so that [`doctor::examine`](crate::doctor::examine) can report
+/// them.
 pub fn open_with(
     id_or_path: &str,
     minari_root: Option<&Path>,
@@ -34,7 +35,7 @@ pub fn open_with(
     open_within(id_or_path, minari_root, defects, &Budget::default())
 }
 
-/// Opens a dataset as [`open_with`] does, and takes no more than the budget allows.
+/// Opens a dataset as [`open_with`] does, and takes no more memory than the budget allows.
 pub fn open_within(
     id_or_path: &str,
     minari_root: Option<&Path>,
@@ -45,7 +46,7 @@ pub fn open_within(
     gather::gather(&mut *source, defects)
 }
 
-/// Opens one file: its first bytes tell what it is.
+/// Opens one file: its first bytes decide on the reader.
 fn file_source(path: &Path, contents: Contents, budget: &Budget) -> Result<Box<dyn Source>, Error> {
     let open = || {
         let (mut file, _) = input::open_text(path)?;
@@ -71,7 +72,7 @@ fn file_source(path: &Path, contents: Contents, budget: &Budget) -> Result<Box<d
     open().map_err(|error: Error| error.at(path))
 }
 
-/// Opens an HDF5 file: its names tell its layout.
+/// Opens an HDF5 file: the names in it decide on the layout.
 fn hdf5_source(path: &Path, contents: Contents, budget: &Budget) -> Result<Box<dyn Source>, Error> {
     let root = hdf5::File::open(path, budget)?.root()?;
     let names = root.names(&budget.fork())?;
@@ -96,7 +97,7 @@ pub fn open_source(
     open_source_within(id_or_path, minari_root, contents, &Budget::default())
 }
 
-/// Opens a dataset as [`open_source`] does, and takes no more than the budget allows.
+/// Opens a dataset as [`open_source`] does, and takes no more memory than the budget allows.
 pub fn open_source_within(
     id_or_path: &str,
     minari_root: Option<&Path>,
@@ -123,7 +124,7 @@ pub fn open_source_within(
     minari::source(path, contents, budget)
 }
 
-/// Whether there is nothing at a path, or it is none.
+/// Whether nothing exists at a path, or it is not a path.
 fn is_no_path(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
     matches!(

@@ -4,8 +4,8 @@
 //! official `download_d4rl_datasets.py` writes them. An episode that does not end in a terminal
 //! state was cut by its time limit, since the script drops unfinished ones.
 //!
-//! A pickle is a program, and Python runs whatever it says. Here [`machine`] knows the instructions
-//! that plain data need and NumPy's functions that build arrays; anything else is an error.
+//! A pickle is a program, and Python executes it. Here [`machine`] knows the instructions that
+//! plain data need and NumPy's functions that build arrays; anything else is an error.
 
 mod arrays;
 mod machine;
@@ -32,7 +32,7 @@ impl PickleSource {
         let root = machine.run()?;
         let Some(paths) = machine.list(root) else {
             return Err(Error::Unsupported(
-                "a pickle that is no list of episodes".into(),
+                "a pickle that is not a list of episodes".into(),
             ));
         };
         let paths = paths.to_vec();

@@ -1,8 +1,7 @@
-//! Panics of libraries that are no news for the user.
+//! Catches panics of libraries without printing them.
 //!
-//! Some libraries panic on damaged files, in places where they trust a length or a type. What they
-//! would print to stderr is kept back here, on the thread that is reading only, and the panic
-//! becomes a value.
+//! Some libraries panic on damaged files, in places where they trust a length or a type. Their
+//! output to stderr is suppressed here, on the reading thread only, and the panic becomes a value.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -12,7 +11,7 @@ thread_local! {
     static IS_QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `work` gives; `None` if it panics, of which nothing is printed.
+/// The result of `work`; `None` if it panics, of which nothing is printed.
 pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -1,4 +1,4 @@
-//! The form between all storage formats: an episode as it was recorded, type by type.
+//! The representation between all storage formats: an episode as it was recorded, type by type.
 //!
 //! ```text
 //! Minari HDF5, Arrow, Parquet --\                       /--> Minari HDF5, Arrow, Parquet
@@ -8,7 +8,7 @@
 //!
 //! A [`Dataset`](crate::Dataset) is flat `f64` columns for training. A [`RecordedEpisode`] is what
 //! the file holds: nested observations and actions, infos, every number in its own type. A
-//! [`Source`] gives episodes one by one and a [`Sink`] takes them one by one, so that a conversion
+//! [`Source`] reads episodes one by one and a [`Sink`] writes them one by one, so that a conversion
 //! needs memory for one episode only.
 
 mod array;
@@ -35,15 +35,16 @@ use crate::{Budget, Error, Finding};
 /// How much of a dataset is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contents {
-    /// All that is stored.
+    /// Everything stored.
     Everything,
-    /// What a [`Dataset`](crate::Dataset) needs: no infos, no attributes of episodes but their seeds.
+    /// The part that a [`Dataset`](crate::Dataset) needs: no infos, no attributes of episodes but
+    /// their seeds.
     Steps,
 }
 
-/// Where episodes come from, one after the other.
+/// Reads episodes, one after the other.
 pub trait Source {
-    /// What is known before the first episode.
+    /// The description, known before the first episode.
     fn recording(&self) -> &Recording;
 
     /// The next episode, `None` after the last one.
@@ -52,28 +53,28 @@ pub trait Source {
     /// The file or directory, for messages.
     fn path(&self) -> &Path;
 
-    /// What reading it may still take.
+    /// The budget for reading it.
     fn budget(&self) -> Budget {
         Budget::default()
     }
 
-    /// What the reader had to decide, complete after the last episode.
+    /// The reader's findings, complete after the last episode.
     fn findings(&self) -> Vec<Finding> {
         Vec::new()
     }
 
-    /// What the reader knows of, but does not give, a few words each.
+    /// Content that the reader leaves out, a few words each.
     fn left_out(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// Where episodes go, one after the other.
+/// Writes episodes, one after the other.
 pub trait Sink {
     /// Writes an episode.
     fn write(&mut self, episode: &RecordedEpisode) -> Result<(), Error>;
 
     /// Completes the dataset and gives it its name; without this call nothing is left behind.
-    /// Gives sentences about what the format could not hold.
+    /// Returns sentences about what the format could not store.
     fn finish(self: Box<Self>) -> Result<Vec<String>, Error>;
 }

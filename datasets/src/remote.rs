@@ -1,16 +1,16 @@
-//! Datasets that others keep: the Farama Foundation's Minari sets, and D4RL's files.
+//! Datasets to download: the Farama Foundation's Minari datasets, and D4RL's files.
 //!
 //! | place | list | files | checked by |
 //! |---|---|---|---|
 //! | Farama | the hub's account `farama-minari`: a repository for the first part of an id, a folder for the rest | below [`datasets_root`](crate::datasets_root), as Python's Minari has them | size; SHA-256 where the hub has one |
-//! | D4RL | a table of its own | in `$D4RL_DATASET_DIR`, else `~/.d4rl/datasets` | size; it publishes no checksums |
+//! | D4RL | a built-in table | in `$D4RL_DATASET_DIR`, else `~/.d4rl/datasets` | size; it publishes no checksums |
 //!
-//! Everything comes over https, redirections included; a file that is larger than announced, or than
-//! any dataset is, is refused. Names that a server gives stay inside the dataset's own folder. A
-//! second process that wants the same waits for nothing: it is told.
+//! Everything comes over https, redirections included; a file that is larger than announced, or
+//! than any dataset is, is refused. Names from a server cannot leave the dataset's own folder. A
+//! second process that downloads the same dataset gets an error at once.
 //!
-//! A download that breaks off leaves what has arrived beside its place and is taken up again by the
-//! next call. A dataset has its name only when all of its files are whole.
+//! An interrupted download keeps what has arrived beside its target and is resumed by the next
+//! call. A dataset has its name only when all of its files are whole.
 
 mod d4rl;
 mod http;
@@ -29,7 +29,7 @@ use crate::{Error, minari};
 /// The account of the Farama Foundation.
 const ACCOUNT: &str = "farama-minari";
 
-/// Who keeps a dataset.
+/// The host of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Keeper {
@@ -44,13 +44,13 @@ pub enum Keeper {
 pub struct Listed {
     /// A Minari id, or D4RL's name.
     pub id: String,
-    /// Who keeps it.
+    /// Its host.
     pub keeper: Keeper,
-    /// The size of its files, where it is known before.
+    /// The size of its files, where it is known beforehand.
     pub bytes: Option<u64>,
 }
 
-/// The places, and where downloads go.
+/// The servers, and where downloads are stored.
 pub struct Remote {
     hub: String,
     d4rl: String,
@@ -137,11 +137,11 @@ impl Remote {
         Ok(found)
     }
 
-    /// Downloads a dataset of either place and gives what [`open`](crate::open) opens: its path.
-    /// One that is there already is left as it is.
+    /// Downloads a dataset of either host and returns its path, for [`open`](crate::open). One that
+    /// exists already is left unchanged.
     pub fn download(&self, id: &str, progress: Progress<'_>) -> Result<PathBuf, Error> {
         if let Some((_, path)) = d4rl::files().find(|(name, _)| name == id) {
-            // By the dataset's name, which tells the reader its environment.
+            // By the dataset's name, from which the reader infers the environment.
             let target = self.d4rl_root.join(format!("{id}.hdf5"));
             if !target.exists() {
                 create(&self.d4rl_root)?;
@@ -165,7 +165,8 @@ impl Remote {
         };
         let (Some((first, folder)), true) = (id.split_once('/'), minari::is_id(id)) else {
             return Err(Error::Remote(format!(
-                "'{id}' is neither the name of a D4RL dataset nor a Minari id such as mujoco/hopper/medium-v0"
+                "'{id}' is neither the name of a D4RL dataset nor a Minari id such as \
+                    mujoco/hopper/medium-v0"
             )));
         };
         let target = self.minari_root.join(id);
@@ -180,9 +181,9 @@ impl Remote {
         }
         let (parent, name) = (target.parent(), target.file_name());
         let (Some(parent), Some(name)) = (parent, name) else {
-            return Err(Error::Remote(format!("'{id}' is no Minari id")));
+            return Err(Error::Remote(format!("'{id}' is not a Minari id")));
         };
-        // Hidden, so that Minari does not list what is not whole.
+        // Hidden, so that Minari does not list incomplete datasets.
         let draft = parent.join(format!(".{}.download", name.to_string_lossy()));
         create(parent)?;
         let _lock = Lock::take(&parent.join(format!(".{}.lock", name.to_string_lossy())))?;
@@ -261,7 +262,7 @@ impl Remote {
             };
             let (page, next) = self.client.json(&here)?;
             let Value::Array(page) = page else {
-                return Err(Error::Remote(format!("an answer is no list: {here}")));
+                return Err(Error::Remote(format!("a response is not a list: {here}")));
             };
             entries.extend(page);
             url = next;
@@ -289,7 +290,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Whoever opened it meanwhile finds the dataset complete.
+        // A process that opened it meanwhile finds the dataset complete.
         let _ = fs::remove_file(&self.path);
     }
 }

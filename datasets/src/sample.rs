@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`windows`] | `K` consecutive steps of one episode | a [`Dataset`](crate::Dataset) |
 //! | [`transitions`] | `(s, a, r, s')`, also over `n` steps | a [`Dataset`](crate::Dataset) |
-//! | [`replay`] | the same transitions | what an agent did last |
+//! | [`replay`] | the same transitions | the last steps of an agent |
 //!
 //! A dataset's numbers are converted once, into `f32` in the model's units, and stored in blocks of
 //! pages (`blocks.rs`): in memory for a dataset in memory, in a file beside its store for a mapped

@@ -1,7 +1,7 @@
 //! Parts and mixtures of datasets: other lists of episodes over the same numbers.
 //!
-//! A [`Selection`] is applied in this order: length, random part, best part, training part,
-//! delayed rewards, balance. Nothing is copied, but that delayed rewards need a reward column of their own.
+//! A [`Selection`] is applied in this order: length, random part, best part, training part, delayed
+//! rewards, balance. Nothing is copied, except that delayed rewards need a separate reward column.
 //! [`mix`] puts datasets one after the other; a weight makes the steps of one likelier than those
 //! of another when windows are drawn.
 //!
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::dataset::{Columns, Numbers, Place};
 use crate::{Dataset, Error, returns_to_go};
 
-/// Which episodes of a dataset are used, and how their rewards are given.
+/// Which episodes of a dataset are used, and when their rewards are received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Selection {
@@ -30,15 +30,16 @@ pub struct Selection {
     pub top_fraction: Option<f64>,
     /// What `top_fraction` is a fraction of.
     pub top_by: TopBy,
-    /// A part of the episodes, above 0 and below 1, that is kept back for validation. Training
+    /// A part of the episodes, above 0 and below 1, that is held out for validation. Training
     /// reports the loss on it as `validation/loss` at every evaluation and at the end.
     pub validation_fraction: Option<f64>,
     /// All of an episode's reward comes with its last step.
     pub delayed_rewards: bool,
-    /// Steps of rare returns are drawn more often: episodes fall into this many classes of equal width
-    /// between the least and the largest return, and each class that has any is drawn alike. What a
-    /// policy should do for a given return stays the same; it is learned from more often. After the
-    /// return-based rebalancing of Yue et al. 2022, "Boosting offline RL via data rebalancing".
+    /// Steps of rare returns are drawn more often: episodes fall into this many classes of equal
+    /// width between the least and the largest return, and each nonempty class is drawn equally
+    /// often. The actions for a given return stay the same; rare returns are only seen more often.
+    /// After the return-based rebalancing of Yue et al. 2022, "Boosting offline RL via data
+    /// rebalancing".
     pub balance_returns: Option<usize>,
     /// How much of that balance there is, from 0 (none: the draws are those without it) to 1 (all of
     /// it, the default): a step's weight is the inverse of its class's steps to this power.
@@ -69,8 +70,8 @@ impl fmt::Display for TopBy {
     }
 }
 
-/// The canonical text: `key=value` in the order of the fields, only what selects; `everything` if
-/// nothing does. Equal texts select alike.
+/// The canonical text: `key=value` in the order of the fields, only the fields that select;
+/// `everything` if none does. Equal texts select the same episodes.
 impl fmt::Display for Selection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words: Vec<String> = Vec::new();
@@ -148,7 +149,7 @@ impl Dataset {
             ),
         ] {
             if let Some(f) = fraction.filter(|&f| !(f > 0.0 && f <= below)) {
-                return fail(format!("{name} = {f} is not a fraction"));
+                return fail(format!("{name} must be between 0 and 1, not {f}"));
             }
         }
         if selection.balance_returns == Some(0) {
@@ -280,7 +281,7 @@ impl Dataset {
 
     /// Moves each episode's rewards onto its last step, into a column of its own.
     fn delay_rewards(&mut self) {
-        // Zeros that nobody writes cost no memory, so most of this column is not there.
+        // Zeros that are never written take no memory, so most of this column takes none.
         let mut delayed: Vec<Vec<f64>> = self
             .columns
             .iter()
@@ -323,8 +324,8 @@ fn draw(episodes: &[usize], count: usize, purpose: &str, seed: u64) -> (Vec<usiz
 }
 
 /// Puts datasets one after the other. A step of a dataset with weight 2 is drawn twice as often as
-/// one with weight 1. What the mixture says of itself is what the first says; its environment is
-/// known only if all agree.
+/// one with weight 1. Its description is that of the first dataset; its environment is known only
+/// if all agree.
 ///
 /// # Errors
 /// No dataset, a weight that is not above 0, rows of different widths or kinds.
@@ -390,13 +391,13 @@ pub fn mix(parts: &[(Dataset, f64)]) -> Result<Dataset, Error> {
     Ok(mixture)
 }
 
-/// The weights, if they are not all alike.
+/// The weights, if they are not all equal.
 fn uneven(weights: Vec<f64>) -> Option<Vec<f64>> {
     let differ = |pair: &[f64]| pair[0].to_bits() != pair[1].to_bits();
     weights.windows(2).any(differ).then_some(weights)
 }
 
-/// Whether rows of both spaces can stand in one dataset. Bounds and number types may differ.
+/// Whether rows of both spaces can be in one dataset. Bounds and number types may differ.
 fn mixes(a: &rtg_envs::Space, b: &rtg_envs::Space) -> bool {
     match (a, b) {
         (rtg_envs::Space::Box(a), rtg_envs::Space::Box(b)) => a.shape == b.shape,

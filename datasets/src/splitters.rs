@@ -1,12 +1,12 @@
-//! Cutting flat D4RL columns into episodes as its users do: three splitters, three answers.
+//! Cuts flat D4RL columns into episodes as its users do: three splitters with different results.
 //!
-//! D4RL files hold rows in time order and two flags a row, `terminals` and `timeouts`. Everybody
-//! who trains on trajectories cuts them, and published numbers depend on how:
+//! D4RL files hold rows in time order and two flags a row, `terminals` and `timeouts`. Training on
+//! trajectories requires cutting them, and published numbers depend on how:
 //!
 //! | splitter | a row with a timeout | rows after the last end | observation after the last row |
 //! |---|---|---|---|
 //! | [`Splitter::SequenceDataset`], `d4rl.sequence_dataset` | is kept | are dropped | none |
-//! | [`Splitter::QlearningDataset`], `d4rl.qlearning_dataset` | is dropped | are kept but for the very last | the row that follows |
+//! | [`Splitter::QlearningDataset`], `d4rl.qlearning_dataset` | is dropped | are kept except the very last | the row that follows |
 //! | [`Splitter::DecisionTransformer`], the official `download_d4rl_datasets.py` | is kept | are dropped | `next_observations` |
 //!
 //! Old files have no `timeouts`. Then a counter ends episodes at the time limit, and what the
@@ -28,8 +28,8 @@ pub enum Splitter {
     /// `d4rl.sequence_dataset`.
     SequenceDataset,
     /// `d4rl.qlearning_dataset` with its default, `terminate_on_end=False`. The transitions of all
-    /// segments, one after the other, are the arrays that it gives; `terminals` is true in the last
-    /// row of a terminated segment only.
+    /// segments, one after the other, are the arrays that it returns; `terminals` is true in the
+    /// last row of a terminated segment only.
     QlearningDataset,
     /// The official Decision Transformer's conversion into pickles.
     DecisionTransformer,
@@ -47,7 +47,7 @@ pub const SPLITTERS: [Splitter; 3] = [
 pub struct Flags<'a> {
     /// Whether a terminal state was reached, for each row.
     pub terminals: &'a [bool],
-    /// Whether the episode was cut off, for each row; old files do not say.
+    /// Whether the episode was cut off, for each row; old files do not have this.
     pub timeouts: Option<&'a [bool]>,
 }
 
@@ -81,7 +81,7 @@ impl FromStr for Splitter {
         SPLITTERS.into_iter().find(known).ok_or_else(|| {
             let names = SPLITTERS.map(|splitter| splitter.to_string());
             crate::Error::Selection(format!(
-                "there is no splitter {name:?}; there are {}",
+                "unknown splitter '{name}' (expected one of {})",
                 names.join(", ")
             ))
         })
@@ -240,7 +240,7 @@ mod tests {
                 (11..12, '.')
             ]
         );
-        // Nothing is left of an episode of one row, and the last row goes even if it is terminal.
+        // No row is left of an episode of one row, and the last row goes even if it is terminal.
         assert_eq!(
             cut(Splitter::QlearningDataset, "o.t", true, 9),
             [(1..2, '.')]

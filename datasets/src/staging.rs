@@ -1,9 +1,9 @@
-//! What is written appears whole or not at all.
+//! Files and directories appear whole or not at all.
 //!
-//! It goes into a hidden directory beside its final place, is brought onto the disk and then
-//! renamed. A process that dies leaves only that hidden directory, which Minari does not list; the
-//! next one that writes to the same place removes it. A lock tells a dead writer's directory from a
-//! living one's; process numbers do not, since containers that share a disk give them out twice.
+//! They are written into a hidden directory beside the target, synced to the disk and then renamed.
+//! A killed process leaves only that hidden directory, which Minari does not list; the next writer
+//! of the same target removes it. A lock distinguishes an abandoned directory from one in use;
+//! process ids do not, since containers that share a disk may use the same ones.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// Writers of one name at the same time.
+/// The limit of concurrent writers of one name.
 const MAX_WRITERS: u32 = 1000;
 
-/// Something that is being written.
+/// A file or directory that is being written.
 pub(crate) struct Staging {
     target: PathBuf,
     /// The hidden directory: a lock, and the content under its own name.
@@ -23,7 +23,7 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
-    /// Begins to write what shall become `target`, a file or a directory that does not exist yet.
+    /// Begins to write `target`, a file or a directory that does not exist yet.
     pub(crate) fn begin(target: &Path) -> Result<Self, Error> {
         if target.exists() {
             return Err(Error::Exists.at(target));
@@ -31,8 +31,8 @@ impl Staging {
         Self::beside(target, &draft_prefix(target)?)
     }
 
-    /// Begins to write what shall become or replace `target`, in a folder of our own: drafts of
-    /// any name that dead writers left there are removed.
+    /// Begins to write or replace `target` in a folder that only this program uses: abandoned
+    /// drafts of any name are removed.
     pub(crate) fn in_cache(target: &Path) -> Result<Self, Error> {
         Self::beside(target, ".")
     }
@@ -43,8 +43,8 @@ impl Staging {
         let parent = folder(target);
         let begin = || {
             fs::create_dir_all(parent)?;
-            // While a folder is locked nobody begins a draft in it, so that one without a lock of
-            // its own is abandoned. Where folders cannot be locked, its age must tell.
+            // While a folder is locked no draft is begun in it, so one without its own lock is
+            // abandoned. Where folders cannot be locked, its age decides.
             let guard = File::open(parent).and_then(|folder| folder.lock().map(|()| folder));
             remove_abandoned(parent, cleared, guard.is_ok())?;
             let partial = create(parent, &prefix)?;
@@ -84,12 +84,12 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // After a commit there is only the lock left; else everything goes.
+        // After a commit only the lock is left; else everything is removed.
         let _ = fs::remove_dir_all(&self.partial);
     }
 }
 
-/// Removes what dead writers of a target have left, as one does that is killed after its dataset got
+/// Removes what killed writers of a target have left, including one killed after its dataset got
 /// its name. What cannot be removed stays.
 pub(crate) fn clear(target: &Path) {
     if let Ok(prefix) = draft_prefix(target) {
@@ -99,7 +99,7 @@ pub(crate) fn clear(target: &Path) {
     }
 }
 
-/// How the hidden directories of a target's writers are called.
+/// The names of the hidden directories of a target's writers.
 fn draft_prefix(target: &Path) -> Result<String, Error> {
     match target.file_name() {
         Some(name) => Ok(format!(".{}.partial-", name.to_string_lossy())),
@@ -120,7 +120,7 @@ fn create(parent: &Path, prefix: &str) -> std::io::Result<PathBuf> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Removes what dead writers have left. `alone`: nobody begins a draft meanwhile.
+/// Removes what killed writers have left. `alone`: no draft is begun meanwhile.
 fn remove_abandoned(parent: &Path, prefix: &str, alone: bool) -> std::io::Result<()> {
     for entry in fs::read_dir(parent)?.flatten() {
         let name = entry.file_name();
@@ -131,7 +131,8 @@ fn remove_abandoned(parent: &Path, prefix: &str, alone: bool) -> std::io::Result
         let path = entry.path();
         let abandoned = match File::open(path.join("lock")) {
             Ok(lock) => lock.try_lock().is_ok(),
-            // Not even a lock: it was just begun, or somebody died right there or while removing it.
+            // Without a lock: it was just begun, or its writer was killed there or while removing
+            // it.
             Err(_) => alone || is_old(&entry),
         };
         if abandoned {
@@ -162,8 +163,8 @@ pub(crate) fn sync(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Waits until a file or everything below a directory is on the disk. Of thousands of files each
-/// wait would take milliseconds, so the file system is asked once where it can be.
+/// Waits until a file or everything below a directory is on the disk. Each sync of one of thousands
+/// of files would take milliseconds, so the file system is synced once where possible.
 pub(crate) fn sync_all(path: &Path) -> std::io::Result<()> {
     if path.is_dir() && !sync_file_system(path) {
         for entry in fs::read_dir(path)? {
@@ -191,7 +192,7 @@ fn sync_file_system(_: &Path) -> bool {
     false
 }
 
-/// The folder in which a path lies; a bare name lies in the working directory.
+/// The folder of a path; that of a bare name is the working directory.
 fn folder(path: &Path) -> &Path {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     parent.unwrap_or(Path::new("."))

@@ -1,4 +1,4 @@
-//! What the numbers of a dataset look like: observation scales and episode returns.
+//! Statistics of a dataset: observation scales and episode returns.
 
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,7 @@ impl Normaliser {
         for sum in &mut mean {
             *sum /= count;
         }
-        // Two passes, since squares of large numbers would swallow a small spread.
+        // Two passes, since squares of large numbers would lose a small spread to rounding.
         let mut std = vec![0.0; width];
         for row in rows() {
             for ((sum, x), mean) in std.iter_mut().zip(row).zip(&mean) {
@@ -132,8 +132,9 @@ impl ReturnSummary {
     /// A divisor for returns-to-go where no published one is known: the power of ten nearest to a
     /// quarter of the largest absolute return; 1 where all returns are zero.
     ///
-    /// Small returns are enlarged as large ones are reduced: with a reward of 1 at the end of an episode
-    /// and nothing else, an undivided return-to-go hardly moves the network and is not learned from.
+    /// Small returns are scaled up as large ones are scaled down: with a reward of 1 at the end of
+    /// an episode and nothing else, an undivided return-to-go hardly moves the network and is not
+    /// learned from.
     pub fn suggested_scale(&self) -> f64 {
         let size = self.min.abs().max(self.max.abs()) / 4.0;
         if !size.is_normal() {
@@ -215,9 +216,9 @@ mod tests {
         assert_eq!(ReturnSummary::of(&dataset).max.to_bits(), 0.0_f64.to_bits());
     }
 
-    /// What NumPy computes for a recorded set (`fixtures/numpy_figures.py`).
+    /// The results of NumPy for recorded datasets (`fixtures/numpy_figures.py`).
     #[test]
-    #[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
+    #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
     fn a_recorded_set_has_the_statistics_that_numpy_finds() {
         let shared = std::env::var_os("RTG_SHARED").map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
@@ -251,7 +252,7 @@ mod tests {
                     );
                 }
             }
-            // Sound data: the doctor has nothing but notes.
+            // Sound data: the doctor reports only notes.
             let findings = crate::doctor::examine(&dataset);
             assert!(
                 findings.iter().all(|f| f.severity == crate::Severity::Note),

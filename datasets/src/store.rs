@@ -1,6 +1,6 @@
 //! Datasets larger than memory: columns in files that are mapped, not read.
 //!
-//! A store is a directory that is made once from any source and then opened in no time:
+//! A store is a directory that is made once from any source and then opened instantly:
 //!
 //! ```text
 //! <cache>/datasets/<key>/metadata.json      what it is, sizes, hash, what it was made from
@@ -9,10 +9,10 @@
 //!                        actions, rewards
 //! ```
 //!
-//! It is written episode by episode under another name, brought onto the disk and renamed, so a
-//! store is there whole or not at all. On opening, format, version and every size are checked; one
-//! that is damaged or of another version is made anew. Numbers are `f64`, as everywhere in a
-//! [`Dataset`]: a store of `float32` data takes twice their size.
+//! It is written episode by episode under another name, synced to the disk and renamed, so a store
+//! exists whole or not at all. On opening, format, version and every size are checked; one that is
+//! damaged or of another version is made again. Numbers are `f64`, as everywhere in a [`Dataset`]:
+//! a store of `float32` data takes twice their size.
 //!
 //! The cache directory is `$RTG_CACHE`, else `rtg` in the user's cache directory.
 
@@ -41,7 +41,7 @@ const FILES: [&str; 3] = ["observations", "actions", "rewards"];
 /// Steps, flags and seed.
 const EPISODE_BYTES: usize = 24;
 
-/// Where stores are kept: the directory `datasets` in `$RTG_CACHE`, else in `rtg` in the user's
+/// The directory of stores: the directory `datasets` in `$RTG_CACHE`, else in `rtg` in the user's
 /// cache directory.
 pub fn cache_directory() -> PathBuf {
     let set = |name: &str| {
@@ -56,8 +56,8 @@ pub fn cache_directory() -> PathBuf {
     set("RTG_CACHE").unwrap_or_else(own).join("datasets")
 }
 
-/// Makes the store `directory` from episodes that come one by one, in memory for one of them, and
-/// opens it. What is there already is replaced only if it is no sound store; else it is opened.
+/// Makes the store `directory` from a stream of episodes, with memory for one of them, and opens
+/// it. An existing store is opened if it is sound, else replaced.
 pub fn make(
     directory: &Path,
     info: Info,
@@ -93,8 +93,8 @@ pub fn map(dataset: &Dataset, cache: &Path) -> Result<Dataset, Error> {
     Ok(mapped)
 }
 
-/// Opens the store `key` if it was made from `source`; makes it if there is none, or if what is
-/// there is damaged or made from something else.
+/// Opens the store `key` if it was made from `source`; makes it if there is none, or if the
+/// existing one is damaged or made from another source.
 pub(crate) fn open_or_make(
     cache: &Path,
     key: &str,
@@ -117,7 +117,7 @@ pub fn open(directory: &Path) -> Result<Dataset, Error> {
     validated(directory).map(|(dataset, _)| dataset)
 }
 
-/// Opens a store, and tells what it was made from.
+/// Opens a store, and returns its source.
 fn validated(directory: &Path) -> Result<(Dataset, Vec<String>), Error> {
     let open = || {
         let json = input::read(&directory.join(METADATA), &Budget::default())?;
@@ -148,7 +148,7 @@ fn short_name(id: &str) -> String {
 struct Metadata {
     format: String,
     version: u32,
-    /// Numbers are as the machine has them.
+    /// Numbers are in the machine's byte order.
     little_endian: bool,
     info: Info,
     keeps_defects: bool,
@@ -197,7 +197,7 @@ impl Metadata {
     }
 }
 
-/// Maps the columns and checks that they are what the metadata say.
+/// Maps the columns and checks them against the metadata.
 fn read(directory: &Path, metadata: &Metadata) -> Result<Dataset, Error> {
     let fail = |reason: String| Err(Error::Store(reason));
     if metadata.format != FORMAT || metadata.version != VERSION {

@@ -2,7 +2,7 @@
 //!
 //! They are the pure-Rust `arrow-*` and `parquet` crates of the Apache project, without any
 //! compression that needs a C compiler. A file is one episode, so a [`Table`] is read as a whole;
-//! an Arrow file is not even copied, its arrays lie in the file's bytes.
+//! an Arrow file is not even copied, its arrays refer to the file's bytes.
 //!
 //! Both libraries may panic on damaged files, in places where they trust a length or a type. That
 //! is caught here, the one place where a panic becomes an error.
@@ -33,9 +33,9 @@ use parquet::file::properties::WriterProperties;
 use crate::recording::{Layout, Node};
 use crate::{Budget, Contents, Error, input};
 
-/// A number of 64 bits, and where it lies in its list.
+/// A number of 64 bits, and its offset in its list.
 const VALUE_BYTES: u64 = 12;
-/// What a batch of texts may take.
+/// The limit of bytes for a batch of texts.
 const BATCH_BYTES: u64 = 32 << 20;
 
 /// Rows, and the names of all columns of their file.
@@ -59,7 +59,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Reads a file. Without infos their column is passed over.
+    /// Reads a file. Without infos their column is skipped.
     pub(crate) fn read(
         path: &Path,
         format: TableFormat,
@@ -141,7 +141,7 @@ pub(crate) struct TableWriter {
 }
 
 impl TableWriter {
-    /// Adds a column, with zeros or nothing up to `rows` rows.
+    /// Adds a column, padded with zeros or nulls to `rows` rows.
     pub(crate) fn push(
         &mut self,
         name: &str,
@@ -155,7 +155,7 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Writes the file. Whoever writes a whole dataset waits until it is on the disk.
+    /// Writes the file. The caller syncs it to the disk with the rest of the dataset.
     pub(crate) fn write(self, path: &Path, format: TableFormat) -> Result<(), Error> {
         let schema = Arc::new(Schema::new(Fields::from(self.fields)));
         let batch =
@@ -187,7 +187,7 @@ fn read_arrow(path: &Path, budget: &Budget) -> Result<Columns, Error> {
     let bytes = Buffer::from_vec(input::read(path, budget)?);
     let cut_short = || Error::Damaged("the Arrow file is cut short".into());
     if !bytes.starts_with(MAGIC) {
-        return Err(Error::Damaged("it is no Arrow file".into()));
+        return Err(Error::Damaged("it is not an Arrow file".into()));
     }
     let footer_end = bytes.len().checked_sub(TAIL).ok_or_else(cut_short)?;
     let tail = bytes[footer_end..]
@@ -259,7 +259,7 @@ fn read_parquet(
     budget.look_at(schema.num_columns(), "the table")?;
     let largest_text = charge(builder.metadata(), &mask, budget)?;
     let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-    // A dictionary repeats its texts for nothing: rows come a few at a time, and are charged.
+    // A dictionary repeats its texts for free: rows are read a few at a time, and are charged.
     let batch = match largest_text {
         0 => rows.max(1),
         text => usize::try_from(BATCH_BYTES / text)
@@ -282,7 +282,7 @@ fn read_parquet(
     Ok((batches, names))
 }
 
-/// Charges the numbers that the columns claim; gives the most that a text or an image can take, 0
+/// Charges the numbers that the columns claim; returns the most that a text or an image can take, 0
 /// where there are none.
 fn charge(
     metadata: &ParquetMetaData,
@@ -308,11 +308,8 @@ fn charge(
 
 /// Turns a library's panic into an error, and keeps it from writing to stderr.
 fn guarded<T>(read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    crate::quiet::catch(read).unwrap_or_else(|| {
-        Err(Error::Damaged(
-            "the table makes no sense to its library".into(),
-        ))
-    })
+    crate::quiet::catch(read)
+        .unwrap_or_else(|| Err(Error::Damaged("the library cannot read the table".into())))
 }
 
 fn arrow_failed(error: ArrowError) -> Error {

@@ -1,4 +1,4 @@
-//! Datasets as people really have them: each is made here, and read as its owner means it.
+//! Datasets as found in practice: each is made here, and must be read as its author intended.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot make its files has failed"

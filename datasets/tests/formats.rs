@@ -1,4 +1,4 @@
-//! Every format holds the same, and what is written comes back as it was.
+//! Every format stores the same content, and what is written is read back unchanged.
 
 use std::path::Path;
 
@@ -111,7 +111,7 @@ fn archives_of_numpy_are_read_stored_and_deflated() {
     );
 }
 
-/// A chain of small numbers without a library.
+/// A generator of small numbers without a library.
 struct Dice(u64);
 
 impl Dice {

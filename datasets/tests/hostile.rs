@@ -21,14 +21,14 @@ use serde_json::{Value, json};
 /// Memory that reading any of these files may take at once: the budget's floor, and some.
 const MOST_BYTES: usize = 320 << 20;
 
-/// The system's allocator, counted.
+/// The system's allocator, with a count of allocated bytes.
 struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 #[expect(unsafe_code, reason = "only an allocator can count what is allocated")]
-// SAFETY: every call is handed to the system's allocator as it is; counting does not allocate.
+// SAFETY: every call is passed on to the system's allocator unchanged; counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let held = HELD.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
@@ -57,12 +57,12 @@ static ALLOCATOR: Counting = Counting;
 /// One test at a time, so that each peak is its own.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// The error that reading gives; it has a hint, and little memory was taken.
+/// The error of reading it; it has a hint, and little memory was taken.
 fn refused(path: &Path) -> String {
     refused_within(path, &Budget::default(), MOST_BYTES)
 }
 
-/// The same with a budget, and at most so many bytes taken.
+/// The same with a budget, and at most `bytes` bytes taken.
 fn refused_within(path: &Path, budget: &Budget, most: usize) -> String {
     let _turn = TURN
         .lock()
@@ -307,7 +307,7 @@ fn folders_with_links_that_go_round() {
 
 #[cfg(unix)]
 #[test]
-#[expect(clippy::print_stderr, reason = "what is skipped is said")]
+#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 fn pipes_and_devices_are_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("main_data.hdf5");

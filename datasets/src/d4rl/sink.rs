@@ -1,8 +1,8 @@
 //! Writing D4RL files: flat columns over all episodes, compressed as D4RL's own are.
 //!
 //! `next_observations` are written too, so the observation after the last step is not lost. An
-//! observation or action that is no plain array is flattened by Gymnasium's rule. Infos keep the
-//! row of each step; D4RL has no place for the one after the last step.
+//! observation or action that is not a plain array is flattened by Gymnasium's rule. Infos keep the
+//! row of each step; D4RL cannot store the one after the last step.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -103,7 +103,7 @@ impl D4rlSink {
                     }
                     self.append(&path, &array)?;
                 }
-                _ => self.leave_out(format!("{path}, which is no array of a row a step")),
+                _ => self.leave_out(format!("{path}, which is not an array of one row a step")),
             }
         }
         Ok(())
@@ -212,7 +212,7 @@ impl Sink for D4rlSink {
                 values.push((path.to_owned(), algorithm.into()));
             }
         }
-        // So that the file says itself what it is, whatever it is called.
+        // So that the file identifies itself, whatever its name.
         let spec = self.recording.env_spec();
         values.extend(spec.map(|spec| (format!("metadata/{ENV_SPEC}"), spec.to_text().into())));
         let recording = &self.recording;

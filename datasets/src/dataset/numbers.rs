@@ -10,7 +10,7 @@ use crate::mapping::Mapping;
 #[derive(Clone)]
 pub(crate) struct Numbers {
     own: Arc<Vec<f64>>,
-    /// If there is one, its numbers count and `own` is empty.
+    /// If there is one, it holds the numbers and `own` is empty.
     mapping: Option<Mapping>,
 }
 
@@ -20,12 +20,12 @@ impl Numbers {
         Self::from(Vec::new())
     }
 
-    /// The directory of the file in which the numbers lie, if they do.
+    /// The directory of the file that holds the numbers, if one does.
     pub(crate) fn directory(&self) -> Option<&Path> {
         self.mapping.as_ref().map(Mapping::directory)
     }
 
-    /// Whether the numbers are in memory and nobody else reads them.
+    /// Whether the numbers are in memory and not shared.
     pub(crate) fn is_own(&mut self) -> bool {
         self.mapping.is_none() && Arc::get_mut(&mut self.own).is_some()
     }

@@ -13,10 +13,10 @@ const CURVE_POINTS: usize = 100;
 
 /// The part of the episodes that must reach a return for the data to support it as a target.
 const SUPPORT: f64 = 0.01;
-/// And at least so many of them, or a tenth if they are few.
+/// And at least this number of them, or a tenth if they are few.
 const SUPPORTERS: usize = 3;
 
-/// A dataset from all sides.
+/// A complete report on a dataset.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Checkup {
     /// What is wrong or worth knowing, the worst first.
@@ -24,26 +24,26 @@ pub struct Checkup {
     /// The undiscounted returns of the episodes.
     #[serde(rename = "return")]
     pub returns: ReturnSummary,
-    /// How the returns are spread.
+    /// The histogram of the returns.
     pub return_histogram: Histogram,
-    /// How the lengths of the episodes are spread.
+    /// The histogram of the lengths of the episodes.
     pub length_histogram: Histogram,
-    /// The smallest and the largest return-to-go of any step: what a model sees in training.
+    /// The smallest and the largest return-to-go of any step: the range in training.
     pub returns_to_go: (f64, f64),
     /// How returns-to-go fall along the episodes.
     pub return_to_go_curve: Vec<CurvePoint>,
     /// The largest return that the best hundredth of the episodes reach, and at least three, or a
-    /// tenth if they are few: asking for more means asking for what the data hardly show.
+    /// tenth if they are few: a higher target is hardly supported by the data.
     pub largest_supported_target: f64,
-    /// Targets to ask for: the largest supported one, and the median return.
+    /// Suggested targets: the largest supported one, and the median return.
     pub suggested_targets: Vec<f64>,
     /// A divisor that brings returns-to-go to a size of about 1 to 10.
     pub suggested_return_scale: f64,
-    /// What was played again in the environment.
+    /// The replay in the environment.
     pub replay: Replay,
 }
 
-/// The returns-to-go at one step of all episodes that are so long.
+/// The returns-to-go at one step of all episodes that reach it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct CurvePoint {
     /// The step, counted from 0.
@@ -65,7 +65,7 @@ pub struct Histogram {
     pub counts: Vec<usize>,
 }
 
-/// Examines a dataset from all sides.
+/// Examines a dataset completely.
 pub fn check_up(dataset: &Dataset) -> Checkup {
     let (findings, replay) = examine_and_replay(dataset);
     let mut returns: Vec<f64> = dataset.iter().map(|episode| episode.return_()).collect();

@@ -1,4 +1,4 @@
-//! What can be seen in the numbers alone: not finite, outside a space, repeated, constant.
+//! Findings from the numbers alone: not finite, outside a space, repeated, constant.
 
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
@@ -10,10 +10,10 @@ use super::Finding;
 use crate::finding::listed;
 use crate::{Dataset, EpisodeView};
 
-/// An action dimension counts as saturated if more than this part of its steps lie at a bound.
+/// An action dimension counts as saturated if more than this fraction of its steps are at a bound.
 const SATURATED: f64 = 0.5;
 
-/// Transitions that are compared with each other; of more, a part is.
+/// Transitions that are compared with each other; of more, a sample is.
 const COMPARED: usize = 1 << 23;
 
 pub(super) fn not_finite(dataset: &Dataset) -> Finding {
@@ -50,7 +50,7 @@ pub(super) fn not_finite(dataset: &Dataset) -> Finding {
     )
 }
 
-/// Whether a row lies within a space's bounds. NaN is another finding; the number type does not
+/// Whether a row is within a space's bounds. NaN is another finding; the number type does not
 /// matter here, since files store spaces and arrays with different ones.
 fn within(space: &Space, row: &[f64]) -> bool {
     match space {
@@ -90,7 +90,7 @@ pub(super) fn outside_spaces(dataset: &Dataset) -> [Finding; 2] {
         Finding::warning(
             "observation-outside-space",
             observations,
-            "observations lie outside the observation space".into(),
+            "observations are outside the observation space".into(),
         ),
     ]
 }
@@ -146,7 +146,7 @@ pub(super) fn duplicates(dataset: &Dataset) -> [Finding; 2] {
     ]
 }
 
-/// Columns that never change, and actions that mostly lie at their bounds.
+/// Columns that never change, and actions that are mostly at their bounds.
 pub(super) fn columns(dataset: &Dataset) -> Vec<Finding> {
     let (s, a) = (dataset.observation_width(), dataset.action_width());
     if dataset.steps() < 2 {
@@ -205,7 +205,7 @@ pub(super) fn columns(dataset: &Dataset) -> Vec<Finding> {
             "saturated-actions",
             saturated.len(),
             format!(
-                "action dimensions lie at a bound in most steps: {}",
+                "action dimensions are at a bound in most steps: {}",
                 listed(&saturated)
             ),
         ),

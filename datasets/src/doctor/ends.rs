@@ -18,7 +18,7 @@ pub(super) fn ends(dataset: &Dataset) -> [Finding; 8] {
             .iter()
             .all(|episode| first_return.map(f64::to_bits) == Some(episode.return_().to_bits()));
     let cut = cut_and_continued(dataset);
-    // Cut off before the limit, though nothing ended.
+    // Cut off before the limit without a terminal state.
     let early = |index: usize| {
         let episode = dataset.episode(index);
         let short = limit.is_some_and(|limit| episode.len() < limit);
@@ -37,7 +37,8 @@ pub(super) fn ends(dataset: &Dataset) -> [Finding; 8] {
             "unmarked-timeout",
             count(&|episode| unfinished(episode) && at_limit(episode)),
             format!(
-                "episodes have the {steps} steps that the environment allows, but are not marked as truncated"
+                "episodes have the {steps} steps that the environment allows, but are not marked \
+                    as truncated"
             ),
         ),
         Finding::warning(
@@ -76,8 +77,7 @@ pub(super) fn ends(dataset: &Dataset) -> [Finding; 8] {
         Finding::note(
             "constant-return",
             if constant { dataset.episodes() } else { 0 },
-            "episodes all have the same return, so that asking for another one is meaningless"
-                .into(),
+            "episodes all have the same return, so that another target is meaningless".into(),
         ),
     ]
 }

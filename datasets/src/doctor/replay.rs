@@ -1,12 +1,12 @@
-//! Playing recorded actions again: does the environment give what the file says?
+//! Replays recorded actions and compares the environment's results with the file's.
 //!
-//! Where an episode's seed is recorded and gives its first observation, the whole episode is
-//! played from there ([`ReplayKind::Seed`]): observations and rewards then prove each other. Else
-//! the classic control environments are put into the state that an observation tells, and step by
-//! step they must give the next one ([`ReplayKind::State`]). A bounded number of steps is played.
+//! Where an episode's seed is recorded and reproduces its first observation, the whole episode is
+//! played from there ([`ReplayKind::Seed`]): that verifies observations and rewards together. Else
+//! the classic control environments are set to the state that an observation determines, and each
+//! step must lead to the next one ([`ReplayKind::State`]). A bounded number of steps is played.
 //!
-//! `MuJoCo` rounds differently from version to version, and contacts make much of little. So only the
-//! first steps of its episodes are compared, and less sharply.
+//! `MuJoCo` rounds differently from version to version, and contacts amplify small differences. So
+//! only the first steps of its episodes are compared, and less sharply.
 
 use rtg_envs::{Env, registry};
 use serde::Serialize;
@@ -20,20 +20,20 @@ const EPISODES: usize = 40;
 const STEPS: usize = 250;
 /// Steps of one of them in `MuJoCo`.
 const MUJOCO_STEPS: usize = 10;
-/// By how much numbers may differ, relative to 1 + size: played from a seed.
+/// Tolerance relative to 1 + size: played from a seed.
 const EXACT: f64 = 1e-6;
 /// Played from a state that was rounded to 32 bits.
 const ROUNDED: f64 = 1e-4;
 /// In `MuJoCo`.
 const LOOSE: f64 = 1e-3;
-/// A state that was rounded may fall on the other side of a threshold: this part of the steps may
+/// A rounded state may fall on the other side of a threshold: this fraction of the steps may
 /// differ.
 const STRAY: f64 = 0.01;
 
 /// From an observation to a state.
 type Inverse = fn(&[f64]) -> Vec<f64>;
 
-/// What was played again.
+/// The result of a replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Replay {
     /// How the episodes were started; `None` if none was played.
@@ -42,9 +42,9 @@ pub struct Replay {
     pub episodes: usize,
     /// Steps played.
     pub steps: usize,
-    /// Steps that the environment rewarded otherwise.
+    /// Steps that the environment rewarded differently.
     pub reward_mismatches: usize,
-    /// Steps after which it was elsewhere.
+    /// Steps after which its observation differed.
     pub observation_mismatches: usize,
     /// Why nothing was played, if so.
     pub skipped: Option<String>,
@@ -56,7 +56,7 @@ pub struct Replay {
 pub enum ReplayKind {
     /// From the recorded seed: the strongest proof.
     Seed,
-    /// Each step from the state that its observation tells.
+    /// Each step from the state that its observation determines.
     State,
 }
 
@@ -79,12 +79,12 @@ impl Replay {
             Finding::warning(
                 "reward-mismatch",
                 count(self.reward_mismatches),
-                format!("of {steps} replayed steps are rewarded otherwise by the environment"),
+                format!("of {steps} replayed steps are rewarded differently by the environment"),
             ),
             Finding::warning(
                 "observation-mismatch",
                 count(self.observation_mismatches),
-                format!("of {steps} replayed steps lead elsewhere in the environment"),
+                format!("of {steps} replayed steps lead to another observation in the environment"),
             ),
         ]
     }
@@ -124,7 +124,8 @@ pub(super) fn replay(dataset: &Dataset) -> Replay {
     }
     let Some(state) = inverse(id) else {
         return Replay::skipped(format!(
-            "no recorded seed gives an episode's start in {id}, and its state cannot be told from an observation"
+            "no recorded seed reproduces an episode's start in {id}, and an observation does not \
+                determine its state"
         ));
     };
     replay.kind = Some(ReplayKind::State);
@@ -135,7 +136,7 @@ pub(super) fn replay(dataset: &Dataset) -> Replay {
 }
 
 impl Replay {
-    /// Plays an episode whose seed gives its first observation, until it goes another way.
+    /// Plays an episode whose seed reproduces its first observation, until the two differ.
     fn play_from_seed(
         &mut self,
         env: &mut dyn Env,
@@ -213,7 +214,7 @@ fn alike(recorded: &[f64], given: &[f64], tolerance: f64) -> bool {
         .all(|(a, b)| !a.is_finite() || (a - b).abs() <= tolerance * (1.0 + a.abs()))
 }
 
-/// The state that an observation of a classic control environment tells.
+/// The state that an observation of a classic control environment determines.
 fn inverse(id: &str) -> Option<Inverse> {
     Some(match id {
         "CartPole-v1" | "MountainCar-v0" | "MountainCarContinuous-v0" => <[f64]>::to_vec,

@@ -143,7 +143,8 @@ fn messages_name_the_first_place_and_not_endless_lists() {
     let mut episodes = sound();
     episodes[1].observations[3] = f64::NAN;
     let found = findings(episodes);
-    let message = "numbers are NaN or infinite; the first observation is NaN at episode 1, step 1, dimension 1";
+    let message = "numbers are NaN or infinite; the first observation is NaN at episode 1, step 1, \
+        dimension 1";
     assert_eq!(found[0].message, message);
     let names: Vec<String> = (0..9).map(|i| i.to_string()).collect();
     assert_eq!(
@@ -167,7 +168,7 @@ fn episodes_cut_while_running_are_found_by_what_follows_them() {
         e[2].observations[..2].copy_from_slice(&end);
     });
     assert_eq!(found, [("mid-episode-cut", Warning, 1)]);
-    // Where several episodes begin alike, it proves nothing: a truncation that came early.
+    // Where several episodes begin with it, it proves nothing: an early truncation.
     let found = planted(|e| {
         (e[1].terminated, e[1].truncated) = (false, true);
         let end = e[1].observations[10..].to_vec();
@@ -307,7 +308,7 @@ fn what_cannot_be_played_again_says_why() {
     let mut spec = EnvSpec::new("Pendulum-v1");
     spec.kwargs.insert("gravity".into(), 2.0.into());
     unknown.info.env_spec = Some(spec);
-    assert!(replay(&unknown).contains("no option `gravity`"));
+    assert!(replay(&unknown).contains("no option 'gravity'"));
 }
 
 #[test]
@@ -332,7 +333,7 @@ fn a_checkup_counts_returns_lengths_and_returns_to_go() {
     );
     assert_eq!(vec![target, scale], [400.0, 100.0]);
     assert_eq!(checkup.suggested_targets, [400.0, 280.0]);
-    // First, second and third steps have other episodes behind them.
+    // The first, second and third steps average over different episodes.
     let means: Vec<f64> = checkup
         .return_to_go_curve
         .iter()
@@ -365,7 +366,7 @@ fn histograms_of_odd_values_are_whole() {
     }
 }
 
-/// Every code of a finding in the sources stands in the table of the module's page.
+/// Every code of a finding in the sources is in the table of the module's page.
 #[test]
 fn every_code_is_in_the_table() {
     let page = include_str!("../doctor.rs");

@@ -7,8 +7,8 @@ use serde_json::{Map, Number, Value};
 use super::{EnvSpec, WrapperSpec};
 
 impl EnvSpec {
-    /// The environment in which the data were recorded, as [`registry::make`] takes it: with options,
-    /// time limit and wrappers, where the id is registered; else the id alone.
+    /// The environment in which the data were recorded, as [`registry::make`] takes it: with
+    /// options, time limit and wrappers, where the id is registered; else the id alone.
     pub fn environment(&self) -> String {
         if registry::spec(&self.id).is_err() {
             return self.id.clone();
@@ -54,7 +54,7 @@ impl EnvSpec {
     }
 }
 
-/// A wrapper whose arguments Gymnasium could not note is made without any, or refused.
+/// A wrapper whose arguments Gymnasium could not record is made without any, or refused.
 fn config_of(wrapper: &WrapperSpec) -> WrapperConfig {
     WrapperConfig {
         name: wrapper.name.clone(),
@@ -76,7 +76,7 @@ fn object(arguments: &config::Arguments) -> Map<String, Value> {
         .collect()
 }
 
-/// Python tells whole numbers from others: a count of frames must be one.
+/// Python distinguishes whole numbers from others: a count of frames must be one.
 fn json(value: &config::Value) -> Value {
     match value {
         config::Value::Null => Value::Null,

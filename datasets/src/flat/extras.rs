@@ -1,4 +1,4 @@
-//! What a file holds besides its standard columns.
+//! The content of a file besides its standard columns.
 
 use std::ops::Range;
 
@@ -15,9 +15,9 @@ pub(crate) struct Extras {
     columns: Vec<(String, Node)>,
     /// Texts and single numbers by path.
     values: Vec<(String, Value)>,
-    /// Paths of what is neither.
+    /// Paths of everything else.
     left_out: Vec<String>,
-    /// Paths of what is known otherwise.
+    /// Paths that are handled elsewhere.
     used: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ impl Extras {
         Ok(extras)
     }
 
-    /// Adds something that was found at a path.
+    /// Adds a value found at a path.
     pub(crate) fn sort(&mut self, path: &str, node: Node, rows: usize) {
         match node {
             Node::Dict(parts) if path == "infos" => {

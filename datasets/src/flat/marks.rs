@@ -1,4 +1,4 @@
-//! Where the columns of a file say that episodes end.
+//! The ends of episodes according to the columns of a file.
 
 use super::roles::{Role, role};
 
@@ -9,18 +9,18 @@ pub(crate) struct Marks {
     pub(super) terminals: Option<Vec<bool>>,
     /// The episode was cut off.
     pub(super) timeouts: Option<Vec<bool>>,
-    /// The episode ends, whyever.
+    /// The episode ends, for whatever reason.
     pub(super) ends: Option<Vec<bool>>,
     /// The episode ends, since the next row is of another one.
     pub(super) changes: Option<Vec<bool>>,
     /// The columns of `ends`.
     pub(super) unclear: Vec<String>,
-    /// Columns that say nothing known.
+    /// Columns with unknown names.
     pub(super) others: Vec<String>,
 }
 
 impl Marks {
-    /// Takes a column of one number a row, if its name says that it marks ends.
+    /// Takes a column of one number a row, if it marks ends by its name.
     pub(crate) fn add(&mut self, name: &str, numbers: impl FnOnce() -> Vec<f64>) -> bool {
         let Some((role, _)) = role(name) else {
             return false;
@@ -44,13 +44,13 @@ impl Marks {
         true
     }
 
-    /// Notes a column that is no part of a step and marks no end.
+    /// Records a column that is not part of a step and marks no ends.
     pub(crate) fn pass_over(&mut self, name: &str) {
         self.others.push(name.to_owned());
     }
 
-    /// What ends without a terminal state was cut off, where the file tells terminal states; what
-    /// ends without being cut off reached one, where it tells only what was cut off.
+    /// An end without a terminal state is a truncation where the file marks terminal states; an end
+    /// without a truncation is a terminal state where it marks only truncations.
     pub(super) fn settle(&mut self) {
         let Some(ends) = self.ends.take() else {
             return;
@@ -70,7 +70,7 @@ impl Marks {
         self.unclear.clear();
     }
 
-    /// Whether some column tells where episodes end.
+    /// Whether any column states where episodes end.
     pub(super) fn are_there(&self) -> bool {
         [&self.terminals, &self.timeouts, &self.ends, &self.changes]
             .into_iter()

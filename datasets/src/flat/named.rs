@@ -9,8 +9,8 @@ use super::{Columns, Extras, Marks};
 use crate::recording::{Array, Node, promoted};
 use crate::{Budget, Error};
 
-/// Sorts columns by their names. Numbered ones, `observation_0`, `observation_1` ..., lie side by
-/// side; what has no role becomes an info.
+/// Sorts columns by their names. Numbered ones, `observation_0`, `observation_1` ..., are placed
+/// side by side; a column without a role becomes an info.
 pub(crate) fn columns(named: Vec<(String, Node)>, budget: &Budget) -> Result<Columns, Error> {
     let mut named = numbered(named, budget)?;
     let mut take = |wanted: Role| -> Option<(String, Node)> {

@@ -1,15 +1,15 @@
-//! What a column is, by its name.
+//! The role of a column, by its name.
 //!
-//! Logs name the same things in many ways. A name is taken in lower case, `-` and blanks as `_`.
-//! What is not in the table is an info; where nothing in a file says how episodes end, such columns
-//! are named in a finding, for one of them may be the one that says it.
+//! Logs use many names for the same columns. A name is compared in lower case, `-` and blanks as
+//! `_`. What is not in the table is an info; where nothing in a file says how episodes end, such
+//! columns are named in a finding, since one of them may mark the ends.
 
-/// What a column says of its row.
+/// The role of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Seen before the step.
+    /// The observation before the step.
     Observations,
-    /// Seen after the step.
+    /// The observation after the step.
     NextObservations,
     Actions,
     Rewards,
@@ -17,7 +17,7 @@ pub(crate) enum Role {
     Terminal,
     /// The episode was cut off.
     Timeout,
-    /// The episode ends, whyever.
+    /// The episode ends, for whatever reason.
     End,
     /// The episode begins.
     Start,
@@ -158,7 +158,7 @@ const NAMES: [(Role, &[&str]); 9] = [
     ),
 ];
 
-/// What a column of that name is, and how much its name is preferred: the less the better.
+/// The role of a column of that name, and the rank of the name: lower is preferred.
 pub(crate) fn role(name: &str) -> Option<(Role, usize)> {
     let plain: String = name
         .trim()

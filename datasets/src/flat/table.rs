@@ -2,7 +2,7 @@
 //!
 //! Columns have the names of `flat/roles.rs`; lists are rows of numbers. A folder of `LeRobot`
 //! (versions 2 and 3 of its layout) holds `meta/info.json` and, below `data`, Parquet files of one
-//! or several episodes each, told apart by `episode_index`. Its videos are not read.
+//! or several episodes each, distinguished by `episode_index`. Its videos are not read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ fn source(
     let mut passed_over = Vec::new();
     for (index, file) in files.iter().enumerate() {
         let mut read = || {
-            // The table is given back when its columns have been taken out of it.
+            // The table is freed when its columns have been taken out of it.
             let wanted = |name: &str| contents == Contents::Everything || is_wanted(name);
             let format = TableFormat::Parquet;
             let table = Table::read_columns(file, format, &wanted, &budget.fork())?;

@@ -1,4 +1,4 @@
-//! Chunked arrays, put together from their chunks.
+//! Chunked arrays, assembled from their chunks.
 
 use hdf5_reader::ByteOrder;
 
@@ -6,14 +6,14 @@ use super::{Variable, byte_order, translate};
 use crate::recording::{dtype_size, product};
 use crate::{Budget, Error};
 
-/// What the library holds for each place of a chunk.
+/// Bytes that the library holds for each chunk.
 const ENTRY_BYTES: usize = 64;
 
 impl Variable {
     /// The bytes of a chunked array, `total` of them.
     ///
-    /// The library's own way places bytes one number at a time, which for D4RL's compressed files
-    /// takes more than half of the reading. Chunks that were never written hold the fill value.
+    /// The library itself copies one number at a time, which for D4RL's compressed files takes more
+    /// than half of the reading. Chunks that were never written hold the fill value.
     pub(super) fn read_chunks(
         &self,
         chunk: &[u32],
@@ -22,7 +22,7 @@ impl Variable {
     ) -> Result<Vec<u8>, Error> {
         let chunk: Vec<usize> = chunk.iter().map(|&size| size as usize).collect();
         let grid = Grid::new(&self.shape, &chunk, dtype_size(self.dtype));
-        // What is held besides the array, for as long as it is read.
+        // Memory held besides the array while it is read.
         let passing = budget.fork();
         passing.take_items(&chunk, dtype_size(self.dtype).saturating_mul(2), &self.path)?;
         let Some(grid) = grid.filter(|_| self.is_native()) else {
@@ -50,7 +50,7 @@ impl Variable {
         Ok(bytes)
     }
 
-    /// As many bytes of the value that stands where nothing was written.
+    /// That many bytes of the fill value.
     fn filled(&self, total: usize) -> Vec<u8> {
         let fill = self.reader.fill_value().and_then(|fill| fill.value.clone());
         match fill.filter(|fill| fill.len() == dtype_size(self.dtype)) {

@@ -32,7 +32,7 @@ fn mutants(name: &str, each: usize) {
             }
         }
         fs::File::create(&copy).unwrap().write_all(&bytes).unwrap();
-        // Whatever comes back, it comes back: no panic, no hang, no allocation without end.
+        // Every read returns: no panic, no hang, no unbounded allocation.
         match open_with(copy.to_str().unwrap(), None, Defects::Keep) {
             Ok(dataset) => {
                 crate::doctor::examine(&dataset);

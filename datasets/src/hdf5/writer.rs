@@ -49,7 +49,7 @@ impl Writer {
         })
     }
 
-    /// Completes the file. Whoever writes the dataset waits until it is on the disk.
+    /// Completes the file. The caller syncs it to the disk with the rest of the dataset.
     pub(crate) fn close(mut self) -> Result<(), Error> {
         match self.file.take() {
             Some(file) => file.close_no_sync().map_err(failed),
@@ -208,7 +208,7 @@ fn datatype(dtype: Dtype) -> DatatypeMessage {
     }
 }
 
-/// The library's errors: the disk's own, or what it would not write.
+/// Maps the library's errors: those of the disk, or data that it cannot write.
 fn failed(error: rust_hdf5::Hdf5Error) -> Error {
     match error {
         rust_hdf5::Hdf5Error::Io(error) => Error::Io(error),
@@ -301,7 +301,7 @@ impl ColumnWriter {
         self.flush()
     }
 
-    /// Appends rows of zeros until there are `rows`; gives how many were missing.
+    /// Appends rows of zeros until there are `rows`; returns how many were missing.
     pub(crate) fn pad(&mut self, rows: usize) -> Result<usize, Error> {
         let missing = rows.saturating_sub(self.rows);
         let row = self.row_shape.iter().product::<usize>() * dtype_size(self.dtype);

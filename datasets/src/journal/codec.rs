@@ -151,7 +151,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<RecordedEpisode, Error> {
 }
 
 fn damaged() -> Error {
-    Error::Damaged("an episode of the journal does not make sense".into())
+    Error::Damaged("an episode of the journal cannot be decoded".into())
 }
 
 /// What is left to decode.

@@ -148,7 +148,7 @@ fn what_a_full_disk_left_of_a_journal_is_replaced_and_nothing_else() {
         let error = Journal::create(&path, &recording(), &Value::Null)
             .map(drop)
             .unwrap_err();
-        assert!(error.to_string().contains("something already"), "{error}");
+        assert!(error.to_string().contains("exists already"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), foreign);
     }
     let left = std::fs::read_dir(directory.path()).unwrap().count();

@@ -10,11 +10,11 @@ use crate::Error;
 const MAX_DEPTH: usize = 8;
 /// At most this many datasets are compared with an unknown name.
 const MAX_DATASETS: usize = 10_000;
-/// At most so many folders are looked into for them.
+/// At most this many folders are searched for them.
 const MAX_FOLDERS: usize = 10_000;
-/// Longer names are compared with none.
+/// Longer names are not compared.
 const MAX_NAME: usize = 128;
-/// Names less similar than this, of 1, are no suggestion.
+/// Names less similar than this, of 1, are not suggested.
 const MIN_SIMILARITY: f64 = 0.5;
 
 /// Minari's own root: `$MINARI_DATASETS_PATH`, else `~/.minari/datasets`.
@@ -42,7 +42,7 @@ pub(crate) fn unknown(root: &Path, id: &str) -> Error {
         .ids
         .into_iter()
         .map(|candidate| {
-            // The beginning of a name is as good as the name: `mujoco/hopper`, or no version.
+            // The beginning of a name counts as the name: `mujoco/hopper`, or no version.
             let begins = !id.is_empty() && candidate.starts_with(id);
             let similarity = if begins {
                 1.0
@@ -104,7 +104,7 @@ pub(crate) fn is_versioned_id(id: &str) -> bool {
 #[derive(Default)]
 struct Search {
     ids: Vec<String>,
-    /// Folders that were looked into: links may lead back to them.
+    /// Folders already searched: links may lead back to them.
     seen: HashSet<PathBuf>,
 }
 

@@ -41,7 +41,8 @@ impl Hdf5Source {
                 "misplaced",
                 1,
                 format!(
-                    "the folder does not end in the dataset's id {}: Python's minari would not list it",
+                    "the folder does not end in the dataset's id {}: Python's minari would not \
+                        list it",
                     recording.id
                 ),
             ));

@@ -1,4 +1,4 @@
-//! `metadata.json`: what a Minari dataset says about itself.
+//! `metadata.json`: the description of a Minari dataset.
 
 use serde_json::{Map, Value, json};
 
@@ -6,10 +6,10 @@ use crate::hdf5::Group;
 use crate::recording::{Attribute, Recording, RecordingSpace};
 use crate::{Budget, Error, json};
 
-/// The layout that we write; Python refuses versions that it does not know.
+/// The layout that is written; Python refuses versions that it does not know.
 const LAYOUT_VERSION: &str = "0.5.3";
 
-/// Entries that have a place of their own in a [`Recording`], or follow from the files.
+/// Entries that have their own field in a [`Recording`], or follow from the files.
 const OWN: [&str; 8] = [
     "dataset_id",
     "observation_space",
@@ -43,7 +43,7 @@ pub(super) fn data_format(entries: &Value) -> &str {
     format.unwrap_or("hdf5")
 }
 
-/// What the entries say.
+/// The recording that the entries describe.
 pub(super) fn recording(entries: &Value, budget: &Budget) -> Result<Recording, Error> {
     let mut others = entries.as_object().cloned().unwrap_or_default();
     others.retain(|name, _| !OWN.contains(&name.as_str()));
@@ -57,7 +57,7 @@ pub(super) fn recording(entries: &Value, budget: &Budget) -> Result<Recording, E
     })
 }
 
-/// What is only known when everything is written.
+/// Entries that are known only after everything is written.
 pub(super) struct Totals<'a> {
     pub(super) format: &'a str,
     pub(super) episodes: usize,

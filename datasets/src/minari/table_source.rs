@@ -1,7 +1,7 @@
 //! Episodes out of `data/<episode>/part-0.arrow` or `.parquet`.
 //!
-//! Observations have one row more than actions, rewards and flags, which the writer fills up with a
-//! row of zeros; that row is dropped.
+//! Observations have one row more than actions, rewards and flags, which the writer pads with a row
+//! of zeros; that row is dropped.
 
 use std::path::{Path, PathBuf};
 

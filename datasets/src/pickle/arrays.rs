@@ -68,7 +68,7 @@ impl Machine<'_> {
         self.create(Object::Function(function))
     }
 
-    /// What a function makes of its arguments.
+    /// The result of a function for its arguments.
     pub(super) fn call(&self, function: Value, arguments: Value) -> Result<Object, Error> {
         let wrong = || Error::Damaged("a function of the pickle has wrong arguments".into());
         let Some(&Object::Function(function)) = self.object(function) else {
@@ -110,7 +110,7 @@ impl Machine<'_> {
                 Object::Bytes(bytes.into())
             }
             (Function::Bytes, []) => Object::Bytes(Arc::new([])),
-            // The same bytes: a copy of each would be memory out of nothing.
+            // The same bytes: a copy of each would take memory without limit.
             (Function::Bytes, [data]) => match self.object(*data) {
                 Some(Object::Slice(range)) => Object::Slice(range.clone()),
                 Some(Object::Bytes(bytes)) => Object::Bytes(Arc::clone(bytes)),
@@ -154,7 +154,7 @@ impl Machine<'_> {
         match self.object(value) {
             Some(Object::Element(Some(element))) => Ok(*element),
             _ => Err(Error::Unsupported(
-                "an array in a pickle that holds no plain numbers".into(),
+                "an array in a pickle that does not hold plain numbers".into(),
             )),
         }
     }
@@ -168,7 +168,7 @@ impl Machine<'_> {
         sizes.collect()
     }
 
-    /// The array that a value is.
+    /// The value as an array.
     pub(super) fn array(&mut self, value: Value) -> Result<Array, Error> {
         let Some(Object::Array(ArrayState::Known {
             element,
@@ -178,7 +178,7 @@ impl Machine<'_> {
         })) = self.object(value)
         else {
             return Err(Error::Unsupported(
-                "a trajectory whose columns are no arrays".into(),
+                "a trajectory whose columns are not arrays".into(),
             ));
         };
         let data = self

@@ -1,7 +1,8 @@
-//! The pickle machine, without the dangerous half.
+//! The pickle machine, without the instructions that can run code.
 //!
-//! Values live in one list and refer to each other by place, so that neither deep nor circular
-//! structures can exhaust the stack. Bytes and texts are not copied, they are places in the file.
+//! Values are stored in one list and refer to each other by index, so that neither deep nor
+//! circular structures can exhaust the stack. Bytes and texts are not copied, they refer to the
+//! file.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -25,7 +26,7 @@ pub(super) enum Value {
     Bool(bool),
     Int(i64),
     Float(f64),
-    /// A place in [`Machine::objects`].
+    /// An index into [`Machine::objects`].
     Object(usize),
 }
 
@@ -57,7 +58,7 @@ pub(super) struct Machine<'a> {
 }
 
 fn damaged() -> Error {
-    Error::Damaged("the pickle ends early or makes no sense".into())
+    Error::Damaged("the pickle ends early or cannot be decoded".into())
 }
 
 impl<'a> Machine<'a> {
@@ -73,7 +74,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Runs to the end; gives what the pickle holds.
+    /// Runs to the end; returns the pickle's content.
     pub(super) fn run(&mut self) -> Result<Value, Error> {
         loop {
             let instruction = self.byte()?;
@@ -120,7 +121,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Instructions that use what is on the stack or in the memo.
+    /// Instructions that use the stack or the memo.
     fn combine(&mut self, instruction: u8) -> Result<(), Error> {
         match instruction {
             b'l' => {
@@ -327,7 +328,7 @@ impl<'a> Machine<'a> {
         Ok(taken)
     }
 
-    /// A little-endian number of so many bytes.
+    /// A little-endian number of that many bytes.
     fn number(&mut self, bytes: usize) -> Result<u64, Error> {
         let bytes = self.take(bytes)?;
         Ok(bytes

@@ -36,7 +36,7 @@ impl Array {
     /// An array of these numbers, each rounded to the type.
     ///
     /// # Panics
-    /// If the shape has another number of numbers.
+    /// If the number of numbers does not fit the shape.
     pub fn of(dtype: Dtype, shape: Vec<usize>, numbers: &[f64]) -> Self {
         assert_eq!(product(&shape), Some(numbers.len()), "numbers for a shape");
         let mut bytes = Vec::with_capacity(numbers.len() * size(dtype));
@@ -102,7 +102,7 @@ impl Array {
     /// The rows `range`, copied.
     ///
     /// # Panics
-    /// If there are not so many rows, or no axis.
+    /// If there are fewer rows, or no axis.
     #[must_use]
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
         let row = self.row_numbers() * size(self.dtype);

@@ -1,4 +1,4 @@
-//! What a recording says about itself, whatever its format.
+//! The description of a recording, in any format.
 
 use rtg_envs::{Dtype, Space};
 use serde_json::{Map, Value};
@@ -8,10 +8,10 @@ use super::spaces;
 use crate::dataset::Part;
 use crate::{Budget, EnvSpec, Error, Info};
 
-/// A time limit of data that do not name their environment.
+/// Entry for the time limit of data that do not name their environment.
 pub(crate) const MAX_EPISODE_STEPS: &str = "max_episode_steps";
 
-/// What is known of a dataset besides its episodes.
+/// The description of a dataset, without its episodes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recording {
     /// Minari's id, or a file's name without its ending.
@@ -20,9 +20,9 @@ pub struct Recording {
     pub observation_space: RecordingSpace,
     /// The space of the actions.
     pub action_space: RecordingSpace,
-    /// How many episodes there are, where the format says so beforehand.
+    /// How many episodes there are, where the format states it beforehand.
     pub total_episodes: Option<usize>,
-    /// How many steps there are, where the format says so beforehand.
+    /// How many steps there are, where the format states it beforehand.
     pub total_steps: Option<usize>,
     /// Every other entry of Minari's `metadata.json`, under its name there: `env_spec` (JSON as a
     /// text), `algorithm_name`, `author` (a list), `description`, `code_permalink` ...
@@ -49,7 +49,7 @@ impl Recording {
         self
     }
 
-    /// Adds the environment, so that Python's `recover_environment` makes the same.
+    /// Adds the environment, so that Python's `recover_environment` makes the same one.
     #[must_use]
     pub fn with_env_spec(self, spec: &EnvSpec) -> Self {
         self.with("env_spec", spec.to_text())
@@ -77,7 +77,7 @@ impl Recording {
             .or_else(|| self.env_spec()?.max_episode_steps)
     }
 
-    /// One line for people: version, algorithm, authors.
+    /// One line for display: version, algorithm, authors.
     pub fn provenance(&self) -> String {
         if let Some(source) = self.text("source") {
             return source.to_owned();
@@ -96,7 +96,7 @@ impl Recording {
         parts.join(", ")
     }
 
-    /// What a dataset in memory keeps; its spaces are the flattened ones.
+    /// The description of a dataset in memory; its spaces are the flattened ones.
     pub(crate) fn info(&self, observation_space: Space, action_space: Space) -> Info {
         Info {
             env_spec: self.env_spec(),
@@ -188,7 +188,7 @@ pub(crate) enum Layout {
     Rows { dtype: Dtype, shape: Vec<usize> },
     /// One choice.
     Choice,
-    /// Pixels, which Minari stores as JPEG files unless told otherwise.
+    /// Pixels, which Minari stores as JPEG files by default.
     Image { shape: Vec<usize> },
     /// A text.
     Text,

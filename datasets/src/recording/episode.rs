@@ -9,7 +9,7 @@ use crate::{Column, Episode, Error};
 /// An episode of `T` steps as it was recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordedEpisode {
-    /// `T + 1` rows: row `t` is seen before step `t`, the last row after the last step.
+    /// `T + 1` rows: row `t` is the one before step `t`, the last row after the last step.
     pub observations: Node,
     /// `T` rows.
     pub actions: Node,
@@ -19,7 +19,7 @@ pub struct RecordedEpisode {
     pub terminations: Vec<bool>,
     /// Whether each step was cut off.
     pub truncations: Vec<bool>,
-    /// What the environment said besides; usually `T + 1` rows a column.
+    /// The environment's infos; usually `T + 1` rows a column.
     pub infos: Option<Node>,
     /// The seed of the environment's reset, where it is known.
     pub seed: Option<u64>,
@@ -35,7 +35,7 @@ pub enum Attribute {
     Array(Array),
     /// A text.
     Text(String),
-    /// What is neither, as JSON formats hold it: nothing, or a mixed list.
+    /// Anything else in JSON formats: null, or a mixed list.
     Json(Value),
 }
 

@@ -9,7 +9,7 @@
 //! | Dict, Tuple | the parts one after the other; a Dict's by key, as Gymnasium sorts them |
 //!
 //! One exception: an observation or action space that *is* a Discrete stays one number, the choice
-//! itself, since discrete actions are learnt as classes and [`Space::Discrete`] keeps `n`.
+//! itself, since discrete actions are learned as classes and [`Space::Discrete`] keeps `n`.
 
 use std::collections::HashMap;
 
@@ -62,8 +62,8 @@ impl Flattener {
         flatten().map_err(|error| error.in_episode(index))
     }
 
-    /// Whether an episode is as its spaces say: what [`Flattener::episode`] would refuse, and rows
-    /// that are missing at its end.
+    /// Whether an episode fits its spaces: checks what [`Flattener::episode`] would refuse, and
+    /// rows missing at its end.
     pub(crate) fn check(
         &self,
         recorded: &RecordedEpisode,
@@ -386,7 +386,7 @@ fn choice_of(number: f64, n: usize, start: i64, path: &str) -> Result<usize, Err
         return Ok(choice as usize);
     }
     Err(Error::Damaged(format!(
-        "{path} hold the choice {number}, which is none of {n} from {start} on"
+        "{path} hold the choice {number}, which is not one of {n} from {start} on"
     )))
 }
 
@@ -412,7 +412,7 @@ fn expect(array: &Array, rows: usize, width: usize, path: &str) -> Result<(), Er
     })
 }
 
-/// The place of each character among those that differ, in their order.
+/// The index of each distinct character, in their order.
 fn unique(charset: &str) -> HashMap<char, usize> {
     let mut characters = HashMap::new();
     for character in charset.chars() {
@@ -429,7 +429,8 @@ mod tests {
     #[test]
     fn composite_rows_are_those_of_gymnasium() {
         // gymnasium.spaces.flatten(Dict(a=Discrete(3, start=-1), b=Text(3, charset="xy"),
-        // c=Tuple((MultiDiscrete([2, 2]), Box(-1, 1, (2,))))), dict(a=1, b="y", c=([1, 0], [.5, -1])))
+        // c=Tuple((MultiDiscrete([2, 2]), Box(-1, 1, (2,))))), dict(a=1, b="y", c=([1, 0], [.5,
+        // -1])))
         let boxed = Space::Box(BoxSpace::float32(&[-1.0, -1.0], &[1.0, 1.0]));
         let multi = Space::MultiDiscrete {
             nvec: vec![2, 2],

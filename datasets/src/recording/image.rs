@@ -1,9 +1,9 @@
 //! JPEG images: the only file that knows which library decodes them.
 //!
-//! The library is `zune-jpeg` (pure Rust). JPEG leaves the last bit of the inverse transform and the
-//! interpolation of colours to the decoder. On the six images of the fixture `picture` 99.5 % of the
-//! numbers are those of Pillow 13, which Minari uses; the mean difference is 0.006 and the largest 2 of
-//! 255 levels. A test bounds the mean difference to a known image. The stored bytes
+//! The library is `zune-jpeg` (pure Rust). JPEG leaves the last bit of the inverse transform and
+//! the interpolation of colours to the decoder. On the six images of the fixture `picture` 99.5 %
+//! of the numbers are those of Pillow 13, which Minari uses; the mean difference is 0.006 and the
+//! largest 2 of 255 levels. A test bounds the mean difference to a known image. The stored bytes
 //! are never decoded and encoded again: conversions copy them.
 
 use zune_jpeg::JpegDecoder;

@@ -1,4 +1,4 @@
-//! A tree of columns: what a Dict, Tuple or plain space holds over the rows of an episode.
+//! A tree of columns: the values of a Dict, Tuple or plain space over the rows of an episode.
 
 use super::Array;
 use crate::Error;

@@ -1,7 +1,7 @@
 //! Spaces as Minari writes them, `{"type": "Box", "dtype": "float32", ...}`.
 //!
-//! All seven that Minari knows: Box, Discrete, `MultiDiscrete`, `MultiBinary`, Dict, Tuple, Text.
-//! The keys of a Dict are sorted, as Gymnasium sorts them when it makes the space.
+//! All seven kinds of Minari: Box, Discrete, `MultiDiscrete`, `MultiBinary`, Dict, Tuple, Text. The
+//! keys of a Dict are sorted, as Gymnasium sorts them when it makes the space.
 
 use rtg_envs::{BoxSpace, Dtype, Space};
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use crate::{Budget, Error, json as python_json};
 
 /// Rows wider than this are not read.
 pub(crate) const MAX_WIDTH: usize = 1 << 20;
-/// An image is at least so high and so wide.
+/// The least height and width of an image.
 const MIN_IMAGE_SIDE: usize = 32;
 /// Parts nest no deeper than this.
 const MAX_DEPTH: usize = 32;

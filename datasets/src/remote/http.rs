@@ -1,4 +1,4 @@
-//! Files over HTTP: resumed where they broke off, checked, and named only when they are whole.
+//! Files over HTTP: resumed where they stopped, checked, and named only when they are whole.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -11,16 +11,16 @@ use sha2::{Digest, Sha256};
 use crate::Error;
 use crate::dataset::hexadecimal;
 
-/// The longest answer that is no file.
+/// The longest response that is not a file.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
 /// The largest file: several times the largest of all datasets.
 const MAX_FILE_BYTES: u64 = 256 << 30;
 
-/// How often one call takes up a broken connection again.
+/// How often one call resumes a broken connection.
 const ATTEMPTS: u32 = 5;
 
-/// Hears how many bytes of a file have arrived, and of how many, if that is known.
+/// Called with the number of bytes of a file that have arrived, and the total, if that is known.
 pub type Progress<'a> = &'a mut dyn FnMut(&str, u64, Option<u64>);
 
 /// What is known of a file before it is downloaded.
@@ -34,9 +34,9 @@ pub(super) struct Expected {
 /// What a client accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
-    /// Nothing but https, wherever a server redirects to.
+    /// Only https, redirections included.
     Https,
-    /// Anything: for servers of tests.
+    /// Anything, for servers in tests.
     #[cfg(test)]
     Any,
 }
@@ -51,7 +51,7 @@ pub(super) struct Client {
 enum Failure {
     /// Another attempt may help.
     Broken(String),
-    /// It will not.
+    /// Another attempt will not help.
     Final(Error),
 }
 
@@ -93,13 +93,13 @@ impl Client {
                 .read_to_string()
                 .map_err(|error| broken(&error))?;
             let value = serde_json::from_str(&text).map_err(|error| {
-                Failure::Final(Error::Remote(format!("an answer is not JSON ({error})")))
+                Failure::Final(Error::Remote(format!("a response is not JSON ({error})")))
             })?;
             Ok((value, next))
         })
     }
 
-    /// Downloads a file to `target`, which must not exist, or goes on with what is there of it.
+    /// Downloads a file to `target`, which must not exist, or resumes a partial download of it.
     pub(super) fn file(
         &self,
         url: &str,
@@ -115,7 +115,7 @@ impl Client {
                 progress(&name, done, all);
             })
         })?;
-        // All has arrived: nobody will go on with it.
+        // Everything has arrived: nothing is left to resume.
         let _ = fs::remove_file(&tag);
         let complete = || {
             if let Some(expected) = &expected.sha256 {
@@ -132,7 +132,7 @@ impl Client {
         complete().map_err(|error| locate(error, url))
     }
 
-    /// Asks for what is missing of a file and appends it.
+    /// Requests the missing bytes of a file and appends them.
     fn attempt(
         &self,
         url: &str,
@@ -141,7 +141,7 @@ impl Client {
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<(), Failure> {
         let mut have = fs::metadata(part).map_or(0, |metadata| metadata.len());
-        // Without a tag or a checksum nobody could tell whether the file changed meanwhile.
+        // Without a tag or a checksum a change of the file meanwhile could not be detected.
         let known = fs::read_to_string(tag).ok();
         if known.is_none() && expected.sha256.is_none() {
             have = 0;
@@ -165,12 +165,12 @@ impl Client {
                 let range = header(&response, "content-range").unwrap_or_default();
                 let (from, total) = content_range(&range);
                 if from != Some(have) {
-                    let text = format!("asked for the bytes from {have} on, got {range:?}");
+                    let text = format!("requested the bytes from {have} on, got '{range}'");
                     return Err(Failure::Final(Error::Remote(text)));
                 }
                 total
             }
-            // There are no bytes from there on: what is here is of another file.
+            // There are no bytes from there on: the partial file is of another version.
             416 => {
                 fs::remove_file(part)?;
                 return Err(Failure::Broken("the file has changed".into()));
@@ -185,7 +185,7 @@ impl Client {
         }
         let most = expected.bytes.or(total).unwrap_or(MAX_FILE_BYTES);
         if most > MAX_FILE_BYTES {
-            let text = format!("the file has {most} bytes, the most is {MAX_FILE_BYTES}");
+            let text = format!("the file has {most} bytes, the limit is {MAX_FILE_BYTES}");
             return Err(Failure::Final(Error::Remote(text)));
         }
         // A weak tag does not promise the same bytes.
@@ -264,7 +264,7 @@ impl Client {
     }
 }
 
-/// Errors of a download tell the address; those of the disk have their own place.
+/// Errors of a download name the address; those of the disk have their own path.
 fn locate(error: Error, url: &str) -> Error {
     match error {
         Error::Remote(reason) => Error::Remote(format!("{reason}: {url}")),
@@ -274,15 +274,15 @@ fn locate(error: Error, url: &str) -> Error {
 
 fn broken(error: &ureq::Error) -> Failure {
     if matches!(error, ureq::Error::RequireHttpsOnly(_)) {
-        let text = "the server leads away from https".into();
+        let text = "the server redirects to an address without https".into();
         return Failure::Final(Error::Remote(text));
     }
     Failure::Broken(error.to_string())
 }
 
-/// A server that is overloaded may answer later.
+/// A server that is overloaded may respond later.
 fn refused(status: u16) -> Failure {
-    let text = format!("the server answers {status}");
+    let text = format!("the server responds with {status}");
     match status {
         429 | 500.. => Failure::Broken(text),
         _ => Failure::Final(Error::Remote(text)),

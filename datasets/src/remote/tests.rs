@@ -7,18 +7,18 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-/// What a server says at an address.
+/// The response of a server at an address.
 #[derive(Clone, Default)]
 struct Page {
     body: Vec<u8>,
     headers: Vec<(&'static str, String)>,
-    /// The connection breaks after so many bytes of the body, for the first few requests.
+    /// The connection breaks after this many bytes of the body, for the first few requests.
     breaks: Vec<usize>,
     /// Whether it understands ranges.
     ranges: bool,
 }
 
-/// A server on the loopback interface, and what it was asked for: addresses with their ranges.
+/// A server on the loopback interface, and its requests: addresses with their ranges.
 struct Server {
     address: String,
     pages: Arc<Mutex<HashMap<String, Page>>>,
@@ -35,7 +35,7 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                // A client that goes away in the middle is no failure of the server.
+                // A client that disconnects in the middle is not a failure of the server.
                 let _ = answer(stream, &own_pages, &own_asked);
             }
         });
@@ -216,7 +216,7 @@ fn a_call_that_gives_up_leaves_what_the_next_one_goes_on_with() {
     let remote = server.remote(root.path());
     let error = download(&remote, "hopper-medium-replay-v2").unwrap_err();
     assert!(error.to_string().contains(HOPPER), "{error}");
-    assert!(error.hint().unwrap().contains("goes on from there"));
+    assert!(error.hint().unwrap().contains("resumes from there"));
     // Nothing has the dataset's name yet.
     let left = [
         "d4rl/hopper-medium-replay-v2.hdf5.part",
@@ -257,7 +257,7 @@ fn what_is_not_there_is_said_at_once() {
     let remote = server.remote(root.path());
     let error = download(&remote, "hopper-medium-replay-v2").unwrap_err();
     assert!(
-        error.to_string().contains("the server answers 404"),
+        error.to_string().contains("the server responds with 404"),
         "{error}"
     );
     assert_eq!(server.asked().len(), 1, "no second attempt");
@@ -364,7 +364,7 @@ fn a_wrong_checksum_is_refused_and_the_file_thrown_away() {
         !kept.iter().any(|name| name.contains("main_data")),
         "{kept:?}"
     );
-    // The other file is kept, and only the bad one is asked for again.
+    // The other file is kept, and only the bad one is requested again.
     hub(
         &server,
         &crate::dataset::hexadecimal(&Sha256::digest(bytes(50_000))),

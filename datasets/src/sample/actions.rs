@@ -1,4 +1,4 @@
-//! What stored actions are to a model: numbers mapped into its units, or choices.
+//! How a model represents stored actions: numbers in its units, or choices.
 
 use rtg_envs::Space;
 use serde::{Deserialize, Serialize};
@@ -11,13 +11,13 @@ const MAX_CHOICES: usize = 4096;
 /// Brings an action into the model's units: `(action - offset) / scale`, for each number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActionMap {
-    /// What becomes 0.
+    /// The value that becomes 0.
     pub offset: Vec<f64>,
-    /// What becomes 1 above it; not 0.
+    /// The distance above it that becomes 1; not 0.
     pub scale: Vec<f64>,
 }
 
-/// What actions are to a model.
+/// How a model represents actions.
 #[derive(Clone, Debug)]
 pub(super) enum ActionUnits {
     /// `width` numbers, each less an offset and divided by a scale.
@@ -65,7 +65,7 @@ impl ActionUnits {
         matches!(self, Self::Discrete { .. })
     }
 
-    /// Refuses the first action that is none of the choices; `episode` is for the message.
+    /// Refuses the first action that is not one of the choices; `episode` is for the message.
     pub(super) fn check(
         &self,
         episode: usize,
@@ -79,7 +79,8 @@ impl ActionUnits {
         match actions.iter().position(outside) {
             None => Ok(()),
             Some(step) => Err(Error::Sampling(format!(
-                "action {} at episode {episode}, step {step} is none of {n} choices from {start} \
+                "action {} at episode {episode}, step {step} is not one of {n} choices from \
+                    {start} \
                  on",
                 actions[step]
             ))),

@@ -11,7 +11,7 @@ use crate::mapping::{Mapping, Unnamed};
 
 /// `f32` numbers in a page, the unit in which memory and files are fetched.
 const PAGE: usize = 1024;
-/// At least so many rows are stored together, so that few windows begin in one block and end in
+/// At least this many rows are stored together, so that few windows begin in one block and end in
 /// another.
 const ROWS: usize = 32;
 /// `f32` numbers that memory fetches at once.
@@ -86,7 +86,7 @@ impl<const N: usize> Blocks<N> {
         })
     }
 
-    /// Lets memory begin to fetch these rows.
+    /// Prefetches these rows.
     #[inline]
     pub(super) fn fetch(&self, row: usize, length: usize) {
         for piece in self.pieces(row, length) {
@@ -106,7 +106,7 @@ impl Blocks<1> {
     }
 }
 
-/// Lets memory begin to fetch these numbers.
+/// Prefetches these numbers.
 #[inline]
 pub(super) fn fetch(column: &[f32]) {
     #[cfg(target_arch = "x86_64")]
@@ -115,7 +115,7 @@ pub(super) fn fetch(column: &[f32]) {
         #[expect(unsafe_code, reason = "no stable safe function fetches ahead")]
         // SAFETY: A prefetch changes nothing and may be of any address; this one is of a slice.
         unsafe {
-            // Into the second cache: the first one can wait for few lines only.
+            // Into the L2 cache: L1 can have only few loads outstanding.
             _mm_prefetch(std::ptr::from_ref(number).cast(), _MM_HINT_T1);
         }
     }
@@ -193,7 +193,7 @@ impl<const N: usize> Filling<N> {
 mod tests {
     use super::*;
 
-    /// Rows whose numbers tell which row and which column they are of.
+    /// Rows whose numbers encode their row and column.
     fn filled(widths: [usize; 3], lengths: &[usize], directory: Option<&Path>) -> Blocks<3> {
         let steps = lengths.iter().sum();
         let mut filling = Filling::new(widths, steps, directory).unwrap();

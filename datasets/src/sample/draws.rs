@@ -1,4 +1,4 @@
-//! Which row of which episode is drawn: all alike, or by the weights of a mixture.
+//! Draws rows of episodes: uniformly, or by the weights of a mixture.
 
 use rand::{Rng, RngExt};
 
@@ -7,7 +7,7 @@ use rand::{Rng, RngExt};
 pub(super) struct Draws {
     /// The first row of each episode, and the number of all rows as the last entry.
     starts: Vec<usize>,
-    /// Rows times weight of all episodes up to and with each; empty where all weigh alike.
+    /// Rows times weight of all episodes up to and with each; empty where all weights are equal.
     shares: Vec<f64>,
 }
 
@@ -45,7 +45,7 @@ impl Draws {
             return rng.random_range(0..self.rows() as u64) as usize;
         };
         let share = rng.random::<f64>() * all;
-        // Rounding may give `all` itself: then the last episode that has rows.
+        // Rounding may produce `all` itself: then the last episode that has rows.
         let last = self.shares.partition_point(|&up_to| up_to < all);
         let episode = self.shares.partition_point(|&up_to| up_to <= share);
         let episode = episode.min(last);

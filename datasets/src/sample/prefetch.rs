@@ -1,4 +1,4 @@
-//! Drawing the next batches while the present one is learned from.
+//! Draws the next batches while the model learns from the current one.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
@@ -8,11 +8,11 @@ use rand::Rng;
 
 use super::{Sampler, WindowSampler};
 
-/// Draws batches ahead, in a thread of its own.
+/// Draws batches ahead, in its own thread.
 ///
-/// It gives the batches that [`Sampler::sample`] gives, in the same order, whatever the
-/// threads do. [`Prefetcher::stream`] is the generator after the last batch that was *taken*, not
-/// after the last one drawn: what a checkpoint must hold.
+/// It returns the batches of [`Sampler::sample`], in the same order, whatever the threads do.
+/// [`Prefetcher::stream`] is the generator after the last batch that was *taken*, not after the
+/// last one drawn: the state for a checkpoint.
 pub struct Prefetcher<R, S: Sampler = WindowSampler> {
     sampler: Arc<S>,
     rows: usize,
@@ -33,7 +33,7 @@ where
     S: Sampler + Send + Sync + 'static,
     S::Batch: Send,
 {
-    /// Draws batches of `rows` rows, up to `ahead` of them before they are wanted; at least one.
+    /// Draws batches of `rows` rows, up to `ahead` of them before they are needed; at least one.
     pub fn new(sampler: Arc<S>, stream: R, rows: usize, ahead: usize) -> Self {
         let (used, to_fill) = channel::<S::Batch>();
         // The one that waits to be sent counts, too.
@@ -48,7 +48,7 @@ where
                 }
             }
         };
-        // Without a thread the batches are drawn when they are wanted.
+        // Without a thread the batches are drawn when they are needed.
         let worker = std::thread::Builder::new()
             .name("sampler".into())
             .spawn(work)
@@ -67,7 +67,7 @@ where
         &self.sampler
     }
 
-    /// The generator as it stands after the last batch taken.
+    /// The generator's state after the last batch taken.
     pub fn stream(&self) -> &R {
         &self.stream
     }
@@ -84,7 +84,7 @@ where
         self.stream = stream;
         let used = std::mem::replace(batch, next);
         if let Some(channels) = &self.channels {
-            // A thread that is gone needs no memory.
+            // A thread that has ended needs no memory.
             let _ = channels.used.send(used);
         }
     }
@@ -92,7 +92,7 @@ where
 
 impl<R, S: Sampler> Drop for Prefetcher<R, S> {
     fn drop(&mut self) {
-        // Without a receiver the thread ends with the batch that it is at.
+        // Without a receiver the thread ends after its current batch.
         self.channels = None;
         if let Some(worker) = self.worker.take() {
             let _ = worker.join();
@@ -153,7 +153,7 @@ mod tests {
             let prefetcher =
                 Prefetcher::new(Arc::clone(&sampler), Pcg64::seed_from_u64(3), 7, ahead);
             drop(prefetcher);
-            // The thread is gone: nobody else holds the sampler.
+            // The thread has ended: nothing else holds the sampler.
             assert_eq!(Arc::strong_count(&sampler), 1);
         }
     }

@@ -3,9 +3,9 @@
 //! A ring of rows. Next observations are not stored twice: a row links to its successor, the next
 //! step of the same episode, whose observation is the one to use. A row without a successor (the
 //! end of an episode, the newest step) has its next observation stored apart. A link always leads
-//! to a newer row, so it is valid for as long as the row exists; a transition over `n` steps follows
-//! links and therefore crosses neither the end of an episode nor the write head, also where the
-//! steps of several environments arrive in turns.
+//! to a newer row, so it is valid for as long as the row exists; a transition over `n` steps
+//! follows links and therefore crosses neither the end of an episode nor the write head, also where
+//! the steps of several environments arrive in turns.
 //!
 //! Buffers that save memory by taking the next row's observation use the reset state as the next
 //! observation of a truncated step (cleanrl#460); here it is the real final observation.
@@ -30,7 +30,7 @@ use crate::{Error, Normaliser};
 /// Links are stored as `f32`, which has all whole numbers up to this.
 const MAX_CAPACITY: usize = 1 << 24;
 
-/// What a row holds after its observation and its action.
+/// The columns of a row after its observation and its action.
 const REWARD: usize = 0;
 /// 1 where the step reached a terminal state, else 0.
 const TERMINATED: usize = 1;
@@ -49,7 +49,7 @@ pub struct Replay {
     capacity: usize,
     /// The row that is written next.
     head: usize,
-    /// The newest row of each stream whose episode goes on.
+    /// The newest row of each stream whose episode continues.
     newest: Vec<Option<u32>>,
     /// Each row in one piece: observation, action as stored, reward, terminated, successor.
     rows: Vec<f32>,
@@ -64,11 +64,11 @@ impl Replay {
     /// An empty buffer for `capacity` steps in these spaces.
     ///
     /// Rewards, actions and observations are transformed when they are drawn. Returns-to-go, if
-    /// asked for, are 0: an online row has none (Cal-QL sets its bound aside there).
+    /// requested, are 0: an online row has none (Cal-QL ignores its bound there).
     ///
     /// # Errors
     /// [`Error::Sampling`]: a capacity of 0 or above 2^24, an action space that is neither Box nor
-    /// Discrete, next actions (the newest step has none), a configuration that makes no sense.
+    /// Discrete, next actions (the newest step has none), an invalid configuration.
     pub fn new(
         observation_space: &Space,
         action_space: &Space,
@@ -80,7 +80,8 @@ impl Replay {
         config.check(&actions)?;
         if !(1..=MAX_CAPACITY).contains(&capacity) {
             return fail(format!(
-                "a replay buffer of {capacity} steps, not 1 to {MAX_CAPACITY}"
+                "the capacity of a replay buffer must be between 1 and {MAX_CAPACITY}, not \
+                    {capacity}"
             ));
         }
         if config.next_actions {
@@ -106,7 +107,7 @@ impl Replay {
         })
     }
 
-    /// Normalises observations as they are drawn; `None`: they stay as they are.
+    /// Normalises observations as they are drawn; `None`: they stay unchanged.
     ///
     /// # Errors
     /// [`Error::Sampling`] if its width is another.
@@ -243,7 +244,7 @@ impl Sampler for Replay {
 enum Link {
     /// It is the observation of this row.
     Row(usize),
-    /// It has this place among the final ones.
+    /// It has this index among the final ones.
     Final(usize),
 }
 

@@ -5,7 +5,7 @@
 //! `T + 1`, so it is real after a time limit too. Only a terminal state counts as terminated.
 //!
 //! With `n` steps, a row `t` sums up the rewards of the steps `t..u`, `u = min(t + n, rows)`, and
-//! goes on from observation `u` with the discount to the power `u - t`. So a transition never
+//! continues from observation `u` with the discount to the power `u - t`. So a transition never
 //! crosses the end of an episode, and before a cut it is shorter.
 //!
 //! | | D4RL, CORL | d3rlpy | here, `drop` | here, `keep` |
@@ -37,8 +37,8 @@ use crate::{Dataset, EpisodeView, Error, Normaliser, returns_to_go};
 
 /// Draws transitions from a dataset.
 ///
-/// It keeps numbers of its own, `f32` in the model's units: of a dataset in memory in memory, of a
-/// mapped one ([`Dataset::is_mapped`]) in a file beside its store that is gone with the sampler.
+/// It keeps its own numbers, `f32` in the model's units: in memory for a dataset in memory, for a
+/// mapped one ([`Dataset::is_mapped`]) in a file beside its store that is deleted with the sampler.
 /// The same generator gives the same batches in both cases, bit for bit.
 #[derive(Debug)]
 pub struct TransitionSampler {
@@ -59,7 +59,7 @@ impl TransitionSampler {
     ///
     /// # Errors
     /// [`Error::Sampling`]: no rows, numbers that are not finite, discrete actions outside their
-    /// space, a configuration that makes no sense. [`Error::Io`] where a file cannot be written.
+    /// space, an invalid configuration. [`Error::Io`] where a file cannot be written.
     pub fn new(
         dataset: &Dataset,
         normaliser: &Normaliser,
@@ -208,7 +208,7 @@ impl Sampler for TransitionSampler {
     }
 }
 
-/// A dataset on its way into blocks.
+/// A dataset that is being converted into blocks.
 struct Conversion<'a> {
     dataset: &'a Dataset,
     normaliser: &'a Normaliser,
@@ -220,7 +220,7 @@ impl Conversion<'_> {
     fn blocks(&self, draws: &Draws) -> Result<Blocks<1>, Error> {
         let (s, a) = (self.shape.observation, self.dataset.action_width());
         let width = s + a + 2 + usize::from(self.shape.has_returns);
-        // Beside the store there was room for one, so there is for a smaller file.
+        // The disk held the store, so it can hold a smaller file.
         let store = self.dataset.store();
         let directory = store.map(|store| store.parent().unwrap_or(store));
         let rows = draws.rows() + self.dataset.episodes();
@@ -266,7 +266,7 @@ impl Conversion<'_> {
         filling.finish()
     }
 
-    /// Writes reward, steps and return-to-go of an episode's rows; the first stands at `at.1`.
+    /// Writes reward, steps and return-to-go of an episode's rows; the first is at `at.1`.
     fn values(
         &self,
         episode: EpisodeView<'_>,

@@ -7,11 +7,11 @@
 //!
 //! | | official (kzl) | CORL |
 //! |---|---|---|
-//! | padding stands | before the steps | after the steps |
-//! | observation there | 0 before normalisation, `-mean / std` after | 0 after normalisation |
-//! | action there | -10 in every number | 0 |
-//! | return-to-go there | 0 | 0 |
-//! | timestep there | 0 | runs on past the episode |
+//! | padding | before the steps | after the steps |
+//! | observation in the padding | 0 before normalisation, `-mean / std` after | 0 after normalisation |
+//! | action in the padding | -10 in every number | 0 |
+//! | return-to-go in the padding | 0 | 0 |
+//! | timestep in the padding | 0 | runs on past the episode |
 //! | timestep of a step | at most `max_episode_steps - 1` | not limited |
 //!
 //! [`WindowConfig::official`] and [`WindowConfig::corl`] are these two columns.
@@ -28,7 +28,7 @@ use super::draws::Draws;
 use super::{AHEAD, Sampler};
 use crate::{Dataset, Error, Normaliser};
 
-/// Where the padding of a short window stands.
+/// Where a short window is padded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Side {
     /// Before the steps: the last step is always in the last place.
@@ -38,12 +38,12 @@ pub enum Side {
     Right,
 }
 
-/// What fills the places that no step fills.
+/// The values of the padding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Padding {
-    /// The observation there.
+    /// The observation in the padding.
     pub observation: PaddedObservation,
-    /// Every number of the action there, of a one-hot row too.
+    /// Every number of the action in the padding, of a one-hot row too.
     pub action: f32,
 }
 
@@ -61,9 +61,9 @@ pub enum PaddedObservation {
 pub struct WindowConfig {
     /// Steps in a window, `K`.
     pub context: usize,
-    /// Where the padding stands.
+    /// Where the padding is.
     pub side: Side,
-    /// What it is filled with.
+    /// The values of the padding.
     pub padding: Padding,
     /// Returns-to-go are divided by this.
     pub return_scale: f64,
@@ -140,8 +140,8 @@ impl Batch {
 
 /// Draws windows from a dataset.
 ///
-/// It keeps numbers of its own, `f32` in the model's units: of a dataset in memory in memory, of a
-/// mapped one ([`Dataset::is_mapped`]) in a file beside its store that is gone with the sampler.
+/// It keeps its own numbers, `f32` in the model's units: in memory for a dataset in memory, for a
+/// mapped one ([`Dataset::is_mapped`]) in a file beside its store that is deleted with the sampler.
 /// The same generator gives the same batches in both cases, bit for bit.
 #[derive(Debug)]
 pub struct WindowSampler {
@@ -167,7 +167,7 @@ impl WindowSampler {
             return fail("the dataset has no steps".into());
         }
         if config.context == 0 {
-            return fail("the context is 0 steps".into());
+            return fail("context must be at least 1 step".into());
         }
         if normaliser.mean.len() != s || normaliser.std.len() != s {
             return fail(format!(
@@ -218,7 +218,7 @@ impl WindowSampler {
         }
     }
 
-    /// Gives the batch its sizes, without allocation if it has had them before.
+    /// Resizes the batch, without allocation if it has had these sizes before.
     fn shape(&self, rows: usize, batch: &mut Batch) {
         let context = self.config.context;
         let places = rows * context;
@@ -286,7 +286,7 @@ impl WindowSampler {
         }
     }
 
-    /// Fills places that hold no step; their timesteps apart.
+    /// Fills the padding, except its timesteps.
     fn pad(&self, places: std::ops::Range<usize>, batch: &mut Batch) {
         let (s, width) = (self.padded_observation.len(), self.action_width());
         for place in places.clone() {

@@ -271,7 +271,7 @@ fn fractions_that_are_none_are_refused_by_their_name() {
         r#"{"validation_fraction": 1.0}"#,
     ] {
         let error = dataset.select(&of(json)).unwrap_err().to_string();
-        assert!(error.contains("is not a fraction"), "{error}");
+        assert!(error.contains("must be between 0 and 1"), "{error}");
     }
     assert!(serde_json::from_str::<Selection>(r#"{"topfraction": 1.0}"#).is_err());
 }

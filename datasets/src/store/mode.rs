@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::memory::free_memory;
 
-/// Where a dataset's numbers are while it is used.
+/// Where a dataset's numbers are kept while it is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreMode {

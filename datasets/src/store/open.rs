@@ -11,15 +11,15 @@ use super::{StoreMode, Writer, cache_directory, open_or_make, short_name};
 use crate::dataset::hexadecimal;
 use crate::{Budget, Contents, Dataset, Defects, Error, datasets_root, gather, input, minari};
 
-/// A number takes so many bytes in memory: an `f64`, and an `f32` in the sampler.
+/// Bytes of a number in memory: an `f64`, and an `f32` in the sampler.
 const BYTES: usize = 12;
-/// And about so many times its bytes in a file, where the number of steps is not known.
+/// Estimated ratio of bytes in memory to bytes in a file, where the number of steps is not known.
 const GROWTH: u64 = 3;
 
 /// Opens a dataset as [`open_with`](crate::open_with) does, and holds its numbers as `mode` says.
 ///
-/// A store is made in [`cache_directory`] when it is needed and not there, and anew when a file of
-/// the dataset has another size or time of change.
+/// A store is made in [`cache_directory`] when it is needed and missing, and again when a file of
+/// the dataset has another size or modification time.
 pub fn open_as(
     id_or_path: &str,
     minari_root: Option<&Path>,
@@ -66,7 +66,7 @@ pub(super) fn open_in(
 pub(super) struct Fingerprint {
     /// The name of its store.
     pub(super) key: String,
-    /// How defects are treated, then a line for every file: its size, time of change and path.
+    /// How defects are treated, then a line for every file: its size, modification time and path.
     pub(super) source: Vec<String>,
     /// The size of all files.
     pub(super) bytes: u64,
@@ -100,10 +100,10 @@ pub(super) fn fingerprint(name: &str, path: &Path, defects: Defects) -> Result<F
 
 /// The files of a dataset.
 struct Files {
-    /// One for each file: its size, time of change and path.
+    /// One for each file: its size, modification time and path.
     lines: Vec<String>,
     bytes: u64,
-    /// Folders that were looked into: links may lead back to them.
+    /// Folders already searched: links may lead back to them.
     folders: HashSet<PathBuf>,
     budget: Budget,
 }

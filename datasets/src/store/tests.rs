@@ -10,7 +10,7 @@ fn cache() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// All that a dataset tells, but where its numbers are.
+/// Everything about a dataset except where its numbers are.
 fn content(dataset: &Dataset) -> (Info, Vec<Episode>, Vec<Finding>) {
     let episodes = dataset.iter().map(|episode| episode.to_owned()).collect();
     (
@@ -50,7 +50,7 @@ fn a_mapped_dataset_is_the_same_dataset() {
     assert!(mapped.is_mapped() && !dataset.is_mapped());
     assert_eq!(content(&mapped), content(&dataset));
     assert_eq!(mapped.hash(), dataset.hash());
-    // The hash was stored; what it is of says the same.
+    // The hash was stored; the numbers have the same.
     let opened = open(&only(cache.path())).unwrap();
     let mut forgotten = opened;
     forgotten.known_hash = None;
@@ -201,7 +201,7 @@ fn a_store_made_from_something_else_is_made_anew() {
     let other = staircase(&[2, 2]);
     assert_eq!(make("a", &other).hash(), dataset.hash());
     assert_eq!(make("b", &other).hash(), other.hash());
-    // What was mapped before stays what it was.
+    // Numbers that were mapped before do not change.
     assert_eq!(content(&first).1, content(&dataset).1);
 }
 
@@ -212,7 +212,7 @@ fn a_store_is_made_from_episodes_that_come_one_by_one() {
     let episodes = || dataset.iter().map(|episode| Ok(episode.to_owned()));
     let made = make(&directory, dataset.info().clone(), episodes()).unwrap();
     assert_eq!(made.hash(), dataset.hash());
-    // A sound store is opened, whatever was to be written.
+    // A sound store is opened, whatever the episodes were.
     let again = make(&directory, dataset.info().clone(), episodes().take(1)).unwrap();
     assert_eq!(again.hash(), dataset.hash());
     // An error on the way leaves nothing.

@@ -9,7 +9,7 @@ use crate::dataset::{Intake, check};
 use crate::staging::{self, Staging};
 use crate::{Defects, Episode, Error, Finding, Info};
 
-/// A store that is being written. What is not finished leaves nothing behind.
+/// A store that is being written. One that is not finished leaves nothing behind.
 pub(crate) struct Writer {
     info: Info,
     defects: Defects,
@@ -74,7 +74,7 @@ impl Writer {
             std::mem::take(&mut self.findings),
             source,
         );
-        // The hash needs the number of episodes first, so it takes a second look.
+        // The hash needs the number of episodes first, so the numbers are read again.
         let draft = self.staging.content();
         metadata.hash = read(&draft, &metadata)?.hash();
         let json = serde_json::to_vec_pretty(&metadata)
@@ -84,13 +84,13 @@ impl Writer {
         self.replace()
     }
 
-    /// Renames the draft; what is at the target and sound was made by someone else meanwhile.
+    /// Renames the draft; a sound store at the target was made by another process meanwhile.
     fn replace(&self) -> Result<(), Error> {
         if self.target.exists() {
             if validated(&self.target).is_ok() {
                 return Ok(());
             }
-            // First aside, so that nobody opens a store half of whose files are gone.
+            // First renamed, so that no process opens a store with half of its files removed.
             let aside = self.staging.content().with_extension("damaged");
             fs::rename(&self.target, &aside)?;
             fs::remove_dir_all(aside)?;

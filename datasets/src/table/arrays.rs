@@ -15,14 +15,14 @@ use super::arrow_failed;
 use crate::Error;
 use crate::recording::{Array, Layout, Node};
 
-/// Where Minari notes the shape of a row of an info.
+/// The metadata key under which Minari stores the shape of a row of an info.
 pub(super) const SHAPE: &str = "shape";
-/// Where we note that a column has fewer rows than the file; others ignore it.
+/// This crate's key for a column with fewer rows than the file; other readers ignore it.
 pub(super) const ROWS: &str = "rtg_rows";
-/// That instead of a number of rows: a value that is stored once.
+/// In place of a number of rows: a value that is stored once.
 pub(super) const SINGLE: &str = "single";
 
-/// The Arrow array of a column, filled up to `rows` rows. Without a layout it is an info.
+/// The Arrow array of a column, padded to `rows` rows. Without a layout it is an info.
 pub(super) fn array(
     name: &str,
     node: &Node,

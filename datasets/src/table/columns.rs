@@ -1,4 +1,4 @@
-//! Plain columns as a Parquet file, for tables that are no dataset.
+//! Plain columns as a Parquet file, for tables that are not datasets.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::Error;
 /// The values of a column, one a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Column {
-    /// Words.
+    /// Strings.
     Text(Vec<String>),
     /// Whole numbers.
     Integer(Vec<i64>),
     /// Numbers that may be missing.
     Number(Vec<Option<f64>>),
-    /// Yes or no.
+    /// Booleans.
     Flag(Vec<bool>),
 }
 

@@ -9,7 +9,7 @@ use super::arrays::{ROWS, SHAPE, SINGLE};
 use crate::recording::{Array, Layout, Node, dtype_size};
 use crate::{Budget, Error};
 
-/// The column that an array is; its space tells the shape of a row, else the field does.
+/// The column of an array; its space determines the shape of a row, else the field does.
 pub(super) fn node(
     array: &ArrayRef,
     field: &Field,
@@ -17,7 +17,7 @@ pub(super) fn node(
     path: &str,
     budget: &Budget,
 ) -> Result<Node, Error> {
-    // Rows that our own writer added are taken away first.
+    // Rows that this crate's writer added are removed first.
     let own = field.metadata().get(ROWS).map(String::as_str);
     let kept = match own {
         Some(SINGLE) => 1,
@@ -146,7 +146,7 @@ fn list<O: OffsetSizeTrait>(
     Array::new(dtype, vec![rows, length], bytes).map(|array| Some(Node::Array(array)))
 }
 
-/// What a row of that type takes when it is copied; `None` where that depends on the row.
+/// Bytes of a copied row of that type; `None` where they depend on the row.
 fn row_bytes(data_type: &DataType) -> Option<usize> {
     Some(match data_type {
         DataType::Struct(_) | DataType::List(_) | DataType::LargeList(_) => return None,
@@ -185,7 +185,7 @@ fn ordered(
             Node::Dict(parts.collect::<Result<_, Error>>()?)
         }
         _ => {
-            // Infos have no space to tell an order; HDF5 sorts them.
+            // Infos have no space to fix an order; HDF5 sorts them.
             parts.sort_by(|(a, _), (b, _)| a.cmp(b));
             Node::Dict(parts)
         }
@@ -201,7 +201,7 @@ fn images<'a>(images: impl Iterator<Item = Option<&'a [u8]>>, path: &str) -> Res
         .ok_or_else(|| Error::Missing(format!("an image of {path}")))
 }
 
-/// The shape that Minari notes for an info.
+/// The shape that Minari stores for an info.
 fn field_shape(field: &Field) -> Option<Vec<usize>> {
     let shape = field.metadata().get(SHAPE)?;
     if shape.is_empty() {
@@ -211,7 +211,7 @@ fn field_shape(field: &Field) -> Option<Vec<usize>> {
 }
 
 /// The type and the little-endian bytes of plain numbers. Where one is missing, all become
-/// `float64` and that one NaN, as `pyarrow` gives them to NumPy.
+/// `float64` and that one NaN, as `pyarrow` converts them to NumPy.
 fn numbers(array: &ArrayRef) -> Option<(Dtype, Vec<u8>)> {
     let dtype = match array.data_type() {
         DataType::Boolean if array.null_count() == 0 => {

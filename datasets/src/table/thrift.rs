@@ -1,11 +1,11 @@
-//! Parquet's headers, walked through before its library reads them.
+//! Checks Parquet's headers before its library reads them.
 //!
 //! The file's footer and the header before each page are structs in Thrift's compact protocol. The
-//! `parquet` crate passes over fields that it does not know, element by element, and does not check
-//! how many elements there can be: a list's header of six bytes can claim 2^31 of them. Where they
-//! are booleans, or where the file has ended, passing over each takes no bytes and fails nowhere, so
-//! that a small file costs minutes. Here a list may not claim more elements than there are bytes
-//! left, and lists of booleans and maps, which the format does not have in these places, are refused.
+//! `parquet` crate skips fields that it does not know, element by element, and does not check how
+//! many elements there can be: a list's header of six bytes can claim 2^31 of them. Where they are
+//! booleans, or where the file has ended, skipping each takes no bytes and never fails, so that a
+//! small file costs minutes. Here a list may not claim more elements than there are bytes left, and
+//! lists of booleans and maps, which the format does not have in these places, are refused.
 //!
 //! Source: <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
 
@@ -21,21 +21,21 @@ const TAIL: u64 = 8;
 /// Structs and lists inside each other; the format needs ten.
 const DEPTH: u8 = 32;
 
-/// A Parquet file of which every header is walked through before it is read.
+/// A Parquet file of which every header is checked before it is read.
 pub(super) struct Checked {
     file: File,
     bytes: u64,
 }
 
 impl Checked {
-    /// Checks the footer of a file of so many bytes.
+    /// Checks the footer of a file of that many bytes.
     pub(super) fn new(file: File, bytes: u64) -> Result<Self> {
         let checked = Self { file, bytes };
         if let Some(tail) = bytes.checked_sub(TAIL) {
             let mut length = [0; 4];
             checked.file.get_read(tail)?.read_exact(&mut length)?;
             let length = u64::from(u32::from_le_bytes(length));
-            // Whether this is a Parquet file at all its library says better.
+            // Whether this is a Parquet file at all is left to its library.
             if let Some(start) = tail.checked_sub(length) {
                 checked.walk(start, length)?;
             }
@@ -170,7 +170,7 @@ impl<R: Read + Seek> Walk<R> {
 
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
         self.take(bytes)?;
-        // `take` has seen that so many bytes are there.
+        // `take` has checked that this many bytes are there.
         self.reader.seek_relative(bytes as i64)
     }
 

@@ -6,13 +6,14 @@ use crate::{Column, Dataset, Error};
 /// One step of an environment.
 #[derive(Clone, Copy, Debug)]
 pub struct Experience<'a> {
-    /// `S` numbers, seen before the step.
+    /// `S` numbers, the observation before the step.
     pub observation: &'a [f64],
     /// `A` numbers as the environment takes them; one for a discrete action.
     pub action: &'a [f64],
     /// The reward.
     pub reward: f64,
-    /// `S` numbers, seen after the step: of a last step the final observation, not the next reset.
+    /// `S` numbers, the observation after the step: of a last step the final one, not that of the
+    /// next reset.
     pub next_observation: &'a [f64],
     /// Whether the step reached a terminal state.
     pub terminated: bool,
@@ -75,13 +76,13 @@ impl Replay {
             return fail("the dataset has other spaces than the replay buffer".into());
         }
         if dataset.weights().is_some() {
-            return fail("a replay buffer draws all rows alike, the dataset has weights".into());
+            return fail("a replay buffer draws uniformly, but the dataset has weights".into());
         }
         let lengths = self.config.lengths(dataset);
         let rows: usize = lengths.iter().sum();
         if rows > self.capacity - self.len() {
             return fail(format!(
-                "the dataset has {rows} rows, the replay buffer place for {}",
+                "the dataset has {rows} rows, the replay buffer has space for {}",
                 self.capacity - self.len()
             ));
         }
@@ -130,12 +131,15 @@ impl Replay {
             }
         }
         if self.shape.actions.is_discrete() && !self.action_space.contains(step.action) {
-            return fail(format!("action {} is none of the choices", step.action[0]));
+            return fail(format!(
+                "action {} is not one of the choices",
+                step.action[0]
+            ));
         }
         Ok(())
     }
 
-    /// Lets go of the row that is about to be overwritten.
+    /// Releases the row that is about to be overwritten.
     fn forget(&mut self, place: usize) {
         if place >= self.len() {
             return;
@@ -150,7 +154,7 @@ impl Replay {
             .for_each(|newest| *newest = None);
     }
 
-    /// Stores a next observation of its own.
+    /// Stores a separate next observation.
     fn store_final(&mut self, observation: &[f64]) -> Link {
         let s = self.shape.observation;
         let place = self.free.pop_first().map_or_else(
@@ -167,8 +171,9 @@ impl Replay {
         Link::Final(place)
     }
 
-    /// Makes a row the successor of another, if it begins with what the other led to. (If it does
-    /// not, an environment was set to another state, and the other keeps its next observation.)
+    /// Makes a row the successor of another, if its observation is the other's next observation.
+    /// (If it does not, an environment was set to another state, and the other keeps its next
+    /// observation.)
     fn connect(&mut self, before: usize, after: usize) {
         let s = self.shape.observation;
         if let Link::Final(place) = self.link(before)
@@ -191,7 +196,7 @@ fn round(numbers: &[f64], out: &mut [f32]) {
     }
 }
 
-/// Makes room for `more` numbers: twice as many as there are, but never more than `total`.
+/// Reserves memory for `more` numbers: doubles the capacity, but never beyond `total`.
 fn grow(numbers: &mut Vec<f32>, more: usize, total: usize) {
     if numbers.capacity() - numbers.len() < more {
         let room = total.saturating_sub(numbers.len());

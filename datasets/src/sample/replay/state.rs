@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Link, Replay, TERMINATED};
 use crate::Error;
 
-/// The sizes of a replay buffer and the places where it goes on.
+/// The sizes of a replay buffer and the positions where it continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayInfo {
     /// `S`.
@@ -20,7 +20,7 @@ pub struct ReplayInfo {
     pub filled: usize,
     /// The row that is written next.
     pub head: usize,
-    /// The newest row of each stream whose episode goes on.
+    /// The newest row of each stream whose episode continues.
     pub newest: Vec<Option<u32>>,
 }
 
@@ -47,8 +47,8 @@ impl Replay {
         [&self.rows, &self.finals]
     }
 
-    /// Takes on a state that [`info`](Self::info) and [`columns`](Self::columns) gave. It draws and
-    /// goes on as the buffer they are of would.
+    /// Restores a state that [`info`](Self::info) and [`columns`](Self::columns) returned. It draws
+    /// and continues as the buffer they are of would.
     ///
     /// # Errors
     /// [`Error::Sampling`], and the buffer unchanged: other widths or another capacity than its
@@ -115,10 +115,10 @@ impl Replay {
         }
     }
 
-    /// The places of final observations that no row has; `None` if two rows have the same or one
-    /// that is not there.
+    /// The indices of final observations that no row has; `None` if two rows share one or an index
+    /// is out of range.
     fn free_places(&self) -> Option<BTreeSet<u32>> {
-        // Observations without numbers need no place.
+        // Observations without numbers take no memory.
         let s = self.shape.observation;
         let places = self.finals.len().checked_div(s).unwrap_or(0);
         let mut used = vec![false; places];
@@ -135,7 +135,7 @@ impl Replay {
     }
 
     /// Whether links lead to newer rows, terminal rows have none, actions are of their space, and
-    /// streams go on at rows without a successor.
+    /// streams continue at rows without a successor.
     fn are_sound(&self) -> bool {
         let held = self.len();
         let age = |row: usize| (row + self.capacity - self.head) % self.capacity;

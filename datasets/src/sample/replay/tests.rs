@@ -34,7 +34,8 @@ impl Step {
     }
 }
 
-/// Random episodes in several streams; now and then a step does not go on where the last one ended.
+/// Random episodes in several streams; now and then a step does not continue where the last one
+/// ended.
 struct Play {
     rng: Pcg64,
     now: Vec<Option<Vec<f64>>>,
@@ -103,7 +104,7 @@ fn all(replay: &Replay) -> Transitions {
     batch
 }
 
-/// What a place must give, from the list of all steps ever pushed.
+/// The expected transition of a row, from the list of all steps ever pushed.
 fn expected(history: &[Step], from: usize, config: &TransitionConfig) -> (f64, f64, Step) {
     let (mut sum, mut power, mut at) = (0.0, 1.0, from);
     for steps in 1.. {
@@ -231,7 +232,7 @@ fn a_state_that_contradicts_itself_is_refused() {
     refused(&|_, [_, finals]| finals.clear());
     refused(&|_, [_, finals]| finals[0] = f32::NAN);
     refused(&|_, [rows, _]| rows[0] = f32::INFINITY);
-    // A row that follows itself, half a row, and one that is nowhere.
+    // A row that follows itself, half a row, and one out of range.
     for successor in [3.0, 2.5, 20.0, -1e9] {
         refused(&|_, [rows, _]| rows[4 * width - 1] = successor);
     }
@@ -313,7 +314,7 @@ fn a_dataset_in_a_buffer_gives_the_rows_of_its_sampler() {
                 .unwrap()
                 .extend(&dataset)
                 .unwrap_err();
-            assert!(error.to_string().contains("place for"), "{error}");
+            assert!(error.to_string().contains("space for"), "{error}");
         }
     }
 }

@@ -17,19 +17,19 @@ pub struct Transitions {
     pub rewards: Vec<f32>,
     /// `B x S`, normalised: the observation after the last of these steps.
     pub next_observations: Vec<f32>,
-    /// `B`: 1 where that observation is of a terminal state, else 0. A time limit gives 0.
+    /// `B`: 1 where that observation is of a terminal state, else 0. 0 for a time limit.
     pub terminated: Vec<f32>,
     /// `B`: the discount to the power of the number of steps.
     pub discounts: Vec<f32>,
-    /// `B x A`: the action that followed, 0 after a terminal state. Empty if not asked for.
+    /// `B x A`: the action that followed, 0 after a terminal state. Empty if not requested.
     pub next_actions: Vec<f32>,
-    /// `B`: the discounted return from the row on. Empty if not asked for.
+    /// `B`: the discounted return from the row on. Empty if not requested.
     pub returns_to_go: Vec<f32>,
     /// `B`.
     pub rows: usize,
 }
 
-/// What the rows of a batch have.
+/// The columns of a batch.
 #[derive(Clone, Debug)]
 pub(in crate::sample) struct Shape {
     /// `S`.
@@ -71,7 +71,7 @@ impl Transitions {
         self.rows += other.rows;
     }
 
-    /// Gives the batch its sizes, without allocation if it has had them before.
+    /// Resizes the batch, without allocation if it has had these sizes before.
     pub(in crate::sample) fn shape(&mut self, rows: usize, shape: &Shape) {
         let (s, a) = (shape.observation, shape.actions.width());
         let if_asked = |asked: bool, numbers: usize| if asked { numbers } else { 0 };

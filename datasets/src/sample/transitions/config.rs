@@ -1,4 +1,4 @@
-//! Which rows an episode has, and what is in them.
+//! Which rows an episode has, and their content.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,8 @@ use crate::{Dataset, EpisodeView, Error, Normaliser};
 /// More steps than this are not summed up in one transition.
 const MAX_N_STEP: usize = 1000;
 
-/// What becomes of the last step of an episode that did not end in a terminal state: a time limit
-/// cut it off, or its recording stops there.
+/// How to treat the last step of an episode that did not end in a terminal state: a time limit cut
+/// it off, or its recording stops there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TruncatedLast {
@@ -58,7 +58,7 @@ pub enum ReturnsToGo {
     /// The discounted sum up to the end of the episode.
     Discounted,
     /// The same, but `r / (1 - discount)` in an episode in which every reward is `r`, the least of
-    /// the dataset: one that never succeeds in a task of sparse rewards would go on failing.
+    /// the dataset: one that never succeeds in a task of sparse rewards would continue to fail.
     Sparse,
 }
 
@@ -138,10 +138,16 @@ impl TransitionConfig {
         let fail = |reason: String| Err(Error::Sampling(reason));
         let RewardTransform { scale, shift } = self.reward;
         if !(1..=MAX_N_STEP).contains(&self.n_step) {
-            return fail(format!("n_step is {}, not 1 to {MAX_N_STEP}", self.n_step));
+            return fail(format!(
+                "n_step must be between 1 and {MAX_N_STEP}, not {}",
+                self.n_step
+            ));
         }
         if !(0.0..=1.0).contains(&self.discount) {
-            return fail(format!("the discount is {}, not 0 to 1", self.discount));
+            return fail(format!(
+                "discount must be between 0 and 1, not {}",
+                self.discount
+            ));
         }
         if !scale.is_finite() || scale == 0.0 || !shift.is_finite() {
             return fail(format!(

@@ -70,7 +70,7 @@ fn a_time_limit_is_no_terminal_state_and_its_step_is_kept_or_dropped() {
     ];
     let dataset = episodes(&ends);
     let kept = sampler(&dataset, &config(TruncatedLast::Keep, 1)).all();
-    // Actions `10 e + t` tell the row.
+    // Actions `10 e + t` encode the row.
     assert_eq!(kept.actions, [0.0, 1.0, 10.0, 11.0, 12.0, 20.0, 30.0, 31.0]);
     assert_eq!(kept.terminated, [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
     assert_eq!(kept.rewards, [0.0, 1.0, 1.0, 2.0, 3.0, 2.0, 3.0, 4.0]);

@@ -1,7 +1,7 @@
-//! Where windows take their numbers from: a dataset in the model's units, converted once.
+//! The numbers of windows: a dataset in the model's units, converted once.
 //!
-//! Of a dataset in memory the converted numbers are in memory. Of a mapped one they are in a file
-//! beside its store, which has no name and is gone with the sampler. Half as large as the store,
+//! For a dataset in memory the converted numbers are in memory. For a mapped one they are in a file
+//! beside its store, which has no name and is deleted with the sampler. Half as large as the store,
 //! it is also what a training step reads: half as much, and nothing to compute.
 
 use super::WindowConfig;
@@ -19,7 +19,7 @@ pub(super) struct Stretch {
     pub(super) length: usize,
 }
 
-/// How stored numbers become a model's.
+/// How stored numbers are converted to the model's units.
 #[derive(Debug)]
 pub(super) struct Units {
     normaliser: Normaliser,
@@ -59,7 +59,7 @@ impl Source {
     /// Checks every number and converts it.
     pub(super) fn new(dataset: &Dataset, units: Units) -> Result<Self, Error> {
         let s = dataset.observation_width();
-        // Beside the store there was room for one, so there is for a file half as large.
+        // The disk held the store, so it can hold a file half as large.
         let directory = dataset.store().map(|store| store.parent().unwrap_or(store));
         let widths = [s, dataset.action_width(), 1];
         let mut filling = Filling::new(widths, dataset.steps(), directory)?;
@@ -101,7 +101,7 @@ impl Source {
         self.blocks.pieces(stretch.step, stretch.length)
     }
 
-    /// Lets memory begin to fetch a stretch.
+    /// Prefetches a stretch.
     #[inline]
     pub(super) fn fetch(&self, stretch: Stretch) {
         self.blocks.fetch(stretch.step, stretch.length);

@@ -18,7 +18,7 @@ fn normaliser() -> Normaliser {
 fn window(sampler: &WindowSampler, step: usize) -> Batch {
     let mut batch = Batch::default();
     sampler.shape(1, &mut batch);
-    // Whatever an earlier batch left behind must not shine through.
+    // Nothing of an earlier batch may remain.
     batch.observations.fill(7.0);
     batch.actions.fill(7.0);
     batch.labels.fill(7);
@@ -145,7 +145,10 @@ fn what_cannot_be_sampled_is_an_error() {
         "{error}"
     );
     let error = refused(&sound, &normaliser(), WindowConfig::corl(0, 1.0));
-    assert!(error.ends_with("the context is 0 steps"), "{error}");
+    assert!(
+        error.ends_with("context must be at least 1 step"),
+        "{error}"
+    );
     let error = refused(&sound, &normaliser(), WindowConfig::corl(2, 0.0));
     assert!(error.ends_with("the return scale is 0"), "{error}");
     let map = Some(ActionMap {
@@ -204,7 +207,7 @@ fn every_window_lies_within_one_episode_and_is_padded_where_it_must_be() {
         for row in 0..rows {
             let valid = batch.valid(row);
             let place = |k: usize| row * context + k;
-            // The observation [e + t/100, t] tells which step it is.
+            // The observation [e + t/100, t] identifies the step.
             let episode = batch.observations[place(valid.start) * 2].floor() as usize;
             let start = batch.observations[place(valid.start) * 2 + 1] as usize;
             assert_eq!(batch.lengths[row], context.min(lengths[episode] - start));
@@ -272,7 +275,7 @@ fn the_same_seed_gives_the_same_batch_and_another_gives_another() {
         batch
     };
     let first = drawn(3, Batch::default());
-    // A batch that was larger before gives the same, too.
+    // A batch that was larger before gets the same values, too.
     let mut used = Batch::default();
     sampler.sample(&mut Pcg64::seed_from_u64(9), 64, &mut used);
     assert_eq!(drawn(3, used), first);
