@@ -1,11 +1,13 @@
-//! Memory for the kernels: f32 that start on a cache line, so that full-width vectors never straddle two lines.
+//! Memory for the kernels: f32 that start on a cache line, so that full-width vectors never
+//! straddle two lines.
 
 use std::ops::{Deref, DerefMut};
 
 const LINE_BYTES: usize = 64;
 const LINE_FLOATS: usize = LINE_BYTES / size_of::<f32>();
 
-/// A growing f32 array that begins on a cache line. What it holds after growing is unspecified but initialised.
+/// A growing f32 array that begins on a cache line. Its content after growing is unspecified but
+/// initialised.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     memory: Vec<f32>,

@@ -1,10 +1,10 @@
-//! What happens to an element of a product as it leaves the registers.
+//! Epilogues: operations on an element of a product before it is stored.
 
 use crate::kernels::simd::Simd;
 
-/// Takes the elements of a product, each once, by vectors of `lanes` neighbours in a row.
+/// Receives the elements of a product, each once, by vectors of `lanes` consecutive ones of a row.
 pub(crate) trait Finish {
-    /// Takes the elements (row, column), ..., (row, column + lanes - 1).
+    /// Receives the elements (row, column), ..., (row, column + lanes - 1).
     fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F);
 }
 

@@ -1,34 +1,34 @@
-//! Numbers only: the ops that networks are made of, and the networks made of them.
+//! The numeric kernels: ops, and networks composed of them.
 //!
 //! # Letters
 //!
-//! B sequences in a batch, T tokens or rows of one, C width, H heads, d = C / H, L layers, S numbers in an
-//! observation, A numbers in an action. K is the number of steps in a window of a sequence model. All matrices
-//! are row-major; a weight is \[in, out\].
+//! B sequences in a batch, T tokens or rows of one, C width, H heads, d = C / H, L layers, S
+//! numbers in an observation, A numbers in an action. K is the number of steps in a window of a
+//! sequence model. All matrices are row-major; a weight is \[in, out\].
 //!
 //! # Ops
 //!
-//! An op is a folder: `mod.rs` has the maths and the tests, `reference.rs` the naive loops in f32 or f64,
-//! `cpu.rs` the fast ones, written once over [`simd`] and compiled for each instruction set; for a GPU, `<op>.cu`
-//! and, in `cuda.rs`, its launches on a [`device`]. Ops know no model: [`linear`] and what happens as its products
-//! leave the registers (`epilogue`), [`activation`], [`attention`],
+//! An op is a folder: `mod.rs` has the maths and the tests, `reference.rs` the naive loops in f32
+//! or f64, `cpu.rs` the fast ones, written once over [`simd`] and compiled for each instruction
+//! set; for a GPU, `<op>.cu` and, in `cuda.rs`, its launches on a [`device`]. Ops do not depend on
+//! a model: [`linear`] and its epilogues (`epilogue`), [`activation`], [`attention`],
 //! [`causal_convolution`], [`layer_norm`], [`adaptive_norm`], [`dropout`], [`loss`], [`adamw`].
 //!
 //! # Models
 //!
-//! [`decision_transformer`] is made of ops, and uses nothing else.
+//! [`decision_transformer`] is composed of ops, and uses nothing else.
 //!
 //! # Half precision
 //!
-//! With [`Precision::Bf16`] large products take factors of eight significant bits, two to a lane, and add up in
-//! f32. Weights are packed so, and each product copies its left factor so; no activation, gradient or parameter
-//! is kept so.
+//! With [`Precision::Bf16`] large products take factors of eight significant bits, two to a lane,
+//! and add up in f32. Weights are packed so, and each product copies its left factor so; no
+//! activation, gradient or parameter is kept so.
 //!
 //! # The same bits
 //!
-//! Every sum has one order: an element of a product is one chain of multiply-adds along the depth, whatever rows
-//! are computed with it. So an op gives the same bits again for the same instruction set and precision, whoever
-//! computes which rows.
+//! Every sum has one order: an element of a product is one chain of multiply-adds along the depth,
+//! whatever rows are computed with it. So an op gives the same bits again for the same instruction
+//! set and precision, whichever thread computes which rows.
 #![expect(
     clippy::inline_always,
     reason = "vector code must end up in the function that is compiled for the CPU's features"

@@ -20,7 +20,7 @@ pub(crate) struct Pair {
     pub(crate) bias: Range<usize>,
 }
 
-/// Hands out places one behind the other.
+/// Allocates places one after the other.
 #[derive(Default)]
 pub(crate) struct Places(Vec<View>);
 
@@ -33,7 +33,7 @@ impl Places {
     /// A parameter of these dimensions.
     pub(crate) fn view(&mut self, name: String, dims: &[usize]) -> Range<usize> {
         let start = self.0.last().map_or(0, |view| view.range.end);
-        // Sizes that no memory holds stay so: nobody allocates what is as large as that.
+        // Sizes beyond any memory saturate: allocating them is refused.
         let count = dims
             .iter()
             .fold(1_usize, |count, &size| count.saturating_mul(size));

@@ -1,11 +1,11 @@
-//! How many bits the factors of the large products have.
+//! The precision of the factors of the large products.
 
 use super::real::Real;
 use super::simd::Level;
 use super::simd::pairs;
 
-/// What the large products of training multiply: queries, keys, values, projection and MLP, forward
-/// and backward.
+/// The type of the factors in the large products of training: queries, keys, values, projection and
+/// MLP, forward and backward.
 ///
 /// Everything else is f32 in either case: the sums of these products, the residual stream, norms,
 /// softmax, the parameters and their gradients, `AdamW`, and acting.
@@ -14,7 +14,8 @@ pub enum Precision {
     /// f32 factors.
     #[default]
     F32,
-    /// TF32 factors, f32 rounded to 11 significant bits, on the tensor cores of a GPU; f32 sums. No CPU has them.
+    /// TF32 factors, f32 rounded to 11 significant bits, on the tensor cores of a GPU; f32 sums.
+    /// Not on CPUs.
     Tf32,
     /// bfloat16 factors, f32 rounded to the nearest of 8 significant bits, ties to even; f32 sums.
     /// Products take half the time on CPUs with AVX512-BF16.
@@ -22,9 +23,9 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Can an [`Engine`](super::decision_transformer::Engine) have this precision here? `Bf16` takes a CPU with
-    /// AVX512-BF16. It is imitated, slowly, where [`SIMD_VARIABLE`](super::simd::SIMD_VARIABLE)
-    /// asks for `plain`.
+    /// Whether an [`Engine`](super::decision_transformer::Engine) can have this precision here.
+    /// `Bf16` needs a CPU with AVX512-BF16. It is emulated, slowly, where
+    /// [`SIMD_VARIABLE`](super::simd::SIMD_VARIABLE) is `plain`.
     pub fn is_available(self) -> bool {
         match self {
             Self::F32 => true,

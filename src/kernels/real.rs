@@ -1,4 +1,5 @@
-//! The number type of the naive references: f64 to be exact, f32 to see what rounding alone does.
+//! The number type of the naive references: f64 for exactness, f32 to measure the effect of
+//! rounding alone.
 
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -70,10 +71,11 @@ impl Real for f64 {
     }
 }
 
-/// Phi(x), the standard normal distribution: (1 + erf(x / sqrt 2)) / 2, to about 1e-14 of its value.
+/// Phi(x), the standard normal distribution: (1 + erf(x / sqrt 2)) / 2, to about 1e-14 of its
+/// value.
 ///
-/// Near zero by the series Phi(x) = 1/2 + phi(x) (x + x^3/3 + x^5/15 + ...); in the tails by the continued fraction
-/// Phi(-t) = phi(t) / (t + 1/(t + 2/(t + 3/(t + ...)))).
+/// Near zero by the series Phi(x) = 1/2 + phi(x) (x + x^3/3 + x^5/15 + ...); in the tails by the
+/// continued fraction Phi(-t) = phi(t) / (t + 1/(t + 2/(t + 3/(t + ...)))).
 pub fn normal_distribution(x: f64) -> f64 {
     let density = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
     let t = x.abs();

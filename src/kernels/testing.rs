@@ -1,4 +1,4 @@
-//! What the tests of the kernels share: numbers, and what counts as equal.
+//! Shared by the kernels' tests: numbers, and comparisons with a tolerance.
 
 use super::real::Real;
 

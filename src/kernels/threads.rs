@@ -1,7 +1,7 @@
-//! Threads that kernels share, and whether the system gave them.
+//! Threads that kernels share, and whether the system could start them.
 //!
-//! Kernels work without threads too, but not every one gives the same bits on another number of
-//! them, so whoever needs the bits asks for a [`failure`] once everything is built.
+//! Kernels work without threads too, but some compute other bits on another number of them, so a
+//! caller that needs the same bits checks [`failure`] once everything is built.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,8 +9,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 static FAILURE: Mutex<Option<String>> = Mutex::new(None);
 
-/// So many threads, whose names begin with `name`. None for one thread, which is the calling one, and
-/// where the system gives none.
+/// A pool of `threads` threads, whose names begin with `name`. `None` for one thread, which is the
+/// calling one, and where the system refuses.
 pub fn start(threads: usize, name: &'static str) -> Option<ThreadPool> {
     if threads <= 1 {
         return None;
@@ -26,7 +26,7 @@ pub fn start(threads: usize, name: &'static str) -> Option<ThreadPool> {
     }
 }
 
-/// Why threads that were asked for could not be had.
+/// Why requested threads could not be started.
 pub fn failure() -> Option<String> {
     FAILURE
         .lock()

@@ -4,8 +4,8 @@ use super::Activation;
 use crate::kernels::epilogue::Finish;
 use crate::kernels::simd::{Simd, functions::normal};
 
-/// output = f(product + bias). GELU also leaves its slope for the backward, which shares the costly part with the
-/// value; `ReLU` leaves `slope` alone.
+/// output = f(product + bias). GELU also stores its slope for the backward pass, which shares the
+/// costly part with the value; `ReLU` does not touch `slope`.
 pub(crate) struct Activate<'a> {
     pub(crate) activation: Activation,
     pub(crate) bias: &'a [f32],
@@ -32,7 +32,7 @@ impl Finish for Activate<'_> {
     }
 }
 
-/// to = product f': the gradient in front of the activation from the one behind it.
+/// to = product f': the gradient at the activation's input from that at its output.
 pub(crate) struct ActivateBackward<'a> {
     pub(crate) activation: Activation,
     pub(crate) slope: &'a [f32],

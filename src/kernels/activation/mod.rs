@@ -5,15 +5,15 @@
 //! GELU:  f(x) = x Phi(x)     f'(x) = Phi(x) + x phi(x)
 //! ```
 //!
-//! Phi is the standard normal distribution, phi its density: this is the exact GELU, with erf, not the approximation
-//! with tanh. Both directions are applied to a product as it leaves the registers (`cpu`), so the activation
-//! costs no pass over memory. The derivative of `ReLU` is read off its own output; GELU
-//! keeps f'(x), which costs one more operation where f(x) is computed.
+//! Phi is the standard normal distribution, phi its density: this is the exact GELU, with erf, not
+//! the approximation with tanh. Both directions are applied to a product as it leaves the registers
+//! (`cpu`), so the activation costs no pass over memory. The derivative of `ReLU` follows from its
+//! own output; GELU keeps f'(x), which costs one more operation where f(x) is computed.
 
 pub(crate) mod cpu;
 pub mod reference;
 
-/// Which activation.
+/// The activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// max(x, 0)

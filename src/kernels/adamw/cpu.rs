@@ -5,7 +5,7 @@ use crate::kernels::simd::{Level, Simd, dispatched};
 
 /// The L2 norm.
 pub fn norm(x: &[f32]) -> f64 {
-    /// Squares that are added in f32 before the sum goes on in f64.
+    /// Squares that are added in f32 before the sum continues in f64.
     const BLOCK: usize = 4096;
     let level = Level::detect();
     x.chunks(BLOCK)
@@ -28,8 +28,9 @@ fn squares_with<S: Simd>(s: S, x: &[f32]) -> f32 {
     s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
 }
 
-/// One update of `weights` and both moments; `step` counts from 1, the gradient is multiplied by `clip`. All
-/// buffers have one length, which may be a part of the model: updates of different parts are independent.
+/// One update of `weights` and both moments; `step` counts from 1, the gradient is multiplied by
+/// `clip`. All buffers have one length, which may be a part of the model: updates of different
+/// parts are independent.
 #[expect(
     clippy::too_many_arguments,
     reason = "three buffers of state, a gradient, and four numbers"
@@ -77,7 +78,13 @@ pub(crate) fn update_at(
 }
 
 dispatched! {
-    fn run(with: Coefficients, gradient: &[f32], weights: &mut [f32], mean: &mut [f32], square: &mut [f32]) = run_with;
+    fn run(
+        with: Coefficients,
+        gradient: &[f32],
+        weights: &mut [f32],
+        mean: &mut [f32],
+        square: &mut [f32],
+    ) = run_with;
 }
 
 #[inline(always)]

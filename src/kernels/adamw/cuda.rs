@@ -56,7 +56,7 @@ parameters! {
 }
 
 parameters! {
-    /// What of AdamW changes from step to step.
+    /// The numbers of AdamW that change from step to step.
     Rates {
         keep: f32,
         rate: f32,
@@ -69,7 +69,8 @@ const MOST_LENGTH: usize = 4096;
 /// Blocks of the update; each adds up the squares of all pieces for itself.
 const MOST_BLOCKS: usize = 512;
 
-/// The pieces of a range of the gradient, whose `slices` begin at `from` in the workspace, one behind the other.
+/// The pieces of a range of the gradient, whose `slices` begin at `from` in the workspace, one
+/// after the other.
 pub(crate) fn pieces(range: &Range<usize>, from: usize, slices: usize) -> Vec<Piece> {
     let starts = (0..range.len()).step_by(MOST_LENGTH);
     let piece = |start: usize| Piece {

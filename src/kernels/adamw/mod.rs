@@ -1,6 +1,7 @@
-//! AdamW over flat buffers, and the clipping in front of it.
+//! AdamW over flat buffers, and the clipping before it.
 //!
-//! With gradient g (times `clip`), moments m and v, step n counted from 1, exactly as PyTorch's `AdamW`:
+//! With gradient g (times `clip`), moments m and v, step n counted from 1, exactly as PyTorch's
+//! `AdamW`:
 //!
 //! ```text
 //! w <- w (1 - rate decay)
@@ -8,9 +9,9 @@
 //! w <- w - rate / (1 - beta_1^n)  m / (sqrt(v) / sqrt(1 - beta_2^n) + epsilon)
 //! ```
 //!
-//! The decay is decoupled: it does not pass through the moments. Clipping scales the gradient to a global L2
-//! norm of at most a given one ([`clip`]); the norm is added up in f64, block by block, and the scaling happens
-//! inside the update, so that the gradient is read twice and never written.
+//! The decay is decoupled: it does not pass through the moments. Clipping scales the gradient to a
+//! global L2 norm of at most a given one ([`clip`]); the norm is added up in f64, block by block,
+//! and the scaling happens inside the update, so that the gradient is read twice and never written.
 
 mod cpu;
 pub(crate) mod cuda;
@@ -22,11 +23,11 @@ pub use cpu::{norm, update};
 /// The constants of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
-    /// `beta_1`, the memory of the mean: 0.9
+    /// `beta_1`, the decay of the mean: 0.9
     pub beta_1: f64,
-    /// `beta_2`, the memory of the mean square: 0.999
+    /// `beta_2`, the decay of the mean square: 0.999
     pub beta_2: f64,
-    /// keeps the divisor from zero: 1e-8
+    /// added to the divisor: 1e-8
     pub epsilon: f64,
     /// decoupled weight decay: 1e-4 in both recipes
     pub decay: f64,
@@ -43,7 +44,8 @@ impl Default for AdamW {
     }
 }
 
-/// The factor that brings a gradient of norm `norm` to at most `largest`, as PyTorch's `clip_grad_norm_` does.
+/// The factor that scales a gradient of norm `norm` to at most `largest`, as PyTorch's
+/// `clip_grad_norm_` does.
 pub fn clip(norm: f64, largest: f64) -> f64 {
     (largest / (norm + 1e-6)).min(1.0)
 }

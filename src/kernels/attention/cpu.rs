@@ -23,13 +23,13 @@ pub(crate) struct Problem<'a> {
     pub(crate) masked: Option<Masked<'a>>,
 }
 
-/// Which masks the probabilities get.
+/// The dropout masks of the probabilities.
 #[derive(Clone, Copy)]
 pub(crate) struct Masked<'a> {
     pub(crate) dropout: &'a Dropout,
     pub(crate) layer: usize,
     pub(crate) window: usize,
-    /// Where the sequence's first token stands in the padded window.
+    /// The position of the sequence's first token in the padded window.
     pub(crate) first: usize,
 }
 
@@ -83,7 +83,7 @@ impl Block<'_> {
         ))
     }
 
-    /// Keys that the block's last query sees.
+    /// Keys visible to the block's last query.
     pub(super) fn seen(&self) -> usize {
         self.problem.visible.keys(self.first + self.rows - 1)
     }
@@ -105,7 +105,8 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// q: queries x C, kv: keys x 2 C; writes `out`, queries x C, and `logs` (l of each query), heads x queries.
+/// q: queries x C, kv: keys x 2 C; writes `out`, queries x C, and `logs` (l of each query), heads x
+/// queries.
 pub(crate) fn forward(
     level: Level,
     problem: Problem<'_>,
@@ -263,9 +264,9 @@ pub(crate) fn backward(
 }
 
 dispatched! {
-    /// One query over as many keys and values as `scores` has room for, whose rows lie as far apart as `strides`
-    /// say: out = the mean of the values weighted by the softmax. Nothing is copied.
-    #[expect(clippy::too_many_arguments, reason = "three inputs, how they lie, and two outputs")]
+    /// One query over as many keys and values as `scores` has elements, whose rows are `strides`
+    /// apart: out = the mean of the values weighted by the softmax. Nothing is copied.
+    #[expect(clippy::too_many_arguments, reason = "three inputs, their strides, and two outputs")]
     pub(crate) fn one_query(
         q: &[f32],
         keys: &[f32],
@@ -280,7 +281,7 @@ dispatched! {
 #[inline(always)]
 #[expect(
     clippy::too_many_arguments,
-    reason = "three inputs, how they lie, and two outputs"
+    reason = "three inputs, their strides, and two outputs"
 )]
 fn one_query_with<S: Simd>(
     s: S,
@@ -355,7 +356,8 @@ fn exponentials<S: Simd>(s: S, x: &mut [f32]) -> (f32, f32) {
 }
 
 dispatched! {
-    /// Turns a block's scores into probabilities, with dropout, and zeros up to what the block's last query sees.
+    /// Turns a block's scores into probabilities, with dropout, and zeros up to the last key
+    /// visible to the block's last query.
     pub(super) fn softmax(block: Block<'_>, scores: &mut [f32], logs: &mut [f32]) = softmax_with;
 }
 
@@ -380,8 +382,9 @@ fn softmax_with<S: Simd>(s: S, block: Block<'_>, scores: &mut [f32], logs: &mut 
 }
 
 dispatched! {
-    /// Turns a block's scores into dropped probabilities m p, and do . v in `ds` into the gradient at the scores.
-    /// `beside`, if not empty, is a number for each query that do . v lacks for all keys.
+    /// Turns a block's scores into dropped probabilities m p, and do . v in `ds` into the gradient
+    /// at the scores. `beside`, if not empty, is a number for each query that do . v lacks for all
+    /// keys.
     pub(super) fn softmax_backward(
         block: Block<'_>,
         given: Given<'_>,

@@ -32,8 +32,8 @@ parameters! {
 const SIDE: usize = 32;
 
 impl Attention {
-    /// `products`: how many products of the triangle of queries and keys; `matrices` of queries and of keys are read
-    /// or written.
+    /// `products`: how many products of the triangle of queries and keys; `matrices` of queries and
+    /// of keys are read or written.
     fn launch(
         &self,
         kernel: &'static str,

@@ -1,11 +1,14 @@
-//! Attention to the inputs of keys and values, which are then never computed.
+//! Attention over the inputs of keys and values, without computing keys and values.
 //!
-//! With few queries and many keys it pays to move the weights of keys and values to the other side. Per head, with
-//! `x_j` the inputs (the norm's rows, C wide), q the queries divided by sqrt d, and W the head's columns:
+//! With few queries and many keys it is cheaper to apply the weights of keys and values to the
+//! queries and outputs. Per head, with `x_j` the inputs (the norm's rows, C wide), q the queries
+//! divided by sqrt d, and W the head's columns:
 //!
 //! ```text
-//! s_ij = q_i . (x_j Wk + bk) = (q_i Wk^T) . x_j + const_i      u_i = q_i Wk^T, C wide; softmax drops const_i
-//! o_i  = sum_j m_ij p_ij (x_j Wv + bv) = a_i Wv + r_i bv       a_i = sum_j m_ij p_ij x_j, r_i = sum_j m_ij p_ij
+//! s_ij = q_i . (x_j Wk + bk) = (q_i Wk^T) . x_j + const_i      softmax drops const_i
+//!        u_i = q_i Wk^T, C wide
+//! o_i  = sum_j m_ij p_ij (x_j Wv + bv) = a_i Wv + r_i bv
+//!        a_i = sum_j m_ij p_ij x_j,   r_i = sum_j m_ij p_ij
 //! ```
 //!
 //! r is 1 without dropout. Backward, from the gradient `do_i`:
@@ -19,9 +22,10 @@
 //! dWk   = sum_i du_i (x) q_i   dbk = 0                  dq_i = du_i Wk
 //! ```
 //!
-//! The products with Wk and Wv have as many rows as there are queries, a third of the keys in the last layer; in
-//! return a head attends over C numbers, not C / H. So it pays with few heads: [`pays`] counts. This file has the
-//! part between u and a of one sequence; the products with the weights are the model's.
+//! The products with Wk and Wv have as many rows as there are queries, a third of the keys in the
+//! last layer; in return a head attends over C numbers, not C / H. So it is cheaper with few heads:
+//! [`pays`] decides. This file has the part between u and a of one sequence; the products with the
+//! weights are in the model.
 
 use super::Visible;
 use super::cpu::{Block, Given, Problem, Scratch, softmax, softmax_backward};
@@ -30,8 +34,8 @@ use crate::kernels::linear::cpu::{Left, product};
 use crate::kernels::simd::Level;
 use std::ops::Range;
 
-/// Does it take fewer multiply-adds than computing keys and values? Backward takes twice as many of each as
-/// forward, so forward decides.
+/// Whether it takes fewer multiply-adds than computing keys and values. Backward takes twice as
+/// many of each as forward, so forward decides.
 pub(crate) fn pays(
     visible: Visible,
     queries: usize,
@@ -45,7 +49,8 @@ pub(crate) fn pays(
     weights(queries) + attention(heads) < weights(keys) + attention(1)
 }
 
-/// Which rows of a group's matrices belong to the sequence. Those of u, a and r are heads x the group's queries.
+/// The rows of a group's matrices that belong to the sequence. Those of u, a and r are heads x the
+/// group's queries.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows {
     /// The sequence's first query.
@@ -61,11 +66,11 @@ impl Rows {
     }
 }
 
-/// u: heads x queries x C, x: keys x C; writes a and r shaped as u and its rows, and `logs`, heads x queries of the
-/// sequence alone.
+/// u: heads x queries x C, x: keys x C; writes a and r shaped as u and its rows, and `logs`, heads
+/// x queries of the sequence alone.
 #[expect(
     clippy::too_many_arguments,
-    reason = "two inputs, where they lie, and three outputs"
+    reason = "two inputs, their strides, and three outputs"
 )]
 pub(crate) fn forward(
     level: Level,
@@ -123,10 +128,11 @@ pub(crate) struct Behind<'a> {
     pub(crate) dr: &'a [f32],
 }
 
-/// Writes du, shaped as u, and dx, shaped as x. `given` has o, its gradient and `logs` of the sequence.
+/// Writes du, shaped as u, and dx, shaped as x. `given` has o, its gradient and `logs` of the
+/// sequence.
 #[expect(
     clippy::too_many_arguments,
-    reason = "inputs, where they lie, the gradients behind, and those in front"
+    reason = "inputs, their strides, the gradients at the outputs, and those at the inputs"
 )]
 pub(crate) fn backward(
     level: Level,

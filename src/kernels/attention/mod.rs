@@ -1,6 +1,6 @@
 //! Causal attention of one sequence, all heads.
 //!
-//! Per head, with d = C / H and query i seeing the first `Visible::keys(i)` keys j:
+//! Per head, with d = C / H and the first `Visible::keys(i)` keys j visible to query i:
 //!
 //! ```text
 //! s_ij = q_i . k_j / sqrt d
@@ -8,28 +8,31 @@
 //! o_i  = sum_j m_ij p_ij v_j                  m: dropout's mask, 0 or 1 / (1 - p)
 //! ```
 //!
-//! Backward, from the gradient `do_i`. The inner sum of the softmax's gradient is one dot product a query:
+//! Backward, from the gradient `do_i`. The inner sum of the softmax's gradient is one dot product a
+//! query:
 //!
 //! ```text
 //! dp_ij = m_ij do_i . v_j
-//! ds_ij = p_ij (dp_ij - sum_k p_ik dp_ik),   sum_k p_ik dp_ik = sum_k m_ik p_ik do_i . v_k = do_i . o_i
+//! ds_ij = p_ij (dp_ij - sum_k p_ik dp_ik)
+//!         sum_k p_ik dp_ik = sum_k m_ik p_ik do_i . v_k = do_i . o_i
 //! dv_j  = sum_i m_ij p_ij do_i
 //! dq_i  = sum_j ds_ij k_j / sqrt d
 //! dk_j  = sum_i ds_ij q_i / sqrt d
 //! ```
 //!
-//! Forward keeps `l_i` only; backward computes p from it again. Queries are taken in blocks of `cpu::BLOCK`
-//! and a block meets no key beyond its last visible one, so half of the work of the square is never done.
-//! Queries, keys and values are read where the layer's products left them: queries rows x C, keys and values
-//! side by side in rows x 2 C. Where few tokens ask ([`Visible::every`]), keys and values need not be computed
-//! (`direct`).
+//! Forward keeps `l_i` only; backward recomputes p from it. Queries are taken in blocks of
+//! `cpu::BLOCK` and a block skips all keys beyond its last visible one, so half of the work of the
+//! square is never done. Queries, keys and values are read where the layer's products wrote them:
+//! queries rows x C, keys and values side by side in rows x 2 C. Where few tokens have a query
+//! ([`Visible::every`]), keys and values need not be computed (`direct`).
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;
 pub(crate) mod direct;
 pub mod reference;
 
-/// Which keys a query sees: the first `stride * query + offset`. Its own token is the last of them.
+/// The keys visible to a query: the first `stride * query + offset`. Its own token is the last of
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Visible {
     stride: usize,
@@ -37,23 +40,24 @@ pub struct Visible {
 }
 
 impl Visible {
-    /// Every token asks, and sees itself and all before it.
+    /// Every token has a query, to which it and all tokens before it are visible.
     pub const TOKENS: Self = Self {
         stride: 1,
         offset: 1,
     };
 
-    /// Only every `stride`-th token asks, and the first of them sees `offset` keys.
+    /// Only every `stride`-th token has a query, and `offset` keys are visible to the first of
+    /// them.
     pub const fn every(stride: usize, offset: usize) -> Self {
         Self { stride, offset }
     }
 
-    /// The number of keys that a query sees.
+    /// The number of keys visible to a query.
     pub fn keys(self, query: usize) -> usize {
         self.stride * query + self.offset
     }
 
-    /// Every token asks, the first of them with `before` tokens before it.
+    /// Every token has a query, the first of them with `before` tokens before it.
     pub(crate) fn behind(before: usize) -> Self {
         Self {
             stride: 1,
@@ -61,7 +65,7 @@ impl Visible {
         }
     }
 
-    /// The first query that sees a key.
+    /// The first query to which a key is visible.
     pub(crate) fn first_query(self, key: usize) -> usize {
         (key + 1).saturating_sub(self.offset).div_ceil(self.stride)
     }
@@ -84,7 +88,7 @@ mod tests {
         key: 11,
     };
 
-    /// Masks of layer 1, window 4, whose first token stands at `first`: heads x queries x keys.
+    /// Masks of layer 1, window 4, whose first token is at `first`: heads x queries x keys.
     fn masks(
         visible: Visible,
         heads: usize,

@@ -10,7 +10,7 @@ pub struct Problem<'a, R> {
     pub width: usize,
     /// H
     pub heads: usize,
-    /// who sees whom
+    /// which keys are visible to which queries
     pub visible: Visible,
     /// dropout's mask, heads x queries x keys
     pub mask: Option<&'a [R]>,

@@ -1,20 +1,20 @@
 //! What runs kernels: a GPU, or the emulator.
 //!
-//! A step is a list of [`Launch`]es, plain data made once. Either backend runs the same list, so what tests execute
-//! on the CPU is what a GPU executes.
+//! A step is a list of [`Launch`]es, plain data made once. Either backend runs the same list, so
+//! what tests execute on the CPU is what a GPU executes.
 
 use super::parameters::Plain;
 use std::fmt::Debug;
 
-/// Where something lies in the memory of a device.
+/// An address in the memory of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Address(pub(crate) u64);
 
 impl Address {
-    /// Nowhere.
+    /// The null address.
     pub(crate) const NULL: Self = Self(0);
 
-    /// `count` numbers of 4 bytes behind this place.
+    /// `count` numbers of 4 bytes after this address.
     pub(crate) fn words(self, count: usize) -> Self {
         Self(self.0 + 4 * count as u64)
     }
@@ -33,11 +33,11 @@ pub struct Launch {
     pub(crate) parameters: Vec<u64>,
     /// Bytes of it.
     pub(crate) bytes: usize,
-    /// What it must do.
+    /// The least work that it must do.
     pub(crate) work: Work,
 }
 
-/// The least that a kernel must do: the floor of its time on any device.
+/// The least work of a kernel: a lower bound of its time on any device.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Work {
     /// Bytes read and written in global memory, each once.
@@ -47,7 +47,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// So many numbers of 4 bytes, and operations.
+    /// This many numbers of 4 bytes, and operations.
     pub(crate) fn of(numbers: usize, operations: usize) -> Self {
         Self {
             bytes: 4.0 * numbers as f64,
@@ -88,7 +88,7 @@ impl Launch {
         }
     }
 
-    /// The same, which must do this.
+    /// The same, with this least work.
     #[must_use]
     pub(crate) fn doing(self, work: Work) -> Self {
         Self { work, ..self }
@@ -99,11 +99,12 @@ impl Launch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Graph(pub(crate) usize);
 
-/// A device with memory and kernels. All work happens in the order of the calls; only `download` waits for it.
+/// A device with memory and kernels. All work happens in the order of the calls; only `download`
+/// waits for it.
 ///
-/// Memory is counted in words of 4 bytes. It belongs to the backend and lives as long.
+/// Memory is counted in words of 4 bytes. It belongs to the backend and is freed with it.
 pub trait Backend: Debug + Send {
-    /// What it is, for people.
+    /// Its name, for display.
     fn name(&self) -> String;
 
     /// `words` zeros.
@@ -115,7 +116,7 @@ pub trait Backend: Debug + Send {
     /// Copies to a place inside an allocation.
     fn upload(&mut self, to: Address, words: &[u32]) -> Result<(), Error>;
 
-    /// Copies from a place inside an allocation, after all that was asked for before.
+    /// Copies from a place inside an allocation, after all earlier calls.
     fn download(&mut self, from: Address, words: &mut [u32]) -> Result<(), Error>;
 
     /// Runs a kernel.
@@ -127,7 +128,7 @@ pub trait Backend: Debug + Send {
     /// Runs a graph once.
     fn replay(&mut self, graph: Graph) -> Result<(), Error>;
 
-    /// Waits for all that was asked for.
+    /// Waits for all earlier calls.
     fn wait(&mut self) -> Result<(), Error>;
 }
 
@@ -138,7 +139,7 @@ pub enum Error {
     #[error("no NVIDIA driver was found (libcuda)")]
     NoDriver,
     /// A driver that cannot load these kernels.
-    #[error("the NVIDIA driver is for CUDA {found}, this program needs {needed}")]
+    #[error("the NVIDIA driver supports CUDA {found}, this program needs {needed}")]
     OldDriver {
         /// Its version.
         found: String,
@@ -148,7 +149,7 @@ pub enum Error {
     /// A device that is not there.
     #[error("there is no CUDA device {ordinal}; found: {count}")]
     NoDevice {
-        /// The one asked for.
+        /// The requested one.
         ordinal: usize,
         /// How many there are.
         count: usize,
@@ -172,26 +173,26 @@ pub enum Error {
     /// A model that has no kernels here.
     #[error("this model has no kernels for a GPU")]
     Model,
-    /// What the driver said.
+    /// An error of the driver.
     #[error("{doing}: {reason}")]
     Driver {
-        /// What was tried.
+        /// What was being done.
         doing: &'static str,
-        /// The driver's words.
+        /// The driver's message.
         reason: String,
     },
-    /// What the emulator found.
+    /// An error that the emulator found.
     #[error("kernel {kernel}: {reason}")]
     Kernel {
         /// The kernel.
         kernel: String,
-        /// What it did.
+        /// The error.
         reason: String,
     },
     /// A library of emulated kernels that cannot be loaded.
     #[error("no emulated kernels in {path}: {reason}")]
     Emulator {
-        /// What the loader said.
+        /// The loader's message.
         reason: String,
         /// The file.
         path: String,
@@ -199,33 +200,34 @@ pub enum Error {
     /// A batch of another size than the device was prepared for.
     #[error("a batch of {found} windows, the device was prepared for {expected}")]
     Batch {
-        /// What came.
+        /// The size of the batch.
         found: usize,
-        /// What fits.
+        /// The size that the device was prepared for.
         expected: usize,
     },
-    /// A place outside of every allocation.
+    /// An address outside of every allocation.
     #[error("{words} words at {address:#x} are in no allocation")]
     Place {
-        /// Where.
+        /// The address.
         address: u64,
-        /// How many.
+        /// The number of words.
         words: usize,
     },
 }
 
 impl Error {
-    /// The way out.
+    /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoDriver => "install NVIDIA's driver, or compute on the CPU: --device cpu",
             Self::OldDriver { .. } => "update NVIDIA's driver, or compute on the CPU: --device cpu",
-            Self::NoDevice { .. } => "`rtg devices` lists what was found; or --device cpu",
+            Self::NoDevice { .. } => "`rtg devices` lists the devices found; or use --device cpu",
             Self::OldDevice { .. } => {
                 "take another device with --device cuda:N, or compute on the CPU: --device cpu"
             }
             Self::Memory { .. } => {
-                "a smaller optimiser.batch_size with a larger optimiser.accumulation is the same step"
+                "use a smaller optimiser.batch_size and a larger optimiser.accumulation for the \
+                    same step"
             }
             Self::Model => "compute on the CPU: --device cpu",
             Self::Driver { .. } => "`rtg devices` shows the driver; --device cpu works without it",

@@ -1,7 +1,7 @@
-//! The backend on a GPU, through NVIDIA's driver, which is loaded when it is asked for.
+//! The backend on a GPU, through NVIDIA's driver, which is loaded on demand.
 //!
-//! Kernels are committed PTX, which the driver compiles for its device at load. One stream does everything, so the
-//! order of calls is the order of work, and no event is needed.
+//! Kernels are committed PTX, which the driver compiles for its device at load. One stream does
+//! everything, so the order of calls is the order of work, and no event is needed.
 #![expect(unsafe_code, reason = "calls the CUDA driver")]
 
 use super::backend::{Address, Backend, Error, Graph, Launch};
@@ -12,14 +12,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, c_void};
 use std::sync::Arc;
 
-/// What `ptx/build.py` made; it runs on every device from compute capability 8.0 on.
+/// The output of `ptx/build.py`; it runs on every device from compute capability 8.0 on.
 const PTX: &str = include_str!("ptx/compute_80.ptx");
 /// The least compute capability: bfloat16 and TF32 on tensor cores.
 const CAPABILITY: (i32, i32) = (8, 0);
 /// The driver API version (1000 major + 10 minor) whose PTX version the kernels have.
 const DRIVER: i32 = 13_000;
 
-/// A GPU that could be asked.
+/// A GPU that responds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// Its number: `cuda:N`.
@@ -37,14 +37,14 @@ pub struct Device {
 /// The GPUs of this machine.
 ///
 /// # Errors
-/// No driver, one that is too old, or one that does not answer.
+/// No driver, one that is too old, or one that does not respond.
 pub fn devices() -> Result<Vec<Device>, Error> {
     let version = driver_version()?;
     let count = CudaContext::device_count().map_err(failed("counting devices"))?;
     let describe = |ordinal: usize| {
         let device = result::device::get(ordinal as i32)?;
         let of = |attribute| {
-            // SAFETY: the device was just given by the driver.
+            // SAFETY: the device was just returned by the driver.
             unsafe { result::device::get_attribute(device, attribute) }
         };
         Ok(Device {
@@ -60,7 +60,7 @@ pub fn devices() -> Result<Vec<Device>, Error> {
         })
     };
     (0..count as usize)
-        .map(|ordinal| describe(ordinal).map_err(failed("asking a device")))
+        .map(|ordinal| describe(ordinal).map_err(failed("querying a device")))
         .collect()
 }
 
@@ -90,10 +90,10 @@ fn driver_version() -> Result<i32, Error> {
         return Err(Error::NoDriver);
     }
     let mut version = 0;
-    // SAFETY: the driver writes one number to a place that is there.
+    // SAFETY: the driver writes one number to a valid address.
     unsafe { sys::cuDriverGetVersion(&raw mut version) }
         .result()
-        .map_err(failed("asking the driver's version"))?;
+        .map_err(failed("querying the driver's version"))?;
     if version < DRIVER {
         return Err(Error::OldDriver {
             found: text(version),
@@ -126,8 +126,8 @@ pub struct Cuda {
     graphs: Vec<CudaGraph>,
 }
 
-// SAFETY: the handles are used by one owner at a time (`&mut self`), which makes the context current first; the
-// driver lets any thread do so.
+// SAFETY: the handles are used by one owner at a time (`&mut self`), which makes the context
+// current first; the driver lets any thread do so.
 unsafe impl Send for Cuda {}
 
 impl std::fmt::Debug for Cuda {
@@ -141,7 +141,8 @@ impl Cuda {
     pub fn open(ordinal: usize) -> Result<Self, Error> {
         let device = device(ordinal)?;
         let context = CudaContext::new(ordinal).map_err(failed("opening the device"))?;
-        // SAFETY: every allocation is used in the one stream below, so there is nothing to wait for between streams.
+        // SAFETY: every allocation is used in the one stream below, so there is nothing to wait for
+        // between streams.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(failed("making a stream"))?;
         let source = CString::new(PTX).map_err(|error| Error::Driver {
@@ -170,11 +171,11 @@ impl Cuda {
             kernel: kernel.to_owned(),
             reason: error.to_string(),
         })?;
-        // SAFETY: the module is loaded and lives as long as this.
+        // SAFETY: the module is loaded and outlives this.
         let function = unsafe { result::module::get_function(self.module, name) }
             .map_err(failed("finding a kernel"))?;
-        // Drivers load a kernel when it first runs, which a capture must not be.
-        // SAFETY: the function was just given by the driver.
+        // Drivers load a kernel when it first runs, which a capture must not be. SAFETY: the
+        // function was just returned by the driver.
         unsafe { sys::cuFuncLoad(function) }
             .result()
             .map_err(failed("loading a kernel"))?;
@@ -206,7 +207,7 @@ impl Cuda {
 
 impl Drop for Cuda {
     fn drop(&mut self) {
-        // What still runs uses the memory and the module, so they go after it.
+        // Running kernels use the memory and the module, so those are freed after them.
         let _ = self.stream.synchronize();
         self.graphs.clear();
         self.allocations.clear();
@@ -235,15 +236,15 @@ impl Backend for Cuda {
         let (free, _) = self
             .context
             .mem_get_info()
-            .map_err(failed("asking for free memory"))?;
+            .map_err(failed("querying free memory"))?;
         Ok(Some(free as u64))
     }
 
     fn upload(&mut self, to: Address, words: &[u32]) -> Result<(), Error> {
         self.make_current()?;
         let to = self.place(to, words.len())?;
-        // SAFETY: the place is inside an allocation. Memory of a process that is not pinned has been read when this
-        // returns, so `words` may go.
+        // SAFETY: the place is inside an allocation. Memory of a process that is not pinned has
+        // been read when this returns, so `words` may be dropped.
         unsafe { result::memcpy_htod_async(to, words, self.stream.cu_stream()) }
             .map_err(failed("copying to the device"))
     }
@@ -251,7 +252,8 @@ impl Backend for Cuda {
     fn download(&mut self, from: Address, words: &mut [u32]) -> Result<(), Error> {
         self.make_current()?;
         let from = self.place(from, words.len())?;
-        // SAFETY: the place is inside an allocation, and `words` outlives the copy, which is waited for.
+        // SAFETY: the place is inside an allocation, and `words` outlives the copy, which is waited
+        // for.
         unsafe { result::memcpy_dtoh_async(words, from, self.stream.cu_stream()) }
             .map_err(failed("copying from the device"))?;
         self.wait()
@@ -262,8 +264,9 @@ impl Backend for Cuda {
         let function = self.function(launch.kernel)?;
         let [x, y, z] = launch.grid;
         let mut parameters = [launch.parameters.as_ptr().cast_mut().cast::<c_void>()];
-        // SAFETY: each kernel takes one struct, whose bytes lie there; the driver copies them before it returns. The
-        // addresses in them are allocations of this device, which outlive the work.
+        // SAFETY: each kernel takes one struct, whose bytes are there; the driver copies them
+        // before it returns. The addresses in them are allocations of this device, which outlive
+        // the work.
         unsafe {
             result::launch_kernel(
                 function,
@@ -281,7 +284,7 @@ impl Backend for Cuda {
     }
 
     fn capture(&mut self, launches: &[Launch]) -> Result<Graph, Error> {
-        // Kernels are looked up first: loading one is no work that a graph can hold.
+        // Kernels are looked up first: loading one cannot be part of a graph.
         for launch in launches {
             self.function(launch.kernel)?;
         }
@@ -290,7 +293,7 @@ impl Backend for Cuda {
             .begin_capture(mode)
             .map_err(failed("beginning a graph"))?;
         let outcome = launches.iter().try_for_each(|launch| self.launch(launch));
-        // A capture that began must end, whatever happened inside it.
+        // A capture that began must end, even after an error inside it.
         let graph = self
             .stream
             .end_capture(sys::CUgraphInstantiate_flags(0))
@@ -298,7 +301,7 @@ impl Backend for Cuda {
         outcome?;
         let graph = graph?.ok_or_else(|| Error::Driver {
             doing: "ending a graph",
-            reason: "the driver gave none".to_owned(),
+            reason: "the driver returned none".to_owned(),
         })?;
         self.graphs.push(graph);
         Ok(Graph(self.graphs.len() - 1))

@@ -7,26 +7,29 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_ulong, c_void};
 use std::path::Path;
 
-/// Environment variable with the path of a library of emulated kernels: `--device cuda` runs on it then.
+/// Environment variable with the path of a library of emulated kernels: `--device cuda` then runs
+/// on it.
 pub const EMULATOR_VARIABLE: &str = "RTG_CUDA_EMULATOR";
 
-/// What `EXPORT` of `emulator.h` makes of a kernel: grid, threads, parameters, their bytes, reversed order.
+/// The function that `EXPORT` of `emulator.h` generates for a kernel: grid, threads, parameters,
+/// their bytes, reversed order.
 type Kernel = unsafe extern "C" fn(*const u32, u32, *const c_void, c_ulong, bool) -> *const c_char;
 
 /// Runs kernels on the CPU, for tests.
 #[derive(Debug)]
 pub struct Emulated {
     library: Library,
-    /// Do threads and blocks run in reverse?
+    /// Whether threads and blocks run in reverse.
     reversed: bool,
     allocations: BTreeMap<u64, Vec<u32>>,
     graphs: Vec<Vec<Launch>>,
 }
 
 impl Emulated {
-    /// Kernels from a library that `src/kernels/cuda/emulator/build.sh` made.
+    /// Kernels from a library built by `src/kernels/cuda/emulator/build.sh`.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        // SAFETY: the library has no initialisers of its own; that the file is one is the caller's claim.
+        // SAFETY: the library has no initialisers of its own; the caller guarantees that the file
+        // is one.
         let library = unsafe { Library::new(path) }.map_err(|error| Error::Emulator {
             reason: error.to_string(),
             path: path.display().to_string(),
@@ -94,11 +97,12 @@ impl Backend for Emulated {
             reason,
         };
         let name = format!("emulated_{}", launch.kernel);
-        // SAFETY: every symbol of that name has this type; the macro that defines them gives it.
+        // SAFETY: every symbol of that name has this type, by the macro that defines them.
         let kernel = unsafe { self.library.get::<Kernel>(name.as_bytes()) }
             .map_err(|error| fail(error.to_string()))?;
-        // SAFETY: the parameters have as many bytes as are named, and the kernel refuses another number. The
-        // addresses in them come from `allocate`; that a kernel stays inside is what the tests show.
+        // SAFETY: the parameters have as many bytes as are named, and the kernel refuses another
+        // number. The addresses in them come from `allocate`; the tests check that a kernel stays
+        // inside.
         let failure = unsafe {
             kernel(
                 launch.grid.as_ptr(),
@@ -111,7 +115,7 @@ impl Backend for Emulated {
         if failure.is_null() {
             return Ok(());
         }
-        // SAFETY: a failure is a text that lives until this thread's next launch.
+        // SAFETY: a failure is a text that stays valid until this thread's next launch.
         let text = unsafe { CStr::from_ptr(failure) };
         Err(fail(text.to_string_lossy().into_owned()))
     }

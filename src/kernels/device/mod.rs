@@ -1,11 +1,12 @@
-//! Devices: what a kernel is launched on, and how its parameters and numbers get there.
+//! Devices: where a kernel is launched, and how its parameters and numbers are passed.
 //!
-//! Kernels are CUDA C in the folders of their ops (`<op>.cu`), each beside the Rust twin of its parameters
-//! (`cuda.rs`). `../kernels.cu` includes them all; `ptx/build.py` makes the committed PTX of it. Nothing of
-//! CUDA is needed to build or to start the program: the driver is loaded when a run asks for it.
+//! Kernels are CUDA C in the folders of their ops (`<op>.cu`), each beside the Rust twin of its
+//! parameters (`cuda.rs`). `../kernels.cu` includes them all; `ptx/build.py` makes the committed
+//! PTX of it. Nothing of CUDA is needed to build or to start the program: the driver is loaded when
+//! a run needs it.
 //!
-//! A [`Backend`] is a GPU ([`Cuda`]) or the emulator ([`Emulated`]), which runs the same launches on the CPU,
-//! for tests. `GPU.md` tells what each kernel costs.
+//! A [`Backend`] is a GPU ([`Cuda`]) or the emulator ([`Emulated`]), which runs the same launches
+//! on the CPU, for tests. `GPU.md` lists the cost of each kernel.
 
 pub(crate) mod backend;
 mod driver;
@@ -21,7 +22,8 @@ pub use emulated::{EMULATOR_VARIABLE, Emulated};
 
 use std::path::Path;
 
-/// Can [`open`] be expected to succeed? Asks the driver and takes nothing of the device.
+/// Whether [`open`] can be expected to succeed. Queries the driver without allocating on the
+/// device.
 pub fn check(ordinal: usize) -> Result<(), Error> {
     if std::env::var_os(EMULATOR_VARIABLE).is_none() {
         driver::device(ordinal)?;
@@ -29,7 +31,8 @@ pub fn check(ordinal: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Opens GPU `ordinal`; or, where [`EMULATOR_VARIABLE`] names a library of emulated kernels, the emulator.
+/// Opens GPU `ordinal`; or, where [`EMULATOR_VARIABLE`] names a library of emulated kernels, the
+/// emulator.
 pub fn open(ordinal: usize) -> Result<Box<dyn Backend>, Error> {
     match std::env::var_os(EMULATOR_VARIABLE) {
         Some(path) => Ok(Box::new(Emulated::load(Path::new(&path))?)),

@@ -1,17 +1,17 @@
 //! Parameters of kernels: plain structs that C++ reads as its own.
 //!
-//! A struct is written field by field by the rules of C: each field at a multiple of its alignment, the whole a
-//! multiple of the largest. So no padding byte is ever read, and no `unsafe` is needed.
+//! A struct is written field by field by the rules of C: each field at a multiple of its alignment,
+//! the whole a multiple of the largest. So no padding byte is ever read, and no `unsafe` is needed.
 
 use super::backend::Address;
 
-/// What C++ can read.
+/// Types that C++ can read.
 pub(crate) trait Plain {
     const ALIGN: usize;
     fn write(&self, bytes: &mut Vec<u8>);
 }
 
-/// Fills up to a multiple of `align`.
+/// Pads to a multiple of `align`.
 pub(crate) fn pad(bytes: &mut Vec<u8>, align: usize) {
     bytes.resize(bytes.len().next_multiple_of(align), 0);
 }

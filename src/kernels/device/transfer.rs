@@ -40,13 +40,13 @@ pub(crate) fn bits(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|number| number.to_bits()).collect()
 }
 
-/// The lower and the upper half of each, as they lie in memory on every machine that CUDA runs on.
+/// The lower and the upper half of each, as they are stored on every machine that CUDA runs on.
 pub(crate) fn halves(numbers: &[u64]) -> Vec<u32> {
     let both = |number: &u64| [*number as u32, (*number >> 32) as u32];
     numbers.iter().flat_map(both).collect()
 }
 
-/// Bytes of whole words, as they lie in memory.
+/// Bytes of whole words, as they are in memory.
 pub(crate) fn words(bytes: &[u8]) -> Vec<u32> {
     let word = |four: &[u8]| u32::from_ne_bytes([four[0], four[1], four[2], four[3]]);
     bytes.chunks_exact(4).map(word).collect()

@@ -8,7 +8,7 @@ const CHANNEL: u32 = 0x9e37_79b9;
 const ROUND_1: u32 = 0x7feb_352d;
 const ROUND_2: u32 = 0x846c_a68b;
 
-/// How often elements are dropped, and what keeps the mean.
+/// The dropout rate, and the factor that preserves the mean.
 #[derive(Clone, Copy)]
 pub(crate) struct Rate {
     threshold: u32,
@@ -33,7 +33,7 @@ fn mix(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Another number for each site.
+/// A different number for each site.
 pub(crate) fn site_number(site: Site) -> u64 {
     match site {
         Site::Embedding => 0,
@@ -65,7 +65,7 @@ impl Rate {
         self.threshold
     }
 
-    /// What the others are multiplied with.
+    /// The factor of the others.
     pub(crate) fn scale(self) -> f32 {
         self.scale
     }

@@ -1,4 +1,4 @@
-//! A site of dropout as the kernels on a GPU see it: the twin of `Drop` in `dropout.h`.
+//! A site of dropout for the kernels on a GPU: the twin of `Drop` in `dropout.h`.
 
 use super::cpu::{Rate, site_number};
 use super::{Dropout, Site};
@@ -18,7 +18,7 @@ parameters! {
     }
 }
 
-/// Where the kernels find what changes from batch to batch, and how many token rows a window has.
+/// The address of the values that change from batch to batch, and how many token rows a window has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Places {
     pub(crate) keys: Address,
@@ -39,7 +39,7 @@ impl Drop {
         tokens: 1,
     };
 
-    /// A site with the probability that `dropout` gives it; none without one. The key is the plan's, not
+    /// A site with its probability in `dropout`; none without one. The key is the plan's, not
     /// `dropout`'s.
     pub(crate) fn new(places: &Places, dropout: Option<&Dropout>, site: Site) -> Self {
         let rate = dropout

@@ -1,17 +1,19 @@
 //! Dropout: y = m x, where m is 0 with probability p and else 1 / (1 - p); dx = m dy.
 //!
-//! No mask is stored and no generator is advanced. Whether an element is dropped is a *function* of the key of the
-//! training step, the site in the network, the window, the token and the channel: a counter-based generator. So
-//! forward and backward just ask twice, padded tokens cost nothing, and the bits are the same for any number of
-//! threads, any order of work, and any other implementation that asks [`Dropout::mask`].
+//! No mask is stored and no generator is advanced. Whether an element is dropped is a *function* of
+//! the key of the training step, the site in the network, the window, the token and the channel: a
+//! counter-based generator. So forward and backward both compute it, padded tokens cost nothing,
+//! and the bits are the same for any number of threads, any order of work, and any other
+//! implementation that uses [`Dropout::mask`].
 //!
-//! A row (one token at one site) has 64 bits, mixed from key, site, window and token by the finaliser of
-//! `SplitMix64`; an element's 32 bits come from them and its channel by a two-round multiply-xorshift hash
-//! (constants: "lowbias32", C. Wellons, public domain), half of the row's bits entering before and half between
-//! the rounds. The element is dropped if its bits, as a number, are below p 2^32. Ten integer operations a
-//! vector.
+//! A row (one token at one site) has 64 bits, mixed from key, site, window and token by the
+//! finaliser of `SplitMix64`; an element's 32 bits come from them and its channel by a two-round
+//! multiply-xorshift hash (constants: "lowbias32", C. Wellons, public domain), half of the row's
+//! bits entering before and half between the rounds. The element is dropped if its bits, as a
+//! number, are below p 2^32. Ten integer operations a vector.
 //!
-//! Tokens are counted in the padded window of 3 K tokens. In attention the row is the query and the channel the key.
+//! Tokens are counted in the padded window of 3 K tokens. In attention the row is the query and the
+//! channel the key.
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;
@@ -26,14 +28,14 @@ pub struct Dropout {
     pub probability_residual: f32,
     /// of the normalised token embeddings, in 0..1
     pub probability_embedding: f32,
-    /// another key, other masks: draw one per step
+    /// the key of the masks: draw one per step
     pub key: u64,
 }
 
-/// Where in the network something is dropped. Layers and heads count from 0.
+/// The dropout sites of the network. Layers and heads count from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Site {
-    /// behind the embedding's norm; channels 0..C
+    /// after the embedding's norm; channels 0..C
     Embedding,
     /// the probabilities of a head; channels are key tokens in the padded window, 0..3 K
     Attention {

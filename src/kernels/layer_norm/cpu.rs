@@ -69,7 +69,8 @@ fn forward_with<S: Simd>(
 
 dispatched! {
     /// Adds the gradients from dy to dx, dgain and dbias.
-    #[expect(clippy::too_many_arguments, reason = "three inputs, their statistics, and a gradient for each")]
+    #[expect(clippy::too_many_arguments, reason = "three inputs, their statistics, and a gradient \
+        for each")]
     pub(crate) fn backward(
         x: &[f32],
         gain: &[f32],

@@ -40,7 +40,7 @@ parameters! {
     }
 }
 
-/// Fewer rows are not worth a block of their own; more blocks cost more to add up.
+/// Fewer rows are not worth a separate block; more blocks cost more to add up.
 const LEAST_ROWS: usize = 16;
 const MOST_BLOCKS: usize = 256;
 

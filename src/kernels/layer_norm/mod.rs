@@ -10,9 +10,9 @@
 //! dgain_c = sum over rows of dy_c x_hat_c,   dbias_c = sum over rows of dy_c
 //! ```
 //!
-//! Forward keeps mean and s of each row; backward normalises x again. A row is read from the first cache
-//! twice, first for mean and variance (about the mean: two passes, no cancellation), then to write.
-//! Backward *adds* to dx, because the residual path has written there already.
+//! Forward keeps mean and s of each row; backward normalises x again. A row is read from the L1
+//! cache twice, first for mean and variance (about the mean: two passes, no cancellation), then to
+//! write. Backward *adds* to dx, because it holds the gradient of the residual path already.
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;

@@ -8,8 +8,8 @@ use crate::kernels::simd::pairs::MOST_LANES;
 use crate::kernels::simd::{Level, Simd, dispatched};
 use std::ops::Range;
 
-/// The left factor: element (row, d) is `data[row * row_stride + d * depth_stride]`. If there is a tile stride, each
-/// register tile of rows lies that far behind the one before.
+/// The left factor: element (row, d) is `data[row * row_stride + d * depth_stride]`. If there is a
+/// tile stride, each register tile of rows is that far after the one before.
 #[derive(Clone, Copy)]
 pub(crate) struct Left<'a> {
     pub(crate) data: &'a [f32],
@@ -20,7 +20,7 @@ pub(crate) struct Left<'a> {
 }
 
 impl<'a> Left<'a> {
-    /// The first `rows` rows of a matrix whose rows lie `stride` apart; the depth runs along a row.
+    /// The first `rows` rows of a matrix whose rows are `stride` apart; the depth runs along a row.
     pub(crate) fn rows(data: &'a [f32], rows: usize, stride: usize) -> Self {
         Self {
             data,
@@ -31,8 +31,8 @@ impl<'a> Left<'a> {
         }
     }
 
-    /// The transpose of a matrix with `columns` columns, rows just as far apart; the depth, `_depth`, runs down
-    /// the rows.
+    /// The transpose of a matrix with `columns` columns, rows `stride` apart; the depth, `_depth`,
+    /// runs down the rows.
     pub(crate) fn columns(data: &'a [f32], _depth: usize, columns: usize) -> Self {
         Self {
             data,
@@ -53,8 +53,9 @@ impl<'a> Left<'a> {
     }
 }
 
-/// A right factor, depth x columns, cut into panels of two vectors' width: panel by panel, depth by depth, the
-/// numbers of the panel's columns, with zeros beyond the last column; as f32, or as pairs of bfloat16 (`pairs`).
+/// A right factor, depth x columns, cut into panels of two vectors' width: panel by panel, depth by
+/// depth, the numbers of the panel's columns, with zeros beyond the last column; as f32, or as
+/// pairs of bfloat16 (`pairs`).
 #[derive(Debug, Default)]
 pub(crate) struct Panels {
     data: Buffer,
@@ -74,13 +75,13 @@ pub(crate) struct Right<'a> {
 }
 
 impl Panels {
-    /// Chooses how the factors packed from now on are kept; f32 if nobody chooses.
+    /// Sets the precision of the factors packed from now on; f32 by default.
     pub(crate) fn hold(&mut self, precision: Precision) -> &mut Self {
         self.precision = precision;
         self
     }
 
-    /// Lines of a panel for so many of the factor.
+    /// Lines of a panel for this many of the factor.
     fn lines(&self, depth: usize) -> usize {
         match self.precision {
             Precision::F32 | Precision::Tf32 => depth,
@@ -97,7 +98,8 @@ impl Panels {
             .resize(lines * columns.next_multiple_of(self.width));
     }
 
-    /// Packs a depth x columns matrix whose rows lie `stride` apart; adds its column sums to `sums`, if wanted.
+    /// Packs a depth x columns matrix whose rows are `stride` apart; adds its column sums to
+    /// `sums`, if given.
     pub(crate) fn pack(
         &mut self,
         level: Level,
@@ -130,7 +132,7 @@ impl Panels {
         }
     }
 
-    /// Packs the transpose of a columns x depth matrix whose rows lie `stride` apart.
+    /// Packs the transpose of a columns x depth matrix whose rows are `stride` apart.
     pub(crate) fn pack_transposed(
         &mut self,
         level: Level,
@@ -168,11 +170,11 @@ impl Panels {
     pub(crate) fn part(&self, depth: Range<usize>, columns: usize) -> Right<'_> {
         assert!(
             depth.end <= self.depth && columns <= self.columns,
-            "a part lies within its whole"
+            "a part is within its whole"
         );
         assert!(
             self.precision == Precision::F32 || depth.len() == self.depth,
-            "pairs stay together"
+            "pairs are not split"
         );
         Right {
             panels: self,
@@ -183,13 +185,15 @@ impl Panels {
     }
 }
 
-/// A copy of a left factor's transpose, register tile by register tile and in each depth by depth. Where it lies, each
-/// number of the depth is in another cache line, and is fetched again for each panel.
+/// A copy of a left factor's transpose, register tile by register tile and in each depth by depth.
+/// Without the copy, each number of the depth is in another cache line, and is fetched again for
+/// each panel.
 #[derive(Debug, Default)]
 pub(crate) struct Tiles(Buffer);
 
 impl Tiles {
-    /// [`Left::columns`], copied where it is too large to stay in a core's cache. Pairs are copied in their product.
+    /// [`Left::columns`], copied where it is too large to stay in a core's cache. Pairs are copied
+    /// in their product.
     pub(crate) fn columns<'a>(
         &'a mut self,
         level: Level,
@@ -233,7 +237,8 @@ fn copy_tiles_with<S: Simd>(_: S, from: &[f32], columns: usize, tiles: &mut [f32
 /// Tiles of R rows: of a whole tile, R numbers are copied without a mask.
 #[inline(always)]
 fn copy_tiles_of<const R: usize>(from: &[f32], columns: usize, tiles: &mut [f32]) {
-    /// Lines that are copied for all tiles before the next ones: their cache lines serve several tiles.
+    /// Lines that are copied for all tiles before the next ones: their cache lines serve several
+    /// tiles.
     const LINES: usize = 8;
     let depth = from.len() / columns;
     for (block, lines) in from.chunks(LINES * columns).enumerate() {
@@ -267,7 +272,13 @@ impl<'a> Right<'a> {
 
 dispatched! {
     /// Copies one panel; adds its column sums to `sums`, unless that is empty.
-    fn pack_panel(from: &[f32], stride: usize, columns: usize, panel: &mut [f32], sums: &mut [f32]) = pack_panel_with;
+    fn pack_panel(
+        from: &[f32],
+        stride: usize,
+        columns: usize,
+        panel: &mut [f32],
+        sums: &mut [f32],
+    ) = pack_panel_with;
 }
 
 #[inline(always)]
@@ -337,8 +348,9 @@ fn pack_panel_transposed_with<S: Simd>(
     }
 }
 
-/// Transposes the first LANES vectors. Zipping the first half of the rows with the second moves the highest bit of
-/// the row's number to the lowest of the column's; after log2 LANES rounds, rows and columns have changed places.
+/// Transposes the first LANES vectors. Zipping the first half of the rows with the second moves the
+/// highest bit of the row's number to the lowest of the column's; after log2 LANES rounds, rows and
+/// columns have changed places.
 #[inline(always)]
 pub(super) fn transpose<S: Simd>(s: S, square: &mut [S::F; MOST_LANES]) {
     for _ in 0..S::LANES.ilog2() {
@@ -349,7 +361,7 @@ pub(super) fn transpose<S: Simd>(s: S, square: &mut [S::F; MOST_LANES]) {
     }
 }
 
-/// Hands every element of the product left x right to `finish`, once.
+/// Passes every element of the product left x right to `finish`, once.
 pub(crate) fn product<F: Finish>(level: Level, left: Left<'_>, right: Right<'_>, finish: F) {
     match right.panels.precision {
         Precision::F32 | Precision::Tf32 => product_of_floats(level, left, right, finish),
@@ -366,7 +378,7 @@ fn product_with<S: Simd, F: Finish>(s: S, left: Left<'_>, right: Right<'_>, fini
     product_of(Floats(s), left, right, finish);
 }
 
-/// What two factors are made of.
+/// The element type of two factors.
 pub(super) trait Factors: Copy {
     /// The vectors of the sums.
     type S: Simd;
@@ -414,7 +426,7 @@ pub(super) fn product_of<V: Factors, F: Finish>(
     if left.depth_stride == 1 {
         tiles_of::<V, F, true>(v, left, right, &mut finish);
     } else {
-        assert_eq!(left.row_stride, 1, "rows or the depth are neighbours");
+        assert_eq!(left.row_stride, 1, "rows or the depth are contiguous");
         tiles_of::<V, F, false>(v, left, right, &mut finish);
     }
 }
@@ -501,8 +513,8 @@ fn tile<V: Factors, F: Finish, const R: usize, const ALONG: bool>(
 /// The vectors of the sums of `V`.
 type Vectors<V> = [<<V as Factors>::S as Simd>::F; 2];
 
-/// The sums of R rows that lie `stride` apart, number after number. `data` begins at the first row's first number
-/// and holds all rows over the panel's depth.
+/// The sums of R rows that are `stride` apart, number after number. `data` begins at the first
+/// row's first number and holds all rows over the panel's depth.
 #[inline(always)]
 fn sums_along<V: Factors, const R: usize>(
     v: V,
@@ -517,7 +529,8 @@ fn sums_along<V: Factors, const R: usize>(
     let mut fourth = first.wrapping_add(3 * stride);
     let mut seventh = first.wrapping_add(6 * stride);
     let mut tenth = first.wrapping_add(9 * stride);
-    // Small tiles have too few products a line for what else a turn of the loop does; large ones need all registers.
+    // Small tiles have too few products a line to hide the loop's overhead; large ones need all
+    // registers.
     let unrolled = if V::S::TILE_ROWS > 6 { 1 } else { 4 };
     let mut blocks = panel.chunks_exact(unrolled * 2 * lanes);
     for block in blocks.by_ref() {
@@ -545,8 +558,8 @@ fn sums_along<V: Factors, const R: usize>(
     sums
 }
 
-/// The sums of R rows that are neighbours; the depth lies `stride` apart. `data` begins at the first number and holds
-/// all rows over the panel's depth.
+/// The sums of R adjacent rows; the depth is `stride` apart. `data` begins at the first number and
+/// holds all rows over the panel's depth.
 #[inline(always)]
 fn sums_across<V: Factors, const R: usize>(
     v: V,

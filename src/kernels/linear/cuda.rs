@@ -15,7 +15,7 @@ parameters! {
 }
 
 impl Rows {
-    /// Every row in its place.
+    /// Every row, in order.
     pub(crate) const ALL: Self = Self {
         stride: 1,
         offset: 0,
@@ -59,12 +59,13 @@ parameters! {
 /// Rows and columns of a block's tile, and the depth of a piece, as `linear.cu` has them.
 const TILE: usize = 64;
 const DEPTH: usize = 32;
-/// Blocks that a product should have, so that every multiprocessor of a large device has one or two.
+/// Blocks that a product should have, so that every multiprocessor of a large device has one or
+/// two.
 const BLOCKS: usize = 256;
 /// More slices cost more to add up than they gain.
 const MOST_SLICES: usize = 32;
 
-/// Which factor is read across.
+/// Which factor is transposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Across {
     /// C = A B
@@ -99,7 +100,7 @@ impl Matrix {
     }
 }
 
-/// What happens to the sums, as `Finish` in `linear.cu`.
+/// The epilogue of the sums, as `Finish` in `linear.cu`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Finish {
     /// to = v + bias
@@ -149,7 +150,7 @@ fn kernel(precision: Precision, across: Across) -> &'static str {
     }
 }
 
-/// The depth of a slice, if there are so many: whole pieces.
+/// The depth of a slice, for this many slices: whole pieces.
 fn slice_depth(depth: usize, slices: usize) -> usize {
     depth.div_ceil(slices).next_multiple_of(DEPTH)
 }
@@ -170,7 +171,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Both factors are read; so many numbers are read or written at the end.
+    /// Both factors are read; this many numbers are read or written at the end.
     fn work(self, results: usize) -> Work {
         let Self {
             rows,
@@ -182,7 +183,7 @@ impl Sizes {
     }
 }
 
-/// C = A B or A B^T, and what comes behind it. `to_stride` also holds for what `finish` reads beside it.
+/// C = A B or A B^T, with its epilogue. `to_stride` also applies to what `finish` reads.
 pub(crate) fn product(
     precision: Precision,
     across: Across,

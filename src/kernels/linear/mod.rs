@@ -9,14 +9,15 @@
 //! db[o]    = sum_r dY[r, o]
 //! ```
 //!
-//! All three are one loop in `cpu`, `product`: the right factor lies in *panels*, copies of two vectors' width
-//! of its columns, so that the inner loop reads it line after line; the left factor is read where it is, by any
-//! two strides (X and dY need no copy, X^T only where it is large: `cpu::Tiles`). W and W^T are packed once for a
-//! training step and shared by all threads; dY is packed once for its group of rows, and db falls out of that pass. A register tile of rows x
-//! two vectors gathers its sums over the whole depth, each element by one chain of multiply-adds in the order of
-//! the depth. So an element's bits depend on its row and column alone, not on how many rows are computed
-//! together or by whom. Bias, activation, dropout and residual are applied as the tile leaves the registers
-//! (`epilogue`).
+//! All three are one loop in `cpu`, `product`: the right factor is stored in *panels*, copies of
+//! two vectors' width of its columns, so that the inner loop reads it line after line; the left
+//! factor is read where it is, by any two strides (X and dY need no copy, X^T only where it is
+//! large: `cpu::Tiles`). W and W^T are packed once for a training step and shared by all threads;
+//! dY is packed once for its group of rows, and db is computed in that pass. A register tile of
+//! rows x two vectors gathers its sums over the whole depth, each element by one chain of
+//! multiply-adds in the order of the depth. So an element's bits depend on its row and column
+//! alone, not on how many rows are computed together or by which thread. Bias, activation, dropout
+//! and residual are applied before the tile is stored (`epilogue`).
 //!
 //! Factors are f32 or, for half the time, pairs of bfloat16 (`pairs`); sums are f32 in either case.
 

@@ -3,7 +3,7 @@
 //!
 //! A line of a panel holds two lines of the factor: lane i has the pair of the two numbers in
 //! column i. The left factor is copied as pairs, too: into rows of them if the depth runs along its
-//! rows; if the depth runs down its rows, into register tiles, one behind the other, whose lines
+//! rows; if the depth runs down its rows, into register tiles, one after the other, whose lines
 //! hold a pair for each row of the tile.
 
 use super::cpu::{Factors, Left, Right, product_of, transpose};
@@ -18,7 +18,7 @@ use std::ops::Range;
 fn pack_left<'a>(level: Level, left: Left<'_>, depth: usize, memory: &'a mut Buffer) -> Left<'a> {
     let lines = depth.div_ceil(2);
     if left.depth_stride == 1 {
-        // An odd number of cache lines, so that the rows of a tile do not meet in one set of the
+        // An odd number of cache lines, so that the rows of a tile do not map to one set of the
         // cache.
         let stride = (lines.div_ceil(MOST_LANES) | 1) * MOST_LANES;
         memory.resize(left.rows * stride);
@@ -59,7 +59,7 @@ fn pack_rows_of<P: Pairs>(p: P, left: Left<'_>, depth: usize, stride: usize, to:
 }
 
 dispatched_pairs! {
-    /// Tiles of columns, one behind the other.
+    /// Tiles of columns, one after the other.
     fn pack_columns(left: Left<'_>, depth: usize, to: &mut [f32]) = pack_columns_of;
 }
 
@@ -164,7 +164,7 @@ fn pack_panel_transposed_of<P: Pairs>(
     }
 }
 
-/// The pairs of up to 2 LANES neighbours.
+/// The pairs of up to 2 LANES consecutive numbers.
 #[inline(always)]
 fn load_neighbours<P: Pairs>(p: P, from: &[f32]) -> Vector<P> {
     let (first, second) = from.split_at(from.len().min(P::S::LANES));
@@ -192,7 +192,7 @@ fn two_lines<P: Pairs>(
 }
 
 thread_local! {
-    /// The copy of a left factor. It is of no use behind its product, so a thread needs one.
+    /// The copy of a left factor. It is used by its product only, so a thread needs one.
     static LEFT: RefCell<Buffer> = RefCell::default();
 }
 

@@ -11,7 +11,7 @@ pub(crate) fn predict(head: Head, z: &mut [f32]) {
     }
 }
 
-/// The part of the loss that these predictions y (rows x `width`) give, and the gradient at z.
+/// The part of the loss of these predictions y (rows x `width`), and the gradient at z.
 pub(crate) fn loss(
     head: Head,
     objective: Objective,

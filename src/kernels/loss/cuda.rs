@@ -30,7 +30,7 @@ parameters! {
 /// More blocks would leave more losses to add up.
 const MOST_BLOCKS: usize = 512;
 
-/// Blocks over so many steps, each of which leaves a part of the loss.
+/// Blocks over this many steps, each of which writes a part of the loss.
 pub(crate) fn blocks(steps: usize) -> usize {
     steps.div_ceil(WARPS).min(MOST_BLOCKS)
 }

@@ -1,21 +1,24 @@
-//! The end of the model: from the head's numbers z to predictions, to the loss, and to the gradient at z.
+//! The end of the model: from the head's numbers z to predictions, to the loss, and to the gradient
+//! at z.
 //!
 //! ```text
 //! Head::Tanh     y = scale tanh z       dz = dy scale (1 - tanh^2 z) = dy (scale - y^2 / scale)
 //! Head::Logits   y = z                  dz = dy
 //! SquaredError   sum (y - a)^2 / N      dy = 2 (y - a) / N
-//! CrossEntropy   sum_steps (ln sum_k e^y_k - y_a) / N      dy_k = (e^y_k / sum_j e^y_j - [k = a]) / N
+//! CrossEntropy   sum_steps (ln sum_k e^y_k - y_a) / N
+//!                                       dy_k = (e^y_k / sum_j e^y_j - [k = a]) / N
 //! ```
 //!
-//! The sums run over valid steps. N counts the numbers (squared error: steps x A; cross-entropy: steps) of the valid
-//! steps, as the original code does, or of all steps with the padding, as CORL does ([`Denominator`]). The rows are
-//! A numbers short, so there is nothing to vectorise: `cpu` differs from `reference` in its precision only.
+//! The sums run over valid steps. N counts the numbers (squared error: steps x A; cross-entropy:
+//! steps) of the valid steps, as the original code does, or of all steps with the padding, as CORL
+//! does ([`Denominator`]). The rows are A numbers short, so there is nothing to vectorise: `cpu`
+//! differs from `reference` in its precision only.
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;
 pub mod reference;
 
-/// What becomes of the head's numbers.
+/// How the head's numbers become predictions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Head {
     /// continuous actions in -scale..scale

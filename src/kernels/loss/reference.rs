@@ -3,7 +3,8 @@
 use super::{Head, Objective, largest};
 use crate::kernels::real::Real;
 
-/// Predictions, loss and gradient at z, from z and the actions taken (rows x `width`), with the mean over `count`.
+/// Predictions, loss and gradient at z, from z and the actions taken (rows x `width`), with the
+/// mean over `count`.
 pub fn loss<R: Real>(
     head: Head,
     objective: Objective,

@@ -1,5 +1,5 @@
-//! The way back: first from the outputs' gradients to those of every layer, rows shared out to the
-//! threads; then from these to the parameters' gradients, matrices shared out, each element added
+//! The backward pass: first from the outputs' gradients to those of every layer, rows divided among
+//! the threads; then from these to the parameters' gradients, matrices divided, each element added
 //! up over all rows by one thread.
 
 use super::epilogue::{self, HiddenBackward, Store};
@@ -15,7 +15,7 @@ use crate::kernels::layer_norm;
 use crate::kernels::linear::cpu::{Left, product};
 use crate::kernels::simd::Level;
 
-/// What a backward pass is to give.
+/// The gradients that a backward pass computes.
 #[derive(Debug, Default)]
 pub struct Want<'a> {
     /// The gradient at the parameters, in the layout of the network.
@@ -24,15 +24,15 @@ pub struct Want<'a> {
     pub input_part: Option<usize>,
 }
 
-/// Where a gradient goes.
+/// Where a gradient is written.
 #[derive(Debug, Default)]
 pub enum Gradient<'a> {
-    /// Nowhere: it is not computed.
+    /// It is not computed.
     #[default]
     Skip,
-    /// Into a vector, whatever it held. Members that are not of the pass are left alone.
+    /// Into a vector, overwriting it. Members outside the pass are left unchanged.
     Set(&'a mut [f32]),
-    /// Onto what the vector holds.
+    /// Added to the vector.
     Add(&'a mut [f32]),
 }
 
@@ -74,7 +74,7 @@ struct Hidden<'a> {
     norms: &'a mut [f32],
 }
 
-/// Goes back through a pass, with weights that are packed.
+/// The backward pass, with packed weights.
 pub(super) fn backward(
     network: &Network,
     pool: &Pool,

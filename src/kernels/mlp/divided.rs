@@ -1,9 +1,9 @@
 //! Passes of batches that are divided: this process computes the rows of its parts, and outputs and
-//! gradients are completed by what the other processes computed.
+//! gradients are completed with those of the other processes.
 //!
 //! A row's numbers do not depend on the rows that are computed with it, so outputs and gradients at
-//! inputs have the bits of an undivided pass. A gradient at the parameters is a sum over rows: it is
-//! computed part by part, and the parts are added up in their order.
+//! inputs have the bits of an undivided pass. A gradient at the parameters is a sum over rows: it
+//! is computed part by part, and the parts are added up in their order.
 
 use super::backward::{self, Gradient, Want};
 use super::network::Network;
@@ -14,7 +14,7 @@ use crate::kernels::buffer::Buffer;
 use crate::parallel::Division;
 use std::ops::Range;
 
-/// A forward pass, with weights that are packed.
+/// A forward pass, with packed weights.
 pub(super) fn forward(
     network: &Network,
     pool: &Pool,
@@ -45,7 +45,7 @@ pub(super) fn forward(
     division.complete(count, rows, &mut pass.outputs);
 }
 
-/// The way back of [`forward()`].
+/// The backward pass of [`forward()`].
 pub(super) fn backward(
     network: &Network,
     pool: &Pool,
@@ -101,7 +101,7 @@ pub(super) fn backward(
     }
 }
 
-/// The outputs of all members, with weights that are packed.
+/// The outputs of all members, with packed weights.
 pub(super) fn infer(
     network: &Network,
     pool: &Pool,

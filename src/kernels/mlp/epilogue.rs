@@ -1,5 +1,4 @@
-//! What happens to a hidden layer's numbers as they leave the product, and the same for rows that
-//! lie in memory.
+//! Epilogues of a hidden layer's product, and the same operations for rows in memory.
 
 use super::layout::Activation;
 use crate::kernels::dropout::cpu::Masks;
@@ -7,7 +6,7 @@ pub(super) use crate::kernels::epilogue::Finish;
 pub(super) use crate::kernels::epilogue::Store;
 use crate::kernels::simd::{Simd, dispatched, functions};
 
-/// f(x) and f'(x); the slope of `ReLU` is read off f(x) later, so it is not given.
+/// f(x) and f'(x); the slope of `ReLU` is derived from f(x) later, so it is not returned.
 #[inline(always)]
 fn activate<S: Simd>(s: S, activation: Activation, x: S::F) -> (S::F, Option<S::F>) {
     match activation {
@@ -70,7 +69,7 @@ impl Finish for Gradient<'_> {
     }
 }
 
-/// output = m f(product + bias); leaves the slope too, where it is wanted and not `ReLU`'s.
+/// output = m f(product + bias); stores the slope too, where it is needed and not `ReLU`'s.
 pub(super) struct Hidden<'a> {
     pub(super) activation: Activation,
     pub(super) bias: &'a [f32],
@@ -95,8 +94,8 @@ impl Finish for Hidden<'_> {
     }
 }
 
-/// to = f' m product: the gradient in front of a hidden layer's activation from the one behind it.
-/// `kept` is the output of the layer for `ReLU`, else the slope.
+/// to = f' m product: the gradient at the input of a hidden layer's activation from that at its
+/// output. `kept` is the output of the layer for `ReLU`, else the slope.
 pub(super) struct HiddenBackward<'a> {
     pub(super) activation: Activation,
     pub(super) masks: Option<Masks<'a>>,
@@ -122,7 +121,7 @@ impl Finish for HiddenBackward<'_> {
 }
 
 dispatched! {
-    /// y = f(y) in place, with the slope, where it is wanted and not `ReLU`'s.
+    /// y = f(y) in place, with the slope, where it is needed and not `ReLU`'s.
     pub(super) fn activate_all(
         activation: Activation,
         y: &mut [f32],

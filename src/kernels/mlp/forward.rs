@@ -16,7 +16,7 @@ struct Item<'a> {
     outputs: &'a mut [f32],
 }
 
-/// Where these rows' numbers of one hidden layer go.
+/// The destination of these rows' numbers of one hidden layer.
 struct Hidden<'a> {
     output: &'a mut [f32],
     slope: &'a mut [f32],
@@ -25,7 +25,7 @@ struct Hidden<'a> {
     masks: &'a [Row],
 }
 
-/// Fills a pass that has [begun](Pass::begin), with weights that are packed.
+/// Fills a pass that has [begun](Pass::begin), with packed weights.
 pub(super) fn forward(network: &Network, pool: &Pool, pass: &mut Pass) {
     let rows = pass.rows;
     if rows == 0 {

@@ -14,7 +14,7 @@ use std::cell::RefCell;
 const DEPTH: usize = 512;
 
 thread_local! {
-    /// A packed dY. It is of no use behind its product, so a thread needs one.
+    /// A packed dY. It is used by its product only, so a thread needs one.
     static PANELS: RefCell<Panels> = RefCell::default();
 }
 
@@ -31,7 +31,7 @@ struct Item<'a> {
     /// For the first rows: gain and bias of the norm, and the chunks of their gradient.
     norm: &'a mut [f32],
     norms: &'a [f32],
-    /// What each row's gradient counts for in the bias; 1 where there are none.
+    /// The weight of each row's gradient in the bias; 1 where there are none.
     scales: Option<&'a [f32]>,
 }
 
@@ -42,8 +42,8 @@ pub(super) struct Sources<'a> {
     pub(super) x: &'a Pass,
     /// The pass whose gradients at the layers' outputs are dY.
     pub(super) dy: &'a Pass,
-    /// Members x rows: what each row's gradient counts for in the biases, if not 1; for X these are
-    /// in it.
+    /// Members x rows: the weight of each row's gradient in the biases, if not 1; X includes them
+    /// already.
     pub(super) scales: Option<&'a [f32]>,
 }
 
@@ -108,7 +108,7 @@ pub(super) fn gradient(
             }
         }
     }
-    // Neighbours go to one thread: let each have a run of every matrix.
+    // Consecutive items go to one thread: each gets a range of every matrix.
     items.sort_by_key(|item| item.run);
     pool.each(shares, &mut items, |item| {
         item.run(pool.level(), pass.rows, add);

@@ -8,7 +8,7 @@ use crate::kernels::buffer::Buffer;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// What a thread needs on the way: the input, and what two layers give in turn.
+/// The buffers of a thread: the input, and the outputs of two layers in turn.
 #[derive(Default)]
 struct Scratch {
     input: Buffer,
@@ -18,11 +18,11 @@ struct Scratch {
 }
 
 thread_local! {
-    /// Of no use behind a pass, so a thread needs one.
+    /// Used within a pass only, so a thread needs one.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// The outputs, members x rows x outputs, with weights that are packed.
+/// The outputs, members x rows x outputs, with packed weights.
 pub(super) fn infer(
     network: &Network,
     pool: &Pool,

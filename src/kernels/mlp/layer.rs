@@ -20,7 +20,7 @@ pub(super) struct Linear<'a> {
     pub(super) pack: &'a Pack,
 }
 
-/// Where a hidden layer's numbers go; rows x width each.
+/// The destination of a hidden layer's numbers; rows x width each.
 pub(super) struct Targets<'a> {
     pub(super) output: &'a mut [f32],
     /// If a backward pass follows and the activation is not `ReLU`.

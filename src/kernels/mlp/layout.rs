@@ -1,5 +1,5 @@
-//! The sizes of a small network, or of an ensemble of them, and where each parameter lies in one
-//! flat vector.
+//! The sizes of a small network, or of an ensemble of them, and the position of each parameter in
+//! one flat vector.
 
 use super::narrow;
 use crate::kernels::View;
@@ -16,7 +16,7 @@ pub enum Activation {
     Gelu,
 }
 
-/// Where a hidden layer has its `LayerNorm`.
+/// The position of `LayerNorm` in a hidden layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// linear, norm, activation
@@ -28,7 +28,7 @@ pub enum Place {
 /// A `LayerNorm` in every hidden layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Norm {
-    /// before or behind the activation
+    /// before or after the activation
     pub place: Place,
     /// added to the variance: 1e-5 in PyTorch, 1e-6 in Flax
     pub epsilon: f32,
@@ -41,7 +41,7 @@ pub struct Shape {
     pub inputs: Vec<usize>,
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,
-    /// Numbers that a row gives; the last layer is linear.
+    /// Outputs of a row; the last layer is linear.
     pub outputs: usize,
     /// Networks of these sizes, all with the same input; 1 for a single network.
     pub members: usize,
@@ -49,7 +49,7 @@ pub struct Shape {
     pub activation: Activation,
     /// Of the hidden layers.
     pub norm: Option<Norm>,
-    /// How often a number that leaves a hidden layer is dropped in training, in 0..1.
+    /// The dropout rate of a hidden layer's outputs in training, in 0..1.
     pub dropout: f32,
 }
 
@@ -67,7 +67,7 @@ impl Shape {
         }
     }
 
-    /// So many networks of these sizes.
+    /// `members` networks of these sizes.
     #[must_use]
     pub fn ensemble(self, members: usize) -> Self {
         Self { members, ..self }
@@ -94,9 +94,9 @@ pub(crate) struct Layer {
     /// inputs x outputs
     pub(crate) weight: Range<usize>,
     pub(crate) bias: Range<usize>,
-    /// Gain and bias of the norm, one behind the other.
+    /// Gain and bias of the norm, one after the other.
     pub(crate) norm: Option<Range<usize>>,
-    /// Is it the last, with few outputs (`narrow`)?
+    /// Whether it is the last layer and has few outputs (`narrow`).
     pub(crate) narrow: bool,
 }
 
@@ -108,9 +108,9 @@ impl Layer {
     }
 }
 
-/// Where each parameter lies: member after member, layer after layer, the weight (inputs x outputs,
-/// row-major), the bias, then gain and bias of the layer's norm. Gradients and moments have the
-/// same layout.
+/// The position of each parameter: member after member, layer after layer, the weight (inputs x
+/// outputs, row-major), the bias, then gain and bias of the layer's norm. Gradients and moments
+/// have the same layout.
 #[derive(Clone, Debug)]
 pub struct Layout {
     views: Vec<View>,
@@ -127,7 +127,7 @@ impl Layout {
         let mut inputs = shape.width();
         for (index, &outputs) in shape.hidden.iter().chain([&shape.outputs]).enumerate() {
             let start = layers.last().map_or(0, |layer| layer.range().end);
-            // Sizes that no memory holds stay so: nobody allocates what is as large as that.
+            // Sizes beyond any memory saturate: allocating them is refused.
             let weight = start..start.saturating_add(inputs.saturating_mul(outputs));
             let bias = weight.end..weight.end.saturating_add(outputs);
             let has_norm = shape.norm.is_some() && index < shape.hidden.len();

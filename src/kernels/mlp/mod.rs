@@ -1,27 +1,27 @@
 //! Small networks: linear layers with an activation between them, one network or an ensemble of the
 //! same sizes.
 //!
-//! A hidden layer is a linear layer, an activation, if wanted a norm in front of it or behind it,
-//! and in training dropout; the last layer is linear:
+//! A hidden layer is a linear layer, an activation, optionally a norm before or after it, and in
+//! training dropout; the last layer is linear:
 //!
 //! ```text
 //! y = m f(x W + b)        y = m f(norm(x W + b))        y = m norm(f(x W + b))
 //! ```
 //!
-//! What becomes of the outputs is the business of [`heads`]. All parameters of all members lie in
+//! [`heads`] turns the outputs into actions or distributions. All parameters of all members are in
 //! one flat vector ([`Layout`]); gradients and moments have the same layout, so [`Pool::adam`] and
 //! [`Pool::polyak`] are loops over numbers.
 //!
 //! # Passes
 //!
-//! [`Network::forward`] keeps the activations in a [`Pass`], and [`Network::backward`] goes back
-//! through it, to the gradient at the parameters, at one part of the input, or at both ([`Want`]):
-//! an actor's update needs dQ/da and no gradient of the critics. A loss that contains dQ/da has its
-//! own way to the parameters ([`Network::backward_of_input_gradients`]). [`Network::infer`] keeps nothing;
-//! it is for acting and for target networks. The input is one matrix or several parts side by side
-//! (observation, action), shared by all members; it is copied into one matrix, which costs a
-//! thousandth of the first product. Two batches under the same weights (V(s) and V(s')) are best
-//! stacked into one pass.
+//! [`Network::forward`] keeps the activations in a [`Pass`], and [`Network::backward`] propagates
+//! back through it, to the gradient at the parameters, at one part of the input, or at both
+//! ([`Want`]): an actor's update needs dQ/da and no gradient of the critics. A loss that contains
+//! dQ/da has a separate backward pass to the parameters ([`Network::backward_of_input_gradients`]).
+//! [`Network::infer`] keeps nothing; it is for acting and for target networks. The input is one
+//! matrix or several parts side by side (observation, action), shared by all members; it is copied
+//! into one matrix, which costs a thousandth of the first product. Two batches under the same
+//! weights (V(s) and V(s')) are best stacked into one pass.
 //!
 //! # An update of an actor and its critics
 //!
@@ -80,22 +80,22 @@
 //! # assert!(gradient.iter().any(|g| *g != 0.0));
 //! ```
 //!
-//! # How the work is shared out
+//! # How the work is divided
 //!
 //! A forward pass is one parallel section: each thread takes members, or rows of members, through
 //! all layers. A backward pass has two: rows again, from the outputs to every layer's output; then
 //! matrices, X^T dY for some rows of a weight, over all rows of the batch. So no thread has a
-//! gradient of its own that would have to be added up, and no sum's order depends on the threads: a
-//! pass gives the same bits on any number of them. Of large batches some hundred rows go through all
-//! layers, or into the sums of a matrix, at a time, so that they stay in a core's cache. Sections of
-//! less than some microseconds of work are not shared.
+//! separate gradient that would have to be added up, and no sum's order depends on the threads: a
+//! pass gives the same bits on any number of them. Of large batches some hundred rows go through
+//! all layers, or into the sums of a matrix, at a time, so that they stay in a core's cache.
+//! Sections of less than some microseconds of work run on one thread.
 //!
 //! # Parts
 //!
-//! A pool may [divide](Pool::divide) batches into parts, of which other processes compute some. Then
-//! a pass computes this process's rows and completes outputs and gradients with those of the others,
-//! so that every array is still a whole batch and no learner knows. Gradients at parameters are
-//! computed part by part and added up in the order of the parts.
+//! A pool may [divide](Pool::divide) batches into parts, of which other processes compute some.
+//! Then a pass computes this process's rows and completes outputs and gradients with those of the
+//! others, so that every array is still a whole batch and no learner has to know. Gradients at
+//! parameters are computed part by part and added up in the order of the parts.
 //!
 //! # Later savings
 //!
@@ -108,8 +108,8 @@
 //! `layout`: sizes and places. `network`: parameters and passes; `weights`: their packing. `layer`:
 //! one layer forward, as `forward` (activations kept, in `pass`) and `inference` use it.
 //! `backward`: rows; `gradient`: matrices; `divided`: passes in parts; `tangent`: a loss of the
-//! input's gradient. `epilogue`: what happens as a product leaves the
-//! registers. `narrow`: products with few columns. `reference`: all of it, naively.
+//! input's gradient. `epilogue`: operations on a product before it is stored. `narrow`: products
+//! with few columns. `reference`: all of it, naively.
 
 mod backward;
 mod divided;

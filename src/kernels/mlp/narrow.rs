@@ -1,9 +1,9 @@
 //! Products of a few columns: the last layer of most networks, and the gradient at a few columns of
-//! the input. A register tile would compute columns that nobody wants.
+//! the input. A register tile would compute unused columns.
 
 use crate::kernels::simd::{Simd, dispatched};
 
-/// Up to so many columns are computed here.
+/// The most columns that are computed here.
 pub(super) const MOST: usize = 8;
 
 /// Rows that share a load of a column's vector.
@@ -56,7 +56,7 @@ fn product_with<S: Simd>(
 }
 
 /// The gradient of a layer with few outputs: x is rows x `stride`, of which the inputs `first..`
-/// are wanted, as many as `weight` has rows.
+/// are computed, as many as `weight` has rows.
 #[derive(Clone, Copy)]
 pub(super) struct Factors<'a> {
     pub(super) x: &'a [f32],

@@ -25,7 +25,7 @@ pub struct Network {
     pub(super) shape: Shape,
     pub(super) layout: Layout,
     pub(super) parameters: Vec<f32>,
-    /// Counts the times that the parameters were lent out to be changed.
+    /// Counts the mutable borrows of the parameters.
     version: u64,
     pub(super) weights: Weights,
 }
@@ -72,7 +72,7 @@ impl Network {
         &self.shape
     }
 
-    /// Where each parameter lies.
+    /// The position of each parameter.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -82,7 +82,7 @@ impl Network {
         &self.parameters
     }
 
-    /// All parameters, to be changed: the next pass packs them again.
+    /// All parameters, mutably: the next pass packs them again.
     pub fn parameters_mut(&mut self) -> &mut [f32] {
         self.version += 1;
         &mut self.parameters
@@ -122,8 +122,8 @@ impl Network {
         forward::forward(self, pool, pass);
     }
 
-    /// The way back of a forward pass. `output_gradients` are those of the loss at
-    /// [`Pass::outputs`], of the same shape. The gradient at the parameters goes where
+    /// The backward pass of a forward pass. `output_gradients` are those of the loss at
+    /// [`Pass::outputs`], of the same shape. The gradient at the parameters is written as
     /// [`Want::parameters`] says, for the members of the pass; the gradient at one input part to
     /// [`Pass::input_gradients`].
     ///
@@ -155,9 +155,9 @@ impl Network {
     }
 
     /// The gradient at the parameters of `sum s y + sum v g` into `to`, with y the outputs, g their
-    /// gradients at an input part, numbers s (`scales`, members x rows) and v (`cotangents`, members
-    /// x rows x width of the part). `pass` has gone back from ones at the outputs to that part, so
-    /// that g is [`Pass::input_gradients`]; members that are not of the pass are left alone.
+    /// gradients at an input part, numbers s (`scales`, members x rows) and v (`cotangents`,
+    /// members x rows x width of the part). `pass` has gone back from ones at the outputs to that
+    /// part, so that g is [`Pass::input_gradients`]; members outside the pass are left unchanged.
     /// `tangents` is another pass, kept for its memory.
     ///
     /// # Panics
@@ -203,9 +203,8 @@ impl Network {
     }
 
     /// The outputs of all members without dropout, members x rows x outputs, and nothing kept. They
-    /// have the bits that [`Self::forward`] gives, whatever rows are computed together. With one
-    /// thread, or rows too few to share, it allocates nothing after the first call with so many
-    /// rows.
+    /// have the bits of [`Self::forward`], whatever rows are computed together. With one thread, or
+    /// too few rows to divide, it allocates nothing after the first call with this many rows.
     ///
     /// # Panics
     /// If an array does not fit the shape.
@@ -220,8 +219,8 @@ impl Network {
         }
     }
 
-    /// Of the `ReLU`s of a forward pass, how many gave 0 for every row, and how many there are. What
-    /// is silent for all of the data learns no more. Of other activations there are none.
+    /// Of the `ReLU`s of a forward pass, how many are 0 for every row, and how many there are. A
+    /// unit that is 0 for all of the data no longer learns. (0, 0) for other activations.
     pub fn silent_units(&self, pass: &Pass) -> [usize; 2] {
         if self.shape.activation != Activation::Relu || pass.rows == 0 {
             return [0; 2];
@@ -261,8 +260,8 @@ impl Network {
     }
 }
 
-/// Cuts `rows` for each of `members` so that `shares` threads have about the same to do. Members
-/// are cut only if they cannot be dealt out evenly. Parts are multiples of `unit`.
+/// Cuts `rows` for each of `members` so that `shares` threads have about the same work. Members are
+/// cut only if they cannot be distributed evenly. Parts are multiples of `unit`.
 pub(super) fn share(shares: usize, members: usize, rows: usize, unit: usize) -> usize {
     if members.is_multiple_of(shares) || members >= 4 * shares {
         rows

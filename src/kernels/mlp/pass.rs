@@ -1,4 +1,4 @@
-//! What one pass through a network keeps for its way back.
+//! What one pass through a network keeps for its backward pass.
 
 use super::layout::{Activation, Layout, Place, Shape};
 use crate::kernels::buffer::Buffer;
@@ -7,12 +7,11 @@ use crate::kernels::dropout::cpu::Row;
 use std::ops::Range;
 
 /// Rows whose part of a norm's gradient is added up at once, so that its bits do not depend on how
-/// rows are shared out. Shares of rows are multiples of it.
+/// rows are divided. Shares of rows are multiples of it.
 pub(super) const CHUNK: usize = 32;
 
 /// The activations of one forward pass, and the gradients of the backward pass that follows it.
-/// Keep one for each pass of an update and use it again: its memory grows to the largest batch and
-/// stays.
+/// Keep one for each pass of an update and reuse it: its memory grows to the largest batch.
 #[derive(Debug, Default)]
 pub struct Pass {
     pub(super) rows: usize,
@@ -43,11 +42,11 @@ pub(super) struct Part {
 /// One hidden layer; each array is members x rows x width, or empty if the layer does not need it.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
-    /// What the next layer reads.
+    /// The input of the next layer.
     pub(super) output: Buffer,
     /// f' at each number; `ReLU` needs none.
     pub(super) slope: Buffer,
-    /// What the norm reads.
+    /// The input of the norm.
     pub(super) unnormed: Buffer,
     pub(super) statistics: Vec<[f32; 2]>,
     pub(super) masks: Vec<Row>,
@@ -70,8 +69,8 @@ impl Pass {
         &self.outputs
     }
 
-    /// The gradients at the input part that the last backward pass was asked for, members x rows x
-    /// width of the part.
+    /// The gradients at the input part of the last backward pass, members x rows x width of the
+    /// part.
     pub fn input_gradients(&self) -> &[f32] {
         &self.input_gradients
     }
@@ -92,8 +91,8 @@ impl Pass {
         }
     }
 
-    /// Takes in these rows of the input, and makes all arrays of the forward pass as long as they
-    /// must be. Dropout's masks follow from the numbers of the rows.
+    /// Copies these rows of the input, and resizes all arrays of the forward pass. Dropout's masks
+    /// follow from the numbers of the rows.
     pub(super) fn begin(
         &mut self,
         (shape, layout): (&Shape, &Layout),
@@ -132,8 +131,8 @@ impl Pass {
         }
     }
 
-    /// Takes in the cotangents of an input part, each member's own, and makes room for as many rows
-    /// of every hidden layer as `pass` has.
+    /// Copies the cotangents of an input part, one for each member, and resizes every hidden layer
+    /// to the rows of `pass`.
     pub(super) fn begin_tangents(
         &mut self,
         shape: &Shape,
@@ -180,7 +179,7 @@ impl Hidden {
 }
 
 impl<'a> Forward<'a> {
-    /// Where f' is found: `ReLU`'s in its own output.
+    /// The array from which f' is computed: for `ReLU` its own output.
     pub(super) fn kept(&self, shape: &Shape) -> &'a [f32] {
         match (shape.activation, shape.norm.map(|norm| norm.place)) {
             (Activation::Relu, Some(Place::AfterActivation)) => self.unnormed,

@@ -7,7 +7,7 @@ use crate::parallel::Division;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-/// Numbers of a flat vector that are worth a thread's while.
+/// The least numbers of a flat vector for a thread.
 const LEAST_NUMBERS: usize = 1 << 14;
 
 /// Threads that all networks of a learner share, and the instruction set they use. With one thread
@@ -20,8 +20,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// `threads` threads (at least one). Falls back to the calling thread alone if the system gives
-    /// no threads.
+    /// `threads` threads (at least one). Falls back to the calling thread alone if the system
+    /// refuses to create threads.
     pub fn new(threads: usize) -> Self {
         Self::at(Level::detect(), threads)
     }
@@ -83,7 +83,7 @@ impl Pool {
         }
     }
 
-    /// Among how many threads so many multiply-adds are worth sharing.
+    /// The number of threads that this many multiply-adds are divided among.
     pub(super) fn shares(&self, multiply_adds: usize) -> usize {
         /// Some five to twenty microseconds.
         const LEAST: usize = 1 << 19;

@@ -39,13 +39,13 @@ pub fn slope<R: Real>(activation: Activation, x: R) -> R {
     })
 }
 
-/// What a hidden layer computes on its way.
+/// The intermediate results of a hidden layer.
 struct Hidden<R> {
     /// The linear layer's output.
     linear: Vec<R>,
-    /// What the activation reads.
+    /// The input of the activation.
     inner: Vec<R>,
-    /// What the norm reads, if it is behind the activation.
+    /// The input of the norm, if it is after the activation.
     activated: Vec<R>,
     /// 0 or 1 / (1 - p)
     mask: Vec<R>,

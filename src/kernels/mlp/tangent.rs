@@ -8,8 +8,8 @@
 //! e_k = D_k (W_{k+1} e_{k+1}),   g = W_1 e_1            back, as in any backward pass
 //! ```
 //!
-//! and g, the gradient at the input, is linear in each weight, because the masks are constant almost
-//! everywhere. For cotangents v of g, that is for the loss sum v g,
+//! and g, the gradient at the input, is linear in each weight, because the masks are constant
+//! almost everywhere. For cotangents v of g, that is for the loss sum v g,
 //!
 //! ```text
 //! u_0 = v,   u_k = D_k (u_{k-1} W_k),   dW_k = u_{k-1}^T e_k,   db_k = 0

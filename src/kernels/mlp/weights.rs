@@ -14,7 +14,7 @@ pub(super) struct Pack {
     pub(super) panels: Panels,
     /// For a layer with few outputs: its columns, one after the other.
     pub(super) columns: Vec<f32>,
-    /// What it was packed from and for.
+    /// The version and purpose of the packing.
     state: Option<(u64, Level)>,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum Need {
 /// One matrix to be packed.
 struct Job<'a> {
     layer: &'a Layer,
-    /// The rows of the weight that are wanted, of the input a part.
+    /// The rows of the weight to pack: those of a part of the input.
     inputs: Range<usize>,
     of_input: bool,
     weight: &'a [f32],
@@ -47,7 +47,8 @@ struct Job<'a> {
 }
 
 impl Weights {
-    /// Packs what these members' pass needs and is not there. `version` numbers the parameters.
+    /// Packs what these members' pass needs and is not packed yet. `version` numbers the
+    /// parameters.
     pub(super) fn prepare(
         &mut self,
         pool: &Pool,

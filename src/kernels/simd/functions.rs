@@ -4,8 +4,9 @@ use super::Simd;
 
 /// e^x, for x clamped to -87..=88 (the normal numbers); NaN stays NaN.
 ///
-/// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor series, whose first omitted term is below 6e-9; 2^n by
-/// adding n to the exponent bits. Adding 1.5 2^23 rounds x / ln 2 to an integer and leaves it in the low bits.
+/// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor series, whose first omitted term is below
+/// 6e-9; 2^n by adding n to the exponent bits. Adding 1.5 2^23 rounds x / ln 2 to an integer and
+/// leaves it in the low bits.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     const ROUND: f32 = 12_582_912.0;
@@ -29,11 +30,13 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     s.mul(series, s.to_float(power))
 }
 
-/// (Phi(x), phi(x)): the standard normal distribution, Phi(x) = (1 + erf(x / sqrt 2)) / 2, and its density.
+/// (Phi(x), phi(x)): the standard normal distribution, Phi(x) = (1 + erf(x / sqrt 2)) / 2, and its
+/// density.
 ///
-/// Phi(-t) = e^(-t^2 / 2) R(y) with y = 1 / (1 + t / 4), t >= 0. R is smooth on 0 < y <= 1 and vanishes with y;
-/// the polynomial is our own minimax fit against 50-digit values, of relative error 5e-8 for t <= 13.3, so the far
-/// negative tail keeps its relative precision. Density and distribution share the exponential.
+/// Phi(-t) = e^(-t^2 / 2) R(y) with y = 1 / (1 + t / 4), t >= 0. R is smooth on 0 < y <= 1 and
+/// vanishes with y; the polynomial is a minimax fit made for this file against 50-digit values, of
+/// relative error 5e-8 for t <= 13.3, so the far negative tail keeps its relative precision.
+/// Density and distribution share the exponential.
 #[inline(always)]
 pub(crate) fn normal<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
     const FIT: [f32; 9] = [
@@ -64,8 +67,9 @@ pub(crate) fn normal<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
 
 /// The hyperbolic tangent; NaN stays NaN.
 ///
-/// With t = |x|: 1 - 2 / (e^(2t) + 1) from t = 0.65 on, and before it t + t^3 P(t^2), whose polynomial is our own
-/// minimax fit of relative error 7e-9, because the first form would cancel.
+/// With t = |x|: 1 - 2 / (e^(2t) + 1) from t = 0.65 on, and before it t + t^3 P(t^2), whose
+/// polynomial is a minimax fit made for this file, of relative error 7e-9, because the first form
+/// would cancel.
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     const FIT: [f32; 5] = [
@@ -107,7 +111,9 @@ mod tests {
         }
     }
 
-    dispatched! { fn all_normal(x: &[f32], distribution: &mut [f32], density: &mut [f32]) = all_normal_with; }
+    dispatched! {
+        fn all_normal(x: &[f32], distribution: &mut [f32], density: &mut [f32]) = all_normal_with;
+    }
 
     #[inline(always)]
     fn all_normal_with<S: Simd>(s: S, x: &[f32], distribution: &mut [f32], density: &mut [f32]) {

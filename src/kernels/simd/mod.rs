@@ -1,11 +1,12 @@
 //! Vectors of f32 and the choice of the instruction set.
 //!
-//! A kernel's inner loop is written once, generic over `Simd`, and the macro `dispatched!` compiles it for every
-//! instruction set of the platform: AVX-512, AVX2 with FMA, and the compiler's baseline ("plain": SSE2 on x86-64,
-//! NEON on ARM). Which of them runs is decided at run time by a [`Level`], a proof that the CPU can do it.
+//! A kernel's inner loop is written once, generic over `Simd`, and the macro `dispatched!` compiles
+//! it for every instruction set of the platform: AVX-512, AVX2 with FMA, and the compiler's
+//! baseline ("plain": SSE2 on x86-64, NEON on ARM). Which of them runs is decided at run time by a
+//! [`Level`], a proof that the CPU can do it.
 //!
-//! `Simd::load` and `Simd::store` accept slices shorter than a vector, so loops over odd widths need no tail:
-//! missing lanes read as zero and are not written.
+//! `Simd::load` and `Simd::store` accept slices shorter than a vector, so loops over odd widths
+//! need no tail: missing lanes read as zero and are not written.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -43,8 +44,8 @@ impl Level {
     /// The compiler's baseline.
     pub const PLAIN: Self = Self(Kind::Plain);
 
-    /// The widest instruction set of this CPU, or the one that [`SIMD_VARIABLE`] names. A name that is unknown
-    /// or that the CPU lacks is as good as none.
+    /// The widest instruction set of this CPU, or the one that [`SIMD_VARIABLE`] names. A name that
+    /// is unknown or that the CPU lacks is ignored.
     pub fn detect() -> Self {
         static DETECTED: OnceLock<Level> = OnceLock::new();
         *DETECTED.get_or_init(|| {
@@ -81,7 +82,7 @@ impl Level {
         levels
     }
 
-    /// The word that [`SIMD_VARIABLE`] takes.
+    /// The value of [`SIMD_VARIABLE`].
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -92,7 +93,7 @@ impl Level {
         }
     }
 
-    /// Has it an instruction for products of bfloat16 pairs?
+    /// Whether it has an instruction for products of bfloat16 pairs.
     pub fn multiplies_pairs(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         if self.0 == Kind::Avx512 {
@@ -128,7 +129,7 @@ impl Level {
     }
 }
 
-/// The vector operations that the kernels are made of. A value of the type is the proof that they may run.
+/// The vector operations of the kernels. A value of the type is the proof that they may run.
 pub(crate) trait Simd: Copy {
     /// A vector of f32.
     type F: Copy;
@@ -176,8 +177,9 @@ pub(crate) trait Simd: Copy {
     fn keep_at_least(self, a: Self::I, least: Self::I, value: Self::F) -> Self::F;
 }
 
-/// Compiles `$body`, a function generic over [`Simd`] whose first argument is the vector set, for each instruction
-/// set, under a function of the given signature whose first argument is the [`Level`].
+/// Compiles `$body`, a function generic over [`Simd`] whose first argument is the vector set, for
+/// each instruction set, under a function of the given signature whose first argument is the
+/// [`Level`].
 macro_rules! dispatched {
     (
         $(#[$attribute:meta])*
@@ -208,7 +210,10 @@ macro_rules! dispatched {
                 $body(unsafe { Avx2::new() }, $($argument),*)
             }
 
-            #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "a Level exists only after detection"))]
+            #[cfg_attr(
+                target_arch = "x86_64",
+                expect(unsafe_code, reason = "a Level exists only after detection")
+            )]
             match level.kind() {
                 #[cfg(target_arch = "x86_64")]
                 Kind::Avx512 => unsafe { avx512($($argument),*) },

@@ -1,9 +1,8 @@
-//! Pairs of bfloat16: what the matrix products of half precision are made of.
+//! Pairs of bfloat16, the operands of matrix products in half precision.
 //!
 //! A bfloat16 is the upper half of an f32. Two of them fill a lane, the first in the lower bits, so
-//! a vector of LANES f32 has room for LANES pairs, and one instruction adds a0 b0 + a1 b1 to each
-//! lane of f32 sums. Pairs travel in the vectors and buffers of f32, whose bits nobody but this
-//! file looks into.
+//! a vector of LANES f32 holds LANES pairs, and one instruction adds a0 b0 + a1 b1 to each lane of
+//! f32 sums. Pairs are stored in vectors and buffers of f32, whose bits only this file interprets.
 
 #[cfg(target_arch = "x86_64")]
 use super::Avx512;
@@ -20,7 +19,7 @@ pub(crate) const MOST_LANES: usize = 16;
 /// The operations on pairs over a set of vectors. Numbers are rounded to the nearest bfloat16, ties
 /// to even; NaN stays NaN.
 pub(crate) trait Pairs: Copy {
-    /// The vectors that pairs travel in.
+    /// The vectors that hold pairs.
     type S: Simd;
 
     fn simd(self) -> Self::S;
@@ -32,7 +31,7 @@ pub(crate) trait Pairs: Copy {
     fn dot(self, a: Vector<Self>, b: Vector<Self>, sum: Vector<Self>) -> Vector<Self>;
 }
 
-/// The vectors of f32 that pairs travel in.
+/// The vectors of f32 that hold pairs.
 pub(crate) type Vector<P> = <<P as Pairs>::S as Simd>::F;
 
 /// Pairs on any vectors, for tests: same numbers, no speed.
@@ -220,7 +219,7 @@ macro_rules! dispatched_pairs {
             }
 
             #[cfg(target_arch = "x86_64")]
-            #[expect(unsafe_code, reason = "just asked for")]
+            #[expect(unsafe_code, reason = "just detected")]
             if level.multiplies_pairs() {
                 unsafe { avx512_bf16($($argument),*) };
                 return;
@@ -238,7 +237,7 @@ mod tests {
     use crate::kernels::testing::numbers;
 
     dispatched_pairs! {
-        fn all_pairs(x: &[f32], y: &[f32], pairs: &mut [f32], neighbours: &mut [f32]) = all_pairs_of;
+        fn all_pairs(x: &[f32], y: &[f32], pairs: &mut [f32], zipped: &mut [f32]) = all_pairs_of;
     }
 
     #[inline(always)]

@@ -1,4 +1,5 @@
-//! The compiler's baseline: short arrays, which it turns into the vectors that every CPU of the platform has.
+//! The compiler's baseline: short arrays, which it turns into the vectors that every CPU of the
+//! platform has.
 
 use super::Simd;
 use std::array::from_fn;

@@ -50,7 +50,7 @@ fn planted(name: &str, file: &str, right: &str, wrong: &str) -> Vec<Emulated> {
     vec![load(), load().reversed()]
 }
 
-/// How far a product of these kernels is from the reference.
+/// The error of a product of these kernels against the reference.
 fn product_error(backend: &mut dyn Backend) -> Result<f64, Error> {
     let (rows, inputs, outputs) = (70, 96, 70);
     let (x, weight) = (numbers(1, rows * inputs), numbers(2, inputs * outputs));
@@ -192,7 +192,7 @@ fn a_shuffle_without_a_part_of_the_warp_is_an_error() {
 }
 
 parameters! {
-    /// Not what any kernel takes.
+    /// Parameters of no kernel.
     Wrong {
         number: u32,
     }
@@ -200,7 +200,7 @@ parameters! {
 
 #[test]
 fn parameters_of_another_size_and_impossible_grids_are_errors() {
-    // A device does not look at the parameters' size.
+    // A device does not check the parameters' size.
     if super::gpu().is_some() {
         return;
     }
@@ -215,7 +215,8 @@ fn parameters_of_another_size_and_impossible_grids_are_errors() {
     }
 }
 
-/// Runs tests of this program again, under the sanitizers for addresses and undefined behaviour, with these kernels.
+/// Runs tests of this program again, under the sanitizers for addresses and undefined behaviour,
+/// with these kernels.
 fn under_sanitizers(library: &Path, tests: &str) -> (bool, String) {
     let preload = ["libasan.so", "libubsan.so"].map(|name| {
         let found = Command::new("g++")

@@ -1,7 +1,8 @@
-//! The kernels, emulated: each against its naive reference, and the emulator against faults planted in the sources.
+//! The kernels, emulated: each against its naive reference, and the emulator against faults planted
+//! in the sources.
 //!
-//! The kernels are compiled by g++ when these tests run. Without g++ they skip, loudly, unless `RTG_REQUIRE_GPP` is
-//! set.
+//! The kernels are compiled by g++ when these tests run. Without g++ they are skipped with a
+//! message, unless `RTG_REQUIRE_GPP` is set.
 
 use super::backend::{Address, Backend, Launch};
 use super::driver::Cuda;
@@ -16,10 +17,12 @@ mod faults;
 mod ops;
 mod products;
 
-/// A library of kernels to use in the place of one built here: how the sanitised run of these tests is told.
+/// A library of kernels to use in place of one built here: set for the sanitised run of these
+/// tests.
 const LIBRARY_VARIABLE: &str = "RTG_TEST_EMULATOR";
 
-/// The number of a GPU on which these tests are to run: how a real device is checked with this program alone.
+/// The number of a GPU on which these tests are to run: how a real device is checked with this
+/// program alone.
 const DEVICE_VARIABLE: &str = "RTG_TEST_DEVICE";
 
 /// Where test libraries go.
@@ -32,7 +35,7 @@ fn sources() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernels"))
 }
 
-/// Is there a g++? Says so if not.
+/// Whether there is a g++; prints a message if not.
 fn has_compiler() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| {
@@ -43,7 +46,7 @@ fn has_compiler() -> bool {
             "RTG_REQUIRE_GPP is set and there is no g++"
         );
         if !found {
-            #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+            #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
             {
                 eprintln!("SKIPPED: no g++, so no kernel was run");
             }
@@ -86,7 +89,7 @@ pub(crate) fn backends() -> Vec<Box<dyn Backend>> {
     vec![Box::new(load()), Box::new(load().reversed())]
 }
 
-/// The GPU to run on in the place of the emulator.
+/// The GPU to run on in place of the emulator.
 pub(crate) fn gpu() -> Option<usize> {
     let number = std::env::var(DEVICE_VARIABLE).ok()?;
     Some(number.parse().unwrap())
@@ -103,7 +106,7 @@ pub(crate) fn put_words(backend: &mut dyn Backend, words: &[u32]) -> Address {
     address
 }
 
-/// New memory full of NaN: a number that a kernel forgets to write shows.
+/// New memory full of NaN, so that a number that a kernel does not write is found.
 pub(crate) fn unwritten(backend: &mut dyn Backend, count: usize) -> Address {
     put(backend, &vec![f32::NAN; count])
 }

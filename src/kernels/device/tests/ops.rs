@@ -1,4 +1,5 @@
-//! Each op but the products against its naive reference in f64, values and gradients: exact f32, 1e-5.
+//! Each op except the products against its naive reference in f64, values and gradients: exact f32,
+//! 1e-5.
 
 use super::{backends, put, put_words, run, take, unwritten};
 use crate::kernels::attention::cuda::Attention;
@@ -20,7 +21,8 @@ const DROPOUT: Dropout = Dropout {
     key: 0x1234_5678_9abc_def0,
 };
 
-/// A clock at batch 1 of a plan whose second key is DROPOUT's, and windows of `context` steps that begin there.
+/// A clock at batch 1 of a plan whose second key is DROPOUT's, and windows of `context` steps that
+/// begin there.
 fn places(backend: &mut dyn Backend, context: usize, first_steps: &[u32]) -> Places {
     let key = DROPOUT.key;
     Places {

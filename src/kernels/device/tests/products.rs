@@ -23,7 +23,8 @@ const NOTHING: Finish = Finish::Store {
     bias: Address::NULL,
 };
 
-/// Against a reference that rounds its factors alike, every precision is exact to 1e-5: sums are f32.
+/// Against a reference that rounds its factors alike, every precision is exact to 1e-5: sums are
+/// f32.
 fn check(
     backend: &mut dyn Backend,
     precision: Precision,

@@ -1,4 +1,4 @@
-//! The diagonal Gaussian whose standard deviation is a vector of parameters and no function of the
+//! The diagonal Gaussian whose standard deviation is a vector of parameters, independent of the
 //! observation.
 //!
 //! ```text

@@ -19,8 +19,8 @@
 //!
 //! The variants differ by more than rounding where |u| is large, so a comparison needs that of the
 //! code one compares with: `Exact` is PyTorch's `TanhTransform` (CORL's CQL) and d3rlpy, `Floored`
-//! Stable-Baselines3 and CORL's SAC-N and EDAC, `Scaled` `CleanRL`. Actions are in -1..1; whoever
-//! maps them onto a wider box multiplies the gradient too. u is kept, never recovered from a. 1 -
+//! Stable-Baselines3 and CORL's SAC-N and EDAC, `Scaled` `CleanRL`. Actions are in -1..1; code that
+//! maps them onto a wider box must scale the gradient too. u is kept, never recovered from a. 1 -
 //! a^2 is computed as 4 q / (1 + q)^2 with q = e^(-2 |u|), which does not cancel.
 
 use super::LOG_ROOT_TAU;
@@ -44,7 +44,7 @@ pub enum LogSigma {
     },
 }
 
-/// Which formula gives the logarithm of the density.
+/// The formula for the logarithm of the density.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LogProbability {
     /// without a floor
@@ -66,7 +66,7 @@ pub struct Squashed {
     pub log_probability: LogProbability,
 }
 
-/// Samples, and what their gradient needs. Use it again: its memory stays.
+/// Samples, and what their gradient needs. Reuse it to keep its memory.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     /// a, rows x A, in -1..1
@@ -190,8 +190,8 @@ impl Squashed {
     /// The actions of [`Self::sample`] alone, for acting.
     ///
     /// # Panics
-    /// If the arrays do not have the shapes of [`Self::sample`], or there is not one action for each
-    /// number of noise.
+    /// If the arrays do not have the shapes of [`Self::sample`], or there is not one action for
+    /// each number of noise.
     pub fn act(&self, z: &[f32], noise: &[f32], actions: &mut [f32]) {
         let a = self.action;
         assert_eq!(z.len(), 2 * noise.len(), "z is rows x 2 A, noise rows x A");

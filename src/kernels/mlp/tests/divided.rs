@@ -42,7 +42,7 @@ fn parts_add_up_to_the_batch_and_any_number_of_processes_gives_the_same_bits() {
     for shape in shapes() {
         let whole = passes(&shape, None);
         let divided = passes(&shape, Some(World::alone()));
-        // A row knows nothing of the others.
+        // A row does not depend on the others.
         assert_eq!(divided[..3], whole[..3]);
         for (found, expected) in divided[3..].iter().zip(&whole[3..]) {
             assert_close(found, &to_f64(expected), "gradient");

@@ -144,7 +144,7 @@ fn the_reference_gradient_is_the_finite_difference() {
 }
 
 #[test]
-#[expect(clippy::float_cmp, reason = "what is left alone keeps its bits")]
+#[expect(clippy::float_cmp, reason = "unchanged numbers keep their bits")]
 fn members_can_pass_alone() {
     let shape = Shape::new(&[5, 2], &[33, 40], 1).ensemble(3);
     let pool = Pool::new(1);
