@@ -1,9 +1,9 @@
 //! Our statistics of given scores, for `tests/statistics_check.py`.
 //!
 //! Reads a JSON list of cases from stdin and writes a list of answers to stdout. A case has score
-//! matrices `x` and `y` (a row for each run, a column for each task), `thresholds` of a profile, and
-//! the resamples to use instead of drawn ones: for each repetition the run indices in the shape of
-//! the matrix (`x_runs`, `y_runs`) and the task indices (`x_tasks`).
+//! matrices `x` and `y` (a row for each run, a column for each task), `thresholds` of a profile,
+//! and the resamples to use instead of drawn ones: for each repetition the run indices in the shape
+//! of the matrix (`x_runs`, `y_runs`) and the task indices (`x_tasks`).
 #![expect(clippy::print_stdout, reason = "its answer goes to stdout")]
 
 use std::io::{Error, Read as _, stdin};

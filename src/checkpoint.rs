@@ -1,9 +1,9 @@
-//! All that a run continues from, in one safetensors file.
+//! The complete state of a run, in one safetensors file.
 //!
-//! Weights stand under the names of the published PyTorch code; what only rtg needs is named
-//! `rtg.*` or lies as JSON in the file's metadata under `rtg`: the algorithm, what its model is made
-//! of, its counters and random streams, and where the training loop stands. The file appears whole
-//! or not at all.
+//! Weights have the names of the published PyTorch code; everything else is named `rtg.*` or stored
+//! as JSON in the file's metadata under `rtg`: the algorithm, the description of its model, its
+//! counters and random streams, and the state of the training loop. The file appears whole or not
+//! at all.
 
 mod form;
 mod former;
@@ -31,34 +31,34 @@ pub use self::progress::{Curve, Progress};
 pub use self::replay::replay_entries;
 
 const NOTES: &str = "rtg";
-/// Bytes of a safetensors file that say how long its header is.
+/// Bytes of a safetensors file that hold the length of its header.
 const HEADER_LENGTH: u64 = 8;
 /// Raised when older programs could not read the file.
 const FORMAT: u32 = 2;
 
-/// What a checkpoint notes beside its tensors.
+/// The metadata of a checkpoint, beside its tensors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notes {
     format: u32,
     /// How the policy is learned.
     pub algorithm: Chosen,
-    /// Whose conventions.
+    /// The recipe.
     pub recipe: String,
     /// The environment it was made for.
     pub env: String,
-    /// What the model is made of.
+    /// The description of the model.
     made_of: Value,
     /// The learner's counters and random streams.
     learner: Value,
-    /// Where the training loop stands.
+    /// The state of the training loop.
     pub progress: Progress,
-    /// Where the interaction of an online run stands; null in an offline one.
+    /// The state of the interaction of an online run; null in an offline one.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub interaction: Value,
 }
 
-/// The form of the notes.
+/// The format of the metadata.
 #[derive(Deserialize)]
 struct Format {
     format: u32,
@@ -69,15 +69,15 @@ struct Format {
 pub struct Header<'a> {
     /// How the policy is learned.
     pub algorithm: Chosen,
-    /// Whose conventions.
+    /// The recipe.
     pub recipe: &'a str,
     /// The environment.
     pub env: &'a str,
 }
 
-/// A checkpoint that was read.
+/// A checkpoint read from a file.
 pub struct Checkpoint {
-    /// What it notes.
+    /// Its metadata.
     pub notes: Notes,
     form: Form,
     bytes: Vec<u8>,
@@ -88,7 +88,7 @@ impl Checkpoint {
     /// Writes a run's state, whole or not at all.
     ///
     /// # Errors
-    /// What the operating system said.
+    /// Those of the operating system.
     pub fn save(
         path: &Path,
         header: Header,
@@ -119,12 +119,12 @@ impl Checkpoint {
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// A file that is none, is damaged or is of a later format.
+    /// A file that is not a checkpoint, is damaged or is of a later format.
     pub fn load(path: &Path) -> Result<Self, Error> {
         Self::of(read(path)?, path)
     }
 
-    /// The checkpoint that these bytes of a file are.
+    /// Parses the bytes of a checkpoint file.
     ///
     /// # Errors
     /// As [`Checkpoint::load`].
@@ -133,7 +133,7 @@ impl Checkpoint {
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(unreadable)?;
         let notes = (metadata.metadata().as_ref())
             .and_then(|texts| texts.get(NOTES))
-            .ok_or_else(|| damaged(path, "it has weights alone"))?;
+            .ok_or_else(|| damaged(path, "it has only weights"))?;
         let unclear = |error: serde_json::Error| damaged(path, &error.to_string());
         let notes = match serde_json::from_str(notes).map_err(unclear)? {
             Format { format: FORMAT } => serde_json::from_str(notes).map_err(unclear)?,
@@ -156,7 +156,7 @@ impl Checkpoint {
     /// Refuses an environment whose observations or actions the model was not made for.
     ///
     /// # Errors
-    /// Names the environment, and what the model was made for.
+    /// Names the environment, and the spaces that the model was made for.
     pub fn check_fits(&self, spec: &Spec) -> Result<(), Error> {
         let checked = self.form.check_fits(spec);
         checked.map_err(|made_for| Error::OtherSpaces {
@@ -171,18 +171,18 @@ impl Checkpoint {
         &self.bytes
     }
 
-    /// The model, to act.
+    /// The model, for acting.
     ///
     /// # Errors
-    /// Weights or notes that do not fit.
+    /// Weights or metadata that do not fit.
     pub fn model(&self) -> Result<Box<dyn Model>, Error> {
         self.with_saved(|saved| self.notes.algorithm.model(saved))
     }
 
-    /// Builds something of what a learner left here.
+    /// Builds a value from a learner's saved state.
     ///
     /// # Errors
-    /// What `build` refuses, with the path of this file where it is at fault.
+    /// Those of `build`, with the path of this file where its content is the cause.
     pub fn with_saved<T>(
         &self,
         build: impl FnOnce(&Saved) -> Result<T, crate::algorithms::Error>,
@@ -204,9 +204,9 @@ impl Checkpoint {
     }
 }
 
-/// What only an online run has.
+/// The state that only an online run has.
 impl Checkpoint {
-    /// The notes of its interaction.
+    /// The metadata of its interaction.
     ///
     /// # Errors
     /// A checkpoint of an offline run.
@@ -217,7 +217,7 @@ impl Checkpoint {
     /// A float32 tensor.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// There is no tensor of that name.
     pub fn floats(&self, name: &str) -> Result<Vec<f32>, Error> {
         let file = SafeTensors::deserialize(&self.bytes).ok();
         let values = file.and_then(|file| {
@@ -233,7 +233,7 @@ impl Checkpoint {
     }
 }
 
-/// What tells learners apart: the bytes of all that a checkpoint holds of one.
+/// The bytes of a learner's complete state, by which learners are compared.
 ///
 /// # Errors
 /// Values that a file cannot hold.
@@ -245,10 +245,10 @@ pub fn content(learner: &dyn Learner) -> Result<Vec<u8>, Error> {
         .map_err(|error| weights_error(path, error.into()))
 }
 
-/// Writes the weights alone, with the buffers that a strict `load_state_dict` asks for.
+/// Writes the weights alone, with the buffers that a strict `load_state_dict` requires.
 ///
 /// # Errors
-/// What the operating system said.
+/// Those of the operating system.
 pub fn export(learner: &dyn Learner, path: &Path) -> Result<(), Error> {
     write(path, &learner.exported(), &[])
 }
@@ -278,7 +278,7 @@ fn write(path: &Path, entries: &[Entry], metadata: &[(String, String)]) -> Resul
     Ok(run::write_whole(path, |file| file.write_all(&bytes))?)
 }
 
-/// The bytes of a safetensors file; of one that its own header contradicts, no more than the header.
+/// The bytes of a safetensors file; of one that contradicts its own header, only the header.
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let content = || {
         let mut file = run::open_file(path)?;
@@ -292,7 +292,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
             return Ok(bytes);
         }
         if let Some(free) = free_memory().filter(|&free| size > free) {
-            let what = format!("{size} bytes, and {free} are free");
+            let what = format!("{size} bytes, but only {free} are free");
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, what));
         }
         file.take(size).read_to_end(&mut bytes)?;

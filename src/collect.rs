@@ -1,8 +1,8 @@
-//! Any policy in any environment, recorded as a dataset.
+//! Records any policy in any environment as a dataset.
 //!
 //! Episode e starts from `seed + e` and depends on its start alone, so a collection is the same for
-//! any number of rows, and one that was killed goes on as if nothing had happened: its episodes lie
-//! in a [`Journal`] until all are there, and are then written as a dataset in one go.
+//! any number of rows, and one that was killed resumes without a difference: its episodes are kept
+//! in a [`Journal`] until all are there, and are then written as a dataset at once.
 
 use std::path::PathBuf;
 
@@ -27,20 +27,20 @@ pub struct Plan {
     pub steps: usize,
     /// Seed of the first episode's start.
     pub seed: u64,
-    /// Target returns, taken in turn; none for a policy that takes no target.
+    /// Target returns, used in turn; none for a policy that takes no target.
     pub targets: Vec<f64>,
-    /// Who acts, in words: the dataset's `algorithm_name`.
+    /// Name of the policy: the dataset's `algorithm_name`.
     pub policy: String,
-    /// How far actions are disturbed, for the dataset's description.
+    /// The noise of the actions, for the dataset's description.
     pub noise: f64,
-    /// Environments that step at once. Changes the speed, not the data.
+    /// Environments that step together. Changes the speed, not the data.
     pub rows: usize,
-    /// Threads that step them, where a step is worth it.
+    /// Threads that step them, where a step is long enough.
     pub threads: usize,
 }
 
 impl Plan {
-    /// What must be the same when a collection goes on.
+    /// The settings that must be equal when a collection is resumed.
     fn settings(&self) -> Value {
         json!({
             "env": self.env,
@@ -92,7 +92,7 @@ impl Plan {
     }
 }
 
-/// A collection under way: its plan and what has been recorded.
+/// A collection in progress: its plan and the episodes recorded.
 pub struct Collection {
     plan: Plan,
     recording: Recording,
@@ -102,11 +102,11 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Begins a collection whose dataset `id` shall be written to `target`.
+    /// Begins a collection that writes dataset `id` to `target`.
     ///
     /// # Errors
-    /// A dataset or an unfinished collection that is there already, a place that a dataset cannot
-    /// have, an environment that cannot be made.
+    /// An existing dataset or unfinished collection, an invalid target, an environment that cannot
+    /// be made.
     pub fn begin(plan: Plan, id: &str, target: Target) -> Result<Self, Error> {
         target.check()?;
         // An environment that cannot be made here leaves no journal.
@@ -132,8 +132,8 @@ impl Collection {
         })
     }
 
-    /// Goes on with a collection that was interrupted; begins it if there is none. The plan may
-    /// differ from the earlier one in its steps and rows only.
+    /// Resumes an interrupted collection; begins it if there is none. The plan may differ from the
+    /// earlier one in its steps and rows only.
     pub fn resume(plan: Plan, id: &str, target: Target) -> Result<Self, Error> {
         let journal_path = journal_path(&target);
         if !Journal::is_begun(&journal_path)? {
@@ -168,7 +168,8 @@ impl Collection {
         self.journal.steps()
     }
 
-    /// Plays until there are enough steps. `progress` is told of the steps after each flush to disk.
+    /// Plays until there are enough steps. `progress` is called with the steps after each flush to
+    /// disk.
     pub fn play(
         &mut self,
         policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
@@ -189,7 +190,7 @@ impl Collection {
                 return Err(Error::Stopped {
                     signal,
                     kept: format!("{} steps are kept", self.journal.steps()),
-                    next: "go on with the same command and --resume".to_owned(),
+                    next: "resume with the same command and --resume".to_owned(),
                 });
             }
             unflushed += 1;
@@ -220,17 +221,17 @@ impl Collection {
     }
 }
 
-/// Whether the dataset is there already. Removes the journal of a collection that was killed between
-/// its last two acts, naming the dataset and removing the journal.
+/// Whether the dataset exists already. Removes the journal of a collection that was killed after it
+/// had named the dataset and before it removed the journal.
 ///
 /// # Errors
-/// Something else at the dataset's place: the journal is all that there is of the collection.
+/// Something else at the target: the collection exists only in the journal.
 pub fn is_complete(target: &Target) -> Result<bool, Error> {
     let (path, journal) = (target.path(), journal_path(target));
     if !path.exists() {
         return Ok(false);
     }
-    // It says that the place is taken, and removes the drafts of the killed.
+    // It reports that the target exists, and removes the drafts of killed processes.
     let _ = target.check();
     if Journal::is_begun(&journal)? {
         let same = || {

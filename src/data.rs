@@ -1,4 +1,4 @@
-//! Opening what an experiment names: its dataset and the environment that fits it.
+//! Opens the dataset and the environment of an experiment.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::error::{Error, describe};
 use crate::experiment::{Experiment, NONE};
 
 /// Opens a dataset: `builtin/<env>/<kind>`, a Minari id, or the path of a Minari or D4RL file.
-/// `defects` says whether broken episodes are refused or kept for a look, `mode` where the numbers are.
+/// `defects` says whether broken episodes are refused or kept, `mode` where the numbers are.
 pub fn open_dataset(id: &str, defects: Defects, mode: StoreMode) -> Result<Dataset, Error> {
     if id.starts_with(builtin::PREFIX) {
         return builtin::make(id, builtin::SEED);
@@ -21,7 +21,7 @@ pub fn open_dataset(id: &str, defects: Defects, mode: StoreMode) -> Result<Datas
     Ok(store::open_as(id, None, defects, mode)?)
 }
 
-/// Opens a dataset for a conversion: everything that is stored, episode by episode.
+/// Opens a dataset for conversion: everything stored, episode by episode.
 pub fn open_source(id: &str) -> Result<Box<dyn Source>, Error> {
     if id.starts_with(builtin::PREFIX) {
         let data = builtin::make(id, builtin::SEED)?;
@@ -30,7 +30,7 @@ pub fn open_source(id: &str) -> Result<Box<dyn Source>, Error> {
     Ok(rtg_datasets::open_source(id, None, Contents::Everything)?)
 }
 
-/// A dataset in memory as something to convert.
+/// A dataset in memory as a source of a conversion.
 pub fn in_memory(data: Dataset) -> impl Source {
     InMemory::new(data)
 }
@@ -88,35 +88,35 @@ impl Source for InMemory {
     }
 }
 
-/// What an experiment works on.
+/// The data of an experiment.
 pub struct Opened {
     /// The trajectories to learn from; none for an online algorithm that starts with none.
     pub data: Option<Dataset>,
-    /// Those that are held back, where the selection asks for it.
+    /// The validation part, where the selection has one.
     pub validation: Option<Dataset>,
-    /// The environment's description; where it is not registered, what the dataset says of it.
+    /// The environment's description; where it is not registered, by the dataset.
     pub spec: Spec,
     /// Why policies cannot be evaluated here, if so.
     pub unsimulated: Option<String>,
 }
 
-/// The environment in which a dataset was recorded, options and wrappers included, and why it cannot
-/// be simulated here, if so.
+/// The environment in which a dataset was recorded, options and wrappers included, and why it
+/// cannot be simulated here, if so.
 pub fn environment(data: &Dataset) -> Option<(String, Option<String>)> {
     let env = data.info().env_spec.as_ref()?.environment();
     let reason = registry::make(&env).err().map(|error| error.to_string());
     Some((env, reason))
 }
 
-/// Opens the dataset and the environment of an experiment, selects from the one what the plan asks
-/// for, and checks them against each other. Reward that is delayed in one is delayed in the other.
+/// Opens the dataset and the environment of an experiment, applies the plan's selection, and checks
+/// the two against each other. Reward that is delayed in one is delayed in the other.
 ///
 /// The environment is the one that the dataset was recorded in, with its options, time limit and
-/// wrappers, or the one that is asked for. If the dataset names none, if it cannot be simulated here, or
-/// if [`NONE`] is asked for, an offline algorithm trains its policy without evaluation.
+/// wrappers, or the one that the plan names. If the dataset names none, if it cannot be simulated
+/// here, or if the plan says [`NONE`], an offline algorithm trains its policy without evaluation.
 ///
 /// # Errors
-/// An environment that was asked for, is not the dataset's own and does not exist.
+/// An environment that the plan names, differs from the dataset's own and does not exist.
 pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     let Some(dataset) = &experiment.dataset else {
         return open_env(experiment);
@@ -177,9 +177,9 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     let unsimulated = if registry::undelayed(&env) != NONE {
         registry::make(&env).err().map(|error| error.to_string())
     } else if experiment.env.is_some() {
-        Some("none is asked for".to_owned())
+        Some("the plan says env = none".to_owned())
     } else {
-        Some("the dataset names no environment (--env ID would)".to_owned())
+        Some("the dataset names no environment; --env ID names one".to_owned())
     };
     Ok(Opened {
         data: Some(data),
@@ -189,7 +189,7 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     })
 }
 
-/// The environment of an experiment without a dataset; it must be one that can be stepped here.
+/// The environment of an experiment without a dataset; it must be one that can be simulated here.
 fn open_env(experiment: &Experiment) -> Result<Opened, Error> {
     let mut env = experiment.env.clone().ok_or(Error::MissingEnvironment)?;
     if experiment.selection.delayed_rewards && !registry::is_delayed(&env) {

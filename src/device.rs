@@ -1,15 +1,15 @@
-//! Where a run computes, and how that is written: `cpu`, `auto`, `cuda`, `cuda:1`.
+//! The device of a run and its text form: `cpu`, `auto`, `cuda`, `cuda:1`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a run computes.
+/// The device of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Device {
-    /// The first GPU that answers, or else the CPU engine.
+    /// The first usable GPU, or else the CPU engine.
     Auto,
     /// The CPU engine.
     Cpu,
@@ -33,7 +33,9 @@ impl FromStr for Device {
                 .strip_prefix("cuda")
                 .and_then(number)
                 .map(Self::Cuda)
-                .ok_or_else(|| format!("'{text}' is no device: auto, cpu, cuda or cuda:N")),
+                .ok_or_else(|| {
+                    format!("unknown device '{text}' (expected auto, cpu, cuda or cuda:N)")
+                }),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that can go wrong in the workbench, each with the way out.
+//! All errors of the workbench, each with a hint.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::keys::KeyError;
 use crate::nn::state_dict::StateDictError;
 use crate::{export, metrics, parallel, run, sweep};
 
-/// What stopped a command.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An environment.
@@ -53,7 +53,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A checkpoint without the notes that a run continues from.
+    /// A checkpoint without the metadata that a run resumes from.
     #[error("not a checkpoint of rtg ({reason}): {}", path.display())]
     NotACheckpoint {
         /// What is missing or wrong.
@@ -66,7 +66,7 @@ pub enum Error {
     OtherSpaces {
         /// The environment.
         env: String,
-        /// What the model takes or gives.
+        /// The model's observations or actions.
         made_for: String,
         /// The checkpoint.
         path: PathBuf,
@@ -74,14 +74,15 @@ pub enum Error {
     /// A file that could not be read.
     #[error("cannot read ({source}): {}", path.display())]
     Read {
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
         /// The file.
         path: PathBuf,
     },
     /// A dataset of another environment than the one to evaluate in.
     #[error(
-        "dataset '{dataset}' does not fit {env}: its {what} space is {found}, the environment's is {expected}"
+        "dataset '{dataset}' does not fit {env}: its {what} space is {found}, the environment's is \
+            {expected}"
     )]
     WrongEnvironment {
         /// The dataset.
@@ -101,7 +102,7 @@ pub enum Error {
         /// The dataset.
         dataset: String,
     },
-    /// A learner that cannot be built or cannot go on.
+    /// A learner that cannot be built or cannot continue.
     #[error(transparent)]
     Algorithm(#[from] algorithms::Error),
     /// A comparison on a dataset whose policies cannot be evaluated.
@@ -125,7 +126,7 @@ pub enum Error {
         fitting: Vec<&'static str>,
     },
     /// A number that is not finite.
-    #[error("{metric} became {value} in step {step}; last good checkpoint: {checkpoint}")]
+    #[error("{metric} became {value} at step {step}; last good checkpoint: {checkpoint}")]
     Diverged {
         /// The optimiser step.
         step: u64,
@@ -133,13 +134,13 @@ pub enum Error {
         metric: String,
         /// Its value.
         value: f64,
-        /// Where the last good weights are, or `none`.
+        /// Path of the last good weights, or `none`.
         checkpoint: String,
     },
     /// A built-in dataset that does not exist.
     #[error("unknown built-in dataset '{id}'")]
     UnknownBuiltin {
-        /// What was asked for.
+        /// The id that was requested.
         id: String,
         /// The nearest that exist.
         nearest: Vec<String>,
@@ -151,25 +152,31 @@ pub enum Error {
     #[error(transparent)]
     Gpu(#[from] cuda::Error),
     /// A report of an unknown kind.
-    #[error("a report ends in .html, .md, .tex, .svg, .csv or .parquet: {}", path.display())]
+    #[error(
+        "unsupported report format (use .html, .md, .tex, .svg, .csv or .parquet): {}",
+        path.display()
+    )]
     ReportKind {
-        /// The file asked for.
+        /// The requested file.
         path: PathBuf,
     },
     /// A film of an unknown kind.
-    #[error("a film ends in .gif or .mp4, or is a folder of PNG frames: {}", path.display())]
+    #[error(
+        "unsupported film format (use .gif, .mp4 or a folder for PNG frames): {}",
+        path.display()
+    )]
     FilmKind {
-        /// The file asked for.
+        /// The requested file.
         path: PathBuf,
     },
-    /// A folder that should be new and is not.
+    /// A folder that must be empty and is not.
     #[error("the folder is not empty: {}", path.display())]
     FolderInUse {
         /// The folder.
         path: PathBuf,
     },
-    /// A world that cannot be drawn.
-    #[error("{env} has no pictures")]
+    /// An environment that cannot be drawn.
+    #[error("{env} does not support rendering")]
     NoPicture {
         /// The environment.
         env: String,
@@ -177,7 +184,7 @@ pub enum Error {
     /// A video that ffmpeg did not write.
     #[error("ffmpeg could not write the video ({reason}): {}", path.display())]
     Ffmpeg {
-        /// What it or the operating system said.
+        /// The error of ffmpeg or of the operating system.
         reason: String,
         /// The video.
         path: PathBuf,
@@ -223,8 +230,8 @@ pub enum Error {
         /// Its hash now.
         now: String,
     },
-    /// A run whose checkpoint is gone, while its measurements are there.
-    #[error("the run has measurements and no checkpoint to go on from: {}", path.display())]
+    /// A run that has measurements but no checkpoint.
+    #[error("the run has measurements but no checkpoint to resume from: {}", path.display())]
     LostCheckpoint {
         /// Where the checkpoint should be.
         path: PathBuf,
@@ -244,26 +251,26 @@ pub enum Error {
     /// Signals that cannot be watched.
     #[error("cannot watch for signals: {source}")]
     Signals {
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A signal asked for the end while something was under way.
+    /// A signal interrupted the work.
     #[error(transparent)]
     Interrupted(#[from] Interrupt),
-    /// A signal asked for the end, and what there is was kept.
+    /// A signal interrupted the work, and its state was kept.
     #[error("{signal}; {kept}")]
     Stopped {
         /// The signal.
         signal: Interrupt,
         /// What was kept.
         kept: String,
-        /// How to go on.
+        /// How to resume.
         next: String,
     },
     /// A result that could not be stored.
     #[error("cannot write ({source}): {}", path.display())]
     Write {
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
         /// The file.
         path: PathBuf,
@@ -296,18 +303,28 @@ impl Error {
         }
     }
 
-    /// The way out, for the line after the error.
+    /// What to do about it, for the line after the error.
+    #[expect(clippy::too_many_lines, reason = "one hint for each kind of error")]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Environment(rtg_envs::Error::UnknownId { id, .. }) if rtg_envs::registry::undelayed(id) == NONE => {
+            Self::Environment(rtg_envs::Error::UnknownId { id, .. })
+                if rtg_envs::registry::undelayed(id) == NONE =>
+            {
                 "this run was trained without an environment".to_owned()
             }
-            Self::Environment(rtg_envs::Error::UnknownId { .. }) => "`rtg envs` lists them all".to_owned(),
+            Self::Environment(rtg_envs::Error::UnknownId { .. }) => {
+                "`rtg envs` lists them all".to_owned()
+            }
             Self::Environment(
                 rtg_envs::Error::UnknownOption { id, .. } | rtg_envs::Error::OptionValue { id, .. },
-            ) => format!("`rtg envs {}` shows its options", rtg_envs::registry::base_id(id)),
+            ) => format!(
+                "`rtg envs {}` shows its options",
+                rtg_envs::registry::base_id(id)
+            ),
             Self::Environment(rtg_envs::Error::EnvText { .. }) => {
-                "options follow an id like this: 'Hopper-v5?frame_skip=8&healthy_z_range=[0.7,inf]'".to_owned()
+                "options follow an id like this: \
+                    'Hopper-v5?frame_skip=8&healthy_z_range=[0.7,inf]'"
+                    .to_owned()
             }
             Self::Environment(
                 rtg_envs::Error::MujocoMissing
@@ -321,65 +338,93 @@ impl Error {
             Self::Metrics(error) => error.hint(),
             Self::Export(error) => return error.hint(),
             Self::Sweep(error) => return error.hint(),
-            Self::Weights { source: StateDictError::Missing(_) | StateDictError::Unknown(_), .. } => {
-                "the names must be those of the recipe's PyTorch code; try the other --recipe".to_owned()
-            }
-            Self::Weights { source: StateDictError::Shape { .. }, .. } => {
-                "give the sizes of the file's model with --set model.width=... and the like".to_owned()
-            }
+            Self::Weights {
+                source: StateDictError::Missing(_) | StateDictError::Unknown(_),
+                ..
+            } => "the names must be those of the recipe's PyTorch code; try the other --recipe"
+                .to_owned(),
+            Self::Weights {
+                source: StateDictError::Shape { .. },
+                ..
+            } => "give the sizes of the file's model with --set model.width=N and so on".to_owned(),
             Self::Weights {
                 source: StateDictError::Unreadable(_),
                 ..
-            } => "restore it from a copy; a run keeps best.safetensors beside latest.safetensors".to_owned(),
+            } => "restore it from a copy; a run keeps best.safetensors beside latest.safetensors"
+                .to_owned(),
             Self::Weights { .. } => "save the state dict as float32 with safetensors".to_owned(),
             Self::NotACheckpoint { .. } => {
-                "name a run directory of `rtg train`; plain weights go into --set initial_weights=FILE".to_owned()
+                "name a run directory of `rtg train`; plain weights go into --set \
+                    initial_weights=FILE"
+                    .to_owned()
             }
-            Self::Read { .. } => "check that the path is right and that you may read it".to_owned(),
+            Self::Read { .. } => "check the path and its permissions".to_owned(),
             Self::WrongEnvironment { .. } => {
                 "give the dataset's own environment with --env ID, or another dataset".to_owned()
             }
-            Self::OtherSpaces { .. } => "leave out --env, or name an environment like the run's".to_owned(),
-            Self::EmptyDataset { .. } => "`rtg inspect` shows what a dataset holds".to_owned(),
+            Self::OtherSpaces { .. } => "leave out --env, or name an environment with the run's \
+                spaces"
+                .to_owned(),
+            Self::EmptyDataset { .. } => "`rtg inspect` shows the content of a dataset".to_owned(),
             Self::Algorithm(error) => return error.hint(),
-            Self::NoComparison { .. } => "--set env=ID names an environment; `rtg envs` lists them".to_owned(),
+            Self::NoComparison { .. } => {
+                "--set env=ID names an environment; `rtg envs` lists them".to_owned()
+            }
             Self::DoesNotFit { fitting, .. } => {
-                format!("{} learn from it; `rtg algorithms` tells more", fitting.join(", "))
+                format!(
+                    "{} can learn from it; `rtg algorithms` describes them",
+                    fitting.join(", ")
+                )
             }
             Self::Diverged { .. } => {
                 "lower the learning rate with --set; `rtg keys` lists the keys".to_owned()
             }
-            Self::UnknownBuiltin { nearest, .. } => format!("did you mean {}?", nearest.join(" or ")),
+            Self::UnknownBuiltin { nearest, .. } => {
+                format!("did you mean {}?", nearest.join(" or "))
+            }
             Self::Parallel(error) => error.hint(),
             Self::Gpu(error) => return error.hint().map(str::to_owned),
             Self::ReportKind { .. } => "for example --out report.html".to_owned(),
-            Self::FilmKind { .. } => "for example --out rollout.gif, or --out frames for single pictures".to_owned(),
+            Self::FilmKind { .. } => "for example --out rollout.gif, or --out frames for single \
+                frames"
+                .to_owned(),
             Self::FolderInUse { .. } => "name another folder, or empty this one".to_owned(),
-            Self::NoPicture { .. } => "`rtg evaluate` gives its numbers".to_owned(),
+            Self::NoPicture { .. } => {
+                "`rtg evaluate` measures returns without rendering".to_owned()
+            }
             Self::Ffmpeg { .. } => "put ffmpeg on PATH, or write a .gif instead".to_owned(),
             Self::MissingEnvironment => "name one with --env ID; `rtg envs` lists them".to_owned(),
             Self::NoTarget => "leave out --targets (--target of `rtg render`)".to_owned(),
             Self::NoReturns => "name the returns, as in --targets 500,100".to_owned(),
             Self::NoController { .. } => "--policy random always works, or name a run directory".to_owned(),
             Self::UnfinishedCollection { path } => {
-                format!("go on with --resume, or remove {} to begin anew", path.display())
+                format!(
+                    "continue with --resume, or remove {} to start again",
+                    path.display()
+                )
             }
             Self::OtherCollection { path, .. } => {
-                format!("give the same options, or remove {} to begin anew", path.display())
+                format!(
+                    "give the same options, or remove {} to start again",
+                    path.display()
+                )
             }
             Self::OtherData { .. } => {
-                "put the data back, or train on the new ones in another --run-dir".to_owned()
+                "restore the data, or train on the new data in another --run-dir".to_owned()
             }
             Self::LostCheckpoint { .. } => {
-                "put it back from a copy (best.safetensors is one), or start anew in another --run-dir"
+                "restore it from a copy (best.safetensors is one), or start again in another \
+                    --run-dir"
                     .to_owned()
             }
             Self::NoReplay { .. } => {
                 "runs of sac, td3 and dqn have one, and runs that go on --from another".to_owned()
             }
-            Self::NoCheckpoint { .. } => "let `rtg train` reach its first checkpoint".to_owned(),
+            Self::NoCheckpoint { .. } => "wait until `rtg train` has written its first checkpoint".to_owned(),
             Self::Stopped { next, .. } => next.clone(),
-            Self::Write { .. } => "check that the folder exists, is writable and has free space".to_owned(),
+            Self::Write { .. } => {
+                "check that the folder exists, is writable and has free space".to_owned()
+            }
         })
     }
 }

@@ -3,8 +3,8 @@
 //! Layers are merged as TOML tables before anything is parsed, so a file holds only what differs,
 //! and a key that does not exist is an error with the nearest ones that do. General keys are typed
 //! here; the tables of the algorithm stay a [`Table`] that the algorithm itself reads. What depends
-//! on the data (targets, return scale, ...) is filled in by [`Experiment::resolve`] once the dataset
-//! is open; the resolved plan is written into the run directory.
+//! on the data (targets, return scale, ...) is filled in by [`Experiment::resolve`] once the
+//! dataset is open; the resolved plan is written into the run directory.
 
 mod error;
 mod layers;
@@ -34,14 +34,14 @@ pub use self::plan::{
 };
 pub use self::targets::{Returns, Target, Targets};
 
-/// In the place of an environment: its policy is trained without evaluation.
+/// In place of an environment id: the policy is trained without evaluation.
 pub const NONE: &str = "none";
 
 impl Experiment {
     /// Merges the layers, later ones over earlier ones, onto the algorithm and recipe they name.
     ///
     /// # Errors
-    /// Unknown keys, values of a wrong type, values that make no sense.
+    /// Unknown keys, values of a wrong type, invalid values.
     pub fn from_layers(layers: &[Table]) -> Result<Self, ExperimentError> {
         let algorithm = match last::<String>(layers, "algorithm")? {
             Some(name) => Chosen::named(&name)?,
@@ -93,12 +93,12 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// Refuses values that make no sense together.
+    /// Refuses invalid combinations of values.
     fn validate(&mut self) -> Result<(), ExperimentError> {
         let card = self.algorithm.card();
-        let unasked = format!("left out: {} is not asked for a return", card.name);
+        let unasked = format!("left out: {} takes no target return", card.name);
         if let Some(targets) = &self.evaluation.targets {
-            // What plans of algorithms without targets once said.
+            // The target in old plans of algorithms without targets.
             let nothing = Targets::of(vec![0.0; targets.numbers().len()]);
             if !card.takes_target && *targets == nothing {
                 self.evaluation.targets = None;
@@ -126,17 +126,17 @@ impl Experiment {
         }
         let on_gpu = matches!(self.device, Device::Cuda(_));
         if on_gpu && !card.cuda {
-            let expected = format!("cpu: {} computes there only", card.name);
+            let expected = format!("cpu: {} has no other device", card.name);
             return Err(KeyError::new("device", self.device, expected).into());
         }
         if on_gpu && self.parts > 1 {
-            let expected = "1 where a GPU computes; parts and --mpi are for the CPU";
+            let expected = "1 on a GPU; parts and --mpi are for the CPU";
             return Err(KeyError::new("parts", self.parts, expected).into());
         }
         Ok(self.algorithm.check(&self.tables, on_gpu)?)
     }
 
-    /// Fills in what the data decide, so that the plan says everything.
+    /// Fills in the values that depend on the data, so that the plan is complete.
     ///
     /// # Errors
     /// Values that do not fit the data.
@@ -165,7 +165,7 @@ impl Experiment {
         Ok(self)
     }
 
-    /// Target returns for this data, the one that decides first.
+    /// Target returns for this data, the deciding one first.
     fn targets_for(&self, env_id: &str, data: &Dataset, range: Interval) -> Targets {
         let given = self.evaluation.targets.as_ref().map(|targets| {
             let returns = || Ok::<_, Infallible>(Returns::of(data));
@@ -182,7 +182,7 @@ impl Experiment {
     /// The plan as the text of a file.
     ///
     /// # Errors
-    /// Values that TOML has no form for.
+    /// Values that TOML cannot represent.
     pub fn to_toml(&self) -> Result<String, ExperimentError> {
         self::layers::text(&self.plan()?)
     }
@@ -190,7 +190,7 @@ impl Experiment {
     /// The plan as a table, the algorithm's tables among the others.
     ///
     /// # Errors
-    /// Values that TOML has no form for.
+    /// Values that TOML cannot represent.
     pub fn plan(&self) -> Result<Table, ExperimentError> {
         let mut plan = table(self)?;
         plan.extend(self.tables.clone());
@@ -221,7 +221,7 @@ impl Experiment {
                 .map(|ends| Value::from(ends.to_vec()));
             evaluation.extend(range.map(|range| ("return_range".to_owned(), range)));
         }
-        // A checkpoint is the same on every device.
+        // A checkpoint does not depend on the device.
         old.extend(
             new.get("device")
                 .map(|now| ("device".to_owned(), now.clone())),
@@ -264,7 +264,7 @@ fn rounded(return_: f64) -> f64 {
     (return_ * scale).round() / scale + 0.0
 }
 
-/// Threads where none are asked for: those that Slurm gives to a task, else all cores. Without it a
+/// The default number of threads: those that Slurm assigns to a task, else all cores. Without it a
 /// task would take every core of its node.
 pub fn default_threads() -> usize {
     let of_task = std::env::var("SLURM_CPUS_PER_TASK").ok();
@@ -274,7 +274,7 @@ pub fn default_threads() -> usize {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// What the last layer that has this key says.
+/// The value in the last layer that has this key.
 fn last<T: DeserializeOwned>(layers: &[Table], key: &str) -> Result<Option<T>, ExperimentError> {
     let value = layers.iter().rev().find_map(|layer| layer.get(key));
     value

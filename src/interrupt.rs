@@ -1,10 +1,10 @@
-//! SIGINT and SIGTERM: long work stops at its next whole step, keeps what it has, and says how to go
-//! on.
+//! SIGINT and SIGTERM: long work stops at its next whole step, keeps its state, and says how to
+//! resume.
 //!
-//! After [`watch`] a first signal only sets a flag; loops ask for it with [`check`]. A second signal
-//! ends the process at once, as does the first one in a command that does not watch: all that it
-//! leaves is the draft of a file, which the next command removes. Either way the exit code is the
-//! shell's for the signal, 128 and its number.
+//! After [`watch`] a first signal only sets a flag, which loops test with [`check`]. A second
+//! signal ends the process at once, as does the first one in a command that does not watch: it
+//! leaves at most the draft of a file, which the next command removes. Either way the exit code is
+//! the shell's for the signal, 128 and its number.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// A signal that asked for the end.
+/// A signal that interrupts work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted by {}", if *.0 == SIGINT { "SIGINT" } else { "SIGTERM" })]
 pub struct Interrupt(i32);
@@ -28,10 +28,10 @@ struct Flags {
 
 static FLAGS: LazyLock<Flags> = LazyLock::new(Flags::default);
 
-/// From now on a first SIGINT or SIGTERM is only noted.
+/// From now on a first SIGINT or SIGTERM only sets a flag.
 ///
 /// # Errors
-/// What the operating system said.
+/// Those of the operating system.
 pub fn watch() -> io::Result<()> {
     for signal in [SIGINT, SIGTERM] {
         let Flags {
@@ -39,7 +39,7 @@ pub fn watch() -> io::Result<()> {
             signal: last,
         } = &*FLAGS;
         let code = i32::from(Interrupt(signal).exit_code());
-        // In this order: what a first signal sets, the shutdown of a second one finds.
+        // In this order: a second signal must find the flag that the first one set.
         flag::register_conditional_shutdown(signal, code, Arc::clone(asked))?;
         flag::register(signal, Arc::clone(asked))?;
         flag::register_usize(signal, Arc::clone(last), signal as usize)?;
@@ -47,16 +47,16 @@ pub fn watch() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether work shall go on.
+/// Whether work may continue.
 ///
 /// # Errors
-/// The signal that asked for the end.
+/// The signal, if there was one.
 pub fn check() -> Result<(), Interrupt> {
     Interrupt::of(FLAGS.signal.load(Ordering::Relaxed))
 }
 
 impl Interrupt {
-    /// Whether work shall go on after the signal with this number, 0 for none.
+    /// Whether work may continue after the signal with this number, 0 for none.
     ///
     /// # Errors
     /// The signal, if it is one.
@@ -77,7 +77,7 @@ impl Interrupt {
         128 + self.0 as u8
     }
 
-    /// Hands the signal on to another process of this user.
+    /// Sends the signal to another process of this user.
     pub fn forward(self, process: u32) {
         #[cfg(unix)]
         {
@@ -102,7 +102,7 @@ impl Interrupt {
 /// process.
 pub fn outlive_file_limits() {
     #[cfg(unix)]
-    // A system that cannot say so stops the process, as it would have.
+    // A system that does not support this stops the process, as before.
     drop(flag::register(
         signal_hook::consts::SIGXFSZ,
         Arc::new(AtomicBool::new(false)),

@@ -1,23 +1,23 @@
-//! What every learner that minimises one loss shares: the optimiser's configuration, its schedule
-//! and its moments.
+//! Shared by all learners that minimise one loss: the optimiser's configuration, its schedule and
+//! its moments.
 
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::adamw::{self, AdamW};
 use crate::keys::{Range, keys};
 
-/// How the learning rate goes on after the warm-up.
+/// The learning rate after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
-    /// It stays.
+    /// It is constant.
     Constant,
-    /// It falls along half a cosine, to zero at the last step.
+    /// It decays along half a cosine, to zero at the last step.
     Cosine,
 }
 
 impl Schedule {
-    /// The part of the learning rate that is left when so much of the run is done, from 0 to 1.
+    /// The factor of the learning rate after this fraction of the run, from 0 to 1.
     pub fn factor(self, progress: f64) -> f64 {
         match self {
             Self::Constant => 1.0,
@@ -63,7 +63,7 @@ impl Default for OptimiserConfig {
 }
 
 impl OptimiserConfig {
-    /// The optimiser's own constants.
+    /// The optimiser's constants.
     pub fn adamw(&self) -> AdamW {
         AdamW {
             beta_1: self.beta_1,
@@ -73,8 +73,7 @@ impl OptimiserConfig {
         }
     }
 
-    /// The factor for a gradient of this norm: no more than `gradient_clip` is left, if that is
-    /// above 0.
+    /// The factor that clips a gradient of this norm to `gradient_clip`, if that is above 0.
     pub fn clip(&self, norm: f64) -> f64 {
         if self.gradient_clip > 0.0 {
             adamw::clip(norm, self.gradient_clip)

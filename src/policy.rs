@@ -1,18 +1,19 @@
-//! What acts: the contract between policies and the rollout.
+//! The contract between policies and the rollout.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// How an episode starts.
+/// The start of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Start {
-    /// Seed of the environment's reset; everything random in the policy's episode follows from it too.
+    /// Seed of the environment's reset; everything random in the policy's episode follows from it
+    /// too.
     pub seed: u64,
-    /// The return to aim for, for policies that take one.
+    /// The target return, for policies that take one.
     pub target: Option<f64>,
 }
 
-/// How a learned policy chooses among the actions that it holds possible.
+/// How a learned policy chooses an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// The action it rates highest, without noise: for evaluations, films and datasets.
@@ -25,10 +26,10 @@ pub enum Mode {
 
 /// Acts in several episodes at once, one in each row.
 ///
-/// An episode's actions depend on its start and its observations alone: not on the row, on the number
-/// of rows or on what happens in other rows.
+/// An episode's actions depend on its start and its observations alone: not on the row, on the
+/// number of rows or on what happens in other rows.
 pub trait Policy {
-    /// Whether it aims for [`Start::target`]. Others are given starts without one.
+    /// Whether it takes [`Start::target`]. Others get starts without one.
     fn takes_target(&self) -> bool {
         false
     }
@@ -38,10 +39,10 @@ pub trait Policy {
 
     /// Chooses the actions of the rows in `active`.
     ///
-    /// `observations` is rows x S, `last_rewards` holds the reward of each row's previous step (0 at an
-    /// episode's first). `actions` is rows x A: on entry it holds what was done in each row's previous
-    /// step (zeros at an episode's first), which may differ from what the policy chose; rows that are
-    /// not active are left alone.
+    /// `observations` is rows x S, `last_rewards` holds the reward of each row's previous step (0
+    /// at an episode's first). `actions` is rows x A: on entry it holds each row's previous action
+    /// (zeros at an episode's first), which may differ from the policy's choice; rows that are not
+    /// active are left unchanged.
     fn act(
         &mut self,
         active: &[usize],
@@ -50,28 +51,28 @@ pub trait Policy {
         actions: &mut [f64],
     );
 
-    /// What the last call of [`Policy::act`] chose, active rows x the network's action width, in the
-    /// network's units and before it was brought within the action space: on-policy learners learn
-    /// from it. Empty for policies that nothing is learned from.
+    /// The actions that the last call of [`Policy::act`] chose, active rows x the network's action
+    /// width, in the network's units and before clipping to the action space: on-policy learners
+    /// learn from them. Empty for policies that are not learned from.
     fn chosen(&self) -> &[f32] {
         &[]
     }
 
-    /// What a checkpoint must hold of the policy's memory.
+    /// The policy's memory, for a checkpoint.
     ///
     /// `Null`, the default, says that the memory of an episode follows from its start and from the
     /// calls of [`Policy::act`] in it: [`Rollout::restore`](crate::rollout::Rollout::restore) makes
     /// those calls again. A policy whose memory depends on more, such as weights that have changed
-    /// during the episode, gives it here, for all rows.
+    /// during the episode, returns it here, for all rows.
     fn state(&self) -> Value {
         Value::Null
     }
 
-    /// Takes back what [`Policy::state`] gave; called only with a value that is not `Null`, after
+    /// Restores what [`Policy::state`] returned; called only with a value that is not `Null`, after
     /// `begin` of every row that is in an episode.
     ///
     /// # Errors
-    /// A state that this policy did not give.
+    /// A state of another policy.
     fn restore(&mut self, state: &Value) -> Result<(), serde_json::Error> {
         serde_json::from_value(state.clone())
     }

@@ -1,6 +1,6 @@
 //! Named random streams: one seed for a run, one stream for each consumer.
 //!
-//! A consumer that draws more or fewer numbers never disturbs another, and a stream's whole state
+//! A consumer that draws more or fewer numbers never affects another, and a stream's whole state
 //! goes into a checkpoint, so that a resumed run draws what the uninterrupted run would have drawn.
 
 use std::convert::Infallible;
@@ -16,7 +16,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A random stream of a run, e.g. `Stream::new(seed, "sampler")`.
 ///
 /// In a file it is a text that holds the generator's numbers: they have 128 bits, and a
-/// [`serde_json::Value`] keeps 64. The numbers by themselves, as earlier files have them, are read too.
+/// [`serde_json::Value`] keeps 64. The numbers by themselves, as earlier files have them, are read
+/// too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream(Pcg64);
 
@@ -109,7 +110,8 @@ pub fn derive(seed: u64, name: &str) -> u64 {
     mix(mix(seed).wrapping_add(hash))
 }
 
-/// The finaliser of `SplitMix64` (Steele, Lea and Flood 2014): a bijection that scatters neighbours.
+/// The finaliser of `SplitMix64` (Steele, Lea and Flood 2014): a bijection that maps close inputs
+/// to distant outputs.
 pub fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! What a step of training asks of the allocator, once its memory is there.
+//! The allocations of a training step, once its buffers exist.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ static LARGEST: AtomicUsize = AtomicUsize::new(0);
 
 #[expect(
     unsafe_code,
-    reason = "the trait is unsafe; all is handed to the system's allocator"
+    reason = "the trait is unsafe; all calls are passed to the system's allocator"
 )]
 // SAFETY: Each call is the system allocator's own.
 unsafe impl GlobalAlloc for Counting {

@@ -1,4 +1,4 @@
-//! Behaviour cloning and delayed reward, through the front door.
+//! Behaviour cloning and delayed reward, through the command line.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -106,7 +106,8 @@ fn a_resumed_clone_ends_with_the_bits_of_one_that_was_never_interrupted() {
     let train = |steps: u64, run: &str| {
         format!(
             "train --dataset builtin/pendulum/mixed --algorithm bc --set bc.width=16 \
-             --set bc.context=3 --set bc.dropout=0.2 --set optimiser.accumulation=2 --steps {steps} \
+             --set bc.context=3 --set bc.dropout=0.2 \
+             --set optimiser.accumulation=2 --steps {steps} \
              --set evaluation.every=0 --set evaluation.final_episodes=2 --run-dir {run}"
         )
     };

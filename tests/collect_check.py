@@ -36,7 +36,7 @@ def differences(dataset):
                     yield f"episode {episode.id}, step {step}: {name} {left} is {right} in Gymnasium"
                     break
         if not (terminated or truncated):
-            yield f"episode {episode.id} goes on in Gymnasium"
+            yield f"episode {episode.id} continues in Gymnasium"
 
 
 def main():

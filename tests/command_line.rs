@@ -1,5 +1,5 @@
 //! What a user sees: help, tables, JSON, and one error with one hint for everything that can go
-//! wrong. The texts are held by snapshots; CONTRIBUTING.md tells how to renew them.
+//! wrong. The texts are compared with snapshots; CONTRIBUTING.md says how to renew them.
 
 use std::fs;
 
@@ -136,7 +136,7 @@ fn broken_data_end_with_the_way_out() {
     );
 }
 
-/// The 4 float32 numbers of the fixture's first observation, as they lie in the file.
+/// The 4 float32 numbers of the fixture's first observation, as stored in the file.
 fn first_observation() -> Vec<u8> {
     let path = repository("datasets/fixtures/minari/tiny/cartpole-v0");
     let data = rtg_datasets::open(path.to_str().unwrap(), None).unwrap();
@@ -176,15 +176,17 @@ fn places_that_cannot_be_written_end_with_the_way_out() {
 fn a_loss_that_is_not_finite_stops_the_run_and_names_the_last_checkpoint() {
     let bench = Workbench::new();
     let transcript = bench.transcript(&format!(
-        "train --dataset builtin/pendulum/random --steps 60 {TINY} --run-dir run --set checkpoint_every=1 \
-         --set optimiser.learning_rate=1e38 --set optimiser.warmup_steps=0 --set optimiser.gradient_clip=0"
+        "train --dataset builtin/pendulum/random --steps 60 {TINY} --run-dir run --set \
+            checkpoint_every=1 \
+         --set optimiser.learning_rate=1e38 --set optimiser.warmup_steps=0 \
+         --set optimiser.gradient_clip=0"
     ));
     assert!(transcript.starts_with("exit code 1\n"), "{transcript}");
     let error = transcript
         .lines()
         .find(|line| line.starts_with("error: "))
         .unwrap();
-    assert!(error.contains("in step"), "{error}");
+    assert!(error.contains("at step"), "{error}");
     assert!(error.contains("checkpoints/latest.safetensors"), "{error}");
     assert!(
         transcript.contains("\nhint: lower the learning rate with --set"),
@@ -256,7 +258,8 @@ fn a_run_is_filmed_and_its_policy_recorded_and_converted() {
 
     let d4rl = bench.path("own.hdf5").display().to_string();
     let collected: Value = serde_json::from_str(&bench.succeed(&format!(
-        "collect --policy run --targets 500,20 --noise 0.1 --steps 50 --format d4rl --out {d4rl} --json"
+        "collect --policy run --targets 500,20 --noise 0.1 --steps 50 --format d4rl --out {d4rl} \
+            --json"
     )))
     .unwrap();
     assert_eq!(collected["env"], "CartPole-v1");

@@ -1,13 +1,16 @@
-//! `rtg compare`: from a dataset to a sentence, again and again.
+//! `rtg compare`: from a dataset to a conclusion, with repeated calls.
 
 use std::fs;
 use std::time::SystemTime;
 
 use crate::workbench::Workbench;
 
-const COMPARE: &str = "compare builtin/cartpole/random --algorithms bc,decision_transformer --budget 6 \
-    --set decision_transformer.width=16 --set decision_transformer.layers=1 --set optimiser.batch_size=8 \
-    --set decision_transformer.context=5 --set evaluation.final_episodes=2 --set evaluation.episodes=1";
+const COMPARE: &str = "compare builtin/cartpole/random \
+    --algorithms bc,decision_transformer --budget 6 \
+    --set decision_transformer.width=16 --set decision_transformer.layers=1 \
+    --set optimiser.batch_size=8 \
+    --set decision_transformer.context=5 --set evaluation.final_episodes=2 \
+    --set evaluation.episodes=1";
 const FOLDER: &str = "comparisons/builtin-cartpole-random";
 
 #[test]
@@ -37,7 +40,7 @@ fn a_comparison_ends_with_a_sentence_a_table_and_a_page_and_then_nothing_is_left
     };
     let first = log(0);
     assert_eq!(bench.succeed(&format!("{COMPARE} --seeds 2")), said);
-    // More seeds: what is there stays.
+    // More seeds: existing runs are kept.
     let more = bench.succeed(&format!("{COMPARE} --seeds 3"));
     assert!(
         more.starts_with("3 seeds tell no methods apart: "),
@@ -94,7 +97,7 @@ fn mistakes_are_said_before_anything_is_written() {
         ),
         ("--algorithms bcc", "error: 'algorithm' is bcc"),
         ("--set decision_transformer.widht=3", "error: "),
-        ("--budget 3h", "a budget is a number of updates"),
+        ("--budget 3h", "a budget must be a number of updates"),
     ] {
         let transcript = bench.transcript(&format!("compare builtin/cartpole/random {words}"));
         assert!(transcript.contains(error), "{words}: {transcript}");

@@ -156,7 +156,7 @@ fn metrics_have_their_names_and_epsilon_falls() {
     for name in ["critic_loss", "q", "q_target", "episode_return"] {
         assert!(!curve("dqn", name).is_empty(), "{name}");
     }
-    // From 1 to 0.05 over 200 steps; updates begin behind step 100.
+    // From 1 to 0.05 over 200 steps; updates begin after step 100.
     let epsilon = curve("dqn", "epsilon");
     assert_eq!(epsilon.len(), 6);
     assert!(

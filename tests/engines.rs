@@ -1,4 +1,4 @@
-//! The fused engine against the model composed of dfdx operations, and what must hold for both:
+//! The fused engine against the model composed of dfdx operations, and properties of both:
 //! causality, padding, and the action read from the observation token.
 
 use rand::RngExt;

@@ -1,5 +1,5 @@
-//! Environments with options through the front door: what a dataset says of its environment is what is
-//! simulated, or it is said why not.
+//! Environments with options, through the command line: the environment that a dataset names is
+//! simulated, or the output says why not.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::workbench::{TINY, Workbench};
 
-/// Records a dataset, `./data-v0`; gives its metadata file.
+/// Records a dataset, `./data-v0`; returns its metadata file.
 fn record(bench: &Workbench, env: &str) -> PathBuf {
     bench.succeed(&format!("collect --env {env} --steps 120 --out ./data-v0"));
     bench.path("data-v0/data/metadata.json")
@@ -18,7 +18,7 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Trains for a moment on the dataset; gives stderr.
+/// Trains briefly on the dataset; returns stderr.
 fn train(bench: &Workbench, arguments: &str) -> String {
     let output = bench.run(&format!("train --dataset ./data-v0 {TINY} {arguments}"));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -44,7 +44,7 @@ fn what_was_recorded_in_is_what_is_evaluated_in() {
         ),
     ] {
         let metadata = record(&bench, env);
-        // Gymnasium's EnvSpec holds the same.
+        // Gymnasium's EnvSpec has the same entries.
         let spec = json(&fs::read_to_string(&metadata).unwrap());
         let spec = json(spec["env_spec"].as_str().unwrap());
         assert_eq!(spec["id"], env.split('?').next().unwrap());
@@ -91,8 +91,8 @@ fn what_cannot_be_made_is_trained_on_and_not_simulated() {
     let metadata = record(&bench, "Pendulum-v1?g=2");
     let text = fs::read_to_string(&metadata).unwrap();
     for (now, words) in [
-        (r#"\"gravity\""#, "no option `gravity`"),
-        (r#"\"xml_file\""#, "no option `xml_file`"),
+        (r#"\"gravity\""#, "no option 'gravity'"),
+        (r#"\"xml_file\""#, "no option 'xml_file'"),
     ] {
         fs::write(&metadata, text.replace(r#"\"g\""#, now)).unwrap();
         let seen = bench.succeed("inspect ./data-v0");
@@ -152,18 +152,18 @@ fn options_that_do_not_exist_are_refused_with_the_nearest() {
     for (env, words) in [
         (
             "Pendulum-v1?gravity=3",
-            "no option `gravity`; the nearest are g",
+            "no option 'gravity'; the nearest are g",
         ),
         ("Hopper-v5?frame_skips=3", "the nearest are frame_skip"),
         ("Hopper-v5?frame_skip=0", "a whole number from 1 to 1000"),
-        ("Hopper-v5?xml_file=./other.xml", "nothing but hopper.xml"),
+        ("Hopper-v5?xml_file=./other.xml", "only hopper.xml"),
         (
             "CartPole-v1?max_episode_steps=1000000000000000",
-            "longer than the longest",
+            "above the maximum",
         ),
         (
             "CartPole-v1?RescaleAction(min_action=0,max_action=1)",
-            "the actions are choices",
+            "it needs a Box action space",
         ),
         (
             "CartPole-v1?FrameStackObservation(stack_size=4)",
@@ -186,7 +186,7 @@ fn options_that_do_not_exist_are_refused_with_the_nearest() {
 fn widths_change_with_options() {
     let bench = Workbench::new();
     if bench.succeed("envs").contains("no MuJoCo here") {
-        rtg_envs::mujoco::skip("widths", "MuJoCo is not on this machine");
+        rtg_envs::mujoco::skip("widths", "MuJoCo was not found on this machine");
         return;
     }
     for (env, width) in [
@@ -213,7 +213,7 @@ fn widths_change_with_options() {
 fn warnings_of_mujoco_are_measured_and_not_written_into_the_folder() {
     let bench = Workbench::new();
     if bench.succeed("envs").contains("no MuJoCo here") {
-        rtg_envs::mujoco::skip("warnings", "MuJoCo is not on this machine");
+        rtg_envs::mujoco::skip("warnings", "MuJoCo was not found on this machine");
         return;
     }
     // Positions that the simulation refuses.

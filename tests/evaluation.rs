@@ -1,5 +1,5 @@
-//! Evaluation through the front door: the JSON that scripts depend on, and the same numbers for any
-//! number of rows.
+//! Evaluation through the command line: the JSON that scripts depend on, and the same numbers for
+//! any number of rows.
 
 use std::fs;
 
@@ -47,14 +47,15 @@ fn the_number_of_rows_does_not_change_a_single_return() {
 fn the_target_decides_what_a_trained_policy_reaches() {
     let bench = Workbench::new();
     bench.succeed(
-        "train --steps 300 --threads 2 --set decision_transformer.width=32 --set decision_transformer.layers=2 \
+        "train --steps 300 --threads 2 --set decision_transformer.width=32 --set \
+            decision_transformer.layers=2 \
          --set optimiser.learning_rate=1e-3 --set evaluation.final_episodes=20 --run-dir run",
     );
     let text = bench.succeed("evaluate run --targets 500,30 --episodes 20 --json");
     let answer: Value = serde_json::from_str(&text).unwrap();
     let mean = |index: usize| answer["targets"][index]["return_mean"].as_f64().unwrap();
-    assert!(mean(0) > 350.0, "asked for 500, got {}", mean(0));
-    assert!(mean(1) < 0.75 * mean(0), "asked for 30, got {}", mean(1));
+    assert!(mean(0) > 350.0, "target 500, got {}", mean(0));
+    assert!(mean(1) < 0.75 * mean(0), "target 30, got {}", mean(1));
 }
 
 #[test]

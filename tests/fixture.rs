@@ -94,7 +94,7 @@ impl Fixture {
         SafeTensors::deserialize(&self.bytes).unwrap()
     }
 
-    /// A number that the fixture's algorithm was given.
+    /// A setting of the fixture's algorithm.
     pub(crate) fn hyperparameter(&self, name: &str) -> f64 {
         self.case.hyperparameters[name].as_f64().unwrap()
     }
@@ -110,7 +110,7 @@ impl Fixture {
             .unwrap_or_else(|| panic!("{} has no {name}", self.case.name))
     }
 
-    /// What an update is given.
+    /// The inputs of an update.
     pub(crate) fn batch(&self, update: u32) -> Transitions {
         let of = |name: &str| self.numbers(&format!("update.{update}.{name}")).to_vec();
         let (rows, actions) = (self.case.batch, of("actions"));
@@ -130,7 +130,7 @@ impl Fixture {
         }
     }
 
-    /// What an update is given, as windows of one step.
+    /// The inputs of an update, as windows of one step.
     pub(crate) fn windows(&self, update: u32) -> Batch {
         let of = |name: &str| self.numbers(&format!("update.{update}.{name}")).to_vec();
         let (rows, actions) = (self.case.batch, of("actions"));
@@ -154,7 +154,7 @@ impl Fixture {
         }
     }
 
-    /// What an update of an on-policy learner is given: the steps of some environments, and the
+    /// The inputs of an update of an on-policy learner: the steps of some environments, and the
     /// order in which each epoch takes them.
     pub(crate) fn collection(
         &self,
@@ -211,7 +211,7 @@ impl Fixture {
         arrays.map(|index| self.numbers(&name(index))).collect()
     }
 
-    /// Fills arrays with the noise of an update, which has to last for all and be used up.
+    /// Fills arrays with the noise of an update, which must be used up exactly.
     pub(crate) fn learn<M: Method>(
         &self,
         learner: &mut actor_critic::Learner<M>,
@@ -251,8 +251,8 @@ impl Fixture {
         }
     }
 
-    /// Builds a learner for that environment, on data without a single episode, and gives it the
-    /// fixture's weights.
+    /// Builds a learner for that environment, on data without a single episode, with the fixture's
+    /// weights.
     pub(crate) fn learner<L: Learner, E: std::fmt::Debug>(
         &self,
         steps: u64,
@@ -292,7 +292,7 @@ impl<'a> Comparison<'a> {
         Self::within("", fixture)
     }
 
-    /// With a learner whose names begin behind `prefix`.
+    /// With a learner whose names begin after `prefix`.
     pub(crate) fn within(prefix: &'static str, fixture: &'a Fixture) -> Self {
         Self {
             fixture,
@@ -302,8 +302,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// What an update reports, by (metric, the fixture's name): `loss.critic`, `q_1.mean`. A metric
-    /// is there if the fixture has it in this update.
+    /// The metrics of an update, by (metric, the fixture's name): `loss.critic`, `q_1.mean`. A
+    /// metric is there if the fixture has it in this update.
     pub(crate) fn report(&mut self, number: u32, report: &Update, names: &[(&str, &str)]) {
         for (metric, name) in names {
             let name = format!("update.{number}.{name}");
@@ -361,7 +361,7 @@ impl<'a> Comparison<'a> {
             let which = match which {
                 "first_moment" => "moment_1",
                 "second_moment" => "moment_2",
-                other => panic!("{other} is no moment"),
+                other => panic!("{other} is not a moment"),
             };
             let mut rest = &values[..];
             for view in views.iter().filter(|view| is_of(view, owner)) {
@@ -377,8 +377,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Does without the gradients of this update, where an update has several steps and they are not
-    /// the last one's. The moments hold them.
+    /// Does without the gradients of this update, where an update has several steps and they are
+    /// not the last one's. The moments hold them.
     pub(crate) fn without_gradients(&mut self, number: u32) {
         let prefix = format!("update.{number}.gradient.");
         let names = self.fixture.tensors.keys();

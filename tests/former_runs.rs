@@ -1,6 +1,6 @@
-//! Run directories of earlier programs go on here: `tests/former_runs/` holds two of version 0.1.0
-//! before checkpoints named their algorithm, after 6 steps, with the weights that the program of
-//! then had after 12.
+//! Run directories of earlier versions can be resumed: `tests/former_runs/` holds two of version
+//! 0.1.0 before checkpoints named their algorithm, after 6 steps, with that version's weights after
+//! 12.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! `--device`: training through the emulated kernels is training on the CPU, and a run may change between them.
+//! `--device`: training through the emulated kernels is training on the CPU, and a run may change
+//! between them.
 
 #![expect(clippy::print_stderr, reason = "what is skipped must be seen")]
 

@@ -1,5 +1,5 @@
-//! Plans that ask for more than there is, and checkpoints whose notes lie: an error before memory is
-//! taken, never a panic.
+//! Plans that need more than the machine has, and checkpoints with false metadata: an error before
+//! memory is allocated, never a panic.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -96,7 +96,7 @@ fn sizes_within_their_ranges_that_no_memory_holds_are_refused_too() {
     }
 }
 
-/// The tensors of a checkpoint and its notes.
+/// The tensors of a checkpoint and its metadata.
 fn taken_apart(bytes: &[u8]) -> (Value, Value, Vec<u8>) {
     let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
     let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
@@ -135,7 +135,7 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Reads a checkpoint and lets its model act, if it is one.
+/// Reads a checkpoint and acts with its model, if it is one.
 fn act(path: &Path) -> Result<(), Error> {
     let checkpoint = Checkpoint::load(path)?;
     let spec = registry::spec(&checkpoint.notes.env)?;

@@ -4,8 +4,8 @@
 
 Kills `rtg collect`, `rtg convert`, the making of a store (`rtg train` with store = "mapped") and `rtg
 train` at random moments, a quarter of the kills each. After every kill a dataset is either not there
-or whole (same hash as one that was made in peace); a collection and a training go on with --resume, and
-a training ends with the weights and the measurements of one in peace. After the next success no journal
+or whole (same hash as one that was made without a kill); a collection and a training resume with --resume, and
+a training ends with the weights and the measurements of an uninterrupted one. After the next success no journal
 and no draft is left. Exits with 1 and a line for each failure. `sweep_check.py` kills sweeps.
 """
 
@@ -66,7 +66,7 @@ def main():
 
         def moment(takes, kills):
             """When to kill a command for the next time; later each time, for the machine may have
-            become slower than it was in peace."""
+            become slower than it was alone."""
             return generator.uniform(0, takes * (1 + kills / 8))
 
         def in_peace(command):
@@ -154,7 +154,7 @@ def main():
                               moment(takes, killed - before)):
                 killed += 1
             if learnt(run) != learnt(peace):
-                failures.append(f"{run} did not learn what a training in peace does")
+                failures.append(f"{run} did not learn what an uninterrupted training does")
             parts = [name for _, _, names in os.walk(run) for name in names if name.endswith(".partial")]
             if parts:
                 failures.append(f"left behind in {run}: {parts}")

@@ -134,7 +134,7 @@ def under_way(check_, library, run):
 
 
 def resumed(check_, library, run, expected):
-    """One process goes on where both ranks have ended."""
+    """One process resumes where both ranks have ended."""
     check(not (check_.scratch / run / "summary.json").exists(), f"{library.name}: over too early")
     waited = time.monotonic() + SECONDS
     while ranks_of(run) and time.monotonic() < waited:
@@ -144,7 +144,7 @@ def resumed(check_, library, run, expected):
 
 
 def killed_and_resumed(check_, library):
-    """Two ranks are killed behind a checkpoint, and one process goes on."""
+    """Two ranks are killed after a checkpoint, and one process resumes."""
     run = f"{library.name}-killed"
     process, expected = under_way(check_, library, run)
     os.killpg(process.pid, signal.SIGKILL)
@@ -156,7 +156,7 @@ def killed_and_resumed(check_, library):
 
 
 def stopped_and_resumed(check_, library):
-    """One rank gets a signal, both stop at the same step and keep it, and one process goes on."""
+    """One rank gets a signal, both stop at the same step and keep it, and one process resumes."""
     run = f"{library.name}-stopped"
     process, expected = under_way(check_, library, run)
     os.kill(max(ranks_of(run, check_.rtg)), signal.SIGTERM)
@@ -166,8 +166,8 @@ def stopped_and_resumed(check_, library):
         os.killpg(process.pid, signal.SIGKILL)
         check(False, f"{library.name}: no end after a signal")
     check(process.returncode != 0, f"{library.name}: exit code 0 after a signal")
-    stands = "interrupted by SIGTERM; the run stands at step"
-    check(told.count(stands) == 1, f"{library.name}: not told once where the run stands\n{told}")
+    stands = "interrupted by SIGTERM; the run is at step"
+    check(told.count(stands) == 1, f"{library.name}: not reported once at which step the run is\n{told}")
     resumed(check_, library, run, expected)
     print(f"{library.name}: a signal to one rank stopped both, resumed by one process: the same bits")
 

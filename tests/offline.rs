@@ -1,4 +1,4 @@
-//! Algorithms that learn values from single transitions of a dataset, through the front door.
+//! Algorithms that learn values from single transitions of a dataset, through the command line.
 
 use std::fs;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::resume::kill_and_resume;
 use crate::workbench::Workbench;
 
-/// Runs with small networks, whose table is called as the algorithm.
+/// Runs with small networks, whose table is named after the algorithm.
 fn train(algorithm: &str, options: &str) -> String {
     let set = |key: &str| format!("--set {algorithm}.{key}");
     let (width, rows) = (set("width=8"), set("batch_size=16"));
@@ -126,7 +126,7 @@ fn discrete_actions_are_refused() {
 #[test]
 fn returns_that_are_all_the_same_have_no_range() {
     let bench = Workbench::new();
-    // One episode is left.
+    // One episode is selected.
     let options = "--recipe paper --dataset builtin/pendulum/mixed --steps 5 --run-dir run \
          --set selection.top_fraction=0.001";
     let transcript = bench.transcript(&train("iql", options));

@@ -6,7 +6,7 @@ use rtg::algorithms::{awac, cql, edac, rebrac};
 
 use crate::fixture::{Comparison, Fixture};
 
-/// What every method reports.
+/// The metrics of every method.
 const CRITICS: [(&str, &str); 4] = [
     ("critic_loss", "loss.critic"),
     ("q", "q_1.mean"),

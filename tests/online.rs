@@ -1,4 +1,4 @@
-//! Learning in an environment, through the front door.
+//! Learning in an environment, through the command line.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,8 +12,8 @@ use crate::workbench::Workbench;
 const RUN: &str = "train --algorithm sac --env Pendulum-v1 --threads 2 --set sac.width=16 \
     --set sac.batch_size=16 --set evaluation.final_episodes=3 --set evaluation.episodes=1";
 
-/// Up to so many milliseconds, other ones in every run of the tests.
-#[expect(clippy::print_stdout, reason = "told where a test fails")]
+/// A random time up to this many milliseconds.
+#[expect(clippy::print_stdout, reason = "printed where a test fails")]
 pub(crate) fn some_time(most: u32) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let later = Duration::from_millis(u64::from(now.subsec_nanos() % most));
@@ -211,7 +211,7 @@ fn what_it_cannot_learn_in_is_one_error_with_a_way_out() {
         ),
         (
             "train --algorithm sac --env Pendulum-v2",
-            "error: unknown environment `Pendulum-v2`",
+            "error: unknown environment 'Pendulum-v2'",
         ),
         (
             "train --algorithm td3 --env CartPole-v1",

@@ -1,6 +1,6 @@
 //! The recipes against PyTorch: modules written after the two published codes computed the fixtures
-//! (`tests/parity/make_fixtures.py`); both engines must give their outputs, losses, gradients and
-//! parameters after three optimiser steps.
+//! (`tests/parity/make_fixtures.py`); both engines must reproduce their outputs, losses, gradients
+//! and parameters after three optimiser steps.
 
 use std::path::PathBuf;
 
@@ -160,7 +160,7 @@ fn check(
     let layout = Layout::new(&learner.model().shape);
     for Entry { name, values, .. } in state_dict::export(case.recipe.naming(), &layout, flat) {
         let Values::F32(values) = values else {
-            panic!("{name} is no weight")
+            panic!("{name} is not a weight")
         };
         assert!(
             !case.without_gradient.contains(&name),

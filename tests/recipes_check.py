@@ -104,7 +104,7 @@ def optuna(bench):
     import optuna
 
     bench.python(recipe("Optuna"))
-    # A second call goes on with the same study.
+    # A second call continues the same study.
     bench.python(recipe("Optuna"))
     storage = f"sqlite:///{bench.folder / 'search.db'}"
     trials = optuna.load_study(study_name="bc", storage=storage).trials

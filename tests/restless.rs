@@ -1,4 +1,4 @@
-//! What a machine may do to a command: limits of files and threads, a closed stderr, damaged files,
+//! Commands under adverse conditions: limits of files and threads, a closed stderr, damaged files,
 //! pipes where files should be.
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::workbench::{TINY, Workbench};
 
-/// The program behind a shell's preparation.
+/// The program, started by a shell after a preparation.
 fn after(bench: &Workbench, preparation: &str, arguments: &str) -> Output {
     let program = env!("CARGO_BIN_EXE_rtg");
     let mut command = Command::new("sh");
@@ -178,7 +178,7 @@ fn damaged_measurements_are_told_and_the_rest_is_kept() {
 fn the_name_of_a_video_is_no_option_of_ffmpeg() {
     let bench = Workbench::new();
     bench.succeed(&format!("train --steps 2 {TINY} --run-dir run"));
-    // It takes all frames and writes what it was called with into the file that it was given.
+    // It takes all frames and writes its arguments into the file that it was given.
     bench.write(
         "bin/ffmpeg",
         b"#!/bin/sh\ncat > /dev/null\nfor last; do :; done\nprintf '%s' \"$last\" > \"$last\"\n",

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::workbench::{TINY, Workbench, repository};
 
 const RUN: &str = "train --recipe official --steps 120 --seed 3 --set checkpoint_every=7 \
-    --set optimiser.accumulation=2 --set evaluation.every=40 --set selection.validation_fraction=0.3";
+    --set optimiser.accumulation=2 --set evaluation.every=40 \
+    --set selection.validation_fraction=0.3";
 
 #[test]
 fn a_run_killed_in_the_middle_resumes_to_the_bits_of_an_uninterrupted_one() {
@@ -35,8 +36,8 @@ fn so_does_one_whose_batches_are_drawn_ahead_and_they_are_those_of_memory() {
     );
 }
 
-/// Compares a run in peace, `whole`, with one that is killed so long after its first checkpoint and
-/// resumed, `cut`.
+/// Compares an uninterrupted run, `whole`, with one that is killed this long after its first
+/// checkpoint and resumed, `cut`.
 pub(crate) fn kill_and_resume(bench: &Workbench, run: &str, later: Duration) {
     cut_and_resume(bench, run, later, |mut child| {
         child.kill().unwrap();
@@ -165,7 +166,7 @@ fn a_run_is_started_resumed_or_left_by_one_and_the_same_command() {
     let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
     assert_eq!(summary["steps"], 12);
 
-    // What a kill before the first checkpoint leaves: some measurements and nothing to go on from.
+    // A kill before the first checkpoint leaves some measurements and nothing to resume from.
     train("early", 12);
     for file in [
         "summary.json",
@@ -208,7 +209,7 @@ fn slurm_says_how_many_threads_a_run_has() {
     }
 }
 
-/// metrics.jsonl without what the clock decides.
+/// metrics.jsonl without times.
 pub(crate) fn measurements(bench: &Workbench, run: &str) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(bench.path(run).join("metrics.jsonl")).unwrap();
     text.lines()
@@ -221,7 +222,7 @@ pub(crate) fn measurements(bench: &Workbench, run: &str) -> Vec<serde_json::Valu
         .collect()
 }
 
-/// Weights and optimiser state, without the notes (they hold the seconds spent).
+/// Weights and optimiser state, without the metadata (they hold the seconds spent).
 pub(crate) fn checkpoint_tensors(bench: &Workbench, run: &str) -> Vec<(String, Vec<u8>)> {
     let bytes = fs::read(bench.path(run).join("checkpoints/latest.safetensors")).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -280,7 +281,7 @@ fn a_run_does_not_go_on_without_its_checkpoint_or_with_another_one_or_on_other_d
     let measured = fs::read(bench.path("run/metrics.jsonl")).unwrap();
     let transcript = bench.transcript(again);
     assert!(
-        transcript.contains("measurements and no checkpoint"),
+        transcript.contains("measurements but no checkpoint"),
         "{transcript}"
     );
     assert!(fs::read(bench.path("run/metrics.jsonl")).unwrap() == measured);

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM stop long work at its next whole step, keep what there is and say how to go on.
+//! SIGINT and SIGTERM stop long work at its next whole step, keep its state and say how to resume.
 
 use std::fs;
 use std::process::{Child, Command, Output, Stdio};
@@ -53,10 +53,10 @@ fn a_training_that_is_asked_to_end_goes_on_to_the_bits_of_an_undisturbed_one() {
             assert_eq!(output.status.code(), Some(code));
             let said = String::from_utf8(output.stderr).unwrap();
             assert!(said.contains(&format!(
-                "error: interrupted by SIG{name}; the run stands at step "
+                "error: interrupted by SIG{name}; the run is at step "
             )));
             assert!(
-                said.contains("hint: go on with `rtg train --run-dir cut --resume`"),
+                said.contains("hint: resume with `rtg train --run-dir cut --resume`"),
                 "{said}"
             );
         });
@@ -119,7 +119,7 @@ fn a_collection_that_is_asked_to_end_keeps_its_steps() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(143), "{said}");
     assert!(
-        said.contains("steps are kept\nhint: go on with the same command and --resume"),
+        said.contains("steps are kept\nhint: resume with the same command and --resume"),
         "{said}"
     );
     bench.succeed(&format!("{collect} --out ./cut-v0 --resume"));

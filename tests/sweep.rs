@@ -1,4 +1,4 @@
-//! `rtg sweep`: runs that are started once, taken up again, and never stopped by each other.
+//! `rtg sweep`: runs that are started once, resumed, and never stopped by each other.
 
 use std::fs;
 
@@ -33,7 +33,7 @@ fn a_sweep_does_every_run_as_it_would_be_done_alone_and_then_nothing_more() {
     bench.succeed("sweep plan.toml");
     assert_eq!(fs::metadata(&log).unwrap().modified().unwrap(), written);
     assert_eq!(bench.succeed("sweep plan.toml --print"), "");
-    // More of the grid: what is there stays, what is new is done, and runs keep their index.
+    // A larger grid: existing runs are kept, new ones are done, and runs keep their index.
     bench.write("plan.toml", PLAN.replace("to = 2", "to = 3").as_bytes());
     let left = bench.succeed("sweep plan.toml --print");
     assert!(left.ends_with("/one.sh 3\n"), "{left}");

@@ -1,4 +1,4 @@
-//! Options of training that must do what they say.
+//! Options of training have their documented effect.
 
 use std::fs;
 
@@ -23,7 +23,8 @@ fn the_composed_engine_trains_along_the_same_losses_dropout_included() {
     ] {
         for engine in ["fused", "composed"] {
             bench.succeed(&format!(
-                "train --dataset {data} --recipe {recipe} --steps 12 {TINY} --set decision_transformer.engine={engine} \
+                "train --dataset {data} --recipe {recipe} --steps 12 {TINY} --set \
+                    decision_transformer.engine={engine} \
                  --set logging.every=1 --run-dir {recipe}-{engine}"
             ));
         }
@@ -47,9 +48,12 @@ fn accumulated_batches_are_averaged() {
     let run = |name: &str, batch: usize, accumulation: usize| {
         // The sampler draws the same windows, in one batch or in four.
         bench.succeed(&format!(
-            "train --dataset builtin/pendulum/mixed --steps 10 {TINY} --set optimiser.batch_size={batch} \
-             --set optimiser.accumulation={accumulation} --set decision_transformer.attention_dropout=0 \
-             --set decision_transformer.residual_dropout=0 --set decision_transformer.embedding_dropout=0 --set logging.every=1 \
+            "train --dataset builtin/pendulum/mixed --steps 10 {TINY} --set \
+                optimiser.batch_size={batch} \
+             --set optimiser.accumulation={accumulation} \
+             --set decision_transformer.attention_dropout=0 \
+             --set decision_transformer.residual_dropout=0 \
+             --set decision_transformer.embedding_dropout=0 --set logging.every=1 \
              --run-dir {name}"
         ));
         losses(&bench, name)
@@ -108,7 +112,7 @@ fn a_dataset_of_an_environment_that_is_not_here_trains_without_evaluation() {
     ));
     let transcript = bench.transcript("train --dataset mystery --env Nowhere-v1");
     assert!(
-        transcript.contains("error: unknown environment `Nowhere-v1`"),
+        transcript.contains("error: unknown environment 'Nowhere-v1'"),
         "{transcript}"
     );
 }
@@ -157,7 +161,8 @@ fn a_mixture_from_a_file_draws_its_parts_by_weight_and_resumes() {
     assert!(plan.contains("[[mix]]"), "{plan}");
     // At this weight hardly a window is random: the losses are those of neither part's own run.
     bench.succeed(&format!(
-        "train --dataset builtin/pendulum/random --steps 6 {TINY} --set logging.every=1 --run-dir random"
+        "train --dataset builtin/pendulum/random --steps 6 {TINY} --set logging.every=1 --run-dir \
+            random"
     ));
     assert_ne!(losses(&bench, "mixed"), losses(&bench, "random"));
     bench.succeed("train --resume --run-dir mixed --steps 9");

@@ -1,4 +1,4 @@
-//! The loss on held-back episodes is reported where it must be, and is what it says.
+//! The loss on held-out episodes is reported where it must be, and is correct.
 
 use std::fs;
 
@@ -68,9 +68,13 @@ fn it_is_over_the_same_windows_each_time_and_drops_nothing() {
 fn it_is_larger_than_the_loss_of_what_was_learned_by_heart() {
     let bench = Workbench::new();
     bench.succeed(&format!(
-        "train --dataset builtin/pendulum/mixed --steps 600 {TINY} --set selection.validation_fraction=0.97 \
-         --set decision_transformer.width=64 --set optimiser.learning_rate=0.003 --set optimiser.batch_size=32 \
-         --set decision_transformer.attention_dropout=0 --set decision_transformer.residual_dropout=0 --set decision_transformer.embedding_dropout=0 \
+        "train --dataset builtin/pendulum/mixed --steps 600 {TINY} --set \
+            selection.validation_fraction=0.97 \
+         --set decision_transformer.width=64 --set optimiser.learning_rate=0.003 \
+         --set optimiser.batch_size=32 \
+         --set decision_transformer.attention_dropout=0 \
+         --set decision_transformer.residual_dropout=0 \
+         --set decision_transformer.embedding_dropout=0 \
          --set logging.every=100 --run-dir heart"
     ));
     let (_, trained) = *values(&bench, "heart", "train/loss").last().unwrap();

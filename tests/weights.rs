@@ -1,4 +1,4 @@
-//! Weights leave under the peers' names and come back unchanged.
+//! Weights are exported under the peers' names and imported unchanged.
 
 use safetensors::SafeTensors;
 
@@ -14,7 +14,8 @@ fn exported_weights_start_a_new_run_where_the_old_one_ended() {
         ));
         let weights = "first/checkpoints/weights.safetensors";
         bench.succeed(&format!(
-            "train {data} --recipe {recipe} --steps 0 {TINY} --set initial_weights={weights} --run-dir second"
+            "train {data} --recipe {recipe} --steps 0 {TINY} --set initial_weights={weights} \
+                --run-dir second"
         ));
         let read = |run: &str| {
             std::fs::read(bench.path(run).join("checkpoints/weights.safetensors")).unwrap()

@@ -1,4 +1,4 @@
-//! What the tests of the command line share: a folder of their own and the program in it.
+//! Shared by the tests of the command line: a temporary folder and the program in it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -42,7 +42,7 @@ impl Workbench {
         self.command(arguments).output().unwrap()
     }
 
-    /// Runs and expects success; gives stdout.
+    /// Runs and expects success; returns stdout.
     pub(crate) fn succeed(&self, arguments: &str) -> String {
         let output = self.run(arguments);
         assert!(
@@ -67,8 +67,10 @@ impl Workbench {
 }
 
 /// Options of a run that takes about a second.
-pub(crate) const TINY: &str = "--threads 2 --set decision_transformer.width=16 --set decision_transformer.layers=1 \
-    --set optimiser.batch_size=8 --set decision_transformer.context=5 --set evaluation.final_episodes=4 \
+pub(crate) const TINY: &str = "--threads 2 --set decision_transformer.width=16 \
+    --set decision_transformer.layers=1 \
+    --set optimiser.batch_size=8 --set decision_transformer.context=5 \
+    --set evaluation.final_episodes=4 \
     --set evaluation.episodes=2";
 
 /// A file of this repository.

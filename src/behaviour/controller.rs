@@ -1,4 +1,4 @@
-//! A hand-written law as a policy.
+//! A hand-written control law as a policy.
 
 use crate::behaviour::laws::{self, Law};
 use crate::policy::{Policy, Start};
@@ -11,8 +11,8 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// The controller of an environment, if it has one. A time limit of its own does not matter;
-    /// options and wrappers make another world of it.
+    /// The controller of an environment, if it has one. A changed time limit does not matter; with
+    /// options or wrappers it is another environment, without a controller.
     pub fn new(env_id: &str) -> Option<Self> {
         let config = rtg_envs::registry::resolve(env_id).ok()?;
         let is_known = config.kwargs.is_empty() && config.wrappers.is_empty() && !config.is_delayed;

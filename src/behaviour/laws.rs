@@ -51,8 +51,8 @@ pub fn cartpole(observation: &[f64]) -> f64 {
 }
 
 /// Pump energy by pushing the way the car moves, but turn around a little early on the left slope,
-/// where the run-up is already long enough: push right when the velocity lies above a curve over
-/// the position. The curve was found by random search; the car needs 83 to 116 steps.
+/// where the run-up is already long enough: push right when the velocity is above a curve over the
+/// position. The curve was found by random search; the car needs 83 to 116 steps.
 pub fn mountain_car(observation: &[f64]) -> f64 {
     let &[position, velocity] = observation else {
         return 1.0;
@@ -104,8 +104,8 @@ pub fn pendulum(observation: &[f64]) -> f64 {
     f64::from(torque.clamp(-2.0, 2.0) as f32)
 }
 
-/// Walk to what lies in the room, along the rows first; where there is nothing, walk right. It needs
-/// no memory: a key or a door in sight is the whole task.
+/// Walk to the object in the room, along the rows first; where there is none, walk right. It needs
+/// no memory: the observed key or door is the whole task.
 pub fn key_to_door(observation: &[f64]) -> f64 {
     let &[_, _, _, down, right] = observation else {
         return 0.0;
@@ -121,13 +121,13 @@ pub fn key_to_door(observation: &[f64]) -> f64 {
     }
 }
 
-/// The shortest way to the goal.
+/// The shortest path to the goal.
 pub fn stitching_maze(observation: &[f64]) -> [f64; 2] {
     toward(stitching_maze::GOAL, observation)
 }
 
-/// In the maze of `StitchingMaze-v0`: follows the shortest way to a cell, from the middle of one cell
-/// to the middle of the next, by a spring and a damper.
+/// In the maze of `StitchingMaze-v0`: follows the shortest path to a cell, from the middle of one
+/// cell to the middle of the next, by a spring and a damper.
 pub fn toward(goal: Cell, observation: &[f64]) -> [f64; 2] {
     let &[x, y, x_speed, y_speed] = observation else {
         return [0.0; 2];

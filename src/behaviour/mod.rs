@@ -1,7 +1,7 @@
-//! Behaviour policies that need no training: they make datasets and mark the two ends of a score.
+//! Behaviour policies that need no training: they make datasets and define 0 and 100 of a score.
 //!
-//! [`Random`] draws every action; a [`Controller`] follows a hand-written [law](mod@laws); [`Noisy`]
-//! disturbs any policy. What is random in an episode follows from its
+//! [`Random`] draws every action; a [`Controller`] follows a hand-written [law](mod@laws);
+//! [`Noisy`] adds noise to any policy. The randomness of an episode follows from its
 //! [`Start`](crate::policy::Start) alone, so neither the number of rows nor their order changes an
 //! episode.
 
@@ -19,7 +19,8 @@ pub use random::Random;
 
 /// The hand-written controller of an environment, if it has one, acting in up to `rows` rows.
 ///
-/// `noise` lies in 0 (none, the expert of the registry's reference returns) to 1; see [`Noisy`].
+/// `noise` is between 0 (none, the expert of the registry's reference returns) and 1; see
+/// [`Noisy`].
 pub fn controller(env_id: &str, noise: f64, rows: usize) -> Option<Box<dyn Policy>> {
     let controller = Box::new(Controller::new(env_id)?);
     let space = rtg_envs::spec(env_id).ok()?.action_space;

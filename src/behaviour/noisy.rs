@@ -1,14 +1,14 @@
-//! A policy whose hand shakes.
+//! Wraps a policy and adds noise to its actions.
 
 use rtg_envs::{Space, random::NumpyRng};
 
 use crate::policy::{Policy, Start};
 
-/// Disturbs the actions of another policy, by a noise between 0 (none) and 1.
+/// Adds noise between 0 (none) and 1 to the actions of another policy.
 ///
 /// With discrete actions the noise is the probability that an action is drawn at random instead.
-/// With continuous ones a normal number, of a standard deviation of `noise` times the range (times 1
-/// where there is none), is added to each number and the sum is clipped to the range.
+/// With continuous ones a normal number, of a standard deviation of `noise` times the range (times
+/// 1 where there is none), is added to each number and the sum is clipped to the range.
 pub struct Noisy {
     policy: Box<dyn Policy>,
     noise: f64,
@@ -18,8 +18,8 @@ pub struct Noisy {
 }
 
 impl Noisy {
-    /// Disturbs `policy`, which acts in up to `rows` rows. A noise outside of 0 to 1 counts as the
-    /// nearer end.
+    /// Adds noise to `policy`, which acts in up to `rows` rows. A noise outside of 0 to 1 counts as
+    /// the nearer end.
     pub fn new(policy: Box<dyn Policy>, noise: f64, action_space: &Space, rows: usize) -> Self {
         Self {
             policy,
@@ -58,7 +58,7 @@ impl Policy for Noisy {
     }
 }
 
-/// Noise of this strength on an action of the space.
+/// Adds noise of this strength to an action of the space.
 pub(crate) fn disturb(action: &mut [f64], noise: f64, space: &Space, rng: &mut NumpyRng) {
     let Space::Box(bounds) = space else {
         if rng.random() < noise {

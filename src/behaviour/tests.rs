@@ -111,7 +111,7 @@ fn more_noise_earns_less() {
                 50,
             ))
         });
-        // Whoever shakes in the maze still comes out in time.
+        // With noise the controller still reaches the goal of the maze in time.
         let still_arrives = id == "StitchingMaze-v0";
         assert!(
             earned.is_sorted_by(|more, less| more > less || (still_arrives && more >= less)),

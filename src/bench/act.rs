@@ -11,7 +11,7 @@ use super::{Sizes, instructions, model};
 use crate::policy::Start;
 use crate::random::Stream;
 
-/// The answer of `rtg bench act`.
+/// The result of `rtg bench act`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Act {
     what: &'static str,
@@ -41,7 +41,7 @@ pub fn act(sizes: Sizes, rows: usize, threads: usize) -> Act {
     }
 }
 
-/// Lets all rows act for each line of standard input and answers with the milliseconds.
+/// Takes one decision in all rows for each line of standard input and prints the milliseconds.
 ///
 /// # Errors
 /// Those of standard input and output.

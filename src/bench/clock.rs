@@ -1,4 +1,4 @@
-//! The clock: times of one piece of work, alone, beside the machine's peak, or one at a time on request.
+//! Times of one piece of work, alone, beside the machine's peak, or one at a time on request.
 
 use std::io::{self, BufRead, Write};
 use std::time::{Duration, Instant};
@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use super::peak::Peak;
 
-/// Calls before the clock runs, and the fewest timed ones.
+/// Calls before the timing starts, and the fewest timed ones.
 const WARM_UP: usize = 3;
 const FEWEST: usize = 5;
 /// How long the work is timed between two looks at the machine's peak.
 const TURN: Duration = Duration::from_millis(250);
 
-/// Milliseconds of one call: how they are spread over the calls.
+/// Milliseconds of one call: their distribution over the calls.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Milliseconds {
     /// The median.
@@ -25,7 +25,7 @@ pub struct Milliseconds {
 }
 
 impl Milliseconds {
-    /// Of these seconds; each stands for `calls` calls.
+    /// The distribution of these seconds, each of `calls` calls.
     fn of(mut seconds: Vec<f64>, calls: u64) -> Self {
         seconds.sort_by(f64::total_cmp);
         let at = |quarter: usize| 1e3 * seconds[(seconds.len() - 1) * quarter / 4] / calls as f64;
@@ -49,7 +49,7 @@ pub(super) fn timed(budget: Duration, mut work: impl FnMut()) -> Milliseconds {
 }
 
 /// Repeats `work`, which does `calls` calls, for about `budget`, in turn with products that reach
-/// the machine's peak: the same minutes and the same statistic on both sides. Gives the peak in
+/// the machine's peak: the same minutes and the same statistic on both sides. Returns the peak in
 /// operations a second, too.
 pub(super) fn timed_beside_peak(
     budget: Duration,
@@ -62,7 +62,7 @@ pub(super) fn timed_beside_peak(
     let began = Instant::now();
     while seconds.len() < FEWEST || began.elapsed() < budget {
         peak.measure();
-        // The products have taken the caches.
+        // The products have evicted the work from the caches.
         work();
         let turn = Instant::now();
         while turn.elapsed() < TURN {
@@ -73,8 +73,8 @@ pub(super) fn timed_beside_peak(
     (Milliseconds::of(seconds, calls), peak.median())
 }
 
-/// Does `work` once for each line of standard input and answers with its milliseconds: so a script
-/// times two programs call by call.
+/// Does `work` once for each line of standard input and prints its milliseconds, so that a script
+/// can time two programs call by call.
 pub(super) fn timed_on_request(mut work: impl FnMut()) -> io::Result<()> {
     (0..WARM_UP).for_each(|_| work());
     let mut out = io::stdout().lock();

@@ -18,21 +18,21 @@ use crate::random::Stream;
 /// Steps of one plan.
 const STEPS: usize = 64;
 
-/// The answer of `rtg bench train-step --device cuda`.
+/// The result of `rtg bench train-step --device cuda`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeviceStep {
     what: &'static str,
     sizes: Sizes,
-    /// What computed.
+    /// The device.
     pub device: String,
     precision: &'static str,
     /// Median milliseconds of one optimiser step, over plans of many.
     pub median_ms: f64,
-    /// Floating point operations of a step that no exact computation can leave out, in 1e9.
+    /// Floating point operations that any exact computation of a step needs, in 1e9.
     pub gigaflops_per_step: f64,
-    /// What the device reaches, in 1e12 operations a second.
+    /// The device's rate, in 1e12 operations a second.
     pub teraflops: f64,
-    /// Where the time goes, the longest first; each kernel by itself.
+    /// Time by kernel, the longest first.
     pub kernels: Vec<Kernel>,
 }
 
@@ -46,9 +46,9 @@ pub struct Kernel {
     pub launches: usize,
     /// Milliseconds of all of them.
     pub ms: f64,
-    /// What it must read and write at least, in 1e9 bytes a second.
+    /// The least bytes it must read and write, in 1e9 a second.
     pub gigabytes_per_second: f64,
-    /// What it must multiply and add, in 1e12 operations a second.
+    /// The least operations it must do, in 1e12 a second.
     pub teraflops: f64,
 }
 
@@ -96,7 +96,7 @@ pub fn device_step(
             rates: &[1e-4; STEPS],
             done: (done * STEPS) as u64,
         };
-        // What the host uploads is on the clock, what it draws is not.
+        // Uploads by the host are timed, its sampling is not.
         let began = Instant::now();
         trainer.steps(&plan)?;
         trainer.outcomes()?;
@@ -130,7 +130,7 @@ pub fn device_step(
     })
 }
 
-/// Ten long episodes of made-up numbers.
+/// Ten long episodes of synthetic numbers.
 struct Data {
     observations: Vec<f32>,
     actions: Vec<f32>,

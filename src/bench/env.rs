@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::random::Stream;
 
-/// The answer of `rtg bench env`.
+/// The result of `rtg bench env`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EnvSpeed {
     what: &'static str,
@@ -19,7 +19,7 @@ pub struct EnvSpeed {
     pub per_second: f64,
 }
 
-/// Steps `rows` copies, shared among `threads`, for about two seconds.
+/// Steps `rows` copies, divided among `threads`, for about two seconds.
 pub fn env(id: &str, rows: usize, threads: usize) -> Result<EnvSpeed, Error> {
     let envs = make_vec(id, rows, Autoreset::SameStep)?.with_threads(threads);
     Ok(EnvSpeed {
@@ -31,7 +31,7 @@ pub fn env(id: &str, rows: usize, threads: usize) -> Result<EnvSpeed, Error> {
     })
 }
 
-/// Actions are drawn before the clock starts and used in turn, so that the environment is timed.
+/// Actions are drawn before the timing starts and used in turn, so that the environment is timed.
 fn steps_per_second(mut envs: VecEnv, seed: u64, budget: Duration) -> f64 {
     const TURNS: usize = 64;
     let (rows, space) = (envs.rows(), envs.spec().action_space.clone());

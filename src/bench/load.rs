@@ -13,7 +13,7 @@ use crate::data::open_dataset;
 use crate::error::Error;
 use crate::random::Stream;
 
-/// The answer of `rtg bench load`.
+/// The result of `rtg bench load`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Load {
     what: &'static str,

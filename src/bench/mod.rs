@@ -1,4 +1,4 @@
-//! How fast is it on this machine: the answers of `rtg bench`.
+//! Speed on this machine: the measurements of `rtg bench`.
 
 mod act;
 mod clock;
@@ -27,7 +27,7 @@ use crate::algorithms::decision_transformer::recipe::Recipe;
 use crate::kernels::Level;
 use crate::kernels::decision_transformer::{Condition, MixerKind};
 
-/// Sizes of the model and the batch under the clock; the defaults are the published ones for Hopper.
+/// Sizes of the timed model and batch; the defaults are the published ones for Hopper.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Sizes {
     /// Windows in a batch.

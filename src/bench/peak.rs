@@ -1,4 +1,4 @@
-//! The yardsticks of a training step: the operations it cannot do without, and the machine's speed.
+//! The baselines for a training step: the operations it needs, and the machine's peak rate.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     layers(whole, last)
 }
 
-/// What large f32 products reach on this machine, measured again and again.
+/// The rate of large f32 products on this machine, measured repeatedly.
 pub(super) struct Peak {
     threads: usize,
     /// Operations a second of all threads, a number for each measurement.
@@ -60,7 +60,7 @@ impl Peak {
         }
     }
 
-    /// Multiplies on every thread for a moment.
+    /// Runs products on every thread for a short time.
     pub(super) fn measure(&mut self) {
         let rate = thread::scope(|scope| {
             let workers: Vec<_> = (0..self.threads).map(|_| scope.spawn(one_thread)).collect();
@@ -77,7 +77,7 @@ impl Peak {
     }
 }
 
-/// The median rate of products for a moment.
+/// The median rate of products over a short time.
 fn one_thread() -> f64 {
     const N: usize = 768;
     const MOMENT: Duration = Duration::from_millis(60);

@@ -17,7 +17,7 @@ use crate::kernels::Precision;
 use crate::optimise::OptimiserConfig;
 use crate::random::Stream;
 
-/// The answer of `rtg bench train-step`.
+/// The result of `rtg bench train-step`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainStep {
     what: &'static str,
@@ -30,18 +30,18 @@ pub struct TrainStep {
     /// Milliseconds of one optimiser step.
     #[serde(flatten)]
     pub step: Milliseconds,
-    /// Floating point operations of a step that no exact computation can leave out, in 1e9.
+    /// Floating point operations that any exact computation of a step needs, in 1e9.
     pub gigaflops_per_step: f64,
-    /// What the engine reaches, in 1e9 operations a second.
+    /// The engine's rate, in 1e9 operations a second.
     pub gigaflops: f64,
-    /// What large f32 matrix products reach on this machine with these threads, measured in turn with the steps:
-    /// the median, too.
+    /// The median rate of large f32 matrix products on this machine with these threads, measured in
+    /// turn with the steps.
     pub peak_gigaflops: f64,
     /// The engine's share of that peak.
     pub peak_share: f64,
 }
 
-/// Times the step. The clock runs over everything that `rtg train` does for a step but sampling.
+/// Times everything that `rtg train` does for a step except sampling.
 pub fn train_step(
     sizes: Sizes,
     threads: usize,
@@ -73,7 +73,7 @@ pub fn train_step(
     }
 }
 
-/// Does a step for each line of standard input and answers with its milliseconds.
+/// Does a step for each line of standard input and prints its milliseconds.
 ///
 /// # Errors
 /// Those of standard input and output.

@@ -1,4 +1,4 @@
-//! One update of any algorithm, on made-up data of Hopper's sizes.
+//! One update of any algorithm, on synthetic data of Hopper's sizes.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::experiment::Experiment;
 use crate::keys::Table;
 use crate::random::Stream;
 
-/// The answer of `rtg bench update`.
+/// The result of `rtg bench update`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Update {
     what: &'static str,
@@ -28,26 +28,26 @@ pub struct Update {
     /// updates, because not every update moves the actor.
     #[serde(flatten)]
     pub times: Milliseconds,
-    /// Floating point operations of an update that no exact computation can leave out, in 1e9,
-    /// where the algorithm counts them.
+    /// Floating point operations that any exact computation of an update needs, in 1e9, where the
+    /// algorithm counts them.
     #[serde(rename = "gigaflops_per_update")]
     pub gigaflops_each: Option<f64>,
-    /// What large f32 matrix products reach on this machine with these threads, in 1e9 operations
-    /// a second, measured in turn with the updates: the median, too.
+    /// The median rate of large f32 matrix products on this machine with these threads, in 1e9
+    /// operations a second, measured in turn with the updates.
     pub peak_gigaflops: f64,
     /// The update's share of that peak.
     pub peak_share: Option<f64>,
 }
 
-/// Updates whose mean is one time.
+/// Updates averaged for one measurement.
 const BLOCK: u64 = 4;
 
-/// Environment whose sizes and bounds the data have.
+/// The environment with the sizes and bounds of the data.
 const ENVIRONMENT: &str = "Hopper-v5";
 const EPISODES: usize = 100;
 const LENGTH: usize = 1000;
 
-/// Times updates for about four seconds. `layers` are laid over the defaults of the algorithm.
+/// Times updates for about four seconds. `layers` override the defaults of the algorithm.
 ///
 /// # Errors
 /// An algorithm that cannot learn from continuous actions.

@@ -1,9 +1,9 @@
-//! Pieces of ways through the maze of `StitchingMaze-v0`.
+//! Short walks in the maze of `StitchingMaze-v0`.
 //!
 //! An episode starts at rest in a random cell and walks, with some noise, to a random cell at most
-//! [`LONGEST`] cells away, where it ends: with the reward if it came to the environment's goal, else
-//! truncated. The start of the environment lies farther from the goal than any episode walks, so none
-//! leads from the one to the other. Which cell an episode walks to is not recorded.
+//! [`LONGEST`] cells away, where it ends: with the reward if it reached the environment's goal,
+//! else truncated. The start of the environment is farther from the goal than any episode walks, so
+//! none leads from start to goal. Which cell an episode walks to is not recorded.
 
 use rtg_datasets::{Dataset, Episode};
 use rtg_envs::random::NumpyRng;
@@ -14,12 +14,12 @@ use crate::behaviour::{disturb, laws};
 use crate::error::Error;
 
 const STEPS: usize = 60_000;
-/// Moves from cell to cell, at most: a sixth of the way from start to goal. (Of walks half as long as the way,
-/// a Decision Transformer makes a whole one.)
+/// Moves from cell to cell, at most: a sixth of the path from start to goal. (From walks half as
+/// long as the path, a Decision Transformer learns the whole one.)
 const LONGEST: usize = 3;
-/// Of the actions.
+/// The noise of the actions.
 const NOISE: f64 = 0.2;
-/// A walk that has not arrived after so many steps ends there.
+/// A walk that has not arrived after this many steps ends.
 const PATIENCE: usize = 100;
 
 /// Adds whole episodes until there are [`STEPS`] steps.

@@ -1,10 +1,10 @@
-//! Datasets that are made on the spot, so that a first run needs no download.
+//! Datasets that are generated on demand, so that a first run needs no download.
 //!
-//! `builtin/<env>/<kind>`: behaviour policies of our own play the environment. `random` draws every
-//! action, `expert` is the hand-written controller, `mixed` has both and two degrees of noise in
-//! between, so that a policy can be asked for returns from bad to best. `keytodoor` has random walks
-//! alone, 1,000 or 10,000 episodes of them, as in the Decision Transformer paper. `maze/paths` are
-//! pieces of ways (`maze`). The same id and seed give the same bytes.
+//! `builtin/<env>/<kind>`: built-in behaviour policies act in the environment. `random` draws every
+//! action, `expert` is the hand-written controller, `mixed` has both and two noise levels in
+//! between, so that returns from bad to best are covered. `keytodoor` has random walks alone, 1,000
+//! or 10,000 episodes of them, as in the Decision Transformer paper. `maze/paths` has short walks
+//! in a maze (`maze`). The same id and seed give the same bytes.
 
 mod maze;
 
@@ -19,7 +19,7 @@ use crate::rollout::{Amount, Rollout};
 
 /// What the ids of built-in datasets begin with.
 pub const PREFIX: &str = "builtin/";
-/// The seed of the datasets that everyone gets by id.
+/// The seed of the datasets opened by id.
 pub const SEED: u64 = 0;
 
 /// Environments with behaviour policies: name in the id, environment, datasets.
@@ -39,11 +39,11 @@ struct Kind {
     contents: Contents,
 }
 
-/// What it is made of.
+/// Its parts.
 enum Contents {
     /// Episodes of the environment.
     Played(Amount, &'static [Part]),
-    /// Pieces of ways through the maze.
+    /// Short walks in the maze.
     Paths,
 }
 

@@ -1,4 +1,4 @@
-//! What the notes of a checkpoint say of its model, checked before anything is as large as they say.
+//! Checks the metadata of a checkpoint's model, before memory is allocated by them.
 
 use rtg_datasets::Normaliser;
 use rtg_envs::{Space, Spec};
@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::Notes;
 use crate::algorithms::ActionCodec;
 
-/// Choices that a head can have: no environment has more.
+/// The most choices of a head: no environment has more.
 const MOST_CHOICES: usize = 1 << 20;
 
-/// What goes into a model and comes out, as far as its algorithm notes it in the usual way.
+/// The inputs and outputs of a model, as far as its algorithm stores them in the usual form.
 pub(super) struct Form {
     /// Numbers in an observation.
     observation: Option<usize>,
@@ -23,14 +23,15 @@ impl Form {
     pub(super) fn of(notes: &Notes) -> Result<Self, String> {
         check_ranges(notes)?;
         let made_of = &notes.made_of;
-        // The Decision Transformer has a table for what stands between the world and its network.
+        // The Decision Transformer has a separate table for the conversions between environment and
+        // network.
         let places = [Some(made_of), made_of.get("preprocessing")];
         let find = |name: &str| places.iter().flatten().find_map(|place| place.get(name));
         let normaliser = find("normaliser").and_then(|found| Normaliser::deserialize(found).ok());
         if let Some(Normaliser { mean, std }) = &normaliser {
             let finite = mean.iter().chain(std).all(|number| number.is_finite());
             if mean.len() != std.len() || !finite || std.contains(&0.0) {
-                return Err("its normaliser makes no sense".to_owned());
+                return Err("its normaliser is invalid".to_owned());
             }
         }
         let noted = find("observation").and_then(Value::as_u64);
@@ -56,7 +57,7 @@ impl Form {
             }
         };
         if !sound {
-            return Err("its actions make no sense".to_owned());
+            return Err("its actions are invalid".to_owned());
         }
         Ok(Self {
             observation: observation.or(noted.map(|noted| noted as usize)),
@@ -64,7 +65,8 @@ impl Form {
         })
     }
 
-    /// Whether an environment has such observations and actions; else what the model is made for.
+    /// Whether an environment has such observations and actions; the error is what the model is
+    /// made for.
     pub(super) fn check_fits(&self, spec: &Spec) -> Result<(), String> {
         if let Some(width) = self.observation
             && width != spec.observation_space.width()

@@ -1,7 +1,7 @@
-//! Checkpoints of earlier formats, brought to the present one.
+//! Converts checkpoints of earlier formats to the current one.
 //!
-//! Format 1 named no algorithm: what its model was made of stood among the notes, under the name of
-//! the algorithm's table.
+//! Format 1 named no algorithm: the description of the model was part of the metadata, under the
+//! name of the algorithm's table.
 
 use serde::Deserialize;
 use serde::de::Error as _;
@@ -33,7 +33,7 @@ struct FirstProgress {
     evaluations: Vec<Evaluation>,
 }
 
-/// Notes of format 1.
+/// The metadata of format 1.
 pub(super) fn upgrade(text: &str) -> Result<Notes, Error> {
     let First {
         env,

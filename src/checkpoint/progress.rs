@@ -1,4 +1,4 @@
-//! Where the training loop stands.
+//! The state of the training loop.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,18 +7,18 @@ use crate::metrics::number;
 use crate::random::Stream;
 use crate::run::Evaluation;
 
-/// Where the training loop stands.
+/// The state of the training loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
     /// Steps done: optimiser steps, or environment steps of an online run.
     pub step: u64,
-    /// Where the next batches come from.
+    /// The random stream of the next batches.
     pub sampler: Stream,
     /// Seconds spent in training steps.
     pub train_seconds: f64,
     /// Processor seconds spent in training steps, over all threads; none where the system does not
-    /// tell, and in a run that an earlier version began.
+    /// report them, and in a run that an earlier version began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_seconds: Option<f64>,
     /// Numbers since the last point of the curves.

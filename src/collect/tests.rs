@@ -100,7 +100,11 @@ fn an_interrupted_collection_goes_on_to_the_same_dataset() {
         drop(other);
         std::fs::rename(root.join(".kept-v0.journal"), &journal).unwrap();
         assert_eq!(is_complete(&target()).is_ok(), same);
-        assert_eq!(journal.exists(), !same, "only what is in the dataset goes");
+        assert_eq!(
+            journal.exists(),
+            !same,
+            "only what is in the dataset is removed"
+        );
     }
     std::fs::remove_file(&journal).unwrap();
     let left = std::fs::read_dir(root).unwrap().filter_map(Result::ok);

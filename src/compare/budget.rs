@@ -1,4 +1,4 @@
-//! How much each run of a comparison learns.
+//! The length of each run of a comparison.
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -8,26 +8,26 @@ use rtg_datasets::Dataset;
 use crate::algorithms::{Error, Learner, Source};
 use crate::random::Stream;
 
-/// What updates are timed for before they count, and what for then.
+/// Seconds of untimed updates, and of timed ones after them.
 const WARM_UP: Duration = Duration::from_millis(500);
 const TIMED: Duration = Duration::from_secs(2);
 /// The fewest updates of each: some actors move with every second one only.
 const FEWEST: u64 = 4;
 
-/// How much each run learns.
+/// The length of each run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budget {
     /// The algorithm's own number of updates.
     Own,
-    /// So many updates.
+    /// This many updates.
     Updates(u64),
-    /// About so many minutes of training: as many updates as this machine makes in the time.
+    /// About this many minutes of training: as many updates as this machine makes in the time.
     Minutes(f64),
 }
 
-/// A text that is no budget.
+/// A text that is not a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a budget is a number of updates, such as 20000, or minutes, such as 3min")]
+#[error("a budget must be a number of updates, such as 20000, or minutes, such as 3min")]
 pub struct BudgetError;
 
 impl FromStr for Budget {
@@ -45,7 +45,7 @@ impl FromStr for Budget {
     }
 }
 
-/// The updates that a learner makes in so many minutes on this machine, to two digits.
+/// The updates that a learner makes in `minutes` on this machine, to two digits.
 ///
 /// # Errors
 /// Data that batches cannot be drawn from, a device that cannot be used.
@@ -74,7 +74,7 @@ fn seconds_each(
     Ok(began.elapsed().as_secs_f64() / updates as f64)
 }
 
-/// Rounded down, so that a plan shows how exact the number is.
+/// Rounded down, so that a plan shows the precision of the number.
 fn two_digits(number: f64) -> u64 {
     let number = number.max(1.0) as u64;
     let unit = 10_u64.pow(number.ilog10().saturating_sub(1));

@@ -22,7 +22,7 @@ use crate::parallel::World;
 use crate::sweep::{Folder, PlannedRun, SweepPlan};
 use crate::train::new_learner;
 
-/// What is to be compared.
+/// What to compare.
 #[derive(Debug)]
 pub struct Comparison {
     /// Datasets, as in a plan.
@@ -31,7 +31,7 @@ pub struct Comparison {
     pub algorithms: Vec<Chosen>,
     /// Seeds of each algorithm on each dataset, from 0.
     pub seeds: u64,
-    /// How much each run learns.
+    /// The length of each run.
     pub budget: Budget,
     /// Keys that hold for all runs whose algorithm has them.
     pub settings: Vec<Table>,
@@ -42,17 +42,17 @@ pub struct Comparison {
 pub struct Planned {
     /// The runs: the first seed of every algorithm on every dataset, then the second, ...
     pub sweep: SweepPlan,
-    /// Algorithms that were left out although their card fits, and why.
+    /// Algorithms that were left out although they fit by their card, and why.
     pub left_out: Vec<String>,
 }
 
 impl Comparison {
-    /// Plans every run, and tries whether its learner can be made. Updates that `folder` has already
+    /// Plans every run, and checks that its learner can be made. Updates that `folder` has already
     /// measured for the same budget are kept, so that a second call plans the same runs.
     ///
     /// # Errors
-    /// A dataset that cannot be opened or evaluated on, an algorithm that was asked for and does not
-    /// fit.
+    /// A dataset that cannot be opened or evaluated on, an algorithm that was requested and does
+    /// not fit.
     pub fn plan(&self, folder: &Path) -> Result<Planned, Error> {
         let earlier = Folder::open(folder).ok();
         let (mut of_seeds, mut left_out) = (Vec::new(), Vec::new());
@@ -87,8 +87,8 @@ impl Comparison {
         })
     }
 
-    /// Opens a dataset for all algorithms: what the settings ask for, with an environment to evaluate
-    /// in.
+    /// Opens a dataset for all algorithms: with the selection of the settings, and an environment
+    /// to evaluate in.
     fn open(&self, dataset: &str) -> Result<Opened, Error> {
         let first = self.algorithms.first().copied();
         let offline = Chosen::all().find(|algorithm| algorithm.card().input != Input::Environment);
@@ -103,7 +103,7 @@ impl Comparison {
         }
     }
 
-    /// The algorithms that were asked for, or all that learn from a dataset with these actions.
+    /// The algorithms that were requested, or all that learn from a dataset with these actions.
     fn fitting(&self, dataset: &str, opened: &Opened) -> Result<Vec<Chosen>, Error> {
         let actions = &opened.spec.action_space;
         let fitting: Vec<Chosen> = Chosen::all()
@@ -127,7 +127,7 @@ impl Comparison {
         }
     }
 
-    /// What the runs of an algorithm on a dataset share.
+    /// The common settings of the runs of an algorithm on a dataset.
     fn layer(&self, dataset: &str, algorithm: Chosen) -> Table {
         let mut layer = Table::new();
         let words = [("dataset", dataset), ("algorithm", algorithm.card().name)];
@@ -138,7 +138,7 @@ impl Comparison {
         merged(&layers)
     }
 
-    /// The steps of a run, and a comment of its plan that says where they come from.
+    /// The steps of a run, and a comment for its plan that states their source.
     fn budgeted(
         &self,
         layer: &Table,
@@ -163,7 +163,7 @@ impl Comparison {
     }
 }
 
-/// The steps of a run in `folder` that learns what `layer` says, if its plan has this note.
+/// The steps of a run in `folder` with the settings of `layer`, if its plan has this comment.
 fn measured(folder: &Folder, layer: &Table, note: &str) -> Option<u64> {
     (0..folder.names().len()).find_map(|index| {
         let text = std::fs::read_to_string(folder.plan(index)).ok()?;
@@ -179,7 +179,7 @@ fn name_of(dataset: &str, algorithm: &str, seed: u64) -> [String; 3] {
     [dataset.to_owned(), algorithm.to_owned(), seed.to_string()]
 }
 
-/// Whether an algorithm learns from a dataset in which such actions were taken.
+/// Whether an algorithm learns from a dataset with such actions.
 fn fits(algorithm: Chosen, actions: &Space) -> bool {
     let card = algorithm.card();
     let chooses = match actions {
@@ -190,7 +190,7 @@ fn fits(algorithm: Chosen, actions: &Space) -> bool {
     chooses && card.input != Input::Environment
 }
 
-/// Whether a setting is for this algorithm: everything is but the tables of others.
+/// Whether a setting applies to this algorithm: all do except those in tables of other algorithms.
 fn concerns(setting: &Table, algorithm: Chosen) -> bool {
     let has = |algorithm: Chosen, name: &str| {
         let tables = algorithm.tables();
@@ -300,7 +300,7 @@ mod tests {
         let first = &planned.sweep.runs[0].text;
         assert!(first.starts_with("# updates that took 0.1 min"), "{first}");
         assert!(steps(first) > Some(1));
-        // What stands in the folder is kept, whatever a new measurement would say.
+        // The steps in the folder are kept, whatever a new measurement would be.
         let mut kept = planned.sweep.clone();
         for run in &mut kept.runs {
             let number = steps(&run.text).unwrap();
@@ -328,7 +328,7 @@ mod tests {
         assert!(error.to_string().starts_with("sac does not fit"), "{error}");
         let twice = own(&["builtin/cartpole/random"; 2], &["bc"]).unwrap_err();
         assert!(
-            twice.to_string().contains("two runs would be called"),
+            twice.to_string().contains("two runs would have the name"),
             "{twice}"
         );
         let mut alone = comparison(&["builtin/cartpole/random"], &["bc"], Budget::Own);

@@ -1,4 +1,4 @@
-//! What can be wrong with a plan, and the way out.
+//! What can be wrong with a plan, and what to do about it.
 
 use crate::keys::{KeyError, PlanError};
 
@@ -16,7 +16,7 @@ pub enum ExperimentError {
         /// Keys with similar names.
         nearest: Vec<String>,
     },
-    /// A value of the wrong type, or one that makes no sense.
+    /// A value of the wrong type or out of range.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A table that belongs to other algorithms than the plan's.
@@ -43,7 +43,7 @@ pub enum ExperimentError {
 }
 
 impl ExperimentError {
-    /// The way out.
+    /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownKey { nearest, .. } if nearest.is_empty() => {

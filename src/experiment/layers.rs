@@ -1,4 +1,4 @@
-//! Plans as TOML tables laid one over the other.
+//! Plans as TOML tables that override each other.
 
 use super::{Experiment, ExperimentError, reference};
 use crate::algorithms::{Card, Chosen};
@@ -38,7 +38,7 @@ impl Experiment {
     }
 }
 
-/// Layers laid one over the other, later ones over earlier ones.
+/// Merges layers; later ones override earlier ones.
 pub fn merged(layers: &[Table]) -> Table {
     let mut merged = Table::new();
     for layer in layers {
@@ -56,12 +56,12 @@ pub(super) fn text(plan: &Table) -> Result<String, ExperimentError> {
     toml::to_string(plan).map_err(|error| PlanError::Type(error.to_string()).into())
 }
 
-/// Gives tables that had another name the one they have now.
+/// Renames tables that had another name in earlier versions.
 pub(super) fn rename_former(layer: &mut Table, card: &Card) {
     for &(before, now) in card.former_tables {
         if let Some(Value::Table(former)) = layer.remove(before) {
             let mut renamed = Table::from_iter([(now.to_owned(), Value::Table(former))]);
-            // A layer may use both names; what it says under the present one counts.
+            // A layer may use both names; the values under the current one count.
             if let Some(present) = layer.remove(now) {
                 merge(&mut renamed, Table::from_iter([(now.to_owned(), present)]));
             }
@@ -78,7 +78,7 @@ pub(super) fn known_keys(algorithm: Chosen) -> Table {
         let own = own.map(|key| (key.name.to_owned(), Value::Boolean(true)));
         match keys.table {
             "" => known.extend(own),
-            // An array of tables; the parser knows what each may hold.
+            // An array of tables, whose keys the parser checks.
             "mix" => {
                 known.insert("mix".to_owned(), Value::Boolean(true));
             }

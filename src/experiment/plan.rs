@@ -21,9 +21,10 @@ keys! {
         Input::Environment => None,
     }, Range::Any, "", "";
     /// Environment id for evaluation, and for learning where the algorithm is online. Default: the
-    /// dataset's, made as it was for the dataset. Options, a time limit and wrappers may follow an id:
-    /// `Hopper-v5?frame_skip=8`. `none` trains without evaluation. `delayed/ID` pays all of an episode's reward with its last step, in the
-    /// environment and in the data; so does `selection.delayed_rewards`, and either sets the other.
+    /// dataset's, made as it was for the dataset. Options, a time limit and wrappers may follow an
+    /// id: `Hopper-v5?frame_skip=8`. `none` trains without evaluation. `delayed/ID` moves all of an
+    /// episode's reward to its last step, in the environment and in the data; so does
+    /// `selection.delayed_rewards`, and either sets the other.
     env: Option<String> = None, Range::Any, "", "";
     /// How the policy is learned; `rtg algorithms` lists them.
     algorithm: Chosen = algorithm, Range::Any, "", "";
@@ -36,11 +37,11 @@ keys! {
     /// Threads that compute; the same number gives the same bits.
     threads: usize = super::default_threads(), Range::between(1.0, 4096.0), "threads", "";
     /// Parts that a batch is cut into. A part's gradient is computed by itself and the parts' are
-    /// added up in order, so the bits follow from this number; processes (`rtg train --mpi`) share
-    /// the parts, and any number of them gives the same bits.
+    /// added up in order, so the bits follow from this number; the parts are divided among
+    /// processes (`rtg train --mpi`), any number of which gives the same bits.
     parts: usize = 1, Range::at_least(1), "parts", "";
-    /// What computes: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU where one answers. May change at
-    /// a resume.
+    /// The device: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU if one is usable. May change at a
+    /// resume.
     device: Device = Device::Cpu, Range::Any, "", "";
     /// Weights to start from: a safetensors file with the recipe's names, or a folder of Hugging Face's
     /// `DecisionTransformerModel` (config.json and model.safetensors).
@@ -51,15 +52,15 @@ keys! {
     from: Option<PathBuf> = None, Range::Any, "", "";
     /// Steps between checkpoints; there is one at every evaluation and at the end as well.
     checkpoint_every: u64 = 1000, Range::at_least(1), "steps", "";
-    /// Where the numbers of the dataset are: `memory`, `mapped` (from a store on disk, for what
-    /// memory cannot hold), or `auto`: mapped if they would take more than half of the free memory.
+    /// Where the numbers of the dataset are: `memory`, `mapped` (from a store on disk, for data
+    /// larger than memory), or `auto`: mapped if they would take more than half of the free memory.
     store: StoreMode as serde(default) = StoreMode::default(),
         Range::Words(&["auto", "memory", "mapped"]), "", "";
 tables:
     /// Further datasets, each with the weight of its steps beside those of `dataset`, which
     /// weigh 1.
     mix: Vec<MixPart> as serde(default, skip_serializing_if = "Vec::is_empty") = Vec::new();
-    /// Which of the episodes are used, and how.
+    /// Which episodes are used, and how.
     selection: Selection as serde(default) = Selection::default();
     /// Evaluation in the environment while training and at the end.
     evaluation: EvaluationConfig = EvaluationConfig::of(());
@@ -105,7 +106,7 @@ keys! {
 }
 
 keys! {
-    /// What is logged how often.
+    /// What is logged, and how often.
     pub struct LoggingConfig = "logging", _any: ();
 
     /// Steps between two points of the training curves.
@@ -146,10 +147,10 @@ const fn selection(
     }
 }
 
-/// The keys of [`Selection`], a type of the datasets' crate.
+/// The keys of [`Selection`], a type of the crate `rtg-datasets`.
 const SELECTION: Keys = Keys {
     table: "selection",
-    doc: &["Which of the episodes are used, and how."],
+    doc: &["Which episodes are used, and how."],
     keys: &[
         selection(
             "min_length",
@@ -189,9 +190,7 @@ const SELECTION: Keys = Keys {
         selection(
             "validation_fraction",
             "Option<f64>",
-            &[
-                "A part of the episodes that is held back; `validation/` metrics are measured on it.",
-            ],
+            &["A part of the episodes that is held out; `validation/` metrics are measured on it."],
             Range::PART,
             "",
         ),
@@ -207,7 +206,7 @@ const SELECTION: Keys = Keys {
             "Option<usize>",
             &[
                 "Episodes fall into this many classes of equal width between the least and the",
-                "largest return, and each class that has any is drawn alike.",
+                "largest return, and each nonempty class is drawn equally often.",
             ],
             Range::ROWS,
             "classes",

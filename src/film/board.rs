@@ -1,4 +1,4 @@
-//! A film among a run's metrics: TensorBoard shows a GIF as an image that moves.
+//! A film among a run's metrics: TensorBoard plays a GIF.
 
 use rtg_envs::Frame;
 
@@ -8,12 +8,13 @@ use crate::error::Error;
 use crate::metrics::{self, Image};
 use crate::run::Run;
 
-/// The tag under which TensorBoard has the films for a target return, or for a policy that takes none.
+/// The tag under which TensorBoard has the films for a target return, or for a policy that takes
+/// none.
 pub fn tag(target: Option<f64>) -> String {
     metrics::for_target(metrics::ROLLOUT, target)
 }
 
-/// Writes a film into the TensorBoard of a run that nobody else writes to.
+/// Writes a film into the TensorBoard of a run that no other process writes to.
 pub struct Board {
     run: Run,
     tag: String,

@@ -10,14 +10,14 @@ use super::Reel;
 use crate::error::Error;
 use crate::run::write_whole;
 
-/// How carefully colours are chosen, 1 (slowly) to 30: the drawings have few.
+/// Sampling factor of the colour quantiser, 1 (slow, exact) to 30: the drawings have few colours.
 const HASTE: i32 = 30;
 
-/// Makes a GIF that repeats for ever. It grows in memory, a few kilobytes a frame.
+/// Makes a GIF that loops for ever. It grows in memory, a few kilobytes a frame.
 pub struct Gif {
     path: PathBuf,
     encoder: Option<Encoder<Vec<u8>>>,
-    /// Hundredths of a second that were promised and not yet shown: each frame has a whole number.
+    /// Hundredths of a second carried over by rounding: each frame has a whole number.
     owed: f64,
 }
 

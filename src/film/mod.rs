@@ -1,7 +1,7 @@
-//! Episodes as pictures: the world beside what the policy is after.
+//! Films of episodes: the environment beside curves of the episode.
 //!
-//! An episode follows from its start alone, so it is played twice: once to know how it goes, then
-//! again for its frames, each of which is drawn, shown and forgotten. A film of any length needs the
+//! An episode follows from its start alone, so it is played twice: once for its curves, then again
+//! for its frames, each of which is drawn, written and dropped. A film of any length needs the
 //! memory of one frame.
 
 mod board;
@@ -25,17 +25,17 @@ use crate::error::Error;
 use crate::policy::{Policy, Start};
 use crate::rollout::{Beginning, Rollout, Sink, Transition};
 
-/// Takes the frames of a film, all of one size, in their order. Nothing is at its place before
+/// Writes the frames of a film, all of one size, in their order. The file has its name only after
 /// `finish`.
 pub trait Reel {
     /// One more frame, shown for `seconds`.
     fn add(&mut self, frame: &Frame, seconds: f64) -> Result<(), Error>;
 
-    /// The film is complete.
+    /// Completes the film.
     fn finish(self: Box<Self>) -> Result<(), Error>;
 }
 
-/// The reel that the name of a file asks for: `.gif`, `.mp4` (by ffmpeg), or a folder of PNG frames.
+/// The reel for the name of a file: `.gif`, `.mp4` (by ffmpeg), or a folder of PNG frames.
 pub fn reel(path: &Path, frames_per_second: f64) -> Result<Box<dyn Reel>, Error> {
     let ending = path.extension().and_then(|ending| ending.to_str());
     Ok(match ending.map(str::to_lowercase).as_deref() {
@@ -61,21 +61,21 @@ pub struct Plan {
     pub episodes: usize,
     /// Seed of the first episode's start; the next has the next seed.
     pub seed: u64,
-    /// Frames a second; `None`: at most 30, as fast as the world's own time.
+    /// Frames a second; `None`: at most 30, in real time.
     pub frames_per_second: Option<f64>,
 }
 
-/// How a film's frames follow the steps of its world.
+/// The rate of a film's frames, relative to environment steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
-    /// Every how many steps there is a frame.
+    /// Steps from one frame to the next.
     pub every: usize,
     /// Seconds that a frame is shown.
     pub seconds: f64,
 }
 
 impl Pace {
-    /// At most `wanted` frames a second, in the world's own time.
+    /// At most `wanted` frames a second, in simulated time.
     pub fn of(env: &dyn Env, wanted: Option<f64>) -> Self {
         let steps = env.steps_per_second();
         let every = (steps / wanted.unwrap_or(30.0)).ceil().max(1.0);
@@ -91,7 +91,7 @@ impl Pace {
     }
 }
 
-/// How long an episode's last frame stays, in seconds.
+/// How long an episode's last frame is shown, in seconds.
 const LAST_FRAME_SECS: f64 = 1.0;
 
 /// The pace at which a plan is filmed.
@@ -108,9 +108,10 @@ pub fn pace(plan: &Plan) -> Result<Pace, Error> {
     Ok(Pace::of(&env, plan.frames_per_second))
 }
 
-/// Plays the plan's episodes at its [`pace`] and adds their frames to `reels`; gives the episodes.
+/// Plays the plan's episodes at its [`pace`] and adds their frames to `reels`; returns the
+/// episodes.
 ///
-/// `progress` is told of each step of the second playing: steps done, steps in all.
+/// `progress` is called after each step of the second pass: steps done, steps in all.
 pub fn film(
     policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
     plan: &Plan,
@@ -146,19 +147,19 @@ pub fn film(
     Ok(episodes)
 }
 
-/// Draws what it watches.
+/// Draws each step.
 struct Camera<'a> {
     plan: &'a Plan,
     episodes: &'a [Episode],
     pace: Pace,
     reels: &'a mut [Box<dyn Reel>],
-    /// Steps taken in the present episode.
+    /// Steps taken in the current episode.
     step: usize,
     /// Steps taken in all episodes.
     done: usize,
     steps: usize,
     progress: &'a mut dyn FnMut(usize, usize),
-    /// The first thing that went wrong; nothing is drawn after it.
+    /// The first error; nothing is drawn after it.
     failure: Option<Error>,
 }
 

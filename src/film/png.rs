@@ -17,7 +17,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder. One that holds anything is refused: frames of two films would mix.
+    /// Makes the folder. One that is not empty is refused: frames of two films would mix.
     pub fn create(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Write {
             source,

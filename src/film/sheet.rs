@@ -35,12 +35,12 @@ const LINE: i32 = 17;
 /// The least height of a picture, for three curves with their titles.
 const LEAST_HEIGHT: u32 = 320;
 
-/// What a picture says about its moment.
+/// The caption of a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Caption<'a> {
     /// Environment id.
     pub env: &'a str,
-    /// The return that was asked for, of a policy that takes a target.
+    /// The target return, of a policy that takes one.
     pub target: Option<f64>,
     /// Number of the episode from 1, and how many there are.
     pub episode: (usize, usize),
@@ -48,11 +48,11 @@ pub struct Caption<'a> {
     pub step: usize,
 }
 
-/// The scene with the episode's return-to-go, rewards and actions up to the caption's step. Without a
-/// target there is no return-to-go: the return so far takes its place.
+/// The scene with the episode's return-to-go, rewards and actions up to the caption's step. Without
+/// a target there is no return-to-go: the return so far is drawn instead.
 pub fn compose(scene: &Frame, episode: &Episode, caption: &Caption) -> Frame {
     let height = (scene.height as u32).max(LEAST_HEIGHT);
-    // Video codecs want even sizes.
+    // Video codecs need even sizes.
     let mut sheet = Sheet::new(
         (scene.width as u32 + PANEL).next_multiple_of(2),
         height.next_multiple_of(2),
@@ -103,12 +103,12 @@ struct Curve {
 }
 
 impl Curve {
-    /// Points that are known after so many steps.
+    /// Points that are known after this many steps.
     fn known(&self, step: usize) -> usize {
         (step + usize::from(self.from_start)).min(self.values.len() / self.width)
     }
 
-    /// The last known values in words.
+    /// The last known values as text.
     fn now(&self, step: usize) -> String {
         let Some(last) = self.known(step).checked_sub(1) else {
             return String::new();
@@ -175,7 +175,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// A picture under work.
+/// A picture being drawn.
 struct Sheet {
     width: u32,
     height: u32,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::behaviour;
 
-/// Keeps what it is given.
+/// Keeps its frames.
 #[derive(Default)]
 struct Memory(std::rc::Rc<std::cell::RefCell<Vec<(Frame, f64)>>>);
 

@@ -58,7 +58,7 @@ impl Video {
             })
     }
 
-    /// Waits for ffmpeg and says what it complained about.
+    /// Waits for ffmpeg and returns its error message.
     fn end(&mut self) -> Result<(), Error> {
         let Some(ffmpeg) = self.ffmpeg.take() else {
             return Ok(());
@@ -93,7 +93,7 @@ impl Reel for Video {
             (0..repeats).try_for_each(|_| pipe.write_all(&frame.pixels))
         })();
         sent.map_err(|source: io::Error| {
-            // A broken pipe says less than what ffmpeg said before it went.
+            // A broken pipe is less informative than ffmpeg's own message.
             let reason = source.to_string();
             self.end().err().unwrap_or(Error::Ffmpeg {
                 reason,
@@ -115,7 +115,7 @@ impl Reel for Video {
 }
 
 impl Drop for Video {
-    /// A film that was given up leaves neither a process nor half a file.
+    /// An abandoned film leaves neither a process nor half a file.
     fn drop(&mut self) {
         if let Some(mut ffmpeg) = self.ffmpeg.take() {
             let _ = ffmpeg.kill();

@@ -1,9 +1,8 @@
 //! Declarations of configuration keys.
 //!
-//! `keys!` declares a table of a plan once: for each key its field, type,
-//! default, range, unit and published value. From that one declaration follow the struct that is
-//! parsed, the defaults, the names that are known, the ranges that are checked and the reference
-//! that `rtg keys` prints.
+//! `keys!` declares a table of a plan once: for each key its field, type, default, range, unit and
+//! published value. That one declaration generates the struct that is parsed, the defaults, the
+//! names that are known, the ranges that are checked and the reference that `rtg keys` prints.
 
 mod range;
 
@@ -30,21 +29,21 @@ pub enum PlanError {
 /// Values of other types.
 pub fn read<T: DeserializeOwned>(plan: &Table, name: &str) -> Result<T, PlanError> {
     let table = plan.get(name).cloned();
-    let table = table.ok_or_else(|| PlanError::Type(format!("table `{name}` is missing")))?;
+    let table = table.ok_or_else(|| PlanError::Type(format!("table '{name}' is missing")))?;
     table.try_into().map_err(|error| wrong_type(&error))
 }
 
 /// Puts values into the table called `name` of a plan.
 ///
 /// # Errors
-/// Values that TOML has no form for.
+/// Values that TOML cannot represent.
 pub fn write(plan: &mut Table, name: &str, values: &impl Serialize) -> Result<(), PlanError> {
     let table = Table::try_from(values).map_err(|error| PlanError::Type(error.to_string()))?;
     plan.insert(name.to_owned(), Value::Table(table));
     Ok(())
 }
 
-/// What the parser says, in one line.
+/// The parser's message, in one line.
 pub fn wrong_type(error: &toml::de::Error) -> PlanError {
     PlanError::Type(error.to_string().trim().replace('\n', " "))
 }
@@ -58,7 +57,7 @@ pub struct Key {
     pub kind: &'static str,
     /// What it means.
     pub doc: &'static [&'static str],
-    /// The values that make sense.
+    /// The values that are valid.
     pub range: Range,
     /// What the value counts; empty for numbers without a unit.
     pub unit: &'static str,
@@ -71,7 +70,7 @@ pub struct Key {
 pub struct Keys {
     /// Its name; empty for the keys outside of any table.
     pub table: &'static str,
-    /// What it is for.
+    /// Its purpose.
     pub doc: &'static [&'static str],
     /// Its keys, in the order of their declaration.
     pub keys: &'static [Key],
@@ -85,7 +84,7 @@ impl Key {
 }
 
 impl Keys {
-    /// What it is for, as one line.
+    /// Its purpose, as one line.
     pub fn meaning(&self) -> String {
         one_line(self.doc)
     }
@@ -130,8 +129,8 @@ fn one_line(doc: &[&str]) -> String {
 /// }
 /// ```
 ///
-/// A type may be followed by `as ATTRIBUTE`, an attribute of the field. Behind `tables:` stand
-/// fields that are tables themselves, with their defaults only.
+/// A type may be followed by `as ATTRIBUTE`, an attribute of the field. After `tables:` come fields
+/// that are tables themselves, with their defaults only.
 macro_rules! keys {
     (
         $(#[doc = $table_doc:literal])+

@@ -4,35 +4,35 @@ use std::fmt;
 
 use super::Value;
 
-/// The values that make sense for a key. A list must hold such values only.
+/// The values that are valid for a key. A list must hold such values only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Range {
-    /// Whatever the key's type can hold.
+    /// Every value of the key's type.
     Any,
     /// Numbers from the first bound to the second, each included or not.
     Numbers {
         /// The smallest number.
         low: f64,
-        /// Whether `low` itself makes sense.
+        /// Whether `low` itself is valid.
         with_low: bool,
         /// The largest number; infinity for none.
         high: f64,
-        /// Whether `high` itself makes sense.
+        /// Whether `high` itself is valid.
         with_high: bool,
     },
     /// One of these words.
     Words(&'static [&'static str]),
 }
 
-/// A value that makes no sense.
+/// A value out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{key}' is {value}: it must be {expected}")]
 pub struct KeyError {
     /// The key with its table.
     pub key: String,
-    /// What was given.
+    /// The value as given.
     pub value: String,
-    /// What makes sense, after "it must be".
+    /// The valid values, after "it must be".
     pub expected: String,
 }
 
@@ -40,7 +40,7 @@ impl KeyError {
     /// A value of a key that must be something else.
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "literals, numbers and formatted texts are handed over alike"
+        reason = "literals, numbers and formatted texts are passed alike"
     )]
     pub fn new(key: &str, value: impl ToString, expected: impl ToString) -> Self {
         Self {
@@ -56,11 +56,11 @@ impl Range {
     pub const POSITIVE: Self = Self::numbers(0.0, false, f64::INFINITY, false);
     /// Finite numbers from 0 on.
     pub const NOT_NEGATIVE: Self = Self::numbers(0.0, true, f64::INFINITY, false);
-    /// From 0 to 1, without 1: probabilities of dropping, decays of a mean.
+    /// From 0 to 1, excluding 1: dropout rates, decays of a mean.
     pub const BELOW_ONE: Self = Self::numbers(0.0, true, 1.0, false);
     /// From 0 to 1.
     pub const UNIT: Self = Self::numbers(0.0, true, 1.0, true);
-    /// Above 0, to 1: parts of a whole.
+    /// Above 0, to 1: fractions.
     pub const PART: Self = Self::numbers(0.0, false, 1.0, true);
     /// Numbers in a layer: no network has a wider one.
     pub const WIDTH: Self = Self::between(1.0, 65_536.0);
@@ -115,7 +115,7 @@ impl Range {
         Err(KeyError::new(key, value, self))
     }
 
-    #[expect(clippy::float_cmp, reason = "a bound belongs to the range or does not")]
+    #[expect(clippy::float_cmp, reason = "a bound is included or excluded")]
     fn holds(&self, number: f64) -> bool {
         match *self {
             Self::Numbers {
@@ -132,7 +132,7 @@ impl Range {
     }
 }
 
-/// What a value must be, after "it must be"; nothing where any value of the type makes sense.
+/// What a value must be, after "it must be"; `None` where any value of the type is valid.
 impl fmt::Display for Range {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

@@ -2,12 +2,13 @@
 //!
 //! ```json
 //! {"step":100,"wall_secs":1790000000.5,"train/loss":0.25,"train/learning_rate":0.0001}
-//! {"step":100,"wall_secs":1790000000.6,"weights/head.weight":{"count":384,"non_finite":0,"mean":0.0,"std":0.02,"min":-0.07,"max":0.06}}
+//! {"step":100,"wall_secs":1790000000.6,"weights/head.weight":{"count":384,"mean":0.0,...}}
 //! ```
 //!
-//! Metric names hold a slash, so they never meet the two other keys. A histogram is an object of
-//! summary numbers. NaN and the infinities are strings ([`super::number`]), so that every line is
-//! valid JSON. Hyperparameters are not here: `experiment.toml` beside the file has them all.
+//! Metric names contain a slash, so they cannot collide with the two other keys. A histogram is an
+//! object of summary numbers. NaN and the infinities are strings ([`super::number`]), so that every
+//! line is valid JSON. Hyperparameters are not here: `experiment.toml` beside the file has them
+//! all.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufWriter, Read, Write};
@@ -17,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::{Error, Histogram, Moment, Sink, number};
 
-/// No line of ours comes near this length; a longer one is not read into memory.
+/// Lines written here are far shorter; a longer one is not read into memory.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
 /// Appends to a file of JSON lines.
@@ -102,8 +103,9 @@ pub struct Line {
     pub scalars: Vec<(String, f64)>,
 }
 
-/// Hands out every line and gives the number of those that cannot be read: a damaged byte costs its
-/// own line. A last line without its line break is what a killed process leaves, and is no line.
+/// Passes every line to `take` and returns the number of those that cannot be read: a damaged byte
+/// costs only its own line. A last line without its line break was left by a killed process and is
+/// ignored.
 pub fn read(input: &mut impl BufRead, mut take: impl FnMut(Line)) -> io::Result<usize> {
     let mut unreadable = 0;
     while let Some(bytes) = next_line(input)? {
@@ -115,8 +117,8 @@ pub fn read(input: &mut impl BufRead, mut take: impl FnMut(Line)) -> io::Result<
     Ok(unreadable)
 }
 
-/// Copies the lines of steps up to `last_step`, for a run that continues from there, and gives the
-/// number of those that cannot be read.
+/// Copies the lines of steps up to `last_step`, for a run that continues from there, and returns
+/// the number of those that cannot be read.
 pub fn copy_until(
     input: &mut impl BufRead,
     output: &mut impl Write,
@@ -133,7 +135,7 @@ pub fn copy_until(
     Ok(unreadable)
 }
 
-/// The next line, or a part of one that is longer than any of ours.
+/// The next line, or a part of one that is longer than the limit.
 fn next_line(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     input.take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)?;

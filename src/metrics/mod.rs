@@ -1,8 +1,8 @@
-//! What a run measures, and where the numbers go.
+//! The metrics of a run, and where they are stored.
 //!
-//! [`Recorder`] takes every measurement once, stamps it with the time and hands it to its
-//! [`Sink`]s: TensorBoard, a file of JSON lines, the terminal. The metric names below are the
-//! whole vocabulary: scripts and reports depend on them.
+//! [`Recorder`] takes every measurement once, adds the time and passes it to its [`Sink`]s:
+//! TensorBoard, a file of JSON lines, the terminal. The metric names below are complete: scripts
+//! and reports depend on them.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -30,7 +30,7 @@ pub const TRAIN_LEARNING_RATE: &str = "train/learning_rate";
 pub const TRAIN_GRADIENT_NORM: &str = "train/gradient_norm";
 /// Environment steps of an online run, beside `train/updates`.
 pub const TRAIN_ENVIRONMENT_STEPS: &str = "train/environment_steps";
-/// Mean loss over fixed windows of the episodes that were held back, without dropout.
+/// Mean loss over fixed windows of the held-out episodes, without dropout.
 pub const VALIDATION_LOSS: &str = "validation/loss";
 /// Mean undiscounted return of the evaluation's episodes; see [`for_target`].
 pub const EVAL_RETURN_MEAN: &str = "eval/return_mean";
@@ -56,11 +56,11 @@ pub const EVAL_CALIBRATION_SLOPE: &str = "eval/calibration_slope";
 pub const EVAL_CALIBRATION_INTERCEPT: &str = "eval/calibration_intercept";
 /// The share of the same targets that are missed by at most a tenth of the range.
 pub const EVAL_CALIBRATION_WITHIN: &str = "eval/calibration_within_tenth";
-/// How often a simulation became unstable in an evaluation, for worlds that can.
+/// How often a simulation became unstable in an evaluation, for environments that can.
 pub const EVAL_INSTABILITIES: &str = "eval/instabilities";
-/// How often `MuJoCo` warned in an evaluation, of whatever kind.
+/// Number of `MuJoCo`'s warnings in an evaluation, of any kind.
 pub const EVAL_WARNINGS: &str = "eval/mujoco_warnings";
-/// A film of the policy at work, an image; see [`for_target`].
+/// A film of the policy, an image; see [`for_target`].
 pub const ROLLOUT: &str = "rollout";
 /// Optimiser steps a second.
 pub const SPEED_STEPS_PER_SEC: &str = "speed/steps_per_sec";
@@ -69,7 +69,7 @@ pub const SPEED_MS_PER_STEP: &str = "speed/ms_per_step";
 /// Processor seconds of the steps so far, over all threads, without evaluations.
 pub const SPEED_CPU_SECONDS: &str = "speed/cpu_seconds";
 
-/// Whatever updates report begins with this.
+/// Prefix of the metrics of updates.
 const TRAIN: &str = "train/";
 
 const TARGET: &str = "/target_";
@@ -93,22 +93,22 @@ pub fn target_of(name: &str, metric: &str) -> Option<Option<f64>> {
     target.is_finite().then_some(Some(target))
 }
 
-/// Name of a number that updates report, for instance `train/critic_loss`.
+/// Name of a metric of updates, for instance `train/critic_loss`.
 pub fn train(metric: &str) -> String {
     format!("{TRAIN}{metric}")
 }
 
-/// Whether this is a loss that updates report; an algorithm's headline is its first.
+/// Whether this is a loss of updates; an algorithm's headline is its first.
 pub fn is_train_loss(name: &str) -> bool {
     name.starts_with(TRAIN) && name.ends_with("loss")
 }
 
-/// Name of a sign of trouble, for instance `health/dead_relus`.
+/// Name of a health metric, for instance `health/dead_relus`.
 pub fn health(sign: &str) -> String {
     format!("health/{sign}")
 }
 
-/// Name of a number on held-back data.
+/// Name of a metric on held-out data.
 pub fn validation(metric: &str) -> String {
     format!("validation/{metric}")
 }
@@ -131,7 +131,7 @@ pub enum Error {
     Create {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A metrics file could not be written.
@@ -139,13 +139,13 @@ pub enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }
 
 impl Error {
-    /// The way out, for the line after the error.
+    /// What to do about it, for the line after the error.
     pub fn hint(&self) -> String {
         let (Self::Create { path, source } | Self::Write { path, source }) = self;
         let folder = path.parent().unwrap_or(path).display();
@@ -179,11 +179,11 @@ impl Moment {
 /// A hyperparameter's value in TensorBoard's table.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HparamValue {
-    /// A word, such as the name of a dataset.
+    /// A string, such as the name of a dataset.
     Text(String),
     /// A number; integers are numbers too.
     Number(f64),
-    /// A switch.
+    /// A boolean.
     Flag(bool),
 }
 
@@ -207,7 +207,7 @@ pub enum Outcome {
     Failed,
 }
 
-/// A place that keeps or shows measurements. What a sink has no use for, it ignores.
+/// Stores or shows measurements. A sink ignores those that it does not support.
 pub trait Sink: Send {
     /// Named numbers of one step.
     fn scalars(&mut self, at: Moment, values: &[(&str, f64)]) -> Result<(), Error>;
@@ -227,10 +227,10 @@ pub trait Sink: Send {
         Ok(())
     }
 
-    /// A sentence for the person who watches.
+    /// A message for the user.
     fn message(&mut self, _line: &str) {}
 
-    /// Hands everything buffered to the operating system.
+    /// Flushes everything buffered to the operating system.
     fn flush(&mut self) -> Result<(), Error> {
         Ok(())
     }
@@ -251,7 +251,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder that writes to `sinks`; with none it swallows everything.
+    /// A recorder that writes to `sinks`; with none it drops everything.
     pub fn new(sinks: Vec<Box<dyn Sink>>) -> Self {
         Self {
             sinks,
@@ -296,14 +296,14 @@ impl Recorder {
         self.each(|sink| sink.hparams(at, &values))
     }
 
-    /// Shows a sentence to the person who watches, without tearing the progress bar.
+    /// Shows a message to the user without breaking the progress bar.
     pub fn message(&mut self, line: &str) {
         for sink in &mut self.sinks {
             sink.message(line);
         }
     }
 
-    /// Hands everything to the operating system. Call it before a checkpoint is written: a
+    /// Flushes everything to the operating system. Call it before a checkpoint is written: a
     /// resumed run keeps the metrics up to its checkpoint and rewrites those after it.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.flushed = Instant::now();

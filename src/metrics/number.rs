@@ -1,8 +1,8 @@
 //! Floating-point numbers in JSON files.
 //!
-//! JSON has no word for NaN and the infinities, and `serde_json` turns them into `null`, which
-//! no longer reads as a number. Here they are the strings `"NaN"`, `"Infinity"` and
-//! `"-Infinity"`, as protobuf's JSON and TensorBoard write them; Python's `float` and R read them.
+//! JSON cannot represent NaN and the infinities, and `serde_json` turns them into `null`, which no
+//! longer reads as a number. Here they are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`, as
+//! protobuf's JSON and TensorBoard write them; Python's `float` and R read them.
 //! `#[serde(with = "number")]` is for an `f64`, `number::option` and `number::list` for more.
 
 use serde::de::Error as _;

@@ -1,7 +1,7 @@
 //! Returns as text.
 
-/// `mean ± std`, or the mean alone. Tenths, but hundredths where everything is below ten: a rate of
-/// success says nothing in tenths. What is below a tenth has two digits that count.
+/// `mean ± std`, or the mean alone. Tenths, but hundredths where everything is below ten: a success
+/// rate needs more than tenths. Values below a tenth have two significant digits.
 pub fn spread(mean: f64, std: Option<f64>) -> String {
     let largest = mean.abs().max(std.unwrap_or(0.0));
     let decimals = match largest {

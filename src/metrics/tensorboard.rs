@@ -2,15 +2,15 @@
 //!
 //! tensorboard-rs frames the records and builds the summaries; the file is opened here. Its own
 //! `SummaryWriter` names files by the second, so that two within one second overwrite each other,
-//! and meets I/O errors with a panic in a thread of its own.
+//! and panics on I/O errors in its own thread.
 //!
 //! A run has one file for each session of training, in the run directory itself, which TensorBoard
-//! joins into one run in the order of their names. A session takes a second that no earlier file
-//! has and never overwrites a file. Before a session continues from step n, the points after n
-//! leave the earlier files ([`copy_until`]), so a point is never there twice; a TensorBoard that
-//! has already read them drops them when it sees the `START` that opens the session. What belongs
-//! to the session as a whole (hyperparameters, texts) is in a file of its own that each session
-//! replaces; so are the charts of the custom scalars.
+//! joins into one run in the order of their names. A session's file name has a second that no
+//! earlier file has, so no file is overwritten. Before a session continues from step n, the points
+//! after n leave the earlier files ([`copy_until`]), so a point is never there twice; a TensorBoard
+//! that has already read them drops them when it sees the `START` that opens the session. What
+//! belongs to the session as a whole (hyperparameters, texts) is in a file of its own that each
+//! session replaces; so are the charts of the custom scalars.
 
 mod layout;
 
@@ -34,7 +34,7 @@ use super::{Error, Histogram, HparamValue, Image, Moment, Outcome, Sink};
 
 /// A record's length and the checksum of that.
 const HEADER_BYTES: usize = 12;
-/// What a record has beside its event: the header, and the event's checksum.
+/// Bytes of a record besides its event: the header, and the event's checksum.
 const FRAME_BYTES: u64 = 16;
 const PREFIX: &str = "events.out.tfevents.";
 /// The file of the session as a whole; its name sorts before those of the points.
@@ -87,7 +87,7 @@ impl TensorBoard {
     }
 }
 
-/// Adds an image to a run that nobody writes to, in a file of its own, so that a session that
+/// Adds an image to a run that no process writes to, in a separate file, so that a session that
 /// continues from an earlier step drops it like every other point.
 pub fn add_image(folder: &Path, step: u64, name: &str, image: Image) -> Result<(), Error> {
     let at = Moment::now(step);
@@ -138,9 +138,9 @@ impl Sink for TensorBoard {
         self.session.value(at, value)
     }
 
-    /// Without a description of the whole experiment, TensorBoard makes the columns of its table from
-    /// all the runs that it shows: each hyperparameter and each scalar that any of them has. It would
-    /// take a description from one of them, and the other algorithms' losses would be missing.
+    /// Without a description of the whole experiment, TensorBoard makes the columns of its table
+    /// from all the runs that it shows: each hyperparameter and each scalar that any of them has.
+    /// It would use the description of one run only, without the other algorithms' losses.
     fn hparams(&mut self, at: Moment, values: &[(&str, HparamValue)]) -> Result<(), Error> {
         let mut start = HParamsPluginData::new();
         let info = start.mut_session_start_info();
@@ -159,7 +159,7 @@ impl Sink for TensorBoard {
     }
 
     fn finish(&mut self, at: Moment, outcome: Outcome) -> Result<(), Error> {
-        // It lies after the last point, so that a resumed run, which is running again, loses it.
+        // It comes after the last point, so that it is removed when the run is resumed.
         let after = Moment {
             step: self.last_step.max(at.step) + 1,
             ..at
@@ -224,7 +224,7 @@ impl EventFile {
         }
     }
 
-    /// A file whose name sorts after those of all earlier sessions, whatever the clock says.
+    /// A file whose name sorts after those of all earlier sessions, even if the clock was set back.
     fn create_after(folder: &Path, now_secs: u64) -> Result<Self, Error> {
         let files = event_files(folder).map_err(|source| Error::Create {
             path: folder.to_owned(),
@@ -296,8 +296,8 @@ fn named_secs(path: &Path) -> Option<u64> {
 }
 
 /// Copies the events of steps up to `last_step`, for a run that continues from there. TensorBoard
-/// reads no further than a damaged record; here the next whole one is looked for. Gives the number of
-/// bytes in between. A torn end, which a killed process leaves, is not counted.
+/// reads no further than a damaged record; here reading continues at the next whole one. Returns
+/// the number of bytes in between. A torn end, which a killed process leaves, is not counted.
 pub fn copy_until(
     input: &mut (impl BufRead + Seek),
     output: &mut impl Write,
@@ -321,7 +321,7 @@ pub fn copy_until(
     }
 }
 
-/// The place of the first record from `place` on, by the checksum of its length.
+/// The position of the first record from `place` on, by the checksum of its length.
 fn find_record(input: &mut (impl BufRead + Seek), place: u64) -> io::Result<Option<u64>> {
     let mut place = input.seek(SeekFrom::Start(place))?;
     let mut header = [0; HEADER_BYTES];
@@ -351,7 +351,7 @@ fn length_of(header: &[u8; HEADER_BYTES]) -> Option<u64> {
 fn next_record(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut read = |bytes: u64| {
         let mut buffer = Vec::new();
-        // `take` grows the buffer with what is there, not with what a length claims.
+        // `take` grows the buffer with the bytes read, not with the length claimed.
         let n = input.by_ref().take(bytes).read_to_end(&mut buffer)?;
         Ok::<_, io::Error>((n as u64 == bytes).then_some(buffer))
     };
@@ -367,9 +367,9 @@ fn next_record(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     Ok(read(4)?.is_some_and(matches).then_some(event))
 }
 
-/// The field `step` (number 2, a varint) of a serialised event; 0 where it is left out, `None`
-/// for bytes that are not an event. Walking the fields by hand keeps protobuf's parser, which
-/// has no defence against hostile bytes in this version, out of the program.
+/// The field `step` (number 2, a varint) of a serialised event; 0 where it is left out, `None` for
+/// bytes that are not an event. Walking the fields by hand avoids protobuf's parser, which in this
+/// version is unsafe against hostile bytes.
 fn step_of(mut event: &[u8]) -> Option<u64> {
     let mut step = 0;
     while !event.is_empty() {

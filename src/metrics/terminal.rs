@@ -1,4 +1,4 @@
-//! Progress for the person who watches: a bar on a terminal, now and then a line elsewhere.
+//! Progress for the user: a bar on a terminal, a line at intervals elsewhere.
 //!
 //! All of it goes to stderr; stdout is for data. `NO_COLOR` is honoured.
 
@@ -21,7 +21,7 @@ pub struct Terminal {
     progress: Progress,
     started: Instant,
     next_line: Duration,
-    /// Step of the last line, so that the end is not told twice.
+    /// Step of the last line, so that the end is not reported twice.
     told: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ impl Terminal {
     fn print(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            // Talk that nobody can hear is no reason to end a training.
+            // A closed stderr must not abort training.
             None => drop(writeln!(std::io::stderr(), "{line}")),
         }
     }
@@ -124,7 +124,7 @@ struct Progress {
 
 impl Progress {
     /// `120 steps/s, 1 min 5 s left, loss 0.1234`. The rate is the session's own, evaluations
-    /// included, so that the time left is what one will wait.
+    /// included, so that the time left is the actual wait.
     fn state(&self, elapsed_secs: f64) -> String {
         let mut parts = Vec::new();
         let rate = self.step.saturating_sub(self.first_step) as f64 / elapsed_secs;
@@ -146,7 +146,7 @@ impl Progress {
     }
 }
 
-/// One line for the loss on held-back episodes and for each target that was evaluated.
+/// One line for the loss on held-out episodes and for each target that was evaluated.
 fn evaluations(step: u64, values: &[(&str, f64)]) -> Vec<String> {
     let value = |metric: &str, target| {
         let name = for_target(metric, target);

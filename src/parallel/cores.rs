@@ -1,4 +1,4 @@
-//! How many threads each rank has cores for.
+//! The number of threads for each rank.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
@@ -9,7 +9,8 @@ use super::World;
 /// that share them, and of those the fewest.
 ///
 /// Ranks share cores if they are on one machine and are bound to the same ones; launchers that bind
-/// each rank to cores of its own leave nothing to divide. What Slurm gives to a task is its own.
+/// each rank to separate cores leave nothing to divide. Cores that Slurm assigns to a task are not
+/// shared.
 pub fn cores(world: &World) -> usize {
     let mut place = DefaultHasher::new();
     for file in ["/proc/sys/kernel/hostname", "/proc/self/status"] {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Error, World};
 
-/// A batch cut into parts, neighbours going to the same rank.
+/// A batch cut into parts, consecutive ones for the same rank.
 #[derive(Clone, Debug)]
 pub struct Division {
     world: World,

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 /// Why ranks cannot work together.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No MPI library where one was looked for.
+    /// No MPI library was found.
     #[error("no MPI library was found; looked for {}", tried.join(", "))]
     NoLibrary {
         /// Files and names.
         tried: Vec<String>,
     },
-    /// A file that is no MPI library, or none that this program can use.
+    /// A file that is not an MPI library, or one that this program cannot use.
     #[error("this MPI library cannot be used ({reason}): {}", path.display())]
     Unusable {
         /// What is wrong.
@@ -19,18 +19,19 @@ pub enum Error {
         /// The library.
         path: PathBuf,
     },
-    /// A library that does not belong to the launcher.
+    /// A library other than the launcher's.
     #[error(
-        "the launcher started {launched} processes, and each is alone by the MPI library: {}",
+        "the launcher started {launched} processes, but the MPI library connects each to itself \
+            only: {}",
         path.display()
     )]
     OtherLauncher {
-        /// Processes by the launcher's environment.
+        /// The number of processes by the launcher's environment.
         launched: usize,
         /// The library.
         path: PathBuf,
     },
-    /// Ranks that would not compute the same.
+    /// Ranks with different inputs.
     #[error("rank {rank} has another {what} than rank 0")]
     Unequal {
         /// What differs.
@@ -55,7 +56,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The way out.
+    /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
             Self::NoLibrary { .. } => {

@@ -1,16 +1,17 @@
-//! Several processes that do one run, each a *rank*, and how they share its work.
+//! Several processes that compute one run, each a *rank*, and how its work is divided.
 //!
-//! All ranks hold the whole state of the run and go through the same steps. A batch is cut into
-//! *parts*; a rank computes the gradients of its parts only, and [`Division::sum`] gives every rank
-//! the same sum, added up in the order of the parts. So the bits of a run follow from the number of
-//! parts, and never from the number of ranks, the library that connects them or the order of messages:
+//! All ranks hold the whole state of the run and do the same steps. A batch is cut into *parts*; a
+//! rank computes the gradients of its parts only, and [`Division::sum`] returns the same sum on
+//! every rank, added up in the order of the parts. So the bits of a run follow from the number of
+//! parts, and never from the number of ranks, the library that connects them or the order of
+//! messages:
 //!
 //! ```text
 //! 1 rank x 4 parts = 2 ranks x 2 parts = 4 ranks x 1 part
 //! ```
 //!
-//! [`Communicator`] is how ranks exchange bytes; [`mpi`] is the one for clusters. No library is asked
-//! to add numbers, because the standard does not fix its order.
+//! [`Communicator`] is how ranks exchange bytes; [`mpi`] is the one for clusters. No library
+//! function adds numbers, because the standard does not fix the order.
 
 mod cores;
 mod division;
@@ -30,7 +31,7 @@ pub use self::world::World;
 /// How ranks exchange bytes. Every call but [`Communicator::abort`] is made by all ranks, in
 /// the same order, with arrays of the same lengths; it returns when this rank's part is done.
 pub trait Communicator: Debug + Send + Sync {
-    /// What connects the ranks, for people.
+    /// The name of the connection, for display.
     fn name(&self) -> String;
 
     /// The number of this rank, from 0.
@@ -39,20 +40,20 @@ pub trait Communicator: Debug + Send + Sync {
     /// The number of ranks.
     fn size(&self) -> usize;
 
-    /// `all` becomes what every rank has in `mine`, in the order of the ranks.
+    /// `all` becomes the `mine` of every rank, in the order of the ranks.
     fn all_gather(&self, mine: &[u8], all: &mut [u8]);
 
     /// Cuts `mine` into a slice for each rank; `received` becomes the slices for this rank, in the
     /// order of the ranks.
     fn all_to_all(&self, mine: &[u8], received: &mut [u8]);
 
-    /// `bytes` becomes what rank 0 has in it.
+    /// `bytes` becomes that of rank 0.
     fn broadcast(&self, bytes: &mut [u8]);
 
     /// Ends the communication; every rank calls it last.
     fn finish(&self);
 
-    /// Ends the processes of all ranks, wherever they are, with this exit code.
+    /// Ends the processes of all ranks, on any machine, with this exit code.
     fn abort(&self, code: u8) -> !;
 }
 

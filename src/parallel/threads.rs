@@ -13,7 +13,7 @@ struct Rank {
     from: Vec<Mutex<Receiver<Vec<u8>>>>,
 }
 
-/// What `work` gives on each of `count` ranks. A rank that panics ends those that wait for it.
+/// The results of `work` on each of `count` ranks. A rank that panics ends those that wait for it.
 pub(crate) fn run<T: Send>(count: usize, work: impl Fn(World) -> T + Sync) -> Vec<T> {
     let mut to: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
     let mut from: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
@@ -82,6 +82,6 @@ impl Communicator for Rank {
     fn finish(&self) {}
 
     fn abort(&self, code: u8) -> ! {
-        panic!("rank {} gave up with code {code}", self.number)
+        panic!("rank {} aborted with code {code}", self.number)
     }
 }

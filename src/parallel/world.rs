@@ -1,5 +1,5 @@
-//! All ranks of a run, and what they exchange.
-#![expect(unsafe_code, reason = "numbers are sent as the bytes that they are")]
+//! All ranks of a run, and their exchange of data.
+#![expect(unsafe_code, reason = "numbers are sent as their bytes")]
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,18 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Alone, Communicator, Error};
 use crate::interrupt::{self, Interrupt};
 
-/// Numbers of a vector that travel at once: enough to make the latency of a call cheap, few enough
-/// to stay in the cache until they are added up.
+/// Numbers of a vector that are sent at once: enough to make the latency of a call cheap, few
+/// enough to stay in the cache until they are added up.
 const PIECE: usize = 1 << 18;
 
-/// All ranks of a run, from the view of one of them.
+/// All ranks of a run, as seen by one of them.
 #[derive(Clone, Debug)]
 pub struct World(Arc<Ranks>);
 
 #[derive(Debug)]
 struct Ranks {
     communicator: Box<dyn Communicator>,
-    /// What [`World::sum`] receives.
+    /// The receive buffer of [`World::sum`].
     memory: Mutex<Vec<f32>>,
 }
 
@@ -46,7 +46,7 @@ impl World {
         self.0.communicator.size()
     }
 
-    /// What connects the ranks, for people.
+    /// The name of the connection, for display.
     pub fn name(&self) -> String {
         self.0.communicator.name()
     }
@@ -67,7 +67,7 @@ impl World {
         bytes
     }
 
-    /// The words of all ranks, as many of each, in the order of the ranks.
+    /// The words of all ranks, equally many of each, in the order of the ranks.
     pub fn gather(&self, mine: &[u64]) -> Vec<u64> {
         let mine: Vec<u8> = mine.iter().flat_map(|word| word.to_le_bytes()).collect();
         let mut all = vec![0; mine.len() * self.size()];
@@ -81,18 +81,18 @@ impl World {
         self.size() > 1 && self.gather(&[u64::from(mine)]).contains(&1) || mine
     }
 
-    /// Whether work shall go on, with the same answer on every rank.
+    /// Whether work may continue, with the same result on every rank.
     ///
     /// # Errors
-    /// The signal that asked any rank for the end.
+    /// The signal that any rank received.
     pub fn check(&self) -> Result<(), Interrupt> {
         self.agree_on(interrupt::check())
     }
 
-    /// Whether every rank heard of no signal.
+    /// Whether no rank received a signal.
     ///
     /// # Errors
-    /// On every rank: the signal that one heard.
+    /// On every rank: the signal that one received.
     pub fn agree_on(&self, heard: Result<(), Interrupt>) -> Result<(), Interrupt> {
         if self.size() == 1 {
             return heard;
@@ -130,7 +130,7 @@ impl World {
         self.0.communicator.abort(code)
     }
 
-    /// The numbers of all ranks, as many of each, in the order of the ranks.
+    /// The numbers of all ranks, equally many of each, in the order of the ranks.
     pub(super) fn gather_numbers(&self, mine: &[f32], all: &mut [f32]) {
         self.0.communicator.all_gather(bytes(mine), bytes_mut(all));
     }
@@ -138,8 +138,8 @@ impl World {
     /// `to` becomes the sum of all parts, in their order. A rank has `mine`, at least one; rank r
     /// has `counts(r)`.
     ///
-    /// Each rank gets its slice of every part, adds it up and gives it to all: the traffic of a
-    /// ring, with an order of our own.
+    /// Each rank receives its slice of every part, adds them up and sends the sum to all: the
+    /// traffic of a ring all-reduce, with a fixed order.
     pub(super) fn sum(
         &self,
         mine: &[impl AsRef<[f32]>],
@@ -153,7 +153,7 @@ impl World {
         let counts: Vec<usize> = (0..size).map(counts).collect();
         let most = counts.iter().copied().max().unwrap_or(1);
         let own = |index: usize| mine.get(index).unwrap_or(&mine[0]).as_ref();
-        // A rank with fewer parts than others sends its first again, and nobody reads it.
+        // A rank with fewer parts than others sends its first again, which is ignored.
         let parts = |received: usize| {
             let from = counts.iter().enumerate();
             let terms = from.flat_map(|(rank, &count)| (0..count).map(move |index| (rank, index)));
@@ -177,7 +177,7 @@ impl World {
             start += count;
         }
         if !tail.is_empty() {
-            // Fewer numbers than ranks: all of them go to all.
+            // Fewer numbers than ranks: all ranks exchange all of them.
             let count = tail.len();
             memory.resize(most * count * size, 0.0);
             for (index, received) in memory.chunks_mut(count * size).enumerate() {
@@ -207,7 +207,7 @@ fn bytes(numbers: &[f32]) -> &[u8] {
 }
 
 fn bytes_mut(numbers: &mut [f32]) -> &mut [u8] {
-    // SAFETY: as above; whatever bytes are written, they are a number.
+    // SAFETY: as above; all bytes are valid numbers.
     unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), size_of_val(numbers)) }
 }
 

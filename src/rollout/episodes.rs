@@ -7,10 +7,10 @@ use rtg_datasets::Episode;
 use super::{Beginning, Rollout, Sink, Transition};
 use crate::policy::Policy;
 
-/// Records episodes. They end in any order and are given out in the order of their starts.
+/// Records episodes. They end in any order and are returned in the order of their starts.
 #[derive(Debug, Default)]
 pub struct Episodes {
-    /// Begun episodes by the number of their start: whether it has ended, and what has happened.
+    /// Begun episodes by the number of their start: whether it has ended, and its steps.
     begun: BTreeMap<usize, (bool, Episode)>,
     next: usize,
 }
@@ -55,24 +55,24 @@ impl Sink for Episodes {
 /// How much to record, in whole episodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
-    /// At least so many steps: the last episode is played to its end.
+    /// At least this many steps: the last episode is played to its end.
     Steps(usize),
-    /// So many episodes.
+    /// This many episodes.
     Episodes(usize),
 }
 
 impl Rollout {
-    /// Plays every start and gives the episodes in the order of the starts. For a rollout that has
-    /// not begun.
+    /// Plays every start and returns the episodes in the order of the starts. For a rollout that
+    /// has not begun.
     pub fn run_episodes(mut self, policy: &mut dyn Policy) -> Vec<Episode> {
         let mut episodes = Episodes::default();
         self.play(policy, &mut episodes);
         std::iter::from_fn(|| episodes.pop()).collect()
     }
 
-    /// Plays until the amount is there, and hands the episodes to `keep` in the order of the starts:
-    /// the fewest that make up the amount, so that they are the same for any number of rows. For a
-    /// rollout that has not begun.
+    /// Plays until the amount is reached, and passes the episodes to `keep` in the order of the
+    /// starts: the fewest that make up the amount, so that they are the same for any number of
+    /// rows. For a rollout that has not begun.
     ///
     /// A start that cannot be needed any more is not taken.
     ///
@@ -89,7 +89,7 @@ impl Rollout {
             self.starts = Box::new(move |index| (index < count).then(|| starts(index)).flatten());
         }
         let mut episodes = Episodes::default();
-        // Steps taken; steps and episodes handed over.
+        // Steps taken; steps and episodes passed on.
         let (mut taken, mut steps, mut count) = (0, 0, 0);
         let rows = self.rows();
         loop {
@@ -111,7 +111,8 @@ impl Rollout {
                 return Ok(());
             }
             taken += more;
-            // The episodes that have begun hold enough, and those before the next start count first.
+            // The episodes that have begun hold enough, and those before the next start count
+            // first.
             self.exhausted |= matches!(amount, Amount::Steps(wanted) if taken >= wanted);
         }
     }

@@ -1,11 +1,11 @@
 //! The one loop in which a policy meets environments.
 //!
-//! A [`Rollout`] steps rows of one environment and hands out every transition. All rows step in
+//! A [`Rollout`] steps rows of one environment and reports every transition. All rows step in
 //! lock-step, so that the policy sees all of them at once; a row whose episode has ended takes the
-//! next start at once. An episode depends on its start alone, not on the number of rows or on its
-//! neighbours. The rollout can pause between any two environment steps, and go on in another process
-//! ([`Rollout::state`]). Evaluations, datasets and films are folds over its transitions
-//! ([`Sink`], [`Episodes`]).
+//! next start at once. An episode depends on its start alone, not on the number of rows or on other
+//! rows. The rollout can pause between any two environment steps, and continue in another process
+//! ([`Rollout::state`]). Evaluations, datasets and films are folds over its transitions ([`Sink`],
+//! [`Episodes`]).
 
 mod episodes;
 mod state;
@@ -19,7 +19,7 @@ use crate::policy::{Policy, Start};
 pub use episodes::{Amount, Episodes};
 pub use state::{RestoreError, RowState, State};
 
-/// What became of one start.
+/// The outcome of one start.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
     /// Sum of the rewards, undiscounted.
@@ -50,14 +50,14 @@ pub struct Transition<'a> {
     pub row: usize,
     /// Number of its episode's start, from 0.
     pub index: usize,
-    /// What the policy saw, S numbers.
+    /// The observation before the step, S numbers.
     pub observation: &'a [f64],
-    /// What was done, A numbers.
+    /// The action, A numbers.
     pub action: &'a [f64],
     /// The reward.
     pub reward: f64,
-    /// What came of it, S numbers: at an episode's end its last observation, never the first of
-    /// the next one.
+    /// The observation after the step, S numbers: at an episode's end its last observation, never
+    /// the first of the next one.
     pub next_observation: &'a [f64],
     /// The step reached a terminal state.
     pub terminated: bool,
@@ -69,7 +69,7 @@ pub struct Transition<'a> {
     pub env: &'a dyn Env,
 }
 
-/// Takes what happens in a rollout. A function of transitions is a sink.
+/// Receives the events of a rollout. A function of transitions is a sink.
 pub trait Sink {
     /// An episode has begun.
     fn begun(&mut self, _: &Beginning<'_>) {}
@@ -90,16 +90,16 @@ pub struct Rollout {
     starts: Box<dyn Fn(usize) -> Option<Start> + Send>,
     /// The episode of each row; none before the first step and after the last start.
     episodes: Vec<Option<ActiveEpisode>>,
-    /// rows x A: what was done in each row's last step, zeros at an episode's first.
+    /// rows x A: the action of each row's last step, zeros at an episode's first.
     actions: Vec<f64>,
     last_rewards: Vec<f64>,
-    /// rows x S: what was seen before the present step.
+    /// rows x S: the observations before the current step.
     seen: Vec<f64>,
-    /// Rows of the present step.
+    /// Rows of the current step.
     active: Vec<usize>,
     /// Number of the next start to take.
     next_start: usize,
-    /// First row that has not stepped in the present round. A round steps every row once.
+    /// First row that has not stepped in the current round. A round steps every row once.
     next_row: usize,
     /// There is no next start.
     exhausted: bool,
@@ -110,7 +110,7 @@ struct ActiveEpisode {
     index: usize,
     start: Start,
     outcome: Outcome,
-    /// length x A: everything done since the reset, from which the environment can be rebuilt.
+    /// length x A: all actions since the reset, from which the environment can be rebuilt.
     actions: Vec<f64>,
 }
 
@@ -129,11 +129,11 @@ impl ActiveEpisode {
 }
 
 impl Rollout {
-    /// `rows` copies of a registered environment and a source of starts: from the number of a start,
-    /// counted from 0, to the start, or none if there are no more.
+    /// `rows` copies of a registered environment and a source of starts: from the number of a
+    /// start, counted from 0, to the start, or none if there are no more.
     ///
-    /// `threads` step simulations that take long; where a step takes less than the microseconds that
-    /// threads cost, there is one. They change the speed, not the numbers.
+    /// `threads` step slow simulations; where a step takes less than the overhead of threads, one
+    /// is used. They change the speed, not the numbers.
     ///
     /// # Errors
     /// An environment that does not exist or cannot be made here, no rows.
@@ -185,11 +185,11 @@ impl Rollout {
     }
 
     /// Takes `steps` environment steps, counted over all rows, or fewer if the starts run out, and
-    /// gives their number. `sink` gets each of them, row by row.
+    /// returns their number. `sink` receives each of them, row by row.
     ///
-    /// Calls can be cut anywhere: `advance(1)` n times hands out what `advance(n)` does, in the same
-    /// order and with the same bits. Whole rounds are fastest, because the policy then acts in all
-    /// rows at once.
+    /// Calls can be divided anywhere: `advance(1)` n times reports what `advance(n)` does, in the
+    /// same order and with the same bits. Whole rounds are fastest, because the policy then acts in
+    /// all rows at once.
     pub fn advance(&mut self, policy: &mut dyn Policy, steps: usize, sink: &mut dyn Sink) -> usize {
         for row in 0..self.rows() {
             if self.episodes[row].is_none() {
@@ -209,7 +209,8 @@ impl Rollout {
         self.advance(policy, usize::MAX, sink);
     }
 
-    /// The rows of the next step: what is left of the round, at most `limit`. Whether there are any.
+    /// The rows of the next step: what is left of the round, at most `limit`. Whether there are
+    /// any.
     fn choose_rows(&mut self, limit: usize) -> bool {
         for first in [self.next_row, 0] {
             self.active.clear();
@@ -265,7 +266,7 @@ impl Rollout {
         }
     }
 
-    /// Gives a row the next start; leaves it without an episode if there is none.
+    /// Begins the next start in a row; leaves it without an episode if there is none.
     fn begin(&mut self, row: usize, policy: &mut dyn Policy, sink: &mut dyn Sink) {
         self.episodes[row] = None;
         let index = self.next_start;
@@ -297,7 +298,7 @@ impl Rollout {
 }
 
 impl ActiveEpisode {
-    /// Adds the step that `row` has just taken; gives its reward.
+    /// Adds the step that `row` has just taken; returns its reward.
     fn add(&mut self, action: &[f64], envs: &VecEnv, row: usize) -> f64 {
         let reward = envs.rewards()[row];
         self.outcome.episode_return += reward;

@@ -1,8 +1,9 @@
 //! A rollout in a checkpoint.
 //!
-//! An environment's whole state is not always accessible (a `MuJoCo` simulation warm-starts its solver,
-//! a time limit counts), but it follows from the seed of its reset and the actions since. So the state
-//! holds those, and the environments are rebuilt by replaying them, which is exact for all.
+//! An environment's whole state is not always accessible (a `MuJoCo` simulation warm-starts its
+//! solver, a time limit counts), but it follows from the seed of its reset and the actions since.
+//! So the state holds those, and the environments are rebuilt by replaying them, which is exact for
+//! all.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,11 +18,11 @@ pub struct State {
     pub rows: Vec<Option<RowState>>,
     /// Number of the next start to take.
     pub next_start: usize,
-    /// First row that has not stepped in the present round.
+    /// First row that has not stepped in the current round.
     pub next_row: usize,
     /// Whether the source of starts has run out.
     pub exhausted: bool,
-    /// What [`Policy::state`] gave.
+    /// The value of [`Policy::state`].
     pub policy: Value,
 }
 
@@ -32,14 +33,14 @@ pub struct RowState {
     pub index: usize,
     /// Its start.
     pub start: Start,
-    /// length x A: what was done since the reset, as the bits of the numbers, which every format
+    /// length x A: the actions since the reset, as the bits of the numbers, which every format
     /// keeps.
     pub actions: Vec<u64>,
     /// Bits of the last step's reward, to check the replay by.
     pub last_reward: u64,
 }
 
-/// Why a rollout cannot go on from a state.
+/// Why a rollout cannot continue from a state.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// A state of another number of rows.
@@ -56,8 +57,8 @@ pub enum RestoreError {
         /// The environment.
         env: String,
     },
-    /// A replay that went otherwise.
-    #[error("row {row} of the paused rollout went otherwise when it was replayed in {env}")]
+    /// A replay with another result.
+    #[error("row {row} of the paused rollout has another result when it is replayed in {env}")]
     Diverged {
         /// The row.
         row: usize,
@@ -70,7 +71,7 @@ pub enum RestoreError {
 }
 
 impl Rollout {
-    /// The rollout as it stands between two calls of [`Rollout::advance`] with this policy.
+    /// The state of the rollout between two calls of [`Rollout::advance`] with this policy.
     pub fn state(&self, policy: &dyn Policy) -> State {
         let row_state = |(row, episode): (usize, &Option<ActiveEpisode>)| {
             let episode = episode.as_ref()?;
@@ -94,11 +95,11 @@ impl Rollout {
         }
     }
 
-    /// Brings a new rollout, opened as the paused one was, and a policy of the same weights to where
-    /// they were. What they do from then on has the same bits as without the pause.
+    /// Restores a new rollout, opened like the paused one, and a policy with the same weights. From
+    /// then on all results have the same bits as without the pause.
     ///
-    /// Nothing is told to a sink. The environments are replayed. So are the decisions of a policy that gave no state of its own;
-    /// what it now decides is ignored.
+    /// No sink is called. The environments are replayed. So are the decisions of a policy without a
+    /// state; the decisions themselves are ignored.
     ///
     /// # Errors
     /// A state of another environment, number of rows or policy.
@@ -165,7 +166,7 @@ impl Rollout {
         })
     }
 
-    /// Does again what the active rows did in their step of this number.
+    /// Repeats the step of this number in the active rows.
     fn replay(&mut self, state: &State, step: usize) -> Result<(), RestoreError> {
         let width = widths(&self.envs).1;
         for &row in &self.active {

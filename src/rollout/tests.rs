@@ -11,7 +11,7 @@ use crate::algorithms::decision_transformer::preprocessing::Preprocessing;
 use crate::algorithms::decision_transformer::recipe::Recipe;
 use crate::behaviour::{Noisy, Random};
 
-/// What a sink was told of a transition, with every number as bits.
+/// A transition as a sink received it, with every number as bits.
 #[derive(Clone, Debug, PartialEq)]
 struct Told {
     row: usize,
@@ -232,7 +232,7 @@ fn a_decision_transformers_memory_is_rebuilt_by_the_replay() {
     }
 }
 
-/// Counts all its decisions, in whichever episode: a memory that no episode's replay can rebuild.
+/// Counts all its decisions, in any episode: a memory that no episode's replay can rebuild.
 struct Counter(u64);
 
 impl Policy for Counter {
@@ -303,7 +303,7 @@ fn a_state_that_does_not_fit_is_refused() {
     assert!(refused(2, &|state| state.next_start = 0).is_some());
     let pendulum = Rollout::open("Pendulum-v1", 2, 1, starts(9)).unwrap();
     let other = pendulum.restore(&good, &mut policy("Pendulum-v1", 2));
-    assert!(other.is_err(), "another environment pays otherwise");
+    assert!(other.is_err(), "another environment rewards differently");
 }
 
 #[test]

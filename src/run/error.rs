@@ -1,4 +1,4 @@
-//! What goes wrong with run directories, and the way out.
+//! What can go wrong with run directories, and what to do about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::metrics;
 /// Why a run directory could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A new run was asked for where something lies already.
+    /// The directory of a new run is not empty.
     #[error("the run directory is not empty: {}", path.display())]
     NotEmpty {
         /// The directory.
@@ -34,7 +34,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A file or directory could not be written.
@@ -42,10 +42,10 @@ pub enum Error {
     Write {
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A file of the run does not hold what it should.
+    /// A file of the run is damaged.
     #[error("damaged file ({message}): {}", path.display())]
     Damaged {
         /// What is wrong, and where in the file.
@@ -59,7 +59,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The way out, for the line after the error.
+    /// What to do about it, for the line after the error.
     pub fn hint(&self) -> String {
         match self {
             Self::NotEmpty { is_run: true, .. } => {
@@ -74,7 +74,7 @@ impl Error {
             Self::Locked { .. } => {
                 "wait for it to end, stop it, or choose another --run-dir".into()
             }
-            Self::Read { .. } => "check that the path is right and that you may read it".into(),
+            Self::Read { .. } => "check the path and its permissions".into(),
             Self::Write { path, source } => metrics::Error::Write {
                 path: path.clone(),
                 source: io::Error::from(source.kind()),

@@ -1,5 +1,5 @@
-//! The lock of a run directory. It is the operating system's, so it ends with its process, even one
-//! that was killed.
+//! The lock of a run directory: one of the operating system, so that it ends with its process, even
+//! one that was killed.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -12,11 +12,11 @@ use super::error::write_error;
 
 /// The file that is locked.
 pub(super) const LOCK: &str = ".lock";
-/// How often the lock is tried, and the time between: whoever submits runs to a scheduler holds it
-/// for a moment, to see whether it is free.
+/// How often the lock is tried, and the time between: `rtg sweep --slurm` holds it for a moment, to
+/// check whether it is free.
 const ATTEMPTS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(50);
-/// Where Linux lists the locks that processes of this machine hold.
+/// The file in which Linux lists the locks of this machine's processes.
 const LIST: &str = "/proc/locks";
 
 /// Takes the lock of a run. A file system that has no locks is used without one.
@@ -46,14 +46,14 @@ pub(super) fn take(folder: &Path) -> Result<Option<File>, Error> {
 
 /// Whether this error says that the file system has no locks.
 fn is_unknown(error: &io::Error) -> bool {
-    /// "No locks available", an NFS without its lock service; it has no kind of its own.
+    /// "No locks available", an NFS without its lock service; it has no `ErrorKind`.
     const ENOLCK: i32 = 37;
     error.kind() == io::ErrorKind::Unsupported
         || (cfg!(target_os = "linux") && error.raw_os_error() == Some(ENOLCK))
 }
 
-/// Whether a process of this machine holds the lock of a run, found without touching it. Only Linux
-/// tells; elsewhere the answer is no.
+/// Whether a process of this machine holds the lock of a run, found without touching it. Known on
+/// Linux only; elsewhere `false`.
 pub(super) fn is_held(folder: &Path) -> bool {
     let Some(inode) = inode(&folder.join(LOCK)) else {
         return false;
@@ -73,11 +73,12 @@ fn inode(_path: &Path) -> Option<u64> {
     None
 }
 
-/// Whether a line such as `1: FLOCK  ADVISORY  WRITE 13156 fe:00:5586951 0 EOF` is of a lock of this
-/// file. The two numbers of the device differ between the list and the file on some file systems.
+/// Whether a line such as `1: FLOCK  ADVISORY  WRITE 13156 fe:00:5586951 0 EOF` is of a lock of
+/// this file. The two numbers of the device differ between the list and the file on some file
+/// systems.
 fn holds(line: &str, inode: u64) -> bool {
     let mut words = line.split_whitespace().skip(1);
-    // An arrow marks a process that waits.
+    // An arrow marks a waiting process.
     if words.next() == Some("->") {
         return false;
     }

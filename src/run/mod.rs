@@ -1,10 +1,10 @@
-//! A run directory: everything that one training leaves behind.
+//! A run directory: all files of one training run.
 //!
 //! ```text
 //! experiment.toml         the resolved experiment
 //! metrics.jsonl           every measurement, see metrics::json_lines
 //! events.out.tfevents.*   the same for TensorBoard
-//! checkpoints/            what a run continues from
+//! checkpoints/            the states that a run resumes from
 //! summary.json            the result, written at the end
 //! .lock                   held by the process that writes here
 //! ```
@@ -34,15 +34,14 @@ const EXPERIMENT: &str = "experiment.toml";
 const METRICS: &str = "metrics.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 const SUMMARY: &str = "summary.json";
-/// How much of the end of the metrics is read for the last step.
+/// Bytes at the end of the metrics that are read for the last step.
 const TAIL_BYTES: u64 = 64 << 10;
 
 /// The metrics files of a session of training.
 pub struct Session {
-    /// What measurements go to.
+    /// The recorder of measurements.
     pub sinks: Vec<Box<dyn Sink>>,
-    /// What could not be read of an earlier session's measurements and is left out: a sentence for
-    /// each file.
+    /// Unreadable measurements of an earlier session that are left out: a sentence for each file.
     pub lost: Vec<String>,
 }
 
@@ -59,8 +58,8 @@ impl Run {
     /// anything.
     pub fn create(path: &Path, experiment_toml: &str) -> Result<Self, Error> {
         std::fs::create_dir_all(path).map_err(|source| write_error(path, source))?;
-        // Before the lock, so as to leave no lock file in a stranger's directory; and under it,
-        // because two processes may have started at once.
+        // Before the lock, so as to leave no lock file in a directory that is not a run; and under
+        // it, because two processes may have started at once.
         refuse_contents(path)?;
         let lock = lock::take(path)?;
         refuse_contents(path)?;
@@ -78,7 +77,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Takes up an existing run to continue it.
+    /// Opens an existing run to continue it.
     pub fn resume(path: &Path) -> Result<Self, Error> {
         let Self { path, .. } = Self::open(path)?;
         let lock = lock::take(&path)?;
@@ -123,13 +122,13 @@ impl Run {
         self.path.join(METRICS)
     }
 
-    /// Whether a process of this machine writes this run, found without its lock. Only Linux tells;
-    /// elsewhere the answer is no.
+    /// Whether a process of this machine writes this run, found without its lock. Known on Linux
+    /// only; elsewhere `false`.
     pub fn is_written(&self) -> bool {
         lock::is_held(&self.path)
     }
 
-    /// The last step of which anything was measured; none where nothing was.
+    /// The last step with a measurement; `None` without any.
     pub fn last_step(&self) -> Option<u64> {
         let mut file = open_file(&self.metrics()).ok()?;
         let length = file.metadata().ok()?.len();
@@ -157,7 +156,7 @@ impl Run {
         })
     }
 
-    /// The result; none while the run has not ended.
+    /// The result; `None` while the run has not ended.
     pub fn summary(&self) -> Result<Option<Summary>, Error> {
         let path = self.path.join(SUMMARY);
         let text = match text(&path) {
@@ -183,9 +182,9 @@ impl Run {
         })
     }
 
-    /// Opens the metrics files of this run for a session of training. A session that continues
-    /// from the checkpoint of step n passes `Some(n)`: what was measured after it is removed
-    /// first. A result of the earlier session stays until the new one replaces it.
+    /// Opens the metrics files of this run for a session of training. A session that continues from
+    /// the checkpoint of step n passes `Some(n)`: measurements after it are removed first. A result
+    /// of the earlier session stays until the new one replaces it.
     pub fn open_metrics(&self, resumed_from: Option<u64>) -> Result<Session, Error> {
         let cut = resumed_from.map(|last_step| self.cut_back(last_step));
         Ok(Session {
@@ -229,7 +228,7 @@ impl Run {
     }
 }
 
-/// What to say of a file that is damaged in the middle.
+/// The message for a file that is damaged in the middle.
 pub fn unreadable(count: u64, of: &str, path: &Path) -> String {
     let (plural, are) = if count == 1 { ("", "is") } else { ("s", "are") };
     format!(
@@ -274,7 +273,7 @@ fn refuse_contents(path: &Path) -> Result<(), Error> {
     };
     for entry in std::fs::read_dir(path).map_err(read_error)? {
         let name = entry.map_err(read_error)?.file_name();
-        // What a process leaves that was killed in the middle of `create`.
+        // The directory that a process killed in the middle of `create` leaves.
         let leftover = name == LOCK
             || name.to_string_lossy().ends_with(PARTIAL)
             || (name == CHECKPOINTS && is_empty(&path.join(CHECKPOINTS)));

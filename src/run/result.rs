@@ -1,4 +1,4 @@
-//! What came out of a run, in `summary.json`.
+//! The result of a run, in `summary.json`.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::statistics::{Calibration, Interval, Reached};
 pub struct Evaluation {
     /// Optimiser steps done before it.
     pub step: u64,
-    /// Return asked of the policy; none for a policy that takes no target.
+    /// Target return; `None` for a policy that takes no target.
     #[serde(with = "number::option")]
     pub target: Option<f64>,
     /// Mean undiscounted return over the episodes.

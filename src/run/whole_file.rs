@@ -10,10 +10,10 @@ use super::error::write_error;
 /// Ending of a file that is being written.
 pub(super) const PARTIAL: &str = ".partial";
 
-/// Ours are far smaller; a larger file is not read into memory.
+/// Files of a run are far smaller; a larger file is not read into memory.
 const MAX_TEXT_BYTES: u64 = 64 << 20;
 
-/// Opens a file for reading. A pipe may never give anything and a device may never end, so neither is
+/// Opens a file for reading. A pipe may block for ever and a device may never end, so neither is
 /// opened.
 pub fn open_file(path: &Path) -> io::Result<File> {
     let kind = std::fs::metadata(path)?.file_type();
@@ -28,7 +28,7 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
-/// The text of a file of ours, or of a plan.
+/// The text of a file of a run, or of a plan.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let bytes = open_file(path)?
@@ -70,7 +70,7 @@ fn partial(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Makes a rename in the folder of `path` last. Only Unix can open a directory for that.
+/// Makes a rename in the folder of `path` durable. Only Unix can open a directory for that.
 fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         let folder = path

@@ -3,7 +3,7 @@
 use super::{Scores, mean, median};
 
 /// Interquartile mean: the mean of the middle half of all n m scores. `floor(n m / 4)` are dropped
-/// at each end; none counts for a part (`scipy.stats.trim_mean` with 0.25).
+/// at each end; no score counts partially (`scipy.stats.trim_mean` with 0.25).
 pub fn iqm(scores: &Scores) -> f64 {
     let mut sorted: Vec<f64> = scores.flat().collect();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -21,8 +21,8 @@ pub fn median_over_tasks(scores: &Scores) -> f64 {
     median(&task_means(scores))
 }
 
-/// How far the runs stay below `reference` on average: `reference - mean(min(score, reference))`.
-/// The reference of normalised scores is 1.
+/// The mean shortfall of the runs below `reference`: `reference - mean(min(score, reference))`. The
+/// reference of normalised scores is 1.
 pub fn optimality_gap(scores: &Scores, reference: f64) -> f64 {
     let clipped: Vec<f64> = scores.flat().map(|score| score.min(reference)).collect();
     reference - mean(&clipped)

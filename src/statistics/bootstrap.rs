@@ -1,15 +1,15 @@
 //! Percentile intervals by the stratified bootstrap.
 //!
-//! A repetition draws, for every task on its own, as many runs as it has, with replacement
+//! A repetition draws, for every task separately, as many runs as it has, with replacement
 //! (rliable's `StratifiedBootstrap`); with [`Bootstrap::tasks`] the tasks are drawn too. The
-//! interval lies between percentiles of the statistic over the repetitions (arch's `percentile`).
+//! interval is between percentiles of the statistic over the repetitions (arch's `percentile`).
 
 use serde::{Deserialize, Serialize};
 
 use super::Scores;
 use crate::random::Stream;
 
-/// From where to where.
+/// An interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end.
@@ -25,7 +25,7 @@ pub struct Bootstrap {
     pub repetitions: usize,
     /// Nominal coverage, 0.95 for 95 %.
     pub level: f64,
-    /// Draw the tasks too: how much does the result depend on the choice of tasks?
+    /// Draw the tasks too, to include the dependence on the choice of tasks.
     pub tasks: bool,
     /// Seed of the draws.
     pub seed: u64,
@@ -43,12 +43,12 @@ impl Default for Bootstrap {
     }
 }
 
-/// One resample: what stands in column `t` is, of task `tasks[t]`, the runs `runs[t]`.
+/// One resample: column `t` holds the runs `runs[t]` of task `tasks[t]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Indices {
     /// For each column the task it is taken from.
     pub tasks: Vec<usize>,
-    /// For each column the runs it is made of.
+    /// For each column the drawn runs.
     pub runs: Vec<Vec<usize>>,
 }
 
@@ -92,8 +92,8 @@ impl Bootstrap {
         })[0]
     }
 
-    /// Intervals between percentiles of what `repetition` returns when it is called again and again.
-    /// It is handed a buffer for its resample.
+    /// Intervals between percentiles of what `repetition` returns when it is called again and
+    /// again. It gets a buffer for its resample.
     pub fn over(&self, mut repetition: impl FnMut(&mut Scores) -> Vec<f64>) -> Vec<Interval> {
         let mut buffer = Scores::empty();
         let mut columns: Vec<Vec<f64>> = Vec::new();
@@ -136,8 +136,8 @@ pub fn draw(stream: &mut Stream, scores: &Scores, tasks: bool, indices: &mut Ind
     }
 }
 
-/// The value below which the share `q` (0 to 1) of `sorted` lies, linear between neighbours: `NumPy`'s
-/// `percentile` at `100 q` with its default method. NaN for an empty list.
+/// The value below which the share `q` (0 to 1) of `sorted` is, linear between adjacent values:
+/// `NumPy`'s `percentile` at `100 q` with its default method. NaN for an empty list.
 pub fn percentile(sorted: &[f64], q: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else {
         return f64::NAN;
@@ -146,7 +146,7 @@ pub fn percentile(sorted: &[f64], q: f64) -> f64 {
     let below = place.floor() as usize;
     let (a, b) = (sorted[below], sorted[(below + 1).min(last)]);
     let t = place - below as f64;
-    // From the nearer end, as NumPy does, so that equal neighbours give that value exactly.
+    // From the nearer end, as NumPy does, so that equal adjacent values return that value exactly.
     if t < 0.5 {
         a + (b - a) * t
     } else {

@@ -1,4 +1,4 @@
-//! What must be said beside an interval that means less than it seems to.
+//! Warnings for intervals from few runs.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use super::Scores;
 /// runs: 1,500 draws from a normal distribution, 1,000 repetitions each. Ten runs reach 93.5.
 const COVERAGE: [(usize, u32); 4] = [(2, 50), (3, 75), (4, 88), (5, 89)];
 
-/// Why an interval is to be read with care.
+/// Why an interval is unreliable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caution {
-    /// A task has a single run: resampling gives it back every time, so there is no interval.
+    /// A task has a single run: every resample is the same, so there is no interval.
     SingleRun,
-    /// So few runs that percentile intervals are too narrow.
+    /// Too few runs: percentile intervals are too narrow.
     FewRuns {
         /// Runs of the task that has the fewest.
         runs: usize,
@@ -21,7 +21,7 @@ pub enum Caution {
 }
 
 impl Caution {
-    /// The caution that goes with every interval over `scores`; none from six runs a task on.
+    /// The caution for every interval over `scores`; `None` from six runs a task on.
     pub fn about(scores: &Scores) -> Option<Self> {
         match scores.fewest_runs() {
             0 | 1 => Some(Self::SingleRun),
@@ -40,7 +40,8 @@ impl fmt::Display for Caution {
                 let coverage = known.map_or(0, |&(_, percent)| percent);
                 write!(
                     f,
-                    "{runs} runs: too narrow; a 95 % interval holds the truth about {coverage} % \
+                    "{runs} runs: too narrow; a 95 % interval contains the true value about \
+                        {coverage} % \
                      of the time"
                 )
             }

@@ -24,10 +24,10 @@ fn share_above(x: &[f64], y: &[f64]) -> f64 {
     wins as f64 / (2 * x.len() * y.len()) as f64
 }
 
-/// How likely it is that the runs of one of two equally good methods are all better than those of the
-/// other on every task, either way round: the least p that the permutation test with these numbers of
-/// runs can give (Mann and Whitney's on one task). Where it is large, no result tells two methods
-/// apart. None where the numbers of tasks differ.
+/// How likely it is that the runs of one of two equally good methods are all better than those of
+/// the other on every task, in either direction: the smallest p that the permutation test with
+/// these numbers of runs can have (Mann and Whitney's on one task). Where it is large, no result
+/// separates two methods. None where the numbers of tasks differ.
 pub fn chance_of_separation(x: &Scores, y: &Scores) -> Option<f64> {
     (x.tasks().len() == y.tasks().len()).then(|| {
         let tasks = x.tasks().iter().zip(y.tasks());

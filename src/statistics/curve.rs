@@ -21,7 +21,7 @@ pub struct CurvePoint {
 type Points = Vec<(f64, f64)>;
 
 /// The curve over the steps at which each task has a run with a finite score. A run that was not
-/// measured at a step is not part of that point; [`CurvePoint::runs`] tells how many are.
+/// measured at a step is not part of that point; [`CurvePoint::runs`] is the number that are.
 pub fn by_step(tasks: &[Vec<Points>], bootstrap: &Bootstrap) -> Vec<CurvePoint> {
     let mut steps: Vec<f64> = tasks.iter().flatten().flatten().map(|&(x, _)| x).collect();
     steps.sort_unstable_by(f64::total_cmp);
@@ -63,7 +63,7 @@ pub fn by_time(tasks: &[Vec<Points>], count: usize, bootstrap: &Bootstrap) -> Ve
         }
     };
     let moments = (0..count).map(|i| {
-        // The last one exactly, whatever the arithmetic gives.
+        // The last one exactly, without rounding.
         if i + 1 == count {
             end
         } else {
@@ -76,8 +76,8 @@ pub fn by_time(tasks: &[Vec<Points>], count: usize, bootstrap: &Bootstrap) -> Ve
 }
 
 /// At most `count` points of a dense curve: the mean of each of `count` equal stretches of
-/// `(0, last]`, placed at the stretch's end, so that runs with the same `last` share their places.
-/// What is not finite is left out.
+/// `(0, last]`, placed at the stretch's end, so that runs with the same `last` share their
+/// positions. Values that are not finite are left out.
 pub fn thin(points: &[(f64, f64)], last: f64, count: usize) -> Vec<(f64, f64)> {
     let width = last / count.max(1) as f64;
     let stretch = |x: f64| (x / width).ceil().clamp(1.0, count.max(1) as f64) as usize;

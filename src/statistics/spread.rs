@@ -28,7 +28,7 @@ pub fn sample_std(values: &[f64]) -> Option<f64> {
     (values.len() > 1).then(|| (squares(values) / (values.len() - 1) as f64).sqrt())
 }
 
-/// The largest value; none for an empty list. NaN is passed over.
+/// The largest value; none for an empty list. NaN is ignored.
 pub fn largest(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let numbers = values.into_iter().filter(|value| !value.is_nan());
     numbers.reduce(f64::max)

@@ -6,13 +6,13 @@ use crate::experiment::ExperimentError;
 use crate::interrupt::Interrupt;
 use crate::run;
 
-/// What stopped a sweep.
+/// Why a sweep stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The plan's own form.
+    /// The sweep's plan is invalid.
     #[error("{0}")]
     Plan(String),
-    /// The plan of one of its runs.
+    /// The plan of one of its runs is invalid.
     #[error("run {name}: {source}")]
     Run {
         /// The run.
@@ -20,7 +20,7 @@ pub enum Error {
         /// What is wrong.
         source: ExperimentError,
     },
-    /// A folder that holds no sweep.
+    /// A folder that is not a sweep.
     #[error("not a sweep (it has no runs.txt): {}", path.display())]
     NotASweep {
         /// The folder.
@@ -39,7 +39,7 @@ pub enum Error {
     /// A file that could not be read or written.
     #[error("{source}: {}", path.display())]
     File {
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
         /// The file.
         path: PathBuf,
@@ -52,13 +52,13 @@ pub enum Error {
     Start {
         /// The program.
         program: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// Slurm refused the job.
     #[error("sbatch failed: {0}")]
     Slurm(String),
-    /// A signal asked for the end; the runs under way were stopped.
+    /// A signal interrupted the sweep; its runs were stopped.
     #[error("{signal}; {done} of {count} runs are done")]
     Stopped {
         /// The signal.
@@ -68,10 +68,10 @@ pub enum Error {
         /// Number of runs of the sweep.
         count: usize,
     },
-    /// Runs that ended with an error; the others went on.
+    /// Runs that ended with an error; the others continued.
     #[error("{} of {count} runs failed: {}", failed.len(), failed.join("; "))]
     Failed {
-        /// Name and last words of each.
+        /// Name and error of each.
         failed: Vec<String>,
         /// Number of runs of the sweep.
         count: usize,
@@ -79,11 +79,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// The way out, for the line after the error.
+    /// What to do about it, for the line after the error.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Plan(_) => {
-                "a sweep's plan has the tables base, grid, groups and slurm; grid keys hold a list, \
+                "a sweep's plan has the tables base, grid, groups and slurm; grid keys hold a \
+                    list, \
                  or a range such as { from = 0, to = 4 }"
                     .to_owned()
             }
@@ -93,12 +94,13 @@ impl Error {
             Self::File { .. } => "check that the folder exists and is writable".to_owned(),
             Self::RunDirectory(error) => error.hint(),
             Self::Start { program, .. } if program == "sbatch" => {
-                "there is no Slurm here; without --slurm the runs start on this machine".to_owned()
+                "Slurm is not installed here; without --slurm the runs start on this machine"
+                    .to_owned()
             }
             Self::Start { .. } | Self::Slurm(_) => return None,
-            Self::Stopped { .. } => "the same command goes on where it was stopped".to_owned(),
+            Self::Stopped { .. } => "run the same command again to resume".to_owned(),
             Self::Failed { .. } => {
-                "their logs are in the sweep's folder; call the same command again to try again"
+                "their logs are in the sweep's folder; run the same command again to retry"
                     .to_owned()
             }
         })

@@ -13,14 +13,14 @@ use crate::run::{self, Run, read_text, write_whole};
 
 const INDEX: &str = "runs.txt";
 
-/// How far a run is.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It has its result.
     Done,
-    /// A process works on it.
+    /// A process is computing it.
     Running,
-    /// It has begun, and no process works on it.
+    /// It has begun, and no process is computing it.
     Stopped,
     /// It has not begun.
     Waiting,
@@ -34,8 +34,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Writes the files of a sweep, or brings those of an earlier call up to date. Runs keep their
-    /// index; new ones come behind.
+    /// Writes the files of a sweep, or updates those of an earlier call. Runs keep their index; new
+    /// ones are appended.
     ///
     /// # Errors
     /// Files that cannot be read or written.
@@ -119,21 +119,21 @@ impl Folder {
             .join(format!("{}.log", self.names[index]))
     }
 
-    /// What a run's plan says beside the defaults; none where the plan cannot be read.
+    /// The values of a run's plan; `None` where the plan cannot be read.
     pub(super) fn layer(&self, index: usize) -> Option<Table> {
         let text = read_text(&self.plan(index)).ok()?;
         Experiment::parse_layer(&text).ok()
     }
 
-    /// Steps that a run's plan asks for; 0 where the plan cannot be read.
+    /// Steps of a run's plan; 0 where the plan cannot be read.
     pub fn planned_steps(&self, index: usize) -> u64 {
         let layer = self.layer(index);
         let plan = layer.and_then(|layer| Experiment::from_layers(&[layer]).ok());
         plan.map_or(0, |plan| plan.steps)
     }
 
-    /// How far a run is, for whoever is about to work on it: it tries the run's lock, which no other
-    /// machine that shares the folder can hold at the same time.
+    /// The state of a run, for a process that is about to compute it: it tries the run's lock,
+    /// which no other machine that shares the folder can hold at the same time.
     ///
     /// # Errors
     /// A run directory that cannot be read.
@@ -144,8 +144,8 @@ impl Folder {
         })
     }
 
-    /// How far a run is, for whoever looks on: it reads, and touches nothing. A run on which another
-    /// machine works counts as stopped; [`Folder::age`] tells it from one that is.
+    /// The state of a run, read-only. A run that another machine computes counts as stopped;
+    /// [`Folder::age`] distinguishes the two.
     ///
     /// # Errors
     /// A run directory that cannot be read.
@@ -166,14 +166,14 @@ impl Folder {
         if is_written(&run)? {
             return Ok(State::Running);
         }
-        // A result of fewer steps than are asked for now is no result.
+        // A result of fewer steps than the plan has now does not count.
         let done = run
             .summary()?
             .is_some_and(|s| s.steps >= self.planned_steps(index));
         Ok(if done { State::Done } else { State::Stopped })
     }
 
-    /// Steps that a run has recorded until now; 0 where there are none.
+    /// Steps that a run has recorded so far; 0 where there are none.
     pub fn step(&self, index: usize) -> u64 {
         let run = Run::open(&self.run_dir(index));
         run.ok().and_then(|run| run.last_step()).unwrap_or(0)
@@ -191,7 +191,8 @@ impl Folder {
             std::env::current_exe().map_err(|source| file_error(source, "rtg".as_ref()))?;
         let from = std::env::current_dir().map_err(|source| file_error(source, ".".as_ref()))?;
         let one = format!(
-            "#!/bin/sh\n# one.sh INDEX [--threads N]: does that run of runs.txt (from 0), whatever its state is.\n\
+            "#!/bin/sh\n\
+             # one.sh INDEX [--threads N]: does that run of runs.txt (from 0), in any state.\n\
              cd {} && exec \"${{RTG:-{}}}\" sweep {} --only \"$@\"\n",
             quoted(&from),
             program.display(),
@@ -203,7 +204,7 @@ impl Folder {
         for (key, value) in &plan.slurm {
             let _ = writeln!(array, "#SBATCH --{key}={value}");
         }
-        // A preempted task goes back into the queue and goes on from its checkpoint.
+        // A preempted task is requeued and resumes from its checkpoint.
         array += "#SBATCH --requeue\n#SBATCH --open-mode=append\n";
         if !given("output") {
             let logs = self.path.join("logs/slurm-%A_%a.log");
@@ -247,7 +248,7 @@ pub(super) fn file_error(source: std::io::Error, path: &Path) -> Error {
     }
 }
 
-/// A path as one word of a shell.
+/// A path quoted as one word for a shell.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }

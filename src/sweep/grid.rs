@@ -14,13 +14,13 @@ const TABLES: [&str; 4] = ["base", "grid", "groups", "slurm"];
 /// One run of a sweep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedRun {
-    /// Name of the run, made of what differs between the runs.
+    /// Name of the run, composed of the values that differ between the runs.
     pub name: String,
-    /// Its plan: what differs from the recipe, as the text of a file.
+    /// Its plan: the differences from the recipe, as the text of a file.
     pub text: String,
 }
 
-/// A sweep as it was written.
+/// A parsed sweep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepPlan {
     /// Every run: each group with each combination of the grid, the last key changing fastest.
@@ -36,11 +36,11 @@ impl SweepPlan {
     /// Reads the text of a plan and checks the plan of every run.
     ///
     /// # Errors
-    /// What is wrong with the text, or with the first run whose plan makes no sense.
+    /// What is wrong with the text, or with the first run whose plan is invalid.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let plan = Experiment::parse_layer(text).map_err(|error| Error::Plan(error.to_string()))?;
         if let Some(other) = plan.keys().find(|key| !TABLES.contains(&key.as_str())) {
-            return Err(Error::Plan(format!("`{other}` is no table of a sweep")));
+            return Err(Error::Plan(format!("'{other}' is not a table of a sweep")));
         }
         let base = table(&plan, "base")?;
         let mut grid = Vec::new();
@@ -73,7 +73,7 @@ impl SweepPlan {
         let mut names = BTreeSet::new();
         if let Some(run) = runs.iter().find(|run| !names.insert(&run.name)) {
             return Err(Error::Plan(format!(
-                "two runs would be called {}",
+                "two runs would have the name '{}'",
                 run.name
             )));
         }
@@ -85,7 +85,7 @@ impl PlannedRun {
     /// A run whose name is made of `parts` and whose plan is `layer`.
     ///
     /// # Errors
-    /// A plan that makes no sense.
+    /// An invalid plan.
     pub fn new(parts: &[String], layer: &Table) -> Result<Self, Error> {
         let name = if parts.is_empty() {
             "run".to_owned()
@@ -106,7 +106,7 @@ fn table(plan: &Table, name: &str) -> Result<Table, Error> {
     match plan.get(name) {
         None => Ok(Table::new()),
         Some(Value::Table(table)) => Ok(table.clone()),
-        Some(_) => Err(Error::Plan(format!("`{name}` is no table"))),
+        Some(_) => Err(Error::Plan(format!("'{name}' is not a table"))),
     }
 }
 
@@ -151,7 +151,7 @@ fn choices(prefix: &str, table: &Table, grid: &mut Vec<Choice>) -> Result<(), Er
             Value::Table(inner) => choices(&format!("{key}."), inner, grid)?,
             _ => {
                 return Err(Error::Plan(format!(
-                    "`grid.{key}` is neither a list nor a range"
+                    "'grid.{key}' is neither a list nor a range"
                 )));
             }
         }
@@ -161,7 +161,7 @@ fn choices(prefix: &str, table: &Table, grid: &mut Vec<Choice>) -> Result<(), Er
 
 /// The whole numbers of `{ from, to, step = 1 }`, both ends included.
 fn expand(key: &str, range: &Table) -> Result<Vec<Value>, Error> {
-    let wrong = || Error::Plan(format!("`grid.{key}` is no range of whole numbers"));
+    let wrong = || Error::Plan(format!("'grid.{key}' is not a range of whole numbers"));
     let number = |name| range.get(name).and_then(Value::as_integer);
     let (from, to) = (
         number("from").ok_or_else(wrong)?,
@@ -183,7 +183,7 @@ fn expand(key: &str, range: &Table) -> Result<Vec<Value>, Error> {
         .ok_or_else(wrong)?;
     if length / step >= MOST_RUNS as i64 {
         return Err(Error::Plan(format!(
-            "`grid.{key}` has more than {MOST_RUNS} values"
+            "'grid.{key}' has more than {MOST_RUNS} values"
         )));
     }
     Ok((0..=length / step)
@@ -219,7 +219,7 @@ fn product(
     Ok(())
 }
 
-/// What a value adds to the name of a run.
+/// The part of a run's name for a value.
 fn part(key: &str, value: &Value) -> String {
     let value = plain(value);
     match key {
@@ -312,14 +312,14 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused_before_anything_is_written() {
-        assert!(refused("[gird]\nseed = [1]\n").contains("`gird`"));
+        assert!(refused("[gird]\nseed = [1]\n").contains("'gird'"));
         assert!(refused("[grid]\nseed = 1\n").contains("neither a list nor a range"));
-        assert!(refused("[grid]\nseed = { from = 4, to = 0 }\n").contains("no range"));
+        assert!(refused("[grid]\nseed = { from = 4, to = 0 }\n").contains("not a range"));
         assert!(refused("[grid]\nseed = { from = 0, to = 9999999 }\n").contains("more than"));
         assert!(refused("[grid]\nseed = [1, 1]\n").contains("two runs"));
         assert!(refused("[grid]\nsede = [1, 2]\n").starts_with("run sede-1: "));
         assert!(refused("[base\n").contains("line 1"));
-        assert!(refused("base = 3\n").contains("no table"));
+        assert!(refused("base = 3\n").contains("not a table"));
     }
 
     #[test]

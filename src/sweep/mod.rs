@@ -1,19 +1,19 @@
 //! Many runs from one plan: a base and a grid become a plan for each run.
 //!
-//! A sweep is a folder. Everything in it can be made again from its plan, except the runs:
+//! A sweep is a folder. Everything in it except the runs can be regenerated from its plan:
 //!
 //! ```text
 //! runs.txt            the name of each run; its line is the run's index, and only lines are added
-//! plans/NAME.toml     what differs from the recipe, a file for each run
+//! plans/NAME.toml     the differences from the recipe, a file for each run
 //! runs/NAME/          the run directories
-//! logs/NAME.log       what a run said on its last start by `rtg sweep`
+//! logs/NAME.log       the output of a run's last start by `rtg sweep`
 //! one.sh INDEX        does one run, whatever its state is
 //! array.sbatch        a Slurm array job of such
 //! ```
 //!
-//! A run is done in the state in which it is found: nothing where it has its result, a resume where
-//! it has begun, a start otherwise. So any number of workers, schedulers and machines that share the
-//! folder may be stopped and called again.
+//! What is done for a run depends on its state: nothing where it has its result, a resume where it
+//! has begun, a start otherwise. So any number of workers, schedulers and machines that share the
+//! folder may be stopped and started again.
 
 mod error;
 mod folder;

@@ -1,17 +1,17 @@
-//! How long the runs that are left will take, from the time that steps took so far.
+//! Estimates the time for the remaining runs from the time of the steps so far.
 
 use std::collections::BTreeMap;
 
-/// One run, as far as its pace is concerned.
+/// The progress of one run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Seen {
     /// Runs of the same kind take the same time a step: their plans differ in the seed alone.
     pub(super) kind: String,
-    /// Steps asked for.
+    /// Steps of its plan.
     pub(super) planned: u64,
     /// Steps done, of earlier calls as well.
     pub(super) reached: u64,
-    /// Steps done in sight, and the seconds that they took.
+    /// Steps observed, and the seconds that they took.
     pub(super) steps: u64,
     pub(super) seconds: f64,
 }
@@ -42,7 +42,7 @@ pub(super) fn seconds_left(runs: &[Seen], workers: usize) -> Option<f64> {
         all += seconds;
         longest = longest.max(seconds);
     }
-    // No run is shared by two workers.
+    // One run cannot be divided between two workers.
     Some((all / workers.max(1) as f64).max(longest))
 }
 
@@ -66,7 +66,7 @@ mod tests {
         let mut runs = vec![run("a", 100, 100, 100.0), run("b", 50, 10, 30.0)];
         // 50 steps of b at 3 s.
         assert_eq!(seconds_left(&runs, 1), Some(150.0));
-        // One run cannot be shared.
+        // One run cannot be divided.
         assert_eq!(seconds_left(&runs, 2), Some(150.0));
         // 100 steps of c at the mean of 1 and 3 s.
         runs.push(run("c", 0, 0, 0.0));

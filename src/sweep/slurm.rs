@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Error, Folder, State};
 
 /// Submits an array task for each run that is neither done nor running, at most `limit` at a time,
-/// and gives what `sbatch` said; none where nothing is left to do.
+/// and returns the output of `sbatch`; `None` where nothing is left to do.
 ///
 /// # Errors
 /// No `sbatch`, or one that refuses.

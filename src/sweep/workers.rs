@@ -1,4 +1,4 @@
-//! Runs on this machine: each in a process of its own, some at a time.
+//! Runs on this machine: each in its own process, several at a time.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,45 +13,45 @@ use super::pace::{Seen, seconds_left};
 use super::{Error, Folder, State};
 use crate::interrupt::{self, Interrupt};
 
-/// How often processes are looked at.
+/// How often processes are polled.
 const POLL: Duration = Duration::from_millis(100);
-/// How often a run that another process works on is looked at.
+/// How often a run of another process is polled.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What is told while runs go on.
+/// An event of the runs in progress.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<'a> {
-    /// A run was started or taken up again.
+    /// A run was started or resumed.
     Began {
         /// Its name.
         name: &'a str,
     },
-    /// A run ended; with its last words if it failed.
+    /// A run ended; with its error if it failed.
     Ended {
         /// Its name.
         name: &'a str,
         /// Why it failed.
         failure: Option<&'a str>,
     },
-    /// How far those are that are under way, about once a second.
+    /// The progress of the runs, about once a second.
     Progress {
-        /// The runs under way.
+        /// The runs in progress.
         active: Vec<Active<'a>>,
         /// Runs that are done or failed, of all.
         ended: usize,
-        /// Seconds until all are done at the speed so far; none in the beginning.
+        /// Seconds until all are done at the speed so far; `None` in the beginning.
         seconds_left: Option<f64>,
     },
 }
 
-/// A run that is under way.
+/// A run in progress.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Active<'a> {
     /// Its name.
     pub name: &'a str,
     /// Steps recorded.
     pub step: u64,
-    /// Steps asked for.
+    /// Steps of its plan.
     pub steps: u64,
 }
 
@@ -62,11 +62,11 @@ pub struct Workers {
     pub program: PathBuf,
     /// Runs at a time.
     pub count: usize,
-    /// Threads of a run that begins. One that goes on keeps those of its plan.
+    /// Threads of a run that begins. One that is resumed keeps those of its plan.
     pub threads: Option<usize>,
 }
 
-/// A process at work.
+/// A running process.
 struct Process {
     index: usize,
     child: Child,
@@ -74,7 +74,7 @@ struct Process {
     began: (Instant, u64),
 }
 
-/// What is known of the runs' pace, and where each index is in it.
+/// The runs' progress, and the position of each index in it.
 struct Sight {
     runs: Vec<Seen>,
     places: BTreeMap<usize, usize>,
@@ -98,7 +98,7 @@ impl Sight {
         }
     }
 
-    /// Looks how far a process is: steps done and asked for.
+    /// Reads the progress of a process: steps done and planned.
     fn look(&mut self, folder: &Folder, process: &Process) -> (u64, u64) {
         let seen = &mut self.runs[self.places[&process.index]];
         let (began, before) = process.began;
@@ -108,25 +108,25 @@ impl Sight {
         (seen.reached, seen.planned)
     }
 
-    /// Nothing is left of this run.
+    /// This run is done.
     fn done(&mut self, index: usize) {
         let seen = &mut self.runs[self.places[&index]];
         seen.reached = seen.planned;
     }
 }
 
-/// What a run still needs.
+/// What is left to do for a run.
 enum Need {
     Nothing,
     Start(Child),
-    /// Another process works on it.
+    /// Another process is computing it.
     Patience,
 }
 
 impl Workers {
-    /// Does those of the runs `indices` that are not done, in that order. A failed run does not stop
-    /// the others. A signal is handed on to the runs under way, which write a checkpoint, and no other
-    /// is started.
+    /// Does those of the runs `indices` that are not done, in that order. A failed run does not
+    /// stop the others. A signal is passed on to the runs in progress, which write a checkpoint,
+    /// and no other is started.
     ///
     /// # Errors
     /// [`Error::Failed`] with the failed runs, after all others have ended; [`Error::Stopped`].
@@ -238,7 +238,7 @@ impl Workers {
         })
     }
 
-    /// Does one run here, its words going where those of this process go, and waits for it.
+    /// Does one run here, with the output streams of this process, and waits for it.
     ///
     /// # Errors
     /// An index that no run has, or a run that failed.
@@ -290,8 +290,8 @@ impl Workers {
             .map_err(|source| file_error(source, &path))?;
         let mut command = self.command(folder, index, state);
         command.stdin(Stdio::null()).stdout(log).stderr(also);
-        // A terminal sends its Ctrl-C to every process of a group, and a run that gets it twice ends
-        // without a checkpoint. So runs have groups of their own, and get the signal from here.
+        // A terminal sends its Ctrl-C to every process of a group, and a run that gets it twice
+        // ends without a checkpoint. So each run has its own group, and gets the signal from here.
         #[cfg(unix)]
         command.process_group(0);
         Ok(Need::Start(
@@ -325,7 +325,7 @@ impl Workers {
     }
 }
 
-/// Hands a signal that has come on to the runs under way.
+/// Passes a received signal on to the runs in progress.
 fn hand_on(processes: &[Process]) -> Option<Interrupt> {
     let signal = interrupt::check().err()?;
     for process in processes {
@@ -334,7 +334,7 @@ fn hand_on(processes: &[Process]) -> Option<Interrupt> {
     Some(signal)
 }
 
-/// What to say after a signal.
+/// The message after a signal.
 fn at_the_end(folder: &Folder, signal: Interrupt) -> Error {
     let count = folder.names().len();
     let is_done = |index: &usize| folder.state(*index).is_ok_and(|is| is == State::Done);
@@ -345,7 +345,7 @@ fn at_the_end(folder: &Folder, signal: Interrupt) -> Error {
     }
 }
 
-/// Takes out the processes that have ended, each with whether all went well.
+/// Removes the processes that have ended, each with whether it succeeded.
 fn reap(processes: &mut Vec<Process>) -> Vec<(Process, bool)> {
     let (mut ended, mut place) = (Vec::new(), 0);
     while place < processes.len() {

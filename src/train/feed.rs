@@ -1,4 +1,4 @@
-//! What a learner is fed with: batches of a dataset, or its own steps in an environment.
+//! The input of a learner: batches of a dataset, or its own steps in an environment.
 
 use super::interaction::Interacting;
 use crate::algorithms::{
@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::experiment::{Experiment, OnlineConfig};
 
-/// What a learner is fed with.
+/// The input of a learner.
 pub(super) enum Feed {
     /// Batches of a dataset.
     Dataset(Box<Source>),
@@ -18,16 +18,16 @@ pub(super) enum Feed {
     Environment(Box<Interacting>),
 }
 
-/// What an advance did.
+/// The result of an advance.
 pub(super) struct Advance {
     /// Steps taken: updates, or environment steps of an online run.
     pub(super) steps: u64,
-    /// What updates and ended episodes report.
+    /// The metrics of updates and ended episodes.
     pub(super) reports: Vec<Update>,
 }
 
 impl Feed {
-    /// Goes on where `progress` stands, with what `checkpoint` holds of an online run.
+    /// Continues from `progress`, with the state of an online run from `checkpoint`.
     pub(super) fn open(
         experiment: &Experiment,
         learner: &dyn Learner,
@@ -75,7 +75,7 @@ impl Feed {
         }
     }
 
-    /// What a checkpoint holds beside the learner and the random stream of the batches.
+    /// The checkpoint's content besides the learner and the random stream of the batches.
     pub(super) fn state(&self) -> Result<State, Error> {
         match self {
             Self::Dataset(_) => Ok(State::default()),

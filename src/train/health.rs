@@ -1,11 +1,11 @@
-//! Signs that a run that learns values goes wrong, and the way out of each.
+//! Signs that the training of value functions goes wrong, and what to do about each.
 
 use rtg_datasets::{Dataset, returns_to_go};
 
 use crate::algorithms::{Learner, Needs};
 use crate::metrics;
 
-/// What is watched in one run. A warning is given once.
+/// The checks of one run. Each warning is printed once.
 pub(super) struct Health {
     /// The largest discounted return from any step of the data, in the units of the values; none
     /// without data.
@@ -35,7 +35,8 @@ impl Health {
         }
     }
 
-    /// The learner's own signs and what its values are compared with, under their metric names.
+    /// The learner's own measurements and the returns they are compared with, under their metric
+    /// names.
     pub(super) fn signs(&self, learner: &mut dyn Learner) -> Vec<(String, f64)> {
         let best = self.best_return.map(|best| (BEST_RETURN, best));
         let signs = learner.health().into_iter().chain(best);
@@ -44,7 +45,7 @@ impl Health {
             .collect()
     }
 
-    /// What these measurements warn of and was not said before, with the way out.
+    /// The new warnings from these measurements, with hints.
     pub(super) fn warnings(&mut self, algorithm: &str, measured: &[(String, f64)]) -> Vec<String> {
         let value = |name: &str| {
             let found = measured.iter().find(|(known, _)| known == name);
@@ -66,7 +67,7 @@ impl Health {
                      most {best:.4}): they overestimate, and the policy follows them"
                 ),
                 format!(
-                    "hold the policy closer to the data; docs/algorithms/{algorithm}.md says with \
+                    "keep the policy closer to the data; docs/algorithms/{algorithm}.md says with \
                      which key"
                 ),
             ));
@@ -88,7 +89,8 @@ impl Health {
             signs.push((
                 "temperature",
                 format!(
-                    "the temperature has run to {alpha:.1e}: entropy no longer counts as meant"
+                    "the temperature has diverged to {alpha:.1e}: entropy no longer counts as \
+                        intended"
                 ),
                 format!(
                     "fix it with {algorithm}.alpha_learning_rate=0 and \
@@ -100,7 +102,7 @@ impl Health {
             signs.push((
                 "units",
                 format!(
-                    "{} of the hidden units give 0 for a whole batch",
+                    "{} of the hidden units are 0 for a whole batch",
                     percent(share)
                 ),
                 format!(
@@ -114,7 +116,7 @@ impl Health {
                 "actions",
                 format!("{} of the policy's action numbers are at their bounds", percent(share)),
                 "if the data's are not (`rtg inspect` shows them), the actor has been driven there \
-                 by wrong values: lower its learning rate, or hold it closer to the data"
+                 by wrong values: lower its learning rate, or keep it closer to the data"
                     .to_owned(),
             ));
         }
@@ -159,7 +161,11 @@ mod tests {
                 0.2,
                 "70 % of the advantages",
             ),
-            (("train/alpha", 1e-6), 0.3, "temperature has run to 1.0e-6"),
+            (
+                ("train/alpha", 1e-6),
+                0.3,
+                "temperature has diverged to 1.0e-6",
+            ),
             (("health/dead_relus", 0.8), 0.4, "80 % of the hidden units"),
             (
                 ("health/actions_at_bounds", 1.0),

@@ -1,11 +1,11 @@
 //! Learning while acting: environment steps fill a buffer, updates draw from it.
 //!
-//! A round is a step in each environment and then the updates that are due: some after so many steps
-//! from a replay buffer, once [`Interaction::learning_starts`] steps have been taken, or one whenever
-//! an on-policy collection is complete. The first [`Interaction::random_steps`] actions are drawn
-//! from the whole action space. Rounds may be cut anywhere without a change in the numbers. All of it
-//! survives a pause to the bit: the buffer is stored, and the episodes under way are rebuilt from
-//! their starts and actions.
+//! A round is a step in each environment and then the updates that are due: some after every few
+//! steps from a replay buffer, once [`Interaction::learning_starts`] steps have been taken, or one
+//! whenever an on-policy collection is complete. The first [`Interaction::random_steps`] actions
+//! are drawn from the whole action space. Rounds may be divided anywhere without a change in the
+//! numbers. A pause changes no bit: the buffer is stored, and the episodes under way are rebuilt
+//! from their starts and actions.
 
 use rtg_datasets::sample::{Experience, Replay, ReplayInfo};
 use rtg_envs::Spec;
@@ -49,7 +49,7 @@ enum Pace {
 }
 
 impl Pace {
-    /// Whether an action after so many steps is drawn from the whole action space.
+    /// Whether an action after `steps` steps is drawn from the whole action space.
     fn is_random(&self, steps: u64) -> bool {
         match self {
             Self::Replay(interaction) => steps < interaction.random_steps,
@@ -70,7 +70,7 @@ impl Pace {
     }
 }
 
-/// What a checkpoint notes of it.
+/// Its metadata in a checkpoint.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Notes {
@@ -78,7 +78,7 @@ struct Notes {
     /// The replay buffer, of a learner that has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     replay: Option<ReplayInfo>,
-    /// The collection under way, of an on-policy learner.
+    /// The collection in progress, of an on-policy learner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fresh: Option<FreshInfo>,
     steps: u64,
@@ -86,8 +86,8 @@ struct Notes {
 }
 
 impl Interacting {
-    /// Opens the environment and fills the buffer with the dataset, if there is one; or goes on
-    /// where a checkpoint was saved.
+    /// Opens the environment and fills the buffer with the dataset, if there is one; or continues
+    /// from a checkpoint.
     pub(super) fn open(
         experiment: &Experiment,
         needs: Needs<'_>,
@@ -154,7 +154,7 @@ impl Interacting {
         &self.source
     }
 
-    /// What is left of a round, at most `most` steps of it.
+    /// The rest of a round, at most `most` steps of it.
     pub(super) fn advance(
         &mut self,
         learner: &mut dyn Learner,
@@ -192,7 +192,7 @@ impl Interacting {
         })
     }
 
-    /// Takes environment steps into the buffer; reports episodes that ended. Gives their number.
+    /// Takes environment steps into the buffer; reports episodes that ended. Returns their number.
     fn step(&mut self, most: usize, reports: &mut Vec<Update>) -> Result<u64, Error> {
         let source = &mut self.source;
         let mut pushed = Ok(());
@@ -230,7 +230,7 @@ impl Interacting {
         Ok(taken as u64)
     }
 
-    /// What a checkpoint holds of it.
+    /// Its state for a checkpoint.
     pub(super) fn state(&self) -> Result<State, Error> {
         let mut notes = Notes {
             rollout: self.rollout.state(&self.policy),
@@ -311,10 +311,10 @@ fn open_fresh(
     Ok(fresh)
 }
 
-/// Draws actions from the whole action space as long as it is told to, and then acts as the policy.
+/// Draws actions from the whole action space while `random` says so, and then acts as the policy.
 ///
-/// Both are asked in every step, so that the policy's memory of an episode follows from the
-/// episode's start and steps, whichever of the two was obeyed.
+/// Both choose in every step, so that the policy's memory of an episode follows from the episode's
+/// start and steps, whichever action was taken.
 struct WarmUp {
     /// None where no step is random.
     random: Option<Random>,

@@ -1,4 +1,4 @@
-//! The training loop: learn, and now and then log, evaluate and store.
+//! The training loop: learn, and at intervals log, evaluate and store.
 
 mod feed;
 mod former;
@@ -42,11 +42,11 @@ pub const BEST: &str = "best.safetensors";
 /// File of the final weights alone, for PyTorch.
 pub const WEIGHTS: &str = "weights.safetensors";
 
-/// A run under way. Of several ranks each has one, in the same state; rank 0 writes.
+/// A run in progress. Each of several ranks has one, in the same state; rank 0 writes.
 pub struct Training<'a> {
     experiment: &'a Experiment,
     env: &'a str,
-    /// Whether the environment can be stepped here.
+    /// Whether the environment can be simulated here.
     simulated: bool,
     world: World,
     /// Where results go; none where another rank writes them.
@@ -61,7 +61,7 @@ pub struct Training<'a> {
 }
 
 /// A learner for this experiment and data, which computes this rank's parts of its batches: a new
-/// one, with the weights that the plan names, or one that goes on where a checkpoint was saved.
+/// one, with the weights that the plan names, or one that continues from a checkpoint.
 ///
 /// # Errors
 /// Data that the algorithm cannot learn from, weights that do not fit, ranks that cannot share the
@@ -174,8 +174,8 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Trains to the last step and evaluates the result. A signal is heeded after the present step;
-    /// the run then goes on from there.
+    /// Trains to the last step and evaluates the result. A signal takes effect after the current
+    /// step; the run can be resumed from there.
     pub fn run(mut self) -> Result<Summary, Error> {
         let outcome = match self.run_steps() {
             Err(Error::Interrupted(signal)) => Err(self.stop(signal)),
@@ -257,7 +257,7 @@ impl<'a> Training<'a> {
         Ok(summary)
     }
 
-    /// Whether the evaluation at the present step has been done.
+    /// Whether the evaluation at the current step has been done.
     fn is_evaluated(&self) -> bool {
         let mut evaluations = self.progress.evaluations.iter();
         evaluations.any(|evaluation| evaluation.step == self.progress.step)
@@ -270,20 +270,20 @@ impl<'a> Training<'a> {
         run::calibration(self.experiment.evaluation.range(), present)
     }
 
-    /// Keeps what there is; the error says how to go on.
+    /// Saves a checkpoint; the error says how to resume.
     fn stop(&mut self, signal: Interrupt) -> Error {
         if let Err(error) = self.save(LATEST) {
             return error;
         }
         let step = self.progress.step;
         let Some(run) = self.run.map(|run| run.path().display()) else {
-            // Rank 0 says where.
+            // Rank 0 names the path.
             return signal.into();
         };
         Error::Stopped {
             signal,
-            kept: format!("the run stands at step {step}: {run}"),
-            next: format!("go on with `rtg train --run-dir {run} --resume`"),
+            kept: format!("the run is at step {step}: {run}"),
+            next: format!("resume with `rtg train --run-dir {run} --resume`"),
         }
     }
 
@@ -295,7 +295,7 @@ impl<'a> Training<'a> {
         self.progress.train_seconds += began.elapsed().as_secs_f64();
         self.progress.step += advance.steps;
         if advance.steps == steps {
-            // What follows is no training.
+            // The rest is not training.
             let spent = self.processor.stop().map(f64::to_bits);
             let of_ranks = spent.map(|spent| self.world.gather(&[spent]));
             let spent = of_ranks.map(|all| all.into_iter().map(f64::from_bits).sum::<f64>());
@@ -365,7 +365,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Numbers on the held-back episodes, if there are any.
+    /// Metrics on the held-out episodes, if there are any.
     fn validate(&mut self) -> Result<(), Error> {
         if self.validation.is_empty() {
             return Ok(());
@@ -375,7 +375,8 @@ impl<'a> Training<'a> {
         Ok(self.recorder.scalars(self.progress.step, &values)?)
     }
 
-    /// Every target, `episodes` each; keeps the best checkpoint. Nothing where there is no simulator.
+    /// Every target, `episodes` each; keeps the best checkpoint. Nothing where there is no
+    /// simulator.
     fn evaluate(&mut self, episodes: usize) -> Result<(), Error> {
         if !self.simulated {
             return Ok(());
@@ -468,14 +469,15 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Steps to the next one after `step` at which something happens: a multiple of one of `events`, or the last of all.
+/// Steps to the next one after `step` with an event: a multiple of one of `events`, or the last of
+/// all.
 fn steps_to_next(step: u64, steps: u64, events: [u64; 4]) -> u64 {
     let next = events.into_iter().filter(|every| *every > 0);
     let next = next.map(|every| every - step % every).min();
     next.unwrap_or(u64::MAX).min(steps - step)
 }
 
-/// One target's result as the run keeps it.
+/// One target's result as the run stores it.
 fn record(step: u64, score: TargetScore) -> Evaluation {
     Evaluation {
         step,

@@ -1,29 +1,30 @@
 //! The processor time of the training steps, without evaluations.
 
-/// Ticks of a second in `/proc/self/stat`; Linux shows these to programs on every machine.
+/// Ticks of a second in `/proc/self/stat`; Linux uses this value for programs on every machine.
 const TICKS: f64 = 100.0;
 
-/// A clock that runs during the steps of a training.
+/// A clock that runs during training steps.
 #[derive(Debug, Default)]
 pub(super) struct ProcessorClock {
     began: Option<f64>,
 }
 
 impl ProcessorClock {
-    /// Runs on, or begins to.
+    /// Starts or resumes.
     pub(super) fn go(&mut self) {
         if self.began.is_none() {
             self.began = processor_secs();
         }
     }
 
-    /// Stops, and gives the processor seconds since it began; none where the system does not tell.
+    /// Stops, and returns the processor seconds since it began; `None` where the system does not
+    /// report them.
     pub(super) fn stop(&mut self) -> Option<f64> {
         Some(processor_secs()? - self.began.take()?)
     }
 }
 
-/// Processor seconds of all threads of this process, of those that have ended as well.
+/// Processor seconds of all threads of this process, including those that have ended.
 fn processor_secs() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     ticks(&stat).map(|ticks| ticks as f64 / TICKS)

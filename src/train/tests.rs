@@ -1,4 +1,4 @@
-//! Runs that are shared among ranks.
+//! Runs that are divided among ranks.
 
 use super::*;
 use crate::algorithms::{self, Chosen, Input};
@@ -52,7 +52,7 @@ fn plan(algorithm: Chosen, parts: usize) -> Experiment {
     Experiment::from_layers(&[plan]).unwrap()
 }
 
-/// What a run without a directory ends with: its learner's bytes and its evaluations.
+/// The result of a run without a directory: its learner's bytes and its evaluations.
 fn end(planned: Experiment, world: World) -> Result<(Vec<u8>, Vec<Evaluation>), Error> {
     let opened = data::open(&planned)?;
     let experiment = planned.resolve(&opened.spec, opened.data.as_ref()).unwrap();

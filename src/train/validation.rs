@@ -1,4 +1,4 @@
-//! Numbers on the episodes that were held back.
+//! Metrics on the held-out episodes.
 
 use crate::algorithms::{HeldBack, Learner, Needs, Source};
 use crate::data::Opened;
@@ -7,10 +7,10 @@ use crate::experiment::Experiment;
 use crate::metrics;
 use crate::random::Stream;
 
-/// Rows of the held-back episodes over which a number is the mean, at least.
+/// The least number of rows of the held-out episodes over which a metric is the mean.
 const ROWS: usize = 1024;
 
-/// Fixed batches of the held-back episodes, the same at every evaluation; none if there are none.
+/// Fixed batches of the held-out episodes, the same at every evaluation; `None` if there are none.
 pub(super) struct Validation(Vec<HeldBack>);
 
 impl Validation {

@@ -29,13 +29,13 @@ pub(super) struct Crate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Use {
     pub(super) from: Module,
-    /// The module that defines what is used, whichever module hands it on.
+    /// The module that defines what is used, through whichever module re-exports it.
     pub(super) to: Module,
-    /// The file and line that say so.
+    /// The file and line of the use.
     pub(super) place: String,
 }
 
-/// What a path leads to.
+/// The target of a path.
 enum Target {
     Module(Module),
     /// Another crate, or a type of the file itself.
@@ -151,7 +151,7 @@ impl Crate {
         match self.imported(&at, name) {
             Some(path) => match self.resolve(&at, &[path, behind].concat(), imports + 1) {
                 Target::Module(to) => Target::Module(to),
-                // Another crate's item that the module hands on.
+                // Another crate's item that the module re-exports.
                 Target::Other(_) => Target::Module(at),
             },
             None => Target::Module(at),
@@ -180,7 +180,7 @@ fn module_of(path: &str, folder: &str) -> Module {
     names
 }
 
-/// The circles among neighbours: modules with the same parent of which each uses the next, itself or
+/// The cycles among siblings: modules with the same parent of which each uses the next, itself or
 /// by its submodules. As sorted lists, `parent: a b c`.
 pub(super) fn circles(uses: &[Use]) -> Vec<String> {
     let mut edges: BTreeMap<Module, BTreeSet<(String, String)>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! A reader of Rust's tokens, and what of them a production build sees.
+//! A tokenizer for Rust, and the tokens of a production build.
 
 /// A token, and the line it is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,8 +107,8 @@ fn quote_end(letters: &[char], at: usize) -> Option<usize> {
     }
 }
 
-/// What a production build sees: everything but the items marked `#[cfg(test)]`, wherever they
-/// stand; and the names of the files that are such items (`#[cfg(test)] mod tests;`).
+/// The tokens of a production build: all items not marked `#[cfg(test)]`, at any level; and the
+/// names of the files that are such items (`#[cfg(test)] mod tests;`).
 pub(super) fn without_tests(tokens: &[Token]) -> (Vec<Token>, Vec<String>) {
     let (mut kept, mut tests, mut at) = (Vec::new(), Vec::new(), 0);
     while at < tokens.len() {
@@ -141,7 +141,7 @@ fn marker(tokens: &[Token]) -> Option<usize> {
     is_marker.then_some(end + 1)
 }
 
-/// Where the item that begins at `at` ends: behind its body or its semicolon, or where the block
+/// Where the item that begins at `at` ends: after its body or its semicolon, or where the block
 /// around it ends.
 fn item_end(tokens: &[Token], at: usize) -> usize {
     let mut depth = 0;

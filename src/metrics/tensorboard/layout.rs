@@ -1,5 +1,5 @@
-//! What TensorBoard's custom scalars show: one chart for each question, with the runs of all seeds
-//! in it.
+//! The layout of TensorBoard's custom scalars: one chart for each question, with the runs of all
+//! seeds in it.
 
 use tensorboard_proto::layout::{Category, Chart, Layout, MultilineChartContent};
 

@@ -11,14 +11,14 @@ const FORUM: &str = "libmpi_abi.so.1";
 const MPICH: [&str; 2] = ["libmpi.so.12", "libmpich.so.12"];
 const OPEN_MPI: &str = "libmpi.so.40";
 
-/// Where each launcher tells how many processes it started.
+/// The variables in which launchers state the number of processes.
 const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
 
 /// Which MPI library is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The one beside the launcher on `PATH`, or else one that the system's loader finds; which of
-    /// the names there are is told by the launcher's environment.
+    /// The one beside the launcher on `PATH`, or else one that the system's loader finds; the
+    /// launcher's environment decides which name is tried.
     #[default]
     Launcher,
     /// This file, this folder's, or one of this name.
@@ -50,7 +50,7 @@ impl Choice {
             let is_name = path.parent().is_none_or(|parent| parent == Path::new(""));
             match load(&path) {
                 Ok(library) => return Ok((library, path)),
-                // The system's loader gives one answer for what is not there and what is broken.
+                // The system's loader does not distinguish missing files from broken ones.
                 Err(_) if is_name => tried.push(path.display().to_string()),
                 Err(reason) if path.exists() => return Err(Error::Unusable { reason, path }),
                 Err(_) => tried.push(path.display().to_string()),
@@ -60,7 +60,7 @@ impl Choice {
     }
 }
 
-/// How many processes the launcher started, as far as it tells.
+/// How many processes the launcher started, if it states that.
 pub(super) fn launched() -> usize {
     let sizes = SIZES
         .iter()
@@ -79,7 +79,7 @@ fn launchers() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Beside each launcher, then wherever the system's loader looks.
+/// Beside each launcher, then in the system loader's paths.
 fn candidates(launchers: &[PathBuf]) -> Vec<PathBuf> {
     let names = names(&|variable| env::var_os(variable).is_some());
     let beside = |folder: &PathBuf| {

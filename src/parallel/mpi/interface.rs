@@ -19,7 +19,7 @@ use libloading::Library;
 /// `MPI_MAX_LIBRARY_VERSION_STRING` of the library with the longest.
 const VERSION_BYTES: usize = 8192;
 
-/// What is called of a library. Lengths are the caller's to check.
+/// The functions that are called. The caller checks lengths.
 pub(super) trait Calls: Debug + Send + Sync {
     /// Name and version, of `MPI_Get_library_version`.
     fn version(&self) -> String;
@@ -33,7 +33,7 @@ pub(super) trait Calls: Debug + Send + Sync {
     /// `MPI_Allgather`.
     fn all_gather(&self, mine: &[u8], all: &mut [u8]);
 
-    /// `MPI_Alltoall` of slices of so many bytes.
+    /// `MPI_Alltoall` of slices of this many bytes.
     fn all_to_all(&self, mine: &[u8], received: &mut [u8], slice: usize);
 
     /// `MPI_Bcast` from rank 0.
@@ -53,7 +53,7 @@ type Exchange<H> = unsafe extern "C" fn(*const c_void, c_int, H, *mut c_void, c_
 type Broadcast<H> = unsafe extern "C" fn(*mut c_void, c_int, H, c_int, H) -> c_int;
 
 /// A library whose handles are `H`. Errors end the process: MPI's default, `MPI_ERRORS_ARE_FATAL`,
-/// stays, so what functions return says nothing.
+/// stays, so return codes are meaningless.
 struct Interface<H> {
     world: H,
     byte: H,
@@ -70,12 +70,12 @@ struct Interface<H> {
     finalize: unsafe extern "C" fn() -> c_int,
 }
 
-/// A handle that is an address, of no memory of ours.
+/// A handle that is an address in the library.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 struct Address(*mut c_void);
 
-// SAFETY: it is only ever given back to the library, which takes it from any thread.
+// SAFETY: it is only passed back to the library, which accepts it from any thread.
 unsafe impl Send for Address {}
 // SAFETY: as above.
 unsafe impl Sync for Address {}
@@ -120,18 +120,18 @@ fn open(path: &Path) -> Result<Library, libloading::Error> {
 
 /// The address of a symbol as a pointer or function of type `T`.
 fn symbol<T: Copy>(library: &Library, name: &CStr) -> Result<T, String> {
-    // SAFETY: each caller gives the type that the standard gives the symbol.
+    // SAFETY: each caller names the type that the standard defines for the symbol.
     let symbol = unsafe { library.get::<T>(name.to_bytes_with_nul()) };
     symbol.map(|symbol| *symbol).map_err(|error| reason(&error))
 }
 
-/// What the system's loader says.
+/// The message of the system's loader.
 fn reason(error: &libloading::Error) -> String {
     let cause = std::error::Error::source(error);
     cause.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// The first words of a library's account of itself: `Open MPI v5.0.11`, `MPICH Version: 5.0.2`.
+/// The first line of a library's version text: `Open MPI v5.0.11`, `MPICH Version: 5.0.2`.
 fn name(account: &[u8]) -> String {
     let text = String::from_utf8_lossy(account);
     let line = text.split(['\0', '\n', ',']).next().unwrap_or_default();
@@ -158,7 +158,7 @@ impl<H: Copy> Interface<H> {
 
     fn ask(&self, function: Ask<H>) -> usize {
         let mut answer = 0;
-        // SAFETY: the world is a communicator, and the answer one `int`.
+        // SAFETY: the world is a communicator, and the result one `int`.
         unsafe { function(self.world, &raw mut answer) };
         usize::try_from(answer).unwrap_or(0)
     }
@@ -174,7 +174,7 @@ impl<H: Copy + Send + Sync> Calls for Interface<H> {
     fn version(&self) -> String {
         let mut bytes = [0_u8; VERSION_BYTES];
         let mut len = 0;
-        // SAFETY: no library's text is longer; it may be asked for before `MPI_Init`.
+        // SAFETY: no library's text is longer; the call is allowed before `MPI_Init`.
         unsafe { (self.get_library_version)(bytes.as_mut_ptr().cast(), &raw mut len) };
         name(&bytes)
     }
@@ -184,7 +184,7 @@ impl<H: Copy + Send + Sync> Calls for Interface<H> {
         // SAFETY: both arguments of `main` may be null since MPI 2.
         unsafe { (self.init_thread)(null_mut(), null_mut(), self.serialised, &raw mut provided) };
         if provided < self.serialised {
-            return Err("it takes no calls from other threads".to_owned());
+            return Err("it does not support calls from other threads".to_owned());
         }
         Ok(())
     }
@@ -196,7 +196,7 @@ impl<H: Copy + Send + Sync> Calls for Interface<H> {
     fn all_gather(&self, mine: &[u8], all: &mut [u8]) {
         let (from, to, count) = (mine.as_ptr(), all.as_mut_ptr(), mine.len() as c_int);
         let (from, to, byte) = (from.cast(), to.cast(), self.byte);
-        // SAFETY: `all` has room for what each rank sends.
+        // SAFETY: `all` is as long as the slices of all ranks together.
         unsafe { (self.all_gather)(from, count, byte, to, count, byte, self.world) };
     }
 
@@ -209,7 +209,7 @@ impl<H: Copy + Send + Sync> Calls for Interface<H> {
 
     fn broadcast(&self, bytes: &mut [u8]) {
         let (at, count) = (bytes.as_mut_ptr().cast(), bytes.len() as c_int);
-        // SAFETY: so many bytes, on every rank.
+        // SAFETY: the same number of bytes on every rank.
         unsafe { (self.broadcast)(at, count, self.byte, 0, self.world) };
     }
 

@@ -1,8 +1,8 @@
 //! Ranks that an MPI launcher started (`mpiexec`, `mpirun`, `srun`).
 //!
-//! The library is loaded when it is asked for, so one program works with every MPI and none is
-//! needed to build it. It must be the launcher's own: see [`Choice`]. Of MPI 3.1 ten functions and
-//! one type, `MPI_BYTE`, are used; `interface.rs` has the three binary interfaces there are.
+//! The library is loaded on demand, so one program works with every MPI and none is needed to build
+//! it. It must be the launcher's own: see [`Choice`]. Of MPI 3.1 ten functions and one type,
+//! `MPI_BYTE`, are used; `interface.rs` has the three existing binary interfaces.
 #![expect(unsafe_code, reason = "calls a C library")]
 
 mod choice;
@@ -23,7 +23,7 @@ struct Mpi {
     calls: Box<dyn Calls>,
     rank: usize,
     size: usize,
-    /// MPI was asked for calls from any thread, one at a time.
+    /// MPI was initialised for calls from any thread, one at a time.
     turn: Mutex<()>,
 }
 
