@@ -17,7 +17,7 @@ use rtg_envs::{Env, Frame};
 
 pub use self::board::{Board, tag};
 pub use self::gif::Gif;
-pub use self::png::Folder;
+pub use self::png::FrameFolder;
 pub use self::sheet::{Caption, compose};
 pub use self::video::Video;
 
@@ -41,7 +41,7 @@ pub fn reel(path: &Path, frames_per_second: f64) -> Result<Box<dyn Reel>, Error>
     Ok(match ending.map(str::to_lowercase).as_deref() {
         Some("gif") => Box::new(Gif::new(path)),
         Some("mp4") => Box::new(Video::new(path, frames_per_second)),
-        None => Box::new(Folder::create(path)?),
+        None => Box::new(FrameFolder::create(path)?),
         Some(_) => {
             return Err(Error::FilmKind {
                 path: path.to_owned(),

@@ -11,12 +11,12 @@ use crate::error::Error;
 use crate::run::write_whole;
 
 /// Numbered frames in a folder: `frame_00000.png` and so on.
-pub struct Folder {
+pub struct FrameFolder {
     path: PathBuf,
     frames: usize,
 }
 
-impl Folder {
+impl FrameFolder {
     /// Makes the folder. One that is not empty is refused: frames of two films would mix.
     pub fn create(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Write {
@@ -36,7 +36,7 @@ impl Folder {
     }
 }
 
-impl Reel for Folder {
+impl Reel for FrameFolder {
     fn add(&mut self, frame: &Frame, _: f64) -> Result<(), Error> {
         let path = self.path.join(format!("frame_{:05}.png", self.frames));
         self.frames += 1;
