@@ -19,6 +19,7 @@ mod former_runs;
 mod from_run;
 mod gpu;
 mod hostile;
+mod language;
 mod offline;
 mod offline_parity;
 mod online;
