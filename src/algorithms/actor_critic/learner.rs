@@ -4,6 +4,7 @@ use rtg_datasets::sample::Transitions;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::model::Vectors;
 use super::{Draw, MadeOf, Method, Model, Noise, Parts, Work, codec};
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::Trained;
@@ -81,7 +82,7 @@ impl<M: Method> Learner<M> {
         let mut learner = Self {
             model: Model {
                 actor: actor.network.clone(),
-                vectors: Vec::new(),
+                vectors: Vectors::default(),
                 made_of,
             },
             parts,
@@ -153,8 +154,9 @@ impl<M: Method> Learner<M> {
     fn share_vectors(&mut self) {
         let vectors = self.parts.vectors.as_ref();
         let count = M::policy_vectors(&self.model.made_of).len();
-        self.model.vectors.resize_with(count, Vec::new);
-        for (to, vector) in self.model.vectors.iter_mut().zip(vectors) {
+        let mut shared = self.model.vectors.lock();
+        shared.resize_with(count, Vec::new);
+        for (to, vector) in shared.iter_mut().zip(vectors) {
             to.clone_from(&vector.values);
         }
     }
@@ -163,7 +165,7 @@ impl<M: Method> Learner<M> {
     fn others(&self) -> Vec<Entry> {
         let networks = self.parts.networks.as_ref().iter().skip(1);
         let vectors = self.parts.vectors.as_ref().iter();
-        let vectors = vectors.skip(self.model.vectors.len());
+        let vectors = vectors.skip(M::policy_vectors(&self.model.made_of).len());
         let mut entries: Vec<Entry> = networks.flat_map(Trained::weights).collect();
         entries.extend(vectors.map(TrainedVector::weights));
         entries
@@ -240,7 +242,7 @@ impl<M: Method> algorithms::Learner for Learner<M> {
             greedy.get_or_insert_with(|| pass.outputs().to_vec());
         }
         let mut chosen = vec![0.0; actions.len()];
-        let decision = M::decision(&self.model.made_of, &self.model.vectors);
+        let decision = M::decision(&self.model.made_of, &self.model.vectors.lock());
         decision.greedy(&greedy.unwrap_or_default(), &mut chosen);
         let bound = 0.999 * self.model.made_of.max_action();
         let at_bounds = chosen.iter().filter(|action| action.abs() >= bound);

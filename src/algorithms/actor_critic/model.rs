@@ -1,23 +1,63 @@
 //! A trained (or new) actor.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use rtg_datasets::Normaliser;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Method, codec};
-use crate::algorithms::actor_policy::ActorPolicy;
+use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::{self, Shared};
 use crate::algorithms::{self, ActionCodec, Computation, Error, Needs, Saved, Setup, computation};
 use crate::kernels::mlp::{Network, Shape};
 use crate::nn::state_dict::{Entry, read_linear};
 use crate::policy::{Mode, Policy};
+use crate::random::Stream;
 
 /// What acts: the actor, and the way from raw numbers into it and back.
 pub struct Model<M: Method> {
     pub(super) made_of: MadeOf<M::Config>,
     pub(super) actor: Shared,
-    /// Copies of [`Method::policy_vectors`].
-    pub(super) vectors: Vec<Vec<f32>>,
+    pub(super) vectors: Vectors,
+}
+
+/// Copies of [`Method::policy_vectors`], which a learner renews while policies act by them.
+#[derive(Clone, Default)]
+pub(super) struct Vectors(Arc<Mutex<Vec<Vec<f32>>>>);
+
+impl Vectors {
+    /// The vectors, until the guard is dropped.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Vec<Vec<f32>>> {
+        // A panic elsewhere leaves whole numbers behind.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Decides by the newest vectors.
+struct Newest<M: Method> {
+    made_of: MadeOf<M::Config>,
+    vectors: Vectors,
+}
+
+impl<M: Method> Newest<M> {
+    fn decision(&self) -> M::Decision {
+        M::decision(&self.made_of, &self.vectors.lock())
+    }
+}
+
+impl<M: Method> Decision for Newest<M> {
+    fn greedy(&self, outputs: &[f32], actions: &mut [f32]) {
+        self.decision().greedy(outputs, actions);
+    }
+
+    fn draw(&self, stream: &mut Stream, noise: &mut [f32]) {
+        self.decision().draw(stream, noise);
+    }
+
+    fn explore(&self, outputs: &[f32], noise: &[f32], actions: &mut [f32]) {
+        self.decision().explore(outputs, noise, actions);
+    }
 }
 
 /// The model without its weights, as a checkpoint notes it.
@@ -107,7 +147,7 @@ impl<M: Method> Model<M> {
         let vectors = vectors.map(|(name, len)| read_linear(name, &[len], saved.tensors));
         Ok(Self {
             actor: Shared::new(Network::new(&shape, parameters)),
-            vectors: vectors.collect::<Result<_, _>>()?,
+            vectors: Vectors(Arc::new(Mutex::new(vectors.collect::<Result<_, _>>()?))),
             made_of,
         })
     }
@@ -115,7 +155,10 @@ impl<M: Method> Model<M> {
 
 impl<M: Method> algorithms::Model for Model<M> {
     fn policy(&self, mode: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
-        let decision = M::decision(&self.made_of, &self.vectors);
+        let decision = Newest::<M> {
+            made_of: self.made_of.clone(),
+            vectors: self.vectors.clone(),
+        };
         Box::new(ActorPolicy::new(
             (self.actor.clone(), decision),
             self.made_of.normaliser.clone(),
@@ -132,7 +175,8 @@ impl<M: Method> algorithms::Model for Model<M> {
     fn weights(&self) -> Vec<Entry> {
         let mut entries = networks::entries(ACTOR, &self.actor.lock());
         let names = M::policy_vectors(&self.made_of).into_iter();
-        let vectors = names.zip(&self.vectors);
+        let vectors = self.vectors.lock();
+        let vectors = names.zip(&*vectors);
         entries.extend(vectors.map(|((name, _), values)| Entry::vector(name, values)));
         entries
     }
