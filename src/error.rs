@@ -396,7 +396,9 @@ impl Error {
             Self::MissingEnvironment => "name one with --env ID; `rtg envs` lists them".to_owned(),
             Self::NoTarget => "leave out --targets (--target of `rtg render`)".to_owned(),
             Self::NoReturns => "name the returns, as in --targets 500,100".to_owned(),
-            Self::NoController { .. } => "--policy random always works, or name a run directory".to_owned(),
+            Self::NoController { .. } => {
+                "--policy random always works, or name a run directory".to_owned()
+            }
             Self::UnfinishedCollection { path } => {
                 format!(
                     "continue with --resume, or remove {} to start again",
@@ -420,7 +422,9 @@ impl Error {
             Self::NoReplay { .. } => {
                 "runs of sac, td3 and dqn have one, and runs that go on --from another".to_owned()
             }
-            Self::NoCheckpoint { .. } => "wait until `rtg train` has written its first checkpoint".to_owned(),
+            Self::NoCheckpoint { .. } => {
+                "wait until `rtg train` has written its first checkpoint".to_owned()
+            }
             Self::Stopped { next, .. } => next.clone(),
             Self::Write { .. } => {
                 "check that the folder exists, is writable and has free space".to_owned()

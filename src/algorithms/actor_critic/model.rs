@@ -182,7 +182,7 @@ impl<M: Method> algorithms::Model for Model<M> {
     }
 
     fn computation(&self) -> Option<Computation> {
-        let decision = M::decision(&self.made_of, &self.vectors);
+        let decision = M::decision(&self.made_of, &self.vectors.lock());
         computation::of_actor(
             (&self.actor, &decision),
             self.made_of.observation,
