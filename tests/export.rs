@@ -122,6 +122,11 @@ fn what_a_format_cannot_hold_is_refused_and_nothing_is_written() {
 fn json_says_what_the_graph_takes_and_gives() {
     let bench = Workbench::new();
     bench.succeed("train --algorithm bc --steps 1 --set evaluation.final_episodes=1 --run-dir run");
+    let nowhere = bench.transcript("export run");
+    assert!(
+        nowhere.starts_with("exit code 2\n") && nowhere.contains("--onnx"),
+        "{nowhere}"
+    );
     let answer = bench.succeed("export run --onnx policy.onnx --json");
     let answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::trained::{Which, checkpoint};
@@ -23,7 +23,7 @@ use crate::run::write_whole;
     config.json under rtg. Such a folder also starts a run: rtg train --recipe official --set initial_weights=FOLDER\n\n\
     Example: rtg export runs/NAME --onnx policy.onnx"
 )]
-#[group(id = "format", required = true, multiple = true, args = ["onnx", "hugging_face"])]
+#[command(group(ArgGroup::new("format").required(true).multiple(true).args(["onnx", "hugging_face"])))]
 pub(super) struct Export {
     /// Run directory of `rtg train`.
     run: PathBuf,
