@@ -67,7 +67,7 @@ fn a_configuration_that_differs_from_the_plan_is_refused_with_the_key_that_decid
             "{transcript}"
         );
     }
-    bench.write(path, stored[..stored.len() / 2].as_bytes());
+    bench.write(path, &stored.as_bytes()[..stored.len() / 2]);
     assert!(bench.transcript(&start).contains("not the configuration"));
     bench.write(path, stored.as_bytes());
     let weights = bench.path("policy/model.safetensors");

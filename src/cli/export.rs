@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::export::{self, hugging_face, onnx};
 use crate::run::write_whole;
 
-/// Write a trained policy as ONNX or as Hugging Face's DecisionTransformerModel.
+/// Write a trained policy as ONNX or for Hugging Face's transformers.
 #[derive(Args)]
 #[command(
     after_help = "ONNX (opset 20) holds the whole greedy policy: it takes the environment's own numbers and gives its \

@@ -32,7 +32,7 @@ pub enum Error {
         found: String,
         /// The value that would do.
         expected: String,
-        /// The key of the plan that decides it.
+        /// The key of the table `decision_transformer` that decides it, `the data` or `nothing`.
         decided_by: &'static str,
         /// The file.
         path: PathBuf,
@@ -82,9 +82,9 @@ impl Error {
             }
             Self::Unsupported { .. } => "`rtg export RUN --onnx FILE` writes more kinds of policies".to_owned(),
             Self::FolderInUse { .. } => "name another folder, or empty this one".to_owned(),
-            Self::Config { decided_by, .. } => {
-                format!("`rtg keys` tells about {decided_by}, which --set changes")
-            }
+            Self::Config { decided_by: "nothing", .. } => "rtg has no such network".to_owned(),
+            Self::Config { decided_by: "the data", .. } => "train on data of the model's environment".to_owned(),
+            Self::Config { decided_by, .. } => format!("change the plan with --set decision_transformer.{decided_by}=..."),
             Self::NoConfig { .. } | Self::Read { .. } => {
                 "`save_pretrained` of transformers.DecisionTransformerModel writes config.json and model.safetensors"
                     .to_owned()

@@ -168,9 +168,46 @@ pub fn read(
     state_dict_of(policy, content).map_err(|error| weights_error(&folder.join(WEIGHTS), error))
 }
 
-/// Refuses a configuration of another network than the plan's. Keys that are not there have the
-/// class's defaults.
+/// Refuses a configuration of another network than the plan's.
 fn check(policy: &Sequence, path: &Path) -> Result<(), Error> {
+    let config = read_config(path)?;
+    let wrong = |key, found: String, expected: String, decided_by| {
+        Err(Error::Config {
+            key,
+            found,
+            expected,
+            decided_by,
+            path: path.to_owned(),
+        })
+    };
+    for (key, default, expected, decided_by) in wanted(policy) {
+        let found = config.get(key).unwrap_or(&default);
+        if *found != expected {
+            return wrong(key, found.to_string(), expected.to_string(), decided_by);
+        }
+    }
+    let inner = 4 * policy.shape.width as u64;
+    let found = config.get("n_inner").and_then(Value::as_u64);
+    if let Some(found) = found.filter(|&found| found != inner) {
+        return wrong("n_inner", found.to_string(), inner.to_string(), NOTHING);
+    }
+    let epsilon = f64::from(EPSILON);
+    let found = config.get("layer_norm_epsilon").and_then(Value::as_f64);
+    if let Some(found) = found.filter(|found| (found - epsilon).abs() > 1e-3 * epsilon) {
+        let expected = "1e-5".to_owned();
+        return wrong("layer_norm_epsilon", found.to_string(), expected, NOTHING);
+    }
+    match policy.shape.head {
+        Head::Tanh { scale } if (scale - 1.0).abs() > 0.0 => {
+            let expected = format!("a tanh times {scale}");
+            wrong("action_tanh", "true".to_owned(), expected, DATA)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the configuration of a Decision Transformer.
+fn read_config(path: &Path) -> Result<Value, Error> {
     let text = read_text(path).map_err(|source| Error::Read {
         source,
         path: path.to_owned(),
@@ -180,105 +217,50 @@ fn check(policy: &Sequence, path: &Path) -> Result<(), Error> {
         path: path.to_owned(),
     };
     let config: Value = serde_json::from_str(&text).map_err(|error| unclear(error.to_string()))?;
-    let kind = config
-        .get("model_type")
-        .and_then(Value::as_str)
-        .unwrap_or("nothing");
-    if kind != "decision_transformer" {
-        return Err(unclear(format!("its model_type is {kind}")));
+    match config.get("model_type").and_then(Value::as_str) {
+        Some("decision_transformer") => Ok(config),
+        Some(other) => Err(unclear(format!("its model_type is {other}"))),
+        None => Err(unclear("it has no model_type".to_owned())),
     }
+}
+
+const DATA: &str = "the data";
+const NOTHING: &str = "nothing";
+
+/// Keys of a configuration with the class's default, what they must be, and what of the plan decides
+/// that.
+fn wanted(policy: &Sequence) -> [(&'static str, Value, Value, &'static str); 11] {
     let shape = &policy.shape;
     let is_tanh = matches!(shape.head, Head::Tanh { .. });
-    let data = "the data";
-    let rows = [
-        ("state_dim", json!(17), json!(shape.observation), data),
-        ("act_dim", json!(4), json!(shape.action), data),
-        ("action_tanh", json!(true), json!(is_tanh), data),
+    let activation = activation_name(shape.activation);
+    [
+        ("state_dim", json!(17), json!(shape.observation), DATA),
+        ("act_dim", json!(4), json!(shape.action), DATA),
+        ("action_tanh", json!(true), json!(is_tanh), DATA),
         (
             "max_ep_len",
             json!(4096),
             json!(shape.timesteps),
-            "decision_transformer.episode_length",
+            "episode_length",
         ),
-        (
-            "hidden_size",
-            json!(128),
-            json!(shape.width),
-            "decision_transformer.width",
-        ),
-        (
-            "n_layer",
-            json!(3),
-            json!(shape.layers),
-            "decision_transformer.layers",
-        ),
-        (
-            "n_head",
-            json!(1),
-            json!(shape.heads),
-            "decision_transformer.heads",
-        ),
+        ("hidden_size", json!(128), json!(shape.width), "width"),
+        ("n_layer", json!(3), json!(shape.layers), "layers"),
+        ("n_head", json!(1), json!(shape.heads), "heads"),
         (
             "activation_function",
             json!("relu"),
-            json!(activation_name(shape.activation)),
-            "decision_transformer.activation",
+            json!(activation),
+            "activation",
         ),
-        ("scale_attn_weights", json!(true), json!(true), "nothing"),
+        ("scale_attn_weights", json!(true), json!(true), NOTHING),
         (
             "scale_attn_by_inverse_layer_idx",
             json!(false),
             json!(false),
-            "nothing",
+            NOTHING,
         ),
-        ("add_cross_attention", json!(false), json!(false), "nothing"),
-    ];
-    for (key, default, expected, decided_by) in rows {
-        let found = config.get(key).unwrap_or(&default);
-        if *found != expected {
-            return Err(Error::Config {
-                key,
-                found: found.to_string(),
-                expected: expected.to_string(),
-                decided_by,
-                path: path.to_owned(),
-            });
-        }
-    }
-    let inner = config.get("n_inner").and_then(Value::as_u64);
-    let epsilon = config.get("layer_norm_epsilon").and_then(Value::as_f64);
-    let wrong = |key, found: String, expected: String| Error::Config {
-        key,
-        found,
-        expected,
-        decided_by: "nothing",
-        path: path.to_owned(),
-    };
-    if let Some(inner) = inner.filter(|&inner| inner != 4 * shape.width as u64) {
-        return Err(wrong(
-            "n_inner",
-            inner.to_string(),
-            (4 * shape.width).to_string(),
-        ));
-    }
-    let ours = f64::from(EPSILON);
-    if let Some(epsilon) = epsilon.filter(|epsilon| (epsilon - ours).abs() > 1e-3 * ours) {
-        return Err(wrong(
-            "layer_norm_epsilon",
-            epsilon.to_string(),
-            "1e-5".to_owned(),
-        ));
-    }
-    if let Head::Tanh { scale } = shape.head
-        && (scale - 1.0).abs() > 0.0
-    {
-        return Err(wrong(
-            "action_tanh",
-            "true".to_owned(),
-            format!("a tanh times {scale}"),
-        ));
-    }
-    Ok(())
+        ("add_cross_attention", json!(false), json!(false), NOTHING),
+    ]
 }
 
 fn state_dict_of(policy: &Sequence, content: &[u8]) -> Result<Vec<u8>, StateDictError> {
