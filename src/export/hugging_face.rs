@@ -3,7 +3,7 @@
 //! Its network is kzl's with two changes of names and one weight more: a table of positions, of which
 //! it adds row 0 to every token behind the embedding's norm. Written, that table is zeros; read, its
 //! row 0 goes into the norm's bias. What stands before and behind the network is not part of the
-//! class: [`write`] notes it in `config.json` under `rtg`, which `transformers` keeps and ignores.
+//! class: [`write()`] notes it in `config.json` under `rtg`, which `transformers` keeps and ignores.
 
 use std::fs;
 use std::io::Write as _;
