@@ -420,7 +420,11 @@ impl Error {
                     .to_owned()
             }
             Self::NoReplay { .. } => {
-                "runs of sac, td3 and dqn have one, and runs that go on --from another".to_owned()
+                "runs of sac, td3 and dqn have one, and runs that continue --from another"
+                    .to_owned()
+            }
+            Self::NoCheckpoint { .. } => {
+                "wait until `rtg train` has written its first checkpoint".to_owned()
             }
             Self::NoCheckpoint { .. } => {
                 "wait until `rtg train` has written its first checkpoint".to_owned()

@@ -61,7 +61,8 @@ impl Experiment {
                 .map_err(|error| PlanError::Type(error.to_string()))?;
             merged.insert("online".to_owned(), online);
         } else if layers.iter().any(|layer| layer.contains_key("online")) {
-            let expected = "left out: it is for offline algorithms that go on `from` another run";
+            let expected = "left out: it is for offline algorithms that continue `from` another \
+                run";
             return Err(KeyError::new("online", "a table", expected).into());
         }
         let known = known_keys(algorithm);

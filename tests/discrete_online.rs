@@ -1,4 +1,5 @@
-//! DQN and PPO in environments, offline algorithms of discrete actions on data, through the front door.
+//! DQN and PPO in environments, offline algorithms of discrete actions on data, through the command
+//! line.
 
 use std::time::Duration;
 

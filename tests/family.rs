@@ -1,4 +1,4 @@
-//! The switches of the Decision Transformer through the front door: recipes, resuming, refusals.
+//! The switches of the Decision Transformer through the command line: recipes, resuming, refusals.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Runs that go on from another one, in the environment.
+//! Runs that continue from another one, in the environment.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::online::some_time;
 use crate::resume::{checkpoint_tensors, kill_and_resume, measurements};
 use crate::workbench::Workbench;
 
-/// Small networks of an algorithm, whose table is called as it is.
+/// Small networks of an algorithm, whose table is named after it.
 fn small(algorithm: &str) -> String {
     format!(
         "train --algorithm {algorithm} --threads 2 --set {algorithm}.width=8 \
@@ -21,7 +21,8 @@ fn offline(bench: &Workbench, algorithm: &str, options: &str) {
     bench.succeed(&format!("{} {data} {options}", small(algorithm)));
 }
 
-/// Rows in the replay buffer of a run in Pendulum: observation, action, reward, terminated, successor.
+/// Rows in the replay buffer of a run in Pendulum: observation, action, reward, terminated,
+/// successor.
 fn rows(tensors: &[(String, Vec<u8>)]) -> usize {
     let replay = tensors.iter().find(|(name, _)| name == "rtg.replay.rows");
     replay.expect("a replay buffer").1.len() / (4 * (3 + 1 + 3))
@@ -125,7 +126,8 @@ fn what_cannot_go_on_is_one_error_with_a_way_out() {
          --set evaluation.final_episodes=1 --run-dir clone",
     );
     bench.succeed(&format!(
-        "{} --dataset builtin/cartpole/random --steps 5 --run-dir cql --set discrete_cql.hidden=[8]",
+        "{} --dataset builtin/cartpole/random --steps 5 --run-dir cql --set \
+            discrete_cql.hidden=[8]",
         small("discrete_cql").replace("--set discrete_cql.width=8", "")
     ));
     let stays =
@@ -135,11 +137,13 @@ fn what_cannot_go_on_is_one_error_with_a_way_out() {
         ("train --from cql --steps 5", stays),
         (
             "train --from former --algorithm sac --env Pendulum-v1",
-            "error: 'from' is former: it must be a run whose algorithm is \"sac\"; there it is \"iql\"",
+            "error: 'from' is former: it must be a run whose algorithm is \"sac\"; there it is \
+                \"iql\"",
         ),
         (
             "train --from former --recipe paper --steps 5",
-            "error: 'from' is former: it must be a run whose recipe is \"paper\"; there it is \"corl\"",
+            "error: 'from' is former: it must be a run whose recipe is \"paper\"; there it is \
+                \"corl\"",
         ),
         (
             "train --from former --set iql.width=16 --steps 5",

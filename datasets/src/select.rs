@@ -41,8 +41,8 @@ pub struct Selection {
     /// After the return-based rebalancing of Yue et al. 2022, "Boosting offline RL via data
     /// rebalancing".
     pub balance_returns: Option<usize>,
-    /// How much of that balance there is, from 0 (none: the draws are those without it) to 1 (all of
-    /// it, the default): a step's weight is the inverse of its class's steps to this power.
+    /// How much of that balance there is, from 0 (none: the draws are those without it) to 1 (all
+    /// of it, the default): a step's weight is the inverse of its class's steps to this power.
     pub balance_strength: Option<f64>,
     /// Seed of the random part and of the validation part.
     pub seed: u64,

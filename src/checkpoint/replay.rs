@@ -9,7 +9,7 @@ use super::Checkpoint;
 use crate::error::Error;
 use crate::nn::state_dict::Entry;
 
-/// What the notes of an interaction say of it, among other things.
+/// The part of an interaction's metadata about it.
 #[derive(Deserialize)]
 struct Buffer {
     replay: Option<ReplayInfo>,
@@ -20,7 +20,7 @@ fn tensor(column: &str) -> String {
     format!("rtg.replay.{column}")
 }
 
-/// A replay buffer's numbers as a checkpoint holds them.
+/// A replay buffer's numbers in a checkpoint.
 pub fn replay_entries(replay: &Replay) -> Vec<Entry> {
     let columns = Replay::COLUMNS.iter().zip(replay.columns());
     let columns = columns.map(|(name, values)| Entry::vector(&tensor(name), values));
@@ -28,10 +28,10 @@ pub fn replay_entries(replay: &Replay) -> Vec<Entry> {
 }
 
 impl Checkpoint {
-    /// What there is to know of its replay buffer; none of a run without one.
+    /// The description of its replay buffer; `None` for a run without one.
     ///
     /// # Errors
-    /// Notes of another form.
+    /// Metadata of another form.
     pub fn replay_info(&self) -> Result<Option<ReplayInfo>, Error> {
         if self.notes.interaction.is_null() {
             return Ok(None);

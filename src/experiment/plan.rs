@@ -43,12 +43,12 @@ keys! {
     /// The device: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU if one is usable. May change at a
     /// resume.
     device: Device = Device::Cpu, Range::Any, "", "";
-    /// Weights to start from: a safetensors file with the recipe's names, or a folder of Hugging Face's
-    /// `DecisionTransformerModel` (config.json and model.safetensors).
+    /// Weights to start from: a safetensors file with the recipe's names, or a folder of Hugging
+    /// Face's `DecisionTransformerModel` (config.json and model.safetensors).
     initial_weights: Option<PathBuf> = None, Range::Any, "", "";
-    /// A run to go on from, in the environment: its weights, moments and normalisation. The replay
-    /// buffer starts as that run's, or with the dataset. What a plan does not say is as that run's
-    /// says, but for steps and the rhythm of evaluations.
+    /// A run to continue from, in the environment: its weights, moments and normalisation. The
+    /// replay buffer starts as that run's, or with the dataset. Keys that a plan leaves out are
+    /// that run's, except steps and the intervals of evaluations.
     from: Option<PathBuf> = None, Range::Any, "", "";
     /// Steps between checkpoints; there is one at every evaluation and at the end as well.
     checkpoint_every: u64 = 1000, Range::at_least(1), "steps", "";
@@ -64,7 +64,7 @@ tables:
     selection: Selection as serde(default) = Selection::default();
     /// Evaluation in the environment while training and at the end.
     evaluation: EvaluationConfig = EvaluationConfig::of(());
-    /// Acting and learning in turns, of a run that goes on from another one.
+    /// Acting and learning in turns, in a run that continues from another one.
     online: Option<OnlineConfig> as serde(default, skip_serializing_if = "Option::is_none") = None;
     /// Metrics.
     logging: LoggingConfig = LoggingConfig::of(());
@@ -116,8 +116,8 @@ keys! {
 }
 
 keys! {
-    /// How an algorithm that learned from a dataset acts and learns in turns, where the run goes on
-    /// `from` another one.
+    /// How an algorithm that learned from a dataset acts and learns in turns, where the run
+    /// continues `from` another one.
     pub struct OnlineConfig = "online", _any: ();
 
     /// Environments that step in turns.
@@ -215,7 +215,8 @@ const SELECTION: Keys = Keys {
             "balance_strength",
             "Option<f64>",
             &[
-                "How much of that balance there is, with `balance_returns`: at 0 draws are as without it,",
+                "How much of that balance there is, with `balance_returns`: at 0 draws are as \
+                    without it,",
                 "at 1, the default, each class is drawn alike.",
             ],
             Range::UNIT,

@@ -1,4 +1,4 @@
-//! The returns that a policy is asked for, as a plan or an option names them.
+//! Target returns, as a plan or an option names them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,11 +13,11 @@ use crate::statistics::{Interval, percentile};
 const SWEEP: usize = 7;
 /// The most targets of a sweep.
 const MOST: usize = 1000;
-/// The percentiles of the data's returns between which a sweep lies.
+/// The percentiles of the data's returns that a sweep spans.
 const ENDS: [f64; 2] = [0.05, 0.95];
 const SWEEP_NAME: &str = "sweep";
 const QUANTILE_NAME: &str = "quantile:";
-/// What a target may be, after "it must be".
+/// The valid targets, after "it must be".
 pub(super) const FORMS: &str = "a return, `sweep`, `sweep:11` or `quantile:0.9`";
 
 /// One entry of the targets.
@@ -25,13 +25,13 @@ pub(super) const FORMS: &str = "a return, `sweep`, `sweep:11` or `quantile:0.9`"
 pub enum Target {
     /// This return.
     Return(f64),
-    /// So many returns, evenly spaced over the data's range, the largest first.
+    /// This many returns, evenly spaced over the data's range, the largest first.
     Sweep(usize),
     /// The return that this share of the data's episodes do not exceed.
     Quantile(f64),
 }
 
-/// All that evaluations ask for; what comes first decides which checkpoint is best.
+/// All targets of evaluations; the first decides which checkpoint is best.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub struct Targets(Vec<Target>);
@@ -48,7 +48,7 @@ impl Returns {
         Self(returns)
     }
 
-    /// The 5th and the 95th percentile: what calibration is measured on.
+    /// The 5th and the 95th percentile: the range on which calibration is measured.
     pub fn range(&self) -> Interval {
         let [low, high] = ENDS.map(|q| self.quantile(q));
         Interval { low, high }
@@ -91,8 +91,8 @@ impl Targets {
         self.0.iter().filter_map(number).collect()
     }
 
-    /// The returns that are meant, in their order. `range` is known already or measured on `data`,
-    /// which is looked at only if an entry depends on it.
+    /// The resolved returns, in their order. `range` is known already or measured on `data`, which
+    /// is read only if an entry depends on it.
     ///
     /// # Errors
     /// That of `data`.
@@ -104,7 +104,7 @@ impl Targets {
         let mut returns = Vec::new();
         for &target in &self.0 {
             let found = match target {
-                // As often as it is written.
+                // As often as it is listed.
                 Target::Return(target) => {
                     returns.push(target);
                     continue;
@@ -182,7 +182,7 @@ impl FromStr for Target {
             return if (0.0..=1.0).contains(&q) {
                 Ok(Self::Quantile(q))
             } else {
-                Err("a quantile lies from 0 to 1".to_owned())
+                Err("a quantile must be between 0 and 1".to_owned())
             };
         }
         let number: f64 = text.parse().map_err(|_| wrong())?;

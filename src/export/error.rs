@@ -14,7 +14,7 @@ pub enum Error {
     Unsupported {
         /// `exported to ONNX`, for instance.
         what: &'static str,
-        /// What stands in the way.
+        /// The obstacle.
         reason: String,
     },
     /// A folder that exists and holds something.
@@ -23,21 +23,21 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// A configuration that says other things than the plan.
+    /// A configuration that contradicts the plan.
     #[error("{key} is {found}, and the plan needs {expected}: {}", path.display())]
     Config {
         /// The key of `config.json`.
         key: &'static str,
         /// Its value.
         found: String,
-        /// The value that would do.
+        /// The value that the plan needs.
         expected: String,
         /// The key of the table `decision_transformer` that decides it, `the data` or `nothing`.
         decided_by: &'static str,
         /// The file.
         path: PathBuf,
     },
-    /// A file that is no configuration of a Decision Transformer.
+    /// A file that is not the configuration of a Decision Transformer.
     #[error("not the configuration of a Decision Transformer ({reason}): {}", path.display())]
     NoConfig {
         /// What is wrong.
@@ -62,7 +62,7 @@ pub enum Error {
     /// A file that could not be read.
     #[error("cannot read ({source}): {}", path.display())]
     Read {
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
         /// The file.
         path: PathBuf,
@@ -73,24 +73,29 @@ pub enum Error {
 }
 
 impl Error {
-    /// The way out.
+    /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unsupported { what, .. } if what.contains("ONNX") => {
                 "checkpoints/weights.safetensors of the run holds the weights under PyTorch's names"
                     .to_owned()
             }
-            Self::Unsupported { .. } => "`rtg export RUN --onnx FILE` writes more kinds of policies".to_owned(),
+            Self::Unsupported { .. } => "`rtg export RUN --onnx FILE` writes more kinds of \
+                policies"
+                .to_owned(),
             Self::FolderInUse { .. } => "name another folder, or empty this one".to_owned(),
             Self::Config { decided_by: "nothing", .. } => "rtg has no such network".to_owned(),
             Self::Config { decided_by: "the data", .. } => "train on data of the model's environment".to_owned(),
             Self::Config { decided_by, .. } => format!("change the plan with --set decision_transformer.{decided_by}=..."),
             Self::NoConfig { .. } | Self::Read { .. } => {
-                "`save_pretrained` of transformers.DecisionTransformerModel writes config.json and model.safetensors"
+                "`save_pretrained` of transformers.DecisionTransformerModel writes config.json and \
+                    model.safetensors"
                     .to_owned()
             }
             Self::OtherAlgorithm { .. } => "use --algorithm decision_transformer".to_owned(),
-            Self::Weights { .. } => "the weights must be float32 and those that config.json describes".to_owned(),
+            Self::Weights { .. } => "the weights must be float32 and those that config.json \
+                describes"
+                .to_owned(),
             Self::Write(error) => error.hint(),
         })
     }

@@ -1,9 +1,10 @@
 //! `transformers.DecisionTransformerModel`: a folder with `config.json` and `model.safetensors`.
 //!
-//! Its network is kzl's with two changes of names and one weight more: a table of positions, of which
-//! it adds row 0 to every token behind the embedding's norm. Written, that table is zeros; read, its
-//! row 0 goes into the norm's bias. What stands before and behind the network is not part of the
-//! class: [`write()`] notes it in `config.json` under `rtg`, which `transformers` keeps and ignores.
+//! Its network is kzl's with two changes of names and one weight more: a table of positions, of
+//! which it adds row 0 to every token behind the embedding's norm. Written, that table is zeros;
+//! read, its row 0 goes into the norm's bias. What stands before and behind the network is not part
+//! of the class: [`write()`] notes it in `config.json` under `rtg`, which `transformers` keeps and
+//! ignores.
 
 use std::fs;
 use std::io::Write as _;
@@ -38,8 +39,8 @@ const THEIRS: &str = "encoder.";
 /// Writes a policy into a new folder; `notes` go into its configuration.
 ///
 /// # Errors
-/// [`Error::Unsupported`]: not a Decision Transformer, or one whose actions reach beyond 1 inside the
-/// network. A folder that holds something, or cannot be written.
+/// [`Error::Unsupported`]: not a Decision Transformer, or one whose actions reach beyond 1 inside
+/// the network. A folder that holds something, or cannot be written.
 pub fn write(
     folder: &Path,
     computation: &Computation,

@@ -94,8 +94,8 @@ pub struct Summary {
     /// Training loss at the end.
     #[serde(with = "number")]
     pub final_loss: f64,
-    /// How well the returns of the last evaluation agree with its targets; none where no target lies
-    /// within the data's range and for a policy that takes none.
+    /// How well the returns of the last evaluation agree with its targets; none where no target
+    /// lies within the data's range and for a policy that takes none.
     #[serde(default)]
     pub calibration: Option<Calibration>,
     /// Every evaluation, in the order of the steps.

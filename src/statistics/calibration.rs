@@ -1,9 +1,9 @@
-//! Whether a policy reaches what it is asked for.
+//! Calibration: whether a policy reaches its target returns.
 //!
-//! The curve is the mean return reached over the return asked for, as in the Decision Transformer
-//! paper; which returns to ask for is RADT's protocol (`CyberAgentAILab/radt`: from the 5th to the
-//! 95th percentile of the data's returns). Returns that the data do not have are another question,
-//! so they do not count in the numbers.
+//! The curve is the mean return reached over the target return, as in the Decision Transformer
+//! paper; the targets follow RADT's protocol (`CyberAgentAILab/radt`: from the 5th to the 95th
+//! percentile of the data's returns). Returns that the data do not have are another question, so
+//! they do not count in the numbers.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +12,10 @@ use super::{Bootstrap, Interval, Scores, mean};
 /// The share of the range by which a return may miss its target and still count as reached.
 const CLOSE: f64 = 0.1;
 
-/// What one target return led to.
+/// The result of one target return.
 #[derive(Clone, Copy, Debug)]
 pub struct Reached<'a> {
-    /// The return that was asked for.
+    /// The target return.
     pub asked: f64,
     /// The mean return.
     pub mean: f64,
@@ -23,24 +23,24 @@ pub struct Reached<'a> {
     pub episodes: &'a [f64],
 }
 
-/// How well asked and reached returns agree, over the targets within the data's range.
+/// How well target and reached returns agree, over the targets within the data's range.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// The range of returns within which targets count.
     pub range: Interval,
     /// Targets that count.
     pub targets: usize,
-    /// Mean distance of the mean return from its target over the width of the range: 0 is
-    /// obedience. A policy that ignores its target has at least 2/7 on seven even targets, and at
-    /// least 1/4 on many.
+    /// Mean distance of the mean return from its target over the width of the range: 0 is perfect.
+    /// A policy that ignores its target has at least 2/7 on seven even targets, and at least 1/4 on
+    /// many.
     pub error: f64,
     /// 95 % interval of the error by a bootstrap over each target's episodes.
     pub error_interval: Option<Interval>,
-    /// Rank correlation of reached with asked returns; none where either is constant.
+    /// Rank correlation of reached with target returns; none where either is constant.
     pub spearman: Option<f64>,
-    /// Slope of the line through reached over asked returns by least squares; 1 is obedience.
+    /// Slope of the line through reached over target returns by least squares; 1 is perfect.
     pub slope: Option<f64>,
-    /// What that line reaches where 0 is asked for, in units of the return.
+    /// The value of that line at target 0, in units of the return.
     pub intercept: Option<f64>,
     /// The share of the targets that are missed by at most a tenth of the range.
     pub within: f64,

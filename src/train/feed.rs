@@ -84,8 +84,8 @@ impl Feed {
     }
 }
 
-/// What a learner needs that goes on from another run: its transitions are collected, and updates
-/// begin with the first step.
+/// The needs of a learner that continues from another run: its transitions are collected, and
+/// updates begin with the first step.
 fn in_environment<'a>(needs: Needs<'a>, online: Option<&OnlineConfig>) -> Needs<'a> {
     match (needs, online) {
         (

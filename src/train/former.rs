@@ -1,4 +1,4 @@
-//! The run that another one goes on from, in the environment.
+//! The run that another one continues from, in the environment.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use crate::experiment::Experiment;
 use crate::keys::{KeyError, Table, Value};
 use crate::run::Run;
 
-/// What a plan takes over from the run that it goes on from: all but its length, its rhythm and
-/// where its own weights came from.
+/// The keys that a plan takes over from the run that it continues from: all but its length, its
+/// intervals and the source of its own weights.
 ///
 /// # Errors
-/// No run there, one whose plan cannot be read, or one of another algorithm or recipe than what is
-/// `asked` for.
+/// No run there, one whose plan cannot be read, or one of another algorithm or recipe than in
+/// `asked`.
 pub fn inherited(run: &Path, asked: &[Table]) -> Result<Table, Error> {
     let mut plan = Experiment::parse_layer(&Run::open(run)?.experiment()?)?;
     for key in ["algorithm", "recipe"] {
@@ -37,7 +37,7 @@ pub fn inherited(run: &Path, asked: &[Table]) -> Result<Table, Error> {
     Ok(plan)
 }
 
-/// The last checkpoint of the run that `experiment` goes on from.
+/// The last checkpoint of the run that `experiment` continues from.
 ///
 /// # Errors
 /// A run without a checkpoint, of another algorithm or recipe, or made for other spaces.

@@ -259,8 +259,8 @@ impl Interacting {
     }
 }
 
-/// A replay buffer: that of a checkpoint, that of the run that this one goes on from, or a new one
-/// with the dataset in it, if there is one.
+/// A replay buffer: that of a checkpoint, that of the run that this one continues from, or a new
+/// one with the dataset in it, if there is one.
 fn open_replay(
     config: &Interaction,
     opened: &Opened,

@@ -1,36 +1,38 @@
-//! Whether returns say which action to take.
+//! Whether returns depend on actions.
 //!
-//! A policy that is conditioned on a return learns p(action | state, return-to-go). It can earn what it
-//! is asked for only if, at alike states, other returns go with other actions. Where they differ by
-//! luck, or by what is done much later, a large return is no cue for an action: the known failure of
-//! return conditioning in stochastic worlds ("return consistency", `OpenReview` hXtUtnf3ms).
+//! A policy that is conditioned on a return learns p(action | state, return-to-go). It can reach
+//! its target only if, at similar states, different returns go with different actions. Where they
+//! differ by chance, or by much later actions, a large return does not identify an action: the
+//! known failure of return conditioning in stochastic environments ("return consistency",
+//! `OpenReview` hXtUtnf3ms).
 //!
-//! The measure compares pairs of steps. For each of some drawn steps, its alike states are the
-//! nearest ones (by normalised observation and time) of other episodes. Of these, one has the nearest
-//! action and one the farthest. If actions matter, returns-to-go are farther apart in the second
-//! pair. With d the squared differences of the returns-to-go, the mean of `d_far - d_near` over its
-//! standard error says whether they are; it is near 0 where returns do not depend on actions.
+//! The measure compares pairs of steps. For each of some drawn steps, its similar states are the
+//! nearest ones (by normalised observation and time) of other episodes. Of these, one has the
+//! nearest action and one the farthest. If actions matter, returns-to-go are farther apart in the
+//! second pair. With d the squared differences of the returns-to-go, the mean of `d_far - d_near`
+//! over its standard error says whether they are; it is near 0 where returns do not depend on
+//! actions.
 
 use super::Finding;
 use crate::{Dataset, Normaliser, returns_to_go};
 
-/// Steps that are looked at, at most: neighbours are looked for among them.
+/// The most steps that are examined: neighbours are searched among them.
 const POOL: usize = 4096;
 /// Of these, how many are compared with their neighbours.
 const QUERIES: usize = 1024;
-/// Numbers that the looked-at observations may have together, and that are compared in all: the
-/// cost is the same for images as for a pole.
+/// The most numbers in the examined observations together, and in all comparisons: the cost is the
+/// same for images as for a pole.
 const NUMBERS: usize = 1 << 21;
 const COMPARED: usize = 1 << 27;
-/// Alike states of a step.
+/// Similar states of a step.
 const NEIGHBOURS: usize = 8;
-/// States are alike if their squared distance is below this share of a mean pair's.
+/// States are similar if their squared distance is below this share of a mean pair's.
 const ALIKE: f64 = 0.1;
 /// Actions differ if their squared distance is above this share of a mean pair's.
 const DIFFERENT: f64 = 0.1;
-/// Comparisons below which nothing is said.
+/// Comparisons below which nothing is reported.
 const ENOUGH: usize = 200;
-/// The share of the data's variance of returns-to-go that must be left at alike states.
+/// The share of the data's variance of returns-to-go that must remain at similar states.
 const LEFT: f64 = 0.1;
 /// Standard errors below which a difference counts as none.
 const CERTAIN: f64 = 2.0;
@@ -54,7 +56,7 @@ struct Pool {
     widths: (usize, usize),
 }
 
-/// Warns where returns-to-go differ at alike states whatever is done there.
+/// Warns where returns-to-go differ at similar states whatever the action is.
 pub(super) fn luck(dataset: &Dataset) -> Finding {
     let silent = Finding::warning("returns-by-luck", 0, String::new());
     let Some(pool) = Pool::draw(dataset) else {
@@ -91,14 +93,15 @@ pub(super) fn luck(dataset: &Dataset) -> Finding {
 }
 
 impl Pool {
-    /// None where there is too little to compare, or where observations are too wide.
+    /// `None` where there is too little to compare, or where observations are too wide.
     fn draw(dataset: &Dataset) -> Option<Self> {
         let (s, a) = (dataset.observation_width(), dataset.action_width());
         let count = POOL.min(NUMBERS / (s + a + 1)).min(dataset.steps());
         if count < 2 * ENOUGH || dataset.episodes() < 2 {
             return None;
         }
-        // Multiples of the golden ratio fall evenly into all of the data, and into no rhythm of them.
+        // Multiples of the golden ratio cover the data evenly and do not resonate with any period
+        // in them.
         let place = |i: usize| {
             let share = (i as u64).wrapping_mul(GOLDEN);
             ((u128::from(share) * dataset.steps() as u128) >> 64) as usize
@@ -144,7 +147,7 @@ impl Pool {
     }
 
     /// Squared differences of returns-to-go, of the pair with near actions and that with far ones,
-    /// for each step that has alike states at which other things were done.
+    /// for each step that has similar states with different actions.
     fn comparisons(&self) -> Vec<[f64; 2]> {
         let (s, a) = self.widths;
         let mean_of = |rows: &[f32], width: usize| {
@@ -222,8 +225,8 @@ mod tests {
     use super::*;
     use crate::{Episode, Info};
 
-    /// Episodes of one step from two kinds of state, with a coin's choice of two actions; `reward` is
-    /// given kind, action and another coin.
+    /// Episodes of one step from two kinds of state, with a coin's choice of two actions; `reward`
+    /// is given kind, action and another coin.
     fn gambles(reward: impl Fn(f64, f64, f64) -> f64) -> Dataset {
         let space = |low, high| Space::Box(rtg_envs::BoxSpace::float32(&[low], &[high]));
         let actions = Space::Discrete { n: 2, start: 0 };
@@ -259,7 +262,7 @@ mod tests {
     #[test]
     fn returns_that_actions_decide_are_not() {
         assert_eq!(luck(&gambles(|_, action, _| action)).count, 0);
-        // Nor if luck has its share, or another action is right in each state.
+        // Nor with noise, or if another action is right in each state.
         assert_eq!(luck(&gambles(|_, action, luck| action + luck)).count, 0);
         assert_eq!(
             luck(&gambles(|kind, action, luck| (kind - action).abs() + luck)).count,

@@ -19,14 +19,14 @@ pub(super) enum Element {
 pub(super) enum Size {
     /// Always the same.
     Fixed(usize),
-    /// Whatever comes, under a name.
+    /// Any size, under a name.
     Free(&'static str),
 }
 
 /// Rows that are computed at once, B.
 pub(super) const BATCH: Size = Size::Free("batch");
 
-/// Nodes in an order in which they can be computed, their constants, and what goes in and out.
+/// Nodes in an order in which they can be computed, their constants, and inputs and outputs.
 #[derive(Default)]
 pub(super) struct Graph {
     nodes: Message,
@@ -43,14 +43,14 @@ const INT: (u32, i64) = (3, 2);
 const INTS: (u32, i64) = (8, 7);
 
 impl Graph {
-    /// A tensor that comes from outside.
+    /// An input of the graph.
     pub(super) fn input(&mut self, name: &str, element: Element, sizes: &[Size]) -> Value {
         self.inputs.push(described(name, sizes));
         self.sign(11, name, element, sizes);
         Value(name.to_owned())
     }
 
-    /// Gives a tensor to the outside under a name.
+    /// Makes a tensor an output under a name.
     pub(super) fn output(&mut self, name: &str, value: &Value, element: Element, sizes: &[Size]) {
         self.outputs.push(described(name, sizes));
         self.sign(12, name, element, sizes);
@@ -173,12 +173,12 @@ impl Graph {
         Value(result)
     }
 
-    /// The inputs, in words.
+    /// The inputs, as text.
     pub(super) fn inputs(&self) -> Vec<String> {
         self.inputs.clone()
     }
 
-    /// The outputs, in words.
+    /// The outputs, as text.
     pub(super) fn outputs(&self) -> Vec<String> {
         self.outputs.clone()
     }

@@ -1,6 +1,6 @@
-//! ONNX: the whole policy as one graph, which onnxruntime and its like compute.
+//! ONNX: the whole policy as one graph, for onnxruntime and similar programs.
 //!
-//! The graph takes an environment's numbers and gives its actions: the normaliser, the scale of
+//! The graph takes an environment's numbers and returns its actions: the normaliser, the scale of
 //! returns and that of actions are inside. Inputs and outputs have the names of the exporter of
 //! Hugging Face's `transformers` for `DecisionTransformerModel`: `states`, `actions`,
 //! `returns_to_go`, `timesteps`, `attention_mask` and `action_preds`. For discrete actions

@@ -1,4 +1,4 @@
-//! Protocol buffers, as much as ONNX needs: a message is its fields one behind the other, each a key
+//! Protocol buffers, as much as ONNX needs: a message is its fields one after the other, each a key
 //! (field number and wire type) and its value. Field numbers are those of `onnx.proto3`.
 
 /// A message, or some of its fields.

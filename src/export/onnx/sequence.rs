@@ -1,8 +1,8 @@
 //! The graph of a Decision Transformer's policy.
 //!
-//! It takes any number of steps, padded on either side where `attention_mask` is 0, and gives an
-//! action for each: the one for the newest observation is the last. The action of that step is not
-//! looked at, so it may be anything. `returns_to_go` are in the environment's units; a discrete
+//! It takes any number of steps, padded on either side where `attention_mask` is 0, and returns an
+//! action for each: the one for the newest observation is the last. The action of that step is
+//! ignored, so it may be anything. `returns_to_go` are in the environment's units; a discrete
 //! action is a row with a 1 at its choice.
 
 use super::graph::{BATCH, Element, Graph, Size, Value};
@@ -13,7 +13,7 @@ use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::{Activation, Head};
 
 const CONTEXT: Size = Size::Free("context");
-/// A score that counts for nothing; finite, so that a row without any other stays a number.
+/// A score with no weight; finite, so that a row without any other stays a number.
 const MASKED: f32 = -1e9;
 
 pub(super) fn write(graph: &mut Graph, policy: &Sequence) {
@@ -115,7 +115,7 @@ impl Writer<'_> {
         )
     }
 
-    /// Actions as the network sees them.
+    /// Actions in the network's units.
     fn encoded(&mut self, actions: Value) -> Value {
         let ActionCodec::Continuous { offset, scale, .. } = &self.policy.actions else {
             return actions;
@@ -138,7 +138,7 @@ impl Writer<'_> {
         self.graph.op("Div", &[&centred, &scale])
     }
 
-    /// Whether a token may look at another, B x 1 x 3K x 3K: not at later ones, not at padding.
+    /// Whether a token may attend to another, B x 1 x 3K x 3K: not at later ones, not at padding.
     fn allowed(&mut self, seen: &Value) -> Value {
         let graph = &mut *self.graph;
         let seen = graph.cast(seen, Element::Bool);

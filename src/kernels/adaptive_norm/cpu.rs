@@ -27,7 +27,8 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// y = norm of each row of x, given its condition; `statistics` receives mean and 1 / standard deviation of each row.
+/// y = norm of each row of x, given its condition; `statistics` receives mean and 1 / standard
+/// deviation of each row.
 pub(crate) fn forward(
     level: Level,
     x: &[f32],
@@ -76,7 +77,8 @@ fn shift_with<S: Simd>(
 
 dispatched! {
     /// Adds the gradients from dy to dx, `affine` (of gain and bias) and `slopes` (of u and v).
-    #[expect(clippy::too_many_arguments, reason = "two inputs, their statistics, and a gradient for each")]
+    #[expect(clippy::too_many_arguments, reason = "two inputs, their statistics, and a gradient \
+        for each")]
     pub(crate) fn backward(
         given: (&[f32], &[[f32; 2]]),
         conditions: &[f32],
@@ -113,7 +115,8 @@ fn backward_with<S: Simd>(
         .zip(dx.chunks_mut(width));
     for ((((x, dy), dx), r), [mean, scale]) in rows.zip(conditions).zip(statistics) {
         let (r, mean, scale) = (s.splat(*r), s.splat(*mean), s.splat(*scale));
-        // What comes through the norm: dy times the row's gain, its sum, and its product with x_hat.
+        // The gradient through the norm: dy times the row's gain, its sum, and its product with
+        // x_hat.
         let through = |at: usize| {
             let gain = s.mul_add(
                 r,

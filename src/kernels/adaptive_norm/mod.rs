@@ -10,8 +10,8 @@
 //! dbias_c = sum over rows of dy_c,             dv_c = sum over rows of r dy_c
 //! ```
 //!
-//! With u = v = 0, where training starts, it is the plain norm. In the papers' form it is Linear(1 -> 2 n) of r,
-//! whose bias is (gain, bias) here. Backward *adds* to every gradient.
+//! With u = v = 0, where training starts, it is the plain norm. In the papers' form it is Linear(1
+//! -> 2 n) of r, whose bias is (gain, bias) here. Backward *adds* to every gradient.
 
 pub(crate) mod cpu;
 pub mod reference;

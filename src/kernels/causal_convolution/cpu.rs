@@ -3,7 +3,8 @@
 use super::{Asking, ROWS, TAPS};
 use crate::kernels::simd::{Simd, dispatched};
 
-/// The filter of a token, and what it sees: its taps that are not before the first token, and their rows of x.
+/// The filter of a token, and its inputs: its taps that are not before the first token, and their
+/// rows of x.
 struct Seen {
     /// The bias's place in the bank.
     bias: usize,
@@ -27,7 +28,7 @@ impl Seen {
 }
 
 dispatched! {
-    /// to = beside + y, a row for each token asked for.
+    /// to = beside + y, a row for each requested token.
     pub(crate) fn forward(
         width: usize,
         bank: &[f32],
@@ -64,7 +65,8 @@ fn forward_with<S: Simd>(
 }
 
 dispatched! {
-    /// Writes dx, tokens x C, and adds to the gradient of the bank, from dy, a row for each token asked for.
+    /// Writes dx, tokens x C, and adds to the gradient of the bank, from dy, a row for each
+    /// requested token.
     #[expect(clippy::too_many_arguments, reason = "a size, two inputs, and a gradient for each")]
     pub(crate) fn backward(
         width: usize,
@@ -97,7 +99,7 @@ fn backward_with<S: Simd>(
     for (dy, (token, kind)) in dy.chunks(width).zip(asking.tokens(kinds)) {
         let seen = Seen::by(token, kind, width);
         for at in (0..width).step_by(S::LANES) {
-            // The last vector of a row may be shorter: what lies behind it belongs to the next row.
+            // The last vector of a row may be shorter: the numbers after it belong to the next row.
             let end = width.min(at + S::LANES);
             let d = s.load(&dy[at..end]);
             let bias = &mut gradient[seen.bias + at..seen.bias + end];

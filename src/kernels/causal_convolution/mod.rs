@@ -1,32 +1,33 @@
-//! Depthwise causal convolution of tokens of several kinds, with filters of their own.
+//! Depthwise causal convolution of tokens of several kinds, each with its own filters.
 //!
-//! Token t of a sequence is of kind t mod p, and each kind has a filter of [`TAPS`] taps for each channel. With x zero
-//! before the first token, ⊙ channel by channel, and i the kind of t:
+//! Token t of a sequence is of kind t mod p, and each kind has a filter of [`TAPS`] taps for each
+//! channel. With x zero before the first token, ⊙ channel by channel, and i the kind of t:
 //!
 //! ```text
-//! y[t] = b_i + sum_m w_i[m] ⊙ x[t - 5 + m]              m = 0 .. 5: the last tap multiplies the token itself
+//! y[t] = b_i + sum_m w_i[m] ⊙ x[t - 5 + m]     m = 0 .. 5: the last tap multiplies the token itself
 //!
 //! dx[u]    = sum of w_i[m] ⊙ dy[t] over the tokens t = u .. u + 5, m = u - t + 5
 //! dw_i[m] += sum over the tokens t of kind i of dy[t] ⊙ x[t - 5 + m],     db_i += sum of dy[t]
 //! ```
 //!
-//! (`gym/models/decision_convformer.py` of beanie00/Decision-ConvFormer computes every filter at every token and keeps
-//! each p-th row; here a token meets its own filter only.)
+//! (`gym/models/decision_convformer.py` of beanie00/Decision-ConvFormer computes every filter at
+//! every token and keeps each p-th row; here a token is multiplied by its own filter only.)
 //!
-//! The filters of a sequence lie in one *bank*: for each kind the taps, oldest first, C numbers each, then the bias.
-//! Which tokens are asked for is an [`Asking`]: all of them, or those of one kind. Sums start at the bias and go from
-//! the oldest tap to the newest, so an element has the same bits whatever tokens are computed with it.
+//! The filters of a sequence are in one *bank*: for each kind the taps, oldest first, C numbers
+//! each, then the bias. Which tokens are requested is an [`Asking`]: all of them, or those of one
+//! kind. Sums start at the bias and go from the oldest tap to the newest, so an element has the
+//! same bits whatever tokens are computed with it.
 
 pub(crate) mod cpu;
 pub mod reference;
 
-/// Tokens that a token sees, itself included.
+/// Tokens visible to a token, itself included.
 pub const TAPS: usize = 6;
 
 /// Rows of a filter in its bank: the taps and the bias.
 pub const ROWS: usize = TAPS + 1;
 
-/// Which tokens are asked for: `first`, `first + stride`, ...
+/// The requested tokens: `first`, `first + stride`, ...
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asking {
     /// the row of the first among those of x
@@ -66,7 +67,7 @@ mod tests {
         kind: 1,
     };
 
-    /// Kinds, tokens, width, and how many of the tokens are asked for.
+    /// Kinds, tokens, width, and how many of the tokens are requested.
     fn cases() -> impl Iterator<Item = (usize, usize, usize, Asking, usize)> {
         let sizes = [(1, 1), (2, 7), (5, 96), (8, 33), (59, 20)];
         let asked = |(tokens, width): (usize, usize)| {

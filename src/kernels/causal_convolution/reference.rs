@@ -16,7 +16,7 @@ fn seen(token: usize, tap: usize) -> Option<usize> {
     (token + tap + 1).checked_sub(TAPS)
 }
 
-/// y, `rows` x C, of the tokens asked for; x is tokens x C.
+/// y, `rows` x C, of the requested tokens; x is tokens x C.
 pub fn forward<R: Real>(width: usize, bank: &[R], x: &[R], asking: Asking, rows: usize) -> Vec<R> {
     let kinds = bank.len() / (ROWS * width);
     let mut y = Vec::with_capacity(rows * width);
@@ -35,7 +35,7 @@ pub fn forward<R: Real>(width: usize, bank: &[R], x: &[R], asking: Asking, rows:
     y
 }
 
-/// The gradients from dy, a row for each token asked for.
+/// The gradients from dy, a row for each requested token.
 pub fn backward<R: Real>(
     width: usize,
     bank: &[R],

@@ -1,12 +1,12 @@
-//! A replay buffer as the episodes that it was filled with.
+//! The episodes that a replay buffer was filled with.
 
 use super::{Link, REWARD, Replay, TERMINATED};
 use crate::Episode;
 
 impl Replay {
-    /// All that it holds, as episodes in the order of their first steps, numbers as they were
-    /// stored. An episode whose first steps were overwritten begins with what is left; one under
-    /// way ends with its newest step, as if a time limit had cut it off there.
+    /// All its steps, as episodes in the order of their first steps, numbers as stored. An episode
+    /// whose first steps were overwritten begins with the rest; one in progress ends with its
+    /// newest step, as if a time limit had cut it off there.
     pub fn episodes(&self) -> impl Iterator<Item = Episode> + '_ {
         let held = self.len();
         let mut is_first = vec![true; held];
