@@ -10,11 +10,14 @@ use crate::workbench::repository;
 /// The heading of STYLE.md's table of words that are not used.
 const AVOIDED: &str = "### Words to avoid";
 
-/// Texts that are not reread yet; a path is exempt if it begins like one of these.
-const NOT_YET: [&str; 10] = [
+/// Texts that are not reread yet, or generated from such; a path is exempt if it begins like one of
+/// these.
+const NOT_YET: [&str; 12] = [
     "CHANGELOG.md",
     "README.md",
     "docs/algorithms/",
+    "docs/commands.md",
+    "docs/keys.md",
     "experiments/",
     "src/algorithms/",
     "src/cli/",
@@ -26,9 +29,9 @@ const NOT_YET: [&str; 10] = [
 
 /// Places where a word to avoid is meant literally: path, word, and the reason.
 const LITERAL: [(&str, &str, &str); 1] = [(
-    "docs/keys.md",
-    "",
-    "generated from the declarations of keys, which are checked themselves",
+    "tests/from_run.rs",
+    "go on",
+    "an error of src/algorithms/, which is not reread yet",
 )];
 
 /// Type names that may be public several times in a crate, because the module tells which is meant.
@@ -47,6 +50,7 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Scratch",
             "Setup",
             "Update",
+            "Weights",
             // One for each kernel or network.
             "Activation",
             "Gradient",
@@ -91,9 +95,7 @@ fn no_text_has_a_word_to_avoid() {
     for path in texts().iter().filter(|path| path.as_str() != "STYLE.md") {
         let text = fs::read_to_string(repository(path)).unwrap();
         let literal = |word: &str| {
-            let place = |(place, meant, _): &&(&str, &str, &str)| {
-                path.starts_with(place) && (meant.is_empty() || *meant == word)
-            };
+            let place = |(place, meant, _): &&(&str, &str, &str)| path == place && *meant == word;
             LITERAL.iter().any(|entry| place(&entry))
         };
         let hits = (occurrences(&text, &words).into_iter())

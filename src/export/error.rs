@@ -84,9 +84,17 @@ impl Error {
                 policies"
                 .to_owned(),
             Self::FolderInUse { .. } => "name another folder, or empty this one".to_owned(),
-            Self::Config { decided_by: "nothing", .. } => "rtg has no such network".to_owned(),
-            Self::Config { decided_by: "the data", .. } => "train on data of the model's environment".to_owned(),
-            Self::Config { decided_by, .. } => format!("change the plan with --set decision_transformer.{decided_by}=..."),
+            Self::Config {
+                decided_by: "nothing",
+                ..
+            } => "rtg has no such network".to_owned(),
+            Self::Config {
+                decided_by: "the data",
+                ..
+            } => "train on data of the model's environment".to_owned(),
+            Self::Config { decided_by, .. } => {
+                format!("change the plan with --set decision_transformer.{decided_by}=...")
+            }
             Self::NoConfig { .. } | Self::Read { .. } => {
                 "`save_pretrained` of transformers.DecisionTransformerModel writes config.json and \
                     model.safetensors"

@@ -4,7 +4,7 @@
 //! channel. With x zero before the first token, ⊙ channel by channel, and i the kind of t:
 //!
 //! ```text
-//! y[t] = b_i + sum_m w_i[m] ⊙ x[t - 5 + m]     m = 0 .. 5: the last tap multiplies the token itself
+//! y[t] = b_i + sum_m w_i[m] ⊙ x[t - 5 + m]    m = 0 .. 5: the last tap multiplies the token itself
 //!
 //! dx[u]    = sum of w_i[m] ⊙ dy[t] over the tokens t = u .. u + 5, m = u - t + 5
 //! dw_i[m] += sum over the tokens t of kind i of dy[t] ⊙ x[t - 5 + m],     db_i += sum of dy[t]
