@@ -426,9 +426,6 @@ impl Error {
             Self::NoCheckpoint { .. } => {
                 "wait until `rtg train` has written its first checkpoint".to_owned()
             }
-            Self::NoCheckpoint { .. } => {
-                "wait until `rtg train` has written its first checkpoint".to_owned()
-            }
             Self::Stopped { next, .. } => next.clone(),
             Self::Write { .. } => {
                 "check that the folder exists, is writable and has free space".to_owned()

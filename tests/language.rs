@@ -12,7 +12,7 @@ const AVOIDED: &str = "### Words to avoid";
 
 /// Texts that are not reread yet, or generated from such; a path is exempt if it begins like one of
 /// these.
-const NOT_YET: [&str; 12] = [
+const NOT_YET: [&str; 13] = [
     "CHANGELOG.md",
     "README.md",
     "docs/algorithms/",
@@ -22,6 +22,7 @@ const NOT_YET: [&str; 12] = [
     "src/algorithms/",
     "src/cli/",
     "src/evaluate.rs",
+    "src/export/",
     "src/kernels/decision_transformer/",
     "src/nn/",
     "src/report/",
