@@ -48,7 +48,8 @@ impl Trained {
     }
 
     /// The target returns to ask its policy for: those given, else the run's, and none where the
-    /// policy takes none; and the range within which they count for the calibration. The run's dataset is opened only if its returns decide.
+    /// policy takes none; and the range within which they count for the calibration. The run's
+    /// dataset is opened only if its returns decide.
     ///
     /// # Errors
     /// Targets given for a policy that takes none, a dataset that is no longer there.

@@ -1,4 +1,4 @@
-"""RvS-R as the authors' `policies.py` and `dataset.py` have it, and its classifier; the code is ours."""
+"""RvS-R as the authors' `policies.py` and `dataset.py` have it; the code is ours."""
 
 import torch
 from torch.nn import functional as F
@@ -12,7 +12,8 @@ class Rvs:
     Discrete actions come one-hot, BA. Nothing is drawn.
     """
 
-    def __init__(self, observation, action, hidden, horizon, discrete=False, learning_rate=1e-3):
+    def __init__(self, observation, action, hidden, horizon, discrete=False,
+                 learning_rate=1e-3):
         unbounded = (-float("inf"), float("inf"))
         self.actor = (Logits(observation + 1, action, hidden) if discrete
                       else Gaussian(observation + 1, action, hidden, unbounded, squash=False))
