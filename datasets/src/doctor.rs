@@ -20,7 +20,6 @@
 //! | `observation-mismatch` | warning | replayed steps after which the environment's observation differs |
 //! | `overlong-episode` | warning | episodes longer than the limit allows |
 //! | `duplicate-episodes` | warning | episodes equal to an earlier one |
-//! | `returns-by-luck` | warning | states at which returns-to-go differ whatever the action |
 //! | `step-count` | warning | steps by which the metadata are wrong (Minari) |
 //! | `duplicate-rows` | note | transitions equal to an earlier one |
 //! | `constant-column` | note | observation or action dimensions that never change |
@@ -43,7 +42,6 @@
 mod checkup;
 mod content;
 mod ends;
-mod luck;
 mod replay;
 
 pub use self::checkup::{Checkup, CurvePoint, Histogram, check_up};
@@ -65,7 +63,6 @@ fn examine_and_replay(dataset: &Dataset) -> (Vec<Finding>, Replay) {
     findings.extend(ends::ends(dataset));
     findings.extend(content::duplicates(dataset));
     findings.extend(content::columns(dataset));
-    findings.push(luck::luck(dataset));
     let replay = replay::replay(dataset);
     findings.extend(replay.findings());
     findings.retain(|finding| finding.count > 0);

@@ -1,7 +1,7 @@
 //! From the steps of a window to tokens.
 //!
 //! Step k becomes p tokens. They are p = 3, return-to-go, observation, action; or p = 2, without the return-to-go,
-//! where that enters elsewhere ([`Condition`](super::Condition)). Each is the product of its numbers with a weight of
+//! where that enters elsewhere ([`Condition`]). Each is the product of its numbers with a weight of
 //! its own, plus a bias, plus the row of the timestep table that all of a step share:
 //!
 //! ```text
