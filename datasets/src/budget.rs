@@ -131,7 +131,7 @@ mod tests {
         budget.take(600, "a").unwrap();
         let error = budget.take(401, "the rewards").unwrap_err();
         assert!(error.to_string().contains("the rewards"), "{error}");
-        assert!(error.to_string().contains("400 B are free"), "{error}");
+        assert!(error.to_string().contains("400 bytes are free"), "{error}");
         assert!(error.hint().unwrap().contains("memory"));
         budget.take(400, "b").unwrap();
         assert!(budget.take_items(&[usize::MAX, 3], 8, "c").is_err());
