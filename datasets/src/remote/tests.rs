@@ -216,7 +216,7 @@ fn a_call_that_gives_up_leaves_what_the_next_one_goes_on_with() {
     let remote = server.remote(root.path());
     let error = download(&remote, "hopper-medium-replay-v2").unwrap_err();
     assert!(error.to_string().contains(HOPPER), "{error}");
-    assert!(error.hint().unwrap().contains("resumes from there"));
+    assert!(error.hint().unwrap().contains("resumes where it stopped"));
     // Nothing has the dataset's name yet.
     let left = [
         "d4rl/hopper-medium-replay-v2.hdf5.part",
