@@ -18,7 +18,7 @@ use crate::sweep::{self, Event, Folder, State, SweepPlan, Workers, submit};
     after_help = "A plan has the tables [base], [grid] (lists, or ranges such as seed = { from = 0, to = \
     4 }), [groups.NAME] (alternatives) and [slurm] (options of sbatch). Call it again after a kill: what is \
     done stays, what has begun goes on.\n\n\
-    Example: rtg sweep experiments/sweeps/cartpole.toml --workers 2"
+    Example: rtg sweep experiments/sweeps/family-cartpole.toml --workers 2"
 )]
 pub(super) struct Sweep {
     /// The plan of a sweep, or the folder of an earlier one.
