@@ -1,5 +1,9 @@
 //! The two codes that online algorithms follow.
 
+use rtg_datasets::sample::ActionMap;
+
+use super::ActionCodec;
+
 /// Which published code is followed where the two differ in more than a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conventions {
@@ -20,6 +24,11 @@ impl Conventions {
         } else {
             Self::CleanRl
         }
+    }
+
+    /// How the replay buffer's actions become a batch's: `CleanRL` keeps the environment's units.
+    pub(super) fn action_map(self, actions: &ActionCodec) -> Option<ActionMap> {
+        self.pick(None, actions.action_map())
     }
 
     /// One value for each.

@@ -1,12 +1,14 @@
 //! An actor that gives one action: its target with noise, and its gradient through a critic.
 
 use super::squashed::Units;
-use super::{Draw, Method, Noise, Work};
+use super::{ACTOR, Draw, Initial, Method, Noise, Parts, Work};
 use crate::algorithms::Rule;
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::Trained;
+use crate::algorithms::vector::TrainedVector;
 use crate::kernels::mlp::heads::tanh;
-use crate::kernels::mlp::{Pass, Want};
+use crate::kernels::mlp::{Pass, Shape, Want};
+use crate::nn::initialise::LayerFill;
 
 /// Actions as the actor's tanh gives them, in the units of the data.
 pub struct Tanh {
@@ -31,6 +33,24 @@ impl Decision for Tanh {
 
     fn rule(&self) -> Option<Rule> {
         Some(Rule::Tanh { scale: self.scale })
+    }
+}
+
+/// An actor and critics with their targets, filled as PyTorch fills layers.
+pub(in crate::algorithms) fn parts<M>(
+    actor: &Shape,
+    critics: &Shape,
+    initial: &mut Initial<'_>,
+) -> Parts<M>
+where
+    M: Method<Networks = [Trained; 2], Vectors = [TrainedVector; 0]>,
+{
+    let mut network = |name, shape: &Shape| {
+        Trained::new(name, shape, initial(shape, [LayerFill::DEFAULT; 2]), true)
+    };
+    Parts {
+        networks: [network(ACTOR, actor), network("critic", critics)],
+        vectors: [],
     }
 }
 

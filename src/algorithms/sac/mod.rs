@@ -102,10 +102,7 @@ impl Method for Sac {
                     scale: config.reward_scale,
                     shift: config.reward_shift,
                 },
-                action_map: match code(made_of) {
-                    Conventions::CleanRl => None,
-                    Conventions::Sb3 => made_of.actions.action_map(),
-                },
+                action_map: code(made_of).action_map(&made_of.actions),
                 ..TransitionConfig::default()
             },
             normaliser: None,

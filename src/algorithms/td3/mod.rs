@@ -24,15 +24,14 @@ mod update;
 
 use self::config::{Config, Conventions};
 use self::update::{Scratch, Step};
-use super::actor_critic::deterministic::Tanh;
+use super::actor_critic::deterministic::{self, Tanh};
 use super::actor_critic::squashed::Units;
-use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
+use super::actor_critic::{self, Initial, MadeOf, Method, Noise, Parts, Work};
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Facts, Input, Interaction, Needs, Update};
 use crate::kernels::mlp::Shape;
 use crate::keys::{Keys, PlanError, Table};
-use crate::nn::initialise::LayerFill;
 use crate::random::Stream;
 use rtg_datasets::sample::{RewardTransform, TransitionConfig};
 
@@ -91,10 +90,7 @@ impl Method for Td3 {
                     scale: config.reward_scale,
                     shift: config.reward_shift,
                 },
-                action_map: match Conventions::named(&made_of.recipe) {
-                    Conventions::CleanRl => None,
-                    Conventions::Sb3 => made_of.actions.action_map(),
-                },
+                action_map: Conventions::named(&made_of.recipe).action_map(&made_of.actions),
                 ..TransitionConfig::default()
             },
             normaliser: None,
@@ -114,14 +110,7 @@ impl Method for Td3 {
     }
 
     fn parts(made_of: &MadeOf<Config>, initial: &mut Initial<'_>) -> Parts<Self> {
-        let mut network = |name, shape: Shape| {
-            Trained::new(name, &shape, initial(&shape, [LayerFill::DEFAULT; 2]), true)
-        };
-        let actor = network(ACTOR, Self::actor(made_of));
-        Parts {
-            networks: [actor, network("critic", critics(made_of))],
-            vectors: [],
-        }
+        deterministic::parts(&Self::actor(made_of), &critics(made_of), initial)
     }
 
     fn decision(made_of: &MadeOf<Config>, _vectors: &[Vec<f32>]) -> Tanh {

@@ -19,15 +19,14 @@ mod update;
 use self::config::Config;
 use self::update::{Scratch, Step};
 use super::action_codec::BoxUnits;
-use super::actor_critic::deterministic::Tanh;
+use super::actor_critic::deterministic::{self, Tanh};
 use super::actor_critic::update::beside_data;
-use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
+use super::actor_critic::{self, Initial, MadeOf, Method, Noise, Parts, Work};
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Input, Needs, Update};
 use crate::kernels::mlp::Shape;
 use crate::keys::Keys;
-use crate::nn::initialise::LayerFill;
 
 /// TD3+BC.
 pub struct Td3Bc;
@@ -78,14 +77,7 @@ impl Method for Td3Bc {
     }
 
     fn parts(made_of: &MadeOf<Config>, initial: &mut Initial<'_>) -> Parts<Self> {
-        let mut network = |name, shape: Shape| {
-            Trained::new(name, &shape, initial(&shape, [LayerFill::DEFAULT; 2]), true)
-        };
-        let actor = network(ACTOR, Self::actor(made_of));
-        Parts {
-            networks: [actor, network("critic", critics(made_of))],
-            vectors: [],
-        }
+        deterministic::parts(&Self::actor(made_of), &critics(made_of), initial)
     }
 
     fn decision(made_of: &MadeOf<Config>, _vectors: &[Vec<f32>]) -> Tanh {
