@@ -9,6 +9,7 @@
 
 mod arrays;
 pub mod columns;
+mod headers;
 mod nodes;
 mod thrift;
 

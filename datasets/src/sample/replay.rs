@@ -130,6 +130,11 @@ impl Replay {
         &self.config
     }
 
+    /// How observations are normalised as they are drawn.
+    pub fn normaliser(&self) -> Option<&Normaliser> {
+        self.normaliser.as_ref()
+    }
+
     /// The steps that it holds.
     pub fn len(&self) -> usize {
         self.rows.len() / self.width()
