@@ -147,7 +147,7 @@ fn what_cannot_go_on_is_one_error_with_a_way_out() {
         ),
         (
             "train --from former --set iql.width=16 --steps 5",
-            "error: weight 'actor.net.0.weight' is [8, 3], the model needs [16, 3]",
+            "error: weight 'actor.net.0.weight' has the dimensions [8, 3], the model needs [16, 3]",
         ),
         ("train --from former --env Hopper-v5 --steps 5", "error: "),
         ("train --from nowhere", "error: "),

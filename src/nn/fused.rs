@@ -1,9 +1,9 @@
-//! Where dfdx's tape meets the engine: the whole model and its loss as one operation.
+//! The engine on dfdx's tape: the whole model and its loss as one operation.
 //!
 //! The engine computes the loss and the gradient of every parameter in one pass over a few windows
-//! at a time, so that their activations never leave the cache. It reads the parameters where they
-//! are. The tape's node brings the threads' gradients together in one vector, which is kept from
-//! step to step: nothing as large as the model is allocated or copied.
+//! at a time, so that their activations never leave the cache. It reads the parameters in place.
+//! The tape's node sums the threads' gradients into one vector, which is kept between steps:
+//! nothing as large as the model is allocated or copied.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use super::transformer::Traced;
 use crate::kernels::decision_transformer::{Engine, Windows};
 use crate::kernels::{Denominator, Dropout, Objective};
 
-/// An engine and the gradient that it has been asked for.
+/// An engine and the gradient that it computes.
 pub(super) struct Fused {
     engine: Rc<RefCell<Engine>>,
     gradient: Rc<RefCell<Gradient>>,
@@ -25,7 +25,7 @@ pub(super) struct Fused {
 #[derive(Default)]
 struct Gradient {
     values: Vec<f32>,
-    /// Whether `values` are old: the next gradient is written instead of added.
+    /// Whether `values` are obsolete: the next gradient overwrites them instead of being added.
     is_old: bool,
 }
 
@@ -43,7 +43,7 @@ impl Fused {
     }
 
     /// What these windows of a batch contribute to the scalar loss of the model with these
-    /// parameters. Its backward pass adds to the gradient that [`Fused::take_gradient`] gives.
+    /// parameters. Its backward pass adds to the gradient that [`Fused::take_gradient`] returns.
     pub(super) fn traced_loss(
         &self,
         parameters: &[f32],
@@ -54,7 +54,7 @@ impl Fused {
     ) -> Traced<()> {
         let mut engine = self.engine.borrow_mut();
         let loss = engine.learn_part(parameters, part, objective, denominator, dropout);
-        // The parameters are no tensor: the tape begins at the loss.
+        // The parameters are not a tensor of the tape, which begins at the loss.
         let (out, mut tape) = Cpu::default()
             .tensor(loss as f32)
             .leaky_traced()
@@ -81,7 +81,7 @@ impl Fused {
         f64::from(engine.loss(parameters, windows, objective, denominator) as f32)
     }
 
-    /// Changes places with the sum of the gradients, whose memory is `old` from now on.
+    /// Swaps `old` with the sum of the gradients, which reuses the memory of `old`.
     pub(super) fn take_gradient(&self, old: &mut Vec<f32>) {
         let mut gradient = self.gradient.borrow_mut();
         let Gradient { values, is_old } = &mut *gradient;
@@ -93,14 +93,14 @@ impl Fused {
         *is_old = true;
     }
 
-    /// The engine, whose threads others may use too.
+    /// The engine, whose threads the optimiser uses too.
     pub(super) fn engine(&self) -> std::cell::Ref<'_, Engine> {
         self.engine.borrow()
     }
 }
 
 impl Gradient {
-    /// Adds `upstream` times what the engine has left.
+    /// Adds `upstream` times the gradient in the engine.
     fn add(&mut self, engine: &Engine, upstream: f32) {
         let is_one = upstream.to_bits() == 1.0_f32.to_bits();
         if is_one && self.is_old {

@@ -1,4 +1,4 @@
-//! Initial weights, as each recipe draws them.
+//! Initial weights of each recipe.
 
 use rand::RngExt;
 use rand_distr::{Distribution, Normal, StandardNormal, Uniform};
@@ -8,21 +8,21 @@ use crate::kernels::decision_transformer::Layout;
 use crate::kernels::mlp;
 use crate::random::Stream;
 
-/// How a recipe fills a new model.
+/// How a recipe initialises a new model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initialisation {
     /// kzl: the GPT-2 body N(0, 0.02) with zero biases; the layers around it as PyTorch makes them
     /// (`Linear`: U(-1/sqrt(inputs), 1/sqrt(inputs)) for weight and bias; `Embedding`: N(0, 1)).
     Official,
     /// CORL: every `Linear` and `Embedding` N(0, 0.02), biases zero. The joint query-key-value
-    /// matrix of `MultiheadAttention` is a bare parameter that CORL's loop over modules passes by,
-    /// so it keeps PyTorch's Xavier bounds, U(-sqrt(6 / 4C), sqrt(6 / 4C)).
+    /// matrix of `MultiheadAttention` is a bare parameter that CORL's loop over modules does not
+    /// reach, so it keeps PyTorch's Xavier bounds, U(-sqrt(6 / 4C), sqrt(6 / 4C)).
     Corl,
 }
 
-/// A new flat parameter vector. A LayerNorm starts at gain 1 and bias 0 in both recipes, and does not depend on the
-/// return-to-go yet if it is to. Neither code's loops reach a `Conv1d`: it stays as PyTorch makes it, U(-1/sqrt(taps),
-/// 1/sqrt(taps)).
+/// A new flat parameter vector. A LayerNorm starts at gain 1 and bias 0 in both recipes; the slopes
+/// of an adaptive one start at 0. Neither code's loops reach a `Conv1d`: it keeps PyTorch's
+/// default, U(-1/sqrt(taps), 1/sqrt(taps)).
 pub fn initialise(layout: &Layout, how: Initialisation, stream: &mut Stream) -> Vec<f32> {
     let mut parameters = vec![0.0; layout.len()];
     let mut inputs = 1;
@@ -49,7 +49,7 @@ pub fn initialise(layout: &Layout, how: Initialisation, stream: &mut Stream) -> 
                 *value = StandardNormal.sample(stream);
             }
         } else {
-            // A bias follows its weight, which has as many rows as the layer has inputs.
+            // A bias is stored after its weight, which has as many rows as the layer has inputs.
             if kind == "weight" {
                 inputs = view.dims[0];
             }
@@ -59,7 +59,7 @@ pub fn initialise(layout: &Layout, how: Initialisation, stream: &mut Stream) -> 
     parameters
 }
 
-/// How the weight of a small network's layer is drawn.
+/// The initial distribution of a weight in a small network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum WeightFill {
     /// U(-1/sqrt(inputs), 1/sqrt(inputs)): PyTorch's `Linear`.
@@ -68,12 +68,12 @@ pub enum WeightFill {
     Uniform(f32),
     /// U(-x, x) with x = gain sqrt(6 / (inputs + outputs)).
     Xavier(f32),
-    /// A random orthogonal matrix times this gain; of the two, the shorter of rows and columns are
-    /// orthogonal.
+    /// A random matrix with orthogonal rows (or columns, if it has more rows than columns), times
+    /// this gain.
     Orthogonal(f32),
 }
 
-/// How the bias of a small network's layer is drawn.
+/// The initial distribution of a bias in a small network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum BiasFill {
     /// U(-1/sqrt(inputs), 1/sqrt(inputs)): PyTorch's `Linear`.
@@ -84,7 +84,7 @@ pub enum BiasFill {
     Constant(f32),
 }
 
-/// How a layer of a small network is drawn.
+/// The initial distributions of a layer in a small network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerFill {
     /// inputs x outputs
@@ -101,8 +101,8 @@ impl LayerFill {
     };
 }
 
-/// New parameters of a small network or an ensemble, whose members are drawn one after the other. A
-/// norm starts at gain 1 and bias 0.
+/// New parameters of a small network or an ensemble, whose members are drawn in turn. A norm starts
+/// at gain 1 and bias 0.
 pub fn initialise_mlp(
     shape: &mlp::Shape,
     hidden: LayerFill,
@@ -148,8 +148,8 @@ pub fn initialise_mlp(
     parameters
 }
 
-/// Normal numbers, orthogonalised one vector after the other (Gram and Schmidt), times `gain`. The
-/// vectors are the rows of the matrix or, if it has more rows than columns, its columns.
+/// Normal numbers, orthogonalised vector by vector (Gram-Schmidt), times `gain`. The vectors are
+/// the rows of the matrix or, if it has more rows than columns, its columns.
 fn fill_orthogonal(values: &mut [f32], columns: usize, gain: f32, stream: &mut Stream) {
     let rows = values.len() / columns;
     let (count, len) = (rows.min(columns), rows.max(columns));

@@ -1,9 +1,9 @@
-//! A multi-layer perceptron made of dfdx's operations: linear layers, between them `ReLU` and
-//! dropout.
+//! A multi-layer perceptron composed of dfdx's operations: linear layers with `ReLU` and dropout
+//! between them.
 //!
-//! Nothing is trained with it: it is what a test compares [`kernels::mlp`](crate::kernels::mlp)
-//! with. All weights lie in one flat vector, layer after layer: the matrix, inputs x outputs, then
-//! the bias.
+//! Nothing is trained with it: it is the reference of the tests of
+//! [`kernels::mlp`](crate::kernels::mlp). All weights are stored in one flat vector, layer by
+//! layer: the matrix, inputs x outputs, then the bias.
 
 use std::ops::Range;
 
@@ -16,9 +16,9 @@ use crate::random::Stream;
 /// Sizes of the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mlp {
-    /// Numbers in each layer, the inputs first, the outputs last.
+    /// Width of each layer, from inputs to outputs.
     pub sizes: Vec<usize>,
-    /// What the outputs pass through.
+    /// The function applied to the outputs.
     pub head: Head,
 }
 
@@ -26,7 +26,7 @@ pub struct Mlp {
 struct Linear {
     inputs: usize,
     outputs: usize,
-    /// Place of the matrix in the flat vector, inputs x outputs.
+    /// Range of the matrix in the flat vector, inputs x outputs.
     weight: Range<usize>,
     bias: Range<usize>,
 }
@@ -54,12 +54,13 @@ impl Mlp {
         self.layers().last().map_or(0, |layer| layer.bias.end)
     }
 
-    /// Whether there is no layer.
+    /// Whether it has no parameters.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// New weights as PyTorch's `Linear` draws them, which both published codes leave alone.
+    /// New weights from PyTorch's default distribution of `Linear`, which both published codes
+    /// keep.
     pub fn initialise(&self, stream: &mut Stream) -> Vec<f32> {
         let mut parameters = vec![0.0; self.len()];
         for layer in self.layers() {
@@ -70,7 +71,8 @@ impl Mlp {
         parameters
     }
 
-    /// The mean loss over the rows and its gradient. `inputs` is rows x inputs, `targets` rows x outputs.
+    /// The mean loss over the rows and its gradient. `inputs` is rows x inputs, `targets` rows x
+    /// outputs.
     ///
     /// # Panics
     /// If the machine has no memory for a gradient, as any operation of dfdx does.

@@ -1,4 +1,4 @@
-//! The dfdx side of the models: parameters, the composed reference, the fused engine on the tape; a
+//! Models in dfdx: parameters, the composed reference, the fused engine as a node of the tape, a
 //! perceptron.
 
 mod fused;

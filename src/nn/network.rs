@@ -1,4 +1,4 @@
-//! A Decision Transformer with either engine behind one loss.
+//! A Decision Transformer with one loss function for both engines.
 
 use std::ops::Range;
 
@@ -11,18 +11,18 @@ use crate::kernels::adamw::{self, AdamW};
 use crate::kernels::decision_transformer::{Engine, Layout, Shape, Windows};
 use crate::kernels::{Denominator, Dropout, Objective, Precision};
 
-/// The sizes of a model and what computes with its parameters, which its owner keeps as one flat vector.
+/// The sizes of a model and its engine. The owner keeps the parameters, as one flat vector.
 pub struct Network {
-    /// Sizes and choices.
+    /// Sizes and switches.
     pub shape: Shape,
-    /// Names and places of the weights in the flat vector.
+    /// Names and ranges of the weights in the flat vector.
     pub layout: Layout,
     compute: Compute,
 }
 
-/// Either engine.
+/// One of the two engines.
 enum Compute {
-    /// Our kernels.
+    /// rtg's kernels.
     Fused(Fused),
     /// dfdx's own operations: the parameters as a tensor, and the sum of the gradients.
     Composed {
@@ -32,8 +32,8 @@ enum Compute {
 }
 
 impl Network {
-    /// A network of this shape. With `fused`, steps go through our kernels, whose large products
-    /// have that precision.
+    /// A network of this shape. With `fused`, steps use rtg's kernels, with that precision in large
+    /// products.
     pub fn new(shape: Shape, fused: Option<Precision>, threads: usize) -> Self {
         let layout = Layout::new(&shape);
         let compute = match fused {
@@ -50,7 +50,8 @@ impl Network {
         }
     }
 
-    /// The loss on a batch; its gradient is added to what [`Network::take_gradient`] gives.
+    /// The loss on a batch; its gradient is added to the one that [`Network::take_gradient`]
+    /// returns.
     ///
     /// # Panics
     /// If the machine has no memory for a gradient, as any operation of dfdx does.
@@ -67,10 +68,10 @@ impl Network {
     }
 
     /// The same for some windows of a batch: what they contribute to its loss and gradient. Only
-    /// our kernels divide a batch.
+    /// the fused engine can divide a batch.
     ///
     /// # Panics
-    /// As [`Network::accumulate`], or if dfdx's own operations are given less than a batch.
+    /// As [`Network::accumulate`], or if the composed engine gets less than a whole batch.
     pub fn accumulate_part(
         &mut self,
         values: &[f32],
@@ -140,7 +141,7 @@ impl Network {
         }
     }
 
-    /// Gives the gradient summed over the batches since it was last taken, in exchange for memory.
+    /// Swaps `into` with the gradient summed over the batches since the last call.
     pub fn take_gradient(&mut self, into: &mut Vec<f32>) {
         match &mut self.compute {
             Compute::Fused(fused) => fused.take_gradient(into),
@@ -148,12 +149,12 @@ impl Network {
         }
     }
 
-    /// Whether steps go through our kernels.
+    /// Whether steps use rtg's kernels.
     pub fn is_fused(&self) -> bool {
         matches!(self.compute, Compute::Fused(_))
     }
 
-    /// One update of `AdamW`, on the engine's threads if there are some; the arguments are those of
+    /// One update of `AdamW`, on the engine's threads if it has any; the arguments are those of
     /// [`adamw::update`].
     #[expect(
         clippy::too_many_arguments,

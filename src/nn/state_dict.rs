@@ -1,7 +1,7 @@
 //! Weights under the names of the published codes, in safetensors files.
 //!
-//! A PyTorch state dict of each code loads unchanged, and what we save loads there with
-//! `strict=True`. Inside, every matrix is `inputs x outputs` and lies in one flat vector; PyTorch's
+//! A PyTorch state dict of each code loads unchanged, and the files written here load there with
+//! `strict=True`. In rtg, every matrix is `inputs x outputs`, inside one flat vector; PyTorch's
 //! `Linear` stores `outputs x inputs`, kzl's `Conv1D` stores `inputs x outputs`.
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -14,7 +14,7 @@ use crate::random::Stream;
 /// The tensors of a safetensors file.
 pub type TensorFile<'a> = SafeTensors<'a>;
 
-/// Whose names.
+/// The code whose names are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
     /// kzl/decision-transformer, `gym/decision_transformer/models/decision_transformer.py`.
@@ -25,19 +25,19 @@ pub enum Naming {
     Convformer,
 }
 
-/// How a peer stores one of our views.
+/// How a published code stores a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// As it is.
+    /// Unchanged.
     Same,
-    /// A matrix the other way round: outputs x inputs.
+    /// A transposed matrix: outputs x inputs.
     Transposed,
     /// Taps x C as PyTorch's depthwise `Conv1d`: C x 1 x taps.
     Filter,
 }
 
 impl Form {
-    /// The peer's dimensions.
+    /// The dimensions in the file.
     fn dimensions(self, dims: &[usize]) -> Vec<usize> {
         match (self, dims) {
             (Self::Transposed, &[rows, columns]) => vec![columns, rows],
@@ -46,7 +46,7 @@ impl Form {
         }
     }
 
-    /// The peer's values.
+    /// The values in the file.
     fn export(self, dims: &[usize], values: &[f32]) -> Vec<f32> {
         match (self, dims) {
             (Self::Same, _) => values.to_vec(),
@@ -55,7 +55,7 @@ impl Form {
         }
     }
 
-    /// Our values.
+    /// The values in the flat vector.
     fn import(self, dims: &[usize], values: Vec<f32>) -> Vec<f32> {
         match (self, dims) {
             (Self::Same, _) => values,
@@ -77,7 +77,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Numbers in a row.
+    /// A tensor of one dimension.
     pub fn vector(name: &str, values: &[f32]) -> Self {
         Self {
             name: name.to_owned(),
@@ -87,7 +87,7 @@ impl Entry {
     }
 }
 
-/// The element types that state dicts of the two codes hold.
+/// The element types in state dicts of these codes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// Weights.
@@ -98,42 +98,42 @@ pub enum Values {
     Bool(Vec<bool>),
 }
 
-/// What is wrong with a weights file.
+/// Why a weights file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDictError {
     /// Not a safetensors file.
     #[error("not a readable safetensors file: {0}")]
     Unreadable(#[from] safetensors::SafeTensorError),
-    /// A weight of the model is not there.
+    /// A weight of the model is missing.
     #[error("weight '{0}' is missing")]
     Missing(String),
-    /// A weight has other dimensions than the model's.
-    #[error("weight '{name}' is {found:?}, the model needs {expected:?}")]
+    /// A weight's dimensions are not the model's.
+    #[error("weight '{name}' has the dimensions {found:?}, the model needs {expected:?}")]
     Shape {
         /// The weight.
         name: String,
-        /// Dimensions of the model's.
+        /// Dimensions in the model.
         expected: Vec<usize>,
         /// Dimensions in the file.
         found: Vec<usize>,
     },
     /// A weight is not float32.
-    #[error("weight '{name}' has element type {found:?}, float32 is needed")]
+    #[error("weight '{name}' has the element type {found:?}, must be float32")]
     ElementType {
         /// The weight.
         name: String,
         /// Element type in the file.
         found: Dtype,
     },
-    /// A weight holds NaN or infinity.
-    #[error("weight '{0}' holds a number that is not finite")]
+    /// A weight contains NaN or infinity.
+    #[error("weight '{0}' contains a number that is not finite")]
     NotFinite(String),
-    /// More weights than the whole file can hold.
-    #[error("the model has {expected} weights, and the file has {found} numbers in all")]
+    /// The model has more weights than the file has numbers.
+    #[error("the model has {expected} weights, the file only {found} numbers")]
     TooFew {
-        /// Weights of the model.
+        /// Number of weights in the model.
         expected: usize,
-        /// Numbers in the file.
+        /// Number of values in the file.
         found: usize,
     },
     /// A tensor that the code of this naming does not have.
@@ -141,7 +141,7 @@ pub enum StateDictError {
     Unknown(String),
 }
 
-/// The peer's name for one of our views, and how the peer stores it.
+/// The name of a parameter in a published code, and how it is stored there.
 fn peer_name(naming: Naming, view: &str) -> (String, Form) {
     let (layer, kind) = view.rsplit_once('.').unwrap_or((view, "weight"));
     let block = layer
@@ -221,7 +221,8 @@ fn peer_name(naming: Naming, view: &str) -> (String, Form) {
     (format!("{name}.{kind}"), form)
 }
 
-/// The convolution of a kind of token. CORL has none: the other code's names in CORL's blocks.
+/// The convolution of a kind of token. CORL has none: it gets the other code's names, inside CORL's
+/// blocks.
 fn convolution_name(naming: Naming, number: &str, part: &str) -> String {
     let kind = match part {
         "convolution.return_to_go" => "rtg",
@@ -236,8 +237,8 @@ fn convolution_name(naming: Naming, number: &str, part: &str) -> String {
     format!("{blocks}.{number}.conv.{kind}_conv1d")
 }
 
-/// Weights that kzl's model has and never trains: they travel with the model so that its state dict
-/// stays complete. The other codes have none.
+/// Weights that kzl's model has and never trains: they are kept with the model so that its state
+/// dict is complete. The other codes have none.
 pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entry> {
     if naming != Naming::Official {
         return Vec::new();
@@ -264,7 +265,7 @@ pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entr
     ]
 }
 
-/// The masks that the peers register as buffers; the model's code does not need them, a strict
+/// The masks that the peers register as buffers; the model does not need them, a strict
 /// `load_state_dict` does. Only attention has masks.
 pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
     /// kzl passes `n_positions` = 1024 to its GPT-2.
@@ -302,7 +303,7 @@ pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
         .collect()
 }
 
-/// The trained weights under the peer's names.
+/// The trained weights under the published code's names.
 pub fn export(naming: Naming, layout: &Layout, parameters: &[f32]) -> Vec<Entry> {
     (layout.views())
         .map(|view| {
@@ -317,7 +318,7 @@ pub fn export(naming: Naming, layout: &Layout, parameters: &[f32]) -> Vec<Entry>
         .collect()
 }
 
-/// Memory for all weights of a model; a file that cannot hold so many is refused before it is taken.
+/// Allocates the weights of a model, unless the file is too small to contain them.
 ///
 /// # Errors
 /// [`StateDictError::TooFew`].
@@ -332,8 +333,8 @@ pub fn room(weights: usize, file: &TensorFile) -> Result<Vec<f32>, StateDictErro
     Ok(vec![0.0; weights])
 }
 
-/// Reads the trained weights into `parameters` and gives the untrained ones that the file holds.
-/// Names that start with `rtg.` belong to a checkpoint and are passed over.
+/// Reads the trained weights into `parameters` and returns the untrained ones of the file. Names
+/// that start with `rtg.` belong to a checkpoint and are ignored.
 pub fn import(
     naming: Naming,
     shape: &Shape,
@@ -374,9 +375,9 @@ pub fn import(
     Ok(carried)
 }
 
-/// The name of a perceptron's parameter `layer.I.KIND` in the peer's `nn.Sequential`, whose modules
-/// between two linear layers are `ReLU` (CORL, `any_percent_bc.py`) or `ReLU` and dropout (kzl,
-/// `mlp_bc.py`).
+/// The name of a perceptron's parameter `layer.I.KIND` in the published `nn.Sequential`, whose
+/// modules between two linear layers are `ReLU` (CORL, `any_percent_bc.py`) or `ReLU` and dropout
+/// (kzl, `mlp_bc.py`).
 fn peer_layer(naming: Naming, view: &str) -> String {
     let mut parts = view.split('.').skip(1);
     let index = parts.next().and_then(|index| index.parse().ok());
@@ -388,7 +389,7 @@ fn peer_layer(naming: Naming, view: &str) -> String {
     }
 }
 
-/// A perceptron's weights under the peer's names.
+/// A perceptron's weights under the published code's names.
 pub fn export_mlp(naming: Naming, layout: &mlp::Layout, parameters: &[f32]) -> Vec<Entry> {
     let views = layout.views().map(|view| {
         let name = peer_layer(naming, &view.name);
@@ -397,7 +398,7 @@ pub fn export_mlp(naming: Naming, layout: &mlp::Layout, parameters: &[f32]) -> V
     views.collect()
 }
 
-/// Reads a perceptron's weights. Names that start with `rtg.` are passed over.
+/// Reads a perceptron's weights. Names that start with `rtg.` are ignored.
 pub fn import_mlp(
     naming: Naming,
     layout: &mlp::Layout,
@@ -434,7 +435,7 @@ pub fn linear_entry(name: String, dims: &[usize], values: &[f32]) -> Entry {
 /// The inverse of [`linear_entry`]: a weight (inputs x outputs) or a bias, finite.
 ///
 /// # Errors
-/// No such tensor, or one of other dimensions or type.
+/// The tensor is missing, or has other dimensions or another type.
 pub fn read_linear(
     name: &str,
     dims: &[usize],

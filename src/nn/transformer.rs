@@ -1,13 +1,15 @@
 //! The Decision Transformer composed of dfdx's own operations: the readable reference.
 //!
-//! Each step k of a window gives three tokens in the order return-to-go, observation, action. All
-//! three get the row of the time-step table for that step. The tokens pass an embedding LayerNorm
-//! and L pre-LN blocks with causal attention; the action of step k is read from the *observation*
-//! token of step k (Chen et al. 2021, `gym/decision_transformer/models/decision_transformer.py`;
-//! the same shape in CORL's `algorithms/offline/dt.py`).
+//! Each step k of a window becomes three tokens: return-to-go, observation, action. The row of the
+//! timestep table for that step is added to all three. The tokens pass through an embedding
+//! LayerNorm and L pre-LN blocks with causal attention; the action of step k is read from the
+//! *observation* token of step k (Chen et al. 2021,
+//! `gym/decision_transformer/models/decision_transformer.py`; the same in CORL's
+//! `algorithms/offline/dt.py`).
 //!
-//! The fast engine in [`crate::kernels::decision_transformer`] computes the same function; a test holds the two together.
-//! Dropout masks come from the engine's counter-based generator, so both see the same ones.
+//! The fast engine in [`crate::kernels::decision_transformer`] computes the same function; a test
+//! compares the two. Dropout masks come from the engine's counter-based generator, so both see the
+//! same ones.
 
 use dfdx::prelude::*;
 
@@ -22,16 +24,16 @@ pub type Parameters = Tensor<(usize,), f32, Cpu>;
 
 type Matrix = Traced<(usize, usize)>;
 
-/// Added to attention scores that must not count; `exp` of it is zero in f32.
+/// Added to masked attention scores; `exp` of it is zero in f32.
 const MASKED: f32 = -1e4;
 /// LayerNorm's epsilon in both recipes.
 const EPSILON: f64 = 1e-5;
 
 /// The forward pass for one batch of windows.
 pub struct Transformer<'a> {
-    /// Sizes and choices of the model.
+    /// Sizes and switches of the model.
     pub shape: &'a Shape,
-    /// Where each weight lies in the flat parameter vector.
+    /// The range of each weight in the flat parameter vector.
     pub layout: &'a Layout,
     /// The parameters (recorded as one leaf of the tape).
     pub parameters: &'a Parameters,
@@ -40,8 +42,8 @@ pub struct Transformer<'a> {
 }
 
 impl Transformer<'_> {
-    /// Predicted actions, B x K x A: after tanh and scaling, or logits. Rows of padded steps hold
-    /// whatever the masked attention gives; no loss may look at them.
+    /// Predicted actions, B x K x A: after tanh and scaling, or logits. Rows of padded steps are
+    /// undefined; no loss may read them.
     pub fn forward(&self, windows: &Windows) -> Traced<(usize, usize, usize)> {
         let (batch, context, width) = (windows.lengths.len(), windows.context, self.shape.width);
         let tokens = 3 * context;
@@ -209,13 +211,15 @@ impl Transformer<'_> {
             .reshape_like(&(rows, columns))
     }
 
-    /// Names in this file and in the layout are the same; an empty range would fail in the next operation.
+    /// The names in this file are those of the layout; an empty range would fail in the next
+    /// operation.
     fn place(&self, name: &str) -> std::ops::Range<usize> {
         self.layout.range(name).unwrap_or_default()
     }
 }
 
-/// B x T x T, zero where token i may look at token j: j is not later than i, and j's step is valid.
+/// B x T x T, zero where token i may attend to token j: j is not later than i, and j's step is
+/// valid.
 fn attention_mask(windows: &Windows) -> Tensor<(usize, usize, usize), f32, Cpu> {
     let (batch, context) = (windows.lengths.len(), windows.context);
     let tokens = 3 * context;

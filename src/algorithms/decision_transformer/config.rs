@@ -1,4 +1,4 @@
-//! Every choice of a Decision Transformer, with the values of the published recipes.
+//! The configuration of a Decision Transformer, with the values of the published recipes.
 
 use rtg_datasets::{Dataset, ReturnSummary};
 use rtg_envs::{Spec, registry};
@@ -11,17 +11,17 @@ use crate::kernels::{Activation, Denominator, Precision};
 use crate::keys::{KeyError, Range, keys};
 use crate::nn::initialise::Initialisation;
 
-/// What computes a training step.
+/// The implementation of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
-    /// Our kernels, one node on dfdx's tape.
+    /// rtg's kernels, as one node on dfdx's tape.
     Fused,
     /// dfdx's own operations: slow, readable, the reference.
     Composed,
 }
 
-/// How an activation is called in a file.
+/// The names of activations in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Activation", rename_all = "lowercase")]
 enum ActivationName {
@@ -29,7 +29,7 @@ enum ActivationName {
     Gelu,
 }
 
-/// How the place of the return-to-go is called in a file.
+/// The names of conditions in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Condition", rename_all = "lowercase")]
 pub(crate) enum ConditionName {
@@ -37,7 +37,7 @@ pub(crate) enum ConditionName {
     Adaln,
 }
 
-/// How a mixer is called in a file.
+/// The names of mixers in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "MixerKind", rename_all = "lowercase")]
 pub(crate) enum MixerName {
@@ -45,7 +45,7 @@ pub(crate) enum MixerName {
     Convolution,
 }
 
-/// How a precision is called in a file.
+/// The names of precisions in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Precision", rename_all = "lowercase")]
 enum PrecisionName {
@@ -55,7 +55,7 @@ enum PrecisionName {
 }
 
 keys! {
-    /// The Decision Transformer's network and how data enters it.
+    /// The Decision Transformer's network and the scales of its inputs.
     pub struct ModelConfig = "decision_transformer", recipe: Recipe;
 
     /// Steps that the model sees, K; three tokens each, or two with `adaln`.
@@ -66,26 +66,26 @@ keys! {
     layers: usize = 3, Range::LAYERS, "", "3";
     /// Attention heads, H; divides the width. Without attention, 1.
     heads: usize = 1, Range::WIDTH, "", "1";
-    /// Between the two layers of a block's MLP: `relu` or `gelu`.
+    /// Activation between the two layers of a block's MLP: `relu` or `gelu`.
     activation: Activation as serde(with = "ActivationName") = match recipe {
         Recipe::Official | Recipe::Ddt => Activation::Relu,
         Recipe::Corl | Recipe::Convformer => Activation::Gelu,
     }, Range::Words(&["relu", "gelu"]), "", "relu (official), gelu (corl, convformer)";
-    /// Where the return-to-go enters: as a `token` of each step, or outside of the sequence, by an
-    /// adaptive layer norm in front of the action head (`adaln`: DDT).
+    /// Where the return-to-go enters: as a `token` of each step, or outside the sequence, through
+    /// an adaptive layer norm before the action head (`adaln`: DDT).
     condition: Condition as serde(with = "ConditionName", default) = match recipe {
         Recipe::Ddt => Condition::Adaln,
         _ => Condition::Token,
     }, Range::Words(&["token", "adaln"]), "", "token; adaln (ddt)";
-    /// What lets the tokens see each other: causal `attention`, or a causal `convolution` over six
-    /// tokens (Decision ConvFormer).
+    /// How tokens are mixed: causal `attention`, or a causal `convolution` over six tokens
+    /// (Decision ConvFormer).
     mixer: MixerKind as serde(with = "MixerName", default) = match recipe {
         Recipe::Convformer => MixerKind::Convolution,
         _ => MixerKind::Attention,
     }, Range::Words(&["attention", "convolution"]), "", "attention; convolution (convformer)";
     /// Dropout on attention probabilities.
     attention_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
-    /// Dropout on the two outputs of a block; a convolution's is not dropped.
+    /// Dropout on the outputs of a block's mixer and MLP; none on a convolution's output.
     residual_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
     /// Dropout on the embedded tokens.
     embedding_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
@@ -94,13 +94,14 @@ keys! {
     /// zero).
     return_scale: Option<f64> = None, Range::POSITIVE, "reward",
         "1000 in Hopper, HalfCheetah and Walker2d";
-    /// Longest episode that the time-step table covers. Default: the environment's time limit, or
-    /// the longest episode of the data where that is longer.
+    /// Longest episode that the timestep embedding covers. Default: the environment's time limit,
+    /// or the longest episode of the data where that is longer.
     episode_length: Option<usize> = None, Range::between(1.0, 16_777_216.0), "steps", "1000";
-    /// What computes a training step: `fused`, our kernels, or `composed`, dfdx's operations.
+    /// Implementation of a training step: `fused` (rtg's kernels) or `composed` (dfdx's operations:
+    /// slow, the reference).
     engine: EngineKind = EngineKind::Fused, Range::Words(&["fused", "composed"]), "", "";
-    /// Factors of the fused engine's large products: `f32`, `bf16` (a GPU, or a CPU with
-    /// AVX512-BF16) or `tf32` (a GPU); sums, weights, gradients and moments stay f32.
+    /// Number format of the factors of the fused engine's large products: `f32`, `bf16` (a GPU, or
+    /// a CPU with AVX512-BF16) or `tf32` (a GPU); sums, weights, gradients and moments stay f32.
     precision: Precision as serde(with = "PrecisionName", default) = Precision::F32,
         Range::Words(&["f32", "bf16", "tf32"]), "", "f32";
 }
@@ -116,7 +117,7 @@ impl ModelConfig {
     /// The longest episode for this data.
     ///
     /// # Errors
-    /// A length below the data's longest episode where time steps are not clamped, as in CORL.
+    /// A length below the data's longest episode where timesteps are not clamped, as in CORL.
     pub fn episode_length_for(
         &self,
         published: Published,
@@ -137,7 +138,7 @@ impl ModelConfig {
 }
 
 impl Published {
-    /// How a new model is filled.
+    /// How the weights of a new model are initialised.
     pub fn initialisation(self) -> Initialisation {
         match self {
             Published::Official => Initialisation::Official,
@@ -145,7 +146,7 @@ impl Published {
         }
     }
 
-    /// Official averages the loss over valid steps, CORL over padding too.
+    /// `official` averages the loss over valid steps, `corl` over padded steps too.
     pub fn denominator(self) -> Denominator {
         match self {
             Published::Official => Denominator::Valid,
@@ -153,7 +154,7 @@ impl Published {
         }
     }
 
-    /// Rows of the time-step table. CORL's right padding runs past the episode's end.
+    /// Rows of the timestep table. CORL's right padding runs past the episode's end.
     pub fn timesteps(self, episode_length: usize, context: usize) -> usize {
         match self {
             Published::Official => episode_length,
@@ -161,14 +162,14 @@ impl Published {
         }
     }
 
-    /// kzl's `experiment.py` and CORL's locomotion files divide returns of these bodies by 1000.
+    /// kzl's `experiment.py` and CORL's locomotion files divide these robots' returns by 1000.
     fn return_scale(env_id: &str) -> Option<f64> {
         ["Hopper", "HalfCheetah", "Walker2d"]
             .contains(&body(env_id))
             .then_some(1000.0)
     }
 
-    /// Target returns that both codes ask for, largest first.
+    /// The target returns of both codes, largest first.
     pub fn targets(env_id: &str) -> Option<Vec<f64>> {
         match body(env_id) {
             "Hopper" => Some(vec![3600.0, 1800.0]),
@@ -196,7 +197,7 @@ pub fn check_heads(width: usize, heads: usize) -> Result<(), KeyError> {
     }
 }
 
-/// The composed model and the GPU's kernels are written for return tokens and attention, and a
+/// The composed model and the GPU kernels support only return-to-go tokens and attention, and a
 /// convolution has no heads.
 ///
 /// # Errors
@@ -230,7 +231,7 @@ pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError
     Ok(())
 }
 
-/// Not every CPU multiplies bfloat16 numbers.
+/// Not every CPU has bfloat16 instructions.
 ///
 /// # Errors
 /// Names the key.
@@ -247,8 +248,8 @@ pub fn check_precision(precision: Precision) -> Result<(), KeyError> {
     ))
 }
 
-/// `Hopper` of `Hopper-v5` and of `delayed/Hopper-v4`; nothing of `Hopper-v5?frame_skip=8`, for which
-/// nobody published numbers.
+/// `Hopper` of `Hopper-v5` and of `delayed/Hopper-v4`; nothing of `Hopper-v5?frame_skip=8`, for
+/// which no numbers are published.
 fn body(env_id: &str) -> &str {
     let id = registry::undelayed(env_id);
     if registry::base_id(id) != id {

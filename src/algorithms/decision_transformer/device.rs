@@ -1,8 +1,9 @@
-//! The learner on a GPU: the same steps as [`Learner::accumulate`] and [`Learner::apply`], several at a time.
+//! The learner on a GPU: the same steps as [`Learner::accumulate`] and [`Learner::apply`], several
+//! at a time.
 //!
-//! The learner stays the owner: it gives windows, keys and rates from its own counters and gets weights and moments
-//! back when somebody wants to see them. So a checkpoint is the same whatever computed it, and a run may go on
-//! elsewhere.
+//! The learner remains the owner: it supplies windows, dropout keys and learning rates from its own
+//! counters, and fetches weights and moments when they are needed. So a checkpoint has the same
+//! form whichever device computed it, and a run can resume on another.
 
 use rtg_datasets::sample::{Columns, WindowSampler};
 
@@ -23,10 +24,11 @@ pub struct DeviceLearner {
 }
 
 impl DeviceLearner {
-    /// Moves a learner's state and the data to a device, ready for up to `most_steps` steps at a time.
+    /// Moves a learner's state and the data to a device, ready for up to `most_steps` steps at a
+    /// time.
     ///
     /// # Errors
-    /// Too little memory, and what the driver says.
+    /// Too little memory, or an error of the driver.
     pub fn new(
         backend: Box<dyn Backend>,
         learner: &Learner,
@@ -58,7 +60,7 @@ impl DeviceLearner {
         })
     }
 
-    /// What computes, for people.
+    /// The device's name, for messages.
     pub fn name(&self) -> String {
         self.trainer.device()
     }
@@ -111,7 +113,8 @@ impl DeviceLearner {
     }
 }
 
-/// A sampler's columns as the kernels take them. The last row of the timestep table bounds what no recipe bounds.
+/// A sampler's columns as the kernels take them. Timesteps that the recipe does not bound are
+/// clamped to the last row of the timestep table.
 fn on_device<'a>(
     columns: &'a Columns,
     sampler: &WindowSampler,

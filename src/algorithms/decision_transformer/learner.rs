@@ -18,10 +18,11 @@ use crate::optimise::{Moments, OptimiserConfig};
 use crate::parallel::Division;
 use crate::random::{derive, mix};
 
-/// Steps that a device does at a time where nothing happens in between.
+/// The most steps that a device takes in one call.
 const MOST_STEPS: usize = 100;
 
-/// Trains a model: `accumulate` the batches of a step, then `apply`.
+/// Trains a model: [`accumulate`](Self::accumulate) for each batch of a step, then
+/// [`apply`](Self::apply).
 pub struct Learner {
     pub(super) model: Model,
     pub(super) network: Network,
@@ -37,10 +38,11 @@ pub struct Learner {
     losses: Vec<f64>,
     pub(super) gradient: Vec<f32>,
     batch: Batch,
-    /// How batches are divided, if they are, and the gradients of this process's parts.
+    /// How batches are divided among processes, if they are, and the gradients of this process's
+    /// parts.
     division: Option<Division>,
     parts: Vec<Vec<f32>>,
-    /// A GPU, which is ahead of everything here until its state is fetched.
+    /// A GPU, whose state is newer than the fields here until it is fetched.
     device: Option<DeviceLearner>,
 }
 
@@ -52,7 +54,8 @@ impl Learner {
         optimiser: &OptimiserConfig,
         (seed, steps, threads): (u64, u64, usize),
     ) -> Self {
-        // A precision that only a GPU has is that of `DeviceLearner`; the engine here does not train then.
+        // A precision that only a GPU has belongs to `DeviceLearner`; the engine here does not
+        // train then.
         let precision = Some(config.precision).filter(|precision| precision.is_available());
         let fused = (config.engine == EngineKind::Fused).then_some(precision.unwrap_or_default());
         let network = Network::new(model.shape, fused, threads);
@@ -154,7 +157,7 @@ impl Learner {
         report(loss, norm, learning_rate)
     }
 
-    /// The model as it stands.
+    /// The current model.
     pub fn model(&self) -> &Model {
         &self.model
     }
@@ -168,7 +171,7 @@ impl Learner {
         })
     }
 
-    /// Goes on where a checkpoint was saved.
+    /// Restores the state of a checkpoint.
     ///
     /// # Errors
     /// A checkpoint without the optimiser's moments.
@@ -284,7 +287,8 @@ impl algorithms::Learner for Learner {
         self.device = match device {
             Device::Cpu => None,
             Device::Cuda(ordinal) => Some(on(self, ordinal)?),
-            // The composed model asks for dfdx's own operations; others have no kernels there.
+            // The composed engine uses dfdx's own operations, which exist for the model of Chen et
+            // al. only.
             Device::Auto if on_cpu => None,
             Device::Auto => on(self, 0).ok(),
         };
@@ -301,7 +305,7 @@ impl algorithms::Learner for Learner {
     }
 }
 
-/// What a step reports.
+/// The metrics of a step.
 pub(super) fn report(loss: f64, gradient_norm: f64, learning_rate: f64) -> Update {
     Update::default()
         .mean("loss", loss)
@@ -309,7 +313,7 @@ pub(super) fn report(loss: f64, gradient_norm: f64, learning_rate: f64) -> Updat
         .last("gradient_norm", gradient_norm)
 }
 
-/// Whether anything is dropped at all.
+/// Whether any dropout rate is above zero.
 pub(super) fn is_on(dropout: &Dropout) -> bool {
     dropout
         .probability_attention

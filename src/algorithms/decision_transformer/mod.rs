@@ -1,10 +1,9 @@
-//! The Decision Transformer (Chen et al. 2021): behaviour cloning of windows of
-//! (return-to-go, observation, action), conditioned at evaluation on the return one asks for; and its
-//! relatives, which differ in a switch of [`config`].
+//! The Decision Transformer (Chen et al. 2021): behaviour cloning of windows of (return-to-go,
+//! observation, action), conditioned on a target return at evaluation; and its variants, which
+//! differ in a switch of [`config`].
 //!
-//! [`Learner`] trains; [`Model`] is what it leaves: weights, sizes and the way from raw numbers into
-//! the network, all that a [`policy`](Model::policy) needs. Recipes are in [`recipe`], their
-//! differences in [`config`].
+//! [`Learner`] trains; [`Model`] is the result: weights, sizes and preprocessing, all that a
+//! [`policy`](Model::policy) needs. Recipes are in [`recipe`], their differences in [`config`].
 
 pub mod config;
 mod device;
@@ -38,7 +37,7 @@ impl Algorithm for DecisionTransformer {
     fn card(&self) -> Card {
         Card {
             name: NAME,
-            summary: "Decision Transformer: a causal transformer that is asked for a return",
+            summary: "Decision Transformer: a causal transformer conditioned on a target return",
             input: Input::Windows,
             continuous: true,
             discrete: true,
@@ -104,7 +103,7 @@ impl Algorithm for DecisionTransformer {
         let timesteps = config.episode_length.unwrap_or(1) as f64 + context;
         let step = (setup.spec.observation_space.width() + setup.spec.action_space.width()) as f64;
         let parameters = (timesteps + step + 12.0 * layers * width) * width;
-        // A window's tokens in every layer, and its attention in one.
+        // A window's tokens in every layer, and its attention in one layer.
         let tokens = 3.0 * context;
         let window = tokens * width * layers + tokens * tokens;
         let batch = optimiser.batch_size as f64 * context * step;

@@ -1,4 +1,4 @@
-//! A trained (or new) Decision Transformer.
+//! A Decision Transformer, trained or new.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,12 +14,12 @@ use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile, untrained};
 use crate::policy::{Mode, Policy};
 use crate::random::Stream;
 
-/// A trained (or new) Decision Transformer.
+/// A Decision Transformer, trained or new.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// Which member of the family it is.
     pub recipe: Recipe,
-    /// What it was made from.
+    /// Its configuration.
     pub config: ModelConfig,
     /// Sizes of the network, from the configuration and the data.
     pub shape: Shape,
@@ -27,7 +27,7 @@ pub struct Model {
     pub parameters: Vec<f32>,
     /// Weights of the peer's state dict that are never trained.
     pub untrained: Vec<Entry>,
-    /// From raw numbers to the network's and back.
+    /// From raw values to the network's inputs, and from its outputs to actions.
     pub preprocessing: Preprocessing,
 }
 
@@ -60,7 +60,7 @@ impl Model {
     /// The model of a checkpoint.
     ///
     /// # Errors
-    /// Notes or weights that do not fit.
+    /// Metadata or weights that do not fit.
     pub fn saved(saved: &Saved) -> Result<Self, Error> {
         let MadeOf {
             model: config,
@@ -100,7 +100,7 @@ impl Model {
     }
 }
 
-/// A model without its weights, as a checkpoint notes it.
+/// A model without its weights, as a checkpoint's metadata has it.
 #[derive(Serialize, Deserialize)]
 struct MadeOf {
     model: ModelConfig,
@@ -108,7 +108,7 @@ struct MadeOf {
 }
 
 impl algorithms::Model for Model {
-    /// It has one mode: no action is drawn at random.
+    /// Both modes are the same: no action is drawn at random.
     fn policy(&self, _: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
         self.policy(rows, threads)
     }
@@ -144,7 +144,7 @@ impl algorithms::Model for Model {
     }
 }
 
-/// Sizes of the network that the configuration and the data ask for.
+/// Sizes of the network that the configuration and the data determine.
 pub fn shape(recipe: Recipe, config: &ModelConfig, preprocessing: &Preprocessing) -> Shape {
     Shape {
         observation: preprocessing.normaliser.mean.len(),

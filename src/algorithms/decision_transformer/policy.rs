@@ -1,7 +1,7 @@
-//! Acting towards a target return.
+//! The policy, conditioned on a target return.
 //!
-//! The return-to-go starts at the target and falls by each reward received. Only the last K steps
-//! are seen. Rows act together: one forward pass a step for all of them.
+//! The return-to-go starts at the target, and each reward is subtracted from it. The model sees the
+//! last K steps only. Rows act together: one forward pass per step for all of them.
 
 use super::Model;
 use super::preprocessing::Preprocessing;
@@ -16,7 +16,7 @@ pub(super) struct TargetReturn {
     /// Return-to-go of each row, in the units of the environment.
     returns_to_go: Vec<f64>,
     timesteps: Vec<u32>,
-    /// What was done in the row's last step, in the network's numbers.
+    /// The action of each row's last step, in the network's units.
     last_actions: Vec<f32>,
     observations: Vec<f32>,
     scaled_returns: Vec<f32>,

@@ -1,18 +1,18 @@
-//! From raw observations, returns and actions to the network's numbers and back.
+//! From raw observations, returns and actions to the network's units and back.
 
 use rtg_datasets::statistics::Normaliser;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::ActionCodec;
 
-/// All that stands between the world's numbers and the network's.
+/// The conversions between the environment's units and the network's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
     /// Observations: (x - mean) / std.
     pub normaliser: Normaliser,
     /// Returns-to-go are divided by this.
     pub return_scale: f64,
-    /// Time steps beyond this are clamped to the last row of the table.
+    /// Timesteps beyond this are clamped to the last row of the table.
     pub episode_length: usize,
     /// Actions.
     pub actions: ActionCodec,

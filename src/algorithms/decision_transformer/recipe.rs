@@ -1,4 +1,4 @@
-//! The named recipes: which switches are set, and whose conventions are followed in all else.
+//! The named recipes: which switches are set, and whose conventions are followed otherwise.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::algorithms::Published;
 use crate::nn::state_dict::Naming;
 use crate::optimise::OptimiserConfig;
 
-/// A published member of the family.
+/// A published variant of the Decision Transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Recipe {
@@ -14,10 +14,11 @@ pub enum Recipe {
     Corl,
     /// kzl/decision-transformer, `gym/` (Chen et al. 2021).
     Official,
-    /// beanie00/Decision-ConvFormer, `gym/` (Kim et al. 2024): the official code with a convolution.
+    /// beanie00/Decision-ConvFormer, `gym/` (Kim et al. 2024): the official code with a
+    /// convolution.
     Convformer,
-    /// The Decoupled Decision Transformer: the official code with the return-to-go outside of the
-    /// sequence. After the paper's formula; there is no public code.
+    /// The Decoupled Decision Transformer: the official code with the return-to-go outside the
+    /// sequence. It follows the paper's formula; no code is published.
     Ddt,
 }
 
@@ -25,7 +26,7 @@ impl Recipe {
     /// The names of the recipes, the default first.
     pub const NAMES: &'static [&'static str] = &["corl", "official", "convformer", "ddt"];
 
-    /// The recipe of this name; CORL's where there is none.
+    /// The recipe of this name; CORL's if the name is unknown.
     pub fn named(name: &str) -> Self {
         match name {
             "official" => Self::Official,
@@ -35,7 +36,7 @@ impl Recipe {
         }
     }
 
-    /// The code whose windows, loss and initial weights it has.
+    /// The code whose windows, loss and initial weights it uses.
     pub fn published(self) -> Published {
         match self {
             Self::Corl => Published::Corl,

@@ -1,4 +1,5 @@
-//! The engine: a batch of windows, shared out to threads, with the gradients added up in a fixed order.
+//! The engine: distributes a batch of windows over threads and sums their gradients in a fixed
+//! order.
 
 use super::block::cpu::Weights as BlockWeights;
 use super::embedding;
@@ -22,27 +23,29 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The most tokens that a thread works on together, but for a window that has more: enough rows to keep the way of the weights and their gradients from memory
-/// cheap, few enough that a layer's activations stay in the cache.
+/// The most tokens that a thread processes together, except for a window that has more: enough rows
+/// to amortise the memory traffic of weights and their gradients, few enough that a layer's
+/// activations stay in the cache.
 fn group_tokens(shape: &Shape) -> usize {
     shape.width.max(384)
 }
 
-/// Trains and predicts on the CPU. Owns its threads and all memory; both stay what they are after the first call.
+/// Trains and predicts on the CPU. Owns its threads and all memory, and allocates nothing after the
+/// first call.
 #[derive(Debug)]
 pub struct Engine {
     shape: Shape,
     layout: Layout,
     level: Level,
     precision: Precision,
-    /// Does the last layer's mixer take its shorter way in training?
+    /// Whether the last layer's mixer uses its shortcut in training.
     shortcut: bool,
     pool: Option<ThreadPool>,
     weights: Weights,
     workers: Vec<Worker>,
 }
 
-/// What belongs to one thread.
+/// The state of one thread.
 #[derive(Debug, Default)]
 struct Worker {
     group: Group,
@@ -51,7 +54,7 @@ struct Worker {
     loss: f64,
 }
 
-/// What a thread does with each group.
+/// What a thread computes for each group.
 #[derive(Clone, Copy)]
 struct Task<'a> {
     model: Model<'a>,
@@ -59,21 +62,21 @@ struct Task<'a> {
     dropout: Option<&'a Dropout>,
     objective: Objective,
     count: usize,
-    /// Whether the gradient is wanted, too.
+    /// Whether the gradient is computed, too.
     learns: bool,
 }
 
 impl Engine {
-    /// An engine of `threads` threads (at least one). Falls back to the calling thread alone if the system gives no
-    /// threads.
+    /// An engine of `threads` threads (at least one). Uses only the calling thread if the system
+    /// refuses to start threads.
     ///
     /// # Panics
-    /// If a size of the shape is zero or the width is no multiple of the heads.
+    /// If a size of the shape is zero or the width is not a multiple of the heads.
     pub fn new(shape: Shape, threads: usize) -> Self {
         Self::with(shape, threads, Precision::F32)
     }
 
-    /// The same with a chosen precision.
+    /// The same with a given precision.
     ///
     /// # Panics
     /// As [`Engine::new`], or if the precision [is not available](Precision::is_available).
@@ -82,7 +85,7 @@ impl Engine {
         Self::at(Level::detect(), shape, threads, precision)
     }
 
-    /// The same with a chosen instruction set; imitates a precision that it lacks.
+    /// The same with a given instruction set; emulates a precision that the CPU lacks.
     ///
     /// # Panics
     /// As [`Engine::new`].
@@ -135,7 +138,7 @@ impl Engine {
         &self.shape
     }
 
-    /// Where each parameter lies.
+    /// The range of each parameter.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -155,8 +158,9 @@ impl Engine {
         self.precision
     }
 
-    /// The loss of a batch; its gradient is added to `gradient` (as long as the parameters). A batch without valid
-    /// steps has loss 0 and no gradient. The same bits for the same input and number of threads.
+    /// The loss of a batch; its gradient is added to `gradient` (as long as the parameters). A
+    /// batch without valid steps has loss 0 and no gradient. The same input and number of threads
+    /// give the same bits.
     ///
     /// # Panics
     /// If an array does not fit the shape, or a timestep the table.
@@ -174,8 +178,8 @@ impl Engine {
         loss
     }
 
-    /// The loss of a batch, whose gradient is kept until the next call. The same as
-    /// [`Engine::loss_and_gradient`] otherwise.
+    /// The loss of a batch. Like [`Engine::loss_and_gradient`], but the gradient stays in the
+    /// engine until the next call.
     ///
     /// # Panics
     /// If an array does not fit the shape, or a timestep the table.
@@ -191,12 +195,12 @@ impl Engine {
         self.learn_part(parameters, part, objective, denominator, dropout)
     }
 
-    /// What some windows of a batch contribute to its loss and gradient: those of the parts of a
-    /// batch add up to what [`Engine::learn`] gives. Denominator and dropout's masks are those of
-    /// the batch.
+    /// What some windows of a batch contribute to its loss and gradient: those of all parts of a
+    /// batch add up to what [`Engine::learn`] computes. The denominator and the dropout masks are
+    /// those of the batch.
     ///
     /// # Panics
-    /// As [`Engine::learn`], or if there are no such windows.
+    /// As [`Engine::learn`], or if the windows are not in the batch.
     pub fn learn_part(
         &mut self,
         parameters: &[f32],
@@ -223,27 +227,27 @@ impl Engine {
         self.run(parameters, part, (objective, denominator), None, false)
     }
 
-    /// Adds the gradient that [`Engine::learn`] left.
+    /// Adds the gradient of the last [`Engine::learn`] to `gradient`.
     ///
     /// # Panics
-    /// If there is another number of parameters.
+    /// If `gradient` does not have the length of the parameters.
     pub fn add_gradient(&self, gradient: &mut [f32]) {
         self.add_up(gradient, |level, worker, to| {
             embedding::cpu::add(level, worker, to);
         });
     }
 
-    /// Writes the gradient that [`Engine::learn`] left.
+    /// Writes the gradient of the last [`Engine::learn`] to `gradient`.
     ///
     /// # Panics
-    /// If there is another number of parameters.
+    /// If `gradient` does not have the length of the parameters.
     pub fn write_gradient(&self, gradient: &mut [f32]) {
         self.add_up(gradient, |_, worker, to| to.copy_from_slice(worker));
     }
 
-    /// Brings the workers' gradients together in the order of the workers, the first by `begin`.
+    /// Sums the workers' gradients in the order of the workers; `begin` takes the first one.
     fn add_up(&self, gradient: &mut [f32], begin: impl Fn(Level, &[f32], &mut [f32]) + Sync) {
-        /// Numbers that stay in the cache from one worker's part to the next one's.
+        /// Numbers per block, few enough to stay in the cache while all workers' parts are added.
         const BLOCK: usize = 4096;
         assert_eq!(
             gradient.len(),
@@ -425,7 +429,7 @@ impl Engine {
 }
 
 impl Worker {
-    /// Runs `work` on each group of a share of the windows.
+    /// Runs `work` on each group of each worker's share of the windows.
     fn groups(
         &mut self,
         windows: &Windows<'_>,
@@ -516,7 +520,7 @@ impl Worker {
     }
 }
 
-/// Runs `work` on each item, on the pool if there is one.
+/// Runs `work` on each item, on the thread pool if there is one.
 fn each<T: Send>(
     pool: Option<&ThreadPool>,
     items: &mut [T],

@@ -1,4 +1,4 @@
-//! The unit of work of one thread: a few windows whose valid tokens are, one behind the other, the rows of
+//! The unit of work of one thread: a few windows whose valid tokens, concatenated, are the rows of
 //! every matrix.
 
 use super::shape::Condition;
@@ -15,10 +15,10 @@ pub(crate) struct Sequence {
     pub(crate) window: usize,
     pub(crate) steps: usize,
     pub(crate) tokens: usize,
-    /// The first valid step in the padded window, and its first token.
+    /// The first valid step in the padded window, and the first token of that step.
     pub(crate) first_step: usize,
     pub(crate) first_token: usize,
-    /// The row of its first token, and of its first observation among the group's.
+    /// The row of its first token, and the index of its first observation in the group.
     pub(crate) token_row: usize,
     pub(crate) step_row: usize,
 }
@@ -32,7 +32,7 @@ impl Sequence {
         self.step_row..self.step_row + self.steps
     }
 
-    /// The rows that a layer gives of this sequence, among all that it gives.
+    /// The rows of this sequence in a layer's output.
     pub(crate) fn outputs(&self, last: bool) -> Range<usize> {
         if last {
             self.step_rows()
@@ -42,15 +42,15 @@ impl Sequence {
     }
 }
 
-/// Windows that are worked on together.
+/// Windows that are processed together.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     pub(crate) sequences: Vec<Sequence>,
-    /// Rows of tokens.
+    /// The number of token rows.
     pub(crate) tokens: usize,
-    /// The rows that hold observations.
+    /// The rows that are observations.
     pub(crate) observations: Vec<usize>,
-    /// Window and padded position of each row.
+    /// The window of each row, and its position in the padded window.
     places: Vec<(usize, usize)>,
 }
 
@@ -89,7 +89,7 @@ impl Group {
             .extend((0..steps).map(|step| observation + stride * step));
     }
 
-    /// How many rows a layer gives: all tokens, or in the last layer the observations.
+    /// The number of rows in a layer's output: all tokens, or in the last layer the observations.
     pub(crate) fn outputs(&self, last: bool) -> usize {
         if last {
             self.observations.len()
@@ -106,7 +106,8 @@ impl Group {
         }
     }
 
-    /// Fills `rows` with the random bits of each token, or of each observation, at a site.
+    /// Fills `rows` with the random bits of each token (of each observation, in the last layer) at
+    /// a dropout site.
     pub(crate) fn rows(&self, dropout: &Dropout, site: Site, last: bool, rows: &mut Vec<Row>) {
         let row = |(window, token): &(usize, usize)| Row::new(dropout.key, site, *window, *token);
         rows.clear();
@@ -118,13 +119,13 @@ impl Group {
     }
 }
 
-/// The rate of a site, if anything is dropped there.
+/// The rate of a dropout site, if it is not zero.
 pub(crate) fn rate(dropout: Option<&Dropout>, site: Site) -> Option<Rate> {
     let probability = dropout?.probability(site);
     (probability > 0.0).then(|| Rate::new(probability))
 }
 
-/// The gradient in front of dropout: `dy` itself if nothing was dropped.
+/// The gradient before dropout: `dy` itself if nothing was dropped.
 pub(crate) fn undrop<'a>(
     level: Level,
     masks: Option<Masks<'_>>,

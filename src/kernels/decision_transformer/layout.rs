@@ -6,7 +6,8 @@ use super::shape::{Condition, Shape};
 use crate::kernels::parameters::{Pair, Places, View};
 use std::ops::Range;
 
-/// Where each parameter is stored. Parameters, gradients and an optimiser's moments all have this layout.
+/// Where each parameter is stored. Parameters, gradients and an optimiser's moments all have this
+/// layout.
 #[derive(Clone, Debug)]
 pub struct Layout {
     views: Vec<View>,
@@ -14,7 +15,8 @@ pub struct Layout {
     pub(crate) embed_norm: Pair,
     pub(crate) blocks: Vec<block::Parameters>,
     pub(crate) final_norm: Pair,
-    /// How far gain and bias of the final norm move with the return-to-go, 2 C numbers, if they do.
+    /// If the final norm is adaptive: the slopes of its gain and bias in the return-to-go, 2 C
+    /// numbers.
     pub(crate) condition: Option<Range<usize>>,
     pub(crate) head: Pair,
 }
@@ -49,12 +51,12 @@ impl Layout {
         self.views.last().map_or(0, |view| view.range.end)
     }
 
-    /// Every parameter, in the order of the buffer, without gaps.
+    /// Every parameter, in the order of the buffer, which has no gaps.
     pub fn views(&self) -> impl ExactSizeIterator<Item = &View> {
         self.views.iter()
     }
 
-    /// The place of a parameter.
+    /// The range of a parameter.
     pub fn range(&self, name: &str) -> Option<Range<usize>> {
         let view = self.views.iter().find(|view| view.name == name)?;
         Some(view.range.clone())
@@ -92,7 +94,7 @@ mod tests {
             condition: Condition::Adaln,
             ..shape
         };
-        // Slopes of gain and bias come, the return-to-go's embedding goes: 2 C and 2 C numbers.
+        // Slopes of gain and bias (2 C numbers) replace the return-to-go's embedding (2 C numbers).
         assert_eq!(Layout::new(&adaln).len(), 726_019);
         let layout = Layout::new(&shape);
         assert_eq!(layout.len(), 726_019);

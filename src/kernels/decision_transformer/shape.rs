@@ -18,15 +18,15 @@ pub struct Shape {
     pub heads: usize,
     /// L
     pub layers: usize,
-    /// rows of the timestep table: timesteps are below it
+    /// rows of the timestep table; every timestep is below this
     pub timesteps: usize,
-    /// between the two products of an MLP
+    /// between the two layers of an MLP
     pub activation: Activation,
-    /// what becomes of the head's numbers
+    /// the function applied to the head's outputs
     pub head: Head,
     /// where the return-to-go enters
     pub condition: Condition,
-    /// what lets the tokens see each other
+    /// how tokens are mixed
     pub mixer: MixerKind,
 }
 
@@ -42,28 +42,30 @@ impl Shape {
     }
 }
 
-/// What lets the tokens of a window see each other.
+/// How the tokens of a window are mixed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MixerKind {
     /// Causal attention (Chen et al. 2021).
     #[default]
     Attention,
-    /// Depthwise causal convolution, a filter for each kind of token (Decision ConvFormer, Kim et al. 2024).
+    /// Depthwise causal convolution, a filter for each kind of token (Decision ConvFormer, Kim et
+    /// al. 2024).
     Convolution,
 }
 
 /// Where the return-to-go enters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
-    /// A token in front of each observation: return-to-go, observation, action (Chen et al. 2021).
+    /// A token before each observation: return-to-go, observation, action (Chen et al. 2021).
     #[default]
     Token,
-    /// Outside of the sequence, observation and action: gain and bias of the last norm depend on it (DDT).
+    /// Outside the sequence of observations and actions: gain and bias of the last norm depend on
+    /// it (DDT).
     Adaln,
 }
 
 impl Condition {
-    /// Tokens of a whole step.
+    /// Tokens per step.
     pub const fn stride(self) -> usize {
         match self {
             Self::Token => 3,
@@ -71,7 +73,7 @@ impl Condition {
         }
     }
 
-    /// Which of a step's tokens is the observation; the action is the one behind it.
+    /// Index of the observation among a step's tokens; the action follows it.
     pub const fn observation(self) -> usize {
         self.stride() - 2
     }

@@ -1,4 +1,4 @@
-//! What the tests of the model share: a batch, and parameters.
+//! Batches and parameters for the tests of the model.
 
 use super::layout::Layout;
 use super::shape::Shape;
@@ -17,7 +17,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Windows of the given lengths. Padded steps hold NaN and impossible timesteps: nobody may read them.
+    /// Windows of the given lengths. Padded steps contain NaN and impossible timesteps, because no
+    /// code may read them.
     pub(crate) fn new(shape: &Shape, lengths: &[usize], side: Side) -> Self {
         let rows = lengths.len() * shape.context;
         let mut batch = Self {
@@ -57,7 +58,7 @@ impl Batch {
     }
 }
 
-/// Parameters as they might be in training: norms near one, the rest small.
+/// Parameters like those in training: norms near one, the rest small.
 pub(crate) fn parameters(layout: &Layout) -> Vec<f32> {
     let mut parameters = numbers(9, layout.len());
     for view in layout.views() {

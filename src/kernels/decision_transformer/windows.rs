@@ -13,10 +13,10 @@ pub enum Side {
     Right,
 }
 
-/// B windows of K steps. Padded steps are never read.
+/// B windows of K steps. Padded steps are not read.
 #[derive(Clone, Copy, Debug)]
 pub struct Windows<'a> {
-    /// B x K x S, as the model is to see them (normalised)
+    /// B x K x S, normalised
     pub observations: &'a [f32],
     /// B x K x A, one-hot if discrete
     pub actions: &'a [f32],
@@ -63,8 +63,8 @@ impl<'a> Windows<'a> {
         self.lengths.iter().sum()
     }
 
-    /// Cuts some of the windows into `count` runs of neighbours, of nearly equal numbers of tokens (counted as three a
-    /// step).
+    /// Divides a range of windows into `count` contiguous runs with nearly equal numbers of
+    /// tokens (three per step).
     pub fn shares(&self, of: Range<usize>, count: usize) -> Vec<Range<usize>> {
         let tokens = |window: usize| Condition::Token.tokens(self.lengths[window]);
         let total: usize = of.clone().map(tokens).sum();

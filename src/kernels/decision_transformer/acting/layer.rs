@@ -16,7 +16,7 @@ pub(super) struct Layer<'a> {
     weights: &'a block::cpu::Weights,
 }
 
-/// Memory while a row goes through a block.
+/// Scratch memory of a row in a block.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     mixer: mixer::Scratch,
@@ -45,7 +45,8 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// The mixer's branch, as `mix` makes it, beside `residual`: a row of `scratch.middle` for each of its rows.
+    /// Writes `residual` plus the mixer's branch, computed by `mix`, to `scratch.middle`: a row for
+    /// each row of the residual.
     pub(super) fn mix(
         self,
         residual: &[f32],
@@ -61,7 +62,7 @@ impl<'a> Layer<'a> {
         mix(self.mixer(), &mut scratch.mixer, branch);
     }
 
-    /// x' from `scratch.middle`.
+    /// Writes x', from `scratch.middle`.
     pub(super) fn finish(self, scratch: &mut Scratch, behind: &mut [f32]) {
         let Scratch {
             middle,

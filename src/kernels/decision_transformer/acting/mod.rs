@@ -1,24 +1,26 @@
-//! Acting: the next action of many episodes at once, computing just what it needs.
+//! Acting: the next action of many episodes at once, computing only what it depends on.
 //!
-//! A row is one running episode. While its episode fits into the context, a step adds its new tokens (the previous
-//! action, the return-to-go, the observation) behind cached keys and values of every layer, which is exact. Then
-//! the window slides: the oldest step leaves, and what the others knew of it with it. What stays is what depends on
-//! one token alone: the embedded tokens, and what the first layer makes of each. All else is computed
-//! again for the tokens of the window, except that the last layer answers the newest observation only.
-//! There, with one query q, keys and values need not be computed at all: with `n_j` the normed tokens
+//! A row is one running episode. While its episode fits into the context, a step appends its new
+//! tokens (the previous action, the return-to-go, the observation) to the cached keys and values of
+//! every layer, which is exact. Then the window slides: the oldest step leaves it, and every token
+//! that attended to that step changes. Only what depends on a single token remains valid: the
+//! embedded tokens and the first layer's keys and values. The rest is recomputed for the tokens of
+//! the window, except that the last layer computes only the newest observation. There, with one
+//! query q, keys and values need not be computed at all: with `n_j` the normed tokens
 //!
 //! ```text
 //! q . k_j = q . (n_j Wk + bk) = n_j . (Wk q) + const, and the constant leaves the softmax;
 //! sum_j p_j v_j = (sum_j p_j n_j) Wv + bv, because the p_j add up to one.
 //! ```
 //!
-//! Where every mixer reaches back a fixed number of tokens, and the window holds all that its newest token depends
-//! on, nothing slides: a step's new tokens go through all layers, behind the few tokens of each layer that they see.
-//! That is exact, too: not a bit differs from the whole window's.
+//! Where every mixer reaches back a fixed number of tokens, and the window contains all that its
+//! newest token depends on, nothing is recomputed: a step's new tokens pass through all layers,
+//! together with the few tokens of each layer that they depend on. That is exact, too: every bit
+//! equals that of the whole window.
 //!
-//! Each row is worked on alone, so its actions have the same bits whichever rows act beside it. Many rows are shared
-//! out to the threads; the tokens of a single one, to two threads. With one thread, a step of one row allocates
-//! nothing.
+//! Each row is computed by itself, so its actions have the same bits whichever other rows act. Many
+//! rows are distributed over the threads; the tokens of a single row, over two threads. With one
+//! thread, a step of one row allocates nothing.
 
 mod layer;
 mod row;
@@ -50,16 +52,17 @@ pub struct Acting {
     rows: Vec<Row>,
 }
 
-/// What the rows of one step see; each array has an entry for every row, active or not.
+/// The inputs of one step; each array has an entry for every row, active or not.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
-    /// rows x S, as the model is to see them (normalised)
+    /// rows x S, normalised
     pub observations: &'a [f32],
     /// rows, scaled
     pub returns_to_go: &'a [f32],
     /// rows, each below the rows of the timestep table
     pub timesteps: &'a [u32],
-    /// rows x A, the action taken in the step before, as the model is to see it; ignored at an episode's first step
+    /// rows x A, the action of the previous step, in the model's units; ignored at an episode's
+    /// first step
     pub previous_actions: &'a [f32],
 }
 
@@ -72,7 +75,7 @@ impl Acting {
         Self::at(Level::detect(), shape, parameters, rows, threads)
     }
 
-    /// The same with a chosen instruction set.
+    /// The same with a given instruction set.
     ///
     /// # Panics
     /// As [`Acting::new`].
@@ -95,7 +98,7 @@ impl Acting {
         acting
     }
 
-    /// Takes other parameters; every row must begin a new episode afterwards.
+    /// Replaces the parameters; every row must begin a new episode afterwards.
     ///
     /// # Panics
     /// If they do not have the length of the shape's layout.
@@ -132,13 +135,13 @@ impl Acting {
         self.rows.len()
     }
 
-    /// A new episode starts in `row`.
+    /// Starts a new episode in `row`.
     pub fn begin(&mut self, row: usize) {
         self.rows[row].begin();
     }
 
-    /// The predictions of the active rows' next actions, into their rows of `actions` (rows x A; the others are
-    /// left alone).
+    /// Writes the predicted next actions of the active rows to their rows of `actions` (rows x A;
+    /// the others are unchanged).
     ///
     /// # Panics
     /// If an array does not fit the rows and the shape, or a timestep the table.

@@ -1,4 +1,4 @@
-//! One episode: what is kept of its past, and one step forward.
+//! One episode: its cached past, and one forward step.
 
 use super::Scene;
 use super::layer::{self, Layer};
@@ -13,26 +13,26 @@ use crate::kernels::decision_transformer::trunk::forward::{apply_final_norm, app
 use rayon::ThreadPool;
 use std::ops::Range;
 
-/// The past of one episode. Tokens are stored one behind the other in the order of time; when the memory is full,
-/// those that nobody sees any more are dropped.
+/// The past of one episode. Tokens are stored in the order of time; when the memory is full, those
+/// outside the window are dropped.
 #[derive(Debug)]
 pub(super) struct Row {
     /// Steps of the episode so far.
     steps: usize,
-    /// Tokens in memory, and those of them that the window no longer holds.
+    /// Tokens in memory, and how many of them the window no longer contains.
     tokens: usize,
     left: usize,
     timestep: u32,
-    /// How far back a layer sees, if no window is needed: its tokens never change then.
+    /// How many tokens a layer reaches back, if no window is needed: its tokens never change then.
     reach: Option<usize>,
     /// Embedded tokens.
     x: Buffer,
-    /// What each layer keeps of its tokens; beyond the first, only while the episode fits into the context or no window
-    /// is needed.
+    /// The cache of each layer; beyond the first layer, only while the episode fits into the
+    /// context or no window is needed.
     caches: Vec<Cache>,
 }
 
-/// What a thread needs while it works on a row.
+/// Scratch memory of a thread.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     pub(super) layer: layer::Scratch,
@@ -41,11 +41,11 @@ pub(super) struct Scratch {
     statistics: Vec<[f32; 2]>,
     /// The residual stream.
     pub(super) stream: Buffer,
-    /// A sliding window's tokens in front of a layer, and behind it.
+    /// A sliding window's tokens before a layer, and after it.
     pub(super) tokens: [Tokens; 2],
 }
 
-/// A second thread for one row, and what it needs.
+/// A second thread for one row, and its scratch memory.
 pub(super) type Helper<'a> = (&'a ThreadPool, &'a mut Scratch);
 
 impl Row {
@@ -53,7 +53,7 @@ impl Row {
         let (c, context) = (shape.width, shape.context);
         let stride = shape.condition.stride();
         let reach = reach(shape, layout);
-        // A few steps more than the context, so that moving the past is rare.
+        // A few more steps than the context, so that the past is moved rarely.
         let sliding = stride * (context + context / 4 + 1);
         let most = reach.map_or(sliding, |reach| reach + stride);
         let caches = layout.blocks.iter().enumerate().map(|(layer, block)| {
@@ -81,7 +81,7 @@ impl Row {
         (self.steps, self.tokens, self.left) = (0, 0, 0);
     }
 
-    /// One step: reads entry `row` of the scene, writes the prediction, A numbers.
+    /// One step: reads entry `row` of the scene, writes the prediction of A numbers.
     pub(super) fn act(
         &mut self,
         model: Model<'_>,
@@ -114,7 +114,7 @@ impl Row {
         apply_head(model, normed, action);
     }
 
-    /// Puts the new tokens behind the others, with what the first layer makes of each; returns their rows.
+    /// Appends the new tokens, with the first layer's cache of each; returns their rows.
     fn append(
         &mut self,
         model: Model<'_>,
@@ -156,7 +156,8 @@ impl Row {
         new
     }
 
-    /// The embedding of the new tokens: the previous action, if there was one, and those up to the observation.
+    /// Embeds the new tokens: the previous action, if there was one, and those up to the
+    /// observation.
     fn embed(&self, model: Model<'_>, scene: &Scene<'_>, row: usize, x: &mut Buffer) {
         let network = model.network;
         let (at, panels) = (&model.layout.embedding, &model.weights.embedding);
@@ -179,12 +180,13 @@ impl Row {
         embedding::cpu::forward(level, at, parameters, panels, steps, to);
     }
 
-    /// Moves the tokens that are still seen to the front of the memory.
+    /// Moves the tokens of the window to the front of the memory.
     fn forget(&mut self, layout: &Layout, c: usize) {
-        // With a context of one step, not even the previous action, yet to come, is in the window.
+        // With a context of one step, not even the previous action, which is appended next, is in
+        // the window.
         let window = self.left.min(self.tokens)..self.tokens;
         self.x.copy_within(window.start * c..window.end * c, 0);
-        // Where a window slides, the other layers keep nothing by now.
+        // Where a window slides, the caches of the other layers are no longer used.
         let layers = self.reach.map_or(1, |_| self.caches.len());
         for (block, cache) in layout.blocks.iter().zip(&mut self.caches).take(layers) {
             block.mixer.forget(cache, &window);
@@ -192,7 +194,8 @@ impl Row {
         (self.tokens, self.left) = (window.len(), self.left - window.start);
     }
 
-    /// While the episode fits into the context: the new tokens through all layers, behind the kept ones.
+    /// While the episode fits into the context: passes the new tokens through all layers, after the
+    /// cached ones.
     fn extend(&mut self, model: Model<'_>, new: Range<usize>, scratch: &mut Scratch) {
         let c = model.network.shape.width;
         let Scratch {
@@ -206,7 +209,7 @@ impl Row {
         stream.copy_from_slice(&self.x[new.start * c..new.end * c]);
         for (index, cache) in self.caches.iter_mut().enumerate() {
             let layer = Layer::new(model, index);
-            // The last layer answers the newest token, the observation.
+            // The last layer computes the newest token only, the observation.
             let first = if model.is_last(index) {
                 new.len() - 1
             } else {
@@ -230,7 +233,8 @@ impl Row {
     }
 }
 
-/// How far back a layer sees, if the newest token of a full window depends on nothing in front of the window.
+/// How many tokens a layer reaches back, if the newest token of a full window depends on nothing
+/// before the window.
 fn reach(shape: &Shape, layout: &Layout) -> Option<usize> {
     let reaches = layout.blocks.iter().map(|block| block.mixer.reach());
     let reaches: Vec<usize> = reaches.collect::<Option<_>>()?;

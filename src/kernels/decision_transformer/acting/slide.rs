@@ -1,4 +1,5 @@
-//! The window has slid: all of its tokens through all layers, from what is known of each alone.
+//! A step after the window has slid: all of its tokens through all layers, from the cache of the
+//! first.
 
 use super::layer::{self, Layer};
 use super::row::{Helper, Scratch};
@@ -7,7 +8,7 @@ use crate::kernels::decision_transformer::mixer::acting::{Cache, Kept, Places};
 use crate::kernels::decision_transformer::trunk::Model;
 use std::ops::Range;
 
-/// Tokens in front of a layer: the stream, its norm, and what the layer's mixer keeps of them.
+/// Tokens before a layer: the stream, its norm, and the cache of the layer's mixer.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     x: Buffer,
@@ -15,23 +16,24 @@ pub(super) struct Tokens {
     cache: Cache,
 }
 
-/// What a layer reads of the tokens in front of it.
+/// What a layer reads of its input tokens.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     pub(super) x: &'a [f32],
     pub(super) kept: Kept<'a>,
 }
 
-/// A run of tokens behind a layer, to be written.
+/// A run of tokens after a layer, to be written.
 struct Part<'a> {
     rows: Range<usize>,
     x: &'a mut [f32],
     normed: &'a mut [f32],
-    /// Where the next layer's mixer keeps them; the last layer's keeps none.
+    /// Their places in the next layer's cache; the last layer has no cache.
     places: Option<Places<'a>>,
 }
 
-/// `scratch.stream` becomes the last layer's one row: the newest of the tokens `first` in front of the first.
+/// Writes the last layer's one row to `scratch.stream`: that of the newest token. `first` are the
+/// tokens before the first layer.
 pub(super) fn slide(
     model: Model<'_>,
     first: Known<'_>,
@@ -76,7 +78,8 @@ pub(super) fn slide(
     scratch.tokens = [before, behind];
 }
 
-/// All tokens through one layer, but not the last. With a helper, each thread takes half of them.
+/// Passes all tokens through one layer, not the last. With a helper, each thread computes half of
+/// them.
 fn pass(
     model: Model<'_>,
     index: usize,

@@ -1,4 +1,4 @@
-//! Acting against the engine's predictions on the same windows.
+//! Acting compared with the engine's predictions on the same windows.
 
 use super::*;
 use crate::kernels::activation::Activation;
@@ -24,20 +24,21 @@ const SHAPE: Shape = Shape {
     mixer: MixerKind::Attention,
 };
 
-/// The return-to-go outside of the sequence, two tokens a step.
+/// The return-to-go outside the sequence: two tokens a step.
 const ADALN: Shape = Shape {
     condition: Condition::Adaln,
     ..SHAPE
 };
 
-/// A convolution, whose newest token depends on the 16 tokens of five and a third steps, which the window holds.
+/// A convolution, whose newest token depends on the 16 tokens of five and a third steps, all inside
+/// the window.
 const CONVOLUTION: Shape = Shape {
     mixer: MixerKind::Convolution,
     heads: 1,
     ..SHAPE
 };
 
-/// Episodes of made-up numbers: what a row sees at a step depends on the row and the step only.
+/// Synthetic episodes: a row's inputs at a step depend on the row and the step only.
 struct Episodes {
     shape: Shape,
     rows: usize,
@@ -63,7 +64,7 @@ impl Episodes {
         row * self.steps + step
     }
 
-    /// Steps all rows of `active` through their episodes; returns every action: rows x steps x A.
+    /// Runs the episodes of all rows of `active`; returns every action: rows x steps x A.
     fn act(&self, acting: &mut Acting, active: &[usize]) -> Vec<f32> {
         let (s, a) = (self.shape.observation, self.shape.action);
         let mut all = vec![0.0; self.rows * self.steps * a];

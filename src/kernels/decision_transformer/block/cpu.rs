@@ -18,14 +18,14 @@ pub(crate) struct Weights {
     pub(crate) mlp: mlp::Weights,
 }
 
-/// What forward keeps.
+/// What the forward pass stores.
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
     statistics_1: Vec<[f32; 2]>,
     normed_1: Buffer,
     mixer: mixer::Tape,
     mixer_rows: Vec<Row>,
-    /// In the last block: the observations' rows of x.
+    /// In the last block: the rows of x that are observations.
     observations: Buffer,
     middle: Buffer,
     statistics_2: Vec<[f32; 2]>,
@@ -34,10 +34,10 @@ pub(crate) struct Tape {
     mlp_rows: Vec<Row>,
 }
 
-/// Memory of a thread while it works on a block.
+/// Scratch memory of a thread.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// The gradient at the residual stream.
+    /// The gradient with respect to the residual stream.
     pub(crate) stream: Buffer,
     pub(crate) branch: Buffer,
     pub(crate) normed: Buffer,
@@ -47,7 +47,7 @@ pub(crate) struct Scratch {
 }
 
 impl Weights {
-    /// Packs them, those of the last block or of another.
+    /// Packs the weights of a block, the last one or another.
     pub(crate) fn pack(
         &mut self,
         at: &Parameters,
@@ -60,7 +60,7 @@ impl Weights {
     }
 }
 
-/// x', from x; fills `tape`.
+/// Writes x', from x; fills `tape`.
 pub(crate) fn forward(
     at: &Parameters,
     layer: Layer<'_>,
@@ -118,12 +118,13 @@ pub(crate) fn forward(
     );
 }
 
-/// The masks of a branch, if anything of it is dropped.
+/// The dropout masks of a branch, if it has any.
 fn masks<'a>(layer: Layer<'_>, site: Site, rows: &'a [Row]) -> Option<Masks<'a>> {
     rate(layer.dropout, site).map(|rate| Masks { rate, rows })
 }
 
-/// In `scratch.stream`: from the gradient at x' to that at x; adds those at the parameters to `gradient`.
+/// In `scratch.stream`: from the gradient with respect to x' to that of x; adds those of the
+/// parameters to `gradient`.
 pub(crate) fn backward(
     at: &Parameters,
     layer: Layer<'_>,
@@ -163,7 +164,7 @@ pub(crate) fn backward(
     let given = (&*tape.normed_1, &tape.mixer);
     (at.mixer).backward(layer, &weights.mixer, given, memory, gradients);
     if layer.last {
-        // The residual path leads back to the observations' rows only.
+        // The residual path reaches the observations' rows only.
         let (c, group) = (network.shape.width, layer.group);
         branch.resize(group.tokens * c);
         branch.fill(0.0);

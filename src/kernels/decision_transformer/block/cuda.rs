@@ -11,7 +11,7 @@ use crate::kernels::dropout::Site;
 use crate::kernels::dropout::cuda::Drop;
 use crate::kernels::linear::cuda::Rows;
 
-/// What forward keeps of a block.
+/// What the forward pass stores of a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tape {
     normed_1: Address,
@@ -23,7 +23,7 @@ pub(crate) struct Tape {
     mlp: mlp::Tape,
 }
 
-/// What backward needs besides, for all blocks in turn.
+/// Scratch memory of the backward pass, for all blocks in turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scratch {
     mixer: mixer::Scratch,
@@ -66,7 +66,7 @@ impl Memory {
 }
 
 impl Scratch {
-    /// For all of these blocks in turn, which have the same mixer.
+    /// Takes memory for all of these blocks in turn, which have the same mixer.
     pub(crate) fn take(
         blocks: &[Parameters],
         shape: &Shape,
@@ -85,7 +85,7 @@ impl Scratch {
 }
 
 impl Parameters {
-    /// What forward keeps of so many steps.
+    /// Takes memory for what the forward pass stores of this many steps.
     pub(crate) fn take_tape(
         &self,
         shape: &Shape,
@@ -106,7 +106,7 @@ impl Parameters {
         })
     }
 
-    /// The parts of the gradient over so many steps.
+    /// Takes memory for the parts of the gradient over this many steps.
     pub(crate) fn take_parts(&self, steps: usize, last: bool, workspace: &mut Workspace) -> Parts {
         let tokens = 3 * steps;
         let rows = if last { steps } else { tokens };
@@ -118,7 +118,7 @@ impl Parameters {
         }
     }
 
-    /// x' from x.
+    /// Writes x', from x.
     pub(crate) fn forward_launches(
         &self,
         network: &Network<'_>,
@@ -151,8 +151,8 @@ impl Parameters {
         launches.extend((self.mlp).forward_launches(network, rows, normed, memory.mlp(), branch));
     }
 
-    /// From the gradient behind a block (scratch.stream\[0\], and scratch.dropped behind the mask of its MLP) to the
-    /// one in front of it, in the same places, where the mask is that of `before`.
+    /// From the gradient after a block (scratch.stream\[0\], and scratch.dropped after the mask of
+    /// its MLP) to the one before it, in the same places, where the mask is that of `before`.
     pub(crate) fn backward_launches(
         &self,
         network: &Network<'_>,

@@ -1,9 +1,9 @@
-//! A block: a mixer and an MLP, each behind a norm and beside the residual stream.
+//! A block: a mixer and an MLP, each with a norm before it and a residual connection around it.
 //!
-//! With M rows of tokens x; in the last block only the observations' rows go on behind the mixer:
+//! With M rows of tokens x; in the last block only the observations' rows continue after the mixer:
 //!
 //! ```text
-//! y  = x + drop(mixer(norm(x)))        not all mixers are dropped
+//! y  = x + drop(mixer(norm(x)))        some mixers have no dropout
 //! x' = y + drop(MLP(norm(y)))
 //! ```
 
@@ -26,7 +26,7 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
-    /// Those of block `index`.
+    /// The parameters of block `index`.
     pub(crate) fn new(places: &mut Places, index: usize, shape: &Shape) -> Self {
         let (block, c) = (format!("block.{index}"), shape.width);
         Self {

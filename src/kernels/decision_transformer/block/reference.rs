@@ -1,4 +1,4 @@
-//! A block, naively, for one window. All tokens go on, in the last block too.
+//! A naive block for one window. All tokens continue after the mixer, in the last block too.
 
 use super::Parameters;
 use crate::kernels::activation::Activation;
@@ -7,7 +7,7 @@ use crate::kernels::decision_transformer::{mixer, mlp};
 use crate::kernels::dropout::{Site, reference as dropout};
 use crate::kernels::real::Real;
 
-/// What forward keeps of one window.
+/// What the forward pass stores of one window.
 pub(crate) struct Tape<R> {
     x: Vec<R>,
     normed_1: Vec<R>,
@@ -52,7 +52,7 @@ impl Parameters {
         (tape, behind)
     }
 
-    /// The gradient at x, from that at x'.
+    /// The gradient with respect to x, from that of x'.
     pub(crate) fn reference_backward<R: Real>(
         &self,
         back: &mut Backward<'_, R>,

@@ -1,4 +1,4 @@
-//! What a model and a batch need on the device, and where each is stored.
+//! The memory of a model and a batch on the device, and its layout.
 
 use crate::kernels::adamw::cuda::Piece;
 use crate::kernels::decision_transformer::block::cuda as block;
@@ -10,7 +10,7 @@ use crate::kernels::device::backend::{Address, Backend, Error};
 use crate::kernels::linear::cuda::Slices;
 use crate::kernels::loss::cuda::blocks as loss_blocks;
 
-/// All memory.
+/// All memory of a trainer.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pub(crate) parameters: Address,
@@ -26,7 +26,7 @@ pub(crate) struct Memory {
     pub(crate) final_normed: Address,
     pub(crate) final_statistics: Address,
     pub(crate) predictions: Address,
-    /// The gradient at the head's numbers.
+    /// The gradient with respect to the head's outputs.
     pub(crate) dz: Address,
     pub(crate) scratch: Scratch,
     pub(crate) parts: Parts,
@@ -35,7 +35,7 @@ pub(crate) struct Memory {
     pub(crate) squares: Address,
 }
 
-/// The parts of the gradient of what is outside the blocks, and which part is added to which parameter.
+/// The parts of the gradient outside the blocks, and which part is added to which parameter.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
     pub(crate) at: Address,
@@ -52,14 +52,14 @@ pub(crate) struct Parts {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     pub(crate) windows: usize,
-    /// Steps and batches of the longest plan.
+    /// Steps and batches of the longest queue.
     pub(crate) steps: usize,
     pub(crate) parts: usize,
 }
 
 impl Parts {
-    /// Lays out the parts of the whole gradient from `at` on: those outside the blocks, those of each block, and how
-    /// many numbers they are.
+    /// Lays out the parts of the whole gradient from address `at`. Returns those outside the
+    /// blocks, those of each block, and their total size in numbers.
     fn new(at: Address, layout: &Layout, steps: usize) -> (Self, Vec<block::Parts>, usize) {
         let tokens = 3 * steps;
         let mut workspace = Workspace::new(at);
@@ -87,7 +87,7 @@ impl Parts {
 }
 
 impl Memory {
-    /// Allocates, if it fits.
+    /// Allocates the memory, if it fits.
     pub(crate) fn allocate(
         backend: &mut dyn Backend,
         shape: &Shape,
@@ -164,7 +164,7 @@ impl Memory {
                 dropped: take(tokens * c)?,
             },
             block_losses: take(2 * loss_blocks(steps))?,
-            // A piece has 32 bytes in C.
+            // The struct `Piece` has 32 bytes in C.
             pieces: take(8 * parts.pieces.len())?,
             squares: take(2 * parts.pieces.len())?,
             parts,

@@ -1,14 +1,14 @@
-//! The training step on a GPU: the one of the CPU engine, as one CUDA graph.
+//! The training step on a GPU: that of the CPU engine, as one CUDA graph.
 //!
 //! ```text
-//! Trainer      plan in, outcomes out; parameters and moments in the flat layout of the CPU engine
+//! Trainer      queues of steps in, metrics out; parameters and moments in the flat layout of the CPU engine
 //!  Sequence    the launches of a step, as data
-//!  Memory      where everything lies
+//!  Memory      the addresses of everything
 //!   Backend    see `kernels::device`
 //! ```
 //!
-//! What is computed is what the CPU engine computes, with the same masks, windows and rates, in other orders of
-//! addition. Every sum has one order, so a device gives the same bits again.
+//! It computes what the CPU engine computes, with the same masks, windows and rates, in other
+//! orders of addition. Every sum has a fixed order, so a device repeats its bits.
 
 mod memory;
 mod profile;

@@ -1,4 +1,4 @@
-//! Where the time of a step goes, kernel by kernel.
+//! The time of a step, by kernel.
 
 use super::trainer::Trainer;
 use crate::kernels::device::backend::{Error, Work};
@@ -13,25 +13,26 @@ pub struct KernelTime {
     pub launches: usize,
     /// seconds of all of them
     pub seconds: f64,
-    /// what all of them must do at least
+    /// the least work that all of them must do
     pub work: Work,
 }
 
 impl Trainer {
-    /// Times each launch of a step by itself, `repeats` times in a row without the host in between, and adds up by
-    /// kernel. The model is no good afterwards: updates are repeated, too.
+    /// Times each launch of a step by itself, `repeats` times in a row without the host in between,
+    /// and sums by kernel. The model is not usable afterwards, because updates are repeated, too.
     ///
     /// # Panics
-    /// If there is no dataset, or the longest plan has less than `repeats` + 2 steps.
+    /// If there is no dataset, or the longest queue has fewer than `repeats` + 2 steps.
     pub fn profile(&mut self, repeats: usize) -> Result<Vec<KernelTime>, Error> {
         assert!(
             repeats + 2 <= self.setup.most_steps && !self.launches.is_empty(),
-            "the clock goes on with every repetition"
+            "every repetition advances the counter"
         );
         let mut times: Vec<KernelTime> = Vec::new();
         for launch in self.launches.clone() {
             let graph = self.backend.capture(&vec![launch.clone(); repeats])?;
-            // Once to warm up, then on the clock. One batch is done, so that there is a step to update after.
+            // Once to warm up, then timed. One batch is complete, so that there is a step to update
+            // after.
             let mut seconds = 0.0;
             for _ in 0..2 {
                 self.backend.upload(self.memory.plan.clock, &[1])?;

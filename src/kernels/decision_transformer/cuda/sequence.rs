@@ -1,8 +1,8 @@
-//! The launches of a step, made once: forward and loss, and the parts of the gradient.
+//! The launches of a step, built once: forward pass and loss, and the parts of the gradient.
 //!
-//! The order and the work are those of `trunk`: M = 3 B K rows of tokens, valid ones first in each window; behind the
-//! last layer's mixer only the observations go on, B K rows. Rows behind a window's valid tokens hold finite numbers
-//! that no kernel uses, and zero gradients.
+//! The order and the work are those of `trunk`: M = 3 B K rows of tokens, valid ones first in each
+//! window; after the last layer's mixer only the observations continue, B K rows. Rows after a
+//! window's valid tokens contain finite numbers that no kernel uses, and zero gradients.
 
 mod backward;
 
@@ -17,7 +17,7 @@ use crate::kernels::loss::cuda::HeadAndLoss;
 use crate::kernels::loss::{Denominator, Objective};
 use crate::kernels::parameters::Pair;
 
-/// What the launches of a model depend on.
+/// What the launches depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sequence<'a> {
     pub(crate) network: Network<'a>,
@@ -28,7 +28,8 @@ pub(crate) struct Sequence<'a> {
 }
 
 impl Sequence<'_> {
-    /// Predictions; with `learns`, also the loss and the gradient at the head's numbers.
+    /// Predictions; with `learns`, also the loss and the gradient with respect to the head's
+    /// outputs.
     pub(crate) fn forward(&self, learns: bool) -> Vec<Launch> {
         let mut launches = Vec::new();
         self.embed(&mut launches);
@@ -74,7 +75,7 @@ impl Sequence<'_> {
         head.of(network.shape.head, objective, denominator).launch()
     }
 
-    /// The kinds of tokens: what they hold, how many numbers a step, what they are multiplied with.
+    /// The kinds of tokens: their inputs, how many numbers a step has, and their weights.
     fn kinds(&self) -> impl Iterator<Item = (Address, usize, &Pair)> {
         let (inputs, at) = (&self.memory.inputs, &self.layout.embedding);
         let shape = self.network.shape;

@@ -1,9 +1,9 @@
 //! Training on a device: the whole step, from the gather to AdamW, captured once and replayed.
 //!
-//! The host gives a *plan* for a few steps: where the windows start, dropout's keys, the learning rates. It draws
-//! and computes them exactly as for the CPU engine and uploads them in one go; on the device a clock says which batch
-//! of the plan is next. So a replay needs nothing from the host, and steps follow each other without it, until losses
-//! and norms are asked for.
+//! The host uploads a *queue* of a few steps at once: where the windows start, dropout keys,
+//! learning rates, all of them drawn as for the CPU engine. On the device a counter says which
+//! batch of the queue is next. So a replay needs nothing from the host, and steps follow each
+//! other without it until losses and norms are read.
 
 use super::memory::{Memory, Sizes};
 use super::sequence::Sequence;
@@ -23,7 +23,7 @@ use crate::kernels::loss::cuda::blocks as loss_blocks;
 use crate::kernels::loss::{Denominator, Objective};
 use crate::kernels::precision::Precision;
 
-/// What is trained, and how.
+/// The model to train, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
     /// the sizes of the model
@@ -32,19 +32,19 @@ pub struct Setup {
     pub windows: usize,
     /// batches of a step
     pub accumulation: usize,
-    /// steps of the longest plan
+    /// steps of the longest queue
     pub most_steps: usize,
-    /// what the large products multiply
+    /// number format of the large products' factors
     pub precision: Precision,
-    /// probabilities of dropout, or none; the keys come with the plan
+    /// probabilities of dropout, or none; the keys are part of the queue
     pub dropout: Option<Dropout>,
     /// squared error or cross-entropy
     pub objective: Objective,
-    /// what the mean counts
+    /// which steps the mean counts
     pub denominator: Denominator,
     /// the optimiser's constants
     pub adamw: AdamW,
-    /// the largest norm of the gradient; 0: any
+    /// the largest norm of the gradient; 0 for no limit
     pub largest_norm: f64,
 }
 
@@ -61,7 +61,7 @@ pub struct Plan<'a> {
     pub done: u64,
 }
 
-/// What a step reports.
+/// The metrics of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
     /// mean loss of its batches
@@ -80,7 +80,7 @@ pub struct Trainer {
     /// One step, once there is a dataset.
     step: Option<Graph>,
     pub(super) launches: Vec<Launch>,
-    /// Steps asked for since outcomes were read.
+    /// Steps launched since outcomes were read.
     asked: usize,
 }
 
@@ -88,7 +88,7 @@ impl Trainer {
     /// Allocates everything that a step needs. Parameters are zero until [`Trainer::load`].
     ///
     /// # Errors
-    /// A model that has no kernels here, too little memory, and what the driver says.
+    /// A model without kernels here, too little memory, or an error of the driver.
     pub fn new(mut backend: Box<dyn Backend>, setup: Setup) -> Result<Self, Error> {
         if !setup.shape.runs_on_devices() {
             return Err(Error::Model);
@@ -116,12 +116,12 @@ impl Trainer {
         })
     }
 
-    /// What it runs on, for people.
+    /// The device's name, for messages.
     pub fn device(&self) -> String {
         self.backend.name()
     }
 
-    /// Copies a dataset to the device, where batches are cut from it.
+    /// Copies a dataset to the device, where windows are gathered from it.
     pub fn set_dataset(&mut self, columns: &Columns<'_>) -> Result<(), Error> {
         let (ends, timesteps) = columns.places();
         let backend = &mut *self.backend;
@@ -160,7 +160,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// The whole step: for each batch gather, forward, loss, backward and the sum of the parts; then AdamW.
+    /// The whole step: for each batch gather, forward, loss, backward and the sum of the parts;
+    /// then AdamW.
     pub(crate) fn step_launches(&self, gather: &Gather) -> Vec<Launch> {
         let sequence = self.sequence(self.setup.dropout.as_ref());
         let accumulation = self.setup.accumulation;
@@ -249,7 +250,7 @@ impl Trainer {
         update.of(&self.setup.adamw).launch()
     }
 
-    /// Takes parameters and moments, each as long as the layout.
+    /// Uploads parameters and moments, each as long as the layout.
     pub fn load(&mut self, parameters: &[f32], mean: &[f32], square: &[f32]) -> Result<(), Error> {
         let memory = &self.memory;
         for (to, numbers) in [
@@ -262,7 +263,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Gives parameters and moments, each as long as the layout.
+    /// Downloads parameters and moments, each as long as the layout.
     pub fn store(
         &mut self,
         parameters: &mut [f32],
@@ -280,15 +281,16 @@ impl Trainer {
         Ok(())
     }
 
-    /// The gradient of the last step before clipping, as long as the layout.
+    /// Downloads the gradient of the last step before clipping, as long as the layout.
     pub fn gradient(&mut self, gradient: &mut [f32]) -> Result<(), Error> {
         get(&mut *self.backend, self.memory.gradient, gradient)
     }
 
-    /// Asks for the steps of a plan and does not wait for them.
+    /// Launches the steps of a queue without waiting for them.
     ///
     /// # Panics
-    /// If the plan's arrays do not fit each other, it is longer than the longest one, or there is no dataset.
+    /// If the queue's arrays do not fit each other, it is longer than the longest one, or there
+    /// is no dataset.
     pub fn steps(&mut self, plan: &Plan<'_>) -> Result<(), Error> {
         let Setup {
             windows,
@@ -298,7 +300,7 @@ impl Trainer {
             ..
         } = &self.setup;
         let steps = plan.rates.len();
-        assert!(steps <= *most_steps, "a plan of {steps} steps is too long");
+        assert!(steps <= *most_steps, "a queue of {steps} steps is too long");
         assert_eq!(
             plan.keys.len(),
             steps * accumulation,
@@ -327,7 +329,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// The outcomes of the steps last asked for; waits for them.
+    /// The metrics of the steps launched last; waits for them.
     pub fn outcomes(&mut self) -> Result<Vec<Outcome>, Error> {
         let (steps, parts) = (self.asked, self.setup.accumulation);
         let losses = doubles(&mut *self.backend, self.memory.plan.losses, steps * parts)?;
@@ -341,8 +343,9 @@ impl Trainer {
             .collect())
     }
 
-    /// The loss of a batch, and the gradient in the place of what is in `gradient`: what
-    /// [`Engine::loss_and_gradient`](super::super::Engine::loss_and_gradient) adds. `key` is dropout's, if any is on.
+    /// The loss of a batch; overwrites `gradient` with what
+    /// [`Engine::loss_and_gradient`](super::super::Engine::loss_and_gradient) adds. `key` is that
+    /// of dropout, if there is any.
     ///
     /// # Panics
     /// If an array does not fit the shape, or a timestep the table.
@@ -371,8 +374,8 @@ impl Trainer {
         launches
     }
 
-    /// The predictions of a batch without dropout, B x K x A; zero at padded steps. Acting in B episodes at once
-    /// reads each one's last valid step.
+    /// The predictions of a batch without dropout, B x K x A; zero at padded steps. To act in B
+    /// episodes at once, read the last valid step of each.
     ///
     /// # Panics
     /// If an array does not fit the shape, or a timestep the table.

@@ -1,4 +1,4 @@
-//! The embedding as three interleaved products.
+//! The embedding as interleaved matrix products.
 
 use super::{Parameters, Steps};
 use crate::kernels::epilogue::{Accumulate, Finish};
@@ -6,7 +6,7 @@ use crate::kernels::linear::cpu::{Left, Panels, product};
 use crate::kernels::parameters::Pair;
 use crate::kernels::simd::{Level, Simd, dispatched};
 
-/// The kinds of tokens: what they hold, how many a sequence has, what they are multiplied with.
+/// The kinds of tokens: their inputs, how many a sequence has, and their weights.
 fn kinds<'a>(
     at: &'a Parameters,
     steps: Steps<'a>,
@@ -68,7 +68,7 @@ pub(crate) fn forward_action(
     embed(level, at, parameters, kind, action, &[timestep], x);
 }
 
-/// Writes the tokens of one kind, as many as there are timesteps, to every p-th row.
+/// Writes the tokens of one kind to every p-th row, one for each timestep.
 fn embed(
     level: Level,
     at: &Parameters,
@@ -91,7 +91,7 @@ fn embed(
     product(level, left, panels.all(), finish);
 }
 
-/// Adds to the gradient of all parameters, from dx (tokens(n) x C).
+/// Adds the gradients of the embedding's parameters, from dx (tokens(n) x C), to `gradient`.
 pub(crate) fn backward(
     level: Level,
     at: &Parameters,
@@ -142,7 +142,7 @@ struct Embed<'a> {
     table: &'a [f32],
     timesteps: &'a [u32],
     to: &'a mut [f32],
-    /// From a row to the next of its kind.
+    /// Distance between rows of the same kind.
     stride: usize,
     width: usize,
 }

@@ -1,4 +1,4 @@
-//! The embedding on a GPU: the twins of the structs in `embedding.cu`, and their launches.
+//! The embedding on a GPU: the structs of `embedding.cu`, and their launches.
 
 use crate::kernels::device::backend::{Address, Launch, THREADS, Work};
 use crate::kernels::device::parameters::parameters;
@@ -34,7 +34,7 @@ parameters! {
     }
 }
 
-/// Steps of a block, as `embedding.cu` has it.
+/// Steps of a thread block, as in `embedding.cu`.
 const STEPS: usize = 8;
 
 impl Embed {
@@ -47,7 +47,7 @@ impl Embed {
 }
 
 impl Table {
-    /// Over a table of so many rows.
+    /// The launch for a table of this many rows.
     pub(crate) fn launch(&self, rows: usize) -> Launch {
         let columns = (self.width as usize).div_ceil(THREADS as usize);
         let (steps, width) = (self.steps as usize, self.width as usize);

@@ -1,17 +1,17 @@
-//! From the steps of a window to tokens.
+//! The embedding: from the steps of a window to tokens.
 //!
-//! Step k becomes p tokens. They are p = 3, return-to-go, observation, action; or p = 2, without the return-to-go,
-//! where that enters elsewhere ([`Condition`]). Each is the product of its numbers with a weight of
-//! its own, plus a bias, plus the row of the timestep table that all of a step share:
+//! Step k becomes p tokens. They are p = 3, return-to-go, observation, action; or p = 2, without
+//! the return-to-go, where that enters elsewhere ([`Condition`]). Each is the product of its input
+//! with the weight of its kind, plus a bias, plus the row of the timestep table for the step:
 //!
 //! ```text
 //! x[p k + i] = input_i[k] W_i + b_i + table[t_k]          i = 0 .. p - 1
 //! dW_i += sum_k input_i[k]^T dx[p k + i],   db_i += sum_k dx[p k + i],   dtable[t_k] += sum_i dx[p k + i]
 //! ```
 //!
-//! The inputs are data and get no gradient. No token comes behind the last action, and no prediction is made
-//! from it, so it is left out: n steps are p n - 1 tokens. The interleaving is a stride of the products' output,
-//! and costs nothing.
+//! The inputs are data and get no gradient. No token follows the last action, and no prediction is
+//! made from it, so it is omitted: n steps are p n - 1 tokens. The interleaving is a stride of the
+//! products' output, and costs nothing.
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;
@@ -25,7 +25,7 @@ use std::ops::Range;
 #[derive(Clone, Debug)]
 pub struct Parameters {
     pub(crate) timestep: Range<usize>,
-    /// None where the return-to-go is no token.
+    /// None if the return-to-go is not a token.
     pub(crate) return_to_go: Option<Pair>,
     pub(crate) observation: Pair,
     pub(crate) action: Pair,
@@ -43,7 +43,7 @@ impl Parameters {
         }
     }
 
-    /// C.
+    /// C, channels.
     fn width(&self) -> usize {
         self.observation.bias.len()
     }
@@ -53,7 +53,7 @@ impl Parameters {
         (self.return_to_go.iter()).chain([&self.observation, &self.action])
     }
 
-    /// p.
+    /// p, tokens per step.
     fn stride(&self) -> usize {
         self.kinds().count()
     }

@@ -1,10 +1,10 @@
-//! The embedding, naively.
+//! A naive embedding.
 
 use super::{Parameters, Steps};
 use crate::kernels::parameters::Pair;
 use crate::kernels::real::Real;
 
-/// The numbers and the parameters of a token: which step, what it holds, what it is multiplied with.
+/// A token's step, input and parameters.
 fn token<'a>(at: &'a Parameters, steps: Steps<'a>, token: usize) -> (usize, &'a [f32], &'a Pair) {
     let step = token / at.stride();
     let (all, pair) = match (&at.return_to_go, token % at.stride()) {
@@ -34,7 +34,7 @@ pub fn forward<R: Real>(at: &Parameters, parameters: &[R], steps: Steps<'_>) -> 
     x
 }
 
-/// Adds to the gradient of all parameters, from dx (tokens(n) x C).
+/// Adds the gradients of the embedding's parameters, from dx (tokens(n) x C), to `gradient`.
 pub fn backward<R: Real>(at: &Parameters, steps: Steps<'_>, dx: &[R], gradient: &mut [R]) {
     let c = at.width();
     for (row, dx) in dx.chunks(c).enumerate() {

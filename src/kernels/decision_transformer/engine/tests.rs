@@ -1,4 +1,4 @@
-//! The engine against the naive whole model in f64.
+//! The engine compared with the naive whole model in f64.
 
 use super::*;
 use crate::kernels::activation::Activation;
@@ -30,7 +30,7 @@ const DROPOUT: Dropout = Dropout {
     key: 5,
 };
 
-/// Loss, predictions and every gradient, by name, of some engines against the reference.
+/// Compares loss, predictions and every gradient of several engines with the reference.
 fn check(
     engines: &[(Level, usize)],
     shape: Shape,
@@ -60,7 +60,7 @@ fn check(
     };
     let (exact_predictions, _, _) = reference::loss_and_gradient(untouched, &exact);
 
-    // The last layer with keys and values, and without.
+    // The last layer with keys and values, and without them.
     let ways = engines
         .iter()
         .flat_map(|engine| [(engine, false), (engine, true)]);
@@ -82,7 +82,8 @@ fn check(
         );
         for view in layout.views() {
             let expected = &exact_gradient[view.range.clone()];
-            // What is zero but for rounding, as the gradient of the keys' bias, has no scale of its own.
+            // A gradient that is zero but for rounding, such as that of the keys' bias, has no
+            // scale.
             if expected.iter().any(|g| g.abs() > 1e-9) {
                 let what = format!("the gradient of {}", view.name);
                 assert_close(&gradient[view.range.clone()], expected, &what);
@@ -136,7 +137,7 @@ fn odd_shapes_compute_the_reference() {
     });
 }
 
-/// The return-to-go outside of the sequence, two tokens a step.
+/// The return-to-go outside the sequence: two tokens a step.
 const ADALN: Shape = Shape {
     condition: Condition::Adaln,
     ..SMALL
@@ -149,7 +150,7 @@ const CONVOLUTION: Shape = Shape {
     ..SMALL
 };
 
-/// Every other condition and mixer.
+/// Every other combination of condition and mixer.
 const FAMILY: [Shape; 3] = [
     ADALN,
     CONVOLUTION,
@@ -175,7 +176,7 @@ fn every_condition_and_mixer_computes_the_reference() {
     }
 }
 
-/// One context, one layer, odd widths, many heads, long windows, and logits, of a shape.
+/// Variants of a shape: a context of one, one layer, odd widths, many heads, long windows, logits.
 fn odd_shapes_of(shape: Shape) {
     let heads = |heads| if shape.heads == 1 { 1 } else { heads };
     let shapes = [
@@ -214,7 +215,8 @@ fn odd_shapes_of(shape: Shape) {
     ];
     for shape in shapes {
         for dropout in [None, Some(&DROPOUT)] {
-            // One prediction alone may be so near its action that its gradient is rounding (PyTorch's f32, too).
+            // A single prediction may be so near its action that its gradient is only rounding
+            // error (in PyTorch's f32, too).
             let windows = if shape.context == 1 { 3 } else { 1 };
             let lengths = vec![shape.context; windows];
             check(&fastest(1), shape, &lengths, Side::Right, VALID, dropout);
@@ -429,7 +431,7 @@ fn an_engine_has_the_precision_that_was_asked_for() {
     }
 }
 
-/// The root of the squared error, relative to what is expected.
+/// The root of the squared error, relative to the expected norm.
 fn distance(found: &[f32], expected: &[f64]) -> f64 {
     let (mut error, mut scale) = (0.0, 0.0);
     for (found, expected) in found.iter().zip(expected) {
@@ -439,9 +441,9 @@ fn distance(found: &[f32], expected: &[f64]) -> f64 {
     (error / scale).sqrt()
 }
 
-/// A number in f32 that lies at a tie of bfloat16 may be rounded to the other side in f64, so the engine and the
-/// reference part, as does the reference itself in f32 and f64. What the rounding of each product gives, to 1e-5, is
-/// tested in `linear`; here, that the engine rounds where the reference does.
+/// An f32 number at a tie of bfloat16 may be rounded to the other side in f64, so the engine
+/// differs from the reference, as does the reference itself in f32 and f64. Each rounded product is
+/// compared to 1e-5 in `linear`; this test shows that the engine rounds where the reference does.
 #[test]
 fn half_precision_is_near_the_exact_gradient_and_nearer_to_the_reference_that_rounds() {
     check_half_precision(SMALL);

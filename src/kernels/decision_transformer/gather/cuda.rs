@@ -1,4 +1,4 @@
-//! The gather on a GPU: the twin of the struct in `gather.cu`, and its launch.
+//! The gather on a GPU: the struct of `gather.cu`, and its launch.
 
 use crate::kernels::device::backend::{Address, Launch, THREADS, Work};
 use crate::kernels::device::parameters::parameters;

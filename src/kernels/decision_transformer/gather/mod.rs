@@ -1,10 +1,11 @@
-//! Windows cut from a dataset where it lies: on the device.
+//! Gathers windows from a dataset in the device's memory.
 //!
-//! The dataset is copied there once, as columns over all steps of all episodes, in the model's units. A batch is then
-//! just the steps where its windows start, drawn on the host from the run's own stream, so that every device sees the
-//! same windows. A window runs to its episode's end, K steps at most; its valid steps come first in memory, with
-//! zeros behind them, and the number of valid steps is all the mask that the model needs. On which side recipes put
-//! the padding shows in the first valid step alone, which dropout's masks depend on.
+//! The dataset is copied there once, as columns over all steps of all episodes, in the model's
+//! units. For a batch, the host then uploads only the steps where its windows start, drawn from the
+//! run's random stream, so that every device gets the same windows. A window extends to its
+//! episode's end, K steps at most; its valid steps come first in memory, followed by zeros, and the
+//! number of valid steps is the only mask that the model needs. The side of a recipe's padding
+//! affects only the index of the first valid step, on which dropout masks depend.
 
 pub(crate) mod cuda;
 pub mod reference;
@@ -20,18 +21,18 @@ pub enum Actions<'a> {
     Labels(&'a [u32]),
 }
 
-/// A dataset of N steps, as the model is to see it.
+/// A dataset of N steps, in the model's units.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns<'a> {
     /// N x S
     pub observations: &'a [f32],
-    /// what was done
+    /// the actions
     pub actions: Actions<'a>,
     /// N, scaled
     pub returns_to_go: &'a [f32],
-    /// the first step of each episode, and N behind them
+    /// the first step of each episode, and finally N
     pub starts: &'a [usize],
-    /// the largest timestep; later ones become this one
+    /// the largest timestep; later ones are clamped to it
     pub max_timestep: u32,
     /// which side of a short window is padded
     pub side: Side,
@@ -43,7 +44,7 @@ impl Columns<'_> {
         self.returns_to_go.len()
     }
 
-    /// For each step, where its episode ends and its timestep.
+    /// For each step, the end of its episode, and its timestep.
     pub(crate) fn places(&self) -> (Vec<u32>, Vec<u32>) {
         let episodes = self.starts.windows(2).map(|ends| ends[0]..ends[1]);
         episodes

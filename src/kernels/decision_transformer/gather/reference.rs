@@ -1,9 +1,9 @@
-//! The gather, naively.
+//! A naive gather.
 
 use super::{Actions, Columns};
 use crate::kernels::decision_transformer::windows::Side;
 
-/// One window, its valid steps first and zeros behind them.
+/// One window, its valid steps first, followed by zeros.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     /// K x S

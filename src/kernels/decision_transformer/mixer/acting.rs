@@ -1,34 +1,35 @@
-//! Mixers of a running episode, one token after the other.
+//! Mixers in a running episode, token by token.
 //!
-//! What a mixer makes of one token alone it may keep in a [`Cache`]; a token's branch comes from that.
+//! What a mixer computes from one token alone is kept in a [`Cache`], from which a token's branch
+//! is computed.
 
 use super::{Mixer, Weights, attention::acting as attention, convolution::acting as convolution};
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
 use std::ops::Range;
 
-/// What is kept of the tokens in front of one layer.
+/// The cache of one layer's input tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     attention: attention::Cache,
     convolution: convolution::Cache,
 }
 
-/// That of some tokens.
+/// The entries of some tokens.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Kept<'a> {
     attention: attention::Kept<'a>,
     convolution: &'a [f32],
 }
 
-/// Where that of some tokens goes.
+/// The places of some tokens' entries, to be written.
 #[derive(Default)]
 pub(crate) struct Places<'a> {
     attention: attention::Places<'a>,
     convolution: &'a mut [f32],
 }
 
-/// Memory while a row is worked on.
+/// Scratch memory of a row.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     attention: attention::Scratch,
@@ -43,7 +44,7 @@ pub(crate) struct Actor<'a> {
 }
 
 impl Mixer {
-    /// Makes a cache hold so many tokens.
+    /// Resizes a cache to this many tokens.
     pub(crate) fn resize(&self, cache: &mut Cache, tokens: usize) {
         match self {
             Self::Attention(at) => cache.attention.resize(at, tokens),
@@ -51,7 +52,7 @@ impl Mixer {
         }
     }
 
-    /// Moves some tokens to the front of a cache; the others are lost.
+    /// Moves some tokens to the front of a cache and drops the others.
     pub(crate) fn forget(&self, cache: &mut Cache, kept: &Range<usize>) {
         match self {
             Self::Attention(at) => cache.attention.forget(at, kept),
@@ -59,7 +60,7 @@ impl Mixer {
         }
     }
 
-    /// Some tokens of a cache.
+    /// The entries of some tokens.
     pub(crate) fn kept<'a>(&self, cache: &'a Cache, tokens: &Range<usize>) -> Kept<'a> {
         match self {
             Self::Attention(at) => Kept {
@@ -73,7 +74,7 @@ impl Mixer {
         }
     }
 
-    /// The places of some tokens in a cache.
+    /// The places of some tokens.
     pub(crate) fn places<'a>(&self, cache: &'a mut Cache, tokens: &Range<usize>) -> Places<'a> {
         match self {
             Self::Attention(at) => Places {
@@ -87,7 +88,7 @@ impl Mixer {
         }
     }
 
-    /// The places of the first tokens, and of the others.
+    /// Splits places into those of the first tokens and those of the others.
     pub(crate) fn split<'a>(&self, places: Places<'a>, tokens: usize) -> (Places<'a>, Places<'a>) {
         match self {
             Self::Attention(at) => {
@@ -111,7 +112,8 @@ impl Mixer {
 }
 
 impl Actor<'_> {
-    /// Keeps new tokens, normed, of which only the rows `asking` will be [extended](Self::extend).
+    /// Caches new normed tokens; the branch is computed by [`extend`](Self::extend) for the rows
+    /// `asking` only.
     pub(crate) fn keep(self, normed: &[f32], asking: &Range<usize>, to: Places<'_>) {
         let weights = &self.weights.attention;
         match self.mixer {
@@ -122,7 +124,7 @@ impl Actor<'_> {
         }
     }
 
-    /// The branch of a few tokens; each sees all kept ones up to itself.
+    /// The branch of a few tokens; each depends on all cached ones up to itself.
     pub(crate) fn extend(
         self,
         kept: Kept<'_>,
@@ -142,7 +144,7 @@ impl Actor<'_> {
         }
     }
 
-    /// The branch of a run of tokens, of which all up to its end are kept.
+    /// The branch of a run of tokens; all tokens up to its end are cached.
     pub(crate) fn pass(
         self,
         kept: Kept<'_>,
@@ -162,7 +164,7 @@ impl Actor<'_> {
         }
     }
 
-    /// The branch of the newest token in the last layer, from all normed tokens, of which none is kept.
+    /// The branch of the newest token in the last layer, from all normed tokens, without a cache.
     pub(crate) fn answer(self, normed: &[f32], scratch: &mut Scratch, branch: Branch<'_>) {
         let (weights, scratch) = (&self.weights.attention, &mut scratch.attention);
         match self.mixer {

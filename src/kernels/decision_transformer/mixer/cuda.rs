@@ -1,18 +1,18 @@
-//! Mixers on a device: their memory and their launches. A mixer without kernels takes nothing and launches nothing;
-//! a model that has one does not come here (`Shape::runs_on_devices`).
+//! Mixers on a device: their memory and their launches. A mixer without kernels takes no memory and
+//! launches nothing; models with such a mixer are refused earlier (`Shape::runs_on_devices`).
 
 use super::{Mixer, attention::cuda as attention};
 use crate::kernels::decision_transformer::network::cuda::{Branch, Network, Take};
 use crate::kernels::decision_transformer::network::workspace::Workspace;
 use crate::kernels::device::backend::{Address, Error, Launch};
 
-/// What forward keeps of a layer.
+/// What the forward pass stores of a layer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tape {
     attention: attention::Tape,
 }
 
-/// What backward needs besides, for all layers in turn.
+/// Scratch memory of the backward pass, for all layers in turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scratch {
     attention: attention::Scratch,
@@ -43,7 +43,7 @@ impl Memory {
 }
 
 impl Mixer {
-    /// What forward keeps of a layer of so many steps.
+    /// Takes memory for what the forward pass stores of a layer of this many steps.
     pub(crate) fn take_tape(
         &self,
         steps: usize,
@@ -58,7 +58,8 @@ impl Mixer {
         })
     }
 
-    /// What backward needs besides, unless a layer with the same mixer took it already.
+    /// Takes the scratch memory of the backward pass, unless a layer with the same mixer has it
+    /// already.
     pub(crate) fn take_scratch(
         &self,
         steps: usize,
@@ -72,7 +73,8 @@ impl Mixer {
         Ok(())
     }
 
-    /// The parts of the gradient of a layer of so many rows of tokens, of which `outputs` go on.
+    /// Takes memory for the parts of the gradient of a layer of this many rows of tokens, of which
+    /// `outputs` continue after it.
     pub(crate) fn take_parts(
         &self,
         tokens: usize,
@@ -87,7 +89,7 @@ impl Mixer {
         }
     }
 
-    /// The branch from the normed tokens.
+    /// Computes the branch from the normed tokens.
     pub(crate) fn forward_launches(
         &self,
         network: &Network<'_>,
@@ -106,8 +108,8 @@ impl Mixer {
         }
     }
 
-    /// From the gradient at the branch, scratch.dropped, to that at the normed tokens, scratch.normed; and the
-    /// parts of the gradient.
+    /// From the gradient of the branch, scratch.dropped, to that of the normed tokens,
+    /// scratch.normed; and to the parts of the gradient.
     pub(crate) fn backward_launches(
         &self,
         network: &Network<'_>,

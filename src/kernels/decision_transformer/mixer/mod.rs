@@ -1,22 +1,24 @@
-//! The mixer of a block: the half that lets the tokens of a sequence see each other.
+//! The mixer of a block: the half in which information passes between the tokens of a sequence.
 //!
-//! A block gives its mixer the normed tokens n, M x C, and takes the branch that goes beside the residual stream:
+//! A mixer computes from a block's normed tokens n, M x C, the branch that is added to the residual
+//! stream:
 //!
 //! ```text
-//! y = x + drop(mix(n))        M x C, and drop only for members that ask for it; in the last layer only the rows of the observations
+//! y = x + drop(mix(n))        M x C; dropout for some mixers only; in the last layer only the observations' rows
 //! ```
 //!
-//! A mixer is a folder, as an op is, and one arm in each function of [`Mixer`]; the members are
-//! [`attention`](self::attention) and [`convolution`](self::convolution). What a member has to give:
+//! A mixer is a folder, like an op, and one arm in each function of [`Mixer`]; there are
+//! [`attention`](self::attention) and [`convolution`](self::convolution). A mixer provides:
 //!
-//! - `Parameters`: its places in the flat buffer, and `Weights`: how its products read them, packed once a call.
+//! - `Parameters`: its ranges in the flat buffer, and `Weights`: the same, packed for products once
+//!   a call.
 //! - `forward` for a group of sequences, which fills its `Tape`, and `backward`, which reads it.
-//! - `reference`: both once more, naively, for one sequence.
-//! - `acting`: its `Cache` of a running episode, and the newest tokens' rows from that.
-//! - `cuda`: its memory and its launches; or `Shape::runs_on_devices` says that it has none.
+//! - `reference`: naive versions of both, for one sequence.
+//! - `acting`: its `Cache` of a running episode, and the branch of the newest tokens from that.
+//! - `cuda`: its memory and its launches; or `Shape::runs_on_devices` returns false.
 //!
-//! No member may let a token see a later one. The members' memory is a field each, and the fields of those that a
-//! model does not have stay empty. Calls are chosen once for a layer and a group, never for an element.
+//! In no mixer may a token depend on a later one. Each mixer's memory is a field, which stays empty
+//! in models without that mixer. Dispatch happens once for a layer and a group, never per element.
 
 pub(crate) mod acting;
 pub(crate) mod attention;
@@ -33,7 +35,7 @@ use crate::kernels::dropout::Dropout;
 use crate::kernels::parameters::Places;
 use crate::kernels::precision::Precision;
 
-/// Which mixer a block has, and where its parameters are stored.
+/// A block's mixer, and where its parameters are stored.
 #[derive(Clone, Debug)]
 pub(crate) enum Mixer {
     Attention(attention::Parameters),
@@ -46,25 +48,26 @@ pub(crate) struct Weights {
     attention: attention::Weights,
 }
 
-/// What forward keeps for backward.
+/// What the forward pass stores for the backward pass.
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
     attention: attention::Tape,
 }
 
-/// Memory of a thread while it works on one layer.
+/// Scratch memory of a thread in one layer.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     attention: attention::Scratch,
 }
 
-/// One layer's work on a group.
+/// One layer and the group that it processes.
 #[derive(Clone, Copy)]
 pub(crate) struct Layer<'a> {
     pub(crate) network: Network<'a>,
     pub(crate) group: &'a Group,
     pub(crate) dropout: Option<&'a Dropout>,
-    /// Which layer, and whether it is the last: only the observations' rows go on.
+    /// The layer's index, and whether it is the last, after which only the observations' rows
+    /// continue.
     pub(crate) index: usize,
     pub(crate) last: bool,
 }
@@ -82,12 +85,12 @@ impl Mixer {
         }
     }
 
-    /// Is anything of its branch dropped in training?
+    /// Whether its branch has dropout in training.
     pub(crate) fn drops(&self) -> bool {
         matches!(self, Self::Attention(_))
     }
 
-    /// How many tokens before itself a token sees; nothing where that grows with the window.
+    /// How many tokens a token reaches back; none if that grows with the window.
     pub(crate) fn reach(&self) -> Option<usize> {
         match self {
             Self::Attention(_) => None,
@@ -95,7 +98,7 @@ impl Mixer {
         }
     }
 
-    /// Has it a shorter way through the last layer in training?
+    /// Whether it has a shortcut through the last layer in training.
     pub(crate) fn has_shortcut(&self, precision: Precision, shape: &Shape) -> bool {
         match self {
             Self::Attention(_) => attention::direct::pays(precision, shape),
@@ -103,7 +106,7 @@ impl Mixer {
         }
     }
 
-    /// Packs its weights, those of the last layer or of another.
+    /// Packs its weights, for the last layer or another one.
     pub(crate) fn pack(
         &self,
         packing: Packing,
@@ -113,12 +116,12 @@ impl Mixer {
     ) {
         match self {
             Self::Attention(at) => weights.attention.pack(at, packing, last, parameters),
-            // Its weights are read where they are.
+            // Its weights are read in place.
             Self::Convolution(_) => {}
         }
     }
 
-    /// Fills `tape`, and the branch from `normed`.
+    /// Computes the branch from `normed`, and fills `tape`.
     pub(crate) fn forward(
         &self,
         layer: Layer<'_>,
@@ -140,7 +143,7 @@ impl Mixer {
         }
     }
 
-    /// The gradients, with `tape` as forward left it for `normed`.
+    /// Computes the gradients; `tape` is that of the forward pass of `normed`.
     pub(crate) fn backward(
         &self,
         layer: Layer<'_>,

@@ -1,17 +1,17 @@
-//! Mixers, naively, for one window.
+//! Naive mixers for one window.
 
 use super::{Mixer, attention};
 use crate::kernels::decision_transformer::network::reference::{Backward, Network, Tokens};
 use crate::kernels::real::Real;
 
-/// What forward keeps of one window.
+/// What the forward pass stores of one window.
 pub(crate) enum Tape<R> {
     Attention(attention::reference::Tape<R>),
     Convolution,
 }
 
 impl Mixer {
-    /// The branch, from the normed tokens.
+    /// Computes the branch from the normed tokens.
     pub(crate) fn reference_forward<R: Real>(
         &self,
         network: Network<'_, R>,
@@ -28,7 +28,7 @@ impl Mixer {
         }
     }
 
-    /// The gradient at the normed tokens, from that at the branch.
+    /// The gradient of the normed tokens, from that of the branch.
     pub(crate) fn reference_backward<R: Real>(
         &self,
         back: &mut Backward<'_, R>,

@@ -18,22 +18,22 @@ pub(crate) struct Weights {
     down_transposed: Panels,
 }
 
-/// What forward keeps.
+/// What the forward pass stores.
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
-    /// The slope of the activation; only GELU needs it.
+    /// The derivative of the activation; only GELU needs it.
     slope: Buffer,
     hidden: Buffer,
 }
 
-/// The gradient at the hidden rows.
+/// The gradient of the hidden rows.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     hidden: Buffer,
 }
 
 impl Weights {
-    /// Packs them.
+    /// Packs the weights.
     pub(crate) fn pack(&mut self, at: &Parameters, packing: Packing, parameters: &[f32]) {
         let Packing {
             level, precision, ..
@@ -49,7 +49,7 @@ impl Weights {
     }
 }
 
-/// Fills `tape`, and the branch from `normed`.
+/// Computes the branch from `normed`, and fills `tape`.
 pub(crate) fn forward(
     at: &Parameters,
     network: Network<'_>,
@@ -78,7 +78,7 @@ pub(crate) fn forward(
     product(network.level, left, weights.down.all(), finish);
 }
 
-/// The gradients, with `tape` as forward left it for `normed`.
+/// Computes the gradients; `tape` is that of the forward pass of `normed`.
 pub(crate) fn backward(
     at: &Parameters,
     network: Network<'_>,

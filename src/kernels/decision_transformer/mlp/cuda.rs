@@ -7,10 +7,10 @@ use crate::kernels::decision_transformer::network::workspace::Workspace;
 use crate::kernels::device::backend::{Address, Error, Launch};
 use crate::kernels::linear::cuda::{Finish, Matrix, Rows, Slices};
 
-/// What forward keeps of so many rows.
+/// What the forward pass stores.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tape {
-    /// In front of the activation; only GELU needs it.
+    /// The input of the activation; only GELU needs it.
     hidden_input: Address,
     hidden: Address,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Parts {
     down: Slices,
 }
 
-/// One layer's memory. `scratch` has the gradient at the hidden rows.
+/// One layer's memory. `scratch` is for the gradient of the hidden rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
     pub(crate) tape: Tape,
@@ -31,7 +31,7 @@ pub(crate) struct Memory {
 }
 
 impl Parameters {
-    /// What forward keeps of so many rows.
+    /// Takes memory for what the forward pass stores of this many rows.
     pub(crate) fn take_tape(
         &self,
         activation: Activation,
@@ -48,7 +48,7 @@ impl Parameters {
         })
     }
 
-    /// The parts of the gradient of so many rows.
+    /// Takes memory for the parts of the gradient of this many rows.
     pub(crate) fn take_parts(&self, rows: usize, workspace: &mut Workspace) -> Parts {
         Parts {
             up: workspace.linear(&self.up, rows),
@@ -56,7 +56,7 @@ impl Parameters {
         }
     }
 
-    /// The branch from normed rows.
+    /// Computes the branch from normed rows.
     pub(crate) fn forward_launches(
         &self,
         network: &Network<'_>,
@@ -84,8 +84,8 @@ impl Parameters {
         ]
     }
 
-    /// From the gradient at the branch, scratch.dropped, to that at the normed rows, scratch.normed; and the parts
-    /// of the gradient.
+    /// From the gradient of the branch, scratch.dropped, to that of the normed rows,
+    /// scratch.normed; and to the parts of the gradient.
     pub(crate) fn backward_launches(
         &self,
         network: &Network<'_>,

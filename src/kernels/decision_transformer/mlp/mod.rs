@@ -1,4 +1,5 @@
-//! The MLP of a block: f(n Wu + bu) Wd + bd, where n are normed rows and the hidden ones are 4 C wide.
+//! The MLP of a block: f(n Wu + bu) Wd + bd, where n are normed rows and the hidden ones are 4 C
+//! wide.
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;

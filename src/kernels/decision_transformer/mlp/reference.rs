@@ -1,18 +1,18 @@
-//! The MLP, naively.
+//! A naive MLP.
 
 use super::Parameters;
 use crate::kernels::activation::{Activation, reference as activation};
 use crate::kernels::decision_transformer::network::reference::{Backward, Network};
 use crate::kernels::real::Real;
 
-/// What forward keeps.
+/// What the forward pass stores.
 pub(crate) struct Tape<R> {
     hidden_input: Vec<R>,
     hidden: Vec<R>,
 }
 
 impl Parameters {
-    /// The branch, from normed rows.
+    /// Computes the branch from normed rows.
     pub(crate) fn reference_forward<R: Real>(
         &self,
         network: Network<'_, R>,
@@ -29,7 +29,7 @@ impl Parameters {
         (tape, branch)
     }
 
-    /// The gradient at the normed rows, from that at the branch.
+    /// The gradient of the normed rows, from that of the branch.
     pub(crate) fn reference_backward<R: Real>(
         &self,
         back: &mut Backward<'_, R>,

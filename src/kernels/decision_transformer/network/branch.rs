@@ -1,9 +1,11 @@
-//! The two ends of a block's branch: what is added to the residual stream, and the gradients that come back.
+//! The output of a block's branch, which is added to the residual stream, and the gradients of the
+//! branch.
 
 use crate::kernels::buffer::Buffer;
 use crate::kernels::dropout::cpu::{AddToResidual, Masks};
 
-/// Where a branch of a block goes: `to` = `residual` + drop(branch). As many rows as the residual has.
+/// The destination of a branch: `to` = `residual` + drop(branch), for as many rows as the residual
+/// has.
 pub(crate) struct Branch<'a> {
     pub(crate) masks: Option<Masks<'a>>,
     pub(crate) residual: &'a [f32],
@@ -11,7 +13,7 @@ pub(crate) struct Branch<'a> {
 }
 
 impl<'a> Branch<'a> {
-    /// What to do with the elements of the branch's last product, C columns.
+    /// The epilogue of the branch's last product, C columns.
     pub(crate) fn finish(self, bias: &'a [f32]) -> AddToResidual<'a> {
         AddToResidual {
             bias,
@@ -23,12 +25,12 @@ impl<'a> Branch<'a> {
     }
 }
 
-/// The gradients at both ends of a branch, and at its parameters.
+/// The gradients of a branch's output, input and parameters.
 pub(crate) struct Gradients<'a> {
-    /// At the branch, behind its dropout's mask; a row for each of its rows.
+    /// Of the branch's output, multiplied with its dropout mask; one row for each of its rows.
     pub(crate) branch: &'a [f32],
-    /// Written: at the normed rows.
+    /// Of the normed rows; overwritten.
     pub(crate) normed: &'a mut Buffer,
-    /// Added to: at all parameters of the model.
+    /// Of all parameters of the model; added to.
     pub(crate) parameters: &'a mut [f32],
 }

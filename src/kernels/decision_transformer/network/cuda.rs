@@ -1,4 +1,4 @@
-//! The model on a device, as the launches of all its parts see it.
+//! The model on a device, for the launches of all its parts.
 
 use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::device::backend::{Address, Error, Launch};
@@ -12,7 +12,7 @@ use crate::kernels::parameters::Pair;
 use crate::kernels::precision::Precision;
 use std::ops::Range;
 
-/// Hands out memory: counts it first, then allocates.
+/// Allocates memory, or only counts it in a first pass.
 pub(crate) type Take<'a> = dyn FnMut(usize) -> Result<Address, Error> + 'a;
 
 /// One batch: B windows of K steps, valid steps first.
@@ -26,7 +26,7 @@ pub(crate) struct Inputs {
     pub(crate) first_steps: Address,
 }
 
-/// What a plan of several steps needs.
+/// The memory of a queue of steps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) clock: Address,
@@ -37,18 +37,18 @@ pub(crate) struct Plan {
     pub(crate) norms: Address,
 }
 
-/// What backward needs besides, for all layers in turn.
+/// Scratch memory of the backward pass, for all layers in turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scratch {
-    /// The gradient at the rows behind a norm.
+    /// The gradient of the rows after a norm.
     pub(crate) normed: Address,
-    /// The gradient at the residual stream behind a branch, and in front of it.
+    /// The gradient of the residual stream after a branch, and before it.
     pub(crate) stream: [Address; 2],
-    /// The gradient at a branch: that at the stream, behind the branch's mask.
+    /// The gradient of a branch: that of the stream, multiplied with the branch's mask.
     pub(crate) dropped: Address,
 }
 
-/// What the launches of a model depend on.
+/// What the launches depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Network<'a> {
     pub(crate) shape: &'a Shape,
@@ -61,37 +61,37 @@ pub(crate) struct Network<'a> {
     pub(crate) scratch: Scratch,
 }
 
-/// What reaches a norm's input beside the norm.
+/// What is added to the gradient of a norm's input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Beside {
     Nothing,
     Rows(Address),
-    /// Rows for observations alone.
+    /// Rows of observations only.
     Observations(Address),
 }
 
-/// The rows of the observations among those of the tokens.
+/// The observations' rows among the tokens' rows.
 pub(crate) fn observations() -> Rows {
     Rows::every(3, 1)
 }
 
 impl Network<'_> {
-    /// B K.
+    /// B K, steps in a batch.
     pub(crate) fn steps(&self) -> usize {
         self.windows * self.shape.context
     }
 
-    /// Rows of tokens.
+    /// The number of token rows.
     pub(crate) fn tokens(&self) -> usize {
         3 * self.steps()
     }
 
-    /// Is this the layer where only the observations' rows go on?
+    /// Whether this is the last layer, where only the observations' rows continue.
     pub(crate) fn is_last(&self, layer: usize) -> bool {
         layer + 1 == self.shape.layers
     }
 
-    /// How many rows go on behind a layer's mixer, and which tokens they are.
+    /// How many rows continue after a layer's mixer, and which tokens they are.
     pub(crate) fn outputs(&self, layer: usize) -> (usize, Rows) {
         if self.is_last(layer) {
             (self.steps(), observations())
@@ -119,7 +119,7 @@ impl Network<'_> {
         Drop::new(&places, self.dropout, site)
     }
 
-    /// y, and the statistics, from x: a norm of so many rows.
+    /// Computes y and the statistics from x: a norm of this many rows.
     pub(crate) fn norm(
         &self,
         at: &Pair,
@@ -141,8 +141,8 @@ impl Network<'_> {
         .launch()
     }
 
-    /// `to` = the gradient at x of a norm whose output's gradient is `dy`, with what goes `beside`; and
-    /// scratch.dropped = that behind a mask.
+    /// `to` = the gradient of x, from the gradient `dy` of a norm's output, plus `beside`; and
+    /// scratch.dropped = `to` multiplied with a mask.
     pub(crate) fn norm_back(
         &self,
         at: &Pair,
@@ -177,7 +177,7 @@ impl Network<'_> {
         .launch()
     }
 
-    /// One of the large products forward: `rows` x `columns`.
+    /// One of the large products of the forward pass: `rows` x `columns`.
     pub(crate) fn linear(
         &self,
         (rows, columns): (usize, usize),
@@ -185,7 +185,8 @@ impl Network<'_> {
         finish: Finish,
         to: (Address, usize),
     ) -> Launch {
-        // A row of x may be a part of a longer one, but only in memory: the depth is the weight's.
+        // A row of x may be a part of a longer row in memory; the depth of the product is the
+        // weight's.
         let sizes = Sizes {
             rows,
             columns,
@@ -204,7 +205,7 @@ impl Network<'_> {
     /// `to` = dy W^T, rows x `inputs`, of `outputs` outputs.
     #[expect(
         clippy::unused_self,
-        reason = "its siblings read the network; callers treat them alike"
+        reason = "its siblings read the network, and all are called in the same way"
     )]
     pub(crate) fn linear_back(
         &self,
@@ -223,7 +224,7 @@ impl Network<'_> {
         product(precision, Across::Right, sizes, (dy, weight), finish, to)
     }
 
-    /// The parts of the gradient of a weight, inputs x outputs, over so many rows of x and dy.
+    /// The parts of the gradient of a weight, inputs x outputs, over this many rows of x and dy.
     pub(crate) fn weight_gradient(
         &self,
         sizes: (usize, usize, usize),
@@ -234,12 +235,12 @@ impl Network<'_> {
     }
 }
 
-/// Nothing is added to a product.
+/// Stores a product unchanged.
 pub(crate) const PLAIN: Finish = Finish::Store {
     bias: Address::NULL,
 };
 
-/// Where a block's branch goes: `to` = `residual` + drop(branch).
+/// The destination of a branch: `to` = `residual` + drop(branch).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Branch {
     pub(crate) residual: Address,
@@ -249,7 +250,7 @@ pub(crate) struct Branch {
 }
 
 impl Branch {
-    /// What to do with the elements of the branch's last product.
+    /// The epilogue of the branch's last product.
     pub(crate) fn finish(
         &self,
         network: &Network<'_>,

@@ -1,4 +1,4 @@
-//! What every part of the model reads: its parameters and how they are computed with.
+//! What every part of the model reads: parameters, sizes, instruction set and precision.
 
 pub(crate) mod branch;
 pub(crate) mod cuda;
@@ -17,7 +17,7 @@ use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
 use std::ops::Range;
 
-/// Parameters, sizes, and with which instructions and factors they are computed.
+/// Parameters, sizes, instruction set, and precision of the products.
 #[derive(Clone, Copy)]
 pub(crate) struct Network<'a> {
     pub(crate) level: Level,
@@ -46,7 +46,7 @@ impl<'a> Network<'a> {
         self.norm_into(at, x, y, statistics);
     }
 
-    /// The same into rows that have their length.
+    /// The same into rows that have the right length.
     pub(crate) fn norm_into(
         self,
         at: &Pair,
@@ -59,7 +59,7 @@ impl<'a> Network<'a> {
         layer_norm::cpu::forward(self.level, x, gain, bias, y, statistics);
     }
 
-    /// Adds a norm's gradients: to dx, and to those of its gain and bias.
+    /// Adds the gradients of a norm: of x to dx, and those of its gain and bias.
     pub(crate) fn norm_backward(
         self,
         at: &Pair,
@@ -68,13 +68,13 @@ impl<'a> Network<'a> {
         dx: &mut [f32],
         gradient: &mut [f32],
     ) {
-        // The bias is stored right behind the gain.
+        // The bias is stored directly after the gain.
         let (dgain, dbias) = gradient[at.weight.start..at.bias.end].split_at_mut(at.weight.len());
         let gain = self.of(&at.weight);
         layer_norm::cpu::backward(self.level, x, gain, statistics, dy, dx, dgain, dbias);
     }
 
-    /// y = norm of x, whose gain and bias move with each row's return-to-go.
+    /// y = adaptive norm of x, whose gain and bias depend on each row's return-to-go.
     pub(crate) fn adaptive_norm(
         self,
         at: (&Pair, &Range<usize>),
@@ -88,7 +88,7 @@ impl<'a> Network<'a> {
         adaptive_norm::forward(self.level, x, returns, self.adaptive(at), y, statistics);
     }
 
-    /// Adds such a norm's gradients: to dx, and to those of its parameters.
+    /// Adds the gradients of an adaptive norm: of x to dx, and those of its parameters.
     pub(crate) fn adaptive_norm_backward(
         self,
         at: (&Pair, &Range<usize>),
@@ -99,7 +99,7 @@ impl<'a> Network<'a> {
         gradient: &mut [f32],
     ) {
         let (norm, slopes) = at;
-        // The slopes are stored right behind gain and bias.
+        // The slopes are stored directly after gain and bias.
         let (affine, slopes) =
             gradient[norm.weight.start..slopes.end].split_at_mut(slopes.start - norm.weight.start);
         let weights = self.adaptive(at);
@@ -111,7 +111,7 @@ impl<'a> Network<'a> {
         Adaptive::new(affine, self.of(slopes))
     }
 
-    /// y = x W + b, as many rows as y has; x is rows x `inputs`.
+    /// y = x W + b, for as many rows as y has; x is rows x `inputs`.
     pub(crate) fn linear(
         self,
         (x, inputs): (&[f32], usize),

@@ -1,18 +1,19 @@
-//! How weights are packed, once for all groups and threads of a call.
+//! Packing of weights, once for all groups and threads of a call.
 
 use crate::kernels::linear::cpu::Panels;
 use crate::kernels::parameters::Pair;
 use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
 
-/// What weights are packed for.
+/// The purpose that weights are packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Forward and backward. `shortcut`: may the last layer take the mixer's shorter way, if it has one?
+    /// Forward and backward passes. `shortcut`: whether the last layer may use the mixer's
+    /// shortcut, if it has one.
     Training { shortcut: bool },
     /// Forward.
     Prediction,
-    /// Step by step.
+    /// Acting, step by step.
     Acting,
 }
 
@@ -25,13 +26,13 @@ pub(crate) struct Packing {
 }
 
 impl Packing {
-    /// Are the transposes wanted too?
+    /// Whether the transposes are packed too.
     pub(crate) fn backward(self) -> bool {
         matches!(self.purpose, Purpose::Training { .. })
     }
 }
 
-/// One matrix inside the parameters: in x out, rows `stride` apart.
+/// A matrix inside the parameters: inputs x outputs, with rows `stride` apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
     data: &'a [f32],
@@ -41,7 +42,7 @@ pub(crate) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// A weight.
+    /// The matrix of a weight.
     pub(crate) fn of(parameters: &'a [f32], at: &Pair) -> Self {
         let outputs = at.bias.len();
         let data = &parameters[at.weight.clone()];
@@ -53,7 +54,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// Some of its columns.
+    /// A range of its columns.
     pub(crate) fn columns(self, start: usize, outputs: usize) -> Self {
         Self {
             data: &self.data[start..],

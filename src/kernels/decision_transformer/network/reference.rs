@@ -1,4 +1,4 @@
-//! What the naive parts of the model share: its parameters, its gradient, and the masks of a window.
+//! What the naive parts of the model share: parameters, gradient, and the masks of a window.
 
 use crate::kernels::dropout::{Dropout, Site};
 use crate::kernels::parameters::Pair;
@@ -7,7 +7,7 @@ use crate::kernels::real::Real;
 use crate::kernels::{adaptive_norm, layer_norm, linear};
 use std::ops::Range;
 
-/// All parameters, and what the large products multiply.
+/// All parameters, and the precision of the large products.
 #[derive(Clone, Copy)]
 pub(crate) struct Network<'a, R> {
     pub(crate) precision: Precision,
@@ -29,26 +29,26 @@ impl<R: Real> Network<'_, R> {
         layer_norm::reference::forward(x, gain, bias)
     }
 
-    /// The norm of each row, whose gain and bias move with its return-to-go.
+    /// The adaptive norm of each row, whose gain and bias depend on its return-to-go.
     pub(crate) fn adaptive_norm(&self, at: Adaptive<'_>, returns: &[f32], x: &[R]) -> Vec<R> {
         adaptive_norm::reference::forward(x, &exact(returns), self.adaptive(at))
     }
 
     fn adaptive(&self, (norm, slopes): Adaptive<'_>) -> adaptive_norm::reference::Weights<'_, R> {
-        // The bias is stored right behind the gain.
+        // The bias is stored directly after the gain.
         let affine = &self.parameters[norm.weight.start..norm.bias.end];
         adaptive_norm::reference::Weights::new(affine, &self.parameters[slopes.clone()])
     }
 }
 
-/// A norm, and how far its gain and bias move with the return-to-go.
+/// A norm, and the slopes of its gain and bias in the return-to-go.
 pub(crate) type Adaptive<'a> = (&'a Pair, &'a Range<usize>);
 
 fn exact<R: Real>(numbers: &[f32]) -> Vec<R> {
     numbers.iter().map(|x| R::from_f64((*x).into())).collect()
 }
 
-/// The gradient of all parameters, as it is added up.
+/// The gradient of all parameters, being accumulated.
 pub(crate) struct Backward<'a, R> {
     pub(crate) network: Network<'a, R>,
     pub(crate) gradient: &'a mut [R],
@@ -100,18 +100,19 @@ impl<R: Real> Backward<'_, R> {
     }
 }
 
-/// The valid tokens of a window, and where they stand in it.
+/// The valid tokens of a window, and their position in it.
 #[derive(Clone, Copy)]
 pub(crate) struct Tokens<'a> {
     pub(crate) dropout: Option<&'a Dropout>,
     pub(crate) window: usize,
-    /// Where the first stands in the padded window.
+    /// The position of the first one in the padded window.
     pub(crate) first: usize,
     pub(crate) count: usize,
 }
 
 impl Tokens<'_> {
-    /// The mask of a site with so many channels: tokens x channels, all ones without dropout.
+    /// The mask of a dropout site with this many channels: tokens x channels, all ones without
+    /// dropout.
     pub(crate) fn mask<R: Real>(&self, site: Site, channels: usize) -> Vec<R> {
         let mut all = Vec::new();
         for token in 0..self.count {

@@ -1,4 +1,4 @@
-//! Parts of the gradient that the blocks of a device leave, before they are added up.
+//! Parts of the gradient that thread blocks of a device write, before they are summed.
 
 use crate::kernels::adamw::cuda::{Piece, pieces};
 use crate::kernels::device::backend::Address;
@@ -7,18 +7,18 @@ use crate::kernels::linear::cuda::{Slices, slices};
 use crate::kernels::parameters::Pair;
 use std::ops::Range;
 
-/// Lays out the workspace, from one address on.
+/// Lays out the workspace, which begins at an address.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     pub(crate) at: Address,
-    /// Numbers so far.
+    /// Numbers laid out so far.
     pub(crate) words: usize,
     /// Which part is added to which parameter.
     pub(crate) pieces: Vec<Piece>,
 }
 
 impl Workspace {
-    /// An empty one.
+    /// An empty workspace.
     pub(crate) fn new(at: Address) -> Self {
         Self {
             at,
@@ -27,7 +27,7 @@ impl Workspace {
         }
     }
 
-    /// Room for `count` parts of the gradient of some parameters.
+    /// Space for `count` parts of the gradient of some parameters.
     pub(crate) fn take(&mut self, range: &Range<usize>, count: usize) -> Address {
         let from = self.words;
         self.pieces.extend(pieces(range, from, count));
@@ -35,7 +35,7 @@ impl Workspace {
         self.at.words(from)
     }
 
-    /// For a weight and a bias, whose products have so many rows.
+    /// Space for a weight and a bias, whose products have this many rows.
     pub(crate) fn linear(&mut self, pair: &Pair, rows: usize) -> Slices {
         let outputs = pair.bias.len();
         let count = slices(pair.weight.len() / outputs, outputs, rows);
@@ -49,7 +49,7 @@ impl Workspace {
         }
     }
 
-    /// For the gain and the bias of a norm of so many rows.
+    /// Space for the gain and the bias of a norm of this many rows.
     pub(crate) fn norm(&mut self, pair: &Pair, rows: usize) -> [Address; 2] {
         let (_, count) = norm_blocks(rows);
         [&pair.weight, &pair.bias].map(|range| self.take(range, count))

@@ -1,4 +1,4 @@
-//! Backward: from the gradient at the head's numbers to the gradient of every parameter.
+//! The backward pass: from the gradient of the head's outputs to the gradient of every parameter.
 
 use super::Model;
 use super::memory::Memory;
@@ -10,8 +10,8 @@ use crate::kernels::dropout::cpu::Masks;
 use crate::kernels::dropout::{Dropout, Site};
 use crate::kernels::precision::Precision;
 
-/// Adds to `gradient` (all parameters) what a group gives. `memory` is as the group's forward left it, with the
-/// loss's gradient in `memory.logits_gradient`.
+/// Adds a group's gradient to `gradient` (all parameters). `memory` is that of the group's forward
+/// pass, with the loss's gradient in `memory.logits_gradient`.
 pub(crate) fn backward(
     model: Model<'_>,
     group: &Group,
@@ -30,7 +30,7 @@ pub(crate) fn backward(
     embed_backward(model, group, windows, dropout, memory, gradient);
 }
 
-/// Writes the gradient behind the last block to `scratch.stream`.
+/// Writes the gradient after the last block to `scratch.stream`.
 fn head_backward(model: Model<'_>, memory: &mut Memory, gradient: &mut [f32]) {
     let Model {
         network, layout, ..
@@ -67,7 +67,7 @@ fn head_backward(model: Model<'_>, memory: &mut Memory, gradient: &mut [f32]) {
     }
 }
 
-/// From the gradient in front of the first block.
+/// Adds the embedding's gradients, from the gradient before the first block.
 fn embed_backward(
     model: Model<'_>,
     group: &Group,

@@ -1,4 +1,4 @@
-//! Forward: from the steps of a group to predictions.
+//! The forward pass: from the steps of a group to predictions.
 
 use super::Model;
 use super::memory::Memory;
@@ -82,7 +82,8 @@ fn embed(
     dropout::cpu::apply(level, Masks { rate, rows }, normed, stream);
 }
 
-/// The last norm of the observations' rows x. Returns-to-go, one a row, are read only where it depends on them.
+/// The last norm of the observations' rows x. Returns-to-go, one a row, are read only if the norm
+/// is adaptive.
 pub(crate) fn apply_final_norm(
     model: Model<'_>,
     returns_to_go: &[f32],
@@ -101,7 +102,7 @@ pub(crate) fn apply_final_norm(
     }
 }
 
-/// The predictions from normed rows.
+/// Computes the predictions from normed rows.
 pub(crate) fn apply_head(model: Model<'_>, normed: &[f32], predictions: &mut [f32]) {
     let network = model.network;
     let (head, bias) = (&model.weights.head, network.of(&model.layout.head.bias));

@@ -1,4 +1,4 @@
-//! What a thread keeps of the group it works on. Grows to the largest group, then stays.
+//! A thread's memory for its current group. It grows to the size of the largest group.
 
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::block::cpu::{Scratch, Tape};
@@ -7,18 +7,18 @@ use crate::kernels::dropout::cpu::Row;
 /// Activations of all layers, and scratch.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// The sums of the embedding, before its norm.
+    /// The embedded tokens, before the norm.
     pub(crate) embedded: Buffer,
     pub(crate) embedded_statistics: Vec<[f32; 2]>,
     pub(crate) embedded_rows: Vec<Row>,
-    /// The residual stream in front of each block, and behind the last.
+    /// The residual stream before each block, and after the last.
     pub(crate) streams: Vec<Buffer>,
     pub(crate) blocks: Vec<Tape>,
     pub(crate) final_statistics: Vec<[f32; 2]>,
     pub(crate) final_normed: Buffer,
-    /// Where the final norm depends on them: a return-to-go for each step.
+    /// A return-to-go for each step, if the final norm is adaptive.
     pub(crate) returns_to_go: Vec<f32>,
-    /// Predictions, and the loss's gradient at the head's numbers: steps x A.
+    /// Predictions, and the loss's gradient with respect to the head's outputs: steps x A.
     pub(crate) predictions: Buffer,
     pub(crate) logits_gradient: Buffer,
     pub(crate) targets: Vec<f32>,

@@ -1,8 +1,8 @@
-//! The whole model for a group of sequences: tokens in, predictions out, gradients back.
+//! The whole model for a group of sequences: from tokens to predictions, and back to gradients.
 //!
-//! A group (`super::group`) goes forward through all layers, to the loss, and backward, before the next group
-//! starts, so no activation of more than one group exists in a thread. `forward` fills `memory::Memory`, `backward`
-//! reads it and adds to a gradient of all parameters.
+//! A group (`super::group`) passes forward through all layers, to the loss, and backward, before
+//! the next group starts, so a thread stores the activations of one group only. `forward` fills
+//! `memory::Memory`, `backward` reads it and adds to a gradient of all parameters.
 
 pub(crate) mod backward;
 pub(crate) mod forward;
@@ -17,7 +17,7 @@ use super::network::Network;
 use crate::kernels::dropout::Dropout;
 use weights::Weights;
 
-/// The model as the kernels need it.
+/// The model, as its kernels read it.
 #[derive(Clone, Copy)]
 pub(crate) struct Model<'a> {
     pub(crate) network: Network<'a>,
@@ -26,12 +26,12 @@ pub(crate) struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// Is this the layer where only the observations' rows go on?
+    /// Whether this is the last layer, where only the observations' rows continue.
     pub(crate) fn is_last(&self, layer: usize) -> bool {
         layer + 1 == self.network.shape.layers
     }
 
-    /// A layer's work on a group.
+    /// A layer, and the group that it processes.
     fn layer(&self, index: usize, group: &'a Group, dropout: Option<&'a Dropout>) -> Layer<'a> {
         Layer {
             network: self.network,

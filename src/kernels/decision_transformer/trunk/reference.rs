@@ -1,4 +1,4 @@
-//! The whole model for one window after another, naively: the references of the ops, one behind the other.
+//! The naive model, window by window: the references of the ops, in sequence.
 
 use crate::kernels::decision_transformer::block;
 use crate::kernels::decision_transformer::embedding;
@@ -18,11 +18,11 @@ pub struct Task<'a> {
     pub shape: &'a Shape,
     /// the batch
     pub windows: &'a Windows<'a>,
-    /// what the large products multiply
+    /// number format of the large products' factors
     pub precision: Precision,
     /// squared error or cross-entropy
     pub objective: Objective,
-    /// what the mean counts
+    /// which steps the mean counts
     pub denominator: Denominator,
     /// masks, or none
     pub dropout: Option<&'a Dropout>,
@@ -71,7 +71,7 @@ pub fn loss_and_gradient<R: Real>(task: Task<'_>, parameters: &[R]) -> (Vec<R>, 
     (predictions, total, gradient)
 }
 
-/// What forward keeps of one window.
+/// What the forward pass stores of one window.
 struct Tape<R> {
     embedded: Vec<R>,
     blocks: Vec<block::reference::Tape<R>>,

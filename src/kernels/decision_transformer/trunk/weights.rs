@@ -1,4 +1,4 @@
-//! The weights as the products read them, packed once for all groups and threads of a call.
+//! The weights, packed for the products once for all groups and threads of a call.
 
 use crate::kernels::decision_transformer::block;
 use crate::kernels::decision_transformer::embedding;
@@ -16,7 +16,7 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// Packs all weights. Blocks are handed to `each`, which may spread them over threads.
+    /// Packs all weights. `each` runs the packing of the blocks, possibly on several threads.
     pub(crate) fn pack(
         &mut self,
         packing: Packing,

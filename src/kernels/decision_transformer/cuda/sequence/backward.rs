@@ -1,4 +1,5 @@
-//! Backward: from the gradient at the head's numbers to the parts of the gradient of every parameter.
+//! The backward pass: from the gradient of the head's outputs to the parts of the gradient of every
+//! parameter.
 
 use super::Sequence;
 use crate::kernels::decision_transformer::embedding::cuda::Table;
@@ -9,7 +10,7 @@ use crate::kernels::linear::cuda::{Matrix, Rows, weight_gradient};
 use crate::kernels::precision::Precision;
 
 impl Sequence<'_> {
-    /// Every part of the gradient into the workspace, behind `forward(true)`.
+    /// Writes every part of the gradient to the workspace, after `forward(true)`.
     pub(crate) fn backward(&self) -> Vec<Launch> {
         let mut launches = Vec::new();
         self.head_back(&mut launches);
@@ -25,7 +26,7 @@ impl Sequence<'_> {
         launches
     }
 
-    /// To the gradient behind the last block.
+    /// Down to the gradient after the last block.
     fn head_back(&self, launches: &mut Vec<Launch>) {
         let (memory, network) = (self.memory, &self.network);
         let (scratch, head) = (&network.scratch, &self.layout.head);
@@ -52,7 +53,7 @@ impl Sequence<'_> {
         ));
     }
 
-    /// From the gradient in front of the first block.
+    /// From the gradient before the first block.
     fn embed_back(&self, launches: &mut Vec<Launch>) {
         let (memory, network) = (self.memory, &self.network);
         let (scratch, parts) = (&network.scratch, &memory.parts);

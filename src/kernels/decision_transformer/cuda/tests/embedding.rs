@@ -1,4 +1,4 @@
-//! The embedding against its reference. Exact f32, 1e-5.
+//! The embedding compared with its reference. Exact f32, 1e-5.
 
 use crate::kernels::activation::Activation;
 use crate::kernels::decision_transformer::embedding::cuda::{Embed, Table};
@@ -119,7 +119,7 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
                 );
                 for (from, range) in [(parts.weight, &pair.weight), (parts.bias, &pair.bias)] {
                     let found = take(backend, from, range.len());
-                    // One step has no action that leads anywhere.
+                    // The action of a window's only step gets no gradient.
                     if gradient[range.clone()].iter().any(|g| *g != 0.0) {
                         assert_close(&found, &gradient[range.clone()], "gradient");
                     } else {

@@ -1,4 +1,4 @@
-//! The gather against its reference, number by number.
+//! The gather compared with its reference, number by number.
 
 use crate::kernels::decision_transformer::gather::cuda::Gather;
 use crate::kernels::decision_transformer::gather::{Actions, Columns, reference as gather};
@@ -33,7 +33,7 @@ fn windows_are_cut_as_the_reference_cuts_them() {
                     Actions::Numbers(numbers) => (put(backend, numbers), Address::NULL),
                     Actions::Labels(labels) => (Address::NULL, put_words(backend, labels)),
                 };
-                // The second batch of a plan.
+                // The second batch of a queue.
                 let plan: Vec<u32> = [vec![0; n], begin.clone()].concat();
                 let places = n * context;
                 let [to_observations, to_actions, to_returns_to_go, to_timesteps] =

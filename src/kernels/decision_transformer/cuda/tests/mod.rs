@@ -1,4 +1,5 @@
-//! The step on a device: the model's own kernels and the whole step against the naive model and the CPU engine.
+//! The step on a device: the model's own kernels and the whole step, compared with the naive model
+//! and the CPU engine.
 
 mod embedding;
 mod gather;

@@ -1,4 +1,4 @@
-//! Loss, predictions and gradient of the whole model against the naive model in f64.
+//! Loss, predictions and gradient of the whole model, compared with the naive model in f64.
 
 use crate::kernels::activation::Activation;
 use crate::kernels::adamw::AdamW;
@@ -51,7 +51,7 @@ pub(super) fn setup(shape: Shape, windows: usize) -> Setup {
     }
 }
 
-/// Exact f32 against f64: 1e-5 of the largest number of each parameter's gradient.
+/// Compares exact f32 with f64: to 1e-5 of the largest number of each parameter's gradient.
 fn check(backend: Box<dyn Backend>, setup: Setup, lengths: &[usize], side: Side) {
     let shape = setup.shape;
     let layout = Layout::new(&shape);
@@ -132,7 +132,8 @@ fn odd_shapes_give_the_reference() {
         ..SMALL
     };
     let shapes = [
-        // With fewer layers, f32 itself is further than 1e-5 from f64 here, in the CPU engine too.
+        // With fewer layers, f32 itself differs from f64 by more than 1e-5 here, in the CPU engine
+        // too.
         Shape {
             context: 1,
             width: 128,
@@ -159,7 +160,7 @@ fn odd_shapes_give_the_reference() {
             action: 6,
             ..relu
         },
-        // More channels in a head than attention takes at a time.
+        // More channels in a head than attention processes at a time.
         Shape {
             context: 2,
             width: 160,
@@ -209,7 +210,7 @@ fn a_batch_of_padding_has_no_loss_and_no_gradient() {
     }
 }
 
-/// The root of the squared error, relative to what is expected.
+/// The root of the squared error, relative to the expected norm.
 fn distance(found: &[f32], expected: &[f64]) -> f64 {
     let (mut error, mut scale) = (0.0, 0.0);
     for (found, expected) in found.iter().zip(expected) {
@@ -219,8 +220,9 @@ fn distance(found: &[f32], expected: &[f64]) -> f64 {
     (error / scale).sqrt()
 }
 
-/// Numbers at a tie may round to either side, so what each rounded product gives, to 1e-5, is tested in `products`;
-/// here, that the model rounds where the reference does, and stays within 1e-2 of the exact gradient.
+/// Numbers at a tie may round to either side, so each rounded product is compared to 1e-5 in
+/// `products`; this test shows that the model rounds where the reference does, and stays within
+/// 1e-2 of the exact gradient.
 #[test]
 fn rounding_precisions_are_near_the_exact_gradient_and_nearer_to_the_reference_that_rounds() {
     let layout = Layout::new(&SMALL);

@@ -1,4 +1,4 @@
-//! Whole training steps, through the one launch sequence, against the CPU engine.
+//! Whole training steps, through the launch sequence, compared with the CPU engine.
 
 use super::model::{DROPOUT, setup};
 use crate::kernels::activation::Activation;
@@ -29,7 +29,7 @@ const SHAPE: Shape = Shape {
     mixer: MixerKind::Attention,
 };
 
-/// Steps: as many as emulation can do in a test, or many on a device.
+/// The number of steps: few on the emulator, many on a device.
 fn steps() -> usize {
     if crate::kernels::device::tests::gpu().is_some() {
         100
@@ -41,7 +41,7 @@ fn steps() -> usize {
 const PARTS: usize = 2;
 const WINDOWS: usize = 3;
 
-/// Episodes of made-up numbers.
+/// Synthetic episodes.
 struct Data {
     observations: Vec<f32>,
     actions: Vec<f32>,
@@ -73,7 +73,7 @@ impl Data {
     }
 }
 
-/// Where windows start, keys and rates of all steps.
+/// Starts of windows, keys and rates of all steps.
 fn plan() -> (Vec<u32>, Vec<u64>, Vec<f64>) {
     let batches = steps() * PARTS;
     let starts = (0..batches * WINDOWS).map(|i| (i * 7 % 20) as u32);
@@ -89,7 +89,7 @@ struct State {
     norms: Vec<f64>,
 }
 
-/// The steps as the learner does them on the CPU.
+/// The same steps by the learner on the CPU.
 fn on_the_cpu(data: &Data, setup: &Setup) -> State {
     let columns = data.columns();
     let mut engine = Engine::new(SHAPE, 1);
@@ -187,7 +187,7 @@ fn steps_on_the_device_are_steps_on_the_cpu() {
             .load(&parameters(&Layout::new(&SHAPE)), &zeros, &zeros)
             .unwrap();
         trainer.set_dataset(&data.columns()).unwrap();
-        // In two plans: the second goes on where the first ended.
+        // In two queues: the second continues the first.
         let (mut losses, mut norms) = (Vec::new(), Vec::new());
         for steps in [0..7, 7..steps()] {
             let batches = steps.start * PARTS..steps.end * PARTS;
@@ -207,8 +207,9 @@ fn steps_on_the_device_are_steps_on_the_cpu() {
         let [weights, mean, square] = &mut found;
         trainer.store(weights, mean, square).unwrap();
         for view in layout.views() {
-            // Keys' biases do not change the model: their gradients are zero but for rounding, whose size AdamW takes
-            // out. So they part by a learning rate a step, on the CPU with other threads too.
+            // Biases of keys do not change the model: their gradients are zero but for rounding,
+            // which AdamW scales to full steps. So they differ by up to a learning rate a step, on
+            // the CPU with other thread counts too.
             let mut weights = [&found[0], &expected.buffers[0]]
                 .map(|weights| weights[view.range.clone()].to_vec());
             if view.name.ends_with("qkv.bias") {

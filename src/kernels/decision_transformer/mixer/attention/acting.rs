@@ -1,4 +1,4 @@
-//! Attention of a running episode: what is kept of its tokens, and the newest ones' rows.
+//! Attention in a running episode: the cache of its tokens, and the branch of the newest ones.
 
 use super::forward::project;
 use super::{Parameters, Weights, project_keys_values, project_queries};
@@ -10,28 +10,28 @@ use crate::kernels::epilogue::{Store, StoreWithBias};
 use crate::kernels::linear::cpu::{Left, product};
 use std::ops::Range;
 
-/// Queries, keys and values of the tokens in front of one layer.
+/// Queries, keys and values of one layer's input tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     q: Buffer,
     kv: Buffer,
 }
 
-/// Those of some tokens.
+/// The entries of some tokens.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Kept<'a> {
     q: &'a [f32],
     kv: &'a [f32],
 }
 
-/// Where those of some tokens go.
+/// The places of some tokens' entries, to be written.
 #[derive(Default)]
 pub(crate) struct Places<'a> {
     q: &'a mut [f32],
     kv: &'a mut [f32],
 }
 
-/// Memory while a row is worked on.
+/// Scratch memory of a row.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     q: Buffer,
@@ -44,20 +44,20 @@ pub(crate) struct Scratch {
 }
 
 impl Cache {
-    /// Makes it hold so many tokens.
+    /// Resizes it to this many tokens.
     pub(in super::super) fn resize(&mut self, at: &Parameters, tokens: usize) {
         self.q.resize(tokens * at.width());
         self.kv.resize(tokens * 2 * at.width());
     }
 
-    /// Moves some tokens to the front.
+    /// Moves some tokens to the front and drops the others.
     pub(in super::super) fn forget(&mut self, at: &Parameters, kept: &Range<usize>) {
         let c = at.width();
         self.q.copy_within(kept.start * c..kept.end * c, 0);
         self.kv.copy_within(kept.start * 2 * c..kept.end * 2 * c, 0);
     }
 
-    /// Some tokens.
+    /// The entries of some tokens.
     pub(in super::super) fn kept(&self, at: &Parameters, tokens: &Range<usize>) -> Kept<'_> {
         let c = at.width();
         Kept {
@@ -81,7 +81,7 @@ impl Cache {
 }
 
 impl Places<'_> {
-    /// Those of the first tokens, and of the others.
+    /// Splits into those of the first tokens and those of the others.
     pub(in super::super) fn split(self, at: &Parameters, tokens: usize) -> (Self, Self) {
         let (q, other_q) = self.q.split_at_mut(tokens * at.width());
         let (kv, other_kv) = self.kv.split_at_mut(tokens * 2 * at.width());
@@ -93,7 +93,7 @@ impl Places<'_> {
     }
 }
 
-/// Keeps new tokens, of which only the rows `asking` will ask.
+/// Caches new normed tokens; only the rows `asking` become queries.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "places are borrowed for this alone"
@@ -112,7 +112,7 @@ pub(in super::super) fn keep(
     project_keys_values(at, network, &weights.keys_values, normed, to.kv);
 }
 
-/// The branch of a few tokens; each sees all kept ones up to itself.
+/// The branch of a few tokens; each attends to all cached ones up to itself.
 pub(in super::super) fn extend(
     at: &Parameters,
     network: Network<'_>,
@@ -137,7 +137,7 @@ pub(in super::super) fn extend(
     project(at, network, weights, attended, branch);
 }
 
-/// One token's attention, all heads: over every row of kv.
+/// The attention of one token, in all heads, over every row of kv.
 fn ask(
     at: &Parameters,
     network: Network<'_>,
@@ -157,7 +157,7 @@ fn ask(
     }
 }
 
-/// The branch of a run of tokens, of which all up to its end are kept.
+/// The branch of a run of tokens; all tokens up to its end are cached.
 pub(in super::super) fn pass(
     at: &Parameters,
     network: Network<'_>,
@@ -192,7 +192,8 @@ pub(in super::super) fn pass(
     project(at, network, weights, attended, branch);
 }
 
-/// The branch of the newest token in the last layer, from all normed tokens: without keys and values.
+/// The branch of the newest token in the last layer, from all normed tokens, without keys and
+/// values.
 pub(in super::super) fn answer(
     at: &Parameters,
     network: Network<'_>,

@@ -1,4 +1,5 @@
-//! Backward: from the gradient at the branch to those at the normed tokens and at the parameters.
+//! The backward pass: from the gradient of the branch to those of the normed tokens and the
+//! parameters.
 
 use super::{Parameters, Scratch, Tape, Weights, direct, problem};
 use crate::kernels::attention;
@@ -8,7 +9,7 @@ use crate::kernels::decision_transformer::network::branch::Gradients;
 use crate::kernels::epilogue::{Accumulate, AccumulateRows};
 use crate::kernels::linear::cpu::{Left, product};
 
-/// The gradients, with `tape` as forward left it for `normed`.
+/// Computes the gradients; `tape` is that of the forward pass of `normed`.
 pub(in super::super) fn backward(
     at: &Parameters,
     layer: Layer<'_>,
@@ -64,7 +65,7 @@ pub(in super::super) fn backward(
     }
 }
 
-/// From the gradient at `attended` to those at queries, keys and values.
+/// From the gradient of `attended` to those of queries, keys and values.
 fn attend_backward(at: &Parameters, layer: Layer<'_>, tape: &Tape, scratch: &mut Scratch) {
     let (c, heads) = (at.width(), at.heads);
     let Scratch {

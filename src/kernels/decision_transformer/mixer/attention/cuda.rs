@@ -1,5 +1,5 @@
-//! Attention as a mixer on a device. Its weights are read where the parameters are; the last layer has keys and
-//! values like the others.
+//! Attention as a mixer on a device. Weights are read in place, not packed; the last layer has keys
+//! and values like the others.
 
 use super::Parameters;
 use crate::kernels::attention::cuda::Attention;
@@ -11,8 +11,8 @@ use crate::kernels::device::backend::{Address, Error, Launch};
 use crate::kernels::dropout::Site;
 use crate::kernels::linear::cuda::{Finish, Matrix, Slices};
 
-/// What forward keeps of a layer. In the last, queries and all behind them have the observations' rows alone, and
-/// keys and values are stored by themselves.
+/// What the forward pass stores of a layer. In the last layer, queries and everything after them
+/// have the observations' rows only, and keys and values are stored separately.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tape {
     q: Address,
@@ -23,12 +23,12 @@ pub(crate) struct Tape {
     logs: Address,
 }
 
-/// What backward needs besides.
+/// Scratch memory of the backward pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scratch {
     attended: Address,
     deltas: Address,
-    /// M x 3 C: queries, keys and values beside each other, or, in the last layer, keys and values.
+    /// M x 3 C: queries, keys and values side by side; in the last layer, keys and values.
     qkv: Address,
     /// The last layer's queries.
     q: Address,
@@ -92,7 +92,7 @@ impl Scratch {
 }
 
 impl Parts {
-    /// Of a layer of so many rows of tokens, of which `outputs` go on.
+    /// Takes memory for a layer of this many rows of tokens, of which `outputs` continue after it.
     pub(in super::super) fn take(
         at: &Parameters,
         tokens: usize,
@@ -106,7 +106,7 @@ impl Parts {
     }
 }
 
-/// The branch from the normed tokens.
+/// Computes the branch from the normed tokens.
 pub(in super::super) fn forward(
     at: &Parameters,
     network: &Network<'_>,
@@ -176,7 +176,7 @@ fn heads(at: &Parameters, network: &Network<'_>, layer: usize, memory: Memory) -
     }
 }
 
-/// From the gradient at the branch, scratch.dropped, to that at the normed tokens, scratch.normed.
+/// From the gradient of the branch, scratch.dropped, to that of the normed tokens, scratch.normed.
 pub(in super::super) fn backward(
     at: &Parameters,
     network: &Network<'_>,
@@ -198,7 +198,7 @@ pub(in super::super) fn backward(
     qkv_back(at, network, layer, normed, memory, launches);
 }
 
-/// scratch.normed from the gradients at queries, keys and values.
+/// Computes scratch.normed from the gradients of queries, keys and values.
 fn qkv_back(
     at: &Parameters,
     network: &Network<'_>,

@@ -1,7 +1,8 @@
-//! The last layer's attention without keys and values: the products with their weights, on the queries' side.
+//! The last layer's attention without keys and values: their weights are multiplied with the
+//! queries instead.
 //!
-//! The maths is that of [`kernels::attention::direct`](crate::kernels::attention::direct); here are the parts that
-//! take all rows of a group at once.
+//! The maths is that of [`kernels::attention::direct`](crate::kernels::attention::direct); here are
+//! the products over all rows of a group at once.
 
 use super::{Parameters, Scratch, Tape, Weights, observations, problem};
 use crate::kernels::attention::{self, direct};
@@ -14,7 +15,8 @@ use crate::kernels::epilogue::{Accumulate, Store, StoreScaled, StoreWithBiases};
 use crate::kernels::linear::cpu::{Left, product};
 use crate::kernels::precision::Precision;
 
-/// Does the last layer of full windows take fewer multiply-adds so? Pairs of bfloat16 cannot be cut by heads.
+/// Whether this takes fewer multiply-adds in the last layer of full windows. It is not available in
+/// bfloat16, whose pairs cannot be split by heads.
 pub(crate) fn pays(precision: Precision, shape: &Shape) -> bool {
     let (queries, keys) = (shape.context, shape.condition.tokens(shape.context));
     let visible = observations(shape.condition);
@@ -86,8 +88,9 @@ pub(super) fn attend(
     }
 }
 
-/// From `scratch.attended` to `scratch.q`, at the queries before they were divided, and `dnormed`, at the normed
-/// tokens but for what the queries add; and to the gradients of the weights and biases of keys and values.
+/// From `scratch.attended` to `scratch.q`, the gradient of the undivided queries, and `dnormed`,
+/// that of the normed tokens without the queries' contribution; and to the gradients of the weights
+/// and biases of keys and values.
 pub(super) fn attend_backward(
     at: &Parameters,
     layer: Layer<'_>,

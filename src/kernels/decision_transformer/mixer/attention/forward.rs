@@ -1,4 +1,4 @@
-//! Forward: from the normed tokens of a group to the branch.
+//! The forward pass: from the normed tokens of a group to the branch.
 
 use super::{Parameters, Scratch, Tape, Weights};
 use super::{direct, problem, project_keys_values, project_queries};
@@ -8,7 +8,7 @@ use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
 use crate::kernels::linear::cpu::{Left, product};
 
-/// Fills `tape`, and the branch from `normed`.
+/// Computes the branch from `normed`, and fills `tape`.
 pub(in super::super) fn forward(
     at: &Parameters,
     layer: Layer<'_>,
@@ -39,7 +39,7 @@ pub(in super::super) fn forward(
     project(at, network, weights, &tape.attended, branch);
 }
 
-/// `attended` from queries, keys and values.
+/// Computes `attended` from queries, keys and values.
 fn attend(
     at: &Parameters,
     layer: Layer<'_>,
@@ -61,7 +61,7 @@ fn attend(
     }
 }
 
-/// The branch from `attended`.
+/// Computes the branch from `attended`.
 pub(super) fn project(
     at: &Parameters,
     network: Network<'_>,

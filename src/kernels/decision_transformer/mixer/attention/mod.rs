@@ -1,4 +1,5 @@
-//! Causal attention as a mixer: queries, keys and values from the normed tokens, and a product behind.
+//! Causal attention as a mixer: queries, keys and values from the normed tokens, and an output
+//! projection.
 //!
 //! ```text
 //! q  = n Wq + bq          queries x C; the last layer's queries are the observations
@@ -6,8 +7,9 @@
 //! mix(n) = attention(q, kv) Wo + bo
 //! ```
 //!
-//! The heads are the op's ([`kernels::attention`](crate::kernels::attention)); here are the products with the
-//! weights. In training the last layer mostly attends to n itself, without keys and values ([`direct`]).
+//! The heads are computed by the op [`kernels::attention`](crate::kernels::attention); here are the
+//! products with the weights. In training the last layer usually attends to n directly, without
+//! keys and values ([`direct`]).
 
 pub(super) mod acting;
 pub(super) mod backward;
@@ -37,22 +39,23 @@ pub(crate) struct Parameters {
     pub(super) projection: Pair,
 }
 
-/// What forward keeps.
+/// What the forward pass stores.
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
-    /// In the last layer: the observations' rows of n.
+    /// In the last layer: the rows of n that are observations.
     asking: Buffer,
     q: Buffer,
     kv: Buffer,
     attended: Buffer,
     logs: Buffer,
-    /// Where the layer attends directly: u, a and r of `kernels::attention::direct`, and q is divided by sqrt d.
+    /// If the layer attends directly: u, a and r of `kernels::attention::direct`; q is divided by
+    /// sqrt d then.
     asked: Buffer,
     gathered: Buffer,
     sums: Buffer,
 }
 
-/// The gradients at what [`Tape`] keeps, and the memory of the op.
+/// The gradients of what [`Tape`] stores, and the scratch memory of the op.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     attended: Buffer,
@@ -74,18 +77,18 @@ impl Parameters {
         }
     }
 
-    /// C.
+    /// C, channels.
     fn width(&self) -> usize {
         self.projection.bias.len()
     }
 }
 
-/// Of each step only the observation asks.
+/// Only the observation of each step is a query.
 fn observations(condition: Condition) -> Visible {
     Visible::every(condition.stride(), condition.observation() + 1)
 }
 
-/// Which keys a layer's queries see.
+/// Which keys a layer's queries attend to.
 fn visible(layer: Layer<'_>) -> Visible {
     if layer.last {
         observations(layer.network.shape.condition)
@@ -94,7 +97,7 @@ fn visible(layer: Layer<'_>) -> Visible {
     }
 }
 
-/// The heads' work on one sequence.
+/// The attention problem of one sequence.
 fn problem<'a>(layer: Layer<'a>, sequence: &Sequence) -> Problem<'a> {
     let dropout = (layer.dropout).filter(|dropout| dropout.probability_attention > 0.0);
     Problem {
@@ -112,7 +115,7 @@ fn problem<'a>(layer: Layer<'a>, sequence: &Sequence) -> Problem<'a> {
     }
 }
 
-/// q = x Wq + bq, as many rows as q has.
+/// q = x Wq + bq, for as many rows as q has.
 fn project_queries(
     at: &Parameters,
     network: Network<'_>,
@@ -125,7 +128,7 @@ fn project_queries(
     network.linear((x, c), query.all(), bias, q);
 }
 
-/// kv = x Wkv + bkv, as many rows as kv has.
+/// kv = x Wkv + bkv, for as many rows as kv has.
 fn project_keys_values(
     at: &Parameters,
     network: Network<'_>,

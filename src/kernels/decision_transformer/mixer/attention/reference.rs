@@ -1,4 +1,4 @@
-//! Attention as a mixer, naively: every token asks.
+//! Naive attention as a mixer: every token is a query.
 
 use super::Parameters;
 use crate::kernels::attention::{Visible, reference as attention};
@@ -6,7 +6,7 @@ use crate::kernels::decision_transformer::network::reference::{Backward, Network
 use crate::kernels::dropout::Site;
 use crate::kernels::real::Real;
 
-/// What forward keeps of one window.
+/// What the forward pass stores of one window.
 pub(crate) struct Tape<R> {
     qkv: Vec<R>,
     attended: Vec<R>,
@@ -44,7 +44,7 @@ impl Parameters {
         }
     }
 
-    /// The branch, from the normed tokens.
+    /// Computes the branch from the normed tokens.
     pub(in super::super) fn reference_forward<R: Real>(
         &self,
         network: Network<'_, R>,
@@ -60,7 +60,7 @@ impl Parameters {
         (Tape { qkv, attended }, branch)
     }
 
-    /// The gradient at the normed tokens, from that at the branch.
+    /// The gradient of the normed tokens, from that of the branch.
     pub(in super::super) fn reference_backward<R: Real>(
         &self,
         back: &mut Backward<'_, R>,

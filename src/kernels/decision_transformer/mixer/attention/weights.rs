@@ -1,4 +1,4 @@
-//! The weights as the products read them.
+//! The weights, packed for the products.
 
 use super::Parameters;
 use crate::kernels::decision_transformer::network::packing::{Matrix, Packing, Purpose};
@@ -10,12 +10,13 @@ pub(crate) struct Weights {
     pub(super) query: Panels,
     pub(super) keys_values: Panels,
     pub(super) projection: Panels,
-    /// In a last layer: the values of each head; and its keys, or in acting the keys of all heads, transposed.
+    /// In a last layer that attends directly: the weights of each head's values; and those of its
+    /// keys (in acting, of all heads' keys), transposed.
     pub(super) values: Vec<Panels>,
     pub(super) keys: Vec<Panels>,
     pub(super) keys_transposed: Panels,
     pub(super) transposed: Transposed,
-    /// Does the layer attend directly? It has no `keys_values` then.
+    /// Whether the layer attends directly. It has no `keys_values` then.
     pub(super) direct: bool,
 }
 

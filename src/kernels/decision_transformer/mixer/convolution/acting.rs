@@ -1,4 +1,4 @@
-//! The convolution of a running episode: the normed tokens that it still sees.
+//! The convolution in a running episode: a cache of the normed tokens in its reach.
 
 use super::{Asking, Parameters};
 use crate::kernels::buffer::Buffer;
@@ -6,23 +6,23 @@ use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
 use std::ops::Range;
 
-/// Normed tokens in front of one layer.
+/// One layer's normed input tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Cache(Buffer);
 
 impl Cache {
-    /// Makes it hold so many tokens.
+    /// Resizes it to this many tokens.
     pub(in super::super) fn resize(&mut self, at: &Parameters, tokens: usize) {
         self.0.resize(tokens * at.width);
     }
 
-    /// Moves some tokens to the front.
+    /// Moves some tokens to the front and drops the others.
     pub(in super::super) fn forget(&mut self, at: &Parameters, kept: &Range<usize>) {
         let kept = kept.start * at.width..kept.end * at.width;
         self.0.copy_within(kept, 0);
     }
 
-    /// Some tokens.
+    /// The entries of some tokens.
     pub(in super::super) fn kept(&self, at: &Parameters, tokens: &Range<usize>) -> &[f32] {
         &self.0[tokens.start * at.width..tokens.end * at.width]
     }
@@ -38,7 +38,7 @@ impl Cache {
 }
 
 impl Parameters {
-    /// The places of the first tokens, and of the others.
+    /// Splits places into those of the first tokens and those of the others.
     pub(in super::super) fn split<'a>(
         &self,
         places: &'a mut [f32],
@@ -48,7 +48,7 @@ impl Parameters {
     }
 }
 
-/// The branch of the newest tokens, up to an observation, from all kept ones.
+/// The branch of the newest tokens, up to an observation, from all cached ones.
 pub(in super::super) fn extend(
     at: &Parameters,
     network: Network<'_>,
@@ -59,7 +59,7 @@ pub(in super::super) fn extend(
     at.convolve(network, kept, at.up_to_observation(asking), branch);
 }
 
-/// The branch of a run of tokens; the first kept one begins a step.
+/// The branch of a run of tokens; the first cached one begins a step.
 pub(in super::super) fn pass(
     at: &Parameters,
     network: Network<'_>,

@@ -1,14 +1,15 @@
-//! A causal convolution as a mixer (Decision ConvFormer, Kim et al. 2024): a token sees itself and the five before it.
+//! A causal convolution as a mixer (Decision ConvFormer, Kim et al. 2024): a token's output depends
+//! on itself and the five tokens before it.
 //!
 //! ```text
 //! mix(n) = causal_convolution(n)          one filter for each kind of token, no projection, no dropout
 //! ```
 //!
-//! The op is [`causal_convolution`](crate::kernels::causal_convolution). Padding is not computed: in front of a
-//! window's first valid step are zeros, where the original sees its padded steps.
+//! The op is [`causal_convolution`](crate::kernels::causal_convolution). Padding is not computed:
+//! before a window's first valid step the input is zero, where the original reads padded steps.
 //!
-//! A token reaches back five tokens a layer, so in acting the newest normed tokens of each layer are all that has to be
-//! kept ([`acting`]).
+//! A token reaches back five tokens a layer, so acting caches only the newest normed tokens of each
+//! layer ([`acting`]).
 
 pub(super) mod acting;
 
@@ -23,7 +24,7 @@ use crate::kernels::parameters::Places;
 use crate::kernels::real::Real;
 use std::ops::Range;
 
-/// How many tokens before itself a token sees.
+/// How many tokens a token reaches back.
 pub(crate) const REACH: usize = TAPS - 1;
 
 /// Where the parameters are stored.
@@ -40,7 +41,7 @@ impl Parameters {
         let c = shape.width;
         let kinds = ["return_to_go", "observation", "action"];
         let filters = kinds[kinds.len() - shape.condition.stride()..].iter();
-        // One behind the other, each bias behind its taps: as a bank is.
+        // In the order of a filter bank: each bias follows its taps.
         let filters: Vec<_> = filters
             .map(|kind| places.pair(&format!("{block}.convolution.{kind}"), &[TAPS, c]))
             .collect();
@@ -76,7 +77,7 @@ impl Parameters {
         }
     }
 
-    /// The branch of a sequence or of a part of one. Masks are not applied: nothing is dropped here.
+    /// The branch of a sequence or of a part of one. It has no dropout, so masks are not applied.
     fn convolve(&self, network: Network<'_>, x: &[f32], asking: Asking, branch: Branch<'_>) {
         let bank = network.of(&self.bank);
         let (beside, to) = (branch.residual, branch.to);
@@ -84,7 +85,7 @@ impl Parameters {
     }
 }
 
-/// The rows of a sequence in front of the mixer and behind it, as places of numbers.
+/// The rows of a sequence before the mixer and after it, as ranges of numbers.
 fn rows(layer: Layer<'_>, sequence: &Sequence) -> (Range<usize>, Range<usize>) {
     let c = layer.network.shape.width;
     let numbers = |rows: Range<usize>| rows.start * c..rows.end * c;
@@ -92,7 +93,7 @@ fn rows(layer: Layer<'_>, sequence: &Sequence) -> (Range<usize>, Range<usize>) {
     (numbers(sequence.token_rows()), numbers(outputs))
 }
 
-/// The branch from `normed`.
+/// Computes the branch from `normed`.
 pub(super) fn forward(at: &Parameters, layer: Layer<'_>, normed: &[f32], branch: Branch<'_>) {
     let Branch { residual, to, .. } = branch;
     for sequence in &layer.group.sequences {
@@ -137,7 +138,7 @@ pub(super) fn backward(
 }
 
 impl Parameters {
-    /// The branch, from the normed tokens of one window, naively.
+    /// The branch of one window's normed tokens: a naive reference.
     pub(super) fn reference_forward<R: Real>(
         &self,
         network: reference::Network<'_, R>,
@@ -147,7 +148,7 @@ impl Parameters {
         op::reference::forward(c, bank, normed, Asking::ALL, normed.len() / c)
     }
 
-    /// The gradient at the normed tokens, from that at the branch, naively.
+    /// The gradient of the normed tokens, from that of the branch: a naive reference.
     pub(super) fn reference_backward<R: Real>(
         &self,
         back: &mut Backward<'_, R>,
