@@ -223,7 +223,7 @@ fn what_they_cannot_learn_in_is_one_error_with_a_way_out() {
         ),
         (
             "train --algorithm ppo --env CartPole-v1 --dataset builtin/cartpole/random",
-            "it must be left out: ppo learns from its own steps alone",
+            "it must be omitted: ppo learns from its own steps only",
         ),
         (
             "train --algorithm dqn --env CartPole-v1 --set dqn.hidden=[16,0]",

@@ -131,7 +131,7 @@ fn what_cannot_go_on_is_one_error_with_a_way_out() {
         small("discrete_cql").replace("--set discrete_cql.width=8", "")
     ));
     let stays =
-        "error: this algorithm does not go on in an environment from a run\nhint: td3_bc, iql";
+        "error: this algorithm cannot continue a run in an environment\nhint: td3_bc, iql";
     for (arguments, expected) in [
         ("train --from clone --steps 5", stays),
         ("train --from cql --steps 5", stays),

@@ -89,7 +89,7 @@ fn sizes_within_their_ranges_that_no_memory_holds_are_refused_too() {
         let transcript = bench.transcript(&format!("train --steps 1 {settings}"));
         assert!(transcript.starts_with("exit code 1"), "{transcript}");
         assert!(
-            transcript.contains("error: the plan takes at least "),
+            transcript.contains("error: the plan needs at least "),
             "{transcript}"
         );
         assert!(!bench.path("runs").exists());

@@ -1,4 +1,4 @@
-//! Actions between the environment's numbers and a network's.
+//! Conversion of actions between the environment's units and a network's.
 
 use rtg_datasets::sample::ActionMap;
 use rtg_envs::Space;
@@ -7,35 +7,35 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use crate::kernels::{Head, Objective};
 
-/// What becomes of a box of actions inside a network.
+/// How a box of actions is represented in a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BoxUnits {
     /// Mapped onto [-1, 1], dimension by dimension.
     Unit,
-    /// Left as it is where all bounds are [-m, m] for one m, as CORL's `max_action`; else mapped
-    /// onto [-1, 1].
+    /// Unchanged if all bounds are [-m, m] for one m, CORL's `max_action`; else mapped onto [-1,
+    /// 1].
     Symmetric,
 }
 
-/// How an action looks inside the network.
+/// The representation of an action in the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActionCodec {
-    /// One of `n`, counted from `start`: a one-hot row; the head gives logits.
+    /// One of `n` actions, the first being `start`: a one-hot row; the head outputs logits.
     Discrete {
         /// Number of actions.
         n: usize,
         /// The smallest action.
         start: i64,
     },
-    /// Numbers: (action - offset) / scale; the head gives tanh times `max_action`.
+    /// Numbers: (action - offset) / scale; the head outputs tanh times `max_action`.
     Continuous {
         /// Subtracted from each action number.
         offset: Vec<f64>,
-        /// Divides each action number; 0 where both bounds are the same, and the network's number
-        /// counts for nothing.
+        /// Divides each action number; 0 where both bounds are equal, and the network's output is
+        /// ignored.
         scale: Vec<f64>,
-        /// Largest action inside the network.
+        /// Largest action in the network.
         max_action: f64,
     },
 }
@@ -43,12 +43,13 @@ pub enum ActionCodec {
 impl ActionCodec {
     /// The codec for an action space.
     ///
-    /// kzl's head is a bare tanh, CORL's is scaled by the environment's single `max_action`. Both
-    /// are kept where they apply: bounds of [-1, 1], and for `corl` bounds of [-m, m]. Any other
-    /// finite box is mapped onto [-1, 1], dimension by dimension.
+    /// kzl's head is tanh, CORL's is tanh scaled by the environment's single `max_action`. Both are
+    /// reproduced where they apply: for bounds of [-1, 1], and in `corl` for bounds of [-m, m]. Any
+    /// other finite box is mapped onto [-1, 1], dimension by dimension.
     ///
     /// # Errors
-    /// A space without finite bounds, or one that is neither a box nor discrete; the text says which.
+    /// A space without finite bounds, or one that is neither a box nor discrete; the text says
+    /// which it is.
     pub fn of(units: BoxUnits, space: &Space) -> Result<Self, String> {
         let space = match space {
             Space::Discrete { n, start } => {
@@ -83,7 +84,7 @@ impl ActionCodec {
         })
     }
 
-    /// The codec of an algorithm that acts in boxes with finite bounds only.
+    /// The codec of an algorithm that supports only boxes with finite bounds.
     ///
     /// # Errors
     /// Any other space.
@@ -100,7 +101,7 @@ impl ActionCodec {
         Err(Error::ActionSpace { algorithm, found })
     }
 
-    /// The codec of an algorithm that chooses among discrete actions only.
+    /// The codec of an algorithm that supports only discrete actions.
     ///
     /// # Errors
     /// Any other space.
@@ -113,7 +114,7 @@ impl ActionCodec {
         Err(Error::ActionSpace { algorithm, found })
     }
 
-    /// Numbers of an action inside the network: classes or dimensions.
+    /// Numbers of an action in the network: classes or dimensions.
     pub fn width(&self) -> usize {
         match self {
             Self::Discrete { n, .. } => *n,
@@ -121,7 +122,7 @@ impl ActionCodec {
         }
     }
 
-    /// The largest number of an action inside the network: 1 in a one-hot row.
+    /// The largest number of an action in the network: 1 in a one-hot row.
     pub fn max_action(&self) -> f64 {
         match self {
             Self::Discrete { .. } => 1.0,
@@ -129,7 +130,7 @@ impl ActionCodec {
         }
     }
 
-    /// What the network's last layer gives.
+    /// The function of the network's last layer.
     pub fn head(&self) -> Head {
         match self {
             Self::Discrete { .. } => Head::Logits,
@@ -139,7 +140,7 @@ impl ActionCodec {
         }
     }
 
-    /// What the network is trained for.
+    /// The network's loss.
     pub fn objective(&self) -> Objective {
         match self {
             Self::Discrete { .. } => Objective::CrossEntropy,
@@ -147,7 +148,7 @@ impl ActionCodec {
         }
     }
 
-    /// How the sampler maps stored actions; discrete ones stay as they are.
+    /// How the sampler maps stored actions; discrete ones are unchanged.
     pub fn action_map(&self) -> Option<ActionMap> {
         match self {
             Self::Discrete { .. } => None,
@@ -158,7 +159,7 @@ impl ActionCodec {
         }
     }
 
-    /// The environment's action, from what the head gave (greedy where it gave logits).
+    /// The environment's action, from the head's outputs (the likeliest one, from logits).
     pub fn decode(&self, output: &[f32], action: &mut [f64]) {
         match self {
             Self::Discrete { start, .. } => {
@@ -195,7 +196,7 @@ impl ActionCodec {
     }
 }
 
-/// What a difference is divided by; a scale of 0 is that of a number that is always the same.
+/// The divisor of a difference; a scale of 0 belongs to a constant number.
 pub(super) fn divisor(scale: f64) -> f64 {
     if scale == 0.0 { 1.0 } else { scale }
 }

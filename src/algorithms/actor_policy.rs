@@ -10,33 +10,31 @@ use crate::random::Stream;
 
 /// How an actor's outputs become actions, in the network's units.
 pub trait Decision {
-    /// The actions that are rated highest. `outputs` are rows x the network's outputs, of an ensemble
-    /// member after member, `actions` rows x A.
+    /// The best actions. `outputs` are rows x the network's outputs (of an ensemble, member by
+    /// member), `actions` rows x A.
     fn greedy(&self, outputs: &[f32], actions: &mut [f32]);
 
-    /// Draws the noise of one row's step, A numbers. They must not depend on anything but the
-    /// stream.
+    /// Draws the noise of one row's step, A numbers. They may depend on the stream only.
     fn draw(&self, stream: &mut Stream, noise: &mut [f32]) {
         stream.fill_normal(noise);
     }
 
-    /// Actions to explore with; `noise` is rows x A, as [`Decision::draw`] fills it: from N(0, 1)
-    /// unless it says otherwise.
+    /// Exploring actions; `noise` is rows x A, from [`Decision::draw`], by default N(0, 1).
     fn explore(&self, outputs: &[f32], noise: &[f32], actions: &mut [f32]);
 
-    /// [`Decision::greedy`] as a formula, to write it in other programs' formats.
+    /// [`Decision::greedy`] as a formula, for export to other formats.
     fn rule(&self) -> Option<Rule> {
         None
     }
 }
 
-/// Acts with weights that a learner may go on changing.
+/// Acts with weights that a learner may change at the same time.
 ///
-/// It sees as many of the last observations as the actor has inputs for, the newest last; before an
-/// episode's first they are zeros.
+/// Its input is as many of the last observations as the actor has inputs for, the newest last;
+/// those before an episode's first are zeros.
 ///
-/// Exploring, each row draws its noise from a stream that follows from its episode's start, the same
-/// amount in every step, so that the noise depends on the step alone.
+/// When exploring, each row draws its noise from a stream derived from its episode's start, the
+/// same amount in every step, so that the noise depends on the step only.
 pub(super) struct ActorPolicy<D> {
     actor: Shared,
     decision: D,
@@ -45,18 +43,18 @@ pub(super) struct ActorPolicy<D> {
     mode: Mode,
     pool: Pool,
     streams: Vec<Stream>,
-    /// Rows x inputs: what each row's actor sees.
+    /// Rows x inputs, the actor's inputs.
     seen: Vec<f32>,
     inputs: Vec<f32>,
     outputs: Vec<f32>,
     noise: Vec<f32>,
     chosen: Vec<f32>,
-    /// The least and the largest numbers of an action, where choices may lie beyond.
+    /// The bounds of an action, if the actor's outputs may exceed them.
     bounds: Option<[Vec<f64>; 2]>,
     asked: Option<Asked>,
 }
 
-/// What rows are asked for: one more input, the same in all of an episode.
+/// The rows' targets: one more input, constant in an episode.
 struct Asked {
     /// Targets are divided by this.
     divisor: f64,
@@ -103,7 +101,7 @@ impl<D: Decision> ActorPolicy<D> {
         self
     }
 
-    /// With actions that are brought within these bounds: the least numbers, the largest.
+    /// With actions clipped to these bounds: the lower ones, the upper ones.
     pub(super) fn within(self, bounds: [Vec<f64>; 2]) -> Self {
         Self {
             bounds: Some(bounds),
@@ -227,7 +225,7 @@ mod tests {
 
     #[test]
     fn each_row_keeps_what_it_is_asked_for_through_its_episode() {
-        // Ten times the observation and what is asked for.
+        // Ten times the observation, plus the target.
         let actor = Network::new(&Shape::new(&[1, 1], &[], 1), vec![10.0, 1.0, 0.0]);
         let actions = ActionCodec::Continuous {
             offset: vec![0.0],

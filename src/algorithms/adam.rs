@@ -1,4 +1,4 @@
-//! Adam as the baselines use it: one for each network, with neither weight decay nor clipping.
+//! Adam of the baselines: one optimiser per network, with neither weight decay nor clipping.
 
 use super::{Error, Saved};
 use crate::kernels::adamw::AdamW;
@@ -6,12 +6,12 @@ use crate::kernels::mlp::Pool;
 use crate::nn::state_dict::Entry;
 use crate::optimise::Moments;
 
-/// The optimiser's memory of one network or vector.
+/// The optimiser's state for one network or vector.
 pub(super) struct Adam {
     moments: Moments,
     /// Steps done.
     steps: u64,
-    /// Keeps the divisor from zero.
+    /// Added to the divisor.
     epsilon: f64,
 }
 
@@ -19,7 +19,7 @@ const FIRST: &str = "first_moment";
 const SECOND: &str = "second_moment";
 
 impl Adam {
-    /// Before the first step of `count` parameters.
+    /// A new optimiser of `count` parameters.
     pub(super) fn new(count: usize) -> Self {
         Self {
             moments: Moments::zeros(count),
@@ -33,7 +33,7 @@ impl Adam {
         self.steps
     }
 
-    /// With another number that keeps the divisor from zero.
+    /// With another epsilon.
     pub(super) fn with_epsilon(self, epsilon: f64) -> Self {
         Self { epsilon, ..self }
     }
@@ -70,14 +70,14 @@ impl Adam {
         );
     }
 
-    /// The moments of what is called `name`, for a checkpoint.
+    /// The moments, under `name`, for a checkpoint.
     pub(super) fn state(&self, name: &str) -> [Entry; 2] {
         let Moments { first, second } = &self.moments;
         [(FIRST, first), (SECOND, second)]
             .map(|(which, values)| Entry::vector(&format!("rtg.{name}.{which}"), values))
     }
 
-    /// Goes on where a checkpoint was saved after so many steps.
+    /// Restores the state of a checkpoint, saved after this many steps.
     pub(super) fn restore(&mut self, name: &str, saved: &Saved, steps: u64) -> Result<(), Error> {
         let count = self.moments.first.len();
         let moment = |which: &str| saved.floats(&format!("rtg.{name}.{which}"), count);

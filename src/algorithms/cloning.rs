@@ -1,5 +1,5 @@
-//! The losses of clones, and their gradients at the network's outputs: what behaviour cloning and
-//! return-conditioned cloning share.
+//! The losses of behaviour cloning and return-conditioned cloning, and their gradients with respect
+//! to the network's outputs.
 
 use rtg_datasets::sample::Batch;
 
@@ -8,17 +8,17 @@ use crate::kernels::Head;
 use crate::kernels::mlp::heads::gaussian::Gaussian;
 use crate::kernels::mlp::heads::{categorical, tanh};
 
-/// What the data did, in each row of a batch.
+/// The data's action in each row of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    /// Actions, rows x A; of discrete ones nothing.
+    /// Actions, rows x A; empty if they are discrete.
     pub(super) actions: Vec<f32>,
-    /// Which of the discrete actions.
+    /// Indices of discrete actions.
     pub(super) choices: Vec<usize>,
 }
 
 impl Wanted {
-    /// Keeps what the batch's windows did in their last place; an action has `width` numbers.
+    /// Takes the actions at the windows' last steps; an action has `width` numbers.
     pub(super) fn last_of(&mut self, batch: &Batch, width: usize) {
         let last = |row: usize| (row + 1) * batch.context - 1;
         self.actions.clear();
@@ -34,20 +34,20 @@ impl Wanted {
     }
 }
 
-/// What the loss needs on the way; its memory stays.
+/// Scratch memory of the loss, kept for the next update.
 #[derive(Debug, Default)]
 pub(super) struct Loss {
-    /// At the outputs.
+    /// The gradient of the outputs.
     pub(super) gradients: Vec<f32>,
-    /// Actions or log-probabilities.
+    /// Predicted actions or log-probabilities.
     found: Vec<f32>,
-    /// At those.
+    /// Their gradient.
     inner: Vec<f32>,
 }
 
 impl Loss {
-    /// The mean loss; leaves its gradient. Of bounded actions it is the squared error, a mean over
-    /// rows and numbers; of logits the cross-entropy, a mean over rows.
+    /// The mean loss; writes its gradient to `gradients`. For bounded actions it is the squared
+    /// error, averaged over rows and numbers; for logits the cross-entropy, averaged over rows.
     pub(super) fn of(&mut self, head: Head, outputs: &[f32], wanted: &Wanted) -> f64 {
         self.found.resize(outputs.len(), 0.0);
         self.gradients.resize(outputs.len(), 0.0);
@@ -71,8 +71,8 @@ impl Loss {
         loss / f64::from(count)
     }
 
-    /// The mean over rows of -log pi of what was wanted, where the outputs are the means of a
-    /// Gaussian; leaves its gradient there and at the log standard deviations.
+    /// The mean over rows of -log pi(a), where the outputs are the means of a Gaussian; writes the
+    /// gradients of the means and of the log standard deviations.
     pub(super) fn gaussian(
         &mut self,
         gaussian: Gaussian,

@@ -1,5 +1,5 @@
-//! What a greedy policy computes, from an environment's numbers to its actions: all that another
-//! program's format needs.
+//! The computation of a greedy policy, from an environment's observations to its actions: all that
+//! an export needs.
 
 use rtg_datasets::Normaliser;
 
@@ -9,7 +9,7 @@ use super::networks::Shared;
 use crate::kernels::{decision_transformer, mlp};
 use crate::nn::state_dict::{Entry, Naming};
 
-/// What a greedy policy computes.
+/// The computation of a greedy policy.
 #[derive(Clone, Debug)]
 pub enum Computation {
     /// From the last observations.
@@ -19,7 +19,7 @@ pub enum Computation {
 }
 
 impl Computation {
-    /// How many numbers its parameters are.
+    /// The number of parameters.
     pub fn parameters(&self) -> usize {
         match self {
             Self::Perceptron(perceptron) => perceptron.parameters.len(),
@@ -28,11 +28,11 @@ impl Computation {
     }
 }
 
-/// A small network with what stands before and behind it.
+/// A small network with its pre- and postprocessing.
 #[derive(Clone, Debug)]
 pub struct Perceptron {
-    /// Sizes of the network. It takes as many observations as its input holds, the newest last;
-    /// those before an episode's first are zeros behind the normaliser.
+    /// Sizes of the network. Its input is as many observations as fit, the newest last; those
+    /// before an episode's first are zeros, after normalisation.
     pub shape: mlp::Shape,
     /// Its weights, see [`mlp::Layout`].
     pub parameters: Vec<f32>,
@@ -40,16 +40,16 @@ pub struct Perceptron {
     pub observation: usize,
     /// Of observations.
     pub normaliser: Option<Normaliser>,
-    /// From outputs to actions in the network's units.
+    /// How outputs become actions in the network's units.
     pub rule: Rule,
-    /// From there to the environment's.
+    /// Converts those to the environment's units.
     pub actions: ActionCodec,
-    /// The least and the largest numbers of an action, where choices may lie beyond.
+    /// The bounds of an action, if outputs may exceed them.
     pub bounds: Option<[Vec<f64>; 2]>,
 }
 
-/// How outputs become greedy actions: numbers of a box, or one number for each choice, of which the
-/// largest is taken.
+/// How outputs become greedy actions: the numbers of a box, or a value for each discrete action, of
+/// which the largest is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
     /// The outputs are the actions.
@@ -59,32 +59,32 @@ pub enum Rule {
         /// The largest action.
         scale: f32,
     },
-    /// Values of actions, each the mean of some quantiles, A x N; or A advantages and a value of the
-    /// state, V + adv - mean adv.
+    /// Values of actions, each the mean of its quantiles, A x N; or A advantages and a state value:
+    /// V + adv - mean adv.
     Values {
         /// N.
         quantiles: usize,
-        /// Advantages and a value.
+        /// Whether the outputs are advantages and a state value.
         dueling: bool,
     },
-    /// The first member's values of actions that the second holds to be at least so likely beside the
-    /// likeliest.
+    /// The first member's values of those actions that are likely enough according to the second
+    /// member.
     Constrained {
-        /// Likelihoods must lie above.
+        /// The least likelihood, relative to the likeliest action.
         threshold: f64,
         /// The value of other actions.
         ruled_out: f32,
     },
 }
 
-/// A Decision Transformer with what stands before and behind it.
+/// A Decision Transformer with its pre- and postprocessing.
 #[derive(Clone, Debug)]
 pub struct Sequence {
     /// Sizes of the network.
     pub shape: decision_transformer::Shape,
     /// Its weights, see [`decision_transformer::Layout`].
     pub parameters: Vec<f32>,
-    /// Weights of the published code that are never trained.
+    /// Weights of the published code that are not trained.
     pub untrained: Vec<Entry>,
     /// Names of the published code.
     pub naming: Naming,
@@ -92,13 +92,13 @@ pub struct Sequence {
     pub normaliser: Normaliser,
     /// Returns-to-go are divided by this.
     pub return_scale: f64,
-    /// Time steps are below this; later ones count as the last.
+    /// Timesteps are clamped to the last one below this.
     pub episode_length: usize,
     /// Actions.
     pub actions: ActionCodec,
 }
 
-/// What an actor computes, if its rule is one of [`Rule`].
+/// The computation of an actor, if its decision can be expressed as a [`Rule`].
 pub(super) fn of_actor(
     (actor, decision): (&Shared, &impl Decision),
     observation: usize,

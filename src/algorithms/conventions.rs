@@ -1,10 +1,10 @@
-//! The two codes that online algorithms follow.
+//! The two published codes that online algorithms reproduce.
 
 use rtg_datasets::sample::ActionMap;
 
 use super::ActionCodec;
 
-/// Which published code is followed where the two differ in more than a number.
+/// The published code that is reproduced where the two differ in more than default values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conventions {
     /// `CleanRL`'s.
@@ -17,7 +17,7 @@ impl Conventions {
     /// The names of the recipes, the default first.
     pub const RECIPES: &'static [&'static str] = &["cleanrl", "sb3"];
 
-    /// The code called by the recipe's name; `CleanRL`'s where the name is another.
+    /// The code of this recipe; `CleanRL`'s if the name is unknown.
     pub fn named(recipe: &str) -> Self {
         if recipe == "sb3" {
             Self::Sb3
@@ -26,7 +26,8 @@ impl Conventions {
         }
     }
 
-    /// How the replay buffer's actions become a batch's: `CleanRL` keeps the environment's units.
+    /// How the replay buffer's actions are mapped in a batch: `CleanRL` keeps the environment's
+    /// units.
     pub(super) fn action_map(self, actions: &ActionCodec) -> Option<ActionMap> {
         self.pick(None, actions.action_map())
     }

@@ -16,50 +16,50 @@ pub enum Error {
         found: String,
     },
     /// An offline algorithm without a dataset.
-    #[error("there is no dataset to learn from")]
+    #[error("no dataset to learn from")]
     NoData,
-    /// Data that batches cannot be drawn from.
+    /// Data from which batches cannot be drawn.
     #[error(transparent)]
     Data(#[from] rtg_datasets::Error),
-    /// A plan that lacks what the algorithm reads.
+    /// A plan without a table that the algorithm reads.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A plan that the free memory does not hold.
-    #[error("the plan takes at least {}, {} are free", gigabytes(*bytes), gigabytes(*free as f64))]
+    /// A plan that needs more than the free memory.
+    #[error("the plan needs at least {}, {} are free", gigabytes(*bytes), gigabytes(*free as f64))]
     TooLarge {
         /// Bytes for weights and a batch.
         bytes: f64,
         /// Bytes that are free.
         free: u64,
     },
-    /// Threads that the system does not give; fewer would give other bits.
+    /// Threads that the system refuses; fewer threads would change the bits.
     #[error("{threads} threads cannot be started: {reason}")]
     Threads {
-        /// How many were asked for.
+        /// The requested number.
         threads: usize,
-        /// What the operating system said.
+        /// The operating system's message.
         reason: String,
     },
-    /// A checkpoint of a model that the plan does not describe.
-    #[error("it was made with another table '{table}' than the plan's")]
+    /// A checkpoint of another model than the plan's.
+    #[error("its table '{table}' differs from the plan's")]
     OtherModel {
         /// The table that differs.
         table: &'static str,
     },
-    /// A checkpoint's notes of another form.
-    #[error("its notes cannot be read: {0}")]
+    /// A checkpoint's metadata of another form.
+    #[error("its metadata cannot be read: {0}")]
     Notes(String),
-    /// Weights or tensors of a checkpoint that do not fit.
+    /// Weights or tensors of a checkpoint that do not fit the model.
     #[error(transparent)]
     Weights(#[from] StateDictError),
     /// Batches that cannot be computed in parts.
-    #[error("{what} computes whole batches: it takes part in no --mpi, and parts is 1")]
+    #[error("{what} computes whole batches, so --mpi is not possible and 'parts' must be 1")]
     Undivided {
-        /// What does.
+        /// The algorithm or key that needs whole batches.
         what: String,
     },
-    /// An algorithm that does not go on in an environment from what it learned.
-    #[error("this algorithm does not go on in an environment from a run")]
+    /// An algorithm that cannot continue an offline run in an environment.
+    #[error("this algorithm cannot continue a run in an environment")]
     StaysOffline,
     /// A GPU that cannot be used.
     #[error(transparent)]
@@ -71,36 +71,36 @@ fn gigabytes(bytes: f64) -> String {
 }
 
 impl Error {
-    /// The way out.
+    /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::ActionSpace { .. } => Some(
-                "`rtg envs` lists environments, `rtg algorithms` the actions that each can choose"
+                "`rtg envs` lists environments, `rtg algorithms` the actions that each supports"
                     .to_owned(),
             ),
             Self::NoData => Some("name one with --dataset".to_owned()),
             Self::Data(error) => error.hint(),
             Self::Gpu(error) => error.hint().map(str::to_owned),
             Self::Plan(_) => {
-                Some("experiment.toml of any run shows every key with a value".to_owned())
+                Some("the experiment.toml of a run shows every key with its value".to_owned())
             }
             Self::TooLarge { .. } => Some(
                 "lower the width, the layers, the context, the episode length or the batch with --set"
                     .to_owned(),
             ),
             Self::Threads { .. } => Some(
-                "ask for fewer with --threads N, or let the system give more (`ulimit -u`)".to_owned(),
+                "use fewer with --threads N, or raise the system's limit (`ulimit -u`)".to_owned(),
             ),
             Self::OtherModel { .. } => Some(
-                "put back the run's own experiment.toml and checkpoint, or start a new run"
+                "restore the run's original experiment.toml and checkpoint, or start a new run"
                     .to_owned(),
             ),
             Self::Undivided { .. } => Some(
-                "leave out --mpi and parts; `rtg sweep` shares whole runs among machines"
+                "omit --mpi and parts; `rtg sweep` distributes whole runs over machines"
                     .to_owned(),
             ),
             Self::StaysOffline => Some(
-                "td3_bc, iql, awac, cql, edac, discrete_iql, discrete_awac, sac, td3 and dqn do: they \
+                "td3_bc, iql, awac, cql, edac, discrete_iql, discrete_awac, sac, td3 and dqn can: they \
                  explore, and learn from single transitions"
                     .to_owned(),
             ),

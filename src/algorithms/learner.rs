@@ -1,4 +1,5 @@
-//! What the training loop drives and what a checkpoint holds, for any algorithm.
+//! The interface of any algorithm's learner: what the training loop calls and what a checkpoint
+//! contains.
 
 use rtg_datasets::sample::{TransitionConfig, WindowConfig};
 use rtg_datasets::{Dataset, Normaliser};
@@ -13,9 +14,9 @@ use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
 use crate::parallel::Division;
 use crate::policy::{Mode, Policy};
 
-/// What a learner is built from.
+/// The inputs of a new learner.
 pub struct Setup<'a> {
-    /// Whose conventions, one of [`Card::recipes`](super::Card::recipes).
+    /// The recipe, one of [`Card::recipes`](super::Card::recipes).
     pub recipe: &'a str,
     /// The resolved plan, with the algorithm's tables.
     pub plan: &'a Table,
@@ -27,7 +28,7 @@ pub struct Setup<'a> {
     pub seed: u64,
     /// Steps of the whole run.
     pub steps: u64,
-    /// Threads that compute; the same number gives the same bits.
+    /// Number of threads; the same number gives the same bits.
     pub threads: usize,
 }
 
@@ -35,19 +36,19 @@ impl Setup<'_> {
     /// The trajectories to learn from.
     ///
     /// # Errors
-    /// There are none.
+    /// There is no dataset.
     pub fn dataset(&self) -> Result<&Dataset, Error> {
         self.data.ok_or(Error::NoData)
     }
 }
 
-/// What a checkpoint holds of a learner.
+/// A learner's part of a checkpoint.
 pub struct Saved<'a> {
-    /// Whose conventions.
+    /// The recipe.
     pub recipe: &'a str,
-    /// What [`Model::made_of`] gave.
+    /// The result of [`Model::made_of`].
     pub made_of: &'a Value,
-    /// The JSON side of [`Learner::state`]; null in a checkpoint that has only tensors.
+    /// The JSON part of [`Learner::state`]; null in a checkpoint that has only tensors.
     pub notes: &'a Value,
     /// Weights under their published names, and the tensors of [`Learner::state`].
     pub tensors: &'a TensorFile<'a>,
@@ -56,10 +57,10 @@ pub struct Saved<'a> {
 }
 
 impl Saved<'_> {
-    /// What the model is made of.
+    /// The model's description.
     ///
     /// # Errors
-    /// Notes of another form.
+    /// Metadata of another form.
     pub fn made_of<T: DeserializeOwned>(&self) -> Result<T, Error> {
         T::deserialize(self.made_of).map_err(|error| Error::Notes(error.to_string()))
     }
@@ -67,15 +68,15 @@ impl Saved<'_> {
     /// The learner's counters and random streams.
     ///
     /// # Errors
-    /// Notes of another form.
+    /// Metadata of another form.
     pub fn notes<T: DeserializeOwned>(&self) -> Result<T, Error> {
         T::deserialize(self.notes).map_err(|error| Error::Notes(error.to_string()))
     }
 
-    /// A float32 tensor of so many numbers.
+    /// A float32 tensor of this many numbers.
     ///
     /// # Errors
-    /// No such tensor, or one of another size or type.
+    /// The tensor is missing, or has another size or type.
     pub fn floats(&self, name: &str, count: usize) -> Result<Vec<f32>, Error> {
         let values = self.tensors.tensor(name).ok();
         let values = values.map(|view| crate::nn::state_dict::floats(view.data()));
@@ -85,7 +86,7 @@ impl Saved<'_> {
     }
 }
 
-/// A learner's memory beside its model's weights: all that an exact continuation needs.
+/// A learner's state besides its model's weights: all that an exact continuation needs.
 #[derive(Default)]
 pub struct State {
     /// Tensors by name; names start with `rtg.`.
@@ -94,22 +95,22 @@ pub struct State {
     pub notes: Value,
 }
 
-/// The batches that a learner wants.
+/// The batches that a learner needs.
 pub enum Needs<'a> {
     /// Windows of a dataset.
     Windows {
-        /// How they are cut.
+        /// How they are sampled.
         config: WindowConfig,
-        /// Observations.
+        /// Normaliser of observations.
         normaliser: &'a Normaliser,
         /// Windows in a batch.
         rows: usize,
     },
     /// Transitions of a dataset.
     Transitions {
-        /// How they are made.
+        /// How they are built.
         config: TransitionConfig,
-        /// Observations; none leaves them as they are.
+        /// Normaliser of observations, if any.
         normaliser: Option<&'a Normaliser>,
         /// Transitions in a batch.
         rows: usize,
@@ -120,32 +121,32 @@ pub enum Needs<'a> {
     Fresh(Fresh),
 }
 
-/// How an on-policy algorithm acts and learns in turns. [`Learner::update`] is called once for each
-/// collection, and what was collected is thrown away behind it.
+/// How an on-policy algorithm alternates between acting and learning. [`Learner::update`] is called
+/// once for each collection, which is discarded afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fresh {
-    /// Environments that step in turns.
+    /// Environments that are stepped together.
     pub environments: usize,
     /// Steps in each of them between two updates.
     pub steps: usize,
 }
 
-/// How an online algorithm acts and learns in turns.
+/// How an off-policy algorithm alternates between acting and learning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interaction {
-    /// How transitions are made.
+    /// How transitions are built.
     pub transitions: TransitionConfig,
-    /// Observations; none leaves them as they are.
+    /// Normaliser of observations, if any.
     pub normaliser: Option<Normaliser>,
     /// Transitions in a batch.
     pub rows: usize,
-    /// Environments that step in turns.
+    /// Environments that are stepped together.
     pub environments: usize,
-    /// Steps that the replay buffer holds.
+    /// Capacity of the replay buffer, in steps.
     pub capacity: usize,
     /// Environment steps before the first update.
     pub learning_starts: u64,
-    /// Environment steps, the first ones, with actions drawn from the whole action space.
+    /// Number of first environment steps with actions drawn uniformly from the action space.
     pub random_steps: u64,
     /// Environment steps between two rounds of updates.
     pub update_every: u64,
@@ -164,24 +165,24 @@ impl Needs<'_> {
     }
 }
 
-/// A number that an update reports.
+/// A metric of an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Metric {
     /// Its name, for instance `critic_loss`.
     pub name: &'static str,
     /// Its value in this update.
     pub value: f64,
-    /// Whether a point of a curve is the mean over the updates since the point before, rather than
-    /// the last value.
+    /// Whether a curve shows the mean over the updates since its last point, rather than the last
+    /// value.
     pub averaged: bool,
 }
 
-/// What one update reports, the most important number first.
+/// The metrics of one update, the most important first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Update(Vec<Metric>);
 
 impl Update {
-    /// Adds a number whose curve shows means.
+    /// Adds a metric whose curve shows means.
     #[must_use]
     pub fn mean(mut self, name: &'static str, value: f64) -> Self {
         self.0.push(Metric {
@@ -192,7 +193,7 @@ impl Update {
         self
     }
 
-    /// Adds a number whose curve shows the last value.
+    /// Adds a metric whose curve shows the last value.
     #[must_use]
     pub fn last(mut self, name: &'static str, value: f64) -> Self {
         self.0.push(Metric {
@@ -203,32 +204,32 @@ impl Update {
         self
     }
 
-    /// All numbers.
+    /// All metrics.
     pub fn metrics(&self) -> &[Metric] {
         &self.0
     }
 
-    /// The number called `name`.
+    /// The metric called `name`.
     pub fn get(&self, name: &str) -> Option<f64> {
         let found = self.0.iter().find(|metric| metric.name == name);
         found.map(|metric| metric.value)
     }
 }
 
-/// A trained (or new) policy of some algorithm.
+/// A policy of some algorithm, trained or new.
 pub trait Model {
     /// A policy for up to `rows` episodes at once. Its greedy actions have the same bits for any
     /// number of rows and threads.
     fn policy(&self, mode: Mode, rows: usize, threads: usize) -> Box<dyn Policy>;
 
-    /// All that makes this model again, but its weights.
+    /// A description from which this model can be rebuilt, except for its weights.
     fn made_of(&self) -> Value;
 
     /// The trained weights under their published names.
     fn weights(&self) -> Vec<Entry>;
 
-    /// What its greedy policy computes, to write it in other programs' formats; none where nobody has
-    /// said it yet.
+    /// The computation of its greedy policy, for export to other formats; none if that is not
+    /// supported.
     fn computation(&self) -> Option<Computation> {
         None
     }
@@ -236,14 +237,14 @@ pub trait Model {
 
 /// Trains a model.
 pub trait Learner {
-    /// The batches it wants.
+    /// The batches that it needs.
     fn needs(&self) -> Needs<'_>;
 
-    /// The model as it stands; on a GPU, as of the last [`Learner::synchronise`].
+    /// The current model; on a GPU, as of the last [`Learner::synchronise`].
     fn model(&self) -> &dyn Model;
 
     /// All weights under their published names, with whatever else the published code's strict
-    /// loader asks for.
+    /// loader needs.
     fn exported(&self) -> Vec<Entry> {
         self.model().weights()
     }
@@ -254,29 +255,29 @@ pub trait Learner {
     /// Weights of another model.
     fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError>;
 
-    /// So many steps of an online run have been taken: told before the environments step and before
-    /// the updates that follow, for what goes by steps rather than updates.
+    /// Reports the number of steps taken in an online run, before the environments step and before
+    /// the updates that follow, for schedules in steps rather than updates.
     fn at_step(&mut self, _steps: u64) {}
 
-    /// Learns from the next batches: at least one update, at most `most`.
+    /// Learns from the next batches: at least one update, at most `most` updates.
     ///
     /// # Errors
-    /// What a GPU's driver says.
+    /// An error of the GPU's driver.
     fn update(&mut self, source: &mut Source, most: u64) -> Result<Vec<Update>, Error>;
 
-    /// Numbers on a batch of held-back data, by name, without learning from it.
+    /// Metrics on a batch of held-back data, by name, without learning from it.
     fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)>;
 
     /// Weights and last gradient before clipping, by name: (name, weights, gradient).
     fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])>;
 
-    /// Signs of trouble on the last batch, by name; nothing where there is none to look at.
+    /// Health metrics on the last batch, by name; none if the learner has none.
     fn health(&mut self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
 
-    /// Begins anew in an environment with what it has learned: what it draws and counts starts
-    /// again, from this seed. Weights, targets and moments stay.
+    /// Prepares an offline learner for an environment: random streams and counters restart, from
+    /// this seed. Weights, targets and moments are kept.
     ///
     /// # Errors
     /// A learner that does not explore, or does not learn from single transitions.
@@ -284,39 +285,39 @@ pub trait Learner {
         Err(Error::StaysOffline)
     }
 
-    /// Its memory, for a checkpoint.
+    /// Its state, for a checkpoint.
     fn state(&self) -> State;
 
-    /// Floating point operations of a mean update that no exact computation can leave out; none
-    /// where they are not counted.
+    /// Floating-point operations of an average update that every exact computation needs; none if
+    /// they are not counted.
     fn operations(&self) -> Option<f64> {
         None
     }
 
-    /// Cuts each batch into parts from now on, and computes those of this process: losses,
-    /// gradients and weights stay those of the whole batch, the same on every process. Called
-    /// before the first update. A learner of small networks divides its
-    /// [pool](crate::kernels::mlp::Pool::divide) and is done.
+    /// From now on, divides each batch into parts and computes those of this process. Losses,
+    /// gradients and weights remain those of the whole batch, the same in every process. It is
+    /// called before the first update. For a learner of small networks, it is enough to divide its
+    /// [pool](crate::kernels::mlp::Pool::divide).
     ///
     /// # Errors
-    /// A learner that computes whole batches only.
+    /// A learner that can only compute whole batches.
     fn divide(&mut self, _division: Division) -> Result<(), Error> {
         let what = "this algorithm".to_owned();
         Err(Error::Undivided { what })
     }
 
-    /// Computes on a device from now on, where it can. Gives the device's name.
+    /// Computes on a device from now on, if possible. Returns the device's name.
     ///
     /// # Errors
-    /// A GPU that was asked for and cannot be used.
+    /// A GPU that was requested and cannot be used.
     fn use_device(&mut self, _device: Device, _source: &Source) -> Result<Option<String>, Error> {
         Ok(None)
     }
 
-    /// Brings model and state up to what a device has done.
+    /// Updates model and state to those of the device.
     ///
     /// # Errors
-    /// What a GPU's driver says.
+    /// An error of the GPU's driver.
     fn synchronise(&mut self) -> Result<(), Error> {
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! What a plan takes of memory at the least, before any of it is taken.
+//! A lower bound of the memory that a plan needs, checked before anything is allocated.
 //!
-//! A digit too many in a width, a context or a batch asks for more than any machine has. The bytes
-//! here are those that cannot be done without (weights, their gradient and two moments, a batch), so
-//! no plan that would fit is refused.
+//! One digit too many in a width, a context or a batch size can exceed any machine's memory. Only
+//! bytes that every implementation needs are counted (weights, their gradient and two moments, a
+//! batch), so no plan that fits is refused.
 
 use rtg_datasets::free_memory;
 
@@ -12,7 +12,7 @@ use super::{Algorithm, Error, Setup};
 const COPIES: f64 = 4.0;
 const BYTES: f64 = size_of::<f32>() as f64;
 
-/// Refuses a plan that the free memory does not hold.
+/// Refuses a plan that needs more than the free memory.
 ///
 /// # Errors
 /// [`Error::TooLarge`].
@@ -24,8 +24,8 @@ pub(crate) fn check(algorithm: &dyn Algorithm, setup: &Setup) -> Result<(), Erro
     }
 }
 
-/// Numbers that training keeps at the least, where a batch goes through perceptrons of the plan's
-/// `width` and `layers`.
+/// A lower bound of the numbers stored in training perceptrons of the plan's `width` and `layers`
+/// with a batch.
 pub(super) fn of_perceptrons(algorithm: &(impl Algorithm + ?Sized), setup: &Setup) -> f64 {
     let value = |key: &str, default: f64| {
         let mut tables = algorithm.tables().into_iter().map(|keys| keys.table);
@@ -42,7 +42,8 @@ pub(super) fn of_perceptrons(algorithm: &(impl Algorithm + ?Sized), setup: &Setu
     COPIES * parameters + value("batch_size", 1.0) * row + stored
 }
 
-/// Numbers that training keeps at the least for so many parameters and a batch of so many numbers.
+/// A lower bound of the numbers stored in training with this many parameters and a batch of this
+/// many numbers.
 pub(super) fn of_parameters(parameters: f64, batch: f64) -> f64 {
     COPIES * parameters + batch
 }

@@ -1,9 +1,9 @@
-//! Learning algorithms. One is a folder here and one entry of [`TABLE`]; nothing else names it.
+//! Learning algorithms. Each is a folder here and an entry of [`TABLE`]; no other code names it.
 //!
-//! An [`Algorithm`] says what it is ([`Card`]), which tables a plan has for it, and builds its
-//! [`Learner`]. A learner takes batches from a [`Source`] and gives named metrics; its state is any
-//! number of named tensors and a JSON value. Its [`Model`] is what a checkpoint describes and what
-//! acts. The training loop, the checkpoint, the evaluation and the reports know these traits only.
+//! An [`Algorithm`] declares its properties ([`Card`]) and its tables in a plan, and builds its
+//! [`Learner`]. A learner takes batches from a [`Source`] and returns named metrics; its state is
+//! any number of named tensors and a JSON value. Its [`Model`] is described in a checkpoint, and
+//! acts. Training loop, checkpoints, evaluation and reports use these traits only.
 
 pub mod action_codec;
 pub mod actor_critic;
@@ -73,48 +73,48 @@ pub enum Input {
     Environment,
 }
 
-/// What there is to know of an algorithm before it is built.
+/// The properties of an algorithm, known before it is built.
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "independent facts, each asked for by its name"
+    reason = "independent properties, each read by its name"
 )]
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Card {
     /// Its name in plans, on the command line and in reports.
     pub name: &'static str,
-    /// What it is, in one line.
+    /// A description in one line.
     pub summary: &'static str,
     /// What it learns from.
     pub input: Input,
-    /// Whether it acts in boxes with finite bounds.
+    /// Whether it supports boxes with finite bounds as actions.
     pub continuous: bool,
-    /// Whether it acts where one of some choices is taken.
+    /// Whether it supports discrete actions.
     pub discrete: bool,
-    /// Whether its policy is asked for a return.
+    /// Whether its policy is conditioned on a target return.
     pub takes_target: bool,
     /// Whether it can compute on a GPU.
     pub cuda: bool,
     /// Named sets of defaults and conventions, the default first.
     pub recipes: &'static [&'static str],
-    /// Tables of a plan that had another name before: (before, now).
+    /// Tables of a plan that have been renamed: (old name, new name).
     #[serde(skip)]
     pub former_tables: &'static [(&'static str, &'static str)],
 }
 
-/// What the data and the environment decide of a plan.
+/// The data and the environment, from which default values of a plan follow.
 pub struct Facts<'a> {
     /// The environment.
     pub spec: &'a Spec,
     /// The trajectories to learn from; none for an algorithm that collects its own.
     pub data: Option<&'a Dataset>,
-    /// Whose conventions, one of [`Card::recipes`].
+    /// The recipe, one of [`Card::recipes`].
     pub recipe: &'a str,
     /// Steps of the run.
     pub steps: u64,
 }
 
 impl Facts<'_> {
-    /// Refuses a replay buffer that the data do not fit into.
+    /// Refuses a replay buffer that is smaller than the dataset.
     ///
     /// # Errors
     /// The key that is too small.
@@ -131,10 +131,10 @@ impl Facts<'_> {
 
 /// One algorithm: an entry of [`TABLE`].
 pub trait Algorithm: Sync {
-    /// What it is.
+    /// Its properties.
     fn card(&self) -> Card;
 
-    /// The tables that a plan has for it alone.
+    /// Its tables in a plan.
     fn tables(&self) -> Vec<Keys>;
 
     /// Its tables with the values of a recipe, and any general keys of a plan whose default it
@@ -144,7 +144,7 @@ pub trait Algorithm: Sync {
     /// Values that a plan cannot hold.
     fn defaults(&self, recipe: &str) -> Result<Table, PlanError>;
 
-    /// Refuses values that make no sense together.
+    /// Refuses invalid combinations of values.
     ///
     /// # Errors
     /// The first such key.
@@ -152,7 +152,7 @@ pub trait Algorithm: Sync {
         Ok(())
     }
 
-    /// Fills in what the data decide, so that the plan says everything.
+    /// Fills in defaults that follow from the data, so that the plan is complete.
     ///
     /// # Errors
     /// A value that does not fit the data.
@@ -160,27 +160,27 @@ pub trait Algorithm: Sync {
         Ok(())
     }
 
-    /// Target returns that its publication asks for in an environment, the most important first.
+    /// The published target returns for an environment, the most important first.
     fn targets(&self, _env_id: &str) -> Option<Vec<f64>> {
         None
     }
 
-    /// Float32 numbers that training keeps at the least, so that a plan that no memory holds is refused
-    /// before it is taken.
+    /// A lower bound of the float32 numbers stored in training, so that a plan that does not fit
+    /// into memory is refused before anything is allocated.
     fn numbers(&self, setup: &Setup) -> f64 {
         memory::of_perceptrons(self, setup)
     }
 
-    /// A learner: a new one, or one that goes on where a checkpoint was saved.
+    /// A learner: a new one, or that of a checkpoint.
     ///
     /// # Errors
     /// Data that it cannot learn from, or a checkpoint that does not fit.
     fn build(&self, setup: &Setup, saved: Option<&Saved>) -> Result<Box<dyn Learner>, Error>;
 
-    /// The model of a checkpoint, to act.
+    /// The model of a checkpoint, for acting.
     ///
     /// # Errors
-    /// A checkpoint that does not hold one.
+    /// A checkpoint without such a model.
     fn model(&self, saved: &Saved) -> Result<Box<dyn Model>, Error>;
 }
 
@@ -192,7 +192,7 @@ impl Chosen {
     /// The algorithm called `name`.
     ///
     /// # Errors
-    /// The names there are.
+    /// An unknown name; the error lists all names.
     pub fn named(name: &str) -> Result<Self, KeyError> {
         let found = TABLE.iter().find(|entry| entry.card().name == name);
         found.map(|entry| Self(*entry)).ok_or_else(|| {
@@ -201,7 +201,7 @@ impl Chosen {
         })
     }
 
-    /// All of them.
+    /// All algorithms.
     pub fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(|entry| Self(*entry))
     }
@@ -246,8 +246,7 @@ impl<'de> Deserialize<'de> for Chosen {
     }
 }
 
-/// General keys of a plan: steps, how often there is a checkpoint, and how often something is
-/// logged.
+/// General keys of a plan: steps, and the intervals of checkpoints and logging.
 fn general(steps: i64, checkpoint_every: i64, log_every: i64) -> Table {
     let logging = [("every", log_every), ("histograms_every", 10 * log_every)];
     let table = |numbers: [(&str, i64); 2]| -> Table {

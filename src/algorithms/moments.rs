@@ -1,4 +1,4 @@
-//! One optimiser's moments in a checkpoint.
+//! An optimiser's moments in a checkpoint.
 
 use super::{Error, Saved};
 use crate::nn::state_dict::Entry;
@@ -7,7 +7,7 @@ use crate::optimise::Moments;
 const FIRST: &str = "rtg.first_moment";
 const SECOND: &str = "rtg.second_moment";
 
-/// The tensors that hold these moments.
+/// The tensors of these moments.
 pub(super) fn entries(moments: &Moments) -> Vec<Entry> {
     vec![
         Entry::vector(FIRST, &moments.first),
@@ -15,7 +15,7 @@ pub(super) fn entries(moments: &Moments) -> Vec<Entry> {
     ]
 }
 
-/// The moments of `count` parameters that a checkpoint holds.
+/// The moments of `count` parameters in a checkpoint.
 pub(super) fn read(saved: &Saved, count: usize) -> Result<Moments, Error> {
     Ok(Moments {
         first: saved.floats(FIRST, count)?,

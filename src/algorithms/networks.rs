@@ -1,4 +1,5 @@
-//! Small networks that learn: parameters shared with policies, an optimiser, perhaps a target.
+//! Small trained networks: parameters shared with policies, an optimiser, and possibly a target
+//! network.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +9,7 @@ use crate::kernels::adamw::clip;
 use crate::kernels::mlp::{Layout, Network, Norm, Place, Pool, Shape};
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
 
-/// A network that a learner changes and policies read. Sharing it copies no weight.
+/// A network that a learner changes and policies read, shared without copying weights.
 #[derive(Clone, Debug)]
 pub(super) struct Shared(Arc<Mutex<Network>>);
 
@@ -19,12 +20,12 @@ impl Shared {
 
     /// The network, until the guard is dropped.
     pub(super) fn lock(&self) -> MutexGuard<'_, Network> {
-        // A panic elsewhere leaves whole numbers behind.
+        // After a panic elsewhere the numbers are still valid.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A network, or an ensemble of them, with all that its learning needs.
+/// A network or an ensemble, with its training state.
 pub struct Trained {
     /// The name of its weights in files; an ensemble's members are `NAME_1`, `NAME_2`, ...
     name: &'static str,
@@ -32,7 +33,7 @@ pub struct Trained {
     members: usize,
     norm: Option<Norm>,
     pub(super) network: Shared,
-    /// The weights that targets are computed with, where they follow the trained ones.
+    /// The target network, if it has one.
     pub(super) target: Option<Network>,
     /// The last gradient.
     pub(super) gradient: Vec<f32>,
@@ -40,7 +41,7 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// A network before its first step; with `target`, its targets start as copies.
+    /// A network before its first step; with `target`, its target network starts as a copy.
     pub(super) fn new(
         name: &'static str,
         shape: &Shape,
@@ -61,13 +62,13 @@ impl Trained {
         }
     }
 
-    /// One step of Adam with the present gradient.
+    /// One step of Adam with the current gradient.
     pub(super) fn step(&mut self, pool: &Pool, rate: f64) {
         self.step_scaled(pool, rate, 1.0);
     }
 
-    /// One step of Adam with the present gradient, brought to at most a norm of `limit`. Gives the
-    /// norm before.
+    /// One step of Adam with the current gradient, clipped to a norm of `limit`. Returns the norm
+    /// before clipping.
     pub(super) fn step_limited(&mut self, pool: &Pool, rate: f64, limit: f64) -> f64 {
         let norm = norm([&self.gradient]);
         self.step_scaled(pool, rate, clip(norm, limit));
@@ -82,7 +83,7 @@ impl Trained {
             .step_scaled(pool, rate, scale, &self.gradient, parameters);
     }
 
-    /// Replaces the number that keeps Adam's divisor from zero, 1e-8.
+    /// Replaces Adam's epsilon, 1e-8.
     pub(super) fn with_epsilon(mut self, epsilon: f64) -> Self {
         self.adam = self.adam.with_epsilon(epsilon);
         self
@@ -93,7 +94,7 @@ impl Trained {
         self.adam.steps()
     }
 
-    /// Moves the targets by `tau` towards the trained weights.
+    /// Moves the target network by the fraction `tau` towards the trained weights.
     pub(super) fn follow(&mut self, pool: &Pool, tau: f64) {
         if let Some(target) = &mut self.target {
             let network = self.network.lock();
@@ -101,7 +102,7 @@ impl Trained {
         }
     }
 
-    /// The outputs with the trained weights, nothing kept.
+    /// The outputs with the trained weights, without storing activations.
     pub(super) fn infer(&self, pool: &Pool, inputs: &[&[f32]], outputs: &mut [f32]) {
         self.network.lock().infer(pool, inputs, outputs);
     }
@@ -111,7 +112,7 @@ impl Trained {
         entries(self.name, &self.network.lock())
     }
 
-    /// What a checkpoint holds beside the trained weights.
+    /// The state for a checkpoint, besides the trained weights.
     pub(super) fn state(&self) -> Vec<Entry> {
         let mut entries = match &self.target {
             Some(target) => export(
@@ -127,7 +128,7 @@ impl Trained {
         entries
     }
 
-    /// Replaces the trained weights; targets become copies where the file has none.
+    /// Replaces the trained weights; the target network becomes a copy if the file has none.
     pub(super) fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
         let parameters = import(self.name, "", (self.members, self.norm), &self.layout, file)?;
         if let Some(target) = &mut self.target {
@@ -148,11 +149,11 @@ impl Trained {
         Ok(())
     }
 
-    /// Goes on where a checkpoint was saved after so many steps of this network.
+    /// Restores the state of a checkpoint, saved after this many steps of this network.
     pub(super) fn restore(&mut self, saved: &Saved, steps: u64) -> Result<(), Error> {
         self.load_weights(saved.tensors)?;
         if self.target.is_some() {
-            // A checkpoint has them; a file of weights alone need not.
+            // A checkpoint has them; a file of weights need not.
             import(
                 self.name,
                 "_target",
@@ -177,24 +178,24 @@ impl Trained {
     }
 }
 
-/// The mean of a batch's numbers, in f64; 0 of none.
+/// The mean of a batch's numbers, in f64; 0 for an empty batch.
 pub(super) fn mean(values: &[f32]) -> f64 {
     values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
 }
 
-/// The Euclidean norm of several vectors taken as one.
+/// The Euclidean norm of the concatenation of several vectors.
 pub(super) fn norm<'a>(vectors: impl IntoIterator<Item = &'a Vec<f32>>) -> f64 {
     let numbers = vectors.into_iter().flatten();
     let squares = numbers.map(|&x| f64::from(x) * f64::from(x));
     squares.sum::<f64>().sqrt()
 }
 
-/// Multiply-adds with the weights of one network of a shape, for one row.
+/// Multiply-adds with the weights of a network, per row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Products {
-    /// Forward.
+    /// Of the forward pass.
     pub(super) all: f64,
-    /// Of these, in the first layer.
+    /// Those of them in the first layer.
     pub(super) first: f64,
 }
 
@@ -213,12 +214,13 @@ impl Products {
         }
     }
 
-    /// Forward, and back to the weights: the input needs no gradient.
+    /// Of the forward pass and the gradients of the weights; the input needs no gradient.
     pub(super) fn learning(self) -> f64 {
         3.0 * self.all - self.first
     }
 
-    /// Forward, and back to inputs that are `share` of all inputs, without the weights' gradients.
+    /// Of the forward pass and the gradient of a `share` of the inputs, without the weights'
+    /// gradients.
     pub(super) fn to_input(self, share: f64) -> f64 {
         2.0 * self.all - (1.0 - share) * self.first
     }
@@ -251,8 +253,8 @@ pub(super) fn read(
     )
 }
 
-/// Weights under PyTorch's names for an `nn.Sequential` called `net`: `NAME.net.0.weight`, ...; each
-/// hidden layer has as many modules as its linear layer, its activation and its norm.
+/// Weights under PyTorch's names for an `nn.Sequential` called `net`: `NAME.net.0.weight`, ...;
+/// each hidden layer has as many modules as its linear layer, its activation and its norm.
 fn export(
     name: &str,
     suffix: &str,

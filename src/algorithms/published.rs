@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::nn::state_dict::Naming;
 
-/// Which published code is followed where the two differ.
+/// The published code that is reproduced where the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Published {
@@ -18,7 +18,7 @@ impl Published {
     /// The names of the recipes, the default first.
     pub const RECIPES: &'static [&'static str] = &["corl", "official"];
 
-    /// The code called by the recipe's name; CORL's where the name is another.
+    /// The code of this recipe; CORL's if the name is unknown.
     pub fn named(recipe: &str) -> Self {
         if recipe == "official" {
             Self::Official

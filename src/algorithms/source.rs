@@ -1,4 +1,4 @@
-//! Where a learner's batches come from.
+//! The source of a learner's batches.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use rtg_datasets::{Dataset, Normaliser};
 use super::{Error, FreshSource, Needs};
 use crate::random::Stream;
 
-/// Batches that are drawn from files before they are wanted.
+/// Batches that are drawn from files in advance.
 const BATCHES_AHEAD: usize = 4;
 
-/// Where a learner's batches come from; its kind is that of the learner's [`Needs`].
+/// The source of a learner's batches; its variant follows from the learner's [`Needs`].
 pub enum Source {
     /// Windows of a dataset.
     Windows(DatasetSource<WindowSampler>),
@@ -43,11 +43,12 @@ pub enum HeldBack {
 }
 
 impl Source {
-    /// What a learner needs of a dataset. `stream` is the generator of the first batch; batches are
-    /// drawn `ahead` in the background where a file's numbers may have to be waited for.
+    /// A source for a learner's needs, from a dataset. `stream` is the generator of the first
+    /// batch; with `ahead`, batches are drawn in the background, because reading a file may take
+    /// time.
     ///
     /// # Errors
-    /// Data that such batches cannot be drawn from.
+    /// Data from which such batches cannot be drawn.
     pub fn open(needs: &Needs, data: &Dataset, stream: Stream, ahead: bool) -> Result<Self, Error> {
         let ahead = ahead && data.is_mapped();
         Ok(match needs {
@@ -81,7 +82,7 @@ impl Source {
                 replay.extend(data)?;
                 Self::replay(replay, stream, interaction.rows)
             }
-            // A dataset holds another policy's steps.
+            // A dataset contains another policy's steps.
             Needs::Fresh(fresh) => Self::Fresh(FreshSource::new(*fresh, stream)),
         })
     }
@@ -95,7 +96,7 @@ impl Source {
         })
     }
 
-    /// The generator after the last batch that was taken: what a checkpoint holds.
+    /// The generator after the last batch that was taken, for a checkpoint.
     pub fn stream(&self) -> &Stream {
         match self {
             Self::Windows(windows) => &windows.stream,
@@ -108,11 +109,11 @@ impl Source {
     /// Windows, for a learner that needs them.
     ///
     /// # Panics
-    /// If this is a source of transitions.
+    /// If this is another source.
     pub fn windows(&mut self) -> &mut DatasetSource<WindowSampler> {
         match self {
             Self::Windows(windows) => windows,
-            _ => panic!("the learner needs windows, and this source has transitions"),
+            _ => panic!("the learner needs windows, which this source does not have"),
         }
     }
 
@@ -123,18 +124,18 @@ impl Source {
     pub fn fresh(&mut self) -> &mut FreshSource {
         match self {
             Self::Fresh(fresh) => fresh,
-            _ => panic!("the learner needs the newest steps, and this source has others"),
+            _ => panic!("the learner needs the newest steps, which this source does not have"),
         }
     }
 
     /// The next batch of transitions, for a learner that needs them.
     ///
     /// # Panics
-    /// If this is a source of anything else, or an empty replay buffer.
+    /// If this is another source, or an empty replay buffer.
     pub fn next_transitions(&mut self, batch: &mut Transitions) {
         match self {
             Self::Windows(_) | Self::Fresh(_) => {
-                panic!("the learner needs transitions, and this source has none")
+                panic!("the learner needs transitions, which this source does not have")
             }
             Self::Transitions(transitions) => transitions.next(batch),
             Self::Replay(source) => {
@@ -143,7 +144,7 @@ impl Source {
         }
     }
 
-    /// The next batch, to measure on it again and again.
+    /// The next batch, as held-back data for repeated measurements.
     pub fn held_back(&mut self) -> HeldBack {
         if let Self::Windows(windows) = self {
             let mut batch = Batch::default();
@@ -156,7 +157,7 @@ impl Source {
     }
 }
 
-/// Batches of a dataset, drawn now or ahead: the same ones.
+/// Batches of a dataset, drawn on demand or in advance, with the same result.
 pub struct DatasetSource<S: Sampler> {
     batches: Batches<S>,
     stream: Stream,
@@ -164,9 +165,9 @@ pub struct DatasetSource<S: Sampler> {
 }
 
 enum Batches<S: Sampler> {
-    /// Drawn when they are wanted, in next to no time: the numbers are in memory.
+    /// Drawn on demand, which is fast: the numbers are in memory.
     Now(S),
-    /// Drawn in the background.
+    /// Drawn in advance in the background.
     Ahead(Prefetcher<Stream, S>),
 }
 

@@ -1,4 +1,4 @@
-//! The table of algorithms. An algorithm is its folder and its entry here.
+//! The table of algorithms. To add an algorithm, add its folder and its entry here.
 
 use super::actor_critic::Entry;
 use super::{

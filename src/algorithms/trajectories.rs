@@ -1,4 +1,4 @@
-//! The newest steps of some environments, for learners that learn from each step once.
+//! The newest steps of several environments, for on-policy learners.
 
 use rtg_datasets::sample::Experience;
 use serde::{Deserialize, Serialize};
@@ -7,32 +7,32 @@ use super::Fresh;
 use crate::nn::state_dict::Entry;
 use crate::random::Stream;
 
-/// T steps of each of E environments that step in turns: row t E + e is environment e's step t.
+/// T steps of each of E environments stepped together: row t E + e is environment e's step t.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trajectories {
-    /// E.
+    /// E, the number of environments.
     pub environments: usize,
     /// Rows x S.
     pub observations: Vec<f32>,
-    /// Rows x A, as the policy chose them, in its network's units.
+    /// Rows x A, the policy's choices in its network's units.
     pub actions: Vec<f32>,
     /// Rows.
     pub rewards: Vec<f32>,
-    /// Rows x S: what came of the step, at an episode's end its last observation.
+    /// Rows x S, the observation after the step; at an episode's end its last observation.
     pub next_observations: Vec<f32>,
     /// Rows: 1 where the step reached a terminal state, else 0.
     pub terminated: Vec<f32>,
-    /// Rows: 1 where the episode was cut off, else 0.
+    /// Rows: 1 where the episode was truncated, else 0.
     pub truncated: Vec<f32>,
 }
 
 impl Trajectories {
-    /// Steps that it holds.
+    /// Number of steps.
     pub fn rows(&self) -> usize {
         self.rewards.len()
     }
 
-    /// Adds a step, but for its action.
+    /// Adds a step without its action.
     fn push(&mut self, step: &Experience<'_>) {
         let numbers = |numbers: &[f64]| -> Vec<f32> { numbers.iter().map(|&x| x as f32).collect() };
         let flag = |is_set: bool| f32::from(u8::from(is_set));
@@ -56,27 +56,27 @@ impl Trajectories {
     }
 }
 
-/// Fills [`Trajectories`], and hands them out when they are complete.
+/// Collects [`Trajectories`] until they are complete.
 pub struct FreshSource {
     needs: Fresh,
     trajectories: Trajectories,
     pub(super) stream: Stream,
 }
 
-/// The sizes of what a checkpoint holds of it.
+/// The sizes of its state in a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FreshInfo {
-    /// S.
+    /// S, numbers in an observation.
     observation: usize,
-    /// A.
+    /// A, numbers in an action.
     action: usize,
     /// Steps.
     rows: usize,
 }
 
 impl FreshSource {
-    /// An empty one. `stream` is for what the learner draws.
+    /// An empty source. `stream` is for the learner's random numbers.
     pub fn new(needs: Fresh, stream: Stream) -> Self {
         Self {
             trajectories: Trajectories {
@@ -88,7 +88,7 @@ impl FreshSource {
         }
     }
 
-    /// Adds a step, but for its action: see [`FreshSource::chosen`].
+    /// Adds a step without its action, which is added by [`FreshSource::chosen`].
     pub fn push(&mut self, step: &Experience<'_>) {
         self.trajectories.push(step);
     }
@@ -99,24 +99,24 @@ impl FreshSource {
         self.trajectories.actions.extend_from_slice(actions);
     }
 
-    /// Whether it holds all steps of an update.
+    /// Whether it has all steps of an update.
     pub fn is_complete(&self) -> bool {
         self.trajectories.rows() == self.needs.environments * self.needs.steps
     }
 
-    /// The steps, and the generator of what is drawn while learning from them.
+    /// The steps, and the generator of random numbers drawn while learning from them.
     pub fn parts(&mut self) -> (&Trajectories, &mut Stream) {
         (&self.trajectories, &mut self.stream)
     }
 
-    /// Throws the steps away.
+    /// Discards the steps.
     pub fn clear(&mut self) {
         for (_, column) in self.trajectories.columns() {
             column.clear();
         }
     }
 
-    /// What a checkpoint holds of it.
+    /// Its state, for a checkpoint.
     pub fn state(&self) -> (Vec<Entry>, FreshInfo) {
         let mut trajectories = self.trajectories.clone();
         let rows = trajectories.rows();
@@ -131,11 +131,11 @@ impl FreshSource {
         (entries.into(), info)
     }
 
-    /// Takes on a state of observations of this width; `column` reads a tensor of it. None if the
-    /// sizes do not fit.
+    /// Restores a state with observations of this width; `column` reads one of its tensors. Returns
+    /// none if the sizes do not fit.
     ///
     /// # Errors
-    /// What `column` says.
+    /// Those of `column`.
     pub fn restore<E>(
         &mut self,
         info: FreshInfo,

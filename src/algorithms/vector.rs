@@ -1,11 +1,11 @@
-//! Numbers that are learned and belong to no layer: log standard deviations, a temperature.
+//! Learned vectors that belong to no layer: log standard deviations, a temperature.
 
 use super::adam::Adam;
 use super::{Error, Saved};
 use crate::kernels::mlp::Pool;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile, read_linear};
 
-/// A vector of parameters with all that its learning needs.
+/// A vector of parameters with its training state.
 pub struct TrainedVector {
     /// Its name in files.
     name: &'static str,
@@ -16,7 +16,7 @@ pub struct TrainedVector {
 }
 
 impl TrainedVector {
-    /// Before its first step.
+    /// A vector before its first step.
     pub(super) fn new(name: &'static str, values: Vec<f32>) -> Self {
         let count = values.len();
         Self {
@@ -27,7 +27,7 @@ impl TrainedVector {
         }
     }
 
-    /// One step of Adam with the present gradient.
+    /// One step of Adam with the current gradient.
     pub(super) fn step(&mut self, pool: &Pool, rate: f64) {
         self.adam.step(pool, rate, &self.gradient, &mut self.values);
     }
@@ -48,13 +48,13 @@ impl TrainedVector {
             .step_scaled(pool, rate, scale, &self.gradient, &mut self.values);
     }
 
-    /// Replaces the number that keeps Adam's divisor from zero, 1e-8.
+    /// Replaces Adam's epsilon, 1e-8.
     pub(super) fn with_epsilon(mut self, epsilon: f64) -> Self {
         self.adam = self.adam.with_epsilon(epsilon);
         self
     }
 
-    /// What a checkpoint holds beside the values.
+    /// The state for a checkpoint, besides the values.
     pub(super) fn state(&self) -> [Entry; 2] {
         self.adam.state(self.name)
     }
@@ -65,7 +65,7 @@ impl TrainedVector {
         Ok(())
     }
 
-    /// Goes on where a checkpoint was saved after so many steps.
+    /// Restores the state of a checkpoint, saved after this many steps.
     pub(super) fn restore(&mut self, saved: &Saved, steps: u64) -> Result<(), Error> {
         self.load_weights(saved.tensors)?;
         self.adam.restore(self.name, saved, steps)

@@ -1,5 +1,5 @@
-//! An actor that chooses one of A actions by probabilities, and critics that give the values of all
-//! of them at once.
+//! An actor that outputs probabilities of A actions, and critics that output the values of all of
+//! them.
 
 use super::update::least;
 use super::{Method, Work};
@@ -10,7 +10,7 @@ use crate::kernels::mlp::heads::categorical;
 use crate::kernels::mlp::{Pass, Want};
 use crate::random::Stream;
 
-/// The likeliest of so many actions; exploring, one drawn by their probabilities.
+/// The likeliest of this many actions; exploring, one drawn from their probabilities.
 pub struct Categorical(pub(in crate::algorithms) usize);
 
 impl Decision for Categorical {
@@ -34,25 +34,25 @@ impl Decision for Categorical {
     }
 }
 
-/// The places of the batch's actions in rows x A numbers.
+/// The indices of the batch's actions in rows x A numbers.
 fn places<'a, M: Method>(work: &Work<'a, M>) -> impl Iterator<Item = usize> + use<'a, M> {
     let count = work.made_of.actions.width();
     let labels = work.batch.labels.iter().enumerate();
     labels.map(move |(row, label)| row * count + *label as usize)
 }
 
-/// The numbers of the batch's actions, row by row, from rows x A.
+/// The entries of the batch's actions, row by row, from rows x A.
 pub(in crate::algorithms) fn taken<M: Method>(work: &Work<M>, all: &[f32], to: &mut Vec<f32>) {
     to.clear();
     to.extend(places(work).map(|at| all[at]));
 }
 
-/// What the critics' step needs; its memory stays.
+/// Scratch memory of the critics' step, kept for the next one.
 #[derive(Default)]
 pub(in crate::algorithms) struct Critics {
     /// Members x rows x A.
     values: Vec<f32>,
-    /// y.
+    /// y, the targets.
     pub(in crate::algorithms) targets: Vec<f32>,
     gradients: Vec<f32>,
     pass: Pass,
@@ -76,7 +76,7 @@ impl Critics {
         least(&self.values, each, to);
     }
 
-    /// `min_j Q_j(s, b)` of the critics as they stand, at the batch's observations.
+    /// `min_j Q_j(s, b)` of the current critics, at the batch's observations.
     pub(in crate::algorithms) fn least<M: Method>(
         &mut self,
         work: &Work<M>,
@@ -128,7 +128,7 @@ impl Critics {
     }
 }
 
-/// What cloning with weights needs; its memory stays.
+/// Scratch memory of weighted cloning, kept for the next update.
 #[derive(Default)]
 pub(in crate::algorithms) struct Cloning {
     /// w, row by row.
@@ -150,13 +150,13 @@ impl Cloning {
         categorical::log_softmax(work.made_of.actions.width(), outputs, &mut self.logs);
     }
 
-    /// Each weight is the exponential of a number, up to `limit`.
+    /// Each weight is the exponential of a number, at most `limit`.
     pub(in crate::algorithms) fn weigh(&mut self, of: impl Iterator<Item = f32>, limit: f32) {
         self.weights.clear();
         self.weights.extend(of.map(|x| x.exp().min(limit)));
     }
 
-    /// Behind [`Self::forward`], steps the actor down L = mean w (-log pi(a | s)).
+    /// After [`Self::forward`], one step of the actor to decrease L = mean w (-log pi(a | s)).
     pub(in crate::algorithms) fn step<M: Method>(
         &mut self,
         report: Update,
@@ -169,7 +169,7 @@ impl Cloning {
         for log in &mut self.losses {
             *log = -*log;
         }
-        // At the logits: w (softmax - one-hot) / rows.
+        // The gradient of the logits: w (softmax - one-hot) / rows.
         self.gradients.clear();
         let of_rows = self.logs.chunks(count).zip(&self.weights);
         let of_rows = of_rows.flat_map(|(logs, w)| logs.iter().map(move |l| w / rows * l.exp()));
@@ -194,7 +194,7 @@ impl Cloning {
     }
 }
 
-/// The mean of -log pi(a | s) over the batch, and what the first critic thinks of its actions.
+/// The mean of -log pi(a | s) over the batch, and the first critic's mean value of its actions.
 pub(in crate::algorithms) fn beside_data<M: Method>(
     work: &Work<M>,
     [actor, critics]: [&Trained; 2],

@@ -1,4 +1,4 @@
-//! An actor that gives one action: its target with noise, and its gradient through a critic.
+//! A deterministic actor: its target with noise, and its gradient through a critic.
 
 use super::squashed::Units;
 use super::{ACTOR, Draw, Initial, Method, Noise, Parts, Work};
@@ -10,11 +10,11 @@ use crate::kernels::mlp::heads::tanh;
 use crate::kernels::mlp::{Pass, Shape, Want};
 use crate::nn::initialise::LayerFill;
 
-/// Actions as the actor's tanh gives them, in the units of the data.
+/// Actions from the actor's tanh, in the units of the data.
 pub struct Tanh {
     /// The largest action.
     pub(in crate::algorithms) scale: f32,
-    /// Standard deviation of the noise to explore with, in parts of the largest action.
+    /// Standard deviation of the exploration noise, as a fraction of the largest action.
     pub(in crate::algorithms) noise: f32,
 }
 
@@ -36,7 +36,7 @@ impl Decision for Tanh {
     }
 }
 
-/// An actor and critics with their targets, filled as PyTorch fills layers.
+/// An actor and critics with their targets, initialised as in PyTorch.
 pub(in crate::algorithms) fn parts<M>(
     actor: &Shape,
     critics: &Shape,
@@ -54,14 +54,14 @@ where
     }
 }
 
-/// The target policy's actions, disturbed so that the critics become smooth around them (TD3).
+/// Noise on the target policy's actions, which makes the critics smooth around them (TD3).
 #[derive(Clone, Copy)]
 pub(in crate::algorithms) struct Smoothing {
     /// The largest action.
     pub(in crate::algorithms) scale: f32,
-    /// Standard deviation of the noise, in parts of the largest action.
+    /// Standard deviation of the noise, as a fraction of the largest action.
     pub(in crate::algorithms) noise: f64,
-    /// Where the noise is cut off.
+    /// Bound at which the noise is clipped.
     pub(in crate::algorithms) clip: f64,
 }
 
@@ -93,14 +93,14 @@ impl Smoothing {
     }
 }
 
-/// The actor's own actions with what its gradient needs; its memory stays.
+/// The actor's own actions and the scratch memory of its gradient, kept for the next update.
 #[derive(Default)]
 pub(in crate::algorithms) struct Ascent {
-    /// Rows x A, as the actor gives them.
+    /// Rows x A, the actor's outputs.
     pub(in crate::algorithms) actions: Vec<f32>,
-    /// Of the loss, at the actions.
+    /// The loss's gradient with respect to the actions.
     pub(in crate::algorithms) action_gradients: Vec<f32>,
-    /// The actions as the critics see them.
+    /// The actions in the critics' units.
     seen: Vec<f32>,
     gradients: Vec<f32>,
     actor_pass: Pass,
@@ -128,7 +128,7 @@ impl Ascent {
         self.critic_pass.outputs()
     }
 
-    /// Fills `action_gradients` with that of `weight` times the sum of those values.
+    /// Fills `action_gradients` with the gradient of `weight` times the sum of those values.
     pub(in crate::algorithms) fn through_critic<M: Method>(
         &mut self,
         work: &Work<M>,
@@ -147,7 +147,7 @@ impl Ascent {
         units.backward(&mut self.action_gradients);
     }
 
-    /// Steps the actor down `action_gradients`.
+    /// Steps the actor along `action_gradients`.
     pub(in crate::algorithms) fn step<M: Method>(
         &mut self,
         work: &Work<M>,

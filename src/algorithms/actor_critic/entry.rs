@@ -1,4 +1,4 @@
-//! An actor-critic in the table of algorithms.
+//! The entry of an actor-critic in the table of algorithms.
 
 use std::marker::PhantomData;
 

@@ -1,5 +1,5 @@
-//! A Gaussian actor without squashing, whose standard deviations are parameters of their own, and
-//! cloning of the data's actions, each with a weight.
+//! A Gaussian actor without squashing, whose standard deviations are free parameters, and weighted
+//! cloning of the data's actions.
 
 use rtg_datasets::sample::Transitions;
 
@@ -11,12 +11,12 @@ use crate::kernels::mlp::heads::{gaussian::Gaussian, tanh};
 /// CORL's name of the log standard deviations.
 pub(in crate::algorithms) const LOG_SIGMA: &str = "actor.log_std";
 
-/// The mean, and around it the noise.
+/// The mean and, exploring, noise around it.
 pub struct Choice {
     /// Whether the mean is the tanh of the network's outputs; else it is the outputs.
     pub(in crate::algorithms) squash: bool,
-    /// The distribution and its log standard deviations; an actor without explores without noise,
-    /// as CORL's deterministic one does.
+    /// The distribution and its log standard deviations; a deterministic actor has none and
+    /// explores without noise, as in CORL.
     pub(in crate::algorithms) noise: Option<(Gaussian, Vec<f32>)>,
 }
 
@@ -49,29 +49,29 @@ impl Decision for Choice {
     }
 }
 
-/// What weighted cloning needs; its memory stays.
+/// Scratch memory of weighted cloning, kept for the next update.
 #[derive(Default)]
 pub(in crate::algorithms) struct Regression {
     /// w, row by row.
     pub(in crate::algorithms) weights: Vec<f32>,
     /// The actor's actions, or their means.
     pub(in crate::algorithms) actions: Vec<f32>,
-    /// At the actions.
+    /// Their gradients.
     pub(in crate::algorithms) gradients: Vec<f32>,
-    /// What the weights multiply, row by row.
+    /// The loss of each row, before its weight.
     pub(in crate::algorithms) cloning: Vec<f32>,
     log_gradients: Vec<f32>,
 }
 
 impl Regression {
-    /// Makes room for the batch's actions.
+    /// Allocates memory for the batch's actions.
     pub(in crate::algorithms) fn begin(&mut self, batch: &Transitions) {
         self.actions.resize(batch.actions.len(), 0.0);
         self.gradients.resize(batch.actions.len(), 0.0);
         self.cloning.resize(batch.rows, 0.0);
     }
 
-    /// Cloning is -log pi(a | s), and the loss the sum of w times it, over `rows`.
+    /// The loss of a row is -log pi(a | s), and the total the sum of w times it, divided by `rows`.
     pub(in crate::algorithms) fn gaussian(
         &mut self,
         batch: &Transitions,
@@ -96,13 +96,13 @@ impl Regression {
         );
     }
 
-    /// The sum of w times cloning.
+    /// The weighted sum of the rows' losses.
     pub(in crate::algorithms) fn sum(&self) -> f64 {
         let terms = self.weights.iter().zip(&self.cloning);
         terms.map(|(w, c)| f64::from(*w) * f64::from(*c)).sum()
     }
 
-    /// The share of weights that are at their limit.
+    /// The share of weights that reach the limit.
     pub(in crate::algorithms) fn limited(&self, limit: f32) -> f64 {
         let limited = self.weights.iter().filter(|weight| **weight >= limit);
         limited.count() as f64 / self.weights.len().max(1) as f64

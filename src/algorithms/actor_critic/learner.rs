@@ -35,7 +35,7 @@ pub struct Learner<M: Method> {
     shown: Vec<Vec<f32>>,
 }
 
-/// The learner's side of a checkpoint. Whatever else is random follows from the run's seed and the
+/// The learner's part of a checkpoint. All other randomness follows from the run's seed and the
 /// number of the update.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,7 +59,7 @@ impl<M: Method> Learner<M> {
             recipe: setup.recipe,
             steps: setup.steps,
         };
-        // A space that it cannot act in is the first thing to say.
+        // An unsupported action space is reported first.
         codec::<M>(&setup.spec.action_space)?;
         if matches!(M::CARD.input, Input::Transitions) {
             setup.dataset()?;
@@ -99,10 +99,10 @@ impl<M: Method> Learner<M> {
         learner
     }
 
-    /// The learner of a checkpoint, to go on with the values of this plan.
+    /// The learner of a checkpoint, which continues with the values of this plan.
     ///
     /// # Errors
-    /// Notes, weights or moments that do not fit.
+    /// Metadata, weights or moments that do not fit.
     pub fn saved(saved: &Saved, setup: &Setup, config: M::Config) -> Result<Self, Error> {
         let mut made_of: MadeOf<M::Config> = saved.made_of()?;
         made_of.config = config;
@@ -161,7 +161,7 @@ impl<M: Method> Learner<M> {
         }
     }
 
-    /// The weights that are not the model's.
+    /// The weights that are not part of the model.
     fn others(&self) -> Vec<Entry> {
         let networks = self.parts.networks.as_ref().iter().skip(1);
         let vectors = self.parts.vectors.as_ref().iter();
@@ -206,7 +206,7 @@ impl<M: Method> algorithms::Learner for Learner<M> {
         Ok(vec![report])
     }
 
-    /// The method's numbers on the batch, always with the same noise.
+    /// The method's metrics on the batch, with the same noise every time.
     fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)> {
         let HeldBack::Transitions(batch) = batch else {
             return Vec::new();
@@ -215,8 +215,8 @@ impl<M: Method> algorithms::Learner for Learner<M> {
         M::validate(&work, parts, scratch)
     }
 
-    /// `dead_relus`, the share of hidden units that give 0 for the whole batch, and in a box
-    /// `actions_at_bounds`, the share of the greedy actions' numbers that are at the largest action.
+    /// `dead_relus`, the share of hidden units that output 0 for the whole batch, and in a box
+    /// `actions_at_bounds`, the share of numbers in greedy actions that reach a bound.
     fn health(&mut self) -> Vec<(&'static str, f64)> {
         let Transitions {
             observations,
@@ -227,7 +227,7 @@ impl<M: Method> algorithms::Learner for Learner<M> {
         if *rows == 0 {
             return Vec::new();
         }
-        // Silent units are counted in a pass of the whole batch.
+        // Dead units are counted in one pass of the whole batch.
         let pool = Pool::at(self.pool.level(), 1);
         let (mut pass, mut dead) = (Pass::new(), [0; 2]);
         let mut greedy = None;

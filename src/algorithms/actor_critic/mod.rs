@@ -1,7 +1,7 @@
-//! What actor-critics have in common. One is a [`Method`]: its keys, its networks, its update and
-//! what that reports; building, batches, checkpoints, resuming and acting are here.
+//! The common part of actor-critics. Each is a [`Method`]: its keys, networks, update and metrics;
+//! building, batches, checkpoints, resuming and acting are here.
 //!
-//! `learner` drives a method, `model` acts, `entry` puts a method into the table of algorithms.
+//! `learner` trains a method, `model` acts, `entry` is its entry in the table of algorithms.
 //! `update` has the steps that most updates consist of; `deterministic`, `gaussian`, `squashed` and
 //! `categorical` those of each kind of actor, `temperature` the weight of its entropy.
 
@@ -34,24 +34,24 @@ use crate::kernels::mlp::{Pool, Shape};
 use crate::keys::{Keys, PlanError, Table, Value};
 use crate::nn::initialise::LayerFill;
 
-/// One actor-critic.
+/// An actor-critic algorithm.
 pub trait Method: Sized + 'static {
     /// Its keys.
     type Config: Clone + Serialize + DeserializeOwned + Sync;
-    /// What becomes of the actor's outputs.
+    /// How the actor's outputs become actions.
     type Decision: Decision + 'static;
     /// Its networks, the actor first.
     type Networks: AsRef<[Trained]> + AsMut<[Trained]> + Send;
-    /// What it learns beside networks, first what acting needs.
+    /// Learned vectors that belong to no network; those that acting needs come first.
     type Vectors: AsRef<[TrainedVector]> + AsMut<[TrainedVector]> + Send;
-    /// What an update needs on the way; its memory stays.
+    /// Scratch memory of an update, kept for the next one.
     type Scratch: Default + Send;
 
-    /// What it is.
+    /// Its properties.
     const CARD: Card;
-    /// What becomes of a box's actions inside the networks.
+    /// How a box of actions is represented in the networks.
     const UNITS: BoxUnits = BoxUnits::Unit;
-    /// The name of the random stream that updates draw from.
+    /// The name of the random stream of updates.
     const NOISE: &'static str;
 
     /// The declaration of its keys.
@@ -68,7 +68,7 @@ pub trait Method: Sized + 'static {
         plan
     }
 
-    /// Fills in what the data and the environment decide.
+    /// Fills in values that follow from the data and the environment.
     ///
     /// # Errors
     /// A value that does not fit them.
@@ -81,7 +81,7 @@ pub trait Method: Sized + 'static {
         false
     }
 
-    /// What of it computes whole batches and so takes part in no division, if anything does.
+    /// The part of it that needs whole batches, so that batches cannot be divided, if there is one.
     fn whole_batches(_config: &Self::Config) -> Option<&'static str> {
         None
     }
@@ -111,19 +111,19 @@ pub trait Method: Sized + 'static {
         scratch: &mut Self::Scratch,
     ) -> Update;
 
-    /// Numbers on a batch of held-back data.
+    /// Metrics on a batch of held-back data.
     fn validate(
         work: &Work<Self>,
         parts: &mut Parts<Self>,
         scratch: &mut Self::Scratch,
     ) -> Vec<(&'static str, f64)>;
 
-    /// Floating point operations of a mean update that no exact computation can leave out: products
-    /// with weights alone.
+    /// Floating-point operations of an average update, counting only products with weights, which
+    /// every exact computation needs.
     fn operations(made_of: &MadeOf<Self::Config>) -> f64;
 }
 
-/// How actions of a space look inside the networks of a method.
+/// The representation of a space's actions in the networks of a method.
 fn codec<M: Method>(space: &Space) -> Result<ActionCodec, Error> {
     let name = M::CARD.name;
     if M::CARD.discrete {
@@ -139,13 +139,13 @@ pub struct Parts<M: Method> {
     pub(super) vectors: M::Vectors,
 }
 
-/// Initial parameters of a network, from the fills of its hidden layers and of its last one.
+/// Initial parameters of a network, from the distributions of its hidden layers and its last one.
 pub type Initial<'a> = dyn FnMut(&Shape, [LayerFill; 2]) -> Vec<f32> + 'a;
 
-/// Fills arrays with random numbers, each in its turn.
+/// Fills arrays with random numbers, in the order of the calls.
 pub type Noise<'a> = dyn FnMut(Draw, &mut [f32]) + Send + 'a;
 
-/// What an array is filled with.
+/// The distribution of random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Draw {
     /// N(0, 1).
@@ -173,7 +173,7 @@ impl<'a, M: Method> Work<'a, M> {
     }
 }
 
-/// The transitions of an offline method, made as the keys that all of these have say.
+/// The transitions of an offline method, built from the keys that all of these methods have.
 macro_rules! offline {
     ($made_of:expr, $reward_scale:expr, $($more:tt)*) => {{
         let made_of = $made_of;

@@ -1,4 +1,4 @@
-//! A trained (or new) actor.
+//! An actor, trained or new.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,26 +15,26 @@ use crate::nn::state_dict::{Entry, read_linear};
 use crate::policy::{Mode, Policy};
 use crate::random::Stream;
 
-/// What acts: the actor, and the way from raw numbers into it and back.
+/// The acting part: the actor, and its pre- and postprocessing.
 pub struct Model<M: Method> {
     pub(super) made_of: MadeOf<M::Config>,
     pub(super) actor: Shared,
     pub(super) vectors: Vectors,
 }
 
-/// Copies of [`Method::policy_vectors`], which a learner renews while policies act by them.
+/// Copies of [`Method::policy_vectors`], which a learner updates while policies use them.
 #[derive(Clone, Default)]
 pub(super) struct Vectors(Arc<Mutex<Vec<Vec<f32>>>>);
 
 impl Vectors {
     /// The vectors, until the guard is dropped.
     pub(super) fn lock(&self) -> MutexGuard<'_, Vec<Vec<f32>>> {
-        // A panic elsewhere leaves whole numbers behind.
+        // After a panic elsewhere the numbers are still valid.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Decides by the newest vectors.
+/// Chooses actions with the newest vectors.
 struct Newest<M: Method> {
     made_of: MadeOf<M::Config>,
     vectors: Vectors,
@@ -60,16 +60,16 @@ impl<M: Method> Decision for Newest<M> {
     }
 }
 
-/// The model without its weights, as a checkpoint notes it.
+/// The model without its weights, as a checkpoint's metadata has it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct MadeOf<C> {
-    /// The method's keys. The other names are those of former checkpoints.
+    /// The method's keys. The aliases are the names in older checkpoints.
     #[serde(alias = "td3_bc", alias = "iql", alias = "sac")]
     pub(in crate::algorithms) config: C,
-    /// Whose conventions.
+    /// The recipe.
     #[serde(alias = "conventions", default)]
     pub(in crate::algorithms) recipe: String,
-    /// Of observations; none leaves them as they are.
+    /// Of observations; without one they are not normalised.
     #[serde(default)]
     pub(in crate::algorithms) normaliser: Option<Normaliser>,
     pub(in crate::algorithms) actions: ActionCodec,
@@ -86,13 +86,12 @@ impl<C> MadeOf<C> {
         [self.observation, self.actions.width()]
     }
 
-    /// The largest action inside the networks.
+    /// The largest action in the networks.
     pub(in crate::algorithms) fn max_action(&self) -> f32 {
         self.actions.max_action() as f32
     }
 
-    /// The observations' part of a network's input, S, and the actions', A, with hidden layers of
-    /// one width: Q's of an ensemble.
+    /// An ensemble of Q-functions: S + A inputs, one output, hidden layers of one width.
     pub(in crate::algorithms) fn critics(
         &self,
         width: usize,
@@ -102,7 +101,7 @@ impl<C> MadeOf<C> {
         Shape::new(&self.widths(), &vec![width; layers], 1).ensemble(members)
     }
 
-    /// A network of observations alone.
+    /// A network whose input is the observation only.
     pub(in crate::algorithms) fn of_observations(
         &self,
         width: usize,
@@ -114,7 +113,7 @@ impl<C> MadeOf<C> {
 }
 
 impl<M: Method> Model<M> {
-    /// What a new model is made of.
+    /// The description of a new model.
     ///
     /// # Errors
     /// Actions that are not of a box with finite bounds; no data, for a method that needs them.
@@ -138,7 +137,7 @@ impl<M: Method> Model<M> {
     /// The model of a checkpoint.
     ///
     /// # Errors
-    /// Notes or weights that do not fit.
+    /// Metadata or weights that do not fit.
     pub fn saved(saved: &Saved) -> Result<Self, Error> {
         let made_of: MadeOf<M::Config> = saved.made_of()?;
         let shape = M::actor(&made_of);

@@ -34,7 +34,7 @@ pub(in crate::algorithms) struct Units {
 }
 
 impl Units {
-    /// Actions in [-1, 1] stay as they are.
+    /// Actions in [-1, 1] are unchanged.
     pub(in crate::algorithms) fn identity(width: usize) -> Self {
         Self {
             offset: vec![0.0; width],
@@ -53,12 +53,12 @@ impl Units {
         }
     }
 
-    /// What each number is multiplied by.
+    /// The factor of each number.
     pub(in crate::algorithms) fn scale(&self) -> &[f32] {
         &self.scale
     }
 
-    /// Rows x A in [-1, 1] as the critics see them.
+    /// Converts actions, rows x A in [-1, 1], to the critics' units.
     pub(in crate::algorithms) fn apply(&self, actions: &[f32], to: &mut Vec<f32>) {
         let numbers = self.scale.iter().zip(&self.offset).cycle();
         to.clear();
@@ -70,7 +70,7 @@ impl Units {
         );
     }
 
-    /// From the gradient at what the critics see to that at actions in [-1, 1].
+    /// From the gradient of actions in the critics' units to that of actions in [-1, 1].
     pub(super) fn backward(&self, gradients: &mut [f32]) {
         for (gradient, scale) in gradients.iter_mut().zip(self.scale.iter().cycle()) {
             *gradient *= scale;
@@ -78,19 +78,20 @@ impl Units {
     }
 }
 
-/// A sample at the batch's observations with what its gradient needs; its memory stays.
+/// A sample at the batch's observations and the scratch memory of its gradient, kept for the next
+/// update.
 #[derive(Default)]
 pub(in crate::algorithms) struct Policy {
     noise: Vec<f32>,
     pub(in crate::algorithms) samples: Samples,
-    /// The samples' actions as the critics see them.
+    /// The sampled actions in the critics' units.
     actions: Vec<f32>,
     action_gradients: Vec<f32>,
     log_gradients: Vec<f32>,
     /// `min_j Q_j`.
     pub(in crate::algorithms) values: Vec<f32>,
     value_gradients: Vec<f32>,
-    /// At the actor's outputs.
+    /// The gradient of the actor's outputs.
     pub(in crate::algorithms) gradients: Vec<f32>,
     pub(in crate::algorithms) pass: Pass,
     critic_pass: Pass,
@@ -109,7 +110,7 @@ impl Policy {
         head.sample(outputs, &self.noise, &mut self.samples);
     }
 
-    /// Fresh actions at the batch's observations.
+    /// Samples new actions at the batch's observations.
     pub(in crate::algorithms) fn sample<M: Method>(
         &mut self,
         work: &Work<M>,
@@ -124,13 +125,13 @@ impl Policy {
         self.pass = pass;
     }
 
-    /// Of the last sample, estimated: the mean of -log pi.
+    /// An estimate from the last sample: the mean of -log pi.
     pub(in crate::algorithms) fn entropy(&self) -> f64 {
         -mean(&self.samples.log_probabilities)
     }
 
-    /// L = mean (alpha log pi - `min_j Q_j(s, a)`) of the last sample, and in `gradients` its
-    /// gradient at the outputs that it was drawn from.
+    /// L = mean (alpha log pi - `min_j Q_j(s, a)`) of the last sample; writes its gradient with
+    /// respect to the actor's outputs to `gradients`.
     pub(in crate::algorithms) fn through_critics<M: Method>(
         &mut self,
         work: &Work<M>,
@@ -173,7 +174,7 @@ impl Policy {
         loss / rows as f64
     }
 
-    /// The gradient at the actor's parameters, from `gradients`.
+    /// The gradient of the actor's parameters, from `gradients`.
     pub(in crate::algorithms) fn backward<M: Method>(
         &mut self,
         work: &Work<M>,
@@ -184,7 +185,7 @@ impl Policy {
         network.backward(work.pool, &self.gradients, want, &mut self.pass);
     }
 
-    /// Steps the actor by the last sample. Gives its loss.
+    /// Steps the actor with the last sample. Returns its loss.
     pub(in crate::algorithms) fn step<M: Method>(
         &mut self,
         work: &Work<M>,

@@ -1,17 +1,17 @@
-//! The temperature, alpha: how much an action's entropy counts beside its value. What is learned is
-//! its logarithm.
+//! The temperature, alpha: the weight of the policy's entropy relative to values. Its logarithm is
+//! learned.
 
 use crate::algorithms::vector::TrainedVector;
 use crate::kernels::mlp::Pool;
 
-/// Which loss the temperature has. With H the target entropy and log pi of fresh actions,
+/// The temperature's loss. With H the target entropy and log pi that of newly sampled actions,
 ///
 /// ```text
 /// Alpha      L = -alpha     mean (log pi + H)
 /// LogAlpha   L = -log alpha mean (log pi + H)
 /// ```
 ///
-/// Both rest where the policy's entropy is H; their steps differ.
+/// Both are stationary where the policy's entropy is H; their steps differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::algorithms) enum Loss {
     /// `CleanRL`.
@@ -33,7 +33,7 @@ pub(in crate::algorithms) fn alpha(log_alpha: &TrainedVector) -> f64 {
     f64::from(log_alpha.values[0]).exp()
 }
 
-/// One step of Adam; `excess` is mean (log pi + H). Gives the loss before it.
+/// One step of Adam; `excess` is mean (log pi + H). Returns the loss before the step.
 pub(in crate::algorithms) fn step(
     log_alpha: &mut TrainedVector,
     pool: &Pool,

@@ -8,19 +8,19 @@ use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::{Trained, mean};
 use crate::kernels::mlp::{Pass, Want};
 
-/// What the critics' step needs; its memory stays.
+/// Scratch memory of the critics' step, kept for the next one.
 #[derive(Default)]
 pub(in crate::algorithms) struct Critics {
-    /// Members x rows: what an ensemble says.
+    /// Members x rows, the values of an ensemble.
     pub(in crate::algorithms) values: Vec<f32>,
-    /// y.
+    /// y, the targets.
     pub(in crate::algorithms) targets: Vec<f32>,
-    /// At the critics' outputs.
+    /// The gradients of the critics' outputs.
     pub(in crate::algorithms) gradients: Vec<f32>,
     pub(in crate::algorithms) pass: Pass,
 }
 
-/// The least of the members' values, row by row.
+/// The minimum of the members' values, row by row.
 pub(in crate::algorithms) fn least(values: &[f32], rows: usize, to: &mut Vec<f32>) {
     let (first, others) = values.split_at(rows);
     to.clear();
@@ -32,7 +32,7 @@ pub(in crate::algorithms) fn least(values: &[f32], rows: usize, to: &mut Vec<f32
     }
 }
 
-/// The gradient at the members' values of `weight` times the sum of the least ones.
+/// The gradient of the members' values, for `weight` times the sum of the minima.
 pub(in crate::algorithms) fn least_gradient(
     values: &[f32],
     rows: usize,
@@ -79,7 +79,7 @@ impl Critics {
         least(&self.values, rows, to);
     }
 
-    /// `min_j Q_j(s, a)` of the critics as they stand, row by row, into `to`.
+    /// `min_j Q_j(s, a)` of the current critics, row by row, into `to`.
     pub(in crate::algorithms) fn least<M: Method>(
         &mut self,
         work: &Work<M>,
@@ -95,7 +95,7 @@ impl Critics {
     }
 
     /// The critics at the batch's actions: L = factor `sum_j` mean `(Q_j - y)^2`, and its gradient
-    /// at their outputs.
+    /// with respect to their outputs.
     pub(in crate::algorithms) fn errors<M: Method>(
         &mut self,
         report: Update,
@@ -122,7 +122,7 @@ impl Critics {
             .mean("q_target", mean(&self.targets))
     }
 
-    /// The gradient at the critics' parameters.
+    /// The gradient of the critics' parameters.
     pub(in crate::algorithms) fn backward<M: Method>(
         &mut self,
         work: &Work<M>,
@@ -148,10 +148,10 @@ impl Critics {
     }
 }
 
-/// What the step of a value function towards an expectile needs; its memory stays.
+/// Scratch memory of a value function's step towards an expectile, kept for the next update.
 #[derive(Default)]
 pub(in crate::algorithms) struct Expectile {
-    /// The targets less V(s), before the step.
+    /// The targets minus V(s), before the step.
     pub(in crate::algorithms) advantages: Vec<f32>,
     gradients: Vec<f32>,
     pass: Pass,
@@ -194,8 +194,8 @@ impl Expectile {
     }
 }
 
-/// The mean squared error of the actor's greedy actions against the data's, what the first critic
-/// thinks of the data's actions, and of the actor's.
+/// The mean squared error between the actor's greedy actions and the data's, and the first critic's
+/// mean values of the data's actions and of the actor's.
 pub(in crate::algorithms) fn beside_data<M: Method>(
     work: &Work<M>,
     [actor, critics]: [&Trained; 2],

@@ -1,4 +1,4 @@
-//! Every choice of AWAC, with the published values.
+//! The configuration of AWAC, with the published values.
 
 use rtg_datasets::sample::TruncatedLast;
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,9 @@ use crate::keys::{Range, keys};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Weights {
-    /// The exponential, up to a limit.
+    /// The exponential, clipped at a limit.
     Clip,
-    /// The softmax over the batch, times its rows.
+    /// The softmax over the batch, times the number of rows.
     Softmax,
 }
 
@@ -19,7 +19,7 @@ keys! {
     /// AWAC's networks, batches and update.
     pub struct Config = "awac", _recipe: &str;
 
-    /// Numbers in a hidden layer of actor and critics.
+    /// Units in each hidden layer of actor and critics.
     width: usize = 256, Range::WIDTH, "", "256";
     /// Hidden layers of actor and critics.
     layers: usize = 3, Range::LAYERS, "", "3; rlkit and d3rlpy 4";
@@ -31,23 +31,22 @@ keys! {
     critic_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "3e-4";
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99";
-    /// Steps whose rewards a target sums up before it bootstraps.
+    /// Steps whose rewards are summed in a target before it bootstraps.
     n_step: usize = 1, Range::between(1.0, 1000.0), "steps", "1";
-    /// How far targets move towards the trained critics with each update.
+    /// Fraction by which targets move towards the trained critics in each update.
     tau: f64 = 0.005, Range::PART, "", "0.005";
-    /// What advantages are divided by before the exponential, lambda: the larger, the closer to
-    /// plain cloning.
+    /// Divisor of advantages in the exponential, lambda: the larger, the closer to plain cloning.
     temperature: f64 = 1.0 / 3.0, Range::POSITIVE, "",
         "1/3 in locomotion, 0.1 elsewhere; rlkit and d3rlpy 1";
-    /// How an action's weight follows from its advantage: `clip` takes the exponential up to
-    /// `weight_limit`, `softmax` the softmax over the batch times its rows.
+    /// How an action's weight follows from its advantage: `clip` is the exponential, clipped at
+    /// `weight_limit`; `softmax` the softmax over the batch times its rows.
     weights: Weights = Weights::Clip, Range::Words(&["clip", "softmax"]), "",
         "clip; rlkit and d3rlpy softmax";
     /// The largest weight of an action, with `clip`.
     weight_limit: f64 = 100.0, Range::POSITIVE, "", "100";
     /// Whether observations are normalised by mean and standard deviation (plus 1e-3) of the data.
     normalise: bool = true, Range::Any, "", "true";
-    /// The last step of an episode that a time limit cut off: `keep`, or `drop` as CORL does.
+    /// The last step of a truncated episode: `keep` it, or `drop` it as CORL does.
     truncated_last: TruncatedLast =
         TruncatedLast::Drop, Range::Words(&["keep", "drop"]), "", "drop";
     /// Rewards are multiplied by this, after `reward_shift` is added.

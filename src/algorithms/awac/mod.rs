@@ -1,9 +1,9 @@
-//! AWAC, advantage-weighted actor-critic (Nair et al. 2020): critics of the actor's own actions, and
-//! an actor that clones the data's, each with the weight of its advantage.
+//! AWAC, advantage-weighted actor-critic (Nair et al. 2020): critics of the actor's own actions,
+//! and an actor that clones the data's actions, weighted by their advantages.
 //!
 //! Twin critics Q with targets Q' and a Gaussian actor pi are perceptrons; the actor's mean is its
-//! network's output, its standard deviations are parameters. With a' and a~ drawn from pi(s') and
-//! pi(s) and clipped to [-1, 1], an update computes
+//! network's output, its standard deviations are free parameters. With a' and a~ drawn from pi(s')
+//! and pi(s) and clipped to [-1, 1], an update computes
 //!
 //! ```text
 //! y    = r + gamma (1 - terminated) min_j Q_j'(s', a')
@@ -14,8 +14,8 @@
 //! ```
 //!
 //! and moves the targets. Noise: rows x A at the next observations, then at the observations. After
-//! CORL's `algorithms/offline/awac.py`; the authors' code in rlkit takes the softmax. Acting takes
-//! the mean, which may lie outside of [-1, 1]; the environment decides what that means.
+//! CORL's `algorithms/offline/awac.py`; the authors' code in rlkit uses the softmax. The greedy
+//! action is the mean, which may be outside [-1, 1]; the environment decides what it does then.
 
 pub mod config;
 mod update;
@@ -123,7 +123,7 @@ impl Method for Awac {
         Step { work, parts }.run(noise, scratch)
     }
 
-    /// How far the actor is from the data's actions, and what the first critic thinks of both.
+    /// The actor's distance from the data's actions, and the first critic's values of both.
     fn validate(
         work: &Work<Self>,
         parts: &mut Parts<Self>,

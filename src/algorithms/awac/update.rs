@@ -9,14 +9,14 @@ use crate::algorithms::actor_critic::{Draw, Noise, Parts, Work};
 use crate::algorithms::networks::mean;
 use crate::kernels::mlp::{Pass, Want};
 
-/// What an update needs on the way; its memory stays.
+/// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
 pub struct Scratch {
     noise: Vec<f32>,
     means: Vec<f32>,
-    /// Drawn from the actor, and clipped.
+    /// Sampled from the actor and clipped.
     actions: Vec<f32>,
-    /// Of the actor's actions: at the next observations, then at the observations.
+    /// Values of the actor's actions: at the next observations, then at the observations.
     values: Vec<f32>,
     advantages: Vec<f32>,
     critics: Critics,
@@ -24,14 +24,14 @@ pub struct Scratch {
     regression: Regression,
 }
 
-/// An update under way.
+/// An update in progress.
 pub(super) struct Step<'a, 'b> {
     pub(super) work: &'a Work<'b, Awac>,
     pub(super) parts: &'a mut Parts<Awac>,
 }
 
 impl Step<'_, '_> {
-    /// The whole update.
+    /// Computes the whole update.
     pub(super) fn run(&mut self, noise: &mut Noise<'_>, scratch: &mut Scratch) -> Update {
         let (work, config) = (self.work, self.work.config());
         self.targets(noise, scratch);
@@ -44,7 +44,7 @@ impl Step<'_, '_> {
         report
     }
 
-    /// Actions around `means`, clipped.
+    /// Samples actions around `means`, clipped.
     fn draw(&self, noise: &mut Noise<'_>, with: &mut Scratch) {
         let [log_sigma] = &self.parts.vectors;
         let count = self.work.batch.actions.len();
@@ -79,7 +79,7 @@ impl Step<'_, '_> {
         bootstrap(work.batch, values, &mut to.critics.targets);
     }
 
-    /// Steps the actor towards the data's actions, each with the weight of its advantage.
+    /// Steps the actor towards the data's actions, weighted by their advantages.
     fn actor(&mut self, report: Update, noise: &mut Noise<'_>, with: &mut Scratch) -> Update {
         let (work, config, batch) = (self.work, self.work.config(), self.work.batch);
         let [actor, critics] = &self.parts.networks;
@@ -132,7 +132,7 @@ impl Step<'_, '_> {
     }
 }
 
-/// The weights of these advantages.
+/// Computes the weights of these advantages.
 fn weigh(config: &Config, advantages: &[f32], weights: &mut Vec<f32>) {
     let temperature = config.temperature as f32;
     weights.clear();

@@ -1,22 +1,22 @@
-//! Every choice of behaviour cloning, with the values of the two published codes.
+//! The configuration of behaviour cloning, with the values of the two published codes.
 
 use crate::algorithms::Published;
 use crate::keys::{Range, keys};
 use crate::optimise::OptimiserConfig;
 
 keys! {
-    /// The network of behaviour cloning, a perceptron, and what it sees: that of kzl's `mlp_bc.py`
-    /// or of CORL's `any_percent_bc.py`.
+    /// The network of behaviour cloning, a perceptron, and its input: as in kzl's `mlp_bc.py` or in
+    /// CORL's `any_percent_bc.py`.
     pub struct BcConfig = "bc", published: Published;
 
-    /// Observations that the network sees, the newest last, K. A window begins at a uniform step
-    /// and is cloned at its last step alone, as kzl's code does, so with a long context the first
-    /// steps of episodes are hardly learned from.
+    /// Observations in the network's input, the newest last, K. A window begins at a uniformly
+    /// drawn step and only its last step is cloned, as in kzl's code, so with a long context the
+    /// first steps of episodes are rarely learned from.
     context: usize = match published {
         Published::Official => 20,
         Published::Corl => 1,
     }, Range::WIDTH, "steps", "20 (official), 1 (corl)";
-    /// Numbers in a hidden layer.
+    /// Units in each hidden layer.
     width: usize = match published {
         Published::Official => 128,
         Published::Corl => 256,
@@ -26,15 +26,15 @@ keys! {
         Published::Official => 3,
         Published::Corl => 2,
     }, Range::LAYERS, "", "3 (official), 2 (corl)";
-    /// Dropout behind each hidden layer.
+    /// Dropout after each hidden layer.
     dropout: f32 = match published {
         Published::Official => 0.1,
         Published::Corl => 0.0,
     }, Range::BELOW_ONE, "", "0.1 (official), 0 (corl)";
 }
 
-/// The optimiser of the same codes: kzl's is that of its transformer without clipping, CORL's is Adam
-/// at 3e-4 with batches of 256 and neither decay nor warm-up.
+/// The optimiser of the same codes: kzl's is that of its transformer without clipping, CORL's is
+/// Adam at 3e-4 with batches of 256, without decay and warm-up.
 pub fn optimiser(published: Published) -> OptimiserConfig {
     let kzl = OptimiserConfig {
         gradient_clip: 0.0,

@@ -1,4 +1,4 @@
-//! Training a clone.
+//! Training of behaviour cloning.
 
 use rtg_datasets::sample::{Batch, PaddedObservation, Padding, Side, WindowConfig};
 use serde_json::Value;
@@ -64,7 +64,7 @@ impl Learner {
         }
     }
 
-    /// The key of a batch's masks, if anything is dropped.
+    /// The key of a batch's dropout masks, if there is dropout.
     fn dropout(&self) -> Option<u64> {
         let batches = self.step * self.optimiser.accumulation as u64 + self.losses.len() as u64;
         let drops = self.model.config.dropout > 0.0;
@@ -133,7 +133,7 @@ impl Learner {
             .last("gradient_norm", norm)
     }
 
-    /// Goes on where a checkpoint was saved.
+    /// Restores the state of a checkpoint.
     ///
     /// # Errors
     /// A checkpoint without the optimiser's moments.
@@ -145,7 +145,7 @@ impl Learner {
 }
 
 impl algorithms::Learner for Learner {
-    /// Windows whose last place is cloned: padding, if any, stands before the steps.
+    /// Windows whose last step is cloned; padding, if any, precedes the steps.
     fn needs(&self) -> Needs<'_> {
         let padding = Padding {
             observation: match self.model.recipe {
@@ -215,7 +215,7 @@ impl algorithms::Learner for Learner {
         views.collect()
     }
 
-    /// Products with weights alone; the inputs need no gradient.
+    /// Counts products with weights only; the inputs need no gradient.
     fn operations(&self) -> Option<f64> {
         let network = Products::of(self.model.network.lock().shape());
         let rows = self.optimiser.batch_size * self.optimiser.accumulation;

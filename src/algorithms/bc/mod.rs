@@ -1,10 +1,11 @@
-//! Behaviour cloning: a perceptron learns to do what the data do, return or no return.
+//! Behaviour cloning: a perceptron imitates the data's actions, whatever their return.
 //!
-//! The baseline of the Decision Transformer paper. On the best part of the data alone, a plan's
-//! `selection.top_fraction`, it is the paper's %BC. The network is that of kzl's `mlp_bc.py` or of
-//! CORL's `any_percent_bc.py` ([`config`]): the last K observations in, one action out; squared error,
-//! or cross-entropy for discrete actions. Observations are normalised by the statistics of the data
-//! that it learns from, as in CORL (kzl takes those of the whole dataset).
+//! It is the baseline of the Decision Transformer paper. Trained on the best part of the data only,
+//! with a plan's `selection.top_fraction`, it is the paper's %BC. The network is that of kzl's
+//! `mlp_bc.py` or of CORL's `any_percent_bc.py` ([`config`]): the last K observations in, one
+//! action out; squared error, or cross-entropy for discrete actions. Observations are normalised
+//! with the statistics of the data that it learns from, as in CORL (kzl uses those of the whole
+//! dataset).
 
 pub mod config;
 mod learner;

@@ -1,4 +1,4 @@
-//! A trained (or new) clone.
+//! A behaviour cloning model, trained or new.
 
 use rtg_datasets::Normaliser;
 use serde::{Deserialize, Serialize};
@@ -18,12 +18,12 @@ use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
 use crate::policy::{Mode, Policy};
 use crate::random::Stream;
 
-/// A trained (or new) clone.
+/// A behaviour cloning model, trained or new.
 #[derive(Debug)]
 pub struct Model {
     /// Which code's conventions it follows.
     pub recipe: Published,
-    /// What it was made from.
+    /// Its configuration.
     pub config: BcConfig,
     pub(super) network: Shared,
     /// Observations: (x - mean) / std.
@@ -48,8 +48,8 @@ impl Model {
         }
     }
 
-    /// A model with new weights, drawn as PyTorch's `Linear` draws them; both published codes leave
-    /// them so.
+    /// A model with new weights, from the default distribution of PyTorch's `Linear`, as in both
+    /// published codes.
     pub fn new(
         published: (Published, BcConfig),
         normaliser: Normaliser,
@@ -66,7 +66,7 @@ impl Model {
     /// The model of a checkpoint.
     ///
     /// # Errors
-    /// Notes or weights that do not fit.
+    /// Metadata or weights that do not fit.
     pub fn saved(saved: &Saved) -> Result<Self, Error> {
         let MadeOf {
             bc,
@@ -84,7 +84,7 @@ impl Model {
     /// Replaces the weights by those of a file with the recipe's names.
     ///
     /// # Errors
-    /// Weights of another model; this one stays as it was.
+    /// Weights of another model; this one is unchanged then.
     pub fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
         let mut network = self.network.lock();
         let parameters = state_dict::import_mlp(self.recipe.naming(), network.layout(), file)?;
@@ -93,7 +93,7 @@ impl Model {
     }
 }
 
-/// Sizes of the network that the configuration and the data ask for.
+/// Sizes of the network that the configuration and the data determine.
 fn shape(config: &BcConfig, normaliser: &Normaliser, actions: &ActionCodec) -> Shape {
     let inputs = config.context.saturating_mul(normaliser.width());
     let hidden = vec![config.width; config.layers];
@@ -103,7 +103,7 @@ fn shape(config: &BcConfig, normaliser: &Normaliser, actions: &ActionCodec) -> S
     }
 }
 
-/// A model without its weights, as a checkpoint notes it.
+/// A model without its weights, as a checkpoint's metadata has it.
 #[derive(Serialize, Deserialize)]
 struct MadeOf {
     bc: BcConfig,
@@ -112,7 +112,7 @@ struct MadeOf {
 }
 
 impl algorithms::Model for Model {
-    /// It has one mode: no action is drawn at random.
+    /// Both modes are the same: no action is drawn at random.
     fn policy(&self, _: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
         Box::new(ActorPolicy::new(
             (self.network.clone(), self.actions.head()),

@@ -1,5 +1,5 @@
 //! CQL, conservative Q-learning (Kumar et al. 2020): SAC on a dataset, with a term in the critics'
-//! loss that lowers the values of actions the data do not have.
+//! loss that lowers the values of actions outside the data.
 //!
 //! Twin critics Q with targets Q' and a squashed Gaussian actor pi are perceptrons; the actor's raw
 //! log sigma is scaled and shifted by two numbers that are trained with it. With a~ from pi(s), a'
@@ -15,15 +15,15 @@
 //! L_Q     = sum_j mean (Q_j(s, a) - y)^2 + weight sum_j D_j
 //! ```
 //!
-//! All three losses are of the weights before the update. With `lagrange` the weight is multiplied
-//! by alpha' = exp(log alpha') in 0..1e6, whose loss is minus half of the sum over j of
-//! alpha' weight (`D_j` - gap); it steps first, and the critics see alpha' before its step. With
-//! `max_target_backup` y takes the largest of n next actions' values.
+//! All three losses are computed with the weights before the update. With `lagrange` the weight is
+//! multiplied by alpha' = exp(log alpha') in 0..1e6, whose loss is minus half of the sum over j of
+//! alpha' weight (`D_j` - gap); it steps first, but the critics' loss uses alpha' before that step.
+//! With `max_target_backup`, y uses the largest of n next actions' values.
 //!
-//! Noise, rows x A or rows x n x A: normal at the observations, at the next ones; uniform; normal at
-//! the observations, at the next ones. After CORL's `algorithms/offline/cql.py`, the code whose
-//! results on D4RL's v2 datasets can be compared with, except that CORL gives the second critic
-//! three layers whatever it is told, and that its `bc_steps` scores other actions than the data's.
+//! Noise, rows x A or rows x n x A: normal at the observations, at the next ones; uniform; normal
+//! at the observations, at the next ones. After CORL's `algorithms/offline/cql.py`, the code whose
+//! results on D4RL's v2 datasets can be compared with, except for two defects of CORL: its second
+//! critic always has three layers, and its `bc_steps` does not use the data's actions.
 
 pub mod config;
 mod penalty;
@@ -56,14 +56,14 @@ impl Method for Cql {
     type Config = Config;
     type Decision = Scaled;
     type Networks = [Trained; 2];
-    /// What the raw log sigma is multiplied by, what is added, the temperature's logarithm, and with
+    /// The factor and the offset of the raw log sigma, the temperature's logarithm, and with
     /// `lagrange` that of its multiplier.
     type Vectors = Vec<TrainedVector>;
     type Scratch = Scratch;
 
     const CARD: Card = Card {
         name: "cql",
-        summary: "CQL: SAC on a dataset, with values of other actions than the data's held down",
+        summary: "CQL: SAC on a dataset, with a penalty on values of actions outside the data",
         input: Input::Transitions,
         continuous: true,
         discrete: false,
@@ -97,7 +97,7 @@ impl Method for Cql {
         actor_critic::offline!(made_of, made_of.config.reward_scale, action_clip,)
     }
 
-    /// A row of the outputs: A means, then A raw log sigmas.
+    /// A row of the outputs has A means, then A raw log sigmas.
     fn actor(made_of: &MadeOf<Config>) -> Shape {
         let Config { width, layers, .. } = made_of.config;
         made_of.of_observations(width, layers, 2 * made_of.actions.width())
@@ -158,7 +158,7 @@ impl Method for Cql {
         Step::of(work, parts).run(noise, scratch)
     }
 
-    /// How far the actor is from the data's actions, and what the first critic thinks of both.
+    /// The actor's distance from the data's actions, and the first critic's values of both.
     fn validate(
         work: &Work<Self>,
         parts: &mut Parts<Self>,
@@ -170,7 +170,7 @@ impl Method for Cql {
         vec![("squared_error", error), ("q", q), ("q_policy", q_policy)]
     }
 
-    /// Many actions of one state share the state's part of a critic's first product.
+    /// Many actions of one state share the state's part of a critic's first layer.
     fn operations(made_of: &MadeOf<Config>) -> f64 {
         let config = &made_of.config;
         let actor = Products::of(&Self::actor(made_of));
@@ -194,7 +194,7 @@ fn critics(made_of: &MadeOf<Config>) -> Shape {
     made_of.critics(made_of.config.width, made_of.config.layers, 2)
 }
 
-/// The distribution that scaled outputs stand for.
+/// The distribution of scaled outputs.
 fn head(made_of: &MadeOf<Config>) -> Squashed {
     Squashed {
         action: made_of.actions.width(),
@@ -214,7 +214,7 @@ pub struct Scaled {
 }
 
 impl Scaled {
-    /// Rows of A means and A raw log sigmas, as the head reads them.
+    /// Converts outputs to the head's input: rows of A means and A log sigmas.
     fn apply(&self, outputs: &[f32], to: &mut Vec<f32>) {
         let a = self.head.action;
         to.clear();
@@ -226,8 +226,8 @@ impl Scaled {
         }
     }
 
-    /// From the gradient at what the head reads to that at the outputs, in place; gives those at the
-    /// multiplier and at the offset.
+    /// From the gradient of the head's input to that of the outputs, in place; returns the
+    /// gradients of the factor and the offset.
     fn backward(&self, outputs: &[f32], gradients: &mut [f32]) -> [f32; 2] {
         let a = self.head.action;
         let (mut multiplier, mut offset) = (0.0_f64, 0.0_f64);

@@ -1,11 +1,11 @@
 //! The conservative term of one critic.
 
-/// What the term is made of.
+/// The term's constants.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Penalty {
-    /// T.
+    /// T, the temperature.
     pub(super) temperature: f32,
-    /// What a difference is clipped to.
+    /// The bounds of a difference.
     pub(super) low: f32,
     pub(super) high: f32,
 }
@@ -13,8 +13,9 @@ pub(super) struct Penalty {
 impl Penalty {
     /// D = mean clip(T log sum exp (candidates / T) - Q(s, a)), and its gradient times `weight`.
     ///
-    /// `values` are the data's, `candidates` rows x as many as there are. The gradient at the values
-    /// is added to `value_gradients`; that at the candidates replaces them.
+    /// `values` are those of the data's actions, `candidates` those of the others, rows x
+    /// candidates. The gradient of the values is added to `value_gradients`; that of the candidates
+    /// overwrites them.
     pub(super) fn forward_and_backward(
         self,
         weight: f32,

@@ -11,32 +11,33 @@ use crate::algorithms::networks::mean;
 use crate::algorithms::vector::TrainedVector;
 use crate::kernels::mlp::{Pass, Want};
 
-/// What an update needs on the way; its memory stays.
+/// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
 pub struct Scratch {
     policy: Policy,
-    /// Of the actor at the observations and at the next ones, as the head reads them: rows x 2 A.
+    /// The actor's outputs at the observations and at the next ones, scaled for the head: rows x 2
+    /// A.
     here: Vec<f32>,
     there: Vec<f32>,
-    /// The same, each row n times.
+    /// The same, with each row repeated n times.
     repeated: Vec<f32>,
-    /// Next actions for the targets; then the policy's many.
+    /// Next actions for the targets; then the sampled actions of the policy.
     drawn: Policy,
     next_values: Vec<f32>,
     values: Vec<f32>,
     targets: Vec<f32>,
-    /// What the critics are asked for: the data's rows, then rows x n uniform actions, rows x n of
-    /// pi(s'), rows x n of pi(s), all at s.
+    /// The critics' inputs: the data's rows, then rows x n uniform actions, rows x n of pi(s'),
+    /// rows x n of pi(s), all at s.
     observations: Vec<f32>,
     actions: Vec<f32>,
-    /// What is added to the values of the sampled ones.
+    /// Added to the values of the sampled actions.
     corrections: Vec<f32>,
     candidates: Vec<f32>,
     gradients: Vec<f32>,
     pass: Pass,
 }
 
-/// An update under way.
+/// An update in progress.
 pub(super) struct Step<'a, 'b> {
     work: &'a Work<'b, Cql>,
     parts: &'a mut Parts<Cql>,
@@ -64,7 +65,7 @@ impl<'a, 'b> Step<'a, 'b> {
         }
     }
 
-    /// The whole update: all losses first, then all steps.
+    /// Computes the whole update: all losses first, then all steps.
     pub(super) fn run(&mut self, noise: &mut Noise<'_>, with: &mut Scratch) -> Update {
         let (work, config) = (self.work, self.work.config());
         let log_alpha = 2;
@@ -152,7 +153,7 @@ impl<'a, 'b> Step<'a, 'b> {
         bootstrap(batch, &to.next_values, &mut to.targets);
     }
 
-    /// The actions whose values are lowered, behind the data's, and what is added to their values.
+    /// The actions whose values are lowered, after the data's, and the corrections of their values.
     fn candidates(&mut self, noise: &mut Noise<'_>, to: &mut Scratch) {
         let (batch, count) = (self.work.batch, self.work.config().samples);
         let [s, a] = self.work.made_of.widths();
@@ -231,7 +232,7 @@ impl<'a, 'b> Step<'a, 'b> {
         let above = gaps[0] + gaps[1] - 2.0 * config.gap;
         let loss = -0.5 * config.conservative_weight * multiplier * above;
         let log_alpha_prime = &mut self.parts.vectors[3];
-        // The derivative of exp is exp; at the upper bound there is none.
+        // The derivative of exp is exp; at the upper bound it is 0.
         log_alpha_prime.gradient[0] = if multiplier < MOST { loss as f32 } else { 0.0 };
         log_alpha_prime.step(work.pool, config.critic_learning_rate);
         report
@@ -247,8 +248,8 @@ fn lagrange(log: &TrainedVector) -> f64 {
     f64::from(log.values[0]).exp().min(MOST)
 }
 
-/// A critic's conservative term. Adds its gradient to that at the data's values, which begins at
-/// `start`, and appends that at the others' values.
+/// A critic's conservative term. Adds its gradient to that of the data's values, which begins at
+/// `start`, and appends that of the other values.
 fn conservative(
     work: &Work<Cql>,
     weight: f32,
@@ -259,7 +260,7 @@ fn conservative(
 ) -> f64 {
     let (config, rows) = (work.config(), work.batch.rows);
     let (count, each) = (config.samples, rows * config.samples);
-    // Row by row the three kinds, one behind the other.
+    // Row by row, the three kinds in sequence.
     candidates.clear();
     for row in 0..rows {
         for kind in 0..3 {

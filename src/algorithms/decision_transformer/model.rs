@@ -83,7 +83,7 @@ impl Model {
     /// Replaces the weights by those of a file with the recipe's names.
     ///
     /// # Errors
-    /// Weights of another model; this one stays as it was.
+    /// Weights of another model; this one is unchanged then.
     pub fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
         let layout = Layout::new(&self.shape);
         let mut parameters = state_dict::room(layout.len(), file)?;

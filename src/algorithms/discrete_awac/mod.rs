@@ -1,9 +1,9 @@
-//! Discrete AWAC: advantage-weighted actor-critic (Nair et al. 2020) for a choice among actions,
-//! where the expectations over the actor's actions are sums. No published code has it (CRR of Wang
-//! et al. 2020 is near); what is AWAC's stays AWAC's, and this is ours:
+//! Discrete AWAC: advantage-weighted actor-critic (Nair et al. 2020) for discrete actions, where
+//! the expectations over the actor's actions are sums. There is no published code (CRR of Wang et
+//! al. 2020 is similar). It keeps AWAC's conventions; the following is rtg's own:
 //!
-//! Twin critics Q give the values of all A actions at once and have targets Q'; the actor's softmax
-//! is pi.
+//! Twin critics Q output the values of all A actions and have targets Q'; the actor's softmax is
+//! pi.
 //!
 //! ```text
 //! y    = r + gamma (1 - terminated) sum_b pi(b | s') min_j Q_j'(s', b)
@@ -13,7 +13,7 @@
 //! L_pi = mean w (-log pi(a | s))
 //! ```
 //!
-//! and the targets follow. Nothing is drawn in an update but the batch.
+//! and the targets move. Only the batch is drawn at random in an update.
 
 pub mod config;
 mod update;
@@ -44,7 +44,7 @@ impl Method for DiscreteAwac {
 
     const CARD: Card = Card {
         name: "discrete_awac",
-        summary: "discrete AWAC, ours: twin critics of the actor, and cloning weighted by advantage",
+        summary: "discrete AWAC (rtg's own): twin critics, and cloning weighted by advantage",
         input: Input::Transitions,
         continuous: false,
         discrete: true,
@@ -53,7 +53,7 @@ impl Method for DiscreteAwac {
         recipes: &["rtg"],
         former_tables: &[],
     };
-    /// Nothing is drawn.
+    /// No noise is drawn.
     const NOISE: &'static str = "";
 
     fn keys() -> Keys {
@@ -108,7 +108,7 @@ impl Method for DiscreteAwac {
         update::run(work, parts, scratch)
     }
 
-    /// How likely the data's actions are, and what the first critic thinks of them.
+    /// The likelihood of the data's actions, and the first critic's values of them.
     fn validate(
         work: &Work<Self>,
         parts: &mut Parts<Self>,
@@ -119,7 +119,7 @@ impl Method for DiscreteAwac {
         vec![("cloning_loss", cloning_loss), ("q", q)]
     }
 
-    /// Actor and each critic have one shape; the first layers' inputs need no gradient.
+    /// Actor and critics have the same shape; the first layers' inputs need no gradient.
     fn operations(made_of: &MadeOf<Config>) -> f64 {
         let actor = Products::of(&Self::actor(made_of));
         let targets = 3.0 * actor.all;

@@ -8,7 +8,7 @@ use crate::algorithms::actor_critic::{Parts, Work};
 use crate::algorithms::networks::mean;
 use crate::kernels::mlp::heads::categorical::log_softmax;
 
-/// What an update needs on the way; its memory stays.
+/// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
 pub struct Scratch {
     /// Rows x A: the actor's logits at the next observations, then their log-probabilities.
@@ -16,14 +16,14 @@ pub struct Scratch {
     logs: Vec<f32>,
     /// `min_j Q_j(s, b)`, rows x A.
     values: Vec<f32>,
-    /// The mean of these over the actor's actions, row by row.
+    /// Their expectation over the actor's actions, row by row.
     expected: Vec<f32>,
     advantages: Vec<f32>,
     critics: Critics,
     cloning: Cloning,
 }
 
-/// The whole update: critics, actor, targets.
+/// Computes the whole update: critics, actor, targets.
 pub(super) fn run(
     work: &Work<DiscreteAwac>,
     parts: &mut Parts<DiscreteAwac>,

@@ -1,10 +1,10 @@
-//! Every choice of discrete BCQ, with the published values.
+//! The configuration of discrete BCQ, with the published values.
 
 use rtg_datasets::sample::{RewardTransform, TransitionConfig, TruncatedLast};
 
 use crate::keys::{Range, keys};
 
-/// Whose defaults.
+/// Whose defaults are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defaults {
     /// The authors' networks for small observations.
@@ -20,12 +20,12 @@ keys! {
     /// Discrete BCQ's networks, batches and update.
     pub struct Config = "discrete_bcq", _whose: Defaults;
 
-    /// An action may be chosen where its probability in the data is more than this part of the
-    /// likeliest one's; 0 allows all, 1 would allow none.
+    /// An action may be chosen if its estimated probability in the data is more than this fraction
+    /// of the likeliest one's; 0 allows all actions, 1 would allow none.
     threshold: f64 = 0.3, Range::BELOW_ONE, "", "0.3";
-    /// The weight of the squared logits of the imitation.
+    /// The weight of the squared logits of the imitation network.
     logit_weight: f64 = 0.01, Range::NOT_NEGATIVE, "", "0.01; d3rlpy 0.5, its Atari script 0.01";
-    /// Numbers in each hidden layer of the Q-network and of the imitation.
+    /// Units in each hidden layer of the Q-network and of the imitation network.
     hidden: Vec<usize> = vec![256, 256], Range::at_least(1), "", "[256, 256]";
     /// Transitions in a batch.
     batch_size: usize = 64, Range::at_least(1), "transitions", "64; on Atari 32";
@@ -33,26 +33,25 @@ keys! {
     learning_rate: f64 = 3e-4, Range::POSITIVE, "", "3e-4; on Atari 6.25e-5";
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99";
-    /// Steps whose rewards a target sums up before it bootstraps.
+    /// Steps whose rewards are summed in a target before it bootstraps.
     n_step: usize = 1, Range::at_least(1), "steps", "1";
     /// Updates between two moves of the target network.
     target_every: u64 = 1, Range::at_least(1), "updates", "1; on Atari 8000";
-    /// How far the target network moves towards the trained one; 1 copies it.
+    /// Fraction by which the target network moves towards the trained one; 1 copies it.
     tau: f64 = 0.005, Range::PART, "", "0.005; on Atari 1";
-    /// Whether observations are normalised with the dataset's mean and deviation.
+    /// Whether observations are normalised with the dataset's mean and standard deviation.
     normalise: bool = false, Range::Any, "", "false";
     /// Rewards are multiplied by this, after `reward_shift` is added.
     reward_scale: f64 = 1.0, Range::POSITIVE, "", "1";
     /// Added to each reward.
     reward_shift: f64 = 0.0, Range::FINITE, "reward", "0";
-    /// What becomes of the last step of an episode that was cut off: a row like any other (`keep`),
-    /// or left out (`drop`).
+    /// The last step of a truncated episode: `keep` it as an ordinary transition, or `drop` it.
     truncated_last: TruncatedLast = TruncatedLast::Keep, Range::Words(&["keep", "drop"]), "",
         "keep";
 }
 
 impl Config {
-    /// How transitions are made.
+    /// How transitions are built.
     pub(super) fn transitions(&self) -> TransitionConfig {
         TransitionConfig {
             truncated_last: self.truncated_last,

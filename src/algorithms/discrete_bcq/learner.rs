@@ -32,8 +32,8 @@ pub struct Learner {
     shown: Vec<f32>,
 }
 
-/// The learner's side of a checkpoint. Nothing random is left to continue: batches are the training
-/// loop's.
+/// The learner's side of a checkpoint. It contains no random state: batches are drawn by the
+/// training loop.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Notes {
@@ -79,10 +79,10 @@ impl Learner {
         }
     }
 
-    /// The learner of a checkpoint, to go on with the values of this plan.
+    /// The learner of a checkpoint, which continues with the values of this plan.
     ///
     /// # Errors
-    /// Notes, weights or moments that do not fit, or other networks than the plan's.
+    /// Metadata, weights or moments that do not fit, or other networks than the plan's.
     pub fn saved(saved: &Saved, setup: &Setup, config: Config) -> Result<Self, Error> {
         let mut made_of: MadeOf = saved.made_of()?;
         if made_of.hidden != config.hidden {
@@ -151,7 +151,7 @@ impl algorithms::Learner for Learner {
         Ok(vec![report])
     }
 
-    /// The losses on the batch and what they are made of.
+    /// The losses on the batch and their components.
     fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)> {
         let HeldBack::Transitions(batch) = batch else {
             return Vec::new();
@@ -174,7 +174,8 @@ impl algorithms::Learner for Learner {
         self.both.histograms(&self.shown).collect()
     }
 
-    /// Products with weights alone. The imitation's target is not used, but computed with the other.
+    /// Counts products with weights only. The imitation network's target is not used, but computed
+    /// along with the other.
     fn operations(&self) -> Option<f64> {
         let products = Products::of(&self.model.made_of.shape());
         let each = 2.0 * (products.learning() + products.all) + products.all;

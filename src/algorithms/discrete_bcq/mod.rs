@@ -1,8 +1,8 @@
 //! Batch-constrained Q-learning with discrete actions (Fujimoto et al. 2019): offline double DQN
-//! that chooses only among actions that the data hold often enough.
+//! restricted to actions that are frequent enough in the data.
 //!
-//! A Q-network and an imitation G of the data's policy are perceptrons of one shape. With p = softmax
-//! G, an action b is allowed at s where `p_b` / max p > threshold, and
+//! A Q-network and a network G that imitates the data's policy are perceptrons of the same shape.
+//! With p = softmax G, an action b is allowed at s where `p_b` / max p > threshold, and
 //!
 //! ```text
 //! a* = argmax over allowed b of Q(s', b)
@@ -10,11 +10,11 @@
 //! L  = mean h(Q(s, a) - y) - mean log p(a|s) + w mean G(s)^2
 //! ```
 //!
-//! where h is Huber's loss and the last mean is over rows and actions. Acting takes the best of the
-//! allowed actions.
+//! where h is Huber's loss and the last mean is over rows and actions. The greedy action is the
+//! best of the allowed ones.
 //!
-//! After `sfujim/BCQ`, `discrete_BCQ/discrete_BCQ.py` (`FC_Q`). Nothing is drawn in an update but the
-//! batch.
+//! After `sfujim/BCQ`, `discrete_BCQ/discrete_BCQ.py` (`FC_Q`). Only the batch is drawn at random
+//! in an update.
 
 pub mod config;
 mod learner;
@@ -36,7 +36,7 @@ impl Algorithm for DiscreteBcq {
     fn card(&self) -> Card {
         Card {
             name: NAME,
-            summary: "discrete BCQ: offline double DQN among the actions that the data hold",
+            summary: "discrete BCQ: offline double DQN, restricted to actions that the data contain",
             input: Input::Transitions,
             continuous: false,
             discrete: true,

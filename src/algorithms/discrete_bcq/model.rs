@@ -1,4 +1,4 @@
-//! A trained (or new) Q-network with its imitation, to act.
+//! A Q-network with its imitation network, trained or new, for acting.
 
 use rtg_datasets::Normaliser;
 use serde::{Deserialize, Serialize};
@@ -11,13 +11,13 @@ use crate::kernels::mlp::{Network, Shape};
 use crate::nn::state_dict::Entry;
 use crate::policy::{Mode, Policy};
 
-/// What acts: both networks, which are the members of one ensemble.
+/// The acting part: both networks, the members of one ensemble.
 pub struct Model {
     pub(super) made_of: MadeOf,
     pub(super) both: Shared,
 }
 
-/// The model without its weights, as a checkpoint notes it.
+/// The model without its weights, as a checkpoint's metadata has it.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct MadeOf {
     pub(super) hidden: Vec<usize>,
@@ -28,7 +28,7 @@ pub(super) struct MadeOf {
     pub(super) observation: usize,
 }
 
-/// The name of the ensemble in files: `bcq_1` is the Q-network, `bcq_2` the imitation.
+/// The name of the ensemble in files: `bcq_1` is the Q-network, `bcq_2` the imitation network.
 pub(super) const BOTH: &str = "bcq";
 
 /// The value of an action that is not allowed.
@@ -44,7 +44,7 @@ impl Model {
     /// The model of a checkpoint.
     ///
     /// # Errors
-    /// Notes or weights that do not fit.
+    /// Metadata or weights that do not fit.
     pub fn saved(saved: &Saved) -> Result<Self, Error> {
         let made_of: MadeOf = saved.made_of()?;
         let parameters = networks::read(BOTH, &made_of.shape(), saved.tensors)?;
@@ -92,7 +92,7 @@ impl algorithms::Model for Model {
     }
 }
 
-/// The best of the actions that the data hold often enough.
+/// The best of the actions that are frequent enough in the data.
 #[derive(Clone, Copy)]
 pub(super) struct Constrained {
     pub(super) actions: usize,
@@ -100,8 +100,8 @@ pub(super) struct Constrained {
 }
 
 impl Constrained {
-    /// Values of one row with those of actions that are not allowed set to [`RULED_OUT`]. The likeliest
-    /// action is always allowed.
+    /// Values of one row, in which actions that are not allowed have the value [`RULED_OUT`]. The
+    /// likeliest action is always allowed.
     pub(super) fn allowed(&self, values: &[f32], logits: &[f32], to: &mut [f32]) {
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         for ((value, logit), to) in values.iter().zip(logits).zip(to) {
@@ -125,7 +125,7 @@ impl Decision for Constrained {
         }
     }
 
-    /// It explores nothing: it learns from a dataset.
+    /// It does not explore, because it learns from a dataset.
     fn explore(&self, outputs: &[f32], _noise: &[f32], actions: &mut [f32]) {
         self.greedy(outputs, actions);
     }
@@ -149,7 +149,7 @@ mod tests {
             actions: 3,
             threshold: 0.25,
         };
-        // Likelihoods beside the largest: 1, 0.25 exactly, 0.5.
+        // Likelihoods relative to the largest: 1, 0.25 exactly, 0.5.
         let logits = [0.0, 0.25_f32.ln(), 0.5_f32.ln()];
         let at = Constrained {
             threshold: f64::from((logits[1] - logits[0]).exp()),

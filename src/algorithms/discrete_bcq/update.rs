@@ -10,7 +10,7 @@ use crate::algorithms::q_learning::{argmax, losses};
 use crate::kernels::mlp::heads::categorical;
 use crate::kernels::mlp::{Pass, Pool, Want};
 
-/// What an update needs on the way; its memory stays.
+/// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
 pub(super) struct Scratch {
     pass: Pass,
@@ -23,7 +23,7 @@ pub(super) struct Scratch {
     taken: Vec<f32>,
     taken_gradients: Vec<f32>,
     logs: Vec<f32>,
-    /// At the outputs: values, then logits.
+    /// The gradient of the outputs: values, then logits.
     gradients: Vec<f32>,
 }
 
@@ -47,7 +47,7 @@ impl Work<'_> {
         report
     }
 
-    /// The losses on the batch; leaves their gradient at the outputs.
+    /// The losses on the batch; writes their gradient with respect to the outputs.
     pub(super) fn measure(&self, both: &mut Trained, with: &mut Scratch) -> Update {
         let shares = self.targets(both, with);
         let mut network = both.network.lock();
@@ -96,7 +96,7 @@ impl Work<'_> {
             .mean("actions_allowed", shares)
     }
 
-    /// y; gives the share of actions that are allowed.
+    /// Computes y; returns the share of allowed actions.
     fn targets(&self, both: &mut Trained, with: &mut Scratch) -> f64 {
         let batch = self.batch;
         let (rows, count) = (batch.rows, self.decision.actions);

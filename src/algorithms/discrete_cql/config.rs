@@ -1,4 +1,4 @@
-//! Every choice of discrete CQL, with the published values.
+//! The configuration of discrete CQL, with the published values.
 
 use rtg_datasets::sample::{RewardTransform, TransitionConfig, TruncatedLast};
 
@@ -6,12 +6,12 @@ use super::NAME;
 use crate::algorithms::q_learning::{Loss, Method};
 use crate::keys::{Range, keys};
 
-/// Whose defaults.
+/// Whose defaults are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defaults {
     /// d3rlpy's `DiscreteCQLConfig`.
     D3rlpy,
-    /// This program's, for small observations: a target that follows each update, larger batches
+    /// rtg's, for small observations: a target network that moves in each update, larger batches
     /// and a higher learning rate. Unpublished.
     Rtg,
 }
@@ -20,7 +20,7 @@ impl Defaults {
     /// The names of the recipes, the default first.
     pub const RECIPES: &'static [&'static str] = &["d3rlpy", "rtg"];
 
-    /// The defaults called by the recipe's name; d3rlpy's where the name is another.
+    /// The defaults of this recipe; d3rlpy's if the name is unknown.
     pub fn named(recipe: &str) -> Self {
         if recipe == "rtg" {
             Self::Rtg
@@ -29,7 +29,7 @@ impl Defaults {
         }
     }
 
-    /// One value for each.
+    /// One value for each variant.
     fn pick<T>(self, d3rlpy: T, rtg: T) -> T {
         match self {
             Self::D3rlpy => d3rlpy,
@@ -42,43 +42,42 @@ keys! {
     /// Discrete CQL's network, batches and update.
     pub struct Config = "discrete_cql", whose: Defaults;
 
-    /// The weight of the conservative gap, alpha; 0 leaves it out, which is double DQN on the data.
+    /// The weight of the conservative gap, alpha; 0 is double DQN on the data.
     alpha: f64 = 1.0, Range::NOT_NEGATIVE, "",
         "1; d3rlpy's Atari script 4; the authors' Atari code 1, 4 or 10";
-    /// Numbers for each action: 1 is the mean return, more are quantiles of it (QR-DQN).
+    /// Outputs per action: 1 is the mean return, more are quantiles of the return (QR-DQN).
     quantiles: usize = 1, Range::between(1.0, 1000.0), "", "1; on Atari 200";
-    /// Numbers in each hidden layer of the Q-network.
+    /// Units in each hidden layer of the Q-network.
     hidden: Vec<usize> = vec![256, 256], Range::at_least(1), "", "[256, 256]";
     /// Transitions in a batch.
     batch_size: usize = whose.pick(32, 256), Range::at_least(1), "transitions", "32; rtg 256";
     /// Adam's learning rate.
     learning_rate: f64 = whose.pick(6.25e-5, 3e-4), Range::POSITIVE, "",
         "6.25e-5; its Atari script 5e-5; rtg 3e-4";
-    /// Double DQN: the trained network chooses the action whose target value is taken.
+    /// Double DQN: the trained network chooses the action that the target network values.
     double: bool = true, Range::Any, "", "true; the authors' Atari code false";
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99";
-    /// Steps whose rewards a target sums up before it bootstraps.
+    /// Steps whose rewards are summed in a target before it bootstraps.
     n_step: usize = 1, Range::at_least(1), "steps", "1";
-    /// Updates between two moves of the target network; the first update is followed by one.
+    /// Updates between two moves of the target network; it also moves after the first update.
     target_every: u64 = whose.pick(8000, 1), Range::at_least(1), "updates",
         "8000; its Atari script 2000; rtg 1";
-    /// How far the target network moves towards the trained one; 1 copies it.
+    /// Fraction by which the target network moves towards the trained one; 1 copies it.
     tau: f64 = whose.pick(1.0, 0.005), Range::PART, "", "1; rtg 0.005";
-    /// Whether observations are normalised with the dataset's mean and deviation.
+    /// Whether observations are normalised with the dataset's mean and standard deviation.
     normalise: bool = false, Range::Any, "", "false";
     /// Rewards are multiplied by this, after `reward_shift` is added.
     reward_scale: f64 = 1.0, Range::POSITIVE, "", "1";
     /// Added to each reward.
     reward_shift: f64 = 0.0, Range::FINITE, "reward", "0";
-    /// What becomes of the last step of an episode that was cut off: a row like any other (`keep`),
-    /// or left out (`drop`).
+    /// The last step of a truncated episode: `keep` it as an ordinary transition, or `drop` it.
     truncated_last: TruncatedLast = whose.pick(TruncatedLast::Drop, TruncatedLast::Keep),
         Range::Words(&["keep", "drop"]), "", "drop; rtg keep";
 }
 
 impl Config {
-    /// What is learned.
+    /// The method of this configuration.
     pub fn method(self) -> Method {
         Method {
             name: NAME,

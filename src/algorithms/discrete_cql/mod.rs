@@ -1,5 +1,5 @@
-//! Conservative Q-learning with discrete actions (Kumar et al. 2020): offline double DQN whose values
-//! of actions that the data do not hold are pressed down.
+//! Conservative Q-learning with discrete actions (Kumar et al. 2020): offline double DQN with a
+//! penalty on the values of actions outside the data.
 //!
 //! ```text
 //! a* = argmax_b Q(s', b)
@@ -7,12 +7,12 @@
 //! L  = mean h(Q(s, a) - y) + alpha mean (log sum_b e^Q(s, b) - Q(s, a))
 //! ```
 //!
-//! where h is Huber's loss. With `quantiles` the network gives quantiles of the return and the first
-//! term is their loss, as in QR-DQN; the second is of their means. With alpha 0 it is double DQN, or
-//! QR-DQN, on the data.
+//! where h is Huber's loss. With `quantiles` above 1 the network outputs quantiles of the return
+//! and the first term is the quantile loss, as in QR-DQN; the second term uses their means. With
+//! alpha 0 it is double DQN, or QR-DQN, on the data.
 //!
-//! After d3rlpy's `algos/qlearning/torch/cql_impl.py` and `dqn_impl.py`. Nothing is drawn in an
-//! update but the batch.
+//! After d3rlpy's `algos/qlearning/torch/cql_impl.py` and `dqn_impl.py`. Only the batch is drawn at
+//! random in an update.
 
 pub mod config;
 

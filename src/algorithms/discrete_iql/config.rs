@@ -1,4 +1,4 @@
-//! Every choice of discrete IQL; the values of IQL where it has them.
+//! The configuration of discrete IQL, with IQL's values where it has them.
 
 use rtg_datasets::sample::TruncatedLast;
 
@@ -9,7 +9,7 @@ keys! {
     /// Discrete IQL's networks, batches and update.
     pub struct Config = "discrete_iql", _recipe: &str;
 
-    /// Numbers in a hidden layer of actor, critics and value function.
+    /// Units in each hidden layer of actor, critics and value function.
     width: usize = 256, Range::WIDTH, "", "iql 256";
     /// Hidden layers of actor, critics and value function.
     layers: usize = 2, Range::LAYERS, "", "iql 2";
@@ -17,7 +17,7 @@ keys! {
     batch_size: usize = 256, Range::ROWS, "transitions", "iql 256";
     /// Adam's learning rate of the actor.
     actor_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "iql 3e-4";
-    /// How the actor's learning rate goes on: `constant`, or `cosine` to zero at the last step.
+    /// Schedule of the actor's learning rate: `constant`, or `cosine` to zero at the last step.
     actor_schedule: Schedule =
         Schedule::Cosine, Range::Words(&["constant", "cosine"]), "", "iql cosine";
     /// Adam's learning rate of both critics.
@@ -26,20 +26,20 @@ keys! {
     value_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "iql 3e-4";
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "iql 0.99";
-    /// Steps whose rewards a target sums up before it bootstraps.
+    /// Steps whose rewards are summed in a target before it bootstraps.
     n_step: usize = 1, Range::between(1.0, 1000.0), "steps", "iql 1";
-    /// How far targets move towards the trained critics with each update.
+    /// Fraction by which targets move towards the trained critics in each update.
     tau: f64 = 0.005, Range::PART, "", "iql 0.005";
     /// The expectile of the critics' values that the value function learns: 0.5 is their mean,
     /// towards 1 their maximum over the actions of the data.
     expectile: f64 = 0.7, Range::BELOW_ONE, "", "iql 0.7; antmaze 0.9";
-    /// How steeply an action's weight rises with its advantage, beta; 0 is plain cloning.
+    /// How fast an action's weight increases with its advantage, beta; 0 is plain cloning.
     beta: f64 = 3.0, Range::NOT_NEGATIVE, "", "iql 3; antmaze 10";
     /// The largest weight of an action.
     weight_limit: f64 = 100.0, Range::POSITIVE, "", "iql 100";
     /// Whether observations are normalised by mean and standard deviation (plus 1e-3) of the data.
     normalise: bool = true, Range::Any, "", "iql true";
-    /// The last step of an episode that a time limit cut off: `keep`, or `drop` as CORL does.
+    /// The last step of a truncated episode: `keep` it, or `drop` it as CORL does.
     truncated_last: TruncatedLast =
         TruncatedLast::Keep, Range::Words(&["keep", "drop"]), "", "iql drop";
     /// Rewards are multiplied by this, after `reward_shift` is added.

@@ -1,8 +1,8 @@
-//! Discrete IQL: implicit Q-learning (Kostrikov, Nair and Levine 2021) for a choice among actions.
-//! No published code has it; what is IQL's stays IQL's, and this is ours:
+//! Discrete IQL: implicit Q-learning (Kostrikov, Nair and Levine 2021) for discrete actions. There
+//! is no published code. It keeps IQL's conventions; the following is rtg's own:
 //!
-//! Twin critics Q give the values of all A actions at once and have targets Q', V is a value
-//! function, and the actor's softmax is pi. With t the expectile and A = `min_j` `Q_j'(s, a)` - V(s),
+//! Twin critics Q output the values of all A actions and have targets Q', V is a value function,
+//! and the actor's softmax is pi. With t the expectile and A = `min_j` `Q_j'(s, a)` - V(s),
 //!
 //! ```text
 //! L_V  = mean |t - 1[A < 0]| A^2
@@ -12,8 +12,8 @@
 //! L_pi = mean w (-log pi(a | s))
 //! ```
 //!
-//! in this order, all with V of before the update, as CORL has it. The critics are asked for actions
-//! of the data only. Nothing is drawn in an update but the batch.
+//! in this order, all with V from before the update, as in CORL. The critics are evaluated at
+//! actions of the data only. Only the batch is drawn at random in an update.
 
 pub mod config;
 mod update;
@@ -45,7 +45,7 @@ impl Method for DiscreteIql {
 
     const CARD: Card = Card {
         name: "discrete_iql",
-        summary: "discrete IQL, ours: an expectile of the data's values, and weighted cloning",
+        summary: "discrete IQL (rtg's own): an expectile of the data's values, and weighted cloning",
         input: Input::Transitions,
         continuous: false,
         discrete: true,
@@ -54,7 +54,7 @@ impl Method for DiscreteIql {
         recipes: &["rtg"],
         former_tables: &[],
     };
-    /// Nothing is drawn.
+    /// No noise is drawn.
     const NOISE: &'static str = "";
 
     fn keys() -> Keys {
@@ -109,7 +109,7 @@ impl Method for DiscreteIql {
         update::run(work, parts, scratch)
     }
 
-    /// How likely the data's actions are, and what the first critic thinks of them.
+    /// The likelihood of the data's actions, and the first critic's values of them.
     fn validate(
         work: &Work<Self>,
         parts: &mut Parts<Self>,
@@ -122,7 +122,7 @@ impl Method for DiscreteIql {
 
     /// The first layers' inputs need no gradient.
     fn operations(made_of: &MadeOf<Config>) -> f64 {
-        // Actor and each critic have one shape.
+        // Actor and critics have the same shape.
         let actor = Products::of(&Self::actor(made_of));
         let value = Products::of(&of_observations(made_of, 1));
         let each = 2.0 * actor.all + 3.0 * actor.learning() + value.all + value.learning();

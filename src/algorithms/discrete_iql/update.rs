@@ -7,12 +7,12 @@ use crate::algorithms::actor_critic::update::{Expectile, bootstrap};
 use crate::algorithms::actor_critic::{Parts, Work};
 use crate::algorithms::networks::mean;
 
-/// What an update needs on the way; its memory stays.
+/// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
 pub struct Scratch {
     /// `min_j Q_j'(s, b)`, rows x A.
     values: Vec<f32>,
-    /// Of the data's actions.
+    /// Values of the data's actions.
     target_values: Vec<f32>,
     /// V(s').
     next_values: Vec<f32>,
@@ -21,7 +21,7 @@ pub struct Scratch {
     cloning: Cloning,
 }
 
-/// The whole update: value function, critics, actor.
+/// Computes the whole update: value function, critics, actor.
 pub(super) fn run(
     work: &Work<DiscreteIql>,
     parts: &mut Parts<DiscreteIql>,

@@ -1,4 +1,4 @@
-//! Every choice of DQN, with the published values.
+//! The configuration of DQN, with the published values.
 
 use rtg_datasets::sample::{RewardTransform, TransitionConfig};
 
@@ -12,39 +12,39 @@ keys! {
     /// DQN's network, batches, update, exploration and interaction with the environment.
     pub struct Config = "dqn", code: Conventions;
 
-    /// Numbers in each hidden layer of the Q-network.
+    /// Units in each hidden layer of the Q-network.
     hidden: Vec<usize> = code.pick(vec![120, 84], vec![64, 64]), Range::at_least(1), "",
         "[120, 84]; sb3 [64, 64], its tuned plans [256, 256]";
     /// Transitions in a batch.
     batch_size: usize = code.pick(128, 32), Range::at_least(1), "transitions", "128; sb3 32";
     /// Adam's learning rate.
     learning_rate: f64 = code.pick(2.5e-4, 1e-4), Range::POSITIVE, "", "2.5e-4; sb3 1e-4";
-    /// The distance between values and targets: its square (`squared`), or Huber's loss (`huber`).
+    /// The loss between values and targets: `squared`, or `huber`.
     loss: Loss = code.pick(Loss::Squared, Loss::Huber), Range::Words(Loss::NAMES), "",
         "squared; sb3 huber";
-    /// The largest norm of a gradient; 0 leaves it as it is.
+    /// The norm at which gradients are clipped; 0 for no limit.
     gradient_limit: f64 = code.pick(0.0, 10.0), Range::NOT_NEGATIVE, "", "0; sb3 10";
-    /// Double DQN: the trained network chooses the action whose target value is taken.
+    /// Double DQN: the trained network chooses the action that the target network values.
     double: bool = false, Range::Any, "", "false";
-    /// A dueling network: advantages and a value of the state.
+    /// A dueling network: advantages and a state value.
     dueling: bool = false, Range::Any, "", "false";
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99";
-    /// Steps whose rewards a target sums up before it bootstraps.
+    /// Steps whose rewards are summed in a target before it bootstraps.
     n_step: usize = 1, Range::at_least(1), "steps", "1";
     /// Environment steps between two moves of the target network.
     target_every: u64 = code.pick(500, 10_000), Range::at_least(1), "steps", "500; sb3 10,000";
-    /// How far the target network moves towards the trained one; 1 copies it.
+    /// Fraction by which the target network moves towards the trained one; 1 copies it.
     tau: f64 = 1.0, Range::PART, "", "1";
     /// The share of random actions at the first step.
     initial_epsilon: f64 = 1.0, Range::UNIT, "", "1";
-    /// The share of random actions in the end.
+    /// The share of random actions after that decay.
     final_epsilon: f64 = 0.05, Range::UNIT, "", "0.05";
-    /// The part of the run in which the share of random actions falls, in a line.
+    /// Fraction of the run over which the share of random actions falls linearly.
     exploration_fraction: f64 = code.pick(0.5, 0.1), Range::UNIT, "", "0.5; sb3 0.1";
-    /// Environments that step in turns.
+    /// Environments that are stepped together.
     environments: usize = 1, Range::at_least(1), "environments", "1";
-    /// Steps that the replay buffer holds, at most 2^24; a dataset's come first.
+    /// Capacity of the replay buffer, at most 2^24; a dataset's steps are stored first.
     capacity: usize = code.pick(10_000, 1_000_000), Range::between(1.0, 16_777_216.0), "steps",
         "1e4; sb3 1e6";
     /// Environment steps before the first update; with `sb3` their actions are random. Default: the
@@ -61,14 +61,14 @@ keys! {
 }
 
 impl Config {
-    /// Fills in what follows from the number of steps of the run.
+    /// Fills in values that follow from the number of steps of the run.
     pub fn resolve(&mut self, code: Conventions, steps: u64) {
         let published = code.pick(10_000, 100);
         self.learning_starts
             .get_or_insert(published.min(steps / 10));
     }
 
-    /// What is learned, and how it acts, in a run of so many steps.
+    /// The method of this configuration, for a run of this many steps.
     pub fn method(self, code: Conventions, steps: u64) -> Method {
         let learning_starts = self.learning_starts.unwrap_or_default();
         let transitions = TransitionConfig {

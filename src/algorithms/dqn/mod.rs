@@ -7,16 +7,16 @@
 //! ```
 //!
 //! `double` (van Hasselt et al. 2016), `dueling` (Wang et al. 2016) and `n_step` are keys; neither
-//! published code has the first two. Actions are random with a probability, epsilon, that falls in
-//! a line, else the best ones.
+//! published code has the first two. Actions are random with a probability epsilon, which decays
+//! linearly, else greedy.
 //!
 //! | | `cleanrl`: `dqn.py` | `sb3`: `dqn.py` |
 //! |---|---|---|
 //! | l | the square | Huber's loss; gradients of at most norm 10 |
-//! | before the first update | actions by epsilon | random actions |
-//! | the target is copied | behind the update of its step | in front of it |
+//! | before the first update | epsilon-greedy actions | random actions |
+//! | the target is copied | after the update of its step | before it |
 //!
-//! Networks, learning rates and rhythms differ too: see [`config`].
+//! Networks, learning rates and frequencies differ too: see [`config`].
 
 pub mod config;
 
@@ -50,7 +50,7 @@ impl Algorithm for Dqn {
     }
 
     fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
-        // A checkpoint holds the replay buffer; there is one at every evaluation as well.
+        // A checkpoint contains the replay buffer, and one is written at every evaluation as well.
         let mut plan = super::general(50_000, 10_000, 500);
         keys::write(&mut plan, NAME, &Config::of(Conventions::named(recipe)))?;
         Ok(plan)

@@ -1,17 +1,17 @@
-//! Every choice of EDAC and SAC-N, with the published values.
+//! The configuration of EDAC and SAC-N, with the published values.
 
 use rtg_datasets::sample::TruncatedLast;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::{Range, keys};
 
-/// Which of the two algorithms is meant.
+/// One of the two algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Variant {
-    /// With the diversity term.
+    /// EDAC, with the diversity term.
     Edac,
-    /// Without.
+    /// SAC-N, without it.
     SacN,
 }
 
@@ -19,7 +19,7 @@ impl Variant {
     /// The names of the recipes, the default first.
     pub const RECIPES: &'static [&'static str] = &["edac", "sac_n"];
 
-    /// The algorithm called by the recipe's name; EDAC where the name is another.
+    /// The algorithm of this recipe; EDAC if the name is unknown.
     pub fn named(recipe: &str) -> Self {
         if recipe == "sac_n" {
             Self::SacN
@@ -33,7 +33,7 @@ keys! {
     /// The networks, batches and update of EDAC and SAC-N.
     pub struct Config = "edac", variant: Variant;
 
-    /// Numbers in a hidden layer of actor and critics.
+    /// Units in each hidden layer of actor and critics.
     width: usize = 256, Range::WIDTH, "", "256";
     /// Hidden layers of actor and critics.
     layers: usize = 3, Range::LAYERS, "", "3";
@@ -53,21 +53,22 @@ keys! {
     actor_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "3e-4";
     /// Adam's learning rate of the critics.
     critic_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "3e-4";
-    /// Adam's learning rate of the temperature's logarithm; 0 keeps the temperature as it is.
+    /// Adam's learning rate of the temperature's logarithm; 0 keeps the temperature constant.
     alpha_learning_rate: f64 = 3e-4, Range::NOT_NEGATIVE, "", "3e-4";
     /// The temperature before the first update, alpha.
     initial_alpha: f64 = 1.0, Range::POSITIVE, "", "1";
-    /// The entropy that the temperature is adapted to. Default: minus the numbers in an action.
-    target_entropy: Option<f64> = None, Range::FINITE, "nats", "minus the numbers in an action";
+    /// The policy's target entropy, to which the temperature is adapted. Default: minus the number
+    /// of action dimensions.
+    target_entropy: Option<f64> = None, Range::FINITE, "nats", "minus the action dimensions";
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99";
-    /// Steps whose rewards a target sums up before it bootstraps.
+    /// Steps whose rewards are summed in a target before it bootstraps.
     n_step: usize = 1, Range::between(1.0, 1000.0), "steps", "1";
-    /// How far targets move towards the trained critics with each update.
+    /// Fraction by which targets move towards the trained critics in each update.
     tau: f64 = 0.005, Range::PART, "", "0.005";
     /// Whether observations are normalised by mean and standard deviation (plus 1e-3) of the data.
     normalise: bool = false, Range::Any, "", "false";
-    /// The last step of an episode that a time limit cut off: `keep`, or `drop` as CORL does.
+    /// The last step of a truncated episode: `keep` it, or `drop` it as CORL does.
     truncated_last: TruncatedLast =
         TruncatedLast::Drop, Range::Words(&["keep", "drop"]), "", "drop";
     /// Rewards are multiplied by this, after `reward_shift` is added.

@@ -1,10 +1,10 @@
-//! EDAC's diversity term: how alike the critics' gradients at an action are.
+//! EDAC's diversity term: the similarity of the critics' gradients with respect to an action.
 
 /// Added to each gradient's length.
 const FLOOR: f32 = 1e-10;
 
-/// `mean_rows sum_{n != m} h_n h_m / (N - 1)` with h = g / (|g| + 1e-10), and its gradient at g times
-/// `weight`. `gradients` are members x rows x `width`, and so are `cotangents`.
+/// `mean_rows sum_{n != m} h_n h_m / (N - 1)` with h = g / (|g| + 1e-10), and its gradient at g
+/// times `weight`. `gradients` are members x rows x `width`, and so are `cotangents`.
 pub(super) fn forward_and_backward(
     (members, width): (usize, usize),
     weight: f32,
@@ -25,7 +25,7 @@ pub(super) fn forward_and_backward(
         };
         sum.fill(0.0);
         let mut own = 0.0_f32;
-        // Directions first; they wait in the cotangents' places.
+        // Directions first; they are stored in `cotangents` for now.
         for member in 0..members {
             let g = &gradients[place(member)];
             let scale = 1.0 / (length(g) + FLOOR);
@@ -44,11 +44,11 @@ pub(super) fn forward_and_backward(
             let scale = 1.0 / (length + FLOOR);
             let to = &mut cotangents[place(member)];
             for (to, sum) in to.iter_mut().zip(&sum) {
-                // At the direction.
+                // The gradient of the direction.
                 *to = factor * (sum - *to);
             }
             let along: f32 = to.iter().zip(g).map(|(d, g)| d * g).sum();
-            // Of a gradient of length 0, PyTorch takes the length's slope as 0.
+            // For a gradient of length 0, PyTorch defines the derivative of the length as 0.
             let inverse = if length > 0.0 { 1.0 / length } else { 0.0 };
             for (to, g) in to.iter_mut().zip(g) {
                 *to = scale * (*to - scale * along * inverse * g);

@@ -1,9 +1,11 @@
-//! EDAC and SAC-N (An et al. 2021): SAC on a dataset with N critics, whose least value is believed;
-//! EDAC also makes the critics' gradients at the data's actions differ, so that fewer are enough.
+//! EDAC and SAC-N (An et al. 2021): SAC on a dataset with N critics, of which the minimum is used;
+//! EDAC also diversifies the critics' gradients with respect to the data's actions, so that fewer
+//! critics are enough.
 //!
-//! N critics Q with targets Q' and a squashed Gaussian actor pi are perceptrons. With a^ and a~ from
-//! pi(s), a' from pi(s'), `g_n` the gradient of `Q_n` at the data's action and `h_n` = `g_n` /
-//! (|`g_n`| + 1e-10), an update steps, in this order, each with what the one before it left,
+//! N critics Q with targets Q' and a squashed Gaussian actor pi are perceptrons. With a^ and a~
+//! from pi(s), a' from pi(s'), `g_n` the gradient of `Q_n` at the data's action and `h_n` = `g_n` /
+//! (|`g_n`| + 1e-10), an update takes these steps in order, each with the results of the steps
+//! before it,
 //!
 //! ```text
 //! L_alpha = -log alpha mean (log pi(a^|s) + H)
@@ -12,10 +14,11 @@
 //! L_Q     = sum_n mean (Q_n(s, a) - y)^2 + eta mean sum_{n != m} h_n h_m / (N - 1)
 //! ```
 //!
-//! and moves the targets. The order is the reverse of the usual one, as in the authors' code. Noise:
-//! rows x A at the observations for the temperature, there for the actor, at the next observations.
-//! After CORL's `algorithms/offline/edac.py` and `sac_n.py`. Its first critic layers are drawn with
-//! the bound of their outputs instead of their inputs, 1/sqrt(256), and so are these.
+//! and moves the targets. The order is the reverse of the usual one, as in the authors' code.
+//! Noise, rows x A each: at the observations for the temperature, at the observations for the
+//! actor, at the next observations. After CORL's `algorithms/offline/edac.py` and `sac_n.py`. There
+//! the first critic layers are initialised with the bound of their outputs instead of their inputs,
+//! 1/sqrt(256), and here as well.
 
 pub mod config;
 mod diversity;
@@ -49,7 +52,7 @@ impl Method for Edac {
 
     const CARD: Card = Card {
         name: "edac",
-        summary: "EDAC and SAC-N: SAC on a dataset with many critics, the least of them believed",
+        summary: "EDAC and SAC-N: SAC on a dataset with the minimum of many critics",
         input: Input::Transitions,
         continuous: true,
         discrete: false,
@@ -78,7 +81,7 @@ impl Method for Edac {
         config.normalise
     }
 
-    /// The diversity term goes through the activations of whole batches.
+    /// The diversity term needs the activations of whole batches.
     fn whole_batches(config: &Config) -> Option<&'static str> {
         (config.eta > 0.0).then_some("edac.eta above 0")
     }
@@ -87,7 +90,7 @@ impl Method for Edac {
         actor_critic::offline!(made_of, made_of.config.reward_scale,)
     }
 
-    /// A row of the outputs: A means, then A raw log sigmas.
+    /// A row of the outputs has A means, then A raw log sigmas.
     fn actor(made_of: &MadeOf<Config>) -> Shape {
         let Config { width, layers, .. } = made_of.config;
         made_of.of_observations(width, layers, 2 * made_of.actions.width())
@@ -137,7 +140,7 @@ impl Method for Edac {
         Step::of(work, parts).run(noise, scratch)
     }
 
-    /// How far the actor is from the data's actions, and what the first critic thinks of both.
+    /// The actor's distance from the data's actions, and the first critic's values of both.
     fn validate(
         work: &Work<Self>,
         parts: &mut Parts<Self>,
@@ -149,8 +152,9 @@ impl Method for Edac {
         vec![("squared_error", error), ("q", q), ("q_policy", q_policy)]
     }
 
-    /// The least critic alone has a gradient at the policy's action. The diversity term's tangents
-    /// are one more forward pass; its gradient is in the products of the squared error's.
+    /// Only the smallest critic has a gradient with respect to the policy's action. The diversity
+    /// term's tangents are one more forward pass; its gradient needs no products beyond those of
+    /// the squared error.
     fn operations(made_of: &MadeOf<Config>) -> f64 {
         let Config {
             members,

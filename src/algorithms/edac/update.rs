@@ -10,7 +10,7 @@ use crate::algorithms::networks::mean;
 use crate::kernels::mlp::heads::squashed::Squashed;
 use crate::kernels::mlp::{Pass, Want};
 
-/// What an update needs on the way; its memory stays.
+/// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
 pub struct Scratch {
     outputs: Vec<f32>,
@@ -23,7 +23,7 @@ pub struct Scratch {
     tangents: Pass,
 }
 
-/// An update under way.
+/// An update in progress.
 pub(super) struct Step<'a, 'b> {
     work: &'a Work<'b, Edac>,
     parts: &'a mut Parts<Edac>,
@@ -41,7 +41,7 @@ impl<'a, 'b> Step<'a, 'b> {
         }
     }
 
-    /// The whole update: temperature, actor, critics, targets.
+    /// Computes the whole update: temperature, actor, critics, targets.
     pub(super) fn run(&mut self, noise: &mut Noise<'_>, with: &mut Scratch) -> Update {
         let (work, config) = (self.work, self.work.config());
         let Parts {
@@ -55,7 +55,7 @@ impl<'a, 'b> Step<'a, 'b> {
         let alpha_loss = temperature::step(log_alpha, work.pool, Loss::LogAlpha, step);
         let alpha = temperature::alpha(log_alpha);
 
-        // The same weights, so the same outputs: only the noise is drawn again.
+        // The weights and so the outputs are the same: only the noise is drawn again.
         let pass = std::mem::take(&mut with.policy.pass);
         with.policy.draw(&self.head, pass.outputs(), noise);
         with.policy.pass = pass;
@@ -95,7 +95,8 @@ impl<'a, 'b> Step<'a, 'b> {
         bootstrap(work.batch, values, &mut to.critics.targets);
     }
 
-    /// Steps the critics towards the targets, and their gradients at the data's actions apart.
+    /// Steps the critics towards the targets, and diversifies their gradients with respect to the
+    /// data's actions.
     fn critics(&mut self, with: &mut Scratch) -> Update {
         let (work, config) = (self.work, self.work.config());
         let [_, critics] = &mut self.parts.networks;

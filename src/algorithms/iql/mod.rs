@@ -1,5 +1,5 @@
-//! IQL, implicit Q-learning (Kostrikov, Nair and Levine 2021): values of the best actions that the
-//! data hold, without ever asking a critic for another action.
+//! IQL, implicit Q-learning (Kostrikov, Nair and Levine 2021): values of the best actions in the
+//! data, without evaluating a critic at any other action.
 //!
 //! Twin critics Q with targets Q', a value function V and an actor pi are perceptrons. With t the
 //! expectile and A = `min_j` `Q_j'(s, a)` - V(s), an update computes
@@ -12,18 +12,18 @@
 //! L_pi = mean w (-log pi(a | s))         or, of a deterministic actor, mean w |pi(s) - a|^2
 //! ```
 //!
-//! A Gaussian actor has the mean tanh(network) and standard deviations that are parameters. Two
-//! published codes differ in more than numbers:
+//! A Gaussian actor has the mean tanh(network) and standard deviations that are free parameters.
+//! The two published codes differ in more than default values:
 //!
 //! | | `corl` | `paper` |
 //! |---|---|---|
 //! | order | V, critics, actor | V, actor, critics |
-//! | V in critics and actor | of before the update | the new one |
+//! | V in critics and actor | from before the update | after its step |
 //! | c | 1/2 | 1 |
 //! | initial weights | PyTorch's | orthogonal with gain sqrt 2, biases 0 |
 //!
-//! After CORL's `algorithms/offline/iql.py` and `ikostrikov/implicit_q_learning`. Nothing is drawn
-//! in an update but the batch and, if asked for, the actor's dropout.
+//! After CORL's `algorithms/offline/iql.py` and `ikostrikov/implicit_q_learning`. Only the batch
+//! and, with `actor_dropout`, the dropout masks are drawn at random in an update.
 
 pub mod config;
 mod update;
@@ -68,7 +68,7 @@ impl Method for Iql {
         recipes: Conventions::RECIPES,
         former_tables: &[],
     };
-    /// Nothing is drawn: a dropout mask follows from the run's seed and the number of updates.
+    /// No noise is drawn: dropout masks follow from the run's seed and the number of updates.
     const NOISE: &'static str = "";
 
     fn keys() -> Keys {
@@ -160,8 +160,8 @@ impl Method for Iql {
         step.run(parts, scratch)
     }
 
-    /// How far the actor is from the data's actions, and what critics and value function say of the
-    /// data.
+    /// The actor's distance from the data's actions, and the mean values of critics and value
+    /// function.
     fn validate(
         work: &Work<Self>,
         parts: &mut Parts<Self>,
@@ -186,7 +186,7 @@ impl Method for Iql {
         let value = Products::of(&of_observations(made_of, 1));
         let again = match made_of.config.conventions {
             Conventions::Corl => 0.0,
-            // V(s) once more, behind its step.
+            // V(s) again, after its step.
             Conventions::Paper => value.all,
         };
         let targets = 2.0 * critic.all + value.all + again;

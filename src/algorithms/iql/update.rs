@@ -12,7 +12,7 @@ use crate::algorithms::networks::{Trained, mean};
 use crate::kernels::mlp::heads::tanh;
 use crate::kernels::mlp::{Pass, Want};
 
-/// What an update needs on the way; its memory stays.
+/// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
 pub struct Scratch {
     actor_pass: Pass,
@@ -21,24 +21,24 @@ pub struct Scratch {
     target_values: Vec<f32>,
     /// V(s').
     next_values: Vec<f32>,
-    /// With the advantages: `target_values` less V(s).
+    /// Its advantages are `target_values` minus V(s).
     value: Expectile,
-    /// At the actor's outputs.
+    /// The gradient of the actor's outputs.
     gradients: Vec<f32>,
     regression: Regression,
 }
 
-/// An update under way.
+/// An update in progress.
 pub(super) struct Step<'a, 'b> {
     pub(super) work: &'a Work<'b, Iql>,
     /// The actor's learning rate.
     pub(super) rate: f64,
-    /// Of the actor's dropout, if it has any.
+    /// The key of the actor's dropout, if it has any.
     pub(super) dropout_key: Option<u64>,
 }
 
 impl Step<'_, '_> {
-    /// The whole update.
+    /// Computes the whole update.
     pub(super) fn run(&self, parts: &mut Parts<Iql>, with: &mut Scratch) -> Update {
         let batch = self.work.batch;
         let [_, critics, value] = &mut parts.networks;
@@ -64,7 +64,7 @@ impl Step<'_, '_> {
         }
     }
 
-    /// V(s') with V as it stands.
+    /// Computes V(s') with the current V.
     fn next_values(&self, value: &Trained, to: &mut Scratch) {
         to.next_values.resize(self.work.batch.rows, 0.0);
         let inputs: [&[f32]; 1] = [&self.work.batch.next_observations];
@@ -72,7 +72,7 @@ impl Step<'_, '_> {
         network.infer(self.work.pool, &inputs, &mut to.next_values);
     }
 
-    /// The advantages with V as it stands.
+    /// Computes the advantages with the current V.
     fn advantages(&self, value: &Trained, to: &mut Scratch) {
         let (work, advantages) = (self.work, &mut to.value.advantages);
         advantages.resize(work.batch.rows, 0.0);
@@ -82,7 +82,7 @@ impl Step<'_, '_> {
         }
     }
 
-    /// Steps V towards the expectile of the target critics; leaves the advantages before the step.
+    /// Steps V towards the expectile of the target critics; stores the advantages before the step.
     fn step_value(&self, value: &mut Trained, with: &mut Scratch) -> Update {
         let config = self.work.config();
         let step = (config.expectile, config.value_learning_rate);
@@ -103,7 +103,7 @@ impl Step<'_, '_> {
         report
     }
 
-    /// Steps the actor towards the data's actions, each with the weight of its advantage.
+    /// Steps the actor towards the data's actions, weighted by their advantages.
     fn step_actor(&self, report: Update, parts: &mut Parts<Iql>, with: &mut Scratch) -> Update {
         let (batch, pool, config) = (self.work.batch, self.work.pool, self.work.config());
         let Parts {
@@ -148,7 +148,7 @@ impl Step<'_, '_> {
     }
 }
 
-/// Cloning is the sum over an action's squared errors.
+/// The loss of a row is the sum of the action's squared errors.
 fn regress(batch: &Transitions, to: &mut Regression) {
     let (rows, width) = (batch.rows as f32, to.actions.len() / batch.rows.max(1));
     for (row, (weight, cloning)) in to.weights.iter().zip(&mut to.cloning).enumerate() {

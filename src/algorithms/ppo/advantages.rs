@@ -6,8 +6,8 @@
 //! R_t     = A_t + V(s_t)
 //! ```
 //!
-//! `V(s_t+1)` is 0 after a terminal state, and the value of an episode's last observation where it was
-//! cut off, if that is asked for.
+//! `V(s_t+1)` is 0 after a terminal state, and the value of an episode's last observation if it was
+//! truncated and `bootstrap` is set.
 
 use crate::algorithms::Trajectories;
 
@@ -16,12 +16,13 @@ use crate::algorithms::Trajectories;
 pub struct Horizon {
     /// The discount of one step.
     pub discount: f64,
-    /// How far advantages look ahead.
+    /// Lambda, the decay of advantages over later steps.
     pub lambda: f64,
 }
 
-/// The rows of a collection whose next value no other row has: the last step of each environment,
-/// and the last steps of episodes that were cut off if `bootstrap` says so. Not terminal ones.
+/// The rows of a collection whose next value is not that of another row: the last step of each
+/// environment and, with `bootstrap`, the last steps of truncated episodes. Terminal steps are
+/// excluded.
 pub fn open_ends(trajectories: &Trajectories, bootstrap: bool) -> Vec<usize> {
     let rows = trajectories.rows();
     let is_open = |row: &usize| {
@@ -33,8 +34,8 @@ pub fn open_ends(trajectories: &Trajectories, bootstrap: bool) -> Vec<usize> {
     (0..rows).filter(is_open).collect()
 }
 
-/// V(s') of each row: from `values`, the V(s) of all rows, and from `ends`, the V(s') of the rows that
-/// [`open_ends`] gave; 0 behind the other ends.
+/// V(s') of each row: from `values`, the V(s) of all rows, and from `ends`, the V(s') of the rows
+/// of [`open_ends`]; 0 after other ends of episodes.
 pub fn next_values(
     trajectories: &Trajectories,
     values: &[f32],
@@ -126,7 +127,7 @@ mod tests {
         assert!((goes_on[1] - (0.6 + 0.99 * 0.7)).abs() < 1e-6);
         assert!(
             (goes_on[2] - 0.898).abs() < 1e-6,
-            "nothing leaks over the cut"
+            "no value leaks across the truncation"
         );
     }
 

@@ -27,22 +27,22 @@ pub struct Learner {
     networks: Networks,
     pool: Pool,
     notes: Notes,
-    /// Updates of the whole run, over which schedules fall.
+    /// Updates of the whole run, the length of the schedules.
     of: f64,
     scratch: Scratch,
     /// Copies of the parameters of actor and critic, for histograms.
     shown: [Vec<f32>; 2],
 }
 
-/// What is trained.
+/// The trained networks.
 struct Networks {
     actor: Trained,
     critic: Trained,
-    /// Of continuous actions.
+    /// For continuous actions.
     log_sigma: Option<TrainedVector>,
 }
 
-/// The learner's side of a checkpoint. Permutations are drawn from the stream of the steps' source.
+/// The learner's part of a checkpoint. Permutations are drawn from the source's random stream.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Notes {
@@ -60,7 +60,7 @@ struct Scratch {
     critic_pass: Pass,
 }
 
-/// A collection with all that its minibatches are made of.
+/// A collection of steps, from which minibatches are gathered.
 struct Collection<'a> {
     steps: &'a Trajectories,
     labels: Vec<usize>,
@@ -137,10 +137,10 @@ impl Learner {
         }
     }
 
-    /// The learner of a checkpoint, to go on with the values of this plan.
+    /// The learner of a checkpoint, which continues with the values of this plan.
     ///
     /// # Errors
-    /// Notes, weights or moments that do not fit, or other networks than the plan's.
+    /// Metadata, weights or moments that do not fit, or other networks than the plan's.
     pub fn saved(saved: &Saved, setup: &Setup, config: Config) -> Result<Self, Error> {
         let made_of: MadeOf = saved.made_of()?;
         if made_of.hidden != config.hidden {
@@ -161,8 +161,7 @@ impl Learner {
         Ok(learner)
     }
 
-    /// One update from a collection. `shuffle` puts the numbers of its steps into the order in which
-    /// an epoch takes them.
+    /// One update from a collection. `shuffle` permutes the indices of its steps for each epoch.
     pub fn learn(
         &mut self,
         steps: &Trajectories,
@@ -190,7 +189,7 @@ impl Learner {
         report
     }
 
-    /// Hands the standard deviations to the policies.
+    /// Copies the standard deviations to the policies.
     fn show_log_sigma(&self) {
         if let (Some(shown), Some(log_sigma)) = (&self.model.log_sigma, &self.networks.log_sigma) {
             shown.set(&log_sigma.values);
@@ -208,7 +207,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// The whole update: its report, and the steps of the optimiser.
+    /// Computes the whole update; returns its metrics and the number of optimiser steps.
     fn run(
         &self,
         steps: &Trajectories,
@@ -251,7 +250,7 @@ impl Work<'_> {
         (report, u64::from(taken))
     }
 
-    /// What the networks say of the steps before the first step of the optimiser.
+    /// Evaluates the networks at the steps before the first step of the optimiser.
     fn collection<'a>(&self, steps: &'a Trajectories, on: &mut Networks) -> Collection<'a> {
         let mut actor = on.actor.network.lock();
         let count = actor.shape().outputs;
@@ -295,7 +294,7 @@ impl Work<'_> {
         }
     }
 
-    /// The losses of the minibatch and all gradients; gives the estimate of the divergence.
+    /// The losses of the minibatch and all gradients; returns the estimate of the divergence.
     fn losses(&self, on: &mut Networks, with: &mut Scratch, sums: &mut Sums) -> f64 {
         let Scratch {
             minibatch,
@@ -332,8 +331,8 @@ impl Work<'_> {
         found.kl
     }
 
-    /// One step of everything with the gradients at hand, brought to at most the largest norm. Gives
-    /// the norm before.
+    /// One step of all parameters with the current gradients, clipped to the largest norm. Returns
+    /// the norm before clipping.
     fn step(&self, on: &mut Networks) -> f64 {
         let log_sigma = on.log_sigma.iter().map(|vector| &vector.gradient);
         let networks = [&on.actor.gradient, &on.critic.gradient];
@@ -354,7 +353,7 @@ impl Work<'_> {
 }
 
 impl Collection<'_> {
-    /// The minibatch of these rows.
+    /// Gathers the minibatch of these rows.
     fn gather(&self, rows: &[usize], to: &mut Minibatch) {
         let numbers = |from: &[f32], to: &mut Vec<f32>| {
             let width = from.len() / self.values.len().max(1);
@@ -377,7 +376,7 @@ impl Collection<'_> {
     }
 }
 
-/// 1 - Var(R - V) / Var(R); 0 where returns do not vary.
+/// 1 - Var(R - V) / Var(R); 0 if the returns are constant.
 fn explained_variance(values: &[f32], returns: &[f32]) -> f64 {
     let variance = |numbers: &[f64]| {
         let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
@@ -426,7 +425,7 @@ impl algorithms::Learner for Learner {
     fn update(&mut self, source: &mut Source, _most: u64) -> Result<Vec<Update>, Error> {
         let (steps, stream) = source.fresh().parts();
         let report = self.learn(steps, &mut |order| {
-            // Fisher and Yates: every order is as likely as any other.
+            // Fisher-Yates shuffle: all orders are equally likely.
             for last in (1..order.len()).rev() {
                 order.swap(last, stream.index(last + 1));
             }
@@ -434,7 +433,7 @@ impl algorithms::Learner for Learner {
         Ok(vec![report])
     }
 
-    /// Nothing: a dataset's steps are not the policy's own.
+    /// None: a dataset's steps are not the policy's own.
     fn validate(&mut self, _batch: &HeldBack) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
@@ -454,7 +453,7 @@ impl algorithms::Learner for Learner {
         trained.chain(log_sigma).collect()
     }
 
-    /// Products with weights alone, of all epochs.
+    /// Counts products with weights only, over all epochs.
     fn operations(&self) -> Option<f64> {
         let made_of = &self.model.made_of;
         let networks = [made_of.actor(), made_of.critic()];

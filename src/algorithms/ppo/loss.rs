@@ -12,25 +12,25 @@ pub(super) struct Minibatch {
     /// Rows x A; discrete ones as `labels` too.
     pub(super) actions: Vec<f32>,
     pub(super) labels: Vec<usize>,
-    /// log pi of the actions under the policy that took them.
+    /// log pi of the actions under the policy that chose them.
     pub(super) old_logs: Vec<f32>,
     pub(super) old_values: Vec<f32>,
     pub(super) advantages: Vec<f32>,
     pub(super) returns: Vec<f32>,
 }
 
-/// What is differentiated, and kept for the metrics.
+/// The gradients, and values for the metrics.
 #[derive(Default)]
 pub(super) struct Gradients {
-    /// log pi of the actions, now.
+    /// log pi of the actions under the current policy.
     pub(super) logs: Vec<f32>,
-    /// All log-probabilities, of discrete actions: rows x A.
+    /// All log-probabilities of discrete actions: rows x A.
     all_logs: Vec<f32>,
     at_logs: Vec<f32>,
     at_entropies: Vec<f32>,
-    /// At the actor's outputs.
+    /// The gradient of the actor's outputs.
     pub(super) actor: Vec<f32>,
-    /// At the critic's outputs.
+    /// The gradient of the critic's outputs.
     pub(super) critic: Vec<f32>,
 }
 
@@ -41,11 +41,11 @@ pub(super) struct PolicyLoss {
     pub(super) entropy: f64,
     /// An estimate of KL(old, new): mean (rho - 1 - log rho).
     pub(super) kl: f64,
-    /// How many ratios are beyond the clip, as a share.
+    /// The share of ratios that are clipped.
     pub(super) clipped: f64,
 }
 
-/// log pi of actions: of `labels` by logits, or of `actions` by means and log sigma.
+/// log pi of actions: of `labels` under logits, or of `actions` under means and log sigma.
 pub(super) fn log_probabilities(
     (outputs, log_sigma): (&[f32], Option<&[f32]>),
     (actions, labels): (&[f32], &[usize]),
@@ -66,7 +66,8 @@ pub(super) fn log_probabilities(
 }
 
 impl Minibatch {
-    /// Normalises the advantages: mean 0, deviation 1 (of a sample). A single one stays.
+    /// Normalises the advantages: mean 0, sample standard deviation 1. A single advantage is
+    /// unchanged.
     pub(super) fn normalise_advantages(&mut self) {
         let count = self.advantages.len() as f64;
         if count < 2.0 {
@@ -81,7 +82,8 @@ impl Minibatch {
         }
     }
 
-    /// The clipped loss and the entropy; the gradient at the actor's outputs, and that at log sigma.
+    /// The clipped loss and the entropy, with the gradients of the actor's outputs and of log
+    /// sigma.
     pub(super) fn policy(
         &self,
         (outputs, log_sigma): (&[f32], Option<&[f32]>),
@@ -135,7 +137,7 @@ impl Minibatch {
         }
     }
 
-    /// The critic's loss, without its weight, and the gradient at its outputs, with it.
+    /// The critic's loss, without its weight, and the gradient of its outputs, with it.
     pub(super) fn value(
         &self,
         values: &[f32],

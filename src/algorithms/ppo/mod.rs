@@ -1,8 +1,8 @@
 //! PPO, proximal policy optimisation (Schulman et al. 2017): on-policy learning of an actor and a
-//! critic, several passes over each collection of steps, with probability ratios clipped.
+//! critic with several passes over each collection of steps and clipped probability ratios.
 //!
-//! With rho = pi(a|s) / `pi_old(a|s)`, A the generalised advantage ([`advantages`]) normalised within
-//! the minibatch, R = A + `V_old` before that, and H the entropy,
+//! With rho = pi(a|s) / `pi_old(a|s)`, A the generalised advantage ([`advantages`]) normalised
+//! within the minibatch, R = A + `V_old` before that, and H the entropy,
 //!
 //! ```text
 //! L = mean max(-A rho, -A clip(rho, 1 - c, 1 + c)) - c_e mean H + c_v L_V
@@ -12,13 +12,13 @@
 //! |---|---|---|
 //! | `L_V` | 1/2 mean max((V - R)^2, (V~ - R)^2) | mean (V - R)^2 |
 //! | with value clip | V~ = `V_old` + clip(V - `V_old`) | mean (V~ - R)^2 |
-//! | what remains of the run at update i of I | 1 - (i - 1) / I | 1 - i / I |
+//! | fraction of the run that remains at update i of I | 1 - (i - 1) / I | 1 - i / I |
 //! | `target_kl` ends an update | after an epoch | before a step, at 1.5 times it |
 //!
-//! Actor and critic are two perceptrons with tanh. Discrete actions are categorical. Continuous ones
-//! are a Gaussian in the environment's units with standard deviations of their own; the environment
-//! gets the action within its bounds, the loss the one that was drawn. No observation or reward is
-//! normalised.
+//! Actor and critic are two perceptrons with tanh. Discrete actions are categorical. Continuous
+//! ones are Gaussian in the environment's units with free standard deviations; the environment gets
+//! the action clipped to its bounds, the loss the unclipped one. Neither observations nor rewards
+//! are normalised.
 
 pub mod advantages;
 pub mod config;
@@ -65,7 +65,7 @@ impl Algorithm for Ppo {
     fn resolve(&self, _plan: &mut Table, facts: &Facts) -> Result<(), PlanError> {
         match facts.data {
             Some(data) => {
-                let expected = "left out: ppo learns from its own steps alone";
+                let expected = "omitted: ppo learns from its own steps only";
                 Err(KeyError::new("dataset", &data.info().id, expected).into())
             }
             None => Ok(()),

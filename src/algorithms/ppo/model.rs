@@ -1,4 +1,4 @@
-//! A trained (or new) actor of PPO.
+//! An actor of PPO, trained or new.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,21 +17,21 @@ use crate::nn::state_dict::{Entry, read_linear};
 use crate::policy::{Mode, Policy};
 use crate::random::Stream;
 
-/// What acts: the actor, and the way from its outputs to actions.
+/// The acting part: the actor, and how its outputs become actions.
 pub struct Model {
     pub(super) made_of: MadeOf,
     pub(super) actor: Shared,
-    /// Of continuous actions.
+    /// For continuous actions.
     pub(super) log_sigma: Option<LogSigma>,
 }
 
-/// The model without its weights, as a checkpoint notes it.
+/// The model without its weights, as a checkpoint's metadata has it.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct MadeOf {
     pub(super) hidden: Vec<usize>,
     /// Continuous actions are in the environment's units.
     pub(super) actions: ActionCodec,
-    /// The least and the largest numbers of a continuous action.
+    /// The bounds of a continuous action.
     pub(super) bounds: Option<[Vec<f64>; 2]>,
     /// Numbers in an observation.
     pub(super) observation: usize,
@@ -40,13 +40,14 @@ pub(super) struct MadeOf {
 pub(super) const ACTOR: &str = "actor";
 pub(super) const LOG_SIGMA: &str = "actor.log_std";
 
-/// The distribution of continuous actions: no bound on sigma.
+/// The distribution of continuous actions, without a bound on sigma.
 pub(super) const GAUSSIAN: Gaussian = Gaussian {
     low: f32::NEG_INFINITY,
     high: f32::INFINITY,
 };
 
-/// The logarithms of the standard deviations, A numbers, which a learner changes while policies act.
+/// The logarithms of the standard deviations, A numbers, which a learner may change while policies
+/// act.
 #[derive(Clone, Debug)]
 pub(super) struct LogSigma(Arc<Mutex<Vec<f32>>>);
 
@@ -68,7 +69,7 @@ impl LogSigma {
 }
 
 impl MadeOf {
-    /// What the plan makes for these spaces.
+    /// The model that the plan describes for these spaces.
     ///
     /// # Errors
     /// Actions that are neither discrete nor a box.
@@ -100,7 +101,7 @@ impl MadeOf {
         }
     }
 
-    /// Its outputs are logits, or means.
+    /// The actor's shape. Its outputs are logits, or means.
     pub(super) fn actor(&self) -> Shape {
         self.shape(self.actions.width())
     }
@@ -118,7 +119,7 @@ impl Model {
     /// The model of a checkpoint.
     ///
     /// # Errors
-    /// Notes or weights that do not fit.
+    /// Metadata or weights that do not fit.
     pub fn saved(saved: &Saved) -> Result<Self, Error> {
         let made_of: MadeOf = saved.made_of()?;
         let parameters = networks::read(ACTOR, &made_of.actor(), saved.tensors)?;
@@ -178,10 +179,10 @@ impl algorithms::Model for Model {
     }
 }
 
-/// From the actor's outputs to actions. Greedy: the likeliest action, or the mean; exploring: a
+/// How the actor's outputs become actions. Greedy: the likeliest action, or the mean; exploring: a
 /// sample.
 enum Choice {
-    /// Among so many.
+    /// Among this many actions.
     Categorical(usize),
     /// Around the outputs.
     Gaussian(LogSigma),
@@ -192,7 +193,7 @@ impl Decision for Choice {
         actions.copy_from_slice(outputs);
     }
 
-    /// Of discrete actions one number from U\[0, 1) a row, the row's first.
+    /// For discrete actions, one number from U\[0, 1) per row, stored first.
     fn draw(&self, stream: &mut Stream, noise: &mut [f32]) {
         match self {
             Self::Categorical(_) => noise[0] = stream.uniform(),

@@ -1,28 +1,29 @@
-//! From a Q-network's outputs to values of actions, and back to gradients.
+//! Conversion of a Q-network's outputs to values of actions, and of gradients back.
 
 use serde::{Deserialize, Serialize};
 
-/// What the outputs of a Q-network stand for.
+/// The meaning of a Q-network's outputs.
 ///
-/// A plain network gives a value for each action. A quantile network gives N numbers for each, action
-/// by action: quantiles of its return, whose mean is the value (Dabney et al. 2018). A dueling
-/// network gives an advantage for each action and then one value V of the state (Wang et al. 2016):
+/// A plain network outputs a value for each action. A quantile network outputs N quantiles of the
+/// return for each action, action by action; their mean is the value (Dabney et al. 2018). A
+/// dueling network outputs an advantage for each action, followed by the state value V (Wang et al.
+/// 2016):
 ///
 /// ```text
 /// Q_b = V + adv_b - mean_c adv_c
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Form {
-    /// Actions, A.
+    /// Number of actions, A.
     pub actions: usize,
-    /// Numbers that describe the return of an action, N; 1 is its mean.
+    /// Outputs per action, N; 1 is the mean return, more are quantiles.
     pub quantiles: usize,
-    /// Advantages and a value of the state; with one number an action only.
+    /// Whether the network is dueling; only with one output per action.
     pub dueling: bool,
 }
 
 impl Form {
-    /// Outputs of the network.
+    /// Number of outputs of the network.
     pub fn outputs(&self) -> usize {
         if self.dueling {
             self.actions + 1
@@ -31,7 +32,7 @@ impl Form {
         }
     }
 
-    /// Rows x A x N, from rows x outputs.
+    /// Values, rows x A x N, from rows x outputs.
     pub fn values(&self, outputs: &[f32], to: &mut Vec<f32>) {
         to.clear();
         if !self.dueling {
@@ -49,7 +50,7 @@ impl Form {
         }
     }
 
-    /// The gradient at the outputs from that at the values.
+    /// The gradient of the outputs, from that of the values.
     pub fn backward(&self, gradients: &[f32], to: &mut Vec<f32>) {
         to.clear();
         if !self.dueling {
@@ -64,7 +65,7 @@ impl Form {
         }
     }
 
-    /// The mean over the numbers of each action: rows x A, from rows x A x N.
+    /// The mean of each action's quantiles: rows x A, from rows x A x N.
     pub fn means(&self, values: &[f32], to: &mut Vec<f32>) {
         to.clear();
         if self.quantiles == 1 {
@@ -76,7 +77,7 @@ impl Form {
     }
 }
 
-/// The place of the largest number, the first of equal ones.
+/// The index of the largest number, the first one among equals.
 pub(in crate::algorithms) fn argmax(row: &[f32]) -> usize {
     let numbers = row.iter().enumerate();
     numbers.fold(

@@ -33,14 +33,14 @@ pub struct Learner {
     shown: Vec<f32>,
 }
 
-/// The learner's side of a checkpoint. Nothing random is left to continue: batches are the training
+/// The learner's part of a checkpoint. Nothing random is left to continue: batches are the training
 /// loop's, exploration is the episodes'.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Notes {
     /// Updates done.
     updates: u64,
-    /// Moves of the target that have been due, online.
+    /// Moves of the target network that have been due, online.
     copies: u64,
 }
 
@@ -75,17 +75,17 @@ impl Learner {
             shown: Vec::new(),
         };
         if let Some(online) = &learner.method.online {
-            // Before the first update target and trained weights are the same.
+            // Before the first update, target and trained weights are equal.
             learner.notes.copies = online.interaction.learning_starts / learner.method.target_every;
         }
         algorithms::Learner::at_step(&mut learner, 0);
         learner
     }
 
-    /// The learner of a checkpoint, to go on with the values of this plan.
+    /// The learner of a checkpoint, which continues with the values of this plan.
     ///
     /// # Errors
-    /// Notes, weights or moments that do not fit, or another network than the plan's.
+    /// Metadata, weights or moments that do not fit, or another network than the plan's.
     pub fn saved(saved: &Saved, setup: &Setup, method: Method) -> Result<Self, Error> {
         let made_of: MadeOf = saved.made_of()?;
         if made_of.hidden != method.hidden || made_of.form != form(&made_of.actions, &method) {
@@ -112,8 +112,8 @@ impl Learner {
         }
     }
 
-    /// Moves the target if it is due at this point of an update, `None` being the end of an offline
-    /// one: there the first update counts as number 0.
+    /// Moves the target network if it is due at this point of an update. `None` is the end of an
+    /// offline update, where the first update has the number 0.
     fn move_target(&mut self, point: Option<Copies>) {
         if self.method.online.as_ref().map(|online| online.copies) != point {
             return;
@@ -204,7 +204,7 @@ impl algorithms::Learner for Learner {
         Ok(vec![report])
     }
 
-    /// The loss on the batch and what it is made of.
+    /// The loss on the batch and its components.
     fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)> {
         let HeldBack::Transitions(batch) = batch else {
             return Vec::new();
@@ -220,7 +220,7 @@ impl algorithms::Learner for Learner {
         Ok(())
     }
 
-    /// Offline it does not explore.
+    /// An offline method does not explore.
     fn go_online(&mut self, _seed: u64) -> Result<(), Error> {
         let online = self.method.online.as_ref();
         self.notes.copies = 0;
@@ -234,7 +234,7 @@ impl algorithms::Learner for Learner {
         self.q.histograms(&self.shown).collect()
     }
 
-    /// Products with weights alone.
+    /// Counts products with weights only.
     fn operations(&self) -> Option<f64> {
         let products = Products::of(&self.model.made_of.shape());
         let choosing = if self.method.double {

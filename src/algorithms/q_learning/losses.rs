@@ -1,13 +1,14 @@
-//! Losses of values of discrete actions, with their gradients, over a batch of B rows.
+//! Losses of discrete actions' values, with their gradients, over a batch of B rows.
 //!
 //! ```text
 //! square:        mean (q - y)^2
 //! Huber:         mean h(q - y),   h(x) = x^2 / 2 where |x| < 1, else |x| - 1/2
-//! quantiles:     mean sum_i mean_j |tau_i - 1[y_j < theta_i]| h(y_j - theta_i),  tau_i = (i + 1/2) / N
+//! quantiles:     mean sum_i mean_j |tau_i - 1[y_j < theta_i]| h(y_j - theta_i),
+//!                tau_i = (i + 1/2) / N
 //! conservative:  mean (log sum_b e^Q_b - Q_a)
 //! ```
 //!
-//! Each function adds to the gradient and gives the loss.
+//! Each function adds to the gradient and returns the loss.
 
 /// h(x): Huber's loss with threshold 1, `PyTorch`'s `smooth_l1_loss`.
 pub fn huber(x: f32) -> f32 {
@@ -72,8 +73,8 @@ pub fn quantile(quantiles: &[f32], targets: &[f32], count: usize, gradients: &mu
     total * f64::from(share)
 }
 
-/// The conservative gap: `values` are rows x A, `labels` the data's actions. Its gradient is added
-/// `weight` times; the gap itself is given.
+/// The conservative gap: `values` are rows x A, `labels` the data's actions. Its gradient times
+/// `weight` is added; the gap itself is returned.
 pub fn conservative(values: &[f32], labels: &[u32], weight: f32, gradients: &mut [f32]) -> f64 {
     let rows = labels.len();
     let actions = values.len() / rows.max(1);

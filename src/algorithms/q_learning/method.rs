@@ -1,15 +1,15 @@
-//! What tells one Q-learning algorithm from another.
+//! The properties in which Q-learning algorithms differ.
 
 use rtg_datasets::sample::TransitionConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::Interaction;
 
-/// The distance between a value and its target.
+/// The loss between a value and its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Loss {
-    /// Its square.
+    /// The squared difference.
     Squared,
     /// Huber's loss: the square near zero, linear from 1 on.
     Huber,
@@ -20,75 +20,75 @@ impl Loss {
     pub const NAMES: &'static [&'static str] = &["squared", "huber"];
 }
 
-/// Everything that decides the learning of a Q-network.
+/// The configuration of a Q-learning algorithm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Method {
     /// The algorithm's name, which is that of its table in a plan.
     pub name: &'static str,
-    /// Numbers in each hidden layer.
+    /// Units in each hidden layer.
     pub hidden: Vec<usize>,
-    /// Advantages and a value of the state instead of values of the actions.
+    /// Whether the network is dueling: advantages and a state value instead of action values.
     pub dueling: bool,
-    /// Numbers for each action; 1 is the mean return, more are quantiles.
+    /// Outputs per action; 1 is the mean return, more are quantiles.
     pub quantiles: usize,
-    /// The trained weights choose the action whose target value is taken.
+    /// Double DQN: the trained network chooses the action that the target network values.
     pub double: bool,
-    /// The loss where there is one number for each action.
+    /// The loss if there is one output per action.
     pub loss: Loss,
-    /// The weight of the conservative gap, alpha; 0 leaves it out.
+    /// The weight of the conservative gap, alpha; 0 omits it.
     pub conservative: f64,
     /// Adam's learning rate.
     pub learning_rate: f64,
-    /// The largest norm of a gradient; 0 leaves it as it is.
+    /// The norm at which gradients are clipped; 0 for no limit.
     pub gradient_limit: f64,
-    /// How far the target moves towards the trained weights when it moves.
+    /// Fraction by which the target network moves towards the trained one.
     pub tau: f64,
-    /// Steps between two moves of the target: environment steps online, updates offline.
+    /// Steps between two moves of the target network: environment steps online, updates offline.
     pub target_every: u64,
     /// Transitions in a batch.
     pub batch_size: usize,
-    /// How transitions are made.
+    /// How transitions are built.
     pub transitions: TransitionConfig,
-    /// Whether observations are normalised with the dataset's mean and deviation.
+    /// Whether observations are normalised with the dataset's mean and standard deviation.
     pub normalise: bool,
-    /// How it acts, of an algorithm that collects its own steps.
+    /// How it acts, if it collects its own steps.
     pub online: Option<Online>,
 }
 
-/// How a Q-network acts while it learns.
+/// How an online Q-network acts while it learns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Online {
-    /// Steps and updates in turns.
+    /// How steps and updates alternate.
     pub interaction: Interaction,
     /// The share of random actions.
     pub epsilon: Epsilon,
-    /// When the target is moved.
+    /// When the target network moves.
     pub copies: Copies,
 }
 
-/// Whether a target that is due at an environment step moves before or after the updates at that
-/// step.
+/// Whether a target network that is due at an environment step moves before or after the updates of
+/// that step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copies {
-    /// Stable-Baselines3: with the step.
+    /// As in Stable-Baselines3.
     BeforeUpdates,
-    /// `CleanRL`: after the update.
+    /// As in `CleanRL`.
     AfterUpdates,
 }
 
-/// The share of random actions: it falls in a line and then stays.
+/// The share of random actions: it decays linearly and is constant afterwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Epsilon {
     /// At the first step.
     pub first: f64,
-    /// In the end.
+    /// After the decay.
     pub last: f64,
-    /// Environment steps of the fall.
+    /// Environment steps of the decay.
     pub steps: f64,
 }
 
 impl Epsilon {
-    /// After so many environment steps.
+    /// The share after this many environment steps.
     pub fn at(&self, step: u64) -> f64 {
         let progress = if self.steps > 0.0 {
             (step as f64 / self.steps).min(1.0)

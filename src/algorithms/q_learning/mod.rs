@@ -1,7 +1,7 @@
-//! Q-learning over discrete actions: what DQN and its offline forms share.
+//! Q-learning with discrete actions: the common part of DQN and its offline variants.
 //!
-//! A Q-network gives the value of each of A actions, or N quantiles of each ([`Form`]). With a* the
-//! best action at s' and ' for target weights,
+//! A Q-network outputs the value of each of A actions, or N quantiles of each ([`Form`]). With a*
+//! the best action at s' and ' for target weights,
 //!
 //! ```text
 //! a*  = argmax_b Q'(s', b)      or, with `double`, argmax_b Q(s', b)
@@ -9,10 +9,10 @@
 //! L   = mean l(Q(s, a) - y) + alpha mean (log sum_b e^Q(s, b) - Q(s, a))
 //! ```
 //!
-//! where l is the square or the Huber loss, or the quantile loss of [`losses`], and alpha is 0 but
-//! in conservative Q-learning. Of actions with equal values the first counts.
+//! where l is the square or the Huber loss, or the quantile loss of [`losses`], and alpha is 0
+//! except in conservative Q-learning. Among actions with equal values, the first is chosen.
 //!
-//! An algorithm's folder declares its keys and makes a [`Method`] of them; network, update,
+//! An algorithm's folder declares its keys and converts them to a [`Method`]; network, update,
 //! checkpoint and policy are here.
 
 pub mod losses;

@@ -1,4 +1,4 @@
-//! A trained (or new) Q-network, to act.
+//! A Q-network, trained or new, for acting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,18 +16,18 @@ use crate::nn::state_dict::Entry;
 use crate::policy::{Mode, Policy};
 use crate::random::Stream;
 
-/// What acts: the Q-network, and how much it explores.
+/// The acting part: the Q-network and its exploration.
 pub struct Model {
     pub(super) made_of: MadeOf,
     pub(super) q: Shared,
     pub(super) exploring: Exploring,
 }
 
-/// The model without its weights, as a checkpoint notes it.
+/// The model without its weights, as a checkpoint's metadata has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct MadeOf {
     pub(super) form: Form,
-    /// Numbers in each hidden layer.
+    /// Units in each hidden layer.
     pub(super) hidden: Vec<usize>,
     pub(super) normaliser: Option<Normaliser>,
     pub(super) actions: ActionCodec,
@@ -44,7 +44,7 @@ impl MadeOf {
     }
 }
 
-/// The share of random actions, which a learner lowers while policies act.
+/// The share of random actions, which a learner may change while policies act.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exploring(Arc<AtomicU32>);
 
@@ -62,7 +62,7 @@ impl Model {
     /// The model of a checkpoint.
     ///
     /// # Errors
-    /// Notes or weights that do not fit.
+    /// Metadata or weights that do not fit.
     pub fn saved(saved: &Saved) -> Result<Self, Error> {
         let made_of: MadeOf = saved.made_of()?;
         let parameters = networks::read(Q, &made_of.shape(), saved.tensors)?;
@@ -111,7 +111,7 @@ impl algorithms::Model for Model {
     }
 }
 
-/// The action of the largest value; exploring, now and then any action instead.
+/// The action with the largest value; when exploring, a random action with probability epsilon.
 struct EpsilonGreedy {
     form: Form,
     exploring: Exploring,
@@ -125,13 +125,13 @@ impl Decision for EpsilonGreedy {
         actions.copy_from_slice(&means);
     }
 
-    /// One number from U\[0, 1) a row, the row's first.
+    /// One number from U\[0, 1) per row, stored first.
     fn draw(&self, stream: &mut Stream, noise: &mut [f32]) {
         noise[0] = stream.uniform();
     }
 
-    /// The number decides both whether the action is random and, since it is uniform below epsilon,
-    /// which one it is.
+    /// The number decides whether the action is random and, since it is uniform below epsilon,
+    /// which action it is.
     fn explore(&self, outputs: &[f32], noise: &[f32], actions: &mut [f32]) {
         self.greedy(outputs, actions);
         let (epsilon, count) = (self.exploring.get(), self.form.actions);

@@ -9,7 +9,7 @@ use crate::algorithms::Update;
 use crate::algorithms::networks::{Trained, mean};
 use crate::kernels::mlp::{Pass, Pool, Want};
 
-/// What an update needs on the way; its memory stays.
+/// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
 pub(super) struct Scratch {
     pass: Pass,
@@ -25,9 +25,9 @@ pub(super) struct Scratch {
     /// Q(s, a): rows x N, and the gradient there.
     taken: Vec<f32>,
     taken_gradients: Vec<f32>,
-    /// At the means: rows x A.
+    /// The gradient of the means, rows x A.
     mean_gradients: Vec<f32>,
-    /// At the values: rows x A x N.
+    /// The gradient of the values, rows x A x N.
     value_gradients: Vec<f32>,
     gradients: Vec<f32>,
 }
@@ -57,7 +57,7 @@ impl Work<'_> {
         report
     }
 
-    /// The loss on the batch and what it is made of; leaves its gradient at the outputs.
+    /// The loss on the batch and its components; writes its gradient with respect to the outputs.
     pub(super) fn measure(&self, q: &mut Trained, with: &mut Scratch) -> Update {
         self.targets(q, with);
         let (count, n) = (self.form.actions, self.form.quantiles);
@@ -144,7 +144,7 @@ impl Work<'_> {
         }
     }
 
-    /// The best actions by the outputs at hand; leaves their values.
+    /// Chooses the best actions from the current outputs; stores their values.
     fn choose(&self, with: &mut Scratch) {
         self.form.values(&with.outputs, &mut with.values);
         self.form.means(&with.values, &mut with.means);
@@ -154,7 +154,7 @@ impl Work<'_> {
     }
 }
 
-/// Makes it `len` zeros.
+/// Sets it to `len` zeros.
 fn zeros(numbers: &mut Vec<f32>, len: usize) {
     numbers.clear();
     numbers.resize(len, 0.0);

@@ -1,5 +1,5 @@
-//! ReBRAC (Tarasov et al. 2023): TD3+BC with separate penalties on leaving the data in the actor's
-//! loss and in the critics' target, and layer norms in the critics.
+//! ReBRAC (Tarasov et al. 2023): TD3+BC with separate penalties on deviating from the data in the
+//! actor's loss and in the critics' target, and layer norms in the critics.
 //!
 //! Actor pi and twin critics Q are perceptrons; each has a target, marked by '. A critic's hidden
 //! layer is linear, `ReLU`, `LayerNorm`. With a+ the action that follows in the data and e from
@@ -13,9 +13,9 @@
 //! ```
 //!
 //! and steps the critics. The first of every `policy_delay` updates also steps the actor, with the
-//! new critics, and moves the targets: the critics' towards the new critics, the actor's towards the
-//! actor as it was before its step. That lag is in the published code (`DT6A/ReBRAC`, CORL's
-//! `algorithms/offline/rebrac.py`), so it is here. Noise: rows x A in each update.
+//! new critics, and moves the targets: the critics' towards the new critics, the actor's towards
+//! the actor as it was before its step. That lag is in the published code (`DT6A/ReBRAC`, CORL's
+//! `algorithms/offline/rebrac.py`), so it is reproduced. Noise: rows x A in each update.
 
 pub mod config;
 mod update;
@@ -117,7 +117,7 @@ impl Method for Rebrac {
         Step { work, parts }.run(noise, scratch)
     }
 
-    /// How far the actor is from the data's actions, and what the first critic thinks of both.
+    /// The actor's distance from the data's actions, and the first critic's values of both.
     fn validate(
         work: &Work<Self>,
         parts: &mut Parts<Self>,
@@ -129,7 +129,7 @@ impl Method for Rebrac {
         vec![("squared_error", error), ("q", q), ("q_policy", q_policy)]
     }
 
-    /// Of two critics the smaller one has a gradient at the action.
+    /// Only the smaller of the two critics has a gradient with respect to the action.
     fn operations(made_of: &MadeOf<Config>) -> f64 {
         let actor = Products::of(&Self::actor(made_of));
         let critic = Products::of(&critics(made_of));

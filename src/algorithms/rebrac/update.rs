@@ -9,7 +9,7 @@ use crate::algorithms::networks::mean;
 use crate::kernels::mlp::heads::tanh;
 use crate::kernels::mlp::{Pass, Want};
 
-/// What an update needs on the way; its memory stays.
+/// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
 pub struct Scratch {
     noise: Vec<f32>,
@@ -25,14 +25,14 @@ pub struct Scratch {
     actor_pass: Pass,
 }
 
-/// An update under way.
+/// An update in progress.
 pub(super) struct Step<'a, 'b> {
     pub(super) work: &'a Work<'b, Rebrac>,
     pub(super) parts: &'a mut Parts<Rebrac>,
 }
 
 impl Step<'_, '_> {
-    /// The whole update.
+    /// Computes the whole update.
     pub(super) fn run(&mut self, noise: &mut Noise<'_>, scratch: &mut Scratch) -> Update {
         let (work, config) = (self.work, self.work.config());
         self.targets(noise, scratch);
@@ -78,7 +78,8 @@ impl Step<'_, '_> {
         bootstrap(work.batch, values, &mut to.critics.targets);
     }
 
-    /// The actor's gradient: up the smaller critic, and towards the data.
+    /// The actor's gradient: it increases the smaller critic's value and approaches the data's
+    /// actions.
     fn actor_gradient(&mut self, report: Update, with: &mut Scratch) -> Update {
         let (work, config, batch) = (self.work, self.work.config(), self.work.batch);
         let [actor, critics] = &mut self.parts.networks;

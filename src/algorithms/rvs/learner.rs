@@ -1,4 +1,4 @@
-//! Training RvS-R.
+//! Training of RvS-R.
 
 use rtg_datasets::sample::{Batch, PaddedObservation, Padding, Side, WindowConfig};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub struct Learner {
     model: Model,
     config: Config,
     actor: Trained,
-    /// None where actions are discrete.
+    /// None if actions are discrete.
     log_sigma: Option<TrainedVector>,
     pool: Pool,
     /// Updates done.
@@ -38,8 +38,8 @@ pub struct Learner {
     shown: Vec<f32>,
 }
 
-/// The learner's side of a checkpoint. Nothing random is left to continue: batches are the training
-/// loop's, and dropout follows from the number of the update.
+/// The learner's part of a checkpoint. It contains no random state: batches are drawn by the
+/// training loop, and dropout follows from the number of the update.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Notes {
@@ -87,10 +87,10 @@ impl Learner {
         }
     }
 
-    /// The learner of a checkpoint, to go on with the values of this plan.
+    /// The learner of a checkpoint, which continues with the values of this plan.
     ///
     /// # Errors
-    /// Notes, weights or moments that do not fit, or another network than the plan's.
+    /// Metadata, weights or moments that do not fit, or another network than the plan's.
     pub fn saved(saved: &Saved, setup: &Setup, config: Config) -> Result<Self, Error> {
         let made_of: MadeOf = saved.made_of()?;
         if !made_of.is_of(&config) {
@@ -108,7 +108,7 @@ impl Learner {
         Ok(learner)
     }
 
-    /// Gives the model the present log standard deviations.
+    /// Copies the current log standard deviations to the model.
     fn show_sigma(&mut self) {
         if let Some(log_sigma) = &self.log_sigma {
             self.model.log_sigma.clone_from(&log_sigma.values);
@@ -161,7 +161,7 @@ impl Learner {
         )
     }
 
-    /// Outcomes of a batch, and what it did.
+    /// Takes the outcomes and actions of a batch.
     fn take(&mut self, batch: &Batch) {
         let made_of = &self.model.made_of;
         made_of.outcomes(batch, &mut self.outcomes);
@@ -186,7 +186,7 @@ impl Learner {
     }
 }
 
-/// The loss of a batch's outputs; leaves its gradients.
+/// The loss of a batch's outputs; writes its gradients.
 fn value(
     loss: &mut Loss,
     model: &Model,
@@ -201,7 +201,7 @@ fn value(
 }
 
 impl algorithms::Learner for Learner {
-    /// Single steps, with what they have still earned and where in their episode they are.
+    /// Single steps, with their returns-to-go and timesteps.
     fn needs(&self) -> Needs<'_> {
         let MadeOf {
             normaliser,
@@ -268,7 +268,7 @@ impl algorithms::Learner for Learner {
         histograms
     }
 
-    /// Products with weights alone; the inputs need no gradient.
+    /// Counts products with weights only; the inputs need no gradient.
     fn operations(&self) -> Option<f64> {
         let products = Products::of(&self.model.made_of.shape());
         Some(2.0 * self.config.batch_size as f64 * products.learning())

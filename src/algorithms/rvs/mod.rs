@@ -1,5 +1,6 @@
 //! RvS-R, reinforcement learning via supervised learning on returns (Emmons et al. 2022): behaviour
-//! cloning by a perceptron that also sees how much reward a step of the data earned from there on.
+//! cloning by a perceptron with one more input: the average reward from a step to the end of its
+//! episode.
 //!
 //! With `R_t` the sum of the rewards from step t (0 at the start) to the end of the episode and T
 //! the length of the data's longest episode:
@@ -7,14 +8,15 @@
 //! ```text
 //! outcome_t = R_t / (T - t)
 //! mu, log sigma = network(s_t, outcome_t), free parameters
-//! L = mean over the batch of -log N(a_t; mu, sigma^2)         or, of discrete actions, cross-entropy
+//! L = mean over the batch of -log N(a_t; mu, sigma^2)     or, for discrete actions, cross-entropy
 //! ```
 //!
-//! There is neither time nor history: it is the control for what a sequence model adds. Acting, a
-//! target return R asks for the average R / T, which stays the same through the episode, and takes
-//! the mean, brought within the bounds. After the authors' `rvs` (`policies.py`, `dataset.py`): Adam,
-//! `ReLU`, orthogonal weights (gain sqrt 2, the last layer 0.01), biases and log sigma from 0. Boxes
-//! are mapped onto [-1, 1] here; those of its environments are that.
+//! The input has neither time nor history, so it is the baseline for the benefit of a sequence
+//! model. In acting, a target return R becomes the outcome R / T, constant through the episode; the
+//! action is the mean, clipped to the bounds. After the authors' `rvs` (`policies.py`,
+//! `dataset.py`): Adam, `ReLU`, orthogonal weights (gain sqrt 2, the last layer 0.01), biases and
+//! log sigma from
+//! 0. Boxes are mapped onto [-1, 1] here; those of the authors' environments have these bounds.
 
 pub mod config;
 mod learner;
@@ -35,7 +37,7 @@ impl Algorithm for Rvs {
     fn card(&self) -> Card {
         Card {
             name: NAME,
-            summary: "RvS-R: cloning by a perceptron that is told the average reward to come",
+            summary: "RvS-R: behaviour cloning conditioned on the average future reward",
             input: Input::Windows,
             continuous: true,
             discrete: true,

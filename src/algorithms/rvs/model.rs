@@ -1,4 +1,4 @@
-//! A trained (or new) policy of RvS-R.
+//! A policy of RvS-R, trained or new.
 
 use rtg_datasets::Normaliser;
 use rtg_datasets::sample::Batch;
@@ -17,7 +17,7 @@ use crate::kernels::mlp::{Network, Shape};
 use crate::nn::state_dict::{Entry, read_linear};
 use crate::policy::{Mode, Policy};
 
-/// Its network in files.
+/// The name of its network in files.
 pub(super) const ACTOR: &str = "actor";
 /// Log sigma has no bounds.
 pub(super) const GAUSSIAN: Gaussian = Gaussian {
@@ -25,31 +25,31 @@ pub(super) const GAUSSIAN: Gaussian = Gaussian {
     high: f32::INFINITY,
 };
 
-/// A model without its weights, as a checkpoint notes it.
+/// A model without its weights, as a checkpoint's metadata has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MadeOf {
     width: usize,
     layers: usize,
     dropout: f32,
-    /// T, steps.
+    /// T, in steps.
     horizon: usize,
     outcome_scale: f64,
     pub(super) normaliser: Normaliser,
     pub(super) actions: ActionCodec,
 }
 
-/// A trained (or new) policy of RvS-R.
+/// A policy of RvS-R, trained or new.
 #[derive(Debug)]
 pub struct Model {
     pub(super) made_of: MadeOf,
     pub(super) network: Shared,
-    /// Of each number of an action; none of discrete ones.
+    /// One for each number of an action; none for discrete actions.
     pub(super) log_sigma: Vec<f32>,
 }
 
 impl MadeOf {
-    /// What the plan makes for these data.
+    /// The model that the plan describes for these data.
     ///
     /// # Errors
     /// No data, or actions of a space that it cannot act in.
@@ -73,14 +73,15 @@ impl MadeOf {
         })
     }
 
-    /// Whether the plan makes the same, whatever the data are.
+    /// Whether the plan describes the same model, apart from the data.
     pub(super) fn is_of(&self, config: &Config) -> bool {
         (self.width, self.layers, self.dropout) == (config.width, config.layers, config.dropout)
             && config.horizon.is_none_or(|horizon| horizon == self.horizon)
             && self.outcome_scale.to_bits() == config.outcome_scale.to_bits()
     }
 
-    /// The network sees an observation and an outcome; its outputs are means, or logits.
+    /// The network's shape. Its inputs are an observation and an outcome; its outputs are means, or
+    /// logits.
     pub(super) fn shape(&self) -> Shape {
         let hidden = vec![self.width; self.layers];
         Shape {
@@ -89,7 +90,7 @@ impl MadeOf {
         }
     }
 
-    /// How many log standard deviations there are.
+    /// The number of log standard deviations.
     pub(super) fn sigmas(&self) -> usize {
         match self.actions {
             ActionCodec::Discrete { .. } => 0,
@@ -97,7 +98,8 @@ impl MadeOf {
         }
     }
 
-    /// The outcomes of a batch of single steps: what each has still earned, a step of what is left.
+    /// The outcomes of a batch of single steps: the return-to-go of each, divided by the remaining
+    /// steps.
     pub(super) fn outcomes(&self, batch: &Batch, outcomes: &mut Vec<f32>) {
         let steps = batch.returns_to_go.iter().zip(&batch.timesteps);
         outcomes.clear();
@@ -112,7 +114,7 @@ impl Model {
     /// The model of a checkpoint.
     ///
     /// # Errors
-    /// Notes or weights that do not fit.
+    /// Metadata or weights that do not fit.
     pub fn saved(saved: &Saved) -> Result<Self, Error> {
         let made_of: MadeOf = saved.made_of()?;
         let shape = made_of.shape();

@@ -1,4 +1,4 @@
-//! Every choice of SAC, with the published values.
+//! The configuration of SAC, with the published values.
 
 pub use crate::algorithms::conventions::Conventions;
 use crate::keys::{Range, keys};
@@ -7,7 +7,7 @@ keys! {
     /// SAC's networks, batches, update and interaction with the environment.
     pub struct Config = "sac", code: Conventions;
 
-    /// Numbers in a hidden layer of actor and critics.
+    /// Units in each hidden layer of actor and critics.
     width: usize = 256, Range::WIDTH, "", "256";
     /// Hidden layers of actor and critics.
     layers: usize = 2, Range::LAYERS, "", "2";
@@ -17,24 +17,25 @@ keys! {
     actor_learning_rate: f64 = 3e-4, Range::POSITIVE, "", "3e-4";
     /// Adam's learning rate of both critics.
     critic_learning_rate: f64 = code.pick(1e-3, 3e-4), Range::POSITIVE, "", "1e-3; sb3 3e-4";
-    /// Adam's learning rate of the temperature's logarithm; 0 keeps the temperature as it is.
+    /// Adam's learning rate of the temperature's logarithm; 0 keeps the temperature constant.
     alpha_learning_rate: f64 = code.pick(1e-3, 3e-4), Range::NOT_NEGATIVE, "", "1e-3; sb3 3e-4";
     /// The temperature before the first update, alpha.
     initial_alpha: f64 = 1.0, Range::POSITIVE, "", "1";
-    /// The entropy that the temperature is adapted to. Default: minus the numbers in an action.
-    target_entropy: Option<f64> = None, Range::FINITE, "nats", "minus the numbers in an action";
+    /// The policy's target entropy, to which the temperature is adapted. Default: minus the number
+    /// of action dimensions.
+    target_entropy: Option<f64> = None, Range::FINITE, "nats", "minus the action dimensions";
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99";
-    /// Steps whose rewards a target sums up before it bootstraps.
+    /// Steps whose rewards are summed in a target before it bootstraps.
     n_step: usize = 1, Range::between(1.0, 1000.0), "steps", "1";
-    /// How far targets move towards the trained critics with each update.
+    /// Fraction by which targets move towards the trained critics in each update.
     tau: f64 = 0.005, Range::PART, "", "0.005";
-    /// Updates of the critics between two turns of the actor and the temperature. In a turn,
-    /// `cleanrl` updates both as often as this says, `sb3` once.
+    /// Updates of the critics per update of the actor and the temperature. `cleanrl` then updates
+    /// both this many times, `sb3` once.
     policy_delay: u64 = code.pick(2, 1), Range::ROWS, "updates", "2; sb3 1";
-    /// Environments that step in turns.
+    /// Environments that are stepped together.
     environments: usize = 1, Range::between(1.0, 4096.0), "environments", "1";
-    /// Steps that the replay buffer holds, at most 2^24; a dataset's come first.
+    /// Capacity of the replay buffer, at most 2^24; a dataset's steps are stored first.
     capacity: usize = 1_000_000, Range::between(1.0, 16_777_216.0), "steps", "1e6";
     /// Environment steps with random actions before the first update. Default: the published
     /// number, or a tenth of the run if the run is shorter than ten times that.
@@ -51,8 +52,8 @@ keys! {
 }
 
 impl Config {
-    /// Fills in what follows from the run and the environment: its steps, and the numbers in an
-    /// action.
+    /// Fills in values that follow from the run and the environment: from the number of steps and
+    /// of action dimensions.
     pub fn resolve(&mut self, code: Conventions, steps: u64, action: usize) {
         let published = code.pick(5000, 100);
         self.learning_starts

@@ -1,8 +1,8 @@
-//! SAC (Haarnoja et al. 2018): off-policy learning of a stochastic policy that keeps some entropy,
-//! with a temperature that is learned too ("Soft Actor-Critic Algorithms and Applications").
+//! SAC (Haarnoja et al. 2018): off-policy learning of a stochastic policy with a target entropy,
+//! whose temperature is learned ("Soft Actor-Critic Algorithms and Applications").
 //!
-//! Actor pi and twin critics Q are perceptrons; the critics have targets, marked by '. With a' drawn
-//! from pi(s'), a~ from pi(s), alpha the temperature and H the target entropy,
+//! Actor pi and twin critics Q are perceptrons; the critics have targets, marked by '. With a'
+//! drawn from pi(s'), a~ from pi(s), alpha the temperature and H the target entropy,
 //!
 //! ```text
 //! y       = r + gamma (1 - terminated) (min_j Q_j'(s', a') - alpha log pi(a'|s'))
@@ -17,16 +17,16 @@
 //! |---|---|---|
 //! | log sigma | -5 + 3.5 (tanh(raw) + 1) | raw, clamped to -20..2 |
 //! | log pi | of the environment's action | of the action in -1..1 |
-//! | critics see | the environment's action | the action in -1..1 |
+//! | critics' input | the environment's action | the action in -1..1 |
 //! | `L_Q` | as above | half of it |
-//! | `L_alpha` | as above, with a sample of its own | log alpha for the first alpha, the actor's sample |
-//! | order | Q; every second time, twice: actor, alpha | alpha, Q, actor, with the former alpha |
+//! | `L_alpha` | as above, with a separate sample | log alpha for the first alpha, the actor's sample |
+//! | order | Q; every second time, twice: actor, alpha | alpha, Q, actor, with the old alpha |
 //!
-//! Noise: `cleanrl` draws arrays of rows x A at the next observations and, if it is the actor's turn,
+//! Noise: `cleanrl` draws arrays of rows x A at the next observations and, if the actor is updated,
 //! in each of `policy_delay` rounds one for the actor and one for the temperature; `sb3` one at the
-//! observations, if it is the actor's turn, and one at the next observations.
+//! observations, if the actor is updated, and one at the next observations.
 //!
-//! Learning rates and the warm-up differ too: see [`config`]. Targets follow with every update.
+//! Learning rates and the warm-up differ too: see [`config`]. Targets move in every update.
 
 pub mod config;
 mod update;
@@ -62,7 +62,7 @@ impl Method for Sac {
 
     const CARD: Card = Card {
         name: "sac",
-        summary: "SAC: online, a stochastic actor and twin critics, temperature learned",
+        summary: "SAC: online, a stochastic actor, twin critics and a learned temperature",
         input: Input::Environment,
         continuous: true,
         discrete: false,
@@ -81,7 +81,7 @@ impl Method for Sac {
         Config::of(Conventions::named(recipe))
     }
 
-    /// A checkpoint holds the replay buffer; there is one at every evaluation as well.
+    /// A checkpoint contains the replay buffer, and one is written at every evaluation as well.
     fn general() -> Table {
         super::general(10_000, 10_000, 200)
     }
@@ -116,7 +116,7 @@ impl Method for Sac {
         })
     }
 
-    /// A row of the outputs: A means, then A raw log sigmas.
+    /// A row of the outputs has A means, then A raw log sigmas.
     fn actor(made_of: &MadeOf<Config>) -> Shape {
         let Config { width, layers, .. } = made_of.config;
         made_of.of_observations(width, layers, 2 * made_of.actions.width())
@@ -149,7 +149,7 @@ impl Method for Sac {
         Step::of(work, parts).run(noise, scratch)
     }
 
-    /// The critics' loss on the batch, always with the same noise.
+    /// The critics' loss on the batch, with the same noise every time.
     fn validate(
         work: &Work<Self>,
         parts: &mut Parts<Self>,
@@ -162,7 +162,7 @@ impl Method for Sac {
         metrics.map(|metric| (metric.name, metric.value)).collect()
     }
 
-    /// Of two critics the smaller one has a gradient at the action.
+    /// Only the smaller of the two critics has a gradient with respect to the action.
     fn operations(made_of: &MadeOf<Config>) -> f64 {
         let actor = Products::of(&Self::actor(made_of));
         let critic = Products::of(&critics(made_of));
@@ -187,7 +187,7 @@ fn code(made_of: &MadeOf<Config>) -> Conventions {
     Conventions::named(&made_of.recipe)
 }
 
-/// From actions in [-1, 1] to those that the critics see: `CleanRL`'s see the environment's.
+/// Converts actions in [-1, 1] to the critics' units: in `CleanRL`, the environment's.
 fn units(made_of: &MadeOf<Config>) -> Units {
     match code(made_of) {
         Conventions::CleanRl => Units::environment(&made_of.actions),
@@ -195,7 +195,7 @@ fn units(made_of: &MadeOf<Config>) -> Units {
     }
 }
 
-/// The distribution that the actor's outputs stand for.
+/// The distribution of the actor's outputs.
 fn head(made_of: &MadeOf<Config>) -> Squashed {
     let (log_sigma, log_probability) = match code(made_of) {
         Conventions::CleanRl => (

@@ -10,7 +10,7 @@ use crate::algorithms::actor_critic::{Noise, Parts, Work};
 use crate::algorithms::networks::mean;
 use crate::kernels::mlp::heads::squashed::Squashed;
 
-/// What an update needs on the way; its memory stays.
+/// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
 pub struct Scratch {
     outputs: Vec<f32>,
@@ -21,7 +21,7 @@ pub struct Scratch {
     policy: Policy,
 }
 
-/// An update under way.
+/// An update in progress.
 pub(super) struct Step<'a, 'b> {
     work: &'a Work<'b, Sac>,
     parts: &'a mut Parts<Sac>,
@@ -41,7 +41,7 @@ impl<'a, 'b> Step<'a, 'b> {
         }
     }
 
-    /// The whole update.
+    /// Computes the whole update.
     pub(super) fn run(&mut self, noise: &mut Noise<'_>, scratch: &mut Scratch) -> Update {
         let config = self.work.config();
         let moves = self.work.number.is_multiple_of(config.policy_delay);
@@ -54,7 +54,8 @@ impl<'a, 'b> Step<'a, 'b> {
         report.last("alpha", self.alpha())
     }
 
-    /// Critics; then, in its turn, rounds of actor and temperature, each with a sample of its own.
+    /// Updates the critics; then, if the actor moves, rounds of actor and temperature, each with a
+    /// separate sample.
     fn cleanrl(&mut self, moves: bool, noise: &mut Noise<'_>, scratch: &mut Scratch) -> Update {
         self.targets(self.alpha(), noise, scratch);
         let report = self.critics(scratch);
@@ -72,7 +73,7 @@ impl<'a, 'b> Step<'a, 'b> {
         last.add_to(report)
     }
 
-    /// Temperature, critics, actor: all with the temperature as it was, and one sample.
+    /// Updates temperature, critics, actor: all with the old temperature, and one sample.
     fn sb3(&mut self, moves: bool, noise: &mut Noise<'_>, scratch: &mut Scratch) -> Update {
         let alpha = self.alpha();
         let mut turn = Turn::default();
@@ -90,7 +91,7 @@ impl<'a, 'b> Step<'a, 'b> {
         turn.add_to(report)
     }
 
-    /// The critics' loss and what it is made of, without a step.
+    /// The critics' loss and its components, without a step.
     pub(super) fn measure(&mut self, noise: &mut Noise<'_>, scratch: &mut Scratch) -> Update {
         self.targets(self.alpha(), noise, scratch);
         let [_, critics] = &self.parts.networks;
@@ -105,7 +106,7 @@ impl<'a, 'b> Step<'a, 'b> {
         temperature::alpha(log_alpha)
     }
 
-    /// Of the critics' loss.
+    /// The factor of the critics' loss.
     fn factor(&self) -> f32 {
         match self.code {
             Conventions::CleanRl => 1.0,
@@ -143,13 +144,14 @@ impl<'a, 'b> Step<'a, 'b> {
             .step(Update::default(), self.work, critics, step)
     }
 
-    /// Fresh actions of the policy at the batch's observations.
+    /// Samples new actions of the policy at the batch's observations.
     fn sample(&self, noise: &mut Noise<'_>, to: &mut Scratch) {
         let [actor, _] = &self.parts.networks;
         to.policy.sample(self.work, (actor, &self.head), noise);
     }
 
-    /// Steps the actor by the last sample: L = mean (alpha log pi - min Q(s, a)). Gives the loss.
+    /// Steps the actor with the last sample: L = mean (alpha log pi - min Q(s, a)). Returns the
+    /// loss.
     fn actor(&mut self, alpha: f64, with: &mut Scratch) -> f64 {
         let [actor, critics] = &mut self.parts.networks;
         let through = (&*critics, &self.head, &self.units);
@@ -157,7 +159,7 @@ impl<'a, 'b> Step<'a, 'b> {
         with.policy.step(self.work, actor, through, step)
     }
 
-    /// Steps the temperature by the last sample. Gives its loss.
+    /// Steps the temperature with the last sample. Returns its loss.
     fn temperature(&mut self, with: &Scratch) -> f64 {
         let config = self.work.config();
         let wanted = config.target_entropy.unwrap_or_default();
@@ -172,7 +174,7 @@ impl<'a, 'b> Step<'a, 'b> {
     }
 }
 
-/// What a turn of actor and temperature reports.
+/// The metrics of an update of actor and temperature.
 #[derive(Default)]
 struct Turn {
     actor_loss: f64,

@@ -1,4 +1,4 @@
-//! Every choice of TD3, with the published values.
+//! The configuration of TD3, with the published values.
 
 pub use crate::algorithms::conventions::Conventions;
 use crate::keys::{Range, keys};
@@ -7,7 +7,7 @@ keys! {
     /// TD3's networks, batches, update and interaction with the environment.
     pub struct Config = "td3", code: Conventions;
 
-    /// Numbers in each hidden layer of actor and critics.
+    /// Units in each hidden layer of actor and critics.
     hidden: Vec<usize> = code.pick(vec![256, 256], vec![400, 300]), Range::WIDTH, "",
         "[256, 256]; sb3 [400, 300]";
     /// Transitions in a batch.
@@ -18,22 +18,22 @@ keys! {
     critic_learning_rate: f64 = code.pick(3e-4, 1e-3), Range::POSITIVE, "", "3e-4; sb3 1e-3";
     /// Discount of one step, gamma.
     discount: f64 = 0.99, Range::UNIT, "", "0.99";
-    /// Steps whose rewards a target sums up before it bootstraps.
+    /// Steps whose rewards are summed in a target before it bootstraps.
     n_step: usize = 1, Range::between(1.0, 1000.0), "steps", "1";
-    /// How far targets move towards the trained weights with each update of the actor.
+    /// Fraction by which targets move towards the trained weights in each update of the actor.
     tau: f64 = 0.005, Range::PART, "", "0.005";
     /// Standard deviation of the noise on the target policy's actions.
     policy_noise: f64 = 0.2, Range::NOT_NEGATIVE, "of half the action's range", "0.2";
-    /// Where that noise is cut off.
+    /// Bound at which that noise is clipped.
     noise_clip: f64 = 0.5, Range::NOT_NEGATIVE, "of half the action's range", "0.5";
-    /// Updates of the critics for one of the actor and the targets.
+    /// Updates of the critics per update of the actor and the targets.
     policy_delay: u64 = 2, Range::ROWS, "updates", "2";
-    /// Standard deviation of the noise with which the policy explores.
+    /// Standard deviation of the exploration noise.
     exploration_noise: f64 = 0.1, Range::NOT_NEGATIVE, "of half the action's range",
         "0.1; sb3 none, its tuned plans 0.1";
-    /// Environments that step in turns.
+    /// Environments that are stepped together.
     environments: usize = 1, Range::between(1.0, 4096.0), "environments", "1";
-    /// Steps that the replay buffer holds, at most 2^24; a dataset's come first.
+    /// Capacity of the replay buffer, at most 2^24; a dataset's steps are stored first.
     capacity: usize = 1_000_000, Range::between(1.0, 16_777_216.0), "steps", "1e6";
     /// Environment steps with random actions before the first update. Default: the published
     /// number, or a tenth of the run if the run is shorter than ten times that.
@@ -50,7 +50,7 @@ keys! {
 }
 
 impl Config {
-    /// Fills in what follows from the number of steps of the run.
+    /// Fills in values that follow from the number of steps of the run.
     pub fn resolve(&mut self, code: Conventions, steps: u64) {
         let published = code.pick(25_000, 100);
         self.learning_starts

@@ -1,5 +1,5 @@
-//! TD3 (Fujimoto, van Hoof and Meger 2018): off-policy learning of one action a state, with twin
-//! critics, a delayed actor and smoothed targets.
+//! TD3 (Fujimoto, van Hoof and Meger 2018): off-policy learning of a deterministic policy, with
+//! twin critics, a delayed actor and smoothed targets.
 //!
 //! Actor pi and twin critics Q are perceptrons; each has a target, marked by '. With actions mapped
 //! onto [-1, 1] and e from N(0, 1), update k (from 1) computes
@@ -14,10 +14,11 @@
 //! and steps the critics; if `policy_delay` divides k it steps the actor, with the new critics, and
 //! moves the targets. It explores with clip(pi(s) + 0.1 e, -1, 1).
 //!
-//! After `CleanRL`'s `td3_continuous_action.py` and Stable-Baselines3's `td3.py`. `cleanrl`'s critics
-//! see the environment's actions, `sb3`'s those in -1..1; layers, learning rates and the warm-up
-//! differ too: see [`config`]. `CleanRL` cuts all numbers of a' off at the bounds of the first one;
-//! here each has its own. Noise: rows x A at the next observations.
+//! After `CleanRL`'s `td3_continuous_action.py` and Stable-Baselines3's `td3.py`. The input of
+//! `cleanrl`'s critics is the environment's action, that of `sb3`'s critics the action in -1..1;
+//! layers, learning rates and the warm-up differ too: see [`config`]. `CleanRL` clips all numbers
+//! of a' at the bounds of the first one; here each number has its own bounds. Noise: rows x A at
+//! the next observations.
 
 pub mod config;
 mod update;
@@ -50,7 +51,7 @@ impl Method for Td3 {
 
     const CARD: Card = Card {
         name: "td3",
-        summary: "TD3: online, one action a state, twin critics with smoothed targets",
+        summary: "TD3: online, a deterministic actor, twin critics with smoothed targets",
         input: Input::Environment,
         continuous: true,
         discrete: false,
@@ -69,7 +70,7 @@ impl Method for Td3 {
         Config::of(Conventions::named(recipe))
     }
 
-    /// A checkpoint holds the replay buffer; there is one at every evaluation as well.
+    /// A checkpoint contains the replay buffer, and one is written at every evaluation as well.
     fn general() -> Table {
         super::general(10_000, 10_000, 200)
     }
@@ -129,7 +130,7 @@ impl Method for Td3 {
         Step::of(work, parts).run(noise, scratch)
     }
 
-    /// The critics' loss on the batch, always with the same noise.
+    /// The critics' loss on the batch, with the same noise every time.
     fn validate(
         work: &Work<Self>,
         parts: &mut Parts<Self>,
@@ -142,7 +143,7 @@ impl Method for Td3 {
         metrics.map(|metric| (metric.name, metric.value)).collect()
     }
 
-    /// The first layers' inputs need no gradient but for the actions.
+    /// Of the first layers' inputs, only the actions need a gradient.
     fn operations(made_of: &MadeOf<Config>) -> f64 {
         let actor = Products::of(&Self::actor(made_of));
         let critic = Products::of(&critics(made_of));
@@ -159,7 +160,7 @@ fn critics(made_of: &MadeOf<Config>) -> Shape {
     Shape::new(&made_of.widths(), &made_of.config.hidden, 1).ensemble(2)
 }
 
-/// From actions in [-1, 1] to those that the critics see: `CleanRL`'s see the environment's.
+/// Converts actions in [-1, 1] to the critics' units: in `CleanRL`, the environment's.
 fn units(made_of: &MadeOf<Config>) -> Units {
     match Conventions::named(&made_of.recipe) {
         Conventions::CleanRl => Units::environment(&made_of.actions),

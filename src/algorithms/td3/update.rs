@@ -8,18 +8,18 @@ use crate::algorithms::actor_critic::update::{Critics, bootstrap};
 use crate::algorithms::actor_critic::{Noise, Parts, Work};
 use crate::algorithms::networks::mean;
 
-/// What an update needs on the way; its memory stays.
+/// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
 pub struct Scratch {
     noise: Vec<f32>,
-    /// Of the target policy, in [-1, 1] and as the critics see them.
+    /// The target policy's actions, in [-1, 1] and in the critics' units.
     next_actions: [Vec<f32>; 2],
     next_values: Vec<f32>,
     critics: Critics,
     ascent: Ascent,
 }
 
-/// An update under way.
+/// An update in progress.
 pub(super) struct Step<'a, 'b> {
     work: &'a Work<'b, Td3>,
     parts: &'a mut Parts<Td3>,
@@ -35,7 +35,7 @@ impl<'a, 'b> Step<'a, 'b> {
         }
     }
 
-    /// The whole update.
+    /// Computes the whole update.
     pub(super) fn run(&mut self, noise: &mut Noise<'_>, scratch: &mut Scratch) -> Update {
         let config = self.work.config();
         self.targets(noise, scratch);
@@ -53,7 +53,7 @@ impl<'a, 'b> Step<'a, 'b> {
         report
     }
 
-    /// The critics' loss and what it is made of, without a step.
+    /// The critics' loss and its components, without a step.
     pub(super) fn measure(&mut self, noise: &mut Noise<'_>, scratch: &mut Scratch) -> Update {
         self.targets(noise, scratch);
         let [_, critics] = &self.parts.networks;
@@ -61,7 +61,7 @@ impl<'a, 'b> Step<'a, 'b> {
         of.errors(Update::default(), self.work, critics, 1.0)
     }
 
-    /// y = r + gamma (1 - terminated) min Q'(s', a'), with a' the target policy's, disturbed.
+    /// y = r + gamma (1 - terminated) min Q'(s', a'), with a' from the target policy plus noise.
     fn targets(&mut self, noise: &mut Noise<'_>, to: &mut Scratch) {
         let (work, config) = (self.work, self.work.config());
         let [actor, critics] = &mut self.parts.networks;
@@ -79,7 +79,7 @@ impl<'a, 'b> Step<'a, 'b> {
         bootstrap(work.batch, values, &mut to.critics.targets);
     }
 
-    /// Steps the actor up the first critic.
+    /// Steps the actor to increase the first critic's value.
     fn actor(&mut self, report: Update, ascent: &mut Ascent) -> Update {
         let (work, units) = (self.work, &self.units);
         let [actor, critics] = &mut self.parts.networks;

@@ -1,4 +1,4 @@
-//! TD3+BC (Fujimoto and Gu 2021): TD3 on a dataset, with a term that holds the actor to the data.
+//! TD3+BC (Fujimoto and Gu 2021): TD3 on a dataset, with behaviour cloning in the actor's loss.
 //!
 //! Actor pi and twin critics Q are perceptrons; each has a target, marked by '. With m the largest
 //! action and e from N(0, 1), update k (from 1) computes
@@ -43,7 +43,7 @@ impl Method for Td3Bc {
 
     const CARD: Card = Card {
         name: "td3_bc",
-        summary: "TD3+BC: twin critics, and an actor that is held to the data",
+        summary: "TD3+BC: TD3 on a dataset, with behaviour cloning in the actor's loss",
         input: Input::Transitions,
         continuous: true,
         discrete: false,
@@ -97,7 +97,7 @@ impl Method for Td3Bc {
         Step { work, parts }.run(noise, scratch)
     }
 
-    /// How far the actor is from the data's actions, and what the first critic thinks of both.
+    /// The actor's distance from the data's actions, and the first critic's values of both.
     fn validate(
         work: &Work<Self>,
         parts: &mut Parts<Self>,
@@ -109,7 +109,7 @@ impl Method for Td3Bc {
         vec![("cloning_loss", error), ("q", q), ("q_policy", q_policy)]
     }
 
-    /// The first layers' inputs need no gradient but for the actions.
+    /// Of the first layers' inputs, only the actions need a gradient.
     fn operations(made_of: &MadeOf<Config>) -> f64 {
         let actor = Products::of(&Self::actor(made_of));
         let critic = Products::of(&critics(made_of));

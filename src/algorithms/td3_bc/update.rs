@@ -8,7 +8,7 @@ use crate::algorithms::actor_critic::update::{Critics, bootstrap};
 use crate::algorithms::actor_critic::{Noise, Parts, Work};
 use crate::algorithms::networks::mean;
 
-/// What an update needs on the way; its memory stays.
+/// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
 pub struct Scratch {
     noise: Vec<f32>,
@@ -18,14 +18,14 @@ pub struct Scratch {
     ascent: Ascent,
 }
 
-/// An update under way.
+/// An update in progress.
 pub(super) struct Step<'a, 'b> {
     pub(super) work: &'a Work<'b, Td3Bc>,
     pub(super) parts: &'a mut Parts<Td3Bc>,
 }
 
 impl Step<'_, '_> {
-    /// The whole update.
+    /// Computes the whole update.
     pub(super) fn run(&mut self, noise: &mut Noise<'_>, scratch: &mut Scratch) -> Update {
         let config = self.work.config();
         self.targets(noise, scratch);
@@ -44,7 +44,7 @@ impl Step<'_, '_> {
         report
     }
 
-    /// y = r + gamma (1 - terminated) min Q'(s', a'), with a' the target policy's, disturbed.
+    /// y = r + gamma (1 - terminated) min Q'(s', a'), with a' from the target policy plus noise.
     fn targets(&mut self, noise: &mut Noise<'_>, to: &mut Scratch) {
         let (work, config) = (self.work, self.work.config());
         let [actor, critics] = &mut self.parts.networks;
@@ -60,7 +60,7 @@ impl Step<'_, '_> {
         bootstrap(work.batch, values, &mut to.critics.targets);
     }
 
-    /// Steps the actor up the first critic, and towards the data.
+    /// Steps the actor to increase the first critic's value and to approach the data's actions.
     fn actor(&mut self, report: Update, with: &mut Scratch) -> Update {
         let (work, config) = (self.work, self.work.config());
         let [actor, critics] = &mut self.parts.networks;
