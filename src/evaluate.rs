@@ -1,8 +1,8 @@
 //! From a policy to scores: every target return, many episodes each, all in lock-step.
 //!
-//! Episode e of every target starts from `seed + e`, so targets are compared on the same starts, and
-//! the numbers do not depend on how many rows step at once. A policy that takes no target is evaluated
-//! once, without one.
+//! Episode e of every target starts from `seed + e`, so targets are compared on the same starts,
+//! and the numbers do not depend on how many rows step at once. A policy that takes no target is
+//! evaluated once, without one.
 
 use std::time::Instant;
 

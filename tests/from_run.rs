@@ -130,8 +130,7 @@ fn what_cannot_go_on_is_one_error_with_a_way_out() {
             discrete_cql.hidden=[8]",
         small("discrete_cql").replace("--set discrete_cql.width=8", "")
     ));
-    let stays =
-        "error: this algorithm cannot continue a run in an environment\nhint: td3_bc, iql";
+    let stays = "error: this algorithm cannot continue a run in an environment\nhint: td3_bc, iql";
     for (arguments, expected) in [
         ("train --from clone --steps 5", stays),
         ("train --from cql --steps 5", stays),

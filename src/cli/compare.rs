@@ -35,7 +35,8 @@ pub(super) struct Compare {
     /// Seeds of each algorithm on each dataset.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
-    /// Training of each run: updates (20000) or minutes (3min) [default: the algorithm's own updates].
+    /// Training of each run: updates (20000) or minutes (3min) [default: the algorithm's own
+    /// updates].
     #[arg(long)]
     budget: Option<Budget>,
     /// Runs at a time on this machine [default: the cores].

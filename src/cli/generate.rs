@@ -1,5 +1,5 @@
-//! `rtg generate`: what a package and the manual contain besides the program, from the command line's
-//! own description.
+//! `rtg generate`: what a package and the manual contain besides the program, from the command
+//! line's own description.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,7 +1,7 @@
 //! The command line: what was typed becomes a call of the library, one file for each command.
 //!
-//! stdout carries data, stderr talk. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 and 143 stopped
-//! by SIGINT and SIGTERM.
+//! stdout carries data, stderr talk. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 and 143
+//! stopped by SIGINT and SIGTERM.
 
 mod algorithms;
 mod bench;

@@ -41,7 +41,8 @@ pub(super) struct Sweep {
     /// Print the command of each run that is left, for another scheduler.
     #[arg(long, conflicts_with_all = ["status", "only"])]
     print: bool,
-    /// Print the state of each run; it reads only. A run on another machine shows by its last record.
+    /// Print the state of each run; it reads only. A run on another machine shows by its last
+    /// record.
     #[arg(long, conflicts_with = "only")]
     status: bool,
     /// Do the run with this index of runs.txt, and no other.

@@ -228,8 +228,8 @@ fn read_config(path: &Path) -> Result<Value, Error> {
 const DATA: &str = "the data";
 const NOTHING: &str = "nothing";
 
-/// Keys of a configuration with the class's default, what they must be, and what of the plan decides
-/// that.
+/// Keys of a configuration with the class's default, what they must be, and what of the plan
+/// decides that.
 fn wanted(policy: &Sequence) -> [(&'static str, Value, Value, &'static str); 11] {
     let shape = &policy.shape;
     let is_tanh = matches!(shape.head, Head::Tanh { .. });

@@ -62,8 +62,8 @@ pub(super) struct Aggregate {
 }
 
 impl Aggregate {
-    /// None where there are not at least two methods with results on a shared task, or where returns
-    /// of several tasks would have to be averaged without a normalised score.
+    /// None where there are not at least two methods with results on a shared task, or where
+    /// returns of several tasks would have to be averaged without a normalised score.
     pub(super) fn of(comparison: &Comparison<'_>) -> Option<Self> {
         let columns = Columns::of(comparison);
         let tasks = columns.shared_tasks()?;

@@ -8,8 +8,8 @@ use rtg_datasets::columns::{self, Column};
 
 use super::{Comparison, RunReport, escape};
 
-/// The columns, in their order. `step`, `updates`, `environment_steps` and `seconds` are those of the
-/// training until the evaluation; `last` tells a run's last evaluation from earlier ones.
+/// The columns, in their order. `step`, `updates`, `environment_steps` and `seconds` are those of
+/// the training until the evaluation; `last` tells a run's last evaluation from earlier ones.
 const TITLES: [&str; 17] = [
     "run",
     "task",

@@ -1,8 +1,9 @@
 //! What a comparison says, as sentences.
 //!
-//! Two methods are told apart where the interval of P(X > Y) lies above one half, and where there are
-//! enough runs for that to mean anything ([`chance_of_separation`]). Those that are not told apart
-//! from the best one are named together; every other method comes with the least P among them.
+//! Two methods are told apart where the interval of P(X > Y) lies above one half, and where there
+//! are enough runs for that to mean anything ([`chance_of_separation`]). Those that are not told
+//! apart from the best one are named together; every other method comes with the least P among
+//! them.
 
 use super::Comparison;
 use super::aggregate::{Aggregate, Pair};

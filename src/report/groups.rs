@@ -120,8 +120,8 @@ impl<'a> Comparison<'a> {
         &self.methods[group.method]
     }
 
-    /// What a task is called: its dataset, and its environment where datasets are shared or there is
-    /// none.
+    /// What a task is called: its dataset, and its environment where datasets are shared or there
+    /// is none.
     pub(super) fn task_name(&self, task: usize) -> String {
         let Task { env, dataset } = &self.tasks[task];
         if dataset == NO_DATASET {

@@ -1,9 +1,9 @@
 //! Compares runs: a page, tables, curves and data files from run directories, and nothing else.
 //!
 //! [`find`] and [`read`] take what runs left behind, ended or not. [`Comparison`] sorts them into
-//! groups by what differs between their plans. [`page`], [`brief`], [`markdown`], [`latex`], [`curves_svg`],
-//! [`episodes_csv`] and [`episodes_parquet`] show it. Every number over runs comes from
-//! [`crate::statistics`].
+//! groups by what differs between their plans. [`page`], [`brief`], [`markdown`], [`latex`],
+//! [`curves_svg`], [`episodes_csv`] and [`episodes_parquet`] show it. Every number over runs comes
+//! from [`crate::statistics`].
 
 mod aggregate;
 mod calibration;

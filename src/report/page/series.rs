@@ -343,8 +343,8 @@ impl Collector {
     }
 }
 
-/// With one group, colours tell its targets apart; with several, colours tell the methods and dashes
-/// the targets, of which the headline's alone is shown at first.
+/// With one group, colours tell its targets apart; with several, colours tell the methods and
+/// dashes the targets, of which the headline's alone is shown at first.
 fn look(
     comparison: &Comparison<'_>,
     groups: &[&Group<'_>],
