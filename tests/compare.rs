@@ -57,7 +57,7 @@ fn a_comparison_ends_with_a_sentence_a_table_and_a_page_and_then_nothing_is_left
 fn plans_can_be_written_for_another_machine() {
     let bench = Workbench::new();
     let said = bench.succeed(&format!("{COMPARE} --seeds 2 --plan-only --out here"));
-    assert_eq!(said, "4 plans in here; `rtg sweep here` does the runs\n");
+    assert_eq!(said, "4 plans in here; `rtg sweep here` starts the runs\n");
     let left = bench.succeed("sweep here --print");
     assert_eq!(left.lines().count(), 4, "{left}");
     assert!(!bench.path("here/report.html").exists());

@@ -185,7 +185,7 @@ fn options_that_do_not_exist_are_refused_with_the_nearest() {
 #[test]
 fn widths_change_with_options() {
     let bench = Workbench::new();
-    if bench.succeed("envs").contains("no MuJoCo here") {
+    if bench.succeed("envs").contains("MuJoCo not found") {
         rtg_envs::mujoco::skip("widths", "MuJoCo was not found on this machine");
         return;
     }
@@ -212,7 +212,7 @@ fn widths_change_with_options() {
 #[test]
 fn warnings_of_mujoco_are_measured_and_not_written_into_the_folder() {
     let bench = Workbench::new();
-    if bench.succeed("envs").contains("no MuJoCo here") {
+    if bench.succeed("envs").contains("MuJoCo not found") {
         rtg_envs::mujoco::skip("warnings", "MuJoCo was not found on this machine");
         return;
     }

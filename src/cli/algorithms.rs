@@ -1,4 +1,4 @@
-//! `rtg algorithms`: what can learn, and from what.
+//! `rtg algorithms`: the list of algorithms and what they learn from.
 
 use std::fmt::Write;
 

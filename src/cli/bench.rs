@@ -1,4 +1,4 @@
-//! `rtg bench`: how fast is it on this machine.
+//! `rtg bench`: benchmarks of single parts.
 
 use std::fmt::Write;
 use std::io;
@@ -19,7 +19,7 @@ use crate::kernels::Precision;
 use crate::kernels::decision_transformer::{Condition, MixerKind};
 use crate::keys::{Range, Table, Value};
 
-/// Measure the speed of one part on this machine.
+/// Benchmark one part of rtg on this machine.
 #[derive(Args)]
 #[command(after_help = "Example: rtg bench train-step --width 512 --layers 4 --heads 4 --json")]
 pub(super) struct Bench {
@@ -29,14 +29,15 @@ pub(super) struct Bench {
 
 #[derive(Subcommand)]
 enum What {
-    /// One optimiser step: forward, backward, clipping, AdamW.
+    /// One training step: forward pass, backward pass, clipping, AdamW.
+    #[command(after_help = "Example: rtg bench train-step --width 512 --layers 4 --heads 4")]
     TrainStep {
         #[command(flatten)]
         sizes: SizeArgs,
-        /// Our kernels, or dfdx's own operations.
+        /// rtg's kernels, or dfdx's operations.
         #[arg(long, value_enum, default_value_t = Engine::Fused)]
         engine: Engine,
-        /// Factors of the large products.
+        /// Number format of the factors in large products.
         #[arg(long, value_enum, default_value_t = Factors::F32)]
         precision: Factors,
         #[command(flatten)]
@@ -44,28 +45,30 @@ enum What {
         #[command(flatten)]
         pace: PaceArgs,
     },
-    /// The same step on a GPU, and the time of each of its kernels.
+    /// The same step on a GPU, with the time of each kernel.
+    #[command(after_help = "Example: rtg bench device-step --precision bf16 --json")]
     DeviceStep {
         #[command(flatten)]
         sizes: SizeArgs,
-        /// The number of the GPU.
+        /// Index of the GPU.
         #[arg(long, default_value_t = 0)]
         ordinal: usize,
-        /// Factors of the large products.
+        /// Number format of the factors in large products.
         #[arg(long, value_enum, default_value_t = DeviceFactors::F32)]
         precision: DeviceFactors,
-        /// How often 64 steps are timed.
+        /// Repetitions of 64 timed steps.
         #[arg(long, default_value = "20")]
         repeats: NonZeroUsize,
-        /// Answer in JSON.
+        /// Print the result as JSON.
         #[arg(long)]
         json: bool,
     },
-    /// One decision with a full context.
+    /// One action with a full context.
+    #[command(after_help = "Example: rtg bench act --rows 100 --threads 1")]
     Act {
         #[command(flatten)]
         sizes: SizeArgs,
-        /// Episodes in lock-step.
+        /// Episodes that act in lock-step.
         #[arg(long, default_value = "1")]
         rows: NonZeroUsize,
         #[command(flatten)]
@@ -73,11 +76,12 @@ enum What {
         #[command(flatten)]
         pace: PaceArgs,
     },
-    /// One update of an algorithm on made-up data of Hopper's sizes.
+    /// One update of an algorithm on synthetic data with Hopper's sizes.
+    #[command(after_help = "Example: rtg bench update td3_bc --set td3_bc.width=512")]
     Update {
         /// The algorithm's name; `rtg algorithms` lists them.
         algorithm: String,
-        /// Whose conventions and defaults [default: the algorithm's first].
+        /// Published code whose conventions and defaults are used [default: the algorithm's first].
         #[arg(long)]
         recipe: Option<String>,
         /// Any key of the algorithm, e.g. `td3_bc.width=512`. May be repeated.
@@ -86,21 +90,23 @@ enum What {
         #[command(flatten)]
         run: RunArgs,
     },
-    /// Environment steps under random actions, resets included.
+    /// Environment steps with random actions, including resets.
+    #[command(after_help = "Example: rtg bench env CartPole-v1 --rows 64")]
     Env {
         /// Environment id.
         id: String,
-        /// Copies, shared among the threads.
+        /// Copies of the environment, distributed over the threads.
         #[arg(long, default_value = "64")]
         rows: NonZeroUsize,
         #[command(flatten)]
         run: RunArgs,
     },
     /// Opening a dataset and drawing batches of 64 x 20 from it.
+    #[command(after_help = "Example: rtg bench load builtin/cartpole/mixed --json")]
     Load {
         /// Minari id, path of a Minari or D4RL file, or builtin/<env>/<kind>.
         dataset: String,
-        /// Answer in JSON.
+        /// Print the result as JSON.
         #[arg(long)]
         json: bool,
     },
@@ -126,16 +132,16 @@ struct SizeArgs {
     /// Dropout probability.
     #[arg(long, default_value_t = 0.1)]
     dropout: f32,
-    /// Numbers of an observation.
+    /// Numbers in an observation.
     #[arg(long, default_value = "11")]
     observation: NonZeroUsize,
-    /// Numbers of an action.
+    /// Numbers in an action.
     #[arg(long, default_value = "3")]
     action: NonZeroUsize,
     /// Where the return-to-go enters.
     #[arg(long, value_enum, default_value_t = ConditionArg::Token)]
     condition: ConditionArg,
-    /// What lets the tokens see each other.
+    /// How tokens are mixed.
     #[arg(long, value_enum, default_value_t = MixerArg::Attention)]
     mixer: MixerArg,
 }
@@ -157,14 +163,14 @@ struct RunArgs {
     /// Threads [default: all cores].
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-    /// Answer in JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Args)]
 struct PaceArgs {
-    /// Do one for each line of standard input and answer with its milliseconds.
+    /// Run once for each line of standard input and print the milliseconds.
     #[arg(long, conflicts_with = "json")]
     on_request: bool,
 }
@@ -215,7 +221,7 @@ impl Bench {
                 }
                 let answer = bench::train_step(sizes, threads, engine, precision);
                 let line = format!(
-                    "{} a step: {:.1} GFLOP at {:.0} GFLOP/s, {:.0} % of the {:.0} that large matrix products reach\n",
+                    "{} per step: {:.1} GFLOP at {:.0} GFLOP/s, {:.0} % of the {:.0} that large matrix products reach\n",
                     times(&answer.step),
                     answer.gigaflops_per_step,
                     answer.gigaflops,
@@ -239,7 +245,7 @@ impl Bench {
                 let sizes = sizes.checked(EngineKind::Fused, true)?;
                 let answer = bench::device_step(sizes, ordinal, precision, repeats.get())?;
                 let mut text = format!(
-                    "{:.3} ms a step on {}: {:.1} GFLOP at {:.1} TFLOP/s\n",
+                    "{:.3} ms per step on {}: {:.1} GFLOP at {:.1} TFLOP/s\n",
                     answer.median_ms, answer.device, answer.gigaflops_per_step, answer.teraflops
                 );
                 for kernel in &answer.kernels {
@@ -277,13 +283,13 @@ impl Bench {
                 say(
                     run.json,
                     &answer,
-                    &format!("{:.0} steps a second\n", answer.per_second),
+                    &format!("{:.0} steps per second\n", answer.per_second),
                 )
             }
             What::Load { dataset, json } => {
                 let answer = bench::load(&dataset)?;
                 let line = format!(
-                    "opened in {:.1} ms; {:.4} ms a batch, {:.0} batches a second\n",
+                    "opened in {:.1} ms; {:.4} ms per batch, {:.0} batches per second\n",
                     answer.open_ms, answer.median_ms, answer.per_second
                 );
                 say(json, &answer, &line)
@@ -299,14 +305,14 @@ fn act(sizes: Sizes, rows: usize, run: &RunArgs, pace: &PaceArgs) -> Result<(), 
     }
     let answer = bench::act(sizes, rows, threads);
     let line = format!(
-        "{} a decision, {:.0} actions a second\n",
+        "{} per action, {:.0} actions per second\n",
         times(&answer.decision),
         answer.per_second
     );
     say(run.json, &answer, &line)
 }
 
-/// What became of requests on standard input.
+/// The result of requests on standard input.
 fn answered(ended: io::Result<()>) -> Result<(), Error> {
     ended.map_err(|source| Error::Read {
         path: "standard input".into(),
@@ -326,7 +332,7 @@ fn update(
         layers.push(Experiment::parse_setting(setting)?);
     }
     let answer = bench::update(Chosen::named(algorithm)?, &layers, run.threads())?;
-    let mut line = format!("{} an update", times(&answer.times));
+    let mut line = format!("{} per update", times(&answer.times));
     if let (Some(work), Some(share)) = (answer.gigaflops_each, answer.peak_share) {
         let _ = write!(
             line,
@@ -338,18 +344,18 @@ fn update(
     say(run.json, &answer, &format!("{line}\n"))
 }
 
-/// Median, least and the middle half.
+/// Median, minimum and quartiles.
 fn times(times: &Milliseconds) -> String {
     let Milliseconds {
         median_ms,
         least_ms,
         quartiles_ms: [first, third],
     } = times;
-    format!("{median_ms:.3} ms (least {least_ms:.3}, half within {first:.3} to {third:.3})")
+    format!("{median_ms:.3} ms (least {least_ms:.3}, quartiles {first:.3} and {third:.3})")
 }
 
 impl SizeArgs {
-    /// The sizes, if this engine, or a GPU, has such a model.
+    /// The sizes, if this engine or the GPU supports such a model.
     fn checked(&self, engine: EngineKind, on_gpu: bool) -> Result<Sizes, Error> {
         let sizes = Sizes {
             batch: self.batch.get(),

@@ -1,4 +1,4 @@
-//! `rtg collect`: a policy at work becomes a dataset.
+//! `rtg collect`: records a policy as a dataset.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -17,24 +17,24 @@ use crate::error::Error;
 use crate::experiment::{self, default_threads};
 use crate::policy::{Mode, Policy};
 
-/// Environments that step at once.
+/// Environments that are stepped together.
 const ROWS: usize = 32;
 
 /// Record a policy in an environment as a dataset.
 #[derive(Args)]
 #[command(
-    after_help = "Episode e starts from seed + e. An interrupted collection goes on with --resume and ends in \
-    the same dataset.\n\n\
+    after_help = "Episode e starts from seed + e. An interrupted collection continues with --resume and \
+    gives the same dataset.\n\n\
     Example: rtg collect --env Pendulum-v1 --policy controller --noise 0.2 --steps 50000 --out me/pendulum/noisy-v0"
 )]
 pub(super) struct Collect {
     /// Environment id [default: the run's].
     #[arg(long)]
     env: Option<String>,
-    /// random, controller (hand-written), or a run directory of `rtg train`.
+    /// random, controller (written by hand), or a run directory of `rtg train`.
     #[arg(long, default_value = "random")]
     policy: String,
-    /// Steps, at least: the last episode is played to its end.
+    /// Steps, at least; the last episode is completed.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
     /// Seed of the first episode's start.
@@ -46,19 +46,19 @@ pub(super) struct Collect {
     /// hdf5, arrow, parquet (of Minari), or d4rl.
     #[arg(long, default_value = "hdf5", value_parser = format)]
     format: Format,
-    /// Returns to ask a run's policy for, in turn, as in `rtg evaluate` [default: the run's].
+    /// Target returns of a run's policy, used in turn, as in `rtg evaluate` [default: the run's].
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
     targets: Option<Vec<experiment::Target>>,
-    /// Disturb the actions: 0 (not) to 1; the chance of a random choice, or a share of the range.
+    /// Noise on actions, 0 to 1: the probability of a random choice, or a fraction of the range.
     #[arg(long, default_value_t = 0.0, value_parser = noise)]
     noise: f64,
     /// Which checkpoint of a run.
     #[arg(long, value_enum, default_value_t = Which::Latest)]
     checkpoint: Which,
-    /// Go on with an interrupted collection.
+    /// Continue an interrupted collection.
     #[arg(long)]
     resume: bool,
-    /// Answer in JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -68,7 +68,7 @@ fn noise(text: &str) -> Result<f64, String> {
     let valid = (0.0..=1.0).contains(&number);
     valid
         .then_some(number)
-        .ok_or("must lie in 0 to 1".to_owned())
+        .ok_or("must be between 0 and 1".to_owned())
 }
 
 impl Collect {
@@ -114,7 +114,7 @@ impl Collect {
             return if self.json {
                 print_json(&json!({ "id": self.out, "env": env, "complete": true }))
             } else {
-                print(&format!("{}: was complete already\n", self.out))
+                print(&format!("{}: already complete\n", self.out))
             };
         }
         let mut collection = if self.resume {
@@ -153,7 +153,7 @@ impl Collect {
             self.out, summary.episodes, summary.steps
         );
         for what in summary.left_out {
-            let _ = writeln!(text, "left out: {what}");
+            let _ = writeln!(text, "not written: {what}");
         }
         print(&text)
     }

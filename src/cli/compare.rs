@@ -1,4 +1,4 @@
-//! `rtg compare`: which algorithm is better on a dataset, and how sure is that.
+//! `rtg compare`: which algorithm is better on a dataset, and how certain that is.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,12 +16,12 @@ use crate::report;
 use crate::run::write_whole;
 use crate::sweep::{Folder, Workers};
 
-/// Train algorithms on datasets under several seeds and say which is better.
+/// Train algorithms on datasets with several seeds and compare them.
 #[derive(Args)]
 #[command(
     after_help = "The folder is that of a sweep, so `rtg sweep DIR --status`, `--slurm` and `--print` work on \
-    it. Call the same command again after a kill: what is done stays, what has begun goes on. Each run computes \
-    on one thread.\n\n\
+    it. After an interruption, run the same command again: finished runs are kept, unfinished ones are resumed. \
+    Each run uses one thread.\n\n\
     Examples: rtg compare builtin/cartpole/mixed\n          \
     rtg compare sb3/pendulum/mixed-v0 --algorithms bc,td3_bc --seeds 10 --budget 3min"
 )]
@@ -29,26 +29,25 @@ pub(super) struct Compare {
     /// Minari ids, paths of datasets, or builtin/<env>/<kind>.
     #[arg(required = true, value_name = "DATASET")]
     datasets: Vec<String>,
-    /// Algorithms [default: all that learn from a dataset with such actions].
+    /// Algorithms [default: all that can learn from the datasets].
     #[arg(long, value_delimiter = ',', value_name = "NAME,NAME")]
     algorithms: Vec<String>,
     /// Seeds of each algorithm on each dataset.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
-    /// Training of each run: updates (20000) or minutes (3min) [default: the algorithm's own
-    /// updates].
+    /// Training of each run: updates (20000) or minutes (3min) [default: the algorithm's default].
     #[arg(long)]
     budget: Option<Budget>,
-    /// Runs at a time on this machine [default: the cores].
+    /// Runs at a time on this machine [default: number of cores].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
-    /// Where the comparison is [default: comparisons/<datasets>].
+    /// Folder of the comparison [default: comparisons/<datasets>].
     #[arg(long)]
     out: Option<PathBuf>,
     /// Any key, for all runs whose algorithm has it. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Write the plans and start nothing.
+    /// Write the plans without starting runs.
     #[arg(long)]
     plan_only: bool,
 }
@@ -71,7 +70,7 @@ impl Compare {
         if self.plan_only {
             let (count, out) = (indices.len(), out.display());
             return print(&format!(
-                "{count} plans in {out}; `rtg sweep {out}` does the runs\n"
+                "{count} plans in {out}; `rtg sweep {out}` starts the runs\n"
             ));
         }
         let workers = Workers {
@@ -81,7 +80,7 @@ impl Compare {
         };
         watch()?;
         let outcome = watched(&workers, &folder, &indices);
-        // Failed runs are named last, after what the others found.
+        // Failed runs are reported last, after the results of the others.
         show(&folder, &indices, &out)?;
         Ok(outcome?)
     }
@@ -99,7 +98,7 @@ impl Compare {
     }
 }
 
-/// Writes the page, and says what was found and where things are.
+/// Writes the page, and prints the findings and paths.
 fn show(folder: &Folder, indices: &[usize], out: &Path) -> Result<(), Error> {
     let paths = indices
         .iter()

@@ -1,4 +1,4 @@
-//! `rtg convert`: the same data in another format.
+//! `rtg convert`: writes a dataset in another format.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::train::LATEST;
 /// Convert a dataset into another format.
 #[derive(Args)]
 #[command(
-    after_help = "Types, infos, seeds and metadata are kept; what the new format cannot hold is named.\n\n\
+    after_help = "Types, infos, seeds and metadata are kept; the output names what the new format cannot store.\n\n\
     Example: rtg convert hopper_medium-v2.hdf5 d4rl/hopper/medium-v2 --format parquet"
 )]
 pub(super) struct Convert {
@@ -31,7 +31,7 @@ pub(super) struct Convert {
     /// hdf5, arrow, parquet (of Minari), or d4rl.
     #[arg(long, default_value = "hdf5", value_parser = format)]
     format: Format,
-    /// Answer in JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -78,7 +78,7 @@ impl Convert {
             );
         }
         for what in summary.left_out {
-            let _ = writeln!(text, "left out: {what}");
+            let _ = writeln!(text, "not written: {what}");
         }
         print(&text)
     }

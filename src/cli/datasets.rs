@@ -1,4 +1,4 @@
-//! `rtg datasets`: what others keep, and getting it.
+//! `rtg datasets`: public datasets, listed and downloaded.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use crate::error::Error;
 /// List and download datasets of the Farama Foundation (Minari) and of D4RL.
 #[derive(Args)]
 #[command(
-    after_help = "A download that breaks off is taken up again by the same command.\n\n\
+    after_help = "After an interrupted download, the same command resumes it.\n\n\
     Example: rtg datasets download mujoco/hopper/medium-v0"
 )]
 pub(super) struct Datasets {
@@ -23,19 +23,19 @@ pub(super) struct Datasets {
 
 #[derive(Subcommand)]
 enum What {
-    /// Ids and sizes of what there is.
+    /// List ids and sizes.
     List {
         /// Only ids that contain this text.
         filter: Option<String>,
-        /// Answer in JSON.
+        /// Print the result as JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Get a dataset.
+    /// Download a dataset.
     Download {
         /// A Minari id, or D4RL's name.
         id: String,
-        /// Answer in JSON.
+        /// Print the result as JSON.
         #[arg(long)]
         json: bool,
     },

@@ -1,4 +1,4 @@
-//! `rtg devices`: what this machine computes with.
+//! `rtg devices`: processors and GPUs.
 
 use std::fmt::Write;
 
@@ -10,11 +10,11 @@ use crate::error::Error;
 use crate::experiment::default_threads;
 use crate::kernels::{Level, Precision, device};
 
-/// List what this machine computes with.
+/// List the processors and GPUs that rtg can use.
 #[derive(Args)]
 #[command(after_help = "Example: rtg devices --json")]
 pub(super) struct Devices {
-    /// Answer in JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -23,7 +23,7 @@ impl Devices {
     pub(super) fn run(self) -> Result<(), Error> {
         let (level, threads) = (Level::detect().name(), default_threads());
         let bfloat16 = Precision::Bf16.is_available();
-        // No GPU is an answer here, not a failure.
+        // A machine without a GPU is not an error here.
         let gpus = device::devices();
         if self.json {
             let (gpus, reason) = match &gpus {

@@ -1,4 +1,4 @@
-//! `rtg envs`: what can be simulated.
+//! `rtg envs`: the environments.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use crate::error::{Error, describe};
 /// List the environments, or the options of one.
 #[derive(Args)]
 #[command(
-    after_help = "Options, a time limit and wrappers may follow an id wherever one is asked for:\n\
+    after_help = "Wherever an environment id is expected, options, a time limit and wrappers may follow it:\n\
     'Hopper-v5?frame_skip=8&healthy_z_range=[0.7,inf]', 'CartPole-v1?max_episode_steps=15',\n\
     'Pendulum-v1?g=2&RescaleAction(min_action=-1,max_action=1)'.\n\n\
     Examples: rtg envs --json\n          rtg envs Hopper-v5"
@@ -22,7 +22,7 @@ use crate::error::{Error, describe};
 pub(super) struct Envs {
     /// Show this environment and its options.
     id: Option<String>,
-    /// Answer in JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -65,7 +65,7 @@ impl Envs {
             ),
             Err(error) => writeln!(
                 text,
-                "\nno MuJoCo here: the environments of version v4 and v5 need it; {error} ({})",
+                "\nMuJoCo not found; environments of versions v4 and v5 need it: {error} ({})",
                 mujoco::HINT
             ),
         };
@@ -99,7 +99,7 @@ fn table(specs: &[Spec]) -> String {
     text
 }
 
-/// The options of an environment, each with what it is where nothing is said.
+/// The options of an environment with their defaults.
 fn options(spec: &Spec) -> Result<String, Error> {
     let given = registry::resolve(&spec.id)?.kwargs;
     let options = registry::options(&spec.id);
@@ -116,7 +116,7 @@ fn options(spec: &Spec) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Options as they are written behind an id.
+/// Options as text, in the syntax that follows an id.
 fn texts(options: Arguments) -> BTreeMap<String, String> {
     let texts = options.into_iter();
     texts

@@ -1,4 +1,4 @@
-//! `rtg evaluate`: what a run's policy reaches for each target return.
+//! `rtg evaluate`: the returns of a run's policy for each target.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -25,7 +25,8 @@ use crate::statistics::Calibration;
 pub(super) struct Evaluate {
     /// Run directory of `rtg train`.
     run: PathBuf,
-    /// Returns, `sweep`, `sweep:11`, `quantile:0.9`, separated by commas [default: the run's].
+    /// Target returns, `sweep`, `sweep:11`, `quantile:0.9`, separated by commas [default: the
+    /// run's].
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
     targets: Option<Vec<Target>>,
     /// Episodes for each target.
@@ -34,13 +35,13 @@ pub(super) struct Evaluate {
     /// Seed of the first episode's start [default: the run's evaluation.seed].
     #[arg(long)]
     seed: Option<u64>,
-    /// The last one, or the one with the largest return for the run's first target.
+    /// Which checkpoint: the latest, or the one with the best return for the run's first target.
     #[arg(long, value_enum, default_value_t = Which::Latest)]
     checkpoint: Which,
-    /// Environments that step at once; changes the speed, not the numbers.
+    /// Environments that are stepped together; affects the speed, not the result.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     rows: Option<u64>,
-    /// Answer in JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -133,7 +134,7 @@ fn table(evaluation: &Evaluation) -> String {
     text
 }
 
-/// What the targets within the data's range say.
+/// The calibration over the targets within the data's range, in words.
 fn sentence(calibration: &Calibration) -> String {
     let Calibration { range, targets, .. } = calibration;
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));

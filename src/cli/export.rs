@@ -1,4 +1,4 @@
-//! `rtg export`: a run's policy in other programs' formats.
+//! `rtg export`: writes a run's policy in other programs' formats.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -13,30 +13,30 @@ use crate::error::Error;
 use crate::export::{self, hugging_face, onnx};
 use crate::run::write_whole;
 
-/// Write a trained policy as ONNX or for Hugging Face's transformers.
+/// Export a trained policy to ONNX or to Hugging Face's transformers.
 #[derive(Args)]
 #[command(
-    after_help = "ONNX (opset 20) holds the whole greedy policy: it takes the environment's own numbers and gives its \
-    actions. Inputs and outputs are named as transformers' exporter names them. Of discrete actions, action_preds \
-    holds logits (values of a Q-network) and greedy_actions the choice.\n\n\
-    Hugging Face's folder holds the network of a Decision Transformer; the normaliser and scales are in its \
-    config.json under rtg. Such a folder also starts a run: rtg train --recipe official --set initial_weights=FOLDER\n\n\
+    after_help = "The ONNX graph (opset 20) contains the whole greedy policy, from the environment's observations to its \
+    actions. Inputs and outputs have the names of transformers' exporter. For discrete actions, action_preds \
+    are logits (values of a Q-network) and greedy_actions the choice.\n\n\
+    The Hugging Face folder contains the network of a Decision Transformer; the normaliser and scales are in its \
+    config.json under rtg. A run can start from it: rtg train --recipe official --set initial_weights=FOLDER\n\n\
     Example: rtg export runs/NAME --onnx policy.onnx"
 )]
 #[command(group(ArgGroup::new("format").required(true).multiple(true).args(["onnx", "hugging_face"])))]
 pub(super) struct Export {
     /// Run directory of `rtg train`.
     run: PathBuf,
-    /// Write the policy as one ONNX graph.
+    /// Write the policy as an ONNX graph.
     #[arg(long, value_name = "FILE")]
     onnx: Option<PathBuf>,
     /// Write config.json and model.safetensors into a new folder.
     #[arg(long, value_name = "FOLDER")]
     hugging_face: Option<PathBuf>,
-    /// The last one, or the one with the largest return for the run's first target.
+    /// Which checkpoint: the latest, or the one with the best return for the run's first target.
     #[arg(long, value_enum, default_value_t = Which::Latest)]
     checkpoint: Which,
-    /// Answer in JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -48,7 +48,7 @@ impl Export {
         let computation = checkpoint.model()?.computation().ok_or_else(|| {
             Error::from(export::Error::Unsupported {
                 what: "exported yet",
-                reason: format!("{algorithm} does not say what it computes"),
+                reason: format!("{algorithm} has no description of its computation"),
             })
         })?;
         let step = checkpoint.notes.progress.step;
@@ -70,9 +70,9 @@ impl Export {
                 outputs,
             } = onnx::model(&computation, &notes)?;
             write_whole(path, |file| file.write_all(&bytes))?;
-            let (takes, gives) = (inputs.join(", "), outputs.join(", "));
+            let (inputs_text, outputs_text) = (inputs.join(", "), outputs.join(", "));
             let _ = writeln!(text, "{}: {algorithm} after {step} steps", path.display());
-            let _ = writeln!(text, "  takes {takes}\n  gives {gives}");
+            let _ = writeln!(text, "  inputs: {inputs_text}\n  outputs: {outputs_text}");
             answer["onnx"] = json!({ "path": path, "inputs": inputs, "outputs": outputs });
         }
         if let Some(folder) = &self.hugging_face {

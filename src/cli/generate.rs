@@ -1,5 +1,5 @@
-//! `rtg generate`: what a package and the manual contain besides the program, from the command
-//! line's own description.
+//! `rtg generate`: man pages, completions and pages of the manual, generated from the description
+//! of the command line.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,7 +13,7 @@ use super::{Cli, keys, write};
 use crate::error::Error;
 use crate::run::write_whole;
 
-/// Write man pages, completions of a shell, or the generated pages of the manual.
+/// Write man pages, shell completions, or the generated pages of the manual.
 #[derive(Args)]
 #[command(after_help = "Example: rtg generate --man man --manual docs")]
 #[group(id = "what", required = true, multiple = true, args = ["man", "completions", "manual"])]
@@ -21,7 +21,7 @@ pub(super) struct Generate {
     /// Write a man page for each command.
     #[arg(long, value_name = "FOLDER")]
     man: Option<PathBuf>,
-    /// Print the completions of a shell.
+    /// Print completions for a shell.
     #[arg(long, value_name = "SHELL")]
     completions: Option<Shell>,
     /// Write commands.md and keys.md.
@@ -59,7 +59,7 @@ impl Generate {
 const TITLE: &str = "\
 # Commands
 
-Written by `rtg generate --manual docs`. `rtg COMMAND --help` says the same.
+Written by `rtg generate --manual docs`. `rtg COMMAND --help` prints the same text.
 
 ";
 
@@ -110,7 +110,7 @@ fn is_of_clap(arg: &Arg) -> bool {
     ["help", "version"].contains(&arg.get_id().as_str())
 }
 
-/// `Example: rtg ...` with its command as code; any other paragraph as it is.
+/// `Example: rtg ...` with its command as code; other paragraphs are unchanged.
 fn example(paragraph: &str) -> String {
     match paragraph.split_once(": ") {
         Some((word @ ("Example" | "Examples"), commands)) => {
@@ -155,7 +155,7 @@ fn table<'a>(text: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
     }
 }
 
-/// Text that is no HTML and no link of Markdown.
+/// Text in which characters of HTML and of Markdown links are escaped.
 fn escaped(text: &str) -> String {
     text.replace('<', "&lt;")
         .replace('[', "\\[")

@@ -1,13 +1,14 @@
-//! Text that a terminal only shows.
+//! Text without control characters for terminals.
 //!
-//! Names and notes of datasets and runs are anybody's text. A terminal obeys control characters: it
-//! clears its screen, changes its title or writes over what was there. So no such character is
-//! printed as it is, nor one that changes the direction of writing.
+//! Names and metadata of datasets and runs may come from untrusted files. Control characters can
+//! clear a terminal's screen, change its title or overwrite text. So they are escaped, and so are
+//! characters that change the direction of writing.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character steers a terminal or turns the text around. Ends of lines and tabs do not.
+/// Whether a character controls a terminal or changes the direction of text. Line breaks and tabs
+/// are allowed.
 fn steers(letter: char) -> bool {
     match letter {
         '\n' | '\t' => false,

@@ -1,4 +1,4 @@
-//! `rtg inspect`: what a dataset holds and whether it is sound.
+//! `rtg inspect`: a summary of a dataset and a check for defects.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -18,16 +18,16 @@ use crate::metrics::spread;
 use crate::report::inspection_svg;
 use crate::run::write_whole;
 
-/// Summarise a dataset and say what is wrong with it.
+/// Summarise a dataset and check it for defects.
 #[derive(Args)]
 #[command(after_help = "Example: rtg inspect builtin/cartpole/mixed --plot mixed.svg")]
 pub(super) struct Inspect {
     /// Minari id, path of any file or directory that rtg reads, or builtin/<env>/<kind>.
     dataset: String,
-    /// Draw it: an SVG file with the returns, the lengths, the returns-to-go and the findings.
+    /// Write an SVG file with returns, lengths, returns-to-go and findings.
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
-    /// Answer in JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }

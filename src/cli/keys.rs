@@ -14,11 +14,11 @@ use crate::keys::{Key, Keys, Table, Value};
 /// List every key of a plan.
 #[derive(Args)]
 #[command(
-    after_help = "A key stands in its table of an experiment file, or behind --set as table.key=value.\n\n\
+    after_help = "Set a key in its table of an experiment file, or with --set table.key=value.\n\n\
     Example: rtg keys bc"
 )]
 pub(super) struct ListKeys {
-    /// The algorithm whose tables to list [default: the tables of every plan, and those of all
+    /// List only the tables of this algorithm [default: general tables and those of all
     /// algorithms].
     algorithm: Option<String>,
     /// Print Markdown, as in the manual.
@@ -29,12 +29,12 @@ pub(super) struct ListKeys {
     json: bool,
 }
 
-/// What stands above the keys of all algorithms in Markdown.
+/// The head of the page with the keys of all algorithms.
 const TITLE: &str = "\
 # Keys of a plan
 
-Printed by `rtg keys --markdown`. A key stands in its table of an experiment file, or behind `--set`
-as `table.key=value`; `rtg train` writes the whole plan to `experiment.toml`.
+Printed by `rtg keys --markdown`. Set a key in its table of an experiment file, or with `--set
+table.key=value`; `rtg train` writes the whole plan to `experiment.toml`.
 
 ";
 
@@ -42,7 +42,7 @@ as `table.key=value`; `rtg train` writes the whole plan to `experiment.toml`.
 struct Section {
     title: String,
     tables: Vec<Keys>,
-    /// Keys of other tables whose default is another here, with it.
+    /// Keys of other tables with a different default here.
     changes: Vec<(String, String)>,
     /// A plan with every default, and the recipe it is for.
     defaults: Vec<(&'static str, Table)>,
@@ -149,7 +149,7 @@ impl Section {
                 name => plan.get(name).and_then(Value::as_table),
             };
             let value = own.and_then(|own| own.get(key.name));
-            // A default that this machine decides would make the list differ from place to place.
+            // A default that depends on the machine would make the list differ between machines.
             match (value, key.name) {
                 (Some(_), "threads") => "SLURM_CPUS_PER_TASK or all cores".to_owned(),
                 (Some(Value::Float(number)), _) => (*number as f32).to_string(),

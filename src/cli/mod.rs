@@ -1,7 +1,7 @@
-//! The command line: what was typed becomes a call of the library, one file for each command.
+//! The command line: parses arguments and calls the library, one file for each command.
 //!
-//! stdout carries data, stderr talk. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 and 143
-//! stopped by SIGINT and SIGTERM.
+//! Results go to stdout, messages to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage, 130
+//! and 143 stopped by SIGINT and SIGTERM.
 
 mod algorithms;
 mod bench;
@@ -78,7 +78,7 @@ enum Command {
     Datasets(datasets::Datasets),
 }
 
-/// Parses the command line, does what it says and gives the exit code.
+/// Parses the command line, runs the command and returns the exit code.
 pub fn run() -> ExitCode {
     interrupt::outlive_file_limits();
     let Cli { mujoco, command } = Cli::parse();
@@ -116,17 +116,17 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Writes a line to stderr. Where nobody can hear it, it changes nothing.
+/// Writes a line to stderr. A closed stderr is not an error.
 fn say(line: &str) {
     drop(writeln!(io::stderr(), "{}", harmless::text(line)));
 }
 
-/// From now on a first SIGINT or SIGTERM stops what is under way at its next whole step.
+/// From now on, a first SIGINT or SIGTERM stops the command at its next whole step.
 fn watch() -> Result<(), Error> {
     interrupt::watch().map_err(|source| Error::Signals { source })
 }
 
-/// Says an error and the way out; with the rank, if it is not the first of several.
+/// Prints an error and its hint; with the rank, if it is not the first of several.
 fn complain(error: &Error, rank: Option<usize>) {
     let of = rank.map_or(String::new(), |rank| format!("rank {rank}: "));
     say(&format!("error: {of}{error}"));
@@ -135,7 +135,7 @@ fn complain(error: &Error, rank: Option<usize>) {
     }
 }
 
-/// A format to write a dataset in; none is D4RL's.
+/// The format of a new dataset; none is D4RL's.
 #[derive(Clone, Copy)]
 struct Format(Option<MinariFormat>);
 
@@ -158,12 +158,12 @@ fn format(text: &str) -> Result<Format, String> {
     })
 }
 
-/// Writes text to stdout, without what would steer a terminal.
+/// Writes text to stdout, with control characters escaped.
 fn print(text: &str) -> Result<(), Error> {
     write(&harmless::text(text))
 }
 
-/// Writes to stdout. A reader that has gone away (`| head`) is no failure.
+/// Writes to stdout. A closed pipe (`| head`) is not an error.
 fn write(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     match stdout

@@ -1,11 +1,11 @@
-//! The bars on stderr while something long goes on.
+//! Progress bars on stderr for long commands.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// A bar over `length` things called `what`, with the rate and the time left.
+/// A bar over `length` items called `what`, with the rate and the remaining time.
 pub(super) fn bar(length: usize, what: &str) -> ProgressBar {
     let bar = ProgressBar::new(length as u64);
     let template = format!("{{bar:30}} {{pos}}/{{len}} {what}, {{per_sec}}, {{eta}} left");
@@ -15,8 +15,8 @@ pub(super) fn bar(length: usize, what: &str) -> ProgressBar {
     bar
 }
 
-/// A line for each run that is under way and one for all; where stderr is no terminal, a line when
-/// a run begins and when it ends.
+/// A line for each active run and one for all; if stderr is not a terminal, a line when a run
+/// begins and one when it ends.
 pub(super) struct Lines {
     bars: MultiProgress,
     runs: BTreeMap<String, ProgressBar>,
@@ -62,7 +62,7 @@ impl Lines {
         let line = format!("{name}: {words}");
         if let Some(bar) = self.runs.remove(name) {
             self.bars.remove(&bar);
-            // A terminal that has gone is no reason to stop.
+            // A closed terminal must not stop the runs.
             drop(self.bars.println(line));
         } else {
             say(&line);

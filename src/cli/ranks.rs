@@ -1,4 +1,4 @@
-//! `--mpi`: a command that several processes share.
+//! `--mpi`: a command that several processes run together.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use crate::error::Error;
 use crate::parallel::World;
 use crate::parallel::mpi::{self, Choice};
 
-/// In the place of a library: whichever is found.
+/// The value for an automatic choice of the library.
 const AUTO: &str = "auto";
 
-/// Whether a command is shared, and through which library.
+/// Whether a command runs under MPI, and with which library.
 #[derive(Args)]
 pub(super) struct Ranks {
-    /// Share the work among the processes that an MPI launcher started (mpiexec, mpirun, srun).
-    /// LIBRARY is the launcher's MPI, a file or its folder [default: auto, that is the variable
-    /// `RTG_MPI`, else beside the launcher on PATH, else the system's].
+    /// Divide the work among the processes of an MPI launcher (mpiexec, mpirun, srun). LIBRARY is
+    /// the launcher's MPI library, a file or its folder [default: auto: the variable `RTG_MPI`,
+    /// else next to the launcher on PATH, else the system's].
     #[arg(
         long,
         value_name = "LIBRARY",
@@ -30,7 +30,7 @@ pub(super) struct Ranks {
 }
 
 impl Ranks {
-    /// Does the work on every rank. An error of one rank is printed once and ends all of them.
+    /// Runs the work on every rank. An error of one rank is printed once and ends all of them.
     pub(super) fn run(&self, work: impl FnOnce(&World) -> Result<(), Error>) -> Result<(), Error> {
         let Some(library) = &self.mpi else {
             return work(&World::alone());
@@ -53,27 +53,27 @@ impl Ranks {
     }
 }
 
-/// The ranks while a command is under way: the end of one rank is the end of all, because the
-/// others would wait for it for ever.
+/// The ranks of a running command: the end of one rank ends all, because the others would wait for
+/// it forever.
 struct Shared(World);
 
 impl Shared {
-    /// Prints the error and ends all ranks. Often all of them fail alike, so a rank first waits
-    /// long enough to be ended by one before it, and the error is printed once.
+    /// Prints the error and ends all ranks. Often all of them fail in the same way, so a rank first
+    /// waits long enough to be ended by an earlier one, and the error is printed once.
     fn give_up(&self, error: &Error) -> ! {
         const TURN: Duration = Duration::from_secs(2);
         const PASSED_ON: Duration = Duration::from_millis(250);
         std::thread::sleep(TURN * self.0.rank().min(10) as u32);
         let rank = self.0.rank();
         complain(error, (rank > 0).then_some(rank));
-        // The launcher passes on what is printed, unless it has to end all before.
+        // The launcher forwards printed text, unless it has to end all ranks first.
         std::thread::sleep(PASSED_ON);
         self.0.abort(error.exit_code())
     }
 }
 
 impl Drop for Shared {
-    /// Only a panic comes here.
+    /// Only reached after a panic.
     fn drop(&mut self) {
         self.0.abort(1);
     }

@@ -1,4 +1,4 @@
-//! `rtg render`: what a run's policy does, as a film.
+//! `rtg render`: videos of a run's policy.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -16,39 +16,39 @@ use crate::film::{self, Plan, Reel};
 use crate::policy::Mode;
 use crate::run::Run;
 
-/// Film a trained run in its environment.
+/// Render a video of a trained run in its environment.
 #[derive(Args)]
 #[command(
-    after_help = "Beside the world are the return-to-go (the return, if the policy takes no target), the rewards \
-    and the actions. The film's kind follows \
-    from the name: .gif, .mp4 (needs ffmpeg), or a folder for PNG frames.\n\n\
+    after_help = "Next to the environment are curves of the return-to-go (the return, if the policy takes no target), the \
+    rewards and the actions. The format follows from the name: .gif, .mp4 (needs ffmpeg), or a folder for PNG \
+    frames.\n\n\
     Example: rtg render runs/pendulum --episodes 3 --target=-150 --out rollout.gif"
 )]
 pub(super) struct Render {
     /// Run directory of `rtg train`.
     run: PathBuf,
-    /// Where the film goes: a .gif, a .mp4 or a folder.
+    /// Output: a .gif, a .mp4 or a folder.
     #[arg(long, default_value = "rollout.gif")]
     out: PathBuf,
-    /// Return to ask for [default: the run's first target].
+    /// Target return [default: the run's first target].
     #[arg(long, allow_hyphen_values = true)]
     target: Option<f64>,
-    /// Episodes.
+    /// Number of episodes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     episodes: u64,
     /// Seed of the first episode's start [default: the run's evaluation.seed].
     #[arg(long)]
     seed: Option<u64>,
-    /// The last one, or the one with the largest return for the run's first target.
+    /// Which checkpoint: the latest, or the one with the best return for the run's first target.
     #[arg(long, value_enum, default_value_t = Which::Latest)]
     checkpoint: Which,
-    /// Frames a second, at most [default: 30]; the film runs at the world's own speed.
+    /// Frames per second, at most [default: 30]; the video runs in the environment's real time.
     #[arg(long, value_parser = frames_per_second)]
     fps: Option<f64>,
-    /// Put the film into the run's TensorBoard as well.
+    /// Also add the video to the run's TensorBoard.
     #[arg(long)]
     tensorboard: bool,
-    /// Answer in JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -58,7 +58,7 @@ fn frames_per_second(text: &str) -> Result<f64, String> {
     if number > 0.0 && number <= 1000.0 {
         Ok(number)
     } else {
-        Err("must lie above 0 and not above 1000".to_owned())
+        Err("must be above 0 and at most 1000".to_owned())
     }
 }
 

@@ -1,4 +1,4 @@
-//! `rtg report`: runs side by side, as a page, tables, curves or data.
+//! `rtg report`: a comparison of runs as a page, tables, curves or data.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,21 +17,21 @@ use crate::run::{Run, unreadable, write_whole};
 /// Compare runs.
 #[derive(Args)]
 #[command(
-    after_help = "Runs whose plans differ in the seed alone are one group; the last evaluation counts, \
-    the best stands beside it. A .csv or .parquet has a row for each evaluation episode.\n\n\
+    after_help = "Runs whose plans differ only in the seed are one group; the last evaluation counts, \
+    the best one is shown next to it. A .csv or .parquet has a row for each evaluation episode.\n\n\
     Example: rtg report runs --out report.html"
 )]
 pub(super) struct Report {
-    /// Run directories of `rtg train`, or folders with run directories in them.
+    /// Run directories of `rtg train`, or folders that contain run directories.
     #[arg(required = true)]
     runs: Vec<PathBuf>,
     /// Write a file instead of stdout: .html, .md, .tex, .svg, .csv or .parquet.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Write the file again while runs go on; a page in a browser follows.
+    /// Rewrite the file while runs continue; a page in a browser reloads itself.
     #[arg(long, requires = "out")]
     watch: bool,
-    /// Seconds between two writes of --watch.
+    /// Seconds between writes of --watch.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     every: u64,
 }
@@ -52,7 +52,7 @@ impl Report {
         }
     }
 
-    /// Looks for runs each time: a sweep starts them one after another.
+    /// Searches for runs each time, because a sweep starts them one after another.
     fn read(&self) -> Result<Vec<RunReport>, Error> {
         let runs = report::read(&report::find(&self.runs)?)?;
         for run in runs.iter().filter(|run| run.damaged_lines > 0) {

@@ -16,12 +16,12 @@ use crate::sweep::{self, Event, Folder, State, SweepPlan, Workers, submit};
 #[derive(Args)]
 #[command(
     after_help = "A plan has the tables [base], [grid] (lists, or ranges such as seed = { from = 0, to = \
-    4 }), [groups.NAME] (alternatives) and [slurm] (options of sbatch). Call it again after a kill: what is \
-    done stays, what has begun goes on.\n\n\
+    4 }), [groups.NAME] (alternatives) and [slurm] (options of sbatch). After an interruption, run the same \
+    command again: finished runs are kept, unfinished ones are resumed.\n\n\
     Example: rtg sweep experiments/sweeps/family-cartpole.toml --workers 2"
 )]
 pub(super) struct Sweep {
-    /// The plan of a sweep, or the folder of an earlier one.
+    /// The plan of a sweep, or the folder of an existing one.
     plan: PathBuf,
     /// The sweep's folder [default: sweeps/<name of the plan>].
     #[arg(long)]
@@ -29,23 +29,23 @@ pub(super) struct Sweep {
     /// Runs at a time on this machine.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     workers: u16,
-    /// Threads of a run [default: the cores shared by the workers].
+    /// Threads of a run [default: the cores divided by the workers].
     #[arg(long)]
     threads: Option<usize>,
-    /// Submit what is left as a Slurm array job.
+    /// Submit the remaining runs as a Slurm array job.
     #[arg(long, conflicts_with_all = ["print", "status", "only"])]
     slurm: bool,
-    /// Tasks of the array job at a time.
+    /// Concurrent tasks of the array job.
     #[arg(long, requires = "slurm")]
     limit: Option<usize>,
-    /// Print the command of each run that is left, for another scheduler.
+    /// Print the command of each remaining run, for another scheduler.
     #[arg(long, conflicts_with_all = ["status", "only"])]
     print: bool,
-    /// Print the state of each run; it reads only. A run on another machine shows by its last
-    /// record.
+    /// Print the state of each run without changing anything. A run on another machine is judged by
+    /// its last record.
     #[arg(long, conflicts_with = "only")]
     status: bool,
-    /// Do the run with this index of runs.txt, and no other.
+    /// Do only the run with this index in runs.txt.
     #[arg(long, value_name = "INDEX")]
     only: Option<usize>,
 }
@@ -61,7 +61,7 @@ impl Sweep {
         }
         if self.slurm {
             let answer = submit(&folder, self.limit)?;
-            return print(&(answer.unwrap_or_else(|| "nothing is left to do".to_owned()) + "\n"));
+            return print(&(answer.unwrap_or_else(|| "all runs are done".to_owned()) + "\n"));
         }
         let workers = self.workers()?;
         watch()?;
@@ -106,7 +106,7 @@ pub(super) fn program() -> Result<PathBuf, Error> {
     })
 }
 
-/// Does the runs `indices` and shows how far they are.
+/// Does the runs `indices` and shows their progress.
 pub(super) fn watched(
     workers: &Workers,
     folder: &Folder,
@@ -152,7 +152,7 @@ fn status(folder: &Folder) -> Result<String, Error> {
     Ok(text)
 }
 
-/// A time that has passed, in its largest unit.
+/// An elapsed time in its largest unit.
 fn ago(age: Duration) -> String {
     let secs = age.as_secs();
     match secs {

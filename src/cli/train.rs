@@ -1,4 +1,4 @@
-//! `rtg train`: from a dataset to an evaluated policy in a run directory.
+//! `rtg train`: trains a policy in a run directory and evaluates it.
 
 use std::path::{Path, PathBuf};
 
@@ -33,43 +33,43 @@ use crate::train::{self, LATEST, Training, new_learner};
     rtg train --algorithm bc --dataset builtin/cartpole/expert"
 )]
 pub(super) struct Train {
-    /// A TOML file that says what differs from the recipe.
+    /// A TOML file with the differences from the recipe.
     experiment: Option<PathBuf>,
-    /// Algorithm to train with [default: the first of `rtg algorithms`].
+    /// Algorithm [default: the first of `rtg algorithms`].
     #[arg(long, value_name = "NAME")]
     algorithm: Option<String>,
     /// Minari id, path of a Minari or D4RL file, or builtin/<env>/<kind>.
     #[arg(long)]
     dataset: Option<String>,
-    /// Run to go on from in the environment, with its plan, data and weights.
+    /// Offline run to continue in the environment, with its plan, data and weights.
     #[arg(long, value_name = "RUN")]
     from: Option<PathBuf>,
     /// Environment to evaluate in, or to learn in online; none for no evaluation [default: the
     /// dataset's].
     #[arg(long)]
     env: Option<String>,
-    /// Whose conventions and defaults [default: the algorithm's first].
+    /// Published code whose conventions and defaults are used [default: the algorithm's first].
     #[arg(long)]
     recipe: Option<String>,
     /// Optimiser steps; environment steps of an online algorithm.
     #[arg(long)]
     steps: Option<u64>,
-    /// The seed of everything random.
+    /// Seed of all random numbers.
     #[arg(long)]
     seed: Option<u64>,
-    /// Threads that compute [default: `SLURM_CPUS_PER_TASK`, else all cores].
+    /// Number of threads [default: `SLURM_CPUS_PER_TASK`, else all cores].
     #[arg(long)]
     threads: Option<usize>,
-    /// Where to compute: cpu, cuda, cuda:N, or auto (a GPU if one answers).
+    /// Device: cpu, cuda, cuda:N, or auto (a GPU if one is available).
     #[arg(long)]
     device: Option<Device>,
-    /// Where results go [default: runs/<dataset>-<algorithm>-<recipe>-<seed>].
+    /// Directory of the run [default: runs/<dataset>-<algorithm>-<recipe>-<seed>].
     #[arg(long)]
     run_dir: Option<PathBuf>,
     /// Continue the run in that directory from its latest checkpoint.
     #[arg(long)]
     resume: bool,
-    /// Continue the run in that directory, start it if there is none, leave it if it is done.
+    /// Continue the run in that directory, start it if there is none, do nothing if it is finished.
     #[arg(long, conflicts_with = "resume")]
     resume_or_start: bool,
     /// Any key of the experiment, e.g. optimiser.learning_rate=3e-4. May be repeated.
@@ -92,12 +92,12 @@ impl Train {
         let mut layers: Vec<Table> = inherited.into_iter().chain(typed.clone()).collect();
         let run_dir = self.run_dir(&Experiment::from_layers(&layers)?);
         let resumes = self.resume || (self.resume_or_start && Run::open(&run_dir).is_ok());
-        // What rank 0 finds counts for all.
+        // The result of rank 0 is used on all ranks.
         let resumes = world.any(world.is_first() && resumes);
         let earlier = resumes.then(|| Earlier::shared(&run_dir, world));
         let earlier = earlier.transpose()?;
         if let Some(earlier) = &earlier {
-            // It has what it inherited.
+            // It has the data of the run that it continues.
             layers = typed;
             layers.insert(0, earlier.plan.clone());
         }
@@ -123,7 +123,7 @@ impl Train {
                 return tell(world, run_dir);
             }
         }
-        // Everything that can be wrong with the plan shows before the directory is made.
+        // All errors in the plan are found before the directory is created.
         let learner = new_learner(&experiment, world, &opened, checkpoint)?;
         watch()?;
         let made;
@@ -156,7 +156,7 @@ impl Train {
         tell(world, run_dir)
     }
 
-    /// What was typed, as layers over the recipe: the file, the options, the settings.
+    /// The layers over the recipe: the file, the options, the settings.
     fn layers(&self) -> Result<Vec<Table>, Error> {
         let mut layers = Vec::new();
         if let Some(path) = &self.experiment {
@@ -238,9 +238,9 @@ impl Train {
     }
 }
 
-/// What an earlier session left: the run, its plan, and a checkpoint if it got that far.
+/// The state of an interrupted run: its directory, its plan, and a checkpoint if there is one.
 struct Earlier {
-    /// None where another rank has it.
+    /// None if another rank has it.
     run: Option<Run>,
     plan: Table,
     checkpoint: Option<Checkpoint>,
@@ -254,7 +254,7 @@ impl Earlier {
         let checkpoint = if path.exists() {
             Some(Checkpoint::load(&path)?)
         } else if run.last_step() > Some(first_checkpoint(&plan)?) {
-            // To begin anew would delete what was measured.
+            // Starting again would delete its measurements.
             return Err(Error::LostCheckpoint { path });
         } else {
             // It was stopped before its first checkpoint.
@@ -267,7 +267,7 @@ impl Earlier {
         })
     }
 
-    /// What rank 0 finds there; the others need not see the directory.
+    /// Opened by rank 0; the other ranks need no access to the directory.
     fn shared(run_dir: &Path, world: &World) -> Result<Self, Error> {
         let own = world.is_first().then(|| Self::read(run_dir)).transpose()?;
         let send = |bytes: Option<Vec<u8>>| world.broadcast(bytes.unwrap_or_default());
@@ -299,13 +299,13 @@ fn first_checkpoint(plan: &Table) -> Result<u64, Error> {
 }
 
 impl Earlier {
-    /// Whether it has a result of this many steps.
+    /// Whether it has a result after this many steps.
     fn is_done(&self, steps: u64) -> Result<bool, Error> {
         let summary = self.run.as_ref().map(Run::summary).transpose()?.flatten();
         Ok(summary.is_some_and(|summary| summary.steps >= steps))
     }
 
-    /// Refuses to go on with another plan, another algorithm's checkpoint or other data.
+    /// Refuses to continue with another plan, another algorithm's checkpoint or other data.
     fn check(&self, experiment: &Experiment, opened: &Opened) -> Result<(), Error> {
         let before = Experiment::from_layers(std::slice::from_ref(&self.plan))?;
         experiment.continues(&before)?;
@@ -338,7 +338,7 @@ fn tell(world: &World, run_dir: PathBuf) -> Result<(), Error> {
     Ok(())
 }
 
-/// All ranks must be the same program with the same plan and data.
+/// Checks that all ranks are the same program with the same plan and data.
 fn agree(world: &World, plan: &str, opened: &Opened) -> Result<(), Error> {
     let program = format!("{} {:?}", env!("CARGO_PKG_VERSION"), Level::detect());
     world.agree("program or kind of CPU", program.as_bytes())?;
@@ -347,7 +347,7 @@ fn agree(world: &World, plan: &str, opened: &Opened) -> Result<(), Error> {
     Ok(world.agree("dataset", hash.unwrap_or_default().as_bytes())?)
 }
 
-/// Tells every sink what is about to happen.
+/// Writes a description of the run to every sink.
 fn introduce(
     mut recorder: Recorder,
     experiment: &Experiment,

@@ -1,4 +1,4 @@
-//! What several commands take: a run directory, of which they want the policy.
+//! The policy of a run directory, for several commands.
 
 use std::path::Path;
 
@@ -14,14 +14,14 @@ use crate::run::Run;
 use crate::statistics::Interval;
 use crate::train::{BEST, LATEST};
 
-/// Which of a run's checkpoints.
+/// One of a run's checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Which {
     Latest,
     Best,
 }
 
-/// A run's policy and where it belongs.
+/// A run's policy and its environment.
 pub(super) struct Trained {
     pub(super) model: Box<dyn Model>,
     /// Environment id.
@@ -29,12 +29,12 @@ pub(super) struct Trained {
     pub(super) plan: Experiment,
     /// Steps done.
     pub(super) step: u64,
-    /// Whether the policy is asked for a return.
+    /// Whether the policy is conditioned on a target return.
     takes_target: bool,
 }
 
 impl Trained {
-    /// The policy of the run at `path`, to act in `env`, or where it was trained.
+    /// The policy of the run at `path`, for acting in `env`, by default in the run's environment.
     pub(super) fn open(path: &Path, which: Which, env: Option<&str>) -> Result<Self, Error> {
         let (plan, checkpoint) = checkpoint(path, which)?;
         checkpoint.check_fits(&registry::spec(env.unwrap_or(&checkpoint.notes.env))?)?;
@@ -47,12 +47,12 @@ impl Trained {
         })
     }
 
-    /// The target returns to ask its policy for: those given, else the run's, and none where the
-    /// policy takes none; and the range within which they count for the calibration. The run's
-    /// dataset is opened only if its returns decide.
+    /// The target returns of its policy: those given, else the run's, and none if the policy takes
+    /// none; and the range in which targets count for the calibration. The run's dataset is opened
+    /// only if the targets depend on its returns.
     ///
     /// # Errors
-    /// Targets given for a policy that takes none, a dataset that is no longer there.
+    /// Targets for a policy that takes none, or a dataset that no longer exists.
     pub(super) fn targets(
         &self,
         given: Option<&[Target]>,
@@ -65,7 +65,7 @@ impl Trained {
             None => return Ok((Vec::new(), None)),
         };
         let range = match evaluation.range() {
-            // A plan of the time before ranges were measured.
+            // A plan of a version that did not measure ranges.
             None if targets.follow_the_data() => Some(self.returns()?.range()),
             range => range,
         };
@@ -73,7 +73,7 @@ impl Trained {
         Ok((targets, range))
     }
 
-    /// Those of the episodes that it learned from.
+    /// The returns of the episodes that it learned from.
     fn returns(&self) -> Result<Returns, Error> {
         let opened = data::open(&self.plan)?;
         let data = opened.data.as_ref().map(Returns::of);
