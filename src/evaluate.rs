@@ -1,8 +1,8 @@
-//! From a policy to scores: every target return, many episodes each, all in lock-step.
+//! Evaluation: many episodes for every target return, all in lock-step.
 //!
 //! Episode e of every target starts from `seed + e`, so targets are compared on the same starts,
-//! and the numbers do not depend on how many rows step at once. A policy that takes no target is
-//! evaluated once, without one.
+//! and the result does not depend on how many rows are stepped together. A policy that takes no
+//! target is evaluated once, without one.
 
 use std::time::Instant;
 
@@ -15,10 +15,10 @@ use crate::policy::{Policy, Start};
 use crate::rollout::{Outcome, Rollout, Transition};
 use crate::statistics::{self, Calibration, Interval, Reached};
 
-/// Environments that step at once, at most.
+/// The most environments that are stepped together.
 const MAX_ROWS: usize = 128;
 
-/// Rounds of all environments between two looks at signals.
+/// Rounds of all environments between checks for signals.
 const ROUNDS: usize = 64;
 
 /// What to evaluate.
@@ -26,50 +26,50 @@ const ROUNDS: usize = 64;
 pub struct Plan {
     /// Environment id.
     pub env: String,
-    /// Target returns to ask for; a policy that takes none is not asked.
+    /// Target returns; ignored if the policy takes none.
     pub targets: Vec<f64>,
-    /// The range of returns within which targets count for the calibration.
+    /// The range of returns in which targets count for the calibration.
     pub return_range: Option<Interval>,
     /// Episodes for each target.
     pub episodes: usize,
     /// Seed of the first episode's start.
     pub seed: u64,
-    /// Environments that step at once; `None` lets the evaluation choose.
+    /// Environments that are stepped together; `None` for an automatic choice.
     pub rows: Option<usize>,
-    /// Threads that step them, where a step is worth it. Changes the speed, not the numbers.
+    /// Threads for stepping them, if steps are expensive. Affects the speed, not the result.
     pub threads: usize,
 }
 
-/// The answer of `rtg evaluate`.
+/// The result of `rtg evaluate`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Environment id.
     pub env: String,
     /// Episodes for each target.
     pub episodes: usize,
-    /// Environment steps taken in all.
+    /// Total number of environment steps.
     pub env_steps: usize,
     /// Wall time.
     pub seconds: f64,
-    /// How often a simulation became unstable and was put back to its start, as under Gymnasium.
+    /// How often a simulation became unstable and was reset, as in Gymnasium.
     #[serde(default)]
     pub instabilities: u64,
-    /// How well returns agree with the targets within the data's range; none where there is no such
-    /// target and for a policy that takes none.
+    /// How well returns agree with the targets in the data's range; none without such targets, or
+    /// for a policy that takes none.
     #[serde(default)]
     pub calibration: Option<Calibration>,
-    /// One entry for each target asked for; a single one if the policy takes none.
+    /// One entry for each target; a single one if the policy takes none.
     pub targets: Vec<TargetScore>,
 }
 
-/// What one target return led to.
+/// The result for one target return.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetScore {
-    /// The return that was asked for; none from a policy that takes no target.
+    /// The target return; none for a policy that takes no target.
     pub target: Option<f64>,
     /// Mean of the episode returns.
     pub return_mean: f64,
-    /// 95 % bootstrap interval of that mean over the episodes; none for a single one.
+    /// 95 % bootstrap interval of that mean over the episodes; none for a single episode.
     #[serde(default)]
     pub return_interval: Option<Interval>,
     /// Standard deviation of the episode returns over the episodes (population).
@@ -78,24 +78,25 @@ pub struct TargetScore {
     pub returns: Vec<f64>,
     /// Mean episode length in steps.
     pub length_mean: f64,
-    /// 100 (return - random) / (expert - random), where the registry knows both.
+    /// 100 (return - random) / (expert - random), if the registry knows both.
     pub score: Option<f64>,
-    /// The spread of the score: the spread of the return over (expert - random).
+    /// Standard deviation of the score: that of the return, scaled in the same way.
     pub score_std: Option<f64>,
 }
 
 /// Why an evaluation has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An environment that does not exist or cannot be made here.
+    /// An environment that does not exist or cannot be created here.
     #[error(transparent)]
     Environment(#[from] rtg_envs::Error),
-    /// A signal asked for the end.
+    /// Interrupted by a signal.
     #[error(transparent)]
     Interrupted(#[from] Interrupt),
 }
 
-/// Runs the plan. `finished` is told after each episode how many have ended, of how many.
+/// Runs the plan. `finished` is called after each episode with the number of finished episodes and
+/// their total.
 ///
 /// # Errors
 /// An environment id that the registry does not know; a signal.
@@ -107,8 +108,8 @@ pub fn evaluate(
     share(&World::alone(), policy, plan, finished)
 }
 
-/// The same, with the episodes shared among ranks, each of which gets the whole result. `finished`
-/// is told of this rank's episodes.
+/// The same, with the episodes divided among ranks, each of which gets the whole result. `finished`
+/// is called for this rank's episodes.
 ///
 /// # Errors
 /// As [`evaluate`].
@@ -136,7 +137,7 @@ pub fn share(
         })
         .collect();
     let count = starts.len();
-    // In turns, because the episodes of one target may all be long.
+    // Interleaved, because the episodes of one target may all be long.
     let (first, every) = (world.rank(), world.size());
     let starts: Vec<Start> = starts.into_iter().skip(first).step_by(every).collect();
     let mut outcomes = vec![None; starts.len()];
@@ -228,7 +229,7 @@ impl TargetScore {
         }
     }
 
-    /// What the target led to; none for a policy that takes none.
+    /// The target and its returns; none for a policy that takes no target.
     fn reached(&self) -> Option<Reached<'_>> {
         Some(Reached {
             asked: self.target?,

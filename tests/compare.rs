@@ -18,7 +18,7 @@ fn a_comparison_ends_with_a_sentence_a_table_and_a_page_and_then_nothing_is_left
     let bench = Workbench::new();
     let said = bench.succeed(&format!("{COMPARE} --seeds 2"));
     assert!(
-        said.starts_with("2 seeds tell no methods apart: "),
+        said.starts_with("2 seeds cannot distinguish any methods: "),
         "{said}"
     );
     for name in ["bc", "decision_transformer"] {
@@ -43,7 +43,7 @@ fn a_comparison_ends_with_a_sentence_a_table_and_a_page_and_then_nothing_is_left
     // More seeds: existing runs are kept.
     let more = bench.succeed(&format!("{COMPARE} --seeds 3"));
     assert!(
-        more.starts_with("3 seeds tell no methods apart: "),
+        more.starts_with("3 seeds cannot distinguish any methods: "),
         "{more}"
     );
     assert_eq!(log(0), first);

@@ -96,7 +96,7 @@ fn a_sweep_is_asked_for_and_calibrated_in_every_file_of_the_run() {
         );
     }
     let report = bench.succeed("report run");
-    assert!(report.contains("Asked for and reached"), "{report}");
+    assert!(report.contains("Calibration: over the targets"), "{report}");
 
     // Resumed under the same words, it is the same plan.
     bench.succeed(

@@ -38,24 +38,20 @@ fn a_configuration_that_differs_from_the_plan_is_refused_with_the_key_that_decid
     let start =
         format!("train {OFFICIAL} --steps 0 {TINY} --set initial_weights=policy --run-dir next");
     for (key, value, said) in [
-        (
-            "n_head",
-            Value::from(2),
-            "n_head is 2, and the plan needs 1",
-        ),
+        ("n_head", Value::from(2), "'n_head' is 2, the plan needs 1"),
         (
             "activation_function",
             Value::from("gelu"),
-            "activation_function is \"gelu\"",
+            "'activation_function' is \"gelu\"",
         ),
         (
             "add_cross_attention",
             Value::from(true),
-            "add_cross_attention is true",
+            "'add_cross_attention' is true",
         ),
-        ("n_inner", Value::from(17), "n_inner is 17"),
+        ("n_inner", Value::from(17), "'n_inner' is 17"),
         ("model_type", Value::from("gpt2"), "its model_type is gpt2"),
-        ("state_dim", Value::Null, "state_dim is null"),
+        ("state_dim", Value::Null, "'state_dim' is null"),
     ] {
         let mut config: Value = serde_json::from_str(&stored).unwrap();
         config[key] = value;
@@ -94,9 +90,9 @@ fn what_a_format_cannot_hold_is_refused_and_nothing_is_written() {
     for (run, said) in [
         (
             "clone",
-            "DecisionTransformerModel holds Decision Transformers alone",
+            "DecisionTransformerModel is only for Decision Transformers",
         ),
-        ("wide", "its actions reach 2 inside the network"),
+        ("wide", "its actions reach 2 in the network"),
     ] {
         let transcript = bench.transcript(&format!("export {run} --hugging-face new"));
         assert!(transcript.starts_with("exit code 1\n"), "{transcript}");

@@ -170,7 +170,7 @@ class Workbench:
         said = self.call("train --dataset builtin/pendulum/random --recipe official --steps 0 --run-dir refused "
                          "--set initial_weights=foreign --set decision_transformer.width=32 "
                          "--set decision_transformer.layers=2 --set decision_transformer.heads=2", fails=True)
-        assert "n_head is 4, and the plan needs 2" in said, said
+        assert "'n_head' is 4, the plan needs 2" in said, said
         said = self.call("export td3_bc --hugging-face nothing", fails=True)
         assert "Decision Transformers alone" in said, said
         assert not (self.folder / "nothing").exists()

@@ -1,4 +1,4 @@
-//! Why a policy cannot be written in another program's format, or read from it.
+//! Errors of exporting policies to other formats, and of importing them.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,25 +6,25 @@ use std::path::PathBuf;
 use crate::nn::state_dict::StateDictError;
 use crate::run;
 
-/// Why a policy cannot be written in another program's format, or read from it.
+/// Errors of exporting policies to other formats, and of importing them.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A policy that a format cannot hold.
+    /// A policy that a format cannot represent.
     #[error("this policy cannot be {what}: {reason}")]
     Unsupported {
         /// `exported to ONNX`, for instance.
         what: &'static str,
-        /// The obstacle.
+        /// The reason.
         reason: String,
     },
-    /// A folder that exists and holds something.
+    /// A folder that exists and is not empty.
     #[error("the folder is not empty: {}", path.display())]
     FolderInUse {
         /// The folder.
         path: PathBuf,
     },
     /// A configuration that contradicts the plan.
-    #[error("{key} is {found}, and the plan needs {expected}: {}", path.display())]
+    #[error("'{key}' is {found}, the plan needs {expected}: {}", path.display())]
     Config {
         /// The key of `config.json`.
         key: &'static str,
@@ -46,7 +46,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Weights for an algorithm that has no such network.
-    #[error("these weights are a Decision Transformer's, and the plan's algorithm is another: {}", path.display())]
+    #[error("these weights are of a Decision Transformer, the plan has another algorithm: {}", path.display())]
     OtherAlgorithm {
         /// The folder.
         path: PathBuf,
@@ -77,17 +77,17 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unsupported { what, .. } if what.contains("ONNX") => {
-                "checkpoints/weights.safetensors of the run holds the weights under PyTorch's names"
+                "checkpoints/weights.safetensors of the run contains the weights with PyTorch's names"
                     .to_owned()
             }
-            Self::Unsupported { .. } => "`rtg export RUN --onnx FILE` writes more kinds of \
+            Self::Unsupported { .. } => "`rtg export RUN --onnx FILE` supports more kinds of \
                 policies"
                 .to_owned(),
             Self::FolderInUse { .. } => "name another folder, or empty this one".to_owned(),
             Self::Config {
                 decided_by: "nothing",
                 ..
-            } => "rtg has no such network".to_owned(),
+            } => "rtg does not support this value".to_owned(),
             Self::Config {
                 decided_by: "the data",
                 ..

@@ -1,10 +1,9 @@
 //! `transformers.DecisionTransformerModel`: a folder with `config.json` and `model.safetensors`.
 //!
-//! Its network is kzl's with two changes of names and one weight more: a table of positions, of
-//! which it adds row 0 to every token behind the embedding's norm. Written, that table is zeros;
-//! read, its row 0 goes into the norm's bias. What stands before and behind the network is not part
-//! of the class: [`write()`] notes it in `config.json` under `rtg`, which `transformers` keeps and
-//! ignores.
+//! Its network is kzl's with two renamed parts and one more weight: a table of positions, whose row
+//! 0 is added to every token after the embedding's norm. On export, that table is zeros; on import,
+//! its row 0 is added to the norm's bias. Pre- and postprocessing are not part of the class:
+//! [`write()`] stores them in `config.json` under `rtg`, which `transformers` keeps and ignores.
 
 use std::fs;
 use std::io::Write as _;
@@ -22,25 +21,25 @@ use crate::nn::state_dict::{self, Entry, Naming, StateDictError, Values, untrain
 use crate::random::Stream;
 use crate::run::{read_text, write_whole};
 
-/// The name of the configuration in a folder.
+/// The file name of the configuration.
 pub const CONFIG: &str = "config.json";
-/// The name of the weights.
+/// The file name of the weights.
 pub const WEIGHTS: &str = "model.safetensors";
 
 /// The table of positions.
 const POSITIONS: &str = "encoder.wpe.weight";
 /// Rows of that table, kzl's number.
 const POSITION_COUNT: usize = 1024;
-/// kzl's name of the GPT-2.
+/// kzl's prefix of the GPT-2.
 const OURS: &str = "transformer.";
-/// The class calls that its encoder.
+/// The class's prefix of the same part.
 const THEIRS: &str = "encoder.";
 
-/// Writes a policy into a new folder; `notes` go into its configuration.
+/// Writes a policy into a new folder, with `notes` in its configuration.
 ///
 /// # Errors
-/// [`Error::Unsupported`]: not a Decision Transformer, or one whose actions reach beyond 1 inside
-/// the network. A folder that holds something, or cannot be written.
+/// [`Error::Unsupported`]: not a Decision Transformer, or one whose actions exceed 1 in the
+/// network. A folder that is not empty, or cannot be written.
 pub fn write(
     folder: &Path,
     computation: &Computation,
@@ -51,7 +50,7 @@ pub fn write(
         reason,
     };
     let Computation::Sequence(policy) = computation else {
-        let reason = "DecisionTransformerModel holds Decision Transformers alone";
+        let reason = "DecisionTransformerModel is only for Decision Transformers";
         return Err(unsupported(reason.to_owned()));
     };
     super::check_switches(policy, "exported to Hugging Face's format")?;
@@ -59,7 +58,7 @@ pub fn write(
         && (scale - 1.0).abs() > 0.0
     {
         return Err(unsupported(format!(
-            "its actions reach {scale} inside the network, DecisionTransformerModel's reach 1"
+            "its actions reach {scale} in the network, those of DecisionTransformerModel 1"
         )));
     }
     let config = serde_json::to_string_pretty(&config(policy, notes))
@@ -129,7 +128,7 @@ fn activation_name(activation: Activation) -> &'static str {
 fn weights(policy: &Sequence) -> Vec<Entry> {
     let shape = &policy.shape;
     let mut entries = state_dict::export(Naming::Official, &Layout::new(shape), &policy.parameters);
-    // CORL's model has none of these; here they are what a new model of kzl's would have.
+    // CORL's model has none of these; they get the values of a new model of kzl's.
     let fresh = untrained(Naming::Official, shape, &mut Stream::new(0, "untrained"));
     entries.extend(match policy.naming {
         Naming::Official if !policy.untrained.is_empty() => policy.untrained.clone(),
@@ -149,7 +148,7 @@ fn weights(policy: &Sequence) -> Vec<Entry> {
     entries
 }
 
-/// The weights of a folder as a state dict of the published code that `computation` follows.
+/// The weights of a folder as a state dict of the published code that `computation` is based on.
 /// `content` are the bytes of its `model.safetensors`.
 ///
 /// # Errors
@@ -169,7 +168,7 @@ pub fn read(
     state_dict_of(policy, content).map_err(|error| weights_error(&folder.join(WEIGHTS), error))
 }
 
-/// Refuses a configuration of another network than the plan's.
+/// Refuses the configuration of another network than the plan's.
 fn check(policy: &Sequence, path: &Path) -> Result<(), Error> {
     let config = read_config(path)?;
     let wrong = |key, found: String, expected: String, decided_by| {
@@ -200,7 +199,7 @@ fn check(policy: &Sequence, path: &Path) -> Result<(), Error> {
     }
     match policy.shape.head {
         Head::Tanh { scale } if (scale - 1.0).abs() > 0.0 => {
-            let expected = format!("a tanh times {scale}");
+            let expected = format!("tanh times {scale}");
             wrong("action_tanh", "true".to_owned(), expected, DATA)
         }
         _ => Ok(()),
@@ -228,8 +227,8 @@ fn read_config(path: &Path) -> Result<Value, Error> {
 const DATA: &str = "the data";
 const NOTHING: &str = "nothing";
 
-/// Keys of a configuration with the class's default, what they must be, and what of the plan
-/// decides that.
+/// Keys of a configuration with the class's default, the value that they must have, and what in the
+/// plan determines it.
 fn wanted(policy: &Sequence) -> [(&'static str, Value, Value, &'static str); 11] {
     let shape = &policy.shape;
     let is_tanh = matches!(shape.head, Head::Tanh { .. });
@@ -270,7 +269,7 @@ fn state_dict_of(policy: &Sequence, content: &[u8]) -> Result<Vec<u8>, StateDict
     let mut entries = Vec::new();
     for (name, view) in file.iter() {
         if view.dtype() != safetensors::Dtype::F32 {
-            // The old masks; whatever is not one of them is missed or refused below.
+            // The masks of older versions; other unknown tensors are reported below.
             continue;
         }
         let values = state_dict::floats(view.data());

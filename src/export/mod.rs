@@ -1,8 +1,9 @@
-//! A trained policy in other programs' formats, and back.
+//! Export of trained policies to other programs' formats, and import.
 //!
-//! What a model computes is a [`Computation`](crate::algorithms::Computation); a format writes it
-//! down. [`onnx`] has everything from the environment's numbers to its actions; [`hugging_face`]
-//! has the network of a Decision Transformer and the names of `transformers`.
+//! A model's computation is described by [`Computation`](crate::algorithms::Computation), which
+//! each format serialises. [`onnx`] contains everything from the environment's observations to its
+//! actions; [`hugging_face`] the network of a Decision Transformer, under the names of
+//! `transformers`.
 
 mod error;
 pub mod hugging_face;
@@ -12,13 +13,13 @@ pub use self::error::Error;
 
 use crate::algorithms::Sequence;
 
-/// Refuses members of the Decision Transformer's family that the formats' writers do not know.
+/// Refuses variants of the Decision Transformer that the formats do not support.
 fn check_switches(policy: &Sequence, what: &'static str) -> Result<(), Error> {
     if policy.shape.has_return_tokens_and_attention() {
         return Ok(());
     }
     Err(Error::Unsupported {
         what,
-        reason: "only condition = \"token\" with mixer = \"attention\" is written".to_owned(),
+        reason: "only condition = \"token\" with mixer = \"attention\" is supported".to_owned(),
     })
 }

@@ -1,4 +1,4 @@
-//! Methods against each other, over all tasks that they share.
+//! Comparison of methods over all tasks that they share.
 
 use super::Comparison;
 use super::headline::Headline;
@@ -9,10 +9,10 @@ use crate::statistics::{
 
 /// Points of a performance profile.
 const THRESHOLDS: usize = 101;
-/// Methods of which every two are compared; their pairs grow with the square.
+/// The most methods that are compared in pairs; the number of pairs grows quadratically.
 const MOST_METHODS: usize = 24;
 
-/// An estimate and its 95 % interval, none where tasks have a single run.
+/// An estimate and its 95 % interval, which is none if tasks have a single run.
 pub(super) type Estimate = (f64, Option<Interval>);
 
 /// A performance profile.
@@ -20,7 +20,7 @@ pub(super) type Estimate = (f64, Option<Interval>);
 pub(super) struct Profile {
     /// Share of runs above each threshold.
     pub(super) shares: Vec<f64>,
-    /// Their intervals; empty where tasks have a single run.
+    /// Their intervals; empty if tasks have a single run.
     pub(super) intervals: Vec<Interval>,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct MethodScores {
     pub(super) iqm: Estimate,
     pub(super) mean: Estimate,
     pub(super) median: Estimate,
-    /// Only of normalised scores, whose reference is 1.
+    /// The optimality gap of normalised scores, whose reference is 1.
     pub(super) gap: Option<Estimate>,
     pub(super) caution: Option<Caution>,
     pub(super) profile: Profile,
@@ -48,10 +48,11 @@ pub(super) struct Pair {
     pub(super) probability: Estimate,
 }
 
-/// What can be said of methods that were run on the same tasks.
+/// Statistics of methods that were run on the same tasks.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Aggregate {
-    /// Whether scores are normalised, 0 the random policy and 1 the expert; else they are returns.
+    /// Whether scores are normalised, with 0 for the random policy and 1 for the expert; otherwise
+    /// they are returns.
     pub(super) normalised: bool,
     /// Indices of the tasks.
     pub(super) tasks: Vec<usize>,
@@ -62,8 +63,8 @@ pub(super) struct Aggregate {
 }
 
 impl Aggregate {
-    /// None where there are not at least two methods with results on a shared task, or where
-    /// returns of several tasks would have to be averaged without a normalised score.
+    /// None with fewer than two methods that have results on a shared task, or if returns of
+    /// several tasks would have to be averaged without a normalised score.
     pub(super) fn of(comparison: &Comparison<'_>) -> Option<Self> {
         let columns = Columns::of(comparison);
         let tasks = columns.shared_tasks()?;
@@ -133,7 +134,7 @@ impl MethodScores {
     }
 }
 
-/// The last results of each method on each task: return, and score where there is one.
+/// The last results of each method on each task: the return, and the score if there is one.
 struct Columns {
     /// By method and task.
     returns: Vec<Vec<Vec<f64>>>,
@@ -149,7 +150,7 @@ impl Columns {
             let values = headline.last.map_or_else(Vec::new, |last| last.values);
             returns[group.method][group.task].extend(values);
             let values = headline.score.map_or_else(Vec::new, |score| score.values);
-            // A score counts 100 for the expert; the literature's reference is 1.
+            // The expert's score is 100; the literature's reference is 1.
             scores[group.method][group.task].extend(values.iter().map(|score| score / 100.0));
         }
         Self { returns, scores }
@@ -192,7 +193,7 @@ impl Columns {
     }
 }
 
-/// Equally distant thresholds from below the lowest score to the highest.
+/// Equidistant thresholds from below the lowest score to the highest.
 fn thresholds<'a>(all: impl Iterator<Item = &'a Scores>) -> Vec<f64> {
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     for score in all.flat_map(Scores::tasks).flatten() {

@@ -1,4 +1,4 @@
-//! What was reached over what was asked for.
+//! Calibration: achieved returns over target returns.
 
 use super::headline::{Headline, OverRuns};
 use super::table::{Cell, Table, numbers, words};
@@ -7,7 +7,7 @@ use crate::run;
 use crate::statistics::{Calibration, CurvePoint, mean_interval};
 
 /// The curve of a group: the last mean return of each target, in ascending order of the targets.
-/// Its band is over the runs, or over the episodes where there is a single run.
+/// Its band is over the runs, or over the episodes of a single run.
 pub(super) fn curve(group: &Group<'_>) -> Vec<CurvePoint> {
     let mut targets: Vec<f64> = group.targets().into_iter().flatten().collect();
     targets.sort_unstable_by(f64::total_cmp);
@@ -41,7 +41,7 @@ fn of_run(run: &RunReport) -> Option<Calibration> {
     )
 }
 
-/// A row for each group that was asked for returns within its data's range; none without any.
+/// A row for each group with targets in its data's range; none without such groups.
 pub(super) fn calibration_table(comparison: &Comparison<'_>) -> Option<Table> {
     let mut columns: Vec<_> = ["task", "method"].map(words).into();
     columns.extend(
@@ -62,12 +62,12 @@ pub(super) fn calibration_table(comparison: &Comparison<'_>) -> Option<Table> {
     let rows: Vec<_> = comparison.groups.iter().filter_map(row).collect();
     (!rows.is_empty()).then_some(Table {
         name: "calibrated",
-        caption: "Asked for and reached: over the targets within the data's range (5th to 95th \
+        caption: "Calibration: over the targets in the data's range (5th to 95th \
                   percentile of its returns), the mean distance of the last mean return from its \
-                  target over the width of that range, rank correlation, slope and intercept of \
-                  reached over asked returns, and the share of targets missed by at most a tenth of \
-                  the range; mean ± standard deviation (n − 1) over seeds, of a single run the 95 % \
-                  interval over its episodes.",
+                  target, relative to the width of that range; rank correlation, slope and intercept \
+                  of achieved over target returns; and the share of targets missed by at most a \
+                  tenth of the range. Mean ± standard deviation (n − 1) over seeds, or for a single \
+                  run the 95 % interval over its episodes.",
         columns,
         rows,
     })
@@ -116,7 +116,7 @@ fn row(comparison: &Comparison<'_>, group: &Group<'_>) -> Option<Vec<Cell>> {
     ])
 }
 
-/// Which methods are not asked for a return, as a sentence; none where all are.
+/// The methods without target returns, as a sentence; none if all have them.
 pub(super) fn not_asked(comparison: &Comparison<'_>) -> Option<String> {
     let silent = |group: &&Group<'_>| {
         let targets = group.targets();
@@ -137,7 +137,7 @@ mod tests {
     use super::super::tests::runs;
     use super::*;
 
-    /// The runs, asked for 100 too, on data with returns from 100 to 600.
+    /// The runs, with the additional target 100, on data with returns from 100 to 600.
     fn calibrated() -> Vec<RunReport> {
         let mut runs = runs();
         for run in &mut runs {
@@ -162,7 +162,7 @@ mod tests {
     fn the_table_has_the_error_over_seeds_or_of_a_single_run() {
         let runs = calibrated();
         let table = calibration_table(&Comparison::of(&runs)).unwrap();
-        // Seeds reach 90 and 100 where 500 and 100 are asked for: (410 + 10) / 1000, 400 / 1000.
+        // Seeds achieve 90 and 100 for the targets 500 and 100: (410 + 10) / 1000, 400 / 1000.
         let row = texts(&table.rows[0]);
         assert_eq!(row[2..5], ["2", "2", "0.410 ± 0.014"]);
         assert_eq!(
@@ -170,7 +170,7 @@ mod tests {
             ["–", "0.000 ± 0.000", "95.000 ± 7.071", "0.500 ± 0.000"]
         );
         assert_eq!(row[9..], ["100", "600"]);
-        // In progress, so its episodes are not known.
+        // In progress, so its episodes are unknown.
         assert_eq!(table.rows[1][4].text, "0.400");
         let single = calibration_table(&Comparison::of(&runs[..1])).unwrap();
         assert!(

@@ -1,7 +1,7 @@
 //! One chart as SVG: axes with round ticks, lines with bands, reference levels.
 //!
-//! Written by hand, because a chart is a few dozen elements, and so the file needs neither fonts
-//! nor a plotting library, and text stays text.
+//! No plotting library is used, because a chart is a few dozen elements; the file needs no fonts,
+//! and text remains text.
 
 use std::fmt::Write as _;
 
@@ -29,11 +29,11 @@ pub(super) struct Line {
     /// Opacity of the stroke.
     pub(super) opacity: f64,
     /// Step, value and half the height of the band around it. Points that are not finite are
-    /// left out.
+    /// omitted.
     pub(super) points: Vec<(f64, f64, f64)>,
 }
 
-/// A dotted horizontal line, shown where it lies near the data.
+/// A dotted horizontal line, shown if it is near the data.
 pub(super) struct Level {
     /// CSS colour.
     pub(super) colour: &'static str,
@@ -41,7 +41,7 @@ pub(super) struct Level {
     pub(super) value: f64,
 }
 
-/// What one chart shows.
+/// The content of a chart.
 pub(super) struct Chart {
     pub(super) title: &'static str,
     pub(super) subtitle: &'static str,
@@ -76,7 +76,7 @@ impl Chart {
                 );
             }
         }
-        // Every band lies below every line.
+        // Bands are drawn below lines.
         for line in &self.lines {
             frame.band(line, &mut svg);
         }
@@ -88,18 +88,18 @@ impl Chart {
             let _ = writeln!(
                 svg,
                 "<text x=\"{x}\" y=\"{y}\" fill=\"{SOFT}\" font-size=\"12\" \
-                 text-anchor=\"middle\">nothing measured yet</text>"
+                 text-anchor=\"middle\">no data yet</text>"
             );
         }
         svg + "</g>\n"
     }
 }
 
-/// Maps numbers to places.
+/// Maps numbers to positions.
 pub(super) struct Frame {
     pub(super) x: Axis,
     pub(super) y: Axis,
-    /// What the horizontal axis counts.
+    /// The unit of the horizontal axis.
     pub(super) unit: &'static str,
 }
 
@@ -113,7 +113,7 @@ impl Frame {
         });
         let data = Axis::around(ends.clone(), 0.04);
         let height = data.high - data.low;
-        // A target far from all that was reached would squeeze the curves.
+        // A target far from all achieved returns would compress the curves.
         let near = chart
             .levels
             .iter()
@@ -243,7 +243,7 @@ impl Axis {
             };
         }
         let length = high - low;
-        // Room around a single value, and a finite range around the very largest ones.
+        // A margin around a single value, and a finite range around the largest possible ones.
         let room = if length > 0.0 {
             length * margin
         } else {
@@ -288,7 +288,7 @@ pub(super) fn short(value: f64) -> String {
     if size > 0.0 && size < 1e-3 {
         return format!("{value:.0e}").replace('-', "−");
     }
-    // Ticks are sums of round numbers; this drops what the sums added.
+    // Ticks are sums of round numbers; this removes their rounding errors.
     let rounded = (scaled * 1e4).round() / 1e4 + 0.0;
     format!("{rounded}{unit}").replace('-', "−")
 }

@@ -1,8 +1,8 @@
-//! The commands that repeat what a row of a table shows.
+//! Commands that reproduce a row of a table.
 
 use super::{Group, RunReport, escape::shell};
 
-/// Trains the same run again, from its own plan, beside the first.
+/// Trains the same run again, from its plan, in another directory.
 pub(super) fn of_run(run: &RunReport) -> String {
     let path = run.path.display().to_string();
     let path = path.trim_end_matches('/');
@@ -13,7 +13,7 @@ pub(super) fn of_run(run: &RunReport) -> String {
     )
 }
 
-/// Trains all runs of a group again: one loop over their seeds.
+/// Trains all runs of a group again, in a loop over their seeds.
 pub(super) fn of_group(group: &Group<'_>) -> String {
     let [run] = group.runs[..] else {
         let seeds: Vec<String> = group.runs.iter().map(|run| run.seed.to_string()).collect();

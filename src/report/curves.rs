@@ -1,4 +1,4 @@
-//! Learning curves as one SVG: for each task the returns by target and the training loss.
+//! Learning curves as an SVG: for each task, the returns by target, and the training loss.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use super::groups::Task;
 use super::{Comparison, Group, RunReport};
 use crate::statistics::{mean, sample_std, thin};
 
-/// Told apart with every kind of colour vision (Okabe and Ito), on white.
+/// Distinguishable with every kind of colour vision (Okabe and Ito), on white.
 const COLOURS: [&str; 6] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9",
 ];
@@ -23,10 +23,10 @@ const LEGEND_ROW: f64 = 20.0;
 /// Points of a loss curve; neighbouring steps are averaged into one.
 const LOSS_POINTS: usize = 200;
 
-/// The learning curves of `runs`. With one experiment, colours tell the targets apart; with
-/// several, colours tell the experiments and dashes the targets. Seeds of one experiment become
-/// their mean, with the standard deviation over the seeds as a band; the band of a single run is
-/// the standard deviation over its episodes.
+/// The learning curves of `runs`. With one experiment, colours distinguish targets; with several,
+/// colours distinguish experiments, and dashes targets. A curve is the mean over an experiment's
+/// seeds, with the standard deviation over the seeds as a band; the band of a single run is the
+/// standard deviation over its episodes.
 pub fn curves_svg(runs: &[RunReport]) -> String {
     let comparison = Comparison::of(runs);
     let mut body = String::new();
@@ -42,7 +42,7 @@ pub fn curves_svg(runs: &[RunReport]) -> String {
     )
 }
 
-/// Draws the charts of one task at `y` and returns where the next one goes.
+/// Draws the charts of one task at `y` and returns the position of the next one.
 fn draw_task(svg: &mut String, y: f64, comparison: &Comparison<'_>, task: usize) -> f64 {
     let groups: Vec<&Group<'_>> = comparison.of_task(task).collect();
     let Task { env, dataset } = &comparison.tasks[task];
@@ -163,7 +163,7 @@ fn losses(groups: &[&Group<'_>]) -> Chart {
     }
 }
 
-/// The finite losses of `runs`, averaged within equal stretches of steps.
+/// The finite losses of `runs`, averaged over intervals of steps.
 fn loss_points(runs: &[&RunReport]) -> Vec<(f64, f64, f64)> {
     let mut losses: Vec<(f64, f64)> = runs
         .iter()
@@ -177,7 +177,7 @@ fn loss_points(runs: &[&RunReport]) -> Vec<(f64, f64, f64)> {
     thinned.map(|(step, loss)| (step, loss, 0.0)).collect()
 }
 
-/// What tells a line from the others: the method, where there are several, and the target.
+/// The label of a line: the method, if there are several, and the target.
 fn label(
     comparison: &Comparison<'_>,
     groups: &[&Group<'_>],
@@ -198,12 +198,12 @@ fn label(
     parts.join(" · ")
 }
 
-/// Draws the legend at `y` in as many rows as it takes and returns where it ends.
+/// Draws the legend at `y` in as many rows as needed and returns its lower end.
 fn legend_rows(svg: &mut String, mut y: f64, legend: &[Entry]) -> f64 {
     let left = MARGIN + 56.0;
     let mut x = left;
     for (colour, dash, label) in legend {
-        // Without fonts the width of a text is a guess, on the large side.
+        // Without fonts, the width of a text is estimated generously.
         let width = 34.0 + 6.6 * label.chars().count() as f64 + 18.0;
         if x > left && x + width > PAGE_WIDTH - MARGIN {
             x = left;

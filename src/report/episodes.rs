@@ -1,6 +1,6 @@
-//! Every evaluation episode as a row, for pandas and R.
+//! Data files for pandas and R, with a row for every evaluation episode.
 //!
-//! Returns of single episodes are in a run's result, so a run in progress has no rows yet.
+//! Returns of single episodes are part of a run's result, so a run in progress has no rows yet.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use rtg_datasets::columns::{self, Column};
 use super::{Comparison, RunReport, escape};
 
 /// The columns, in their order. `step`, `updates`, `environment_steps` and `seconds` are those of
-/// the training until the evaluation; `last` tells a run's last evaluation from earlier ones.
+/// the training before the evaluation; `last` marks a run's last evaluation.
 const TITLES: [&str; 17] = [
     "run",
     "task",
@@ -43,7 +43,7 @@ struct Row<'a> {
     score: Option<f64>,
 }
 
-/// The rows as CSV with a line of titles. What is missing is an empty field.
+/// The rows as CSV with a header. Missing values are empty fields.
 pub fn episodes_csv(runs: &[RunReport]) -> String {
     let comparison = Comparison::of(runs);
     let mut text = TITLES.join(",") + "\n";
@@ -84,7 +84,7 @@ pub fn episodes_csv(runs: &[RunReport]) -> String {
 /// The rows as the bytes of a Parquet file.
 ///
 /// # Errors
-/// What the library says.
+/// An error of the Parquet library.
 pub fn episodes_parquet(runs: &[RunReport]) -> Result<Vec<u8>, rtg_datasets::Error> {
     let comparison = Comparison::of(runs);
     let rows = rows(&comparison);
@@ -163,7 +163,7 @@ mod tests {
         runs[0].name = "a,b".into();
         let text = episodes_csv(&runs);
         let lines: Vec<&str> = text.lines().collect();
-        // Two ended runs, three evaluations of two episodes each.
+        // Two finished runs with three evaluations of two episodes each.
         assert_eq!(lines.len(), 13);
         assert_eq!(lines[0], TITLES.join(","));
         assert!(lines[1].starts_with("\"a,b\",builtin/cartpole/mixed,corl,decision_transformer,"));

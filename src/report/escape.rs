@@ -1,7 +1,7 @@
-//! Text made safe for the languages that a report is written in.
+//! Escaping of text for the formats of a report.
 
-/// `text` as character data or an attribute of HTML and XML. Control characters, which XML cannot
-/// hold at all, become replacement characters.
+/// `text` as character data or an attribute of HTML and XML. Control characters, which XML does not
+/// allow, become replacement characters.
 pub(super) fn html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -22,7 +22,7 @@ pub(super) fn markdown(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// `text` as LaTeX: what LaTeX takes for a command is written out.
+/// `text` as LaTeX, with special characters escaped.
 pub(super) fn latex(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,24 +1,24 @@
-//! What a comparison says, as sentences.
+//! The findings of a comparison, as sentences.
 //!
-//! Two methods are told apart where the interval of P(X > Y) lies above one half, and where there
-//! are enough runs for that to mean anything ([`chance_of_separation`]). Those that are not told
-//! apart from the best one are named together; every other method comes with the least P among
-//! them.
+//! Two methods are distinguished if the interval of P(X > Y) is above one half, and if there are
+//! enough runs for that to be significant ([`chance_of_separation`]). Those that cannot be
+//! distinguished from the best one are named together; every other method is named with its
+//! smallest P against them.
 
 use super::Comparison;
 use super::aggregate::{Aggregate, Pair};
 use crate::statistics::{Interval, chance_of_separation};
 
-/// The largest chance of a difference that is none.
+/// The largest acceptable probability of a spurious difference.
 const LEVEL: f64 = 0.05;
 
-/// The sentences, the one that says most first; none where there are too many methods to compare.
+/// The sentences, the most important first; none if there are too many methods to compare.
 pub(super) fn findings(comparison: &Comparison<'_>, aggregate: &Aggregate) -> Vec<String> {
     let methods = &aggregate.methods;
     let fewest = methods.iter().map(|method| method.scores.fewest_runs());
     let runs = fewest.min().unwrap_or(0);
     if runs < 2 {
-        let words = "Some method has a single run on a task: which one is better cannot be said \
+        let words = "Some method has a single run on a task, so methods cannot be compared \
                      without more seeds.";
         return vec![words.to_owned()];
     }
@@ -31,8 +31,8 @@ pub(super) fn findings(comparison: &Comparison<'_>, aggregate: &Aggregate) -> Ve
     });
     if let Some(chance) = chances.reduce(f64::max) {
         return vec![format!(
-            "{runs} seeds tell no methods apart: of two that are equally good, one is better in all \
-             its runs with a chance of {:.0} %.",
+            "{runs} seeds cannot distinguish any methods: of two equally good ones, one is better in \
+             all its runs with a probability of {:.0} %.",
             100.0 * chance
         )];
     }
@@ -63,9 +63,7 @@ impl Sentences<'_> {
                 count => format!(" on {count} tasks"),
             };
             let listed = listed(&names);
-            first.push(format!(
-                "{listed} are not told apart by {runs} seeds{tasks}"
-            ));
+            first.push(format!("{runs} seeds do not distinguish {listed}{tasks}"));
         }
         if !by_all.is_empty() {
             let who = match best.len() {
@@ -87,7 +85,7 @@ impl Sentences<'_> {
         sentences
     }
 
-    /// Who is beaten by all of `best`, each with the least P.
+    /// The methods that are beaten by all of `best`, each with its smallest P.
     fn losers(&self, best: &[usize], beaten: &[usize]) -> String {
         let losers = beaten.iter().filter_map(|&y| {
             let pairs = best.iter().filter_map(|&x| self.aggregate.pair(x, y));
@@ -138,7 +136,7 @@ mod tests {
         findings(&comparison, &Aggregate::of(&comparison).unwrap())
     }
 
-    /// Runs of methods by name, each with its last returns.
+    /// Runs of named methods with the given last returns.
     fn methods(of: &[(&str, &[f64])]) -> Vec<RunReport> {
         let template = many_runs().remove(0);
         let mut runs = Vec::new();
@@ -167,7 +165,7 @@ mod tests {
     fn methods_with_the_same_results_are_not_told_apart() {
         let same: &[f64] = &[1.0, 2.0, 3.0, 4.0];
         let found = said(&methods(&[("corl", same), ("official", same)]));
-        assert_eq!(found, ["corl and official are not told apart by 4 seeds."]);
+        assert_eq!(found, ["4 seeds do not distinguish corl and official."]);
     }
 
     #[test]
@@ -175,12 +173,11 @@ mod tests {
         let high: &[f64] = &[8.0, 9.0, 10.0, 11.0, 12.0];
         let low: &[f64] = &[1.0, 2.0, 3.0, 4.0, 7.0];
         let found = said(&methods(&[("a", high), ("b", high), ("bc", low)]));
-        let sentence =
-            "a and b are not told apart by 5 seeds; both beat bc: P = 1.00 [1.00, 1.00].";
+        let sentence = "5 seeds do not distinguish a and b; both beat bc: P = 1.00 [1.00, 1.00].";
         assert_eq!(found, [sentence]);
         let nearer: &[f64] = &[6.0, 9.0, 10.0, 11.0, 12.0];
         let found = said(&methods(&[("a", high), ("b", nearer), ("bc", low)]));
-        let begin = "a and b are not told apart by 5 seeds; both beat bc: P ≥ 0.96 [";
+        let begin = "5 seeds do not distinguish a and b; both beat bc: P ≥ 0.96 [";
         assert!(found[0].starts_with(begin), "{found:?}");
         let lower: &[f64] = &[-1.0, -2.0, -3.0, -4.0, -5.0];
         let found = said(&methods(&[("a", high), ("b", low), ("c", lower)]));
@@ -196,7 +193,7 @@ mod tests {
             ("c", &[5.0, 6.0, 7.0, 8.0, 9.0]),
         ]));
         assert_eq!(found.len(), 2, "{found:?}");
-        assert_eq!(found[0], "a and b are not told apart by 5 seeds.");
+        assert_eq!(found[0], "5 seeds do not distinguish a and b.");
         assert_eq!(found[1], "a alone beats c: P = 1.00 [1.00, 1.00].");
     }
 
@@ -207,8 +204,8 @@ mod tests {
             ("a", &[9.0, 9.1, 9.2]),
             ("b", &[1.0, 1.1, 1.2]),
         ]));
-        let sentence = "3 seeds tell no methods apart: of two that are equally good, one is better \
-                        in all its runs with a chance of 10 %.";
+        let sentence = "3 seeds cannot distinguish any methods: of two equally good ones, one is \
+                        better in all its runs with a probability of 10 %.";
         assert_eq!(found, [sentence]);
     }
 }

@@ -1,14 +1,14 @@
-//! Runs sorted by what differs between their plans.
+//! Runs grouped by the differences between their plans.
 //!
-//! A *group* is the runs whose plans differ in the seed alone. A *task* is what is learnt on:
-//! environment and dataset. A *method* is the groups, one a task, that have the same values in the
-//! few keys that tell the groups of a task apart ([`super::plan::telling`]).
+//! A *group* is a set of runs whose plans differ only in the seed. A *task* is an environment and a
+//! dataset. A *method* is a set of groups, one per task, with the same values in the few keys that
+//! distinguish the groups of a task ([`super::plan::telling`]).
 
 use super::RunReport;
 use super::plan::{self, Settings};
 use super::read::NO_DATASET;
 
-/// Runs of one experiment under different seeds.
+/// Runs of one experiment with different seeds.
 #[derive(Debug)]
 pub struct Group<'a> {
     /// At least one run.
@@ -24,7 +24,7 @@ impl<'a> Group<'a> {
         self.runs[0]
     }
 
-    /// The targets that were evaluated, the one of the headline first.
+    /// The evaluated targets, the headline's first.
     pub(super) fn targets(&self) -> Vec<Option<f64>> {
         let mut targets = Vec::new();
         for target in self.runs.iter().flat_map(|run| run.targets()) {
@@ -35,20 +35,20 @@ impl<'a> Group<'a> {
         targets
     }
 
-    /// The target that stands for the group: the first of its plan, chosen before any result.
+    /// The target of the group's headline: the first of its plan, chosen before any result.
     pub(super) fn headline_target(&self) -> Option<f64> {
         self.targets().first().copied().flatten()
     }
 }
 
-/// What a task is called.
+/// The name of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Task {
     pub(super) env: String,
     pub(super) dataset: String,
 }
 
-/// All runs of a report, sorted.
+/// All runs of a report, grouped.
 #[derive(Debug)]
 pub struct Comparison<'a> {
     /// The groups, in the order of their first runs.
@@ -56,12 +56,12 @@ pub struct Comparison<'a> {
     pub(super) tasks: Vec<Task>,
     /// Names of the methods.
     pub(super) methods: Vec<String>,
-    /// Keys in which groups differ, beside those of the task.
+    /// Keys in which groups differ, besides those of the task.
     pub(super) differing: Vec<String>,
 }
 
 impl<'a> Comparison<'a> {
-    /// Sorts `runs`.
+    /// Groups `runs`.
     pub fn of(runs: &'a [RunReport]) -> Self {
         let mut groups: Vec<Group<'a>> = Vec::new();
         for run in runs {
@@ -120,8 +120,8 @@ impl<'a> Comparison<'a> {
         &self.methods[group.method]
     }
 
-    /// What a task is called: its dataset, and its environment where datasets are shared or there
-    /// is none.
+    /// The name of a task: its dataset, and its environment if several use that dataset or there is
+    /// none.
     pub(super) fn task_name(&self, task: usize) -> String {
         let Task { env, dataset } = &self.tasks[task];
         if dataset == NO_DATASET {
@@ -136,7 +136,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// The values of the keys that tell groups apart; where none is needed, the algorithm.
+/// The values of the keys that distinguish groups; if none is needed, the algorithm.
 fn method_name(run: &RunReport, telling: &[String]) -> String {
     let part = |key: &String| {
         let value = run.settings.get(key)?;

@@ -1,4 +1,4 @@
-//! The numbers of a group: what its last evaluations say, the best ones beside them, and the cost.
+//! The headline of a group: the results of its last evaluations, of its best ones, and the cost.
 
 use super::{Group, RunReport};
 use crate::run::Evaluation;
@@ -6,22 +6,22 @@ use crate::statistics::{
     Bootstrap, Caution, Interval, Scores, iqm, largest, mean, median, sample_std,
 };
 
-/// A number over the runs of a group.
+/// A statistic over the runs of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct OverRuns {
-    /// The runs' values, in their order; only finite ones.
+    /// The finite values, in the order of the runs.
     pub(super) values: Vec<f64>,
     pub(super) mean: f64,
-    /// Over the sample of seeds (n - 1); none for one run.
+    /// The sample standard deviation over seeds (n - 1); none for one run.
     pub(super) std: Option<f64>,
     pub(super) iqm: f64,
-    /// Of the IQM, 95 %; none for one run.
+    /// The 95 % interval of the IQM; none for one run.
     pub(super) interval: Option<Interval>,
     pub(super) caution: Option<Caution>,
 }
 
 impl OverRuns {
-    /// Over the finite ones of these values; none without any.
+    /// Over the finite values; none without any.
     pub(super) fn of(values: Vec<f64>) -> Option<Self> {
         let values: Vec<f64> = values
             .into_iter()
@@ -40,7 +40,7 @@ impl OverRuns {
     }
 }
 
-/// What one target of a group led to.
+/// The results for one target of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Headline {
     pub(super) target: Option<f64>,
@@ -50,10 +50,10 @@ pub(super) struct Headline {
     pub(super) last: Option<OverRuns>,
     /// Normalised score of the last evaluation.
     pub(super) score: Option<OverRuns>,
-    /// Mean over the runs of each run's best evaluation: a maximum, so it favours whoever looked
-    /// more often.
+    /// Mean over the runs of each run's best evaluation: a maximum, so it favours runs with more
+    /// evaluations.
     pub(super) best: Option<f64>,
-    /// Evaluations of the run that has the most.
+    /// The largest number of evaluations of a run.
     pub(super) looks: usize,
 }
 
@@ -97,7 +97,7 @@ pub(super) fn best_of(run: &RunReport, target: Option<f64>) -> Option<f64> {
     )
 }
 
-/// What the runs of a group took: the median over its runs.
+/// The cost of a group: medians over its runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct GroupCost {
     pub(super) updates: Option<f64>,

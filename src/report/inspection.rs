@@ -1,4 +1,4 @@
-//! A dataset on one page: returns, lengths, returns-to-go along an episode, and what was found.
+//! A dataset on one page: returns, lengths, returns-to-go along an episode, and findings.
 
 use std::fmt::Write as _;
 
@@ -18,11 +18,11 @@ const YELLOW: &str = "#b8860b";
 const MARGIN: f64 = 20.0;
 const TITLE_HEIGHT: f64 = 54.0;
 const PAGE_WIDTH: f64 = 2.0 * WIDTH + 60.0;
-/// Findings that are listed, and letters of one.
+/// The most findings that are listed, and the most letters of one.
 const LISTED: usize = 9;
 const LETTERS: usize = 46;
 
-/// The picture of `rtg inspect --plot`.
+/// The image of `rtg inspect --plot`.
 pub fn inspection_svg(id: &str, data: &Dataset, checkup: &Checkup) -> String {
     let height = TITLE_HEIGHT + 2.0 * (HEIGHT + MARGIN) + MARGIN;
     let (left, right) = (MARGIN, MARGIN + WIDTH + 20.0);
@@ -66,7 +66,7 @@ pub fn inspection_svg(id: &str, data: &Dataset, checkup: &Checkup) -> String {
     let points = checkup.return_to_go_curve.iter();
     let curve = Chart {
         title: "Returns-to-go along an episode",
-        subtitle: "mean of the episodes so long; band: ± std; dotted: targets",
+        subtitle: "mean over episodes of at least this length; band: ± std; dotted: targets",
         lines: vec![Line {
             colour: BLUE,
             dash: "",
@@ -88,7 +88,7 @@ pub fn inspection_svg(id: &str, data: &Dataset, checkup: &Checkup) -> String {
     svg + "</svg>\n"
 }
 
-/// A histogram with its levels.
+/// A histogram with reference levels.
 struct Bars<'a> {
     title: &'static str,
     subtitle: &'static str,
@@ -118,7 +118,7 @@ impl Bars<'_> {
         };
         frame.axes(&mut svg);
         let bars = counts.len() as f64;
-        // A single value has a narrow bar of its own.
+        // A single value gets a narrow bar.
         let (from, width) = if low.to_bits() == high.to_bits() {
             let room = 0.1 * (frame.x.high - frame.x.low);
             (low - room / 2.0, room)
@@ -155,7 +155,7 @@ impl Bars<'_> {
     }
 }
 
-/// Figures and findings in words.
+/// Figures and findings as text.
 fn facts(checkup: &Checkup, x: f64, y: f64) -> String {
     let mut svg = format!("<g transform=\"translate({x} {y})\" font-size=\"12\" fill=\"{INK}\">\n");
     let _ = writeln!(
@@ -186,7 +186,7 @@ fn facts(checkup: &Checkup, x: f64, y: f64) -> String {
         &figure(checkup.suggested_return_scale),
         SOFT,
     );
-    line("played again", &played(checkup), SOFT);
+    line("replay", &played(checkup), SOFT);
     if checkup.findings.is_empty() {
         line("findings", "none", SOFT);
     }
@@ -211,7 +211,7 @@ fn facts(checkup: &Checkup, x: f64, y: f64) -> String {
     svg + "</g>\n"
 }
 
-/// What the replay proved, in a few words.
+/// The result of the replay in a few words.
 fn played(checkup: &Checkup) -> String {
     let replay = &checkup.replay;
     let from = match replay.kind {
@@ -228,7 +228,7 @@ fn played(checkup: &Checkup) -> String {
     format!("{} steps {from}: {verdict}", replay.steps)
 }
 
-/// A number as people write it, three digits or whole.
+/// A number rounded for readers, to three digits or to an integer.
 fn figure(value: f64) -> String {
     if value.fract() == 0.0 || value.abs() >= 1000.0 {
         short(value.round())
@@ -273,6 +273,6 @@ mod tests {
         let info = crate::builtin::make("builtin/pendulum/random", 0).unwrap();
         let data = Dataset::new(info.info().clone());
         let svg = inspection_svg("nothing", &data, &check_up(&data));
-        assert!(svg.contains("nothing measured yet") && !svg.contains("NaN"));
+        assert!(svg.contains("no data yet") && !svg.contains("NaN"));
     }
 }

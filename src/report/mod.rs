@@ -1,9 +1,9 @@
-//! Compares runs: a page, tables, curves and data files from run directories, and nothing else.
+//! Comparison of runs: a page, tables, curves and data files, from run directories only.
 //!
-//! [`find`] and [`read`] take what runs left behind, ended or not. [`Comparison`] sorts them into
-//! groups by what differs between their plans. [`page`], [`brief`], [`markdown`], [`latex`],
-//! [`curves_svg`], [`episodes_csv`] and [`episodes_parquet`] show it. Every number over runs comes
-//! from [`crate::statistics`].
+//! [`find`] and [`read`] read run directories, finished or not. [`Comparison`] groups runs by the
+//! differences between their plans. [`page`], [`brief`], [`markdown`], [`latex`], [`curves_svg`],
+//! [`episodes_csv`] and [`episodes_parquet`] write the result. Every number over runs comes from
+//! [`crate::statistics`].
 
 mod aggregate;
 mod calibration;

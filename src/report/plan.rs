@@ -1,4 +1,4 @@
-//! Plans as flat keys and values, and what tells one from another.
+//! Plans as flat keys and values, and the differences between them.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use toml::{Table, Value};
 
 use crate::statistics::Interval;
 
-/// Keys and tables that do not change what is learnt, only how often it is written down or where
-/// it is computed.
+/// Keys and tables that do not affect the result, only how often it is recorded or where it is
+/// computed.
 const NOT_THE_EXPERIMENT: [&str; 7] = [
     "seed",
     "threads",
@@ -17,17 +17,17 @@ const NOT_THE_EXPERIMENT: [&str; 7] = [
     "checkpoint_every",
     "logging",
 ];
-/// It follows from the data, and earlier programs did not write it.
+/// It follows from the data, and earlier versions did not write it.
 const RETURN_RANGE: &str = "evaluation.return_range";
-/// Keys that name the task, not the method.
+/// Keys that identify the task, not the method.
 const TASK: [&str; 3] = ["env", "dataset", "mix"];
-/// Keys that name a group before all others.
+/// Keys that come first in the name of a group.
 const FIRST: [&str; 2] = ["algorithm", "recipe"];
 
 /// Keys with their values as text: `optimiser.batch_size` is `64`.
 pub(super) type Settings = BTreeMap<String, String>;
 
-/// The keys of a plan that make the experiment.
+/// The keys of a plan that define the experiment.
 pub(super) fn settings(plan: &Table) -> Settings {
     let mut settings = Settings::new();
     for (key, value) in plan {
@@ -51,7 +51,7 @@ fn flatten(key: &str, value: &Value, settings: &mut Settings) {
     }
 }
 
-/// The range of returns within which targets count, if the plan has one.
+/// The range of returns in which targets count, if the plan has one.
 pub(super) fn return_range(plan: &Table) -> Option<Interval> {
     let ends = plan.get("evaluation")?.get("return_range")?.as_array()?;
     let [low, high] = &ends[..] else { return None };
@@ -61,7 +61,7 @@ pub(super) fn return_range(plan: &Table) -> Option<Interval> {
     })
 }
 
-/// What names the task among `settings`.
+/// The values that identify the task among `settings`.
 pub(super) fn task(settings: &Settings) -> Vec<&str> {
     let value = |key: &&str| settings.get(*key).map_or("", String::as_str);
     TASK.iter().map(value).collect()
@@ -79,7 +79,7 @@ pub(super) fn differing(plans: &[&Settings]) -> Vec<String> {
                 .any(|plan| plan.get(*key) != plans[0].get(*key))
     };
     let mut keys: Vec<String> = keys.into_iter().filter(differs).cloned().collect();
-    // Stable, so that what is not first stays in the order of the alphabet.
+    // A stable sort, so that the other keys remain in alphabetical order.
     keys.sort_by_key(|key| {
         FIRST
             .iter()
@@ -89,8 +89,8 @@ pub(super) fn differing(plans: &[&Settings]) -> Vec<String> {
     keys
 }
 
-/// As few keys as tell every two plans of the same task apart: those of `FIRST` that help, then
-/// always the key that separates most of the pairs still alike.
+/// A small set of keys that distinguishes all plans of the same task: those of `FIRST` that help,
+/// then repeatedly the key that separates most of the remaining equal pairs.
 pub(super) fn telling(plans: &[&Settings]) -> Vec<String> {
     let mut alike: Vec<(usize, usize)> = (0..plans.len())
         .flat_map(|i| (0..i).map(move |j| (j, i)))
@@ -105,7 +105,7 @@ pub(super) fn telling(plans: &[&Settings]) -> Vec<String> {
         let first = candidates
             .iter()
             .position(|key| FIRST.contains(&key.as_str()) && count(key) > 0);
-        // The last of several maxima is taken, so the search runs backwards.
+        // `max_by_key` returns the last of several maxima, so the search runs backwards.
         let best = first.or_else(|| {
             (0..candidates.len())
                 .rev()

@@ -1,4 +1,4 @@
-//! From run directories to what a report knows of each run.
+//! Reads run directories for a report.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -14,28 +14,28 @@ use crate::metrics::{
 use crate::run::{Error, Evaluation, Run, Summary, open_file};
 use crate::statistics::Interval;
 
-/// What stands for the dataset of a run that collected its own data.
+/// The dataset's name for a run that collected its own data.
 pub(super) const NO_DATASET: &str = "-";
 
-/// Folders below a given one in which runs are looked for.
+/// The depth of folders in which runs are searched.
 const DEPTH: usize = 3;
-/// The metric that counts updates beside the steps of an online run.
+/// The metric that counts the updates of an online run.
 const UPDATES: &str = "train/updates";
 
-/// What a run took until now.
+/// The cost of a run until now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
     /// Optimiser updates; none for an online run that does not count them.
     pub updates: Option<f64>,
     /// Environment steps of the training; none for an offline run.
     pub environment_steps: Option<f64>,
-    /// Seconds of training, without evaluations; none where no speed was recorded.
+    /// Seconds of training, without evaluations; none if no speed was recorded.
     pub seconds: Option<f64>,
-    /// Processor seconds of the same, over all threads; none where the system did not tell.
+    /// Processor seconds of the same, over all threads; none if the system does not report them.
     pub cpu_seconds: Option<f64>,
 }
 
-/// What a report knows of one run.
+/// The data of one run in a report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunReport {
     /// Name of the run directory.
@@ -52,31 +52,30 @@ pub struct RunReport {
     pub recipe: String,
     /// Seed of the run.
     pub seed: i64,
-    /// Steps that the experiment asks for.
+    /// Steps of the plan.
     pub planned_steps: u64,
     /// Steps done: updates, or environment steps of an online run.
     pub steps: u64,
     /// Whether the run has a result.
     pub ended: bool,
-    /// The range of returns within which targets count for the calibration.
+    /// The range of returns in which targets count for the calibration.
     pub return_range: Option<Interval>,
-    /// What it took.
+    /// Its cost.
     pub cost: Cost,
-    /// Milliseconds of one step; none while the run has not ended.
+    /// Milliseconds per step; none until the run is finished.
     pub ms_per_step: Option<f64>,
     /// Every evaluation, in the order of the steps.
     pub evaluations: Vec<Evaluation>,
     /// Every other measurement by name: step and value, in the order of the steps.
     pub metrics: BTreeMap<String, Vec<(u64, f64)>>,
-    /// Lines of its measurements that cannot be read.
+    /// The number of unreadable lines in its measurements.
     pub damaged_lines: usize,
-    /// The keys and values that make the experiment, without the seed: equal for runs that repeat
-    /// each other.
+    /// The keys and values that define the experiment, without the seed: equal for repeated runs.
     pub(super) settings: BTreeMap<String, String>,
 }
 
 impl RunReport {
-    /// The targets that were evaluated, in the order of their first evaluation.
+    /// The evaluated targets, in the order of their first evaluation.
     pub fn targets(&self) -> Vec<Option<f64>> {
         let mut targets = Vec::new();
         for evaluation in &self.evaluations {
@@ -94,12 +93,12 @@ impl RunReport {
             .filter(move |evaluation| evaluation.target == target)
     }
 
-    /// The points of a metric; empty where it was not measured.
+    /// The points of a metric; empty if it was not measured.
     pub(super) fn metric(&self, name: &str) -> &[(u64, f64)] {
         self.metrics.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// The points of the loss that stands for the training: the only one, or the critics'.
+    /// The points of the loss that represents the training: the only one, or the critics'.
     pub(super) fn loss(&self) -> &[(u64, f64)] {
         let names = [TRAIN_LOSS, TRAIN_CRITIC_LOSS];
         let measured = names.iter().map(|name| self.metric(name));
@@ -109,8 +108,8 @@ impl RunReport {
             .unwrap_or_default()
     }
 
-    /// Seconds of training until `step`, from the mean time of a step that was recorded last before
-    /// it; none before the first record.
+    /// Seconds of training until `step`, from the last recorded mean time per step; none before the
+    /// first record.
     pub(super) fn seconds_at(&self, step: u64) -> Option<f64> {
         Some(1e-3 * self.latest(SPEED_MS_PER_STEP, step)? * step as f64)
     }
@@ -120,14 +119,14 @@ impl RunReport {
         self.latest(TRAIN_ENVIRONMENT_STEPS, step)
     }
 
-    /// Updates until `step`, which counts them unless the run is an online one.
+    /// Updates until `step`, which is their number unless the run is online.
     pub(super) fn updates_at(&self, step: u64) -> Option<f64> {
         let offline = self.metric(TRAIN_ENVIRONMENT_STEPS).is_empty();
         let counted = self.latest(UPDATES, step);
         counted.or_else(|| offline.then_some(step as f64))
     }
 
-    /// The value of a metric that was recorded last until `step`.
+    /// The last value of a metric until `step`.
     fn latest(&self, name: &str, step: u64) -> Option<f64> {
         let counts = self.metric(name);
         let after = counts.partition_point(|&(at, _)| at <= step);
@@ -135,15 +134,15 @@ impl RunReport {
     }
 }
 
-/// The run directories among `paths` and, of those that are no run, in the folders below them,
-/// sorted by name there.
+/// The run directories among `paths` and in the folders below those that are not runs, sorted by
+/// name there.
 pub fn find<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     for path in paths.iter().map(AsRef::as_ref) {
         let before = found.len();
         collect_runs(path, DEPTH, &mut found);
         if found.len() == before {
-            // Names what is missing.
+            // The error names the missing file.
             Run::open(path)?;
         }
     }
@@ -182,24 +181,24 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         let value = plan.get(key).and_then(toml::Value::as_str);
         value
             .map(str::to_owned)
-            .ok_or_else(|| damaged(format!("it has no text `{key}`")))
+            .ok_or_else(|| damaged(format!("it has no text '{key}'")))
     };
     let integer = |key| {
         let value = plan.get(key).and_then(toml::Value::as_integer);
-        value.ok_or_else(|| damaged(format!("it has no integer `{key}`")))
+        value.ok_or_else(|| damaged(format!("it has no integer '{key}'")))
     };
     let (env, recipe) = (text("env")?, text("recipe")?);
-    // A run that collects its own data need not have one.
+    // A run that collects its own data has none.
     let dataset = if plan.contains_key("dataset") {
         text("dataset")?
     } else {
         NO_DATASET.to_owned()
     };
-    // Plans of the time before there was a second one do not name it.
+    // Plans of versions with a single algorithm do not name it.
     let algorithm = text("algorithm").unwrap_or_else(|_| Chosen::default().card().name.to_owned());
     let measured = read_metrics(&run)?;
     let planned_steps = integer("steps")?.max(0).cast_unsigned();
-    // That of an earlier session says nothing of one that goes on with more steps.
+    // The summary of a run is obsolete if the run continues with more steps.
     let summary = run
         .summary()?
         .filter(|summary| summary.steps >= planned_steps);
@@ -254,7 +253,7 @@ struct Measured {
     damaged_lines: usize,
 }
 
-/// A run without metrics is one that has just begun.
+/// A run without metrics has just begun.
 fn read_metrics(run: &Run) -> Result<Measured, Error> {
     let path = run.metrics();
     let mut measured = Measured::default();

@@ -1,4 +1,4 @@
-//! A table of text and numbers, written as Markdown, LaTeX or HTML.
+//! Tables of text and numbers, written as Markdown, LaTeX or HTML.
 
 use std::fmt::Write as _;
 
@@ -8,15 +8,15 @@ use super::escape;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Column {
     pub(super) title: String,
-    /// Whether it holds numbers: they are right-aligned.
+    /// Whether it contains numbers, which are right-aligned.
     pub(super) numeric: bool,
 }
 
-/// What stands in one place.
+/// A cell.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cell {
     pub(super) text: String,
-    /// What the cell is sorted by; text without it is sorted as text, after all numbers.
+    /// The cell's sort key; cells without it are sorted as text, after all numbers.
     pub(super) value: Option<f64>,
     /// Whether the text is a command to copy.
     pub(super) command: bool,
@@ -25,7 +25,7 @@ pub(super) struct Cell {
 /// Rows of cells under column titles.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Table {
-    /// What the table shows; also its element's name on the page.
+    /// The table's name; also its element's id on the page.
     pub(super) name: &'static str,
     /// One sentence above the table.
     pub(super) caption: &'static str,
@@ -69,7 +69,7 @@ impl Cell {
         }
     }
 
-    /// A dash where there is nothing to show.
+    /// A dash for a missing value.
     pub(super) fn missing() -> Self {
         Self::from("–")
     }
@@ -91,12 +91,12 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 impl Table {
-    /// The columns with these titles, as far as there are such, in their present order.
+    /// The columns with these titles, in their current order; unknown titles are ignored.
     pub(super) fn only(self, titles: &[&str]) -> Self {
         self.keeping(|title| titles.contains(&title))
     }
 
-    /// All columns but the one with this title.
+    /// All columns except the one with this title.
     pub(super) fn without(self, title: &str) -> Self {
         self.keeping(|other| other != title)
     }
@@ -160,7 +160,7 @@ impl Table {
         )
     }
 
-    /// A table whose columns a script can sort: numbers carry their value in `data-v`.
+    /// A table that a script can sort: cells with numbers have their value in `data-v`.
     pub(super) fn html(&self) -> String {
         let class = |numeric| if numeric { " class=\"number\"" } else { "" };
         let mut html = format!(

@@ -11,9 +11,9 @@ use super::{Comparison, Group, RunReport, commands};
 use crate::metrics::spread;
 use crate::statistics::Interval;
 
-/// What can be said of the methods, and a row for each method and target: score and cost.
+/// The findings about the methods, and a row for each method and target with score and cost.
 pub fn brief(runs: &[RunReport]) -> String {
-    /// What a terminal has room for.
+    /// Columns that fit on a terminal.
     const TITLES: [&str; 12] = [
         "method",
         "seeds",
@@ -44,8 +44,8 @@ pub fn brief(runs: &[RunReport]) -> String {
     text
 }
 
-/// What can be said of the runs, then one line for each run and target in Markdown, then what there
-/// is of groups, methods and pairs.
+/// The findings about the runs, then in Markdown one line for each run and target, then the tables
+/// of groups, methods and pairs, if there are any.
 pub fn markdown(runs: &[RunReport]) -> String {
     let comparison = Comparison::of(runs);
     let mut text = String::new();
@@ -73,7 +73,7 @@ pub fn markdown(runs: &[RunReport]) -> String {
     text
 }
 
-/// The tables over runs for a paper: `tabular`s that need the package booktabs.
+/// The tables over runs for a paper: `tabular`s for the package booktabs.
 pub fn latex(runs: &[RunReport]) -> String {
     let comparison = Comparison::of(runs);
     let mut tables = vec![group_table(&comparison, false)];
@@ -105,7 +105,7 @@ pub(super) fn run_table(runs: &[RunReport], with_commands: bool) -> Table {
     for run in runs {
         let mut targets = run.targets();
         if targets.is_empty() {
-            // A run that has not been evaluated still has its line.
+            // A run that has not been evaluated has a line, too.
             targets.push(None);
         }
         for target in targets {
@@ -200,12 +200,12 @@ pub(super) fn group_table(comparison: &Comparison<'_>, with_commands: bool) -> T
         name: "groups",
         caption: "Over seeds: mean ± standard deviation (n − 1) of the last mean returns, their \
                   interquartile mean with its bootstrap interval, and the mean of each run's best \
-                  evaluation, a maximum over so many looks. Costs are medians over the runs; seconds \
+                  evaluation, a maximum over this many looks. Costs are medians over the runs; seconds \
                   and processor seconds are those of training, without evaluations.",
         columns,
         rows,
     };
-    // Where methods are algorithms, one column says it.
+    // If methods are algorithms, one column is enough.
     let mut groups = comparison.groups.iter();
     if groups.all(|group| comparison.label(group) == group.first().algorithm) {
         table.without("algorithm")
@@ -267,12 +267,12 @@ fn group_row(
     row
 }
 
-/// What must be known beside a group's numbers.
+/// Notes on a group's numbers.
 fn note(group: &Group<'_>, last: Option<&OverRuns>) -> Cell {
     let going = group.runs.iter().filter(|run| !run.ended).count();
     let mut notes = Vec::new();
     if going > 0 {
-        notes.push(format!("{going} of {} not ended", group.runs.len()));
+        notes.push(format!("{going} of {} not finished", group.runs.len()));
     }
     notes.extend(
         last.and_then(|last| last.caution)
@@ -324,7 +324,7 @@ pub(super) fn method_table(comparison: &Comparison<'_>, aggregate: &Aggregate) -
     Table {
         name: "methods",
         caption: if aggregate.normalised {
-            "Methods over the tasks that all share, by the last normalised score (0 random, 1 \
+            "Methods over the tasks that all of them share, by the last normalised score (0 random, 1 \
              expert): aggregates with 95 % intervals of the stratified bootstrap, as in rliable."
         } else {
             "Methods by the last mean return: aggregates with 95 % intervals of the stratified \
@@ -335,7 +335,7 @@ pub(super) fn method_table(comparison: &Comparison<'_>, aggregate: &Aggregate) -
     }
 }
 
-/// P(row > column) as a matrix; none where there are too many methods.
+/// P(row > column) as a matrix; none if there are too many methods.
 pub(super) fn pair_table(comparison: &Comparison<'_>, aggregate: &Aggregate) -> Option<Table> {
     let name = |place: usize| comparison.methods[aggregate.methods[place].method].as_str();
     let mut columns = vec![words("P(row > column)")];
@@ -351,8 +351,9 @@ pub(super) fn pair_table(comparison: &Comparison<'_>, aggregate: &Aggregate) -> 
     };
     (!aggregate.pairs.is_empty()).then(|| Table {
         name: "pairs",
-        caption: "The chance that a run of one method scores above a run of another on the same \
-                  task, averaged over the tasks; an interval that holds 0.5 tells them not apart.",
+        caption: "The probability that a run of one method scores above a run of another on the \
+                  same task, averaged over the tasks; if its interval contains 0.5, the two are not \
+                  distinguished.",
         columns,
         rows: (0..aggregate.methods.len()).map(row).collect(),
     })
@@ -384,7 +385,7 @@ pub(super) fn difference_table(comparison: &Comparison<'_>) -> Table {
     });
     Table {
         name: "differences",
-        caption: "Every key in which the plans differ, beside environment and dataset. A dash: the \
+        caption: "Every key in which the plans differ, besides environment and dataset. A dash: the \
                   plan has no such key.",
         columns,
         rows: rows.collect(),

@@ -6,7 +6,7 @@ use super::proto::Message;
 #[derive(Clone)]
 pub(super) struct Value(String);
 
-/// The type of a tensor's numbers, as `TensorProto.DataType` counts them.
+/// The type of a tensor's numbers, with the codes of `TensorProto.DataType`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Element {
     F32 = 1,
@@ -17,16 +17,16 @@ pub(super) enum Element {
 /// One size of an input or output.
 #[derive(Clone, Copy)]
 pub(super) enum Size {
-    /// Always the same.
+    /// A fixed size.
     Fixed(usize),
-    /// Any size, under a name.
+    /// A symbolic size.
     Free(&'static str),
 }
 
-/// Rows that are computed at once, B.
+/// The rows of a batch, B.
 pub(super) const BATCH: Size = Size::Free("batch");
 
-/// Nodes in an order in which they can be computed, their constants, and inputs and outputs.
+/// Nodes in topological order, constants, inputs and outputs.
 #[derive(Default)]
 pub(super) struct Graph {
     nodes: Message,
@@ -50,7 +50,7 @@ impl Graph {
         Value(name.to_owned())
     }
 
-    /// Makes a tensor an output under a name.
+    /// Makes a tensor a named output.
     pub(super) fn output(&mut self, name: &str, value: &Value, element: Element, sizes: &[Size]) {
         self.outputs.push(described(name, sizes));
         self.sign(12, name, element, sizes);
@@ -85,7 +85,7 @@ impl Graph {
         for &size in sizes {
             tensor = tensor.int(1, size);
         }
-        // Two constants may be called the same; a file may not hold two of a name.
+        // Two constants may have the same name here, but not in a file.
         let name = self.fresh(name);
         let tensor = tensor.int(2, element as i64).text(8, &name).field(9, bytes);
         self.constants = std::mem::take(&mut self.constants).message(5, &tensor);
@@ -119,7 +119,7 @@ impl Graph {
         results.map(Value)
     }
 
-    /// With its axes in another order.
+    /// The tensor with its axes in another order.
     pub(super) fn transpose(&mut self, input: &Value, axes: &[i64]) -> Value {
         let mut attribute = Message::default().text(1, "perm");
         for &axis in axes {
@@ -132,19 +132,19 @@ impl Graph {
         Value(result)
     }
 
-    /// With other sizes; 0 keeps a size, -1 takes what is left.
+    /// The tensor with other sizes; 0 keeps a size, -1 is inferred.
     pub(super) fn reshape(&mut self, input: &Value, sizes: &[i64]) -> Value {
         let sizes = self.ints("sizes", sizes);
         self.op("Reshape", &[input, &sizes])
     }
 
-    /// With a new axis of size 1.
+    /// The tensor with a new axis of size 1.
     pub(super) fn unsqueeze(&mut self, input: &Value, axis: i64) -> Value {
         let axis = self.ints("axis", &[axis]);
         self.op("Unsqueeze", &[input, &axis])
     }
 
-    /// As numbers of another type.
+    /// The tensor as numbers of another type.
     pub(super) fn cast(&mut self, input: &Value, element: Element) -> Value {
         self.op_with("Cast", &[input], &[("to", element as i64)])
     }

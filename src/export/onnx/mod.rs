@@ -1,11 +1,11 @@
 //! ONNX: the whole policy as one graph, for onnxruntime and similar programs.
 //!
-//! The graph takes an environment's numbers and returns its actions: the normaliser, the scale of
-//! returns and that of actions are inside. Inputs and outputs have the names of the exporter of
-//! Hugging Face's `transformers` for `DecisionTransformerModel`: `states`, `actions`,
+//! The graph takes an environment's observations and returns its actions: the normaliser and the
+//! scales of returns and actions are part of it. Inputs and outputs have the names of the exporter
+//! of Hugging Face's `transformers` for `DecisionTransformerModel`: `states`, `actions`,
 //! `returns_to_go`, `timesteps`, `attention_mask` and `action_preds`. For discrete actions
-//! `action_preds` holds a number for each choice (logits, or values of a Q-network), and
-//! `greedy_actions` the one with the largest. Operators are those of opset 20, the file's format is
+//! `action_preds` contains a number for each action (a logit, or the value of a Q-network), and
+//! `greedy_actions` the index of the largest. Operators are those of opset 20, the file's format is
 //! IR version 9.
 
 mod graph;
@@ -21,7 +21,7 @@ use self::proto::Message;
 
 const IR_VERSION: i64 = 9;
 const OPSET: i64 = 20;
-/// Protobuf messages are below 2 GiB.
+/// Protobuf messages must be smaller than 2 GiB.
 const MOST_PARAMETERS: usize = (i32::MAX as usize - (1 << 20)) / size_of::<f32>();
 
 /// An ONNX file.
@@ -34,16 +34,16 @@ pub struct Model {
     pub outputs: Vec<String>,
 }
 
-/// The file of a policy. `notes` are pairs of names and texts about it.
+/// The file of a policy. `notes` are its metadata: pairs of names and texts.
 ///
 /// # Errors
-/// [`Error::Unsupported`]: weights of 2 GiB, or a network without return tokens and attention.
+/// [`Error::Unsupported`]: weights above 2 GiB, or a network without return-to-go tokens and attention.
 pub fn model(computation: &Computation, notes: &[(&str, String)]) -> Result<Model, Error> {
     if computation.parameters() > MOST_PARAMETERS {
         return Err(Error::Unsupported {
             what: "exported to ONNX",
             reason: format!(
-                "its {} weights take more than the 2 GiB of a file",
+                "its {} weights need more than the 2 GiB of a file",
                 computation.parameters()
             ),
         });
@@ -82,7 +82,8 @@ fn normalised(graph: &mut Graph, x: &Value, mean: &[f64], std: &[f64]) -> Value 
     graph.op("Div", &[&centred, &std])
 }
 
-/// Names the last numbers, and for discrete actions the choice. `sizes` are those before the last.
+/// Names the outputs: the actions and, for discrete actions, the choice. `sizes` are all but the
+/// last.
 fn finish(graph: &mut Graph, last: &Value, actions: &ActionCodec, sizes: &[Size]) {
     let width = [sizes, &[Size::Fixed(actions.width())]].concat();
     graph.output("action_preds", last, Element::F32, &width);
@@ -94,7 +95,8 @@ fn finish(graph: &mut Graph, last: &Value, actions: &ActionCodec, sizes: &[Size]
     }
 }
 
-/// The environment's numbers for the network's; discrete actions stay a number for each choice.
+/// Converts actions from the network's units to the environment's; discrete actions remain a number
+/// for each choice.
 fn decoded(graph: &mut Graph, x: Value, actions: &ActionCodec) -> Value {
     match actions {
         ActionCodec::Continuous { offset, scale, .. } if !is_identity(offset, scale) => {
@@ -107,7 +109,7 @@ fn decoded(graph: &mut Graph, x: Value, actions: &ActionCodec) -> Value {
     }
 }
 
-#[expect(clippy::float_cmp, reason = "exactly these numbers change nothing")]
+#[expect(clippy::float_cmp, reason = "exactly these numbers are the identity")]
 fn is_identity(offset: &[f64], scale: &[f64]) -> bool {
     offset.iter().all(|&x| x == 0.0) && scale.iter().all(|&x| x == 1.0)
 }

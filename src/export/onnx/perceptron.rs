@@ -5,8 +5,8 @@ use super::{decoded, finish, normalised, single};
 use crate::algorithms::{Perceptron, Rule};
 use crate::kernels::mlp::{Activation, Layout, Place};
 
-/// `states [batch, S]`; where the network sees K > 1 observations, `states [batch, K, S]` with the
-/// newest last, and `attention_mask [batch, K]`, 0 for those before the episode's first.
+/// The input is `states [batch, S]`; for a network with K > 1 observations, `states [batch, K, S]`
+/// with the newest last, and `attention_mask [batch, K]`, 0 for those before the episode's first.
 pub(super) fn write(graph: &mut Graph, policy: &Perceptron) {
     let x = observations(graph, policy);
     let outputs = |graph: &mut Graph, member| network(graph, policy, &x, member);
@@ -130,7 +130,7 @@ fn activated(graph: &mut Graph, x: &Value, activation: Activation) -> Value {
     graph.op(name, &[x])
 }
 
-/// A number for each action, from a Q-network's outputs.
+/// A value for each action, from a Q-network's outputs.
 fn values(
     graph: &mut Graph,
     outputs: &Value,

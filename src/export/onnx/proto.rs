@@ -1,5 +1,5 @@
-//! Protocol buffers, as much as ONNX needs: a message is its fields one after the other, each a key
-//! (field number and wire type) and its value. Field numbers are those of `onnx.proto3`.
+//! The part of Protocol Buffers that ONNX needs: a message is a sequence of fields, each with a key
+//! (field number and wire type) and a value. Field numbers are those of `onnx.proto3`.
 
 /// A message, or some of its fields.
 #[derive(Clone, Default)]
@@ -42,18 +42,18 @@ impl Message {
         self.field(field, &message.0)
     }
 
-    /// The fields of another message as well.
+    /// Appends the fields of another message.
     pub(super) fn with(mut self, fields: &Self) -> Self {
         self.0.extend(&fields.0);
         self
     }
 
-    /// The message that is stored like this.
+    /// A message from its encoded bytes.
     pub(super) fn of(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// The message as it is stored.
+    /// The encoded message.
     pub(super) fn bytes(self) -> Vec<u8> {
         self.0
     }
@@ -62,7 +62,7 @@ impl Message {
         self.varint(u64::from(field << 3 | wire_type));
     }
 
-    /// Seven bits a byte, the lowest first; the eighth says that more follow.
+    /// Seven bits per byte, the lowest first; the eighth bit says whether more follow.
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);

@@ -1,9 +1,9 @@
 //! The graph of a Decision Transformer's policy.
 //!
 //! It takes any number of steps, padded on either side where `attention_mask` is 0, and returns an
-//! action for each: the one for the newest observation is the last. The action of that step is
-//! ignored, so it may be anything. `returns_to_go` are in the environment's units; a discrete
-//! action is a row with a 1 at its choice.
+//! action for each; the last one belongs to the newest observation. The input action of that step
+//! is ignored, so it may have any value. `returns_to_go` are in the environment's units; a discrete
+//! action is a one-hot row.
 
 use super::graph::{BATCH, Element, Graph, Size, Value};
 use super::{decoded, finish, is_identity, normalised, single};
@@ -13,7 +13,7 @@ use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::{Activation, Head};
 
 const CONTEXT: Size = Size::Free("context");
-/// A score with no weight; finite, so that a row without any other stays a number.
+/// The score of a masked token; finite, so that a row with only masked tokens is not NaN.
 const MASKED: f32 = -1e9;
 
 pub(super) fn write(graph: &mut Graph, policy: &Sequence) {
@@ -42,7 +42,7 @@ pub(super) fn write(graph: &mut Graph, policy: &Sequence) {
         x = writer.graph.op("Add", &[&x, &down]);
     }
     x = writer.layer_norm(&x, "final_norm");
-    // The action is read from the observation's token, the second of a step.
+    // The action is read from the observation token, the second of a step.
     let steps = writer.graph.reshape(&x, &[0, -1, 3, shape.width as i64]);
     let second = writer.graph.int("observation_token", 1);
     let of_observations = writer
@@ -138,7 +138,8 @@ impl Writer<'_> {
         self.graph.op("Div", &[&centred, &scale])
     }
 
-    /// Whether a token may attend to another, B x 1 x 3K x 3K: not at later ones, not at padding.
+    /// Whether a token may attend to another, B x 1 x 3K x 3K: not to later ones, and not to
+    /// padding.
     fn allowed(&mut self, seen: &Value) -> Value {
         let graph = &mut *self.graph;
         let seen = graph.cast(seen, Element::Bool);

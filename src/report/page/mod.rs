@@ -1,8 +1,8 @@
-//! The report as one HTML file that works without a network.
+//! The report as a single HTML file that works offline.
 //!
-//! Tables are in the file as they are shown; charts are drawn by the script in `page.js` with
+//! Tables are HTML; charts are drawn by the script in `page.js` with
 //! [uPlot](https://github.com/leeoniya/uPlot) 1.6.32 (MIT, `uplot.LICENSE`), from numbers that
-//! [`series`] collects. The page's own policy forbids the browser every request.
+//! [`series`] collects. The page's content security policy forbids all requests.
 
 mod series;
 
@@ -20,8 +20,8 @@ const UPLOT: &str = include_str!("uplot.min.js");
 const UPLOT_STYLE: &str = include_str!("uplot.min.css");
 const UPLOT_LICENCE: &str = include_str!("uplot.LICENSE");
 
-/// The page of `runs`. With `reload_secs` it loads itself again so often, for a file that is
-/// written again while runs go on.
+/// The page of `runs`. With `reload_secs` it reloads itself at this interval, for a file that is
+/// rewritten while runs continue.
 pub fn page(runs: &[RunReport], reload_secs: Option<u64>) -> String {
     let comparison = Comparison::of(runs);
     let aggregate = Aggregate::of(&comparison);
@@ -72,7 +72,7 @@ pub fn page(runs: &[RunReport], reload_secs: Option<u64>) -> String {
         html,
         "<script type=\"application/json\" id=\"data\">{}</script>\n\
          <script>\n/*\n{UPLOT_LICENCE}*/\n{UPLOT}</script>\n<script>\n{SCRIPT}</script>\n</html>\n",
-        // A name in the data could end the script element otherwise.
+        // Otherwise a name in the data could end the script element.
         data.replace('<', "\\u003c")
     );
     html
@@ -81,7 +81,7 @@ pub fn page(runs: &[RunReport], reload_secs: Option<u64>) -> String {
 const CURVES: &str = "\
 <h2>Curves</h2>
 <p class=\"caption\">Interquartile mean over the seeds; band: its 95 % bootstrap interval. Drag over a
-chart to zoom, double-click to see all; a click on a name shows or hides it.</p>
+chart to zoom, double-click to reset; click a name to show or hide its curve.</p>
 <div class=\"controls\"><label>show <select id=\"metric\"></select></label>
 <label>over <select id=\"axis\"></select></label>
 <label><input type=\"checkbox\" id=\"log\"> logarithmic</label></div>
@@ -89,11 +89,11 @@ chart to zoom, double-click to see all; a click on a name shows or hides it.</p>
 ";
 
 const CALIBRATION: &str = "\
-<h2>Asked for and reached</h2>
-<p class=\"caption\">Return of the last evaluation over the target that was asked for: interquartile
-mean over the seeds with its 95 % interval, of a single run its mean with that over its episodes.
-Dotted: what is reached is what was asked for. Shaded: the data's returns from the 5th to the 95th
-percentile, where targets count.</p>
+<h2>Calibration</h2>
+<p class=\"caption\">Achieved return of the last evaluation over the target return: interquartile mean
+over the seeds with its 95 % interval, or for a single run the mean over its episodes with its
+interval. Dotted: achieved equals target. Shaded: the data's returns from the 5th to the 95th
+percentile, the range in which targets count.</p>
 <div class=\"charts\" id=\"calibration\"></div>
 ";
 
@@ -107,7 +107,7 @@ fn head(comparison: &Comparison<'_>, runs: &[RunReport]) -> String {
     ]
     .join(", ");
     if going > 0 {
-        let _ = write!(text, "; {going} not ended");
+        let _ = write!(text, "; {going} not finished");
     }
     format!(
         "<header><h1>Runs</h1><span class=\"count\">{text}</span><button type=\"button\" \
@@ -135,7 +135,7 @@ fn methods(comparison: &Comparison<'_>, aggregate: &Aggregate) -> String {
              runs above a score; band: 95 % interval.</p><div id=\"profile\"></div></figure>";
     let pairs = pair_table(comparison, aggregate);
     if pairs.is_some() {
-        html += "<figure><h3>Probability of improvement</h3><p class=\"caption\">The chance that a \
+        html += "<figure><h3>Probability of improvement</h3><p class=\"caption\">The probability that a \
                  run of <select id=\"opponent\" aria-label=\"method\"></select> scores above a run \
                  of another method; bar: 95 % interval.</p><div class=\"forest\" id=\"forest\">\
                  </div></figure>";
@@ -145,7 +145,7 @@ fn methods(comparison: &Comparison<'_>, aggregate: &Aggregate) -> String {
     html
 }
 
-/// Plans of different algorithms differ in every key of their own tables: that many are folded.
+/// Plans of different algorithms differ in all keys of their tables: long tables are folded.
 fn differences(comparison: &Comparison<'_>) -> String {
     const UNFOLDED: usize = 20;
     let table = difference_table(comparison).html();
@@ -161,9 +161,9 @@ fn differences(comparison: &Comparison<'_>) -> String {
 fn foot() -> String {
     format!(
         "<footer><p>The headline is the <em>last</em> evaluation. <em>Best</em> is the largest of all \
-         of a run's evaluations and favours whoever looks more often, so the number of looks stands \
-         beside it. A run with several targets counts with the first of its plan. Seconds are those \
-         of training, without evaluations. Statistics as in Agarwal et al. 2021 (rliable), 2,000 \
+         of a run's evaluations and favours runs with more of them, so the number of looks is shown \
+         next to it. A run with several targets counts with the first one of its plan. Seconds are \
+         those of training, without evaluations. Statistics as in Agarwal et al. 2021 (rliable), 2,000 \
          draws of the stratified bootstrap, 500 for curves.</p><p>rtg {}</p></footer>\n",
         env!("CARGO_PKG_VERSION")
     )

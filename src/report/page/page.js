@@ -1,6 +1,6 @@
 "use strict";
 // Draws the charts of the page from the numbers in #data, and makes its tables sortable. Every
-// number was computed by rtg; nothing is computed here but where things lie on the screen.
+// number was computed by rtg; only positions on the screen are computed here.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
@@ -21,7 +21,7 @@ function remember(key, value) {
   try {
     sessionStorage.setItem("rtg-report", JSON.stringify(memory));
   } catch {
-    // A browser without storage shows the page all the same.
+    // The page also works without storage.
   }
 }
 
@@ -84,7 +84,7 @@ class Chart {
     const drawn = content.series.filter((series) => series.y.length);
     this.save.hidden = !drawn.length;
     if (!drawn.length) {
-      this.plotHost.append(element("p", { class: "nothing" }, "nothing measured yet"));
+      this.plotHost.append(element("p", { class: "nothing" }, "no data yet"));
       return;
     }
     const positive = (values) => content.log ? values.map((v) => (v > 0 ? v : null)) : values;
@@ -201,7 +201,7 @@ class Chart {
     ctx.restore();
   }
 
-  /** The line on which what is reached is what was asked for. */
+  /** The line where achieved and target returns are equal. */
   diagonal(plot) {
     const { ctx, bbox } = plot;
     const { min, max } = plot.scales.x;
@@ -341,7 +341,7 @@ function sortable(table) {
   };
   titles.forEach((title, column) => {
     title.querySelector("button").onclick = () => {
-      // Numbers are looked at from the largest.
+      // Numbers are sorted from the largest first.
       const first = title.classList.contains("number") ? "descending" : "ascending";
       const second = first === "descending" ? "ascending" : "descending";
       sort(column, title.getAttribute("aria-sort") === first ? second : first);
@@ -388,7 +388,7 @@ calibration();
 forest();
 document.querySelectorAll("table").forEach(sortable);
 copyable();
-// Paper has nothing to unfold.
+// Unfold everything for printing.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));
 if (memory.scroll) scrollTo(0, memory.scroll);
 addEventListener("pagehide", () => remember("scroll", scrollY));

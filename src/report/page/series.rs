@@ -1,4 +1,4 @@
-//! The numbers of the page's charts, as the script reads them.
+//! The numbers of the page's charts, in the form that the script reads.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,20 +11,20 @@ use super::super::{Comparison, Group, RunReport};
 use crate::run::Evaluation;
 use crate::statistics::{Bootstrap, CurvePoint, by_step, by_time, thin};
 
-/// Draws of a curve's bands: there are many points, and a band is looked at, not read.
+/// Bootstrap draws for a curve's bands: there are many points, and a band needs little precision.
 const REPETITIONS: usize = 500;
 /// Points of a curve over seconds.
 const MOMENTS: usize = 60;
-/// Points of all curves of one training metric together, and the least of one curve: a page stays
-/// small with hundreds of groups.
+/// The most points of all curves of one training metric together, and the fewest of one curve, so
+/// that a page with hundreds of groups remains small.
 const POINTS: (usize, usize) = (20_000, 40);
 /// The most points of a curve of a training metric.
 const MOST_POINTS: usize = 200;
 
-/// All that the script draws.
+/// The data of the script.
 #[derive(Serialize)]
 pub(super) struct PageData<'a> {
-    /// Places on horizontal axes; series name theirs by its number.
+    /// Positions on horizontal axes; a series refers to them by index.
     xs: Vec<Vec<f64>>,
     tasks: Vec<TaskCharts>,
     calibration: Vec<Calibration>,
@@ -55,7 +55,7 @@ struct Axis {
 #[derive(Serialize)]
 struct Calibration {
     name: String,
-    /// That of the data's returns.
+    /// The range of the data's returns.
     range: Option<[f64; 2]>,
     series: Vec<Series>,
 }
@@ -91,7 +91,7 @@ struct PairBar {
     text: String,
 }
 
-/// How a line looks.
+/// The style of a line.
 struct Look {
     label: String,
     colour: usize,
@@ -106,14 +106,14 @@ pub(super) struct Collector {
     known: BTreeMap<Vec<u64>, usize>,
 }
 
-/// Metrics of an evaluation, best known first.
+/// Metrics of an evaluation, the most common first.
 type EvaluationMetric = (&'static str, fn(&Evaluation) -> Option<f64>);
 const EVALUATION: [EvaluationMetric; 3] = [
     ("score", |evaluation| evaluation.score),
     ("return", |evaluation| Some(evaluation.return_mean)),
     ("episode length", |evaluation| Some(evaluation.length_mean)),
 ];
-/// Where something happened, in a run.
+/// The position of a step of a run on a horizontal axis.
 type Place = fn(&RunReport, u64) -> Option<f64>;
 const AXES: [(&str, Place); 3] = [
     ("updates", RunReport::updates_at),
@@ -172,7 +172,7 @@ impl Collector {
         names.sort_unstable();
         names.dedup();
         for name in names {
-            // Over seconds, evaluations alone are shown.
+            // Over seconds, only evaluations are shown.
             let axes = AXES[..2].iter();
             let axes = axes.map(|&axis| self.measurements(comparison, &groups, name, axis));
             let axes = axes.flatten().collect();
@@ -187,7 +187,7 @@ impl Collector {
         }
     }
 
-    /// The curves of one metric of the evaluations; none where no run has it.
+    /// The curves of one metric of the evaluations; none if no run has it.
     fn evaluations(
         &mut self,
         comparison: &Comparison<'_>,
@@ -256,7 +256,7 @@ impl Collector {
         (!series.is_empty()).then_some(Axis { name, series })
     }
 
-    /// What was reached over what was asked for, for groups with several targets.
+    /// Achieved over target returns, for groups with several targets.
     fn calibration(&mut self, comparison: &Comparison<'_>) -> Vec<Calibration> {
         let mut charts = Vec::new();
         for task in 0..comparison.tasks.len() {
@@ -333,7 +333,7 @@ impl Collector {
         }
     }
 
-    /// The number of these places, which many series share.
+    /// The index of these positions, which many series share.
     fn place(&mut self, places: Vec<f64>) -> usize {
         let key = places.iter().map(|place| place.to_bits()).collect();
         *self.known.entry(key).or_insert_with(|| {
@@ -343,8 +343,8 @@ impl Collector {
     }
 }
 
-/// With one group, colours tell its targets apart; with several, colours tell the methods and
-/// dashes the targets, of which the headline's alone is shown at first.
+/// With one group, colours distinguish its targets; with several, colours distinguish methods and
+/// dashes targets, of which only the headline's is shown at first.
 fn look(
     comparison: &Comparison<'_>,
     groups: &[&Group<'_>],
@@ -382,7 +382,7 @@ fn pair_bar(x: usize, y: usize, (p, interval): Estimate) -> PairBar {
     }
 }
 
-/// Six significant digits: more than a screen shows, in half the bytes.
+/// Six significant digits: more than a screen can show, in half the bytes.
 fn short(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)
 }
