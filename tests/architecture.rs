@@ -69,7 +69,7 @@ const KERNELS: [&str; 20] = [
     "testing",
 ];
 
-/// Modules that name an algorithm's module although they stand outside of `src/algorithms/`: they
+/// Modules that name an algorithm's module although they are outside `src/algorithms/`: they
 /// measure its parts.
 const MEASURED: [&str; 2] = ["src/bench/", "src/cli/bench.rs"];
 

@@ -14,7 +14,7 @@ use rtg::algorithms::{
 
 use crate::fixture::{Comparison, Fixture};
 
-/// A number of the fixture, or what stands in for one that it does not mention.
+/// A number of the fixture, or a default if it does not mention it.
 fn number(fixture: &Fixture, name: &str, or: f64) -> f64 {
     let found = fixture.case.hyperparameters.get(name);
     found.map_or(or, |value| value.as_f64().unwrap())

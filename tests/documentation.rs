@@ -152,8 +152,7 @@ fn commands_in_documents_have_the_options_that_they_name() {
                 |word: &&str| word.starts_with(|letter: char| letter.is_ascii_lowercase());
             let nested = words[0] == "bench" && words.get(1).is_some_and(is_name);
             let command = words[..if nested { 2 } else { 1 }].join(" ");
-            // Only with the feature `remote`; and usage lines of options that stand before a
-            // command.
+            // Only with the feature `remote`; and usage lines of options that precede a command.
             if command.starts_with("datasets") || command.starts_with(['-', '[', '<']) {
                 continue;
             }

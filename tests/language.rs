@@ -12,10 +12,7 @@ const AVOIDED: &str = "### Words to avoid";
 
 /// Texts that are not reread yet, or generated from such; a path is exempt if it begins like one of
 /// these.
-const NOT_YET: [&str; 2] = [
-    "docs/commands.md",
-    "docs/keys.md",
-];
+const NOT_YET: [&str; 2] = ["docs/commands.md", "docs/keys.md"];
 
 /// Places where a word to avoid is meant literally: path, word, and the reason.
 const LITERAL: [(&str, &str, &str); 1] = [(

@@ -106,8 +106,8 @@ fn rvs_asks_for_an_average_over_the_longest_episode_and_obeys() {
             .as_f64()
             .unwrap()
     };
-    assert!(mean(0) > -450.0, "asked for -200, got {}", mean(0));
-    assert!(mean(1) < -750.0, "asked for -1000, got {}", mean(1));
+    assert!(mean(0) > -450.0, "target -200, got {}", mean(0));
+    assert!(mean(1) < -750.0, "target -1000, got {}", mean(1));
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn threads_that_cannot_be_had_are_an_error() {
         said(&output)
     );
     assert!(
-        said(&output).contains("hint: ask for fewer"),
+        said(&output).contains("hint: use fewer"),
         "{}",
         said(&output)
     );

@@ -324,7 +324,7 @@ fn seconds_computed() -> f64 {
     let Ok(text) = fs::read_to_string("/proc/self/stat") else {
         return wall;
     };
-    // The fields behind the program's name, which may hold blanks: of them, the 12th and the 13th
+    // The fields after the program's name, which may contain blanks: of them, the 12th and the 13th
     // are hundredths of a second in the program and in the kernel.
     let fields = text.rsplit(')').next().unwrap_or_default();
     let ticks = fields.split_whitespace().skip(11).take(2);

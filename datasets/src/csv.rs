@@ -12,9 +12,9 @@
 //! | `next_observation_0` ..., optional | after the step |
 //! | any other name, optional | an info |
 //!
-//! Other names of these are known too, see `flat/roles.rs`. Columns may stand in any order; the
-//! first line names them. Numbered ones begin at 0 without gaps. Numbers are `float64`. A single
-//! `action` whose every cell is a whole number without a point is a discrete choice.
+//! Other names of these are known too, see `flat/roles.rs`. Columns may be in any order; the first
+//! line names them. Numbered ones begin at 0 without gaps. Numbers are `float64`. A single `action`
+//! whose every cell is a whole number without a point is a discrete choice.
 
 use std::collections::HashSet;
 use std::path::Path;

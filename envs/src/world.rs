@@ -150,7 +150,7 @@ impl<D: Dynamics> Env for World<D> {
     }
 }
 
-/// The choice that a discrete action's number stands for: the nearest of `0 .. n`.
+/// The choice of a discrete action's number: the nearest of `0 .. n`.
 #[inline]
 pub(crate) fn choice(action: f64, n: usize) -> usize {
     (action as usize).min(n - 1)

@@ -68,7 +68,7 @@ impl Checkpoint {
             env_spec: EnvSpec::of(&notes.env).ok(),
             max_episode_steps: spec.max_episode_steps,
             provenance: format!(
-                "the replay buffer of a run of {:?} ({}) behind its step {}, recorded by rtg",
+                "the replay buffer of a run of {:?} ({}) after its step {}, recorded by rtg",
                 notes.algorithm, notes.recipe, notes.progress.step
             ),
             ..Info::new("replay", observation, action)

@@ -36,8 +36,8 @@ keys! {
     seed: u64 = 0, Range::at_least(0), "", "";
     /// Threads that compute; the same number gives the same bits.
     threads: usize = super::default_threads(), Range::between(1.0, 4096.0), "threads", "";
-    /// Parts that a batch is cut into. A part's gradient is computed by itself and the parts' are
-    /// added up in order, so the bits follow from this number; the parts are divided among
+    /// Parts that a batch is divided into. A part's gradient is computed separately, and the parts'
+    /// are added up in order, so the bits follow from this number; the parts are divided among
     /// processes (`rtg train --mpi`), any number of which gives the same bits.
     parts: usize = 1, Range::at_least(1), "parts", "";
     /// The device: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU if one is usable. May change at a
@@ -64,7 +64,7 @@ tables:
     selection: Selection as serde(default) = Selection::default();
     /// Evaluation in the environment while training and at the end.
     evaluation: EvaluationConfig = EvaluationConfig::of(());
-    /// Acting and learning in turns, in a run that continues from another one.
+    /// How acting and learning alternate, in a run that continues from another one.
     online: Option<OnlineConfig> as serde(default, skip_serializing_if = "Option::is_none") = None;
     /// Metrics.
     logging: LoggingConfig = LoggingConfig::of(());
@@ -116,11 +116,11 @@ keys! {
 }
 
 keys! {
-    /// How an algorithm that learned from a dataset acts and learns in turns, where the run
-    /// continues `from` another one.
+    /// How an offline algorithm alternates between acting and learning, where the run continues
+    /// `from` another one.
     pub struct OnlineConfig = "online", _any: ();
 
-    /// Environments that step in turns.
+    /// Environments that are stepped together.
     environments: usize = 1, Range::between(1.0, 4096.0), "environments", "1";
     /// Steps that the replay buffer holds, at most 2^24; the dataset's come first.
     capacity: usize = 2_000_000, Range::between(1.0, 16_777_216.0), "steps", "2e6 (CORL)";

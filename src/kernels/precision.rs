@@ -36,7 +36,7 @@ impl Precision {
         }
     }
 
-    /// The factors that a product of this precision takes for these, naively.
+    /// The factors of a product in this precision, for a naive reference.
     pub(crate) fn round<R: Real>(self, x: &[R]) -> Vec<R> {
         let round = |x: &R| match self {
             Self::F32 => *x,

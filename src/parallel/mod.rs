@@ -57,7 +57,7 @@ pub trait Communicator: Debug + Send + Sync {
     fn abort(&self, code: u8) -> !;
 }
 
-/// A process by itself.
+/// A single process.
 #[derive(Debug)]
 struct Alone;
 

@@ -23,7 +23,7 @@ struct Ranks {
 }
 
 impl World {
-    /// A process by itself.
+    /// A single process.
     pub fn alone() -> Self {
         Self::new(Alone)
     }

@@ -4,7 +4,7 @@
 //! steps from a replay buffer, once [`Interaction::learning_starts`] steps have been taken, or one
 //! whenever an on-policy collection is complete. The first [`Interaction::random_steps`] actions
 //! are drawn from the whole action space. Rounds may be divided anywhere without a change in the
-//! numbers. A pause changes no bit: the buffer is stored, and the episodes under way are rebuilt
+//! numbers. A pause changes no bit: the buffer is stored, and the unfinished episodes are rebuilt
 //! from their starts and actions.
 
 use rtg_datasets::sample::{Experience, Replay, ReplayInfo};
@@ -28,7 +28,7 @@ use crate::rollout::{self, Rollout, Transition};
 
 /// An agent in its environment.
 pub(super) struct Interacting {
-    /// Environments that step in turns.
+    /// Environments that are stepped together.
     environments: u64,
     pace: Pace,
     rollout: Rollout,

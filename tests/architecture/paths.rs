@@ -12,8 +12,8 @@ pub(super) struct Path {
 /// What a source names.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    /// What it imports, as the name that stands for it: `use a::b as c;` is `("c", a::b)`. The name
-    /// of a glob is `*`.
+    /// What it imports, with its local name: `use a::b as c;` is `("c", a::b)`. The name of a glob
+    /// is `*`.
     pub(super) imports: Vec<(String, Path)>,
     /// Paths of at least two names outside of imports. One that begins with `::` has an empty first
     /// name.

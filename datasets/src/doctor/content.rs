@@ -104,7 +104,7 @@ pub(super) fn duplicates(dataset: &Dataset) -> [Finding; 2] {
         }
         hasher.finish()
     };
-    // Of very many rows only those are kept whose hash ends in zeros; each stands for all like it.
+    // Of very many rows, only those whose hash ends in zeros are kept, as a sample.
     let share = dataset
         .steps()
         .div_ceil(COMPARED)

@@ -124,7 +124,7 @@ impl Grid {
     /// Copies a chunk to its place in a band of `rows` rows.
     fn place(&self, offsets: &[u64], chunk: &[u8], rows: usize, band: &mut [u8]) {
         let axes = self.shape.len();
-        // The part of the chunk that lies inside the array, and where it begins in a row.
+        // The part of the chunk inside the array, and where it begins in a row.
         let inside: Vec<usize> = (1..axes)
             .map(|axis| self.chunk[axis].min(self.shape[axis] - offsets[axis] as usize))
             .collect();

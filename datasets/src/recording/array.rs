@@ -199,7 +199,7 @@ fn encode(dtype: Dtype, number: f64, bytes: &mut Vec<u8>) {
     }
 }
 
-/// The number that half-precision bits stand for.
+/// The number with these half-precision bits.
 fn half(bits: u16) -> f64 {
     let sign = if bits >> 15 == 0 { 1.0 } else { -1.0 };
     let fraction = f64::from(bits & 0x3ff);

@@ -1,6 +1,6 @@
 //! A sampler's numbers in blocks: all columns of some consecutive rows are stored together.
 //!
-//! A window is a random place in memory or in a file. If each column were stored by itself, a
+//! A window is a random place in memory or in a file. If each column were stored separately, a
 //! window would touch as many places as there are columns; in blocks of whole pages it touches one
 //! or two. A single column whose rows hold everything is one place a row: transitions use that.
 

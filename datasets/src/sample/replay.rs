@@ -5,7 +5,7 @@
 //! end of an episode, the newest step) has its next observation stored apart. A link always leads
 //! to a newer row, so it is valid for as long as the row exists; a transition over `n` steps
 //! follows links and therefore crosses neither the end of an episode nor the write head, also where
-//! the steps of several environments arrive in turns.
+//! the steps of several environments arrive interleaved.
 //!
 //! Buffers that save memory by taking the next row's observation use the reset state as the next
 //! observation of a truncated step (cleanrl#460); here it is the real final observation.

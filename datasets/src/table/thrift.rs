@@ -106,7 +106,7 @@ mod kind {
     pub(super) const UUID: u8 = 13;
 }
 
-/// A position in a file, and how many bytes there are behind it.
+/// A position in a file, and the number of bytes after it.
 struct Walk<R> {
     reader: R,
     left: u64,

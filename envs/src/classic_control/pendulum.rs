@@ -70,7 +70,7 @@ fn cost(angle: f64, velocity: f64, torque: f32) -> f64 {
     angle + 0.1 * velocity + f64::from(0.001 * torque)
 }
 
-/// The next angle and velocity; `pull` is the acceleration by gravity of a rod that lies flat.
+/// The next angle and velocity; `pull` is the acceleration by gravity of a horizontal rod.
 #[inline(always)]
 fn moved([theta, theta_dot]: [f64; 2], sin: f64, pull: f64, torque: f32) -> [f64; 2] {
     let acceleration = pull * sin + f64::from(3.0 * torque);
@@ -135,7 +135,7 @@ impl Pendulum {
         (self.sin, self.cos) = sin_cos(theta);
     }
 
-    /// The acceleration by gravity of a rod that lies flat, in rad/s².
+    /// The acceleration by gravity of a horizontal rod, in rad/s².
     #[inline]
     fn pull(&self) -> f64 {
         3.0 * self.g / 2.0

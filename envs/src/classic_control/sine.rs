@@ -1,10 +1,9 @@
 //! The C library's sine and cosine in half the time.
 //!
 //! glibc's sine is right to 0.55 units in the last place, so it rounds the true value correctly
-//! except where that lies within 0.05 units of the middle between two numbers. Here the true value
-//! is computed to a few hundredths of a unit, without branches, from a table of angles; only where
-//! it comes too near to such a middle is the C library called. In this way every bit is the
-//! library's.
+//! except where that is within 0.05 units of the middle between two numbers. Here the true value is
+//! computed to a few hundredths of a unit, without branches, from a table of angles; only where it
+//! comes too near to such a middle is the C library called. In this way every bit is the library's.
 #![expect(
     clippy::inline_always,
     reason = "loops over columns must end up in the function that is compiled for the CPU's \

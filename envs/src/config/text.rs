@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands in quotes, the first of which has been read.
+    /// A quoted text, whose opening quote has been read.
     fn quoted(&mut self) -> Result<Value, String> {
         let mut text = String::new();
         let mut letters = self.0.char_indices();

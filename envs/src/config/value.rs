@@ -43,7 +43,7 @@ impl Value {
     }
 }
 
-/// The infinite number that a text stands for, as Python, JSON or Rust write it.
+/// The infinite number of a text, as Python, JSON or Rust write it.
 pub(super) fn infinity(text: &str) -> Option<f64> {
     match text {
         "inf" | "Infinity" => Some(f64::INFINITY),

@@ -2,7 +2,7 @@
 
 use std::ops::{Add, Mul, Range};
 
-/// Whether a number lies between two bounds, both excluded.
+/// Whether a number is between two bounds, both excluded.
 pub(super) fn inside(range: &Range<f64>, number: f64) -> bool {
     range.start < number && number < range.end
 }

@@ -1,4 +1,4 @@
-//! `HalfCheetah-v5`: a runner in a plane that is to run forwards. It never ends by itself.
+//! `HalfCheetah-v5`: a planar runner that should run forwards. It never terminates.
 //!
 //! Observation: the joints' positions without the torso's x (z, angle, then thigh, shin and foot at
 //! the back and at the front), then all nine velocities. Action: the six joints' torques, ±1.

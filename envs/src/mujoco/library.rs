@@ -50,7 +50,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// From 3.5 on a part that is not used here lies before the warm start.
+    /// From 3.5 on, a part that is not used here precedes the warm start.
     fn of(version: (u32, u32)) -> Self {
         let shift = c_int::from(version >= (3, 5));
         let (time, positions, velocities) = (1, 1 << 1, 1 << 2);

@@ -1,4 +1,4 @@
-//! `Pusher-v5`: an arm of seven joints that is to push a puck to a goal. It never ends by itself.
+//! `Pusher-v5`: an arm of seven joints that should push a puck to a goal. It never terminates.
 //!
 //! Observation: the arm's seven angles and their velocities, then the positions of fork, puck and
 //! goal. Action: the seven joints' torques, ±2. Reward: minus half the distance from fork to puck,

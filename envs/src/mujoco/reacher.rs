@@ -1,4 +1,4 @@
-//! `Reacher-v5`: an arm of two links whose tip is to reach a target. It never ends by itself.
+//! `Reacher-v5`: an arm of two links whose tip should reach a target. It never terminates.
 //!
 //! Observation: cosines and sines of the two joints' angles, the target's x and y, the two joints'
 //! velocities, the vector from the target to the tip (x and y). Action: the two joints' torques,

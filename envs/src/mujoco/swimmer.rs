@@ -1,4 +1,4 @@
-//! `Swimmer-v5`: three links in a viscous fluid that are to swim along x. It never ends by itself.
+//! `Swimmer-v5`: three links in a viscous fluid that should swim along x. It never terminates.
 //!
 //! Observation: the first link's angle, the two joints' angles, then the velocities of x, y and the
 //! three angles. Action: the two joints' torques, ±1. Reward: the speed along x less 0.0001 times

@@ -1,4 +1,4 @@
-// The activations and their slopes, as the last step of a product.
+// The activations and their slopes, in the epilogue of a product.
 #pragma once
 #include "../device/device.h"
 

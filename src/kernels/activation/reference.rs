@@ -1,4 +1,4 @@
-//! The activations, naively.
+//! Naive activations.
 
 use super::Activation;
 use crate::kernels::real::{Real, normal_distribution};

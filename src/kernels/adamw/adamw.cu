@@ -1,12 +1,12 @@
-// The end of a step, in two launches over the flat buffers: `add_up` makes the gradient, its norm and the loss out
-// of what the blocks left; `update` clips and applies AdamW.
+// The end of a step, in two launches over the flat buffers: `add_up` makes the gradient, its norm
+// and the loss out of what the blocks wrote; `update` clips and applies AdamW.
 #include "../device/device.h"
 
 constexpr int WIDE = 256;
 
-/// A piece of the gradient whose slices lie in one place.
+/// A piece of the gradient with contiguous slices.
 struct Piece {
-    /// In the workspace: the first slice, and from one slice to the next.
+    /// In the workspace: the first slice, and the distance between slices.
     u64 from, stride;
     /// In the gradient.
     u32 to, length;
@@ -19,12 +19,13 @@ struct AddUp {
     float* gradient;
     /// The sum of squares of each piece.
     double* squares;
-    /// The losses of the head's blocks, and the loss of each batch of the plan.
+    /// The losses of the head's blocks, and the loss of each batch of the queue.
     const double* block_losses;
     double* losses;
     Clock* clock;
     int loss_blocks;
-    /// Does the gradient have a part already? And the mean over how many parts is taken now? (0: not yet.)
+    /// Whether the gradient has a part already; and over how many parts the mean is taken now (0:
+    /// not yet).
     int adds, divisor;
 };
 
@@ -46,7 +47,7 @@ extern "C" __global__ void __launch_bounds__(WIDE) add_up(AddUp p) {
         double loss = 0;
         for (int i = threadIdx.x; i < p.loss_blocks; i += WIDE) loss += p.block_losses[i];
         loss = block_sum<WIDE>(loss, parts);
-        // No other block reads the clock, and no other launch runs beside this one.
+        // No other block reads the clock, and no other launch runs at the same time.
         if (threadIdx.x == 0) {
             p.losses[p.clock->part] = loss;
             p.clock->part += 1;
@@ -55,7 +56,7 @@ extern "C" __global__ void __launch_bounds__(WIDE) add_up(AddUp p) {
 }
 EXPORT(add_up)
 
-/// What of AdamW changes from step to step.
+/// What changes in AdamW from step to step.
 struct Rates {
     float keep, rate, root;
 };
@@ -67,10 +68,10 @@ struct Update {
     const float* gradient;
     const double* squares;
     const Rates* rates;
-    /// The gradient's norm in each step of the plan.
+    /// The gradient's norm in each step of the queue.
     double* norms;
     const Clock* clock;
-    /// The largest norm; 0: any.
+    /// The largest norm; 0 for no limit.
     double largest;
     u32 count;
     int pieces, accumulation;

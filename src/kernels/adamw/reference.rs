@@ -1,4 +1,4 @@
-//! AdamW, naively, in f64.
+//! A naive AdamW in f64.
 
 use super::AdamW;
 

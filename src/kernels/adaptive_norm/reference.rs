@@ -1,4 +1,4 @@
-//! The conditioned norm, naively: a plain norm for each row.
+//! A naive conditioned norm: a plain norm for each row.
 
 use crate::kernels::layer_norm::reference as plain;
 use crate::kernels::real::Real;

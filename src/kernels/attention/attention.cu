@@ -1,8 +1,8 @@
 // Causal attention of short sequences, exact f32: see `mod.rs` for the formulas.
 //
-// A block has 32 rows of one head of one window: queries for the output and for dq, keys for dk and dv. It meets the
-// other side 32 rows at a time, with both in shared memory, and sees only what causality lets it see. Scores and
-// probabilities live in registers and in one tile of shared memory; global memory has the log of each query's sum
+// A block has 32 rows of one head of one window: queries for the output and for dq, keys for dk and dv. It processes the
+// other side 32 rows at a time, with both in shared memory, and skips what causality masks. Scores and
+// probabilities are in registers and in one tile of shared memory; global memory has the log of each query's sum
 // and, for the backward, the dot product of its output with the gradient there. Heads of more than 128 channels are
 // taken 128 at a time, the scores computed again for each. So shared memory does not depend on the context.
 #include "../dropout/dropout.h"
@@ -13,7 +13,7 @@ constexpr int CHUNK = 128;
 constexpr float LOWEST = -3e38f;
 
 struct Attention {
-    /// Rows of queries and of keys; a key's value lies `width` behind it.
+    /// Rows of queries and of keys; a key's value is `width` numbers after it.
     const float* q;
     const float* kv;
     float* out;
@@ -42,7 +42,7 @@ struct Tiles {
     Bits bits[SIDE];
 };
 
-/// One head of one window, as a block sees it.
+/// One head of one window, as processed by a block.
 struct Scene {
     const Attention& p;
     int window, head, d, queries, keys, first_token;
@@ -76,11 +76,11 @@ struct Scene {
     }
 };
 
-/// Channels c.. of rows row.. into a tile; zero behind the last row and channel.
+/// Channels c.. of rows row.. into a tile; zero after the last row and channel.
 __device__ inline void lay_rows(
     float (&to)[SIDE][CHUNK + 1], const float* from, int stride, int row, int rows, int c, int d) {
     int channel = threadIdx.x;
-    // Four loads under way at a time: more would push the sums out of the registers.
+    // Four loads in flight at a time: more would push the sums out of the registers.
 #pragma unroll 4
     for (int r = 0; r < SIDE; r++) {
         bool inside = row + r < rows && c + channel < d;
@@ -88,7 +88,7 @@ __device__ inline void lay_rows(
     }
 }
 
-/// The place of a thread among 32 x 32 dot products: rows r and r + 16, columns c, c + 8, c + 16, c + 24.
+/// A thread's share of 32 x 32 dot products: rows r and r + 16, columns c, c + 8, c + 16, c + 24.
 struct Place {
     int row, column;
     __device__ Place() : row(threadIdx.x / 8), column(threadIdx.x % 8) {}
@@ -167,7 +167,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention(Attention p) {
                 for (int j = 0; j < 4; j++) s.p[at.row + 16 * i][at.column + 8 * j] = scores[i][j] * scale;
             lay_rows(s.b, scene.v_rows(), p.kv_stride, key, scene.keys, c, d);
             __syncthreads();
-            // A row belongs to one warp from here on. What was summed under a smaller maximum shrinks.
+            // A row belongs to one warp from here on. Sums computed with a smaller maximum are
+            // rescaled.
             for (int r = 0; r < 8; r++) {
                 bool visible = key + lane < scene.sees(first + row + r);
                 float score = visible ? s.p[row + r][lane] : LOWEST;
@@ -258,7 +259,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_queries(Attentio
 }
 EXPORT(attention_queries)
 
-/// dk and dv of 32 keys. Runs behind `attention_queries`.
+/// dk and dv of 32 keys. Runs after `attention_queries`.
 extern "C" __global__ void __launch_bounds__(THREADS) attention_keys(Attention p) {
     SHARED(Tiles, s);
     int tiles = (p.keys + SIDE - 1) / SIDE;

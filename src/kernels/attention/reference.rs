@@ -1,4 +1,4 @@
-//! Causal attention, naively: the whole row of probabilities, kept and used.
+//! Naive causal attention, which stores the whole row of probabilities.
 
 use super::Visible;
 use crate::kernels::real::Real;

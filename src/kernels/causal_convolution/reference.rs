@@ -1,4 +1,4 @@
-//! The convolution, naively: tap by tap, with zeros before the first token.
+//! A naive convolution: tap by tap, with zeros before the first token.
 
 use super::{Asking, ROWS, TAPS};
 use crate::kernels::real::Real;

@@ -1,9 +1,10 @@
 // What all kernels share. nvcc compiles them for a GPU; g++, with RTG_EMULATED, for tests without one.
 //
-// Every kernel takes one plain struct by value, the twin of a Rust struct beside its launch. Numbers are read one by
-// one, never as vectors: parameters lie anywhere in the flat buffer, so wider loads would be misaligned. Shared memory
-// is static and below 48 KB, so no launch has to ask for more. Blocks have one dimension; grids put what can be large
-// into x, whose limit is 2^31. Warps are never split: every lane reaches every shuffle.
+// Every kernel takes one plain struct by value, which mirrors a Rust struct next to its launch.
+// Numbers are read one by one, never as vectors: parameters may be anywhere in the flat buffer, so
+// wider loads would be misaligned. Shared memory is static and below 48 KB, so no launch has to
+// request more. Blocks have one dimension; grids put what can be large into x, whose limit is 2^31.
+// Warps are never split: every lane reaches every shuffle.
 #pragma once
 #ifdef RTG_EMULATED
 #include "emulator/emulator.h"
@@ -23,7 +24,7 @@ constexpr int LANES = 32;
 constexpr int THREADS = 128;
 constexpr int WARPS = THREADS / LANES;
 
-/// How many batches of the uploaded plan are done: all that a replayed graph needs to know.
+/// How many batches of the uploaded queue are done: all that a replayed graph needs to know.
 struct Clock {
     u32 part;
 };
@@ -57,7 +58,7 @@ __device__ T block_sum(T x, T (&parts)[COUNT]) {
         __syncthreads();
     }
     T sum = parts[0];
-    // Nobody may write the next sum's parts before all have read this one.
+    // No thread may write the next sum's parts before all have read this one.
     __syncthreads();
     return sum;
 }

@@ -39,7 +39,7 @@ impl Drop {
         tokens: 1,
     };
 
-    /// A site with its probability in `dropout`; none without one. The key is the plan's, not
+    /// A site with its probability in `dropout`; none without one. The key is the queue's, not
     /// `dropout`'s.
     pub(crate) fn new(places: &Places, dropout: Option<&Dropout>, site: Site) -> Self {
         let rate = dropout

@@ -4,7 +4,7 @@
 
 /// One site. A threshold of zero drops nothing, and `scale` is one then.
 struct Drop {
-    /// The key of each batch of the plan.
+    /// The key of each batch of the queue.
     const u64* keys;
     const Clock* clock;
     /// B: the first valid step of each window, in padded coordinates.
@@ -33,7 +33,7 @@ __device__ inline Bits bits_of(const Drop& drop, u64 site, int window, int token
     return {u32(bits), u32(bits >> 32)};
 }
 
-/// The bits of a token row, which lies in a window's valid tokens or behind them.
+/// The bits of a token row, among a window's valid tokens or after them.
 __device__ inline Bits bits_of_row(const Drop& drop, int token_row) {
     int window = token_row / drop.tokens;
     return bits_of(drop, drop.site, window, 3 * drop.first_steps[window] + token_row % drop.tokens);

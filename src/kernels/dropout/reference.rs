@@ -1,4 +1,4 @@
-//! Dropout, naively: a mask (0 or 1 / (1 - p)) times the numbers, in both directions.
+//! Naive dropout: a mask (0 or 1 / (1 - p)) times the numbers, in both directions.
 
 use crate::kernels::real::Real;
 

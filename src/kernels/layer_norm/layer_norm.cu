@@ -1,4 +1,5 @@
-// Layer normalisation, a warp for each row, with the dropout behind it and the residual gradient beside it.
+// Layer normalisation, a warp for each row, with the dropout after it and the gradient of the
+// residual connection.
 #include "../dropout/dropout.h"
 
 constexpr float EPSILON = 1e-5f;
@@ -16,7 +17,7 @@ struct Norm {
 
 extern "C" __global__ void __launch_bounds__(THREADS) layer_norm(Norm p) {
     int row = blockIdx.x * WARPS + threadIdx.x / LANES, lane = threadIdx.x % LANES;
-    // The whole warp leaves together.
+    // The whole warp returns together.
     if (row >= p.rows) return;
     const float* x = p.x + u64(row) * p.width;
     float* y = p.y + u64(row) * p.width;
@@ -44,10 +45,10 @@ struct NormBackward {
     const float* gain;
     const float* statistics;
     const float* dy;
-    /// What reaches x beside the norm, or null.
+    /// The gradient that x gets besides the norm's, or null.
     const float* beside;
     float* dx;
-    /// mask dx: the gradient of the branch in front, or null.
+    /// mask dx: the gradient of the branch before, or null.
     float* dropped;
     /// blocks x C: the parts of this block's rows.
     float* dgain;
@@ -55,7 +56,7 @@ struct NormBackward {
     Drop drop;
     /// The rows of x as token rows, for the mask.
     Rows token_rows;
-    /// Does `beside` have rows for observations only?
+    /// Whether `beside` has rows for observations only.
     int beside_observations;
     int rows, width, block_rows;
 };
@@ -91,7 +92,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) layer_norm_backward(NormBa
             if (p.dropped != nullptr) p.dropped[u64(row) * p.width + c] = dx * mask(p.drop, bits, c);
         }
     }
-    // The rows of a block are few and just read, so a second look at them costs little.
+    // The rows of a block are few and just read, so reading them again is cheap.
     for (int c = threadIdx.x; c < p.width; c += THREADS) {
         float gain = 0.f, bias = 0.f;
         for (int row = first; row < end; row++) {

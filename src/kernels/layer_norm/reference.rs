@@ -1,4 +1,4 @@
-//! Layer normalisation, naively.
+//! Naive layer normalisation.
 
 use super::EPSILON;
 use crate::kernels::real::Real;

@@ -1,17 +1,18 @@
-// Products of matrices: C = A B, in three precisions, with what follows the product done before it leaves the block.
+// Products of matrices: C = A B, in three precisions, with the epilogue of the product in the same
+// kernel.
 //
 // A block computes a tile of 64 x 64 elements. It walks along the depth in steps of 32: while the tensor cores (or,
-// for exact f32, the multiply-adds) work on two pieces in shared memory, the next two are already under way into
+// for exact f32, the multiply-adds) work on two pieces in shared memory, the next two are already being loaded into
 // registers. The sums then go through shared memory once, so that the end of the product (`finish`) reads and writes
 // whole rows whatever the hardware's layout of a fragment is.
 //
-// A may be read across (weight gradients: A = X^T) and so may B (gradients of inputs: B = W^T). Products over the
-// rows of a batch are deep and small, so they are cut along the depth into slices that different blocks compute;
-// `adamw.cu` adds the slices up, in their order.
+// A may be read transposed (weight gradients: A = X^T) and so may B (gradients of inputs: B = W^T).
+// Products over the rows of a batch are deep and small, so they are divided along the depth into
+// slices that different blocks compute; `adamw.cu` adds the slices up, in their order.
 #include "../activation/activation.h"
 #include "../dropout/dropout.h"
 
-/// What happens to the sums. Bias may be null.
+/// The epilogue. Bias may be null.
 enum Finish {
     /// to = v + bias
     STORE = 0,
@@ -41,16 +42,17 @@ struct Product {
     int rows, columns, depth, slice_depth;
     int a_stride, b_stride, to_stride, finish;
     int activation;
-    /// From one slice to the next, in `to` and in `sums`.
+    /// Distance between slices, in `to` and in `sums`.
     u64 to_slice, sums_slice;
 };
 
 constexpr int TILE = 64;
 constexpr int DEPTH = 32;
-/// Numbers of a piece that one thread carries.
+/// Numbers of a piece that one thread loads.
 constexpr int CARRIED = TILE * DEPTH / THREADS;
 
-/// Exact f32. Rows in shared memory are an odd number of words apart: lanes that read a column meet all banks.
+/// Exact f32. Rows in shared memory are an odd number of words apart: lanes that read a column use
+/// different banks.
 struct F32 {
     typedef float Type;
     static constexpr int PAD = 1;
@@ -75,7 +77,7 @@ struct Bf16 {
     __device__ static __nv_bfloat16 convert(float x) { return __float2bfloat16_rn(x); }
 };
 
-/// Shared memory of a block. What is read across lies as it is in memory: depth x 64.
+/// Shared memory of a block. A transposed factor is stored as in memory: depth x 64.
 template <class Factor, bool ACROSS_A, bool ACROSS_B>
 struct Pieces {
     static constexpr int A_LINES = ACROSS_A ? DEPTH : TILE, A_LENGTH = ACROSS_A ? TILE : DEPTH;
@@ -87,7 +89,7 @@ struct Pieces {
     Bits bits[TILE];
 };
 
-/// Reads this thread's share of a piece of lines x length, zero outside of the matrix.
+/// Reads this thread's share of a piece of lines x length, zero outside the matrix.
 template <int LINES, int LENGTH>
 __device__ void fetch(
     float (&carried)[CARRIED], const float* from, int stride, Rows rows, int line, int lines, int column, int columns) {
@@ -100,7 +102,7 @@ __device__ void fetch(
     }
 }
 
-/// Lays it down in shared memory.
+/// Stores it in shared memory.
 template <class Factor, int LINES, int LENGTH>
 __device__ void lay(const float (&carried)[CARRIED], typename Factor::Type (&to)[LINES][LENGTH + Factor::PAD]) {
 #pragma unroll
@@ -109,7 +111,7 @@ __device__ void lay(const float (&carried)[CARRIED], typename Factor::Type (&to)
     }
 }
 
-/// What lies across in shared memory is a matrix by columns.
+/// A transposed factor in shared memory is a column-major matrix.
 template <bool ACROSS>
 struct Order {
     typedef nvcuda::wmma::row_major Layout;
@@ -186,7 +188,7 @@ struct Sums<F32, ACROSS_A, ACROSS_B> {
     }
 };
 
-/// What becomes of one element.
+/// The epilogue of one element.
 __device__ inline void finish(const Product& p, float* to, int row, int column, float value, Bits bits) {
     if (p.bias != nullptr) value += p.bias[column];
     u64 at = u64(row) * p.to_stride + column;
@@ -214,7 +216,7 @@ __device__ void product(const Product& p, Pieces<Factor, ACROSS_A, ACROSS_B>& s)
     float column_sum = 0.f;
     Rows weight_rows = {1, 0};
     auto fetch_both = [&](int k) {
-        // The lines of what is read across are the depth.
+        // The lines of a transposed factor are the depth.
         if (ACROSS_A)
             fetch<Shape::A_LINES, Shape::A_LENGTH>(a, p.a, p.a_stride, p.a_rows, k, end, row, p.rows);
         else
@@ -230,7 +232,7 @@ __device__ void product(const Product& p, Pieces<Factor, ACROSS_A, ACROSS_B>& s)
     for (int k = start; k < end; k += DEPTH) {
         lay<Factor, Shape::A_LINES, Shape::A_LENGTH>(a, s.a);
         lay<Factor, Shape::B_LINES, Shape::B_LENGTH>(b, s.b);
-        // Each thread carries numbers of one column of B, as long as B is not read across.
+        // Each thread loads numbers of one column of B, unless B is transposed.
         if (sums_columns)
             for (float x : b) column_sum += x;
         __syncthreads();

@@ -1,4 +1,4 @@
-//! The fully connected layer, naively.
+//! A naive fully connected layer.
 
 use crate::kernels::precision::Precision;
 use crate::kernels::real::Real;

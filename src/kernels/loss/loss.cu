@@ -12,10 +12,10 @@ struct HeadAndLoss {
     float* predictions;
     /// B K x A, or null: predictions only.
     float* dz;
-    /// The part of each block.
+    /// The part of the sum from each block.
     double* losses;
     int steps, windows, context, width, action;
-    /// Tanh head or logits; squared error or cross-entropy; does the mean count padding?
+    /// Tanh head or logits; squared error or cross-entropy; whether the mean counts padding.
     int is_tanh, is_cross_entropy, counts_all;
     float scale;
 };
@@ -29,7 +29,7 @@ __device__ inline int largest(const float* row, int count) {
     return best;
 }
 
-/// Squared error of one step, and its gradient at the predictions.
+/// Squared error of one step, and its gradient with respect to the predictions.
 __device__ inline double squared_error(const HeadAndLoss& p, const float* y, const float* actions, float part, float* dy) {
     double total = 0;
 #pragma unroll 1
@@ -62,13 +62,13 @@ struct HeadShared {
     int counts[THREADS];
 };
 
-// Actions have a few numbers, so their loops stay loops.
+// Actions have few numbers, so their loops are not unrolled.
 extern "C" __global__ void __launch_bounds__(THREADS) head_and_loss(HeadAndLoss p) {
     SHARED(HeadShared, s);
     int lane = threadIdx.x % LANES;
     int count = 0;
     if (p.dz != nullptr) {
-        // The number of valid steps: integers, so every block finds the same.
+        // The number of valid steps: integers, so every block computes the same.
         for (int w = threadIdx.x; w < p.windows; w += THREADS) count += p.lengths[w];
         count = block_sum<THREADS>(count, s.counts);
         if (p.counts_all) count = p.steps;
@@ -87,7 +87,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) head_and_loss(HeadAndLoss 
             float z = warp_sum(sum) + p.bias[a];
             if (lane == 0) y[a] = !valid ? 0.f : p.is_tanh ? p.scale * tanhf(z) : z;
         }
-        // From here on one lane works on the few numbers that it wrote itself.
+        // From here on, one lane processes the few numbers that it wrote itself.
         if (lane != 0 || p.dz == nullptr) continue;
         float* dz = p.dz + u64(step) * p.action;
         const float* actions = p.actions + u64(step) * p.action;

@@ -1,4 +1,4 @@
-//! Head and loss, naively.
+//! Naive heads and losses.
 
 use super::{Head, Objective, largest};
 use crate::kernels::real::Real;

@@ -109,7 +109,7 @@
 //! one layer forward, as `forward` (activations kept, in `pass`) and `inference` use it.
 //! `backward`: rows; `gradient`: matrices; `divided`: passes in parts; `tangent`: a loss of the
 //! input's gradient. `epilogue`: operations on a product before it is stored. `narrow`: products
-//! with few columns. `reference`: all of it, naively.
+//! with few columns. `reference`: naive versions of everything.
 
 mod backward;
 mod divided;

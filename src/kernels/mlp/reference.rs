@@ -1,4 +1,4 @@
-//! Small networks, naively, one layer after the other.
+//! Naive small networks, layer by layer.
 
 use super::layout::{Activation, Layer, Layout, Place, Shape};
 use crate::kernels::dropout::Site;

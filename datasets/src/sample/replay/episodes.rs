@@ -68,7 +68,7 @@ mod tests {
         let config = TransitionConfig::default();
         let mut replay = Replay::new(&observation, &action, 5, config).unwrap();
         assert_eq!(replay.episodes().count(), 0);
-        // Two environments in turns; the first one's episode ends with its third step.
+        // Two interleaved environments; the first one's episode ends with its third step.
         for step in 0..4_u8 {
             for stream in 0..2_u8 {
                 let at = f64::from(10 * stream + step);

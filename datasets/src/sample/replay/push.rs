@@ -24,8 +24,8 @@ pub struct Experience<'a> {
 impl Replay {
     /// Appends a step; a full buffer loses its oldest one. Numbers are rounded to `f32`.
     ///
-    /// `stream` is 0, or the number of the environment where several are stepped in turns: the
-    /// steps of an episode arrive in one stream, in their order.
+    /// `stream` is 0, or the number of the environment where several are interleaved: the steps of
+    /// an episode arrive in one stream, in their order.
     ///
     /// # Errors
     /// [`Error::Sampling`], and the buffer as it was: other widths, numbers that are not finite, an

@@ -6,7 +6,7 @@ use rand::Rng;
 use super::WindowSampler;
 use super::source::Stretch;
 
-/// All steps of all episodes, one behind the other, in the model's units.
+/// All steps of all episodes, concatenated, in the model's units.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
     /// `N x S`, normalised.
@@ -17,7 +17,7 @@ pub struct Columns {
     pub labels: Vec<u32>,
     /// `N`, divided by the return scale.
     pub returns_to_go: Vec<f32>,
-    /// The first step of each episode, and `N` behind them.
+    /// The first step of each episode, and finally `N`.
     pub starts: Vec<usize>,
 }
 

@@ -184,7 +184,7 @@ unsafe extern "C-unwind" fn record(size: usize) -> Opaque {
         let Some(recorder) = recorder else {
             return ptr::null_mut();
         };
-        // SAFETY: `recorded` is under way in this thread, which alone uses the library. Once this
+        // SAFETY: `recorded` is running in this thread, which alone uses the library. Once this
         // function is taken out of the variable, the library uses its own allocator again.
         unsafe {
             *recorder.allocator = None;

@@ -2,7 +2,7 @@
 #include "../../device/device.h"
 
 struct Embed {
-    /// B K x numbers, and what they are multiplied with.
+    /// B K x numbers, and their weight.
     const float* input;
     const float* weight;
     const float* bias;
@@ -17,7 +17,7 @@ struct Embed {
     int steps, context, width;
 };
 
-/// Steps that a block embeds: each number of a weight serves as many.
+/// Steps that a block embeds: each number of a weight is used for all of them.
 constexpr int STEPS = 8;
 
 extern "C" __global__ void __launch_bounds__(THREADS) embed(Embed p) {
@@ -38,7 +38,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) embed(Embed p) {
         for (int s = 0; s < STEPS; s++) {
             if (s >= count) continue;
             int step = first + s;
-            // Tokens behind the last valid observation are zero: the last action leads nowhere.
+            // Tokens after the last valid observation are zero, because the last action has no
+            // effect.
             int valid = 3 * p.lengths[step / p.context] - 1;
             float time = p.table[u64(p.timesteps[step]) * p.width + c];
             float token = sums[s] + p.bias[c] + time;
@@ -57,8 +58,8 @@ struct Table {
     int steps, context, width;
 };
 
-/// One block for a row of the table and 128 channels. It asks every step of the batch, in order, whether it used
-/// the row: so sums have one order, and there is no race.
+/// One block for a row of the table and 128 channels. It checks for every step of the batch, in order, whether it used
+/// the row: so sums have a fixed order, and there is no race.
 extern "C" __global__ void __launch_bounds__(THREADS) table_backward(Table p) {
     typedef u32 Found[WARPS];
     SHARED(Found, found);

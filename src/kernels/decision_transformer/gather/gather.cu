@@ -1,4 +1,4 @@
-// Windows from a dataset that lies on the device: see `mod.rs`. One block a window.
+// Gathers windows from a dataset on the device: see `mod.rs`. One block per window.
 #include "../../device/device.h"
 
 struct Gather {
@@ -13,7 +13,7 @@ struct Gather {
     /// parts x B: the steps where windows start.
     const u32* starts;
     const Clock* clock;
-    /// The batch: B x K x S, B x K x A, B x K, B x K, B, B. Valid steps first, zeros behind them.
+    /// The batch: B x K x S, B x K x A, B x K, B x K, B, B. Valid steps first, followed by zeros.
     float* to_observations;
     float* to_actions;
     float* to_returns_to_go;
@@ -23,7 +23,7 @@ struct Gather {
     int windows, context, observation, action;
     /// The largest timestep.
     u32 limit;
-    /// Does padding stand before the steps?
+    /// Whether padding precedes the steps.
     int left;
 };
 

@@ -26,7 +26,7 @@ struct Thread {
     State state = State::Ready;
     /// The line of the barrier where it waits.
     int line = 0;
-    /// Shared objects it has asked for.
+    /// Shared objects that it has requested.
     size_t shared = 0;
     /// What the other lanes of its warp may read.
     const void* published = nullptr;
@@ -67,7 +67,7 @@ inline void give_way(State state, int line) {
     thread.fiber.switch_to(running->scheduler);
 }
 
-/// Ends the launch with an error, from inside a kernel. Nobody switches back to this thread.
+/// Ends the launch with an error, from inside a kernel. This thread is not resumed.
 inline void fail(const std::string& what) {
     if (running->failure.empty()) running->failure = what;
     give_way(State::Done, 0);
@@ -78,7 +78,8 @@ inline void warp_barrier(int line) { give_way(State::AtWarpBarrier, line); }
 
 inline void poison(Shared& object) { std::memset(object.memory.get(), 0xff, object.bytes); }
 
-/// The next shared object of this thread: the same for all threads, because all ask in the same order.
+/// The next shared object of this thread: the same for all threads, because all request them in the
+/// same order.
 template <class T>
 T& shared() {
     Block& block = *running;
@@ -104,7 +105,8 @@ inline void thread_main() {
     }
 }
 
-/// Lets go the warps whose threads all wait at one barrier. Those that wait at different ones never meet.
+/// Releases the warps whose threads all wait at one barrier. Threads that wait at different ones
+/// are deadlocked.
 inline bool release_warps(Block& block) {
     bool released = false;
     for (unsigned first = 0; first < block.size; first += WARP) {
@@ -123,7 +125,7 @@ inline bool release_warps(Block& block) {
     return released;
 }
 
-/// Lets all threads go if all wait at one barrier.
+/// Releases all threads if all wait at one barrier.
 inline bool release_block(Block& block) {
     for (unsigned i = 0; i < block.size; i++) {
         const Thread& thread = *block.threads[i];
@@ -180,7 +182,7 @@ inline void run_block(Block& block) {
 /// The block of this thread of the CPU, kept because its stacks are large.
 inline Block& prepared(unsigned threads) {
     static thread_local std::unique_ptr<Block> kept;
-    // After a failure threads stand in the middle of a kernel, so they are not used again.
+    // After a failure, threads are in the middle of a kernel, so they are not used again.
     if (!kept || !kept->failure.empty()) kept = std::make_unique<Block>();
     Block& block = *kept;
     while (block.threads.size() < threads) {

@@ -1,4 +1,5 @@
-// Runs CUDA C on the CPU, for tests without a GPU. The kernels include this in the place of CUDA's headers.
+// Runs CUDA C on the CPU, for tests without a GPU. The kernels include this instead of CUDA's
+// headers.
 //
 // Every thread of a block is a fiber (fiber.h). They run one after the other, in order or in reverse, each to its
 // next barrier (block.h); so a barrier that is missing shows as another result in one of the two orders. A barrier

@@ -1,4 +1,4 @@
-// Fibers: the threads of a block take turns on one thread of the CPU, each on a stack of its own.
+// Fibers: the threads of a block take turns on one thread of the CPU, each on its own stack.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -9,7 +9,7 @@
 #endif
 
 #if defined(__x86_64__)
-// Saves what a call must keep, changes the stack, and returns into whoever was saved there.
+// Saves what a call must keep, changes the stack, and returns to the context that was saved there.
 extern "C" void rtg_emulator_switch(void** saved, void* next);
 asm(R"(
 .text
@@ -70,7 +70,7 @@ public:
 #endif
     }
 
-    /// Stops here and goes on in `next`; returns when somebody switches back.
+    /// Stops here and continues in `next`; returns when another fiber switches back.
     void switch_to(Fiber& next) {
 #if defined(__SANITIZE_ADDRESS__)
         void* fake = nullptr;

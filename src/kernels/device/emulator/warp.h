@@ -1,4 +1,4 @@
-// What the lanes of a warp do together. A mask must name all lanes: our kernels never split a warp.
+// Operations of all lanes of a warp. A mask must name all lanes: the kernels never split a warp.
 #pragma once
 #include "block.h"
 
@@ -9,7 +9,8 @@ constexpr unsigned ALL_LANES = 0xffffffffu;
 /// The thread in lane `lane` of this thread's warp.
 inline Thread& lane_of_warp(unsigned lane) { return *running->threads[running->current / WARP * WARP + lane]; }
 
-/// Shows `value` to the warp, and gives what `read` makes of it. Nobody goes on before all have read.
+/// Shows `value` to the warp, and gives what `read` makes of it. No lane continues before all have
+/// read.
 template <class T, class Read>
 auto exchange(unsigned mask, const T& value, int line, Read read) {
     if (mask != ALL_LANES || running->size % WARP != 0) fail("a warp operation without all 32 lanes");

@@ -1,5 +1,5 @@
-//! Rows as the peers make them, written down naively: D4RL's `qlearning_dataset` over flat arrays
-//! (what CORL trains on), and d3rlpy's `MultiStepTransitionPicker` episode by episode.
+//! Naive versions of the peers' rows: D4RL's `qlearning_dataset` over flat arrays (what CORL trains
+//! on), and d3rlpy's `MultiStepTransitionPicker` episode by episode.
 
 use rand::RngExt;
 

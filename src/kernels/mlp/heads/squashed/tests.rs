@@ -20,7 +20,7 @@ fn variants(scales: &[f32]) -> [LogProbability; 3] {
     ]
 }
 
-/// Actions and log-probabilities, naively.
+/// Naive actions and log-probabilities.
 fn reference(head: &Squashed, z: &[f64], noise: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let a = head.action;
     let (mut actions, mut logs) = (Vec::new(), Vec::new());
