@@ -20,7 +20,7 @@ use crate::rollout::{Amount, Rollout};
 
 /// What to collect.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct CollectionPlan {
     /// Environment id.
     pub env: String,
     /// Steps at least; the last episode is played to its end.
@@ -39,7 +39,7 @@ pub struct Plan {
     pub threads: usize,
 }
 
-impl Plan {
+impl CollectionPlan {
     /// The settings that must be equal when a collection is resumed.
     fn settings(&self) -> Value {
         json!({
@@ -94,7 +94,7 @@ impl Plan {
 
 /// A collection in progress: its plan and the episodes recorded.
 pub struct Collection {
-    plan: Plan,
+    plan: CollectionPlan,
     recording: Recording,
     journal: Journal,
     journal_path: PathBuf,
@@ -107,7 +107,7 @@ impl Collection {
     /// # Errors
     /// An existing dataset or unfinished collection, an invalid target, an environment that cannot
     /// be made.
-    pub fn begin(plan: Plan, id: &str, target: Target) -> Result<Self, Error> {
+    pub fn begin(plan: CollectionPlan, id: &str, target: Target) -> Result<Self, Error> {
         target.check()?;
         // An environment that cannot be made here leaves no journal.
         drop(registry::make(&plan.env)?);
@@ -134,7 +134,7 @@ impl Collection {
 
     /// Resumes an interrupted collection; begins it if there is none. The plan may differ from the
     /// earlier one in its steps and rows only.
-    pub fn resume(plan: Plan, id: &str, target: Target) -> Result<Self, Error> {
+    pub fn resume(plan: CollectionPlan, id: &str, target: Target) -> Result<Self, Error> {
         let journal_path = journal_path(&target);
         if !Journal::is_begun(&journal_path)? {
             return Self::begin(plan, id, target);

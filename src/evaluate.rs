@@ -23,7 +23,7 @@ const ROUNDS: usize = 64;
 
 /// What to evaluate.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct EvaluationPlan {
     /// Environment id.
     pub env: String,
     /// Target returns; ignored if the policy takes none.
@@ -102,7 +102,7 @@ pub enum Error {
 /// An environment id that the registry does not know; a signal.
 pub fn evaluate(
     policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
-    plan: &Plan,
+    plan: &EvaluationPlan,
     finished: impl FnMut(usize, usize),
 ) -> Result<Evaluation, Error> {
     share(&World::alone(), policy, plan, finished)
@@ -116,7 +116,7 @@ pub fn evaluate(
 pub fn share(
     world: &World,
     policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
-    plan: &Plan,
+    plan: &EvaluationPlan,
     mut finished: impl FnMut(usize, usize),
 ) -> Result<Evaluation, Error> {
     let began = Instant::now();
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn ranks_share_episodes_and_each_has_all_results() {
-        let plan = |episodes| Plan {
+        let plan = |episodes| EvaluationPlan {
             env: "CartPole-v1".to_owned(),
             targets: Vec::new(),
             return_range: None,

@@ -9,13 +9,13 @@ use super::peak::step_flops;
 use super::{EPISODE_LENGTH, Sizes, model};
 use crate::kernels::adamw::AdamW;
 use crate::kernels::decision_transformer::Side;
-use crate::kernels::decision_transformer::cuda::{Plan, Setup, Trainer};
+use crate::kernels::decision_transformer::cuda::{Setup, StepQueue, Trainer};
 use crate::kernels::decision_transformer::gather::{Actions, Columns};
 use crate::kernels::device::{Error, open};
 use crate::kernels::{Denominator, Dropout, Objective, Precision};
 use crate::random::Stream;
 
-/// Steps of one plan.
+/// Steps of one queue.
 const STEPS: usize = 64;
 
 /// The result of `rtg bench train-step --device cuda`.
@@ -90,7 +90,7 @@ pub fn device_step(
         let mut starts = Vec::with_capacity(STEPS * sizes.batch);
         starts.resize_with(STEPS * sizes.batch, || stream.random_range(0..last));
         let keys: Vec<u64> = (0..STEPS as u64).collect();
-        let plan = Plan {
+        let queue = StepQueue {
             starts: &starts,
             keys: &keys,
             rates: &[1e-4; STEPS],
@@ -98,7 +98,7 @@ pub fn device_step(
         };
         // Uploads by the host are timed, its sampling is not.
         let began = Instant::now();
-        trainer.steps(&plan)?;
+        trainer.steps(&queue)?;
         trainer.outcomes()?;
         if done > 0 {
             times.push(began.elapsed().as_secs_f64() / STEPS as f64);

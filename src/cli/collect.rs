@@ -12,7 +12,7 @@ use super::progress::bar;
 use super::trained::{Trained, Which};
 use super::{Format, format, print, print_json, watch};
 use crate::behaviour::{Noisy, Random, controller};
-use crate::collect::{Collection, Plan, is_complete};
+use crate::collect::{Collection, CollectionPlan, is_complete};
 use crate::error::Error;
 use crate::experiment::{self, default_threads};
 use crate::policy::{Mode, Policy};
@@ -93,7 +93,7 @@ impl Collect {
             (None, Some(_)) => return Err(Error::NoTarget),
             (None, None) => Vec::new(),
         };
-        let plan = Plan {
+        let plan = CollectionPlan {
             env: env.clone(),
             steps: self.steps as usize,
             seed: self.seed,

@@ -10,7 +10,7 @@ use super::ranks::Ranks;
 use super::trained::{Trained, Which};
 use super::{print, print_json};
 use crate::error::Error;
-use crate::evaluate::{self, Evaluation, Plan};
+use crate::evaluate::{self, Evaluation, EvaluationPlan};
 use crate::experiment::Target;
 use crate::metrics::spread;
 use crate::parallel::{World, cores};
@@ -59,7 +59,7 @@ impl Evaluate {
         let Trained {
             model, env, plan, ..
         } = trained;
-        let plan = Plan {
+        let plan = EvaluationPlan {
             env,
             episodes: self.episodes as usize,
             seed: self.seed.unwrap_or(plan.evaluation.seed),

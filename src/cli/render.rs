@@ -12,7 +12,7 @@ use super::trained::{Trained, Which};
 use super::{print, print_json};
 use crate::error::Error;
 use crate::experiment::{Target, default_threads};
-use crate::film::{self, Plan, Reel};
+use crate::film::{self, FilmPlan, Reel};
 use crate::policy::Mode;
 use crate::run::Run;
 
@@ -68,7 +68,7 @@ impl Render {
         let evaluation = &trained.plan.evaluation;
         let target = self.target.map(Target::Return);
         let (targets, _) = trained.targets(target.as_ref().map(std::slice::from_ref))?;
-        let plan = Plan {
+        let plan = FilmPlan {
             env: trained.env,
             target: targets.first().copied(),
             episodes: self.episodes as usize,

@@ -5,8 +5,8 @@ use rtg_datasets::MinariFormat;
 use super::*;
 use crate::behaviour;
 
-fn plan(steps: usize, rows: usize) -> Plan {
-    Plan {
+fn plan(steps: usize, rows: usize) -> CollectionPlan {
+    CollectionPlan {
         env: "CartPole-v1".to_owned(),
         steps,
         seed: 7,
@@ -70,7 +70,7 @@ fn an_interrupted_collection_goes_on_to_the_same_dataset() {
         .err()
         .unwrap();
     assert!(again.hint().unwrap().contains("--resume"), "{again}");
-    let other = Plan {
+    let other = CollectionPlan {
         seed: 8,
         ..plan(400, 3)
     };
@@ -91,7 +91,7 @@ fn an_interrupted_collection_goes_on_to_the_same_dataset() {
     assert!(!is_complete(&in_folder(root, "other-v0")).unwrap());
     // With all of its episodes still in the journal, and with others.
     for (seed, same) in [(7, true), (8, false)] {
-        let other = Plan {
+        let other = CollectionPlan {
             seed,
             ..plan(400, 3)
         };
@@ -114,7 +114,7 @@ fn an_interrupted_collection_goes_on_to_the_same_dataset() {
 
 #[test]
 fn targets_are_taken_in_turn() {
-    let plan = Plan {
+    let plan = CollectionPlan {
         targets: vec![500.0, 100.0],
         ..plan(1, 1)
     };

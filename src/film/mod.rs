@@ -52,7 +52,7 @@ pub fn reel(path: &Path, frames_per_second: f64) -> Result<Box<dyn Reel>, Error>
 
 /// What to film.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct FilmPlan {
     /// Environment id.
     pub env: String,
     /// Target return of every episode; none for a policy that takes none.
@@ -98,7 +98,7 @@ const LAST_FRAME_SECS: f64 = 1.0;
 ///
 /// # Errors
 /// An unknown environment, or one that cannot be drawn.
-pub fn pace(plan: &Plan) -> Result<Pace, Error> {
+pub fn pace(plan: &FilmPlan) -> Result<Pace, Error> {
     let env = rtg_envs::make(&plan.env)?;
     if env.render().is_none() {
         return Err(Error::NoPicture {
@@ -114,7 +114,7 @@ pub fn pace(plan: &Plan) -> Result<Pace, Error> {
 /// `progress` is called after each step of the second pass: steps done, steps in all.
 pub fn film(
     policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
-    plan: &Plan,
+    plan: &FilmPlan,
     pace: Pace,
     reels: &mut [Box<dyn Reel>],
     progress: &mut dyn FnMut(usize, usize),
@@ -149,7 +149,7 @@ pub fn film(
 
 /// Draws each step.
 struct Camera<'a> {
-    plan: &'a Plan,
+    plan: &'a FilmPlan,
     episodes: &'a [Episode],
     pace: Pace,
     reels: &'a mut [Box<dyn Reel>],

@@ -16,8 +16,8 @@ impl Reel for Memory {
     }
 }
 
-fn plan(env: &str, episodes: usize) -> Plan {
-    Plan {
+fn plan(env: &str, episodes: usize) -> FilmPlan {
+    FilmPlan {
         env: env.to_owned(),
         target: Some(200.0),
         episodes,
@@ -26,7 +26,7 @@ fn plan(env: &str, episodes: usize) -> Plan {
     }
 }
 
-fn shoot(plan: &Plan, reels: &mut [Box<dyn Reel>]) -> Result<Vec<Episode>, Error> {
+fn shoot(plan: &FilmPlan, reels: &mut [Box<dyn Reel>]) -> Result<Vec<Episode>, Error> {
     let spaces = rtg_envs::spec(&plan.env).unwrap();
     let mut policy = |rows: usize| {
         Box::new(behaviour::Random::new(&spaces.action_space, rows)) as Box<dyn Policy>

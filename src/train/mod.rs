@@ -24,7 +24,7 @@ use crate::checkpoint::{self, Checkpoint, Header, Progress};
 use crate::data::Opened;
 use crate::device::Device;
 use crate::error::Error;
-use crate::evaluate::{self, Plan, TargetScore};
+use crate::evaluate::{self, EvaluationPlan, TargetScore};
 use crate::experiment::{Experiment, Targets};
 use crate::interrupt::Interrupt;
 use crate::kernels::threads;
@@ -383,7 +383,7 @@ impl<'a> Training<'a> {
         }
         self.learner.synchronise()?;
         let targets = self.experiment.evaluation.targets.as_ref();
-        let plan = Plan {
+        let plan = EvaluationPlan {
             env: self.env.to_owned(),
             targets: targets.map_or_else(Vec::new, Targets::numbers),
             return_range: self.experiment.evaluation.range(),

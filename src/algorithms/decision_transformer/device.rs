@@ -11,7 +11,7 @@ use super::Learner;
 use super::learner::is_on;
 use crate::algorithms::Update;
 use crate::kernels::decision_transformer::Side;
-use crate::kernels::decision_transformer::cuda::{Plan, Setup, Trainer};
+use crate::kernels::decision_transformer::cuda::{Setup, StepQueue, Trainer};
 use crate::kernels::decision_transformer::gather::{self, Actions};
 use crate::kernels::device::{Backend, Error};
 use crate::random::Stream;
@@ -87,13 +87,13 @@ impl DeviceLearner {
             }
             rates.push(config.learning_rate_at(step, learner.steps));
         }
-        let plan = Plan {
+        let queue = StepQueue {
             starts: &starts,
             keys: &keys,
             rates: &rates,
             done: learner.step,
         };
-        self.trainer.steps(&plan)?;
+        self.trainer.steps(&queue)?;
         learner.step += count as u64;
         let outcomes = self.trainer.outcomes()?.into_iter().zip(rates);
         Ok(outcomes

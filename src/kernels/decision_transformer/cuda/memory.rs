@@ -3,7 +3,7 @@
 use crate::kernels::adamw::cuda::Piece;
 use crate::kernels::decision_transformer::block::cuda as block;
 use crate::kernels::decision_transformer::layout::Layout;
-use crate::kernels::decision_transformer::network::cuda::{Inputs, Plan, Scratch, Take};
+use crate::kernels::decision_transformer::network::cuda::{Inputs, QueueMemory, Scratch, Take};
 use crate::kernels::decision_transformer::network::workspace::Workspace;
 use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::device::backend::{Address, Backend, Error};
@@ -18,7 +18,7 @@ pub(crate) struct Memory {
     pub(crate) mean: Address,
     pub(crate) square: Address,
     pub(crate) inputs: Inputs,
-    pub(crate) plan: Plan,
+    pub(crate) queue: QueueMemory,
     pub(crate) embedded: Address,
     pub(crate) embedded_statistics: Address,
     pub(crate) streams: Vec<Address>,
@@ -142,7 +142,7 @@ impl Memory {
                 lengths: take(sizes.windows)?,
                 first_steps: take(sizes.windows)?,
             },
-            plan: Plan {
+            queue: QueueMemory {
                 clock: take(1)?,
                 starts: take(sizes.parts * sizes.windows)?,
                 keys: take(2 * sizes.parts)?,

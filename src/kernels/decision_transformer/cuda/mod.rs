@@ -18,4 +18,4 @@ mod tests;
 mod trainer;
 
 pub use profile::KernelTime;
-pub use trainer::{Outcome, Plan, Setup, Trainer};
+pub use trainer::{Outcome, Setup, StepQueue, Trainer};

@@ -35,7 +35,7 @@ impl Trainer {
             // after.
             let mut seconds = 0.0;
             for _ in 0..2 {
-                self.backend.upload(self.memory.plan.clock, &[1])?;
+                self.backend.upload(self.memory.queue.clock, &[1])?;
                 self.backend.wait()?;
                 let began = Instant::now();
                 self.backend.replay(graph)?;

@@ -50,7 +50,7 @@ pub struct Setup {
 
 /// The next steps. With n steps of P batches of B windows:
 #[derive(Clone, Copy, Debug)]
-pub struct Plan<'a> {
+pub struct StepQueue<'a> {
     /// n x P x B: the dataset's steps where windows start
     pub starts: &'a [u32],
     /// n x P: dropout's keys
@@ -140,8 +140,8 @@ impl Trainer {
             returns_to_go,
             ends,
             timesteps,
-            starts: self.memory.plan.starts,
-            clock: self.memory.plan.clock,
+            starts: self.memory.queue.starts,
+            clock: self.memory.queue.clock,
             to_observations: inputs.observations,
             to_actions: inputs.actions,
             to_returns_to_go: inputs.returns_to_go,
@@ -199,7 +199,7 @@ impl Trainer {
                 dropout,
                 parameters: memory.parameters,
                 inputs: memory.inputs,
-                plan: memory.plan,
+                queue: memory.queue,
                 scratch: memory.scratch,
             },
             layout: &self.layout,
@@ -217,8 +217,8 @@ impl Trainer {
             gradient: memory.gradient,
             squares: memory.squares,
             block_losses: memory.block_losses,
-            losses: memory.plan.losses,
-            clock: memory.plan.clock,
+            losses: memory.queue.losses,
+            clock: memory.queue.clock,
             loss_blocks: loss_blocks(self.setup.windows * self.setup.shape.context) as i32,
             adds: i32::from(adds),
             divisor: divisor as i32,
@@ -234,9 +234,9 @@ impl Trainer {
             square: memory.square,
             gradient: memory.gradient,
             squares: memory.squares,
-            rates: memory.plan.rates,
-            norms: memory.plan.norms,
-            clock: memory.plan.clock,
+            rates: memory.queue.rates,
+            norms: memory.queue.norms,
+            clock: memory.queue.clock,
             largest: self.setup.largest_norm,
             count: self.layout.len() as u32,
             pieces: memory.parts.pieces.len() as i32,
@@ -291,7 +291,7 @@ impl Trainer {
     /// # Panics
     /// If the queue's arrays do not fit each other, it is longer than the longest one, or there
     /// is no dataset.
-    pub fn steps(&mut self, plan: &Plan<'_>) -> Result<(), Error> {
+    pub fn steps(&mut self, queue: &StepQueue<'_>) -> Result<(), Error> {
         let Setup {
             windows,
             accumulation,
@@ -299,28 +299,28 @@ impl Trainer {
             adamw,
             ..
         } = &self.setup;
-        let steps = plan.rates.len();
+        let steps = queue.rates.len();
         assert!(steps <= *most_steps, "a queue of {steps} steps is too long");
         assert_eq!(
-            plan.keys.len(),
+            queue.keys.len(),
             steps * accumulation,
             "a key for each batch"
         );
         assert_eq!(
-            plan.starts.len(),
-            plan.keys.len() * windows,
+            queue.starts.len(),
+            queue.keys.len() * windows,
             "a start for each window"
         );
         let step = self.step.expect("a dataset comes before steps");
         let mut bytes = Vec::new();
-        for (rate, step) in plan.rates.iter().zip(plan.done + 1..) {
+        for (rate, step) in queue.rates.iter().zip(queue.done + 1..) {
             Rates::of(adamw, *rate, step).write(&mut bytes);
         }
-        let at = self.memory.plan;
+        let at = self.memory.queue;
         let backend = &mut *self.backend;
         backend.upload(at.clock, &[0])?;
-        backend.upload(at.starts, plan.starts)?;
-        backend.upload(at.keys, &halves(plan.keys))?;
+        backend.upload(at.starts, queue.starts)?;
+        backend.upload(at.keys, &halves(queue.keys))?;
         backend.upload(at.rates, &words(&bytes))?;
         for _ in 0..steps {
             backend.replay(step)?;
@@ -332,8 +332,8 @@ impl Trainer {
     /// The metrics of the steps launched last; waits for them.
     pub fn outcomes(&mut self) -> Result<Vec<Outcome>, Error> {
         let (steps, parts) = (self.asked, self.setup.accumulation);
-        let losses = doubles(&mut *self.backend, self.memory.plan.losses, steps * parts)?;
-        let norms = doubles(&mut *self.backend, self.memory.plan.norms, steps)?;
+        let losses = doubles(&mut *self.backend, self.memory.queue.losses, steps * parts)?;
+        let norms = doubles(&mut *self.backend, self.memory.queue.norms, steps)?;
         let outcomes = losses.chunks(parts).zip(norms);
         Ok(outcomes
             .map(|(losses, norm)| Outcome {
@@ -356,14 +356,14 @@ impl Trainer {
         gradient: &mut [f32],
     ) -> Result<f64, Error> {
         self.put_windows(windows)?;
-        self.backend.upload(self.memory.plan.clock, &[0])?;
+        self.backend.upload(self.memory.queue.clock, &[0])?;
         self.backend
-            .upload(self.memory.plan.keys, &halves(&[key]))?;
+            .upload(self.memory.queue.keys, &halves(&[key]))?;
         for launch in self.gradient_launches() {
             self.backend.launch(&launch)?;
         }
         self.gradient(gradient)?;
-        Ok(doubles(&mut *self.backend, self.memory.plan.losses, 1)?[0])
+        Ok(doubles(&mut *self.backend, self.memory.queue.losses, 1)?[0])
     }
 
     fn gradient_launches(&self) -> Vec<Launch> {

@@ -28,7 +28,7 @@ pub(crate) struct Inputs {
 
 /// The memory of a queue of steps.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct QueueMemory {
     pub(crate) clock: Address,
     pub(crate) starts: Address,
     pub(crate) keys: Address,
@@ -57,7 +57,7 @@ pub(crate) struct Network<'a> {
     pub(crate) dropout: Option<&'a Dropout>,
     pub(crate) parameters: Address,
     pub(crate) inputs: Inputs,
-    pub(crate) plan: Plan,
+    pub(crate) queue: QueueMemory,
     pub(crate) scratch: Scratch,
 }
 
@@ -111,8 +111,8 @@ impl Network<'_> {
 
     pub(crate) fn drop(&self, site: Site) -> Drop {
         let places = Places {
-            keys: self.plan.keys,
-            clock: self.plan.clock,
+            keys: self.queue.keys,
+            clock: self.queue.clock,
             first_steps: self.inputs.first_steps,
             tokens: 3 * self.shape.context,
         };

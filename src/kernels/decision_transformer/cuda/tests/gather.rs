@@ -34,7 +34,7 @@ fn windows_are_cut_as_the_reference_cuts_them() {
                     Actions::Labels(labels) => (Address::NULL, put_words(backend, labels)),
                 };
                 // The second batch of a queue.
-                let plan: Vec<u32> = [vec![0; n], begin.clone()].concat();
+                let queue: Vec<u32> = [vec![0; n], begin.clone()].concat();
                 let places = n * context;
                 let [to_observations, to_actions, to_returns_to_go, to_timesteps] =
                     [places * s, places * a, places, places].map(|n| unwritten(backend, n));
@@ -46,7 +46,7 @@ fn windows_are_cut_as_the_reference_cuts_them() {
                     returns_to_go: put(backend, &returns_to_go),
                     ends: put_words(backend, &ends),
                     timesteps: put_words(backend, &timesteps),
-                    starts: put_words(backend, &plan),
+                    starts: put_words(backend, &queue),
                     clock: put_words(backend, &[1]),
                     to_observations,
                     to_actions,

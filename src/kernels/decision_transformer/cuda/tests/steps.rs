@@ -3,7 +3,7 @@
 use super::model::{DROPOUT, setup};
 use crate::kernels::activation::Activation;
 use crate::kernels::adamw::{self, AdamW};
-use crate::kernels::decision_transformer::cuda::trainer::{Plan, Setup, Trainer};
+use crate::kernels::decision_transformer::cuda::trainer::{Setup, StepQueue, Trainer};
 use crate::kernels::decision_transformer::engine::Engine;
 use crate::kernels::decision_transformer::gather::{Actions, Columns, reference as gather};
 use crate::kernels::decision_transformer::layout::Layout;
@@ -74,7 +74,7 @@ impl Data {
 }
 
 /// Starts of windows, keys and rates of all steps.
-fn plan() -> (Vec<u32>, Vec<u64>, Vec<f64>) {
+fn queue() -> (Vec<u32>, Vec<u64>, Vec<f64>) {
     let batches = steps() * PARTS;
     let starts = (0..batches * WINDOWS).map(|i| (i * 7 % 20) as u32);
     let keys = (0..batches as u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -96,7 +96,7 @@ fn on_the_cpu(data: &Data, setup: &Setup) -> State {
     let start = parameters(engine.layout());
     let zeros = vec![0.0; start.len()];
     let [mut weights, mut mean, mut square] = [start, zeros.clone(), zeros];
-    let (starts, keys, rates) = plan();
+    let (starts, keys, rates) = queue();
     let (mut losses, mut norms) = (Vec::new(), Vec::new());
     for step in 0..steps() {
         let mut gradient = vec![0.0; weights.len()];
@@ -177,7 +177,7 @@ fn steps_on_the_device_are_steps_on_the_cpu() {
         ..setup(SHAPE, WINDOWS)
     };
     let expected = on_the_cpu(&data, &setup);
-    let (starts, keys, rates) = plan();
+    let (starts, keys, rates) = queue();
     let layout = Layout::new(&SHAPE);
     let count = layout.len();
     for backend in backends() {
@@ -191,13 +191,13 @@ fn steps_on_the_device_are_steps_on_the_cpu() {
         let (mut losses, mut norms) = (Vec::new(), Vec::new());
         for steps in [0..7, 7..steps()] {
             let batches = steps.start * PARTS..steps.end * PARTS;
-            let plan = Plan {
+            let queue = StepQueue {
                 starts: &starts[batches.start * WINDOWS..batches.end * WINDOWS],
                 keys: &keys[batches],
                 rates: &rates[steps.clone()],
                 done: steps.start as u64,
             };
-            trainer.steps(&plan).unwrap();
+            trainer.steps(&queue).unwrap();
             for outcome in trainer.outcomes().unwrap() {
                 losses.push(outcome.loss);
                 norms.push(outcome.norm);
@@ -259,14 +259,14 @@ fn the_same_steps_give_the_same_bits_in_either_order() {
                 .load(&parameters(&Layout::new(&SHAPE)), &zeros, &zeros)
                 .unwrap();
             trainer.set_dataset(&data.columns()).unwrap();
-            let (starts, keys, rates) = plan();
-            let plan = Plan {
+            let (starts, keys, rates) = queue();
+            let queue = StepQueue {
                 starts: &starts[..2 * WINDOWS],
                 keys: &keys[..2],
                 rates: &rates[..2],
                 done: 0,
             };
-            trainer.steps(&plan).unwrap();
+            trainer.steps(&queue).unwrap();
             let mut buffers = [zeros.clone(), zeros.clone(), zeros];
             let [weights, mean, square] = &mut buffers;
             trainer.store(weights, mean, square).unwrap();
