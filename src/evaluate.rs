@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::interrupt::{self, Interrupt};
 use crate::parallel::World;
 use crate::policy::{Policy, Start};
-use crate::rollout::{Outcome, Rollout, Transition};
+use crate::rollout::{EpisodeOutcome, Rollout, Transition};
 use crate::statistics::{self, Calibration, Interval, Reached};
 
 /// The most environments that are stepped together.
@@ -157,7 +157,7 @@ pub fn share(
         heard = interrupt::check();
     }
     world.agree_on(heard)?;
-    let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+    let outcomes: Vec<EpisodeOutcome> = outcomes.into_iter().flatten().collect();
     let (outcomes, instabilities) = gather(world, &outcomes, rollout.instabilities(), count);
     let reference = registry::spec(&plan.env)?.reference_returns;
     let targets: Vec<TargetScore> = (targets.iter().zip(outcomes.chunks(plan.episodes.max(1))))
@@ -178,10 +178,10 @@ pub fn share(
 /// The outcomes of all `count` episodes in their order, and the instabilities of all ranks.
 fn gather(
     world: &World,
-    mine: &[Outcome],
+    mine: &[EpisodeOutcome],
     instabilities: u64,
     count: usize,
-) -> (Vec<Outcome>, u64) {
+) -> (Vec<EpisodeOutcome>, u64) {
     let ranks = world.size();
     let mut words = vec![instabilities];
     for outcome in mine {
@@ -192,7 +192,7 @@ fn gather(
     let of_ranks: Vec<&[u64]> = all.chunks(words.len()).collect();
     let outcome = |index: usize| {
         let words = &of_ranks[index % ranks][1 + 2 * (index / ranks)..];
-        Outcome {
+        EpisodeOutcome {
             episode_return: f64::from_bits(words[0]),
             length: words[1] as usize,
         }
@@ -204,7 +204,7 @@ fn gather(
 impl TargetScore {
     fn of(
         target: Option<f64>,
-        outcomes: &[Outcome],
+        outcomes: &[EpisodeOutcome],
         reference: Option<&rtg_envs::ReferenceReturns>,
     ) -> Self {
         let returns: Vec<f64> = outcomes

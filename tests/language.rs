@@ -52,7 +52,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Device",
             "Error",
             "Evaluation",
-            "Outcome",
             "Sink",
             "State",
         ],

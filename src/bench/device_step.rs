@@ -99,7 +99,7 @@ pub fn device_step(
         // Uploads by the host are timed, its sampling is not.
         let began = Instant::now();
         trainer.steps(&queue)?;
-        trainer.outcomes()?;
+        trainer.metrics()?;
         if done > 0 {
             times.push(began.elapsed().as_secs_f64() / STEPS as f64);
         }

@@ -200,7 +200,7 @@ pub struct Image {
 
 /// How a session of training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RunOutcome {
     /// All steps were done.
     Completed,
     /// An error or a NaN stopped it.
@@ -236,7 +236,7 @@ pub trait Sink: Send {
     }
 
     /// The session is over; nothing follows.
-    fn finish(&mut self, _at: Moment, _outcome: Outcome) -> Result<(), Error> {
+    fn finish(&mut self, _at: Moment, _outcome: RunOutcome) -> Result<(), Error> {
         self.flush()
     }
 }
@@ -311,7 +311,7 @@ impl Recorder {
     }
 
     /// Ends the session at `step`.
-    pub fn finish(mut self, step: u64, outcome: Outcome) -> Result<(), Error> {
+    pub fn finish(mut self, step: u64, outcome: RunOutcome) -> Result<(), Error> {
         let at = Moment::now(step);
         self.each(|sink| sink.finish(at, outcome))
     }

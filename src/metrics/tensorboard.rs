@@ -30,7 +30,7 @@ use tensorboard_rs::masked_crc32c::masked_crc32c;
 use tensorboard_rs::record_writer::RecordWriter;
 use tensorboard_rs::summary::{histogram_raw, scalar};
 
-use super::{Error, Histogram, HparamValue, Image, Moment, Outcome, Sink};
+use super::{Error, Histogram, HparamValue, Image, Moment, RunOutcome, Sink};
 
 /// A record's length and the checksum of that.
 const HEADER_BYTES: usize = 12;
@@ -158,7 +158,7 @@ impl Sink for TensorBoard {
         self.points.flush()
     }
 
-    fn finish(&mut self, at: Moment, outcome: Outcome) -> Result<(), Error> {
+    fn finish(&mut self, at: Moment, outcome: RunOutcome) -> Result<(), Error> {
         // It comes after the last point, so that it is removed when the run is resumed.
         let after = Moment {
             step: self.last_step.max(at.step) + 1,
@@ -168,8 +168,8 @@ impl Sink for TensorBoard {
         let info = end.mut_session_end_info();
         info.set_end_time_secs(at.wall_secs);
         info.set_status(match outcome {
-            Outcome::Completed => Status::STATUS_SUCCESS,
-            Outcome::Failed => Status::STATUS_FAILURE,
+            RunOutcome::Completed => Status::STATUS_SUCCESS,
+            RunOutcome::Failed => Status::STATUS_FAILURE,
         });
         self.points
             .hparams(after, "_hparams_/session_end_info", &end)?;
@@ -452,7 +452,7 @@ mod tests {
             sink.histogram(at(step), "weights/w", &Histogram::of(&[1.0, 2.0]))
                 .unwrap();
         }
-        sink.finish(at(400), Outcome::Completed).unwrap();
+        sink.finish(at(400), RunOutcome::Completed).unwrap();
         let path = &event_files(folder.path()).unwrap()[0];
         assert_eq!(steps(path).last(), Some(&401));
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
-    EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, Error, Moment, Outcome, Sink, VALIDATION_LOSS,
-    for_target, is_train_loss, spread, target_of,
+    EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, Error, Moment, RunOutcome, Sink,
+    VALIDATION_LOSS, for_target, is_train_loss, spread, target_of,
 };
 
 /// How often a line is written where there is no bar.
@@ -89,13 +89,13 @@ impl Sink for Terminal {
         self.print(line);
     }
 
-    fn finish(&mut self, at: Moment, outcome: Outcome) -> Result<(), Error> {
+    fn finish(&mut self, at: Moment, outcome: RunOutcome) -> Result<(), Error> {
         self.progress.step = at.step;
         self.next_line = Duration::ZERO;
         self.show();
         match (&self.bar, outcome) {
-            (Some(bar), Outcome::Completed) => bar.finish(),
-            (Some(bar), Outcome::Failed) => bar.abandon(),
+            (Some(bar), RunOutcome::Completed) => bar.finish(),
+            (Some(bar), RunOutcome::Failed) => bar.abandon(),
             (None, _) => {}
         }
         Ok(())

@@ -21,7 +21,7 @@ pub use state::{RestoreError, RowState, State};
 
 /// The outcome of one start.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outcome {
+pub struct EpisodeOutcome {
     /// Sum of the rewards, undiscounted.
     pub episode_return: f64,
     /// Steps taken.
@@ -64,7 +64,7 @@ pub struct Transition<'a> {
     /// The step was cut off, by a time limit for instance.
     pub truncated: bool,
     /// Return and length of the episode, if this was its last step.
-    pub ended: Option<Outcome>,
+    pub ended: Option<EpisodeOutcome>,
     /// The environment after the step, for pictures.
     pub env: &'a dyn Env,
 }
@@ -109,7 +109,7 @@ pub struct Rollout {
 struct ActiveEpisode {
     index: usize,
     start: Start,
-    outcome: Outcome,
+    outcome: EpisodeOutcome,
     /// length x A: all actions since the reset, from which the environment can be rebuilt.
     actions: Vec<f64>,
 }
@@ -119,7 +119,7 @@ impl ActiveEpisode {
         Self {
             index,
             start,
-            outcome: Outcome {
+            outcome: EpisodeOutcome {
                 episode_return: 0.0,
                 length: 0,
             },

@@ -132,7 +132,7 @@ fn transitions_join_and_end_in_the_episodes_last_observation() {
         let sum = sums.entry(transition.index).or_default();
         *sum = (sum.0 + transition.reward, sum.1 + 1);
         let is_last = transition.terminated || transition.truncated;
-        let expected = is_last.then_some(Outcome {
+        let expected = is_last.then_some(EpisodeOutcome {
             episode_return: sum.0,
             length: sum.1,
         });

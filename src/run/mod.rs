@@ -294,7 +294,7 @@ fn is_empty(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Outcome, Recorder, TRAIN_LOSS};
+    use crate::metrics::{Recorder, RunOutcome, TRAIN_LOSS};
 
     fn summary() -> Summary {
         Summary {
@@ -391,7 +391,7 @@ mod tests {
         for step in 1..=5 {
             recorder.scalars(step, &[(TRAIN_LOSS, 1.0)]).unwrap();
         }
-        recorder.finish(5, Outcome::Completed).unwrap();
+        recorder.finish(5, RunOutcome::Completed).unwrap();
         run.write_summary(&summary()).unwrap();
 
         let mut recorder = Recorder::new(run.open_metrics(Some(3)).unwrap().sinks);
@@ -402,7 +402,7 @@ mod tests {
         for step in 4..=6 {
             recorder.scalars(step, &[(TRAIN_LOSS, 2.0)]).unwrap();
         }
-        recorder.finish(6, Outcome::Completed).unwrap();
+        recorder.finish(6, RunOutcome::Completed).unwrap();
 
         let mut input = BufReader::new(File::open(run.metrics()).unwrap());
         let mut points = Vec::new();

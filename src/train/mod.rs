@@ -182,8 +182,8 @@ impl<'a> Training<'a> {
             outcome => outcome,
         };
         let (step, ended) = match &outcome {
-            Ok(_) => (self.experiment.steps, metrics::Outcome::Completed),
-            Err(_) => (self.progress.step, metrics::Outcome::Failed),
+            Ok(_) => (self.experiment.steps, metrics::RunOutcome::Completed),
+            Err(_) => (self.progress.step, metrics::RunOutcome::Failed),
         };
         let finished = self.recorder.finish(step, ended);
         let summary = outcome?;

@@ -95,8 +95,8 @@ impl DeviceLearner {
         };
         self.trainer.steps(&queue)?;
         learner.step += count as u64;
-        let outcomes = self.trainer.outcomes()?.into_iter().zip(rates);
-        Ok(outcomes
+        let metrics = self.trainer.metrics()?.into_iter().zip(rates);
+        Ok(metrics
             .map(|(outcome, rate)| super::learner::report(outcome.loss, outcome.norm, rate))
             .collect())
     }

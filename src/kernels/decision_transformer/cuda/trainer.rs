@@ -63,7 +63,7 @@ pub struct StepQueue<'a> {
 
 /// The metrics of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outcome {
+pub struct StepMetrics {
     /// mean loss of its batches
     pub loss: f64,
     /// L2 norm of the gradient before clipping
@@ -80,7 +80,7 @@ pub struct Trainer {
     /// One step, once there is a dataset.
     step: Option<Graph>,
     pub(super) launches: Vec<Launch>,
-    /// Steps launched since outcomes were read.
+    /// Steps launched since metrics were read.
     asked: usize,
 }
 
@@ -330,13 +330,13 @@ impl Trainer {
     }
 
     /// The metrics of the steps launched last; waits for them.
-    pub fn outcomes(&mut self) -> Result<Vec<Outcome>, Error> {
+    pub fn metrics(&mut self) -> Result<Vec<StepMetrics>, Error> {
         let (steps, parts) = (self.asked, self.setup.accumulation);
         let losses = doubles(&mut *self.backend, self.memory.queue.losses, steps * parts)?;
         let norms = doubles(&mut *self.backend, self.memory.queue.norms, steps)?;
-        let outcomes = losses.chunks(parts).zip(norms);
-        Ok(outcomes
-            .map(|(losses, norm)| Outcome {
+        let metrics = losses.chunks(parts).zip(norms);
+        Ok(metrics
+            .map(|(losses, norm)| StepMetrics {
                 loss: losses.iter().sum::<f64>() / parts as f64,
                 norm,
             })

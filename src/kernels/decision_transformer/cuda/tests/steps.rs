@@ -198,7 +198,7 @@ fn steps_on_the_device_are_steps_on_the_cpu() {
                 done: steps.start as u64,
             };
             trainer.steps(&queue).unwrap();
-            for outcome in trainer.outcomes().unwrap() {
+            for outcome in trainer.metrics().unwrap() {
                 losses.push(outcome.loss);
                 norms.push(outcome.norm);
             }
