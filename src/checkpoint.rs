@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::algorithms::{Chosen, Learner, Model, Saved, State};
+use crate::algorithms::{Chosen, Learner, LearnerState, Model, Saved};
 use crate::error::Error;
 use crate::export::hugging_face;
 use crate::nn::state_dict::{self, Entry, StateDictError};
@@ -94,7 +94,7 @@ impl Checkpoint {
         header: Header,
         learner: &dyn Learner,
         progress: &Progress,
-        interaction: State,
+        interaction: LearnerState,
     ) -> Result<(), Error> {
         let model = learner.model();
         let state = learner.state();
@@ -238,7 +238,7 @@ impl Checkpoint {
 /// # Errors
 /// Values that a file cannot hold.
 pub fn content(learner: &dyn Learner) -> Result<Vec<u8>, Error> {
-    let State { tensors, notes } = learner.state();
+    let LearnerState { tensors, notes } = learner.state();
     let entries = [learner.model().weights(), tensors].concat();
     let path = Path::new("a checkpoint");
     state_dict::serialise(&entries, &[(NOTES.to_owned(), notes.to_string())])

@@ -53,7 +53,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Error",
             "Evaluation",
             "Sink",
-            "State",
         ],
     ),
     (

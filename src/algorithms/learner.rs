@@ -88,7 +88,7 @@ impl Saved<'_> {
 
 /// A learner's state besides its model's weights: all that an exact continuation needs.
 #[derive(Default)]
-pub struct State {
+pub struct LearnerState {
     /// Tensors by name; names start with `rtg.`.
     pub tensors: Vec<Entry>,
     /// Counters and random streams.
@@ -286,7 +286,7 @@ pub trait Learner {
     }
 
     /// Its state, for a checkpoint.
-    fn state(&self) -> State;
+    fn state(&self) -> LearnerState;
 
     /// Floating-point operations of an average update that every exact computation needs; none if
     /// they are not counted.

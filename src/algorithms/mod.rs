@@ -54,7 +54,7 @@ pub use self::action_codec::ActionCodec;
 pub use self::computation::{Computation, Perceptron, Rule, Sequence};
 pub use self::error::Error;
 pub use self::learner::{
-    Fresh, Interaction, Learner, Metric, Model, Needs, Saved, Setup, State, Update,
+    Fresh, Interaction, Learner, LearnerState, Metric, Model, Needs, Saved, Setup, Update,
 };
 pub use self::published::Published;
 pub use self::source::{DatasetSource, HeldBack, ReplaySource, Source};

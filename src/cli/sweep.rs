@@ -10,7 +10,7 @@ use super::{print, progress, watch};
 use crate::error::Error;
 use crate::experiment::default_threads;
 use crate::run::read_text;
-use crate::sweep::{self, Event, Folder, State, SweepPlan, Workers, submit};
+use crate::sweep::{self, Event, Folder, RunState, SweepPlan, Workers, submit};
 
 /// Train every run of a grid.
 #[derive(Args)]
@@ -137,10 +137,10 @@ fn status(folder: &Folder) -> Result<String, Error> {
     );
     for (index, name) in folder.names().iter().enumerate() {
         let state = match folder.look(index)? {
-            State::Done => "done",
-            State::Running => "running",
-            State::Stopped => "stopped",
-            State::Waiting => "waiting",
+            RunState::Done => "done",
+            RunState::Running => "running",
+            RunState::Stopped => "stopped",
+            RunState::Waiting => "waiting",
         };
         let (step, steps) = (folder.step(index), folder.planned_steps(index));
         let age = folder.age(index).map_or_else(|| "–".to_owned(), ago);
@@ -166,7 +166,7 @@ fn ago(age: Duration) -> String {
 fn commands(folder: &Folder) -> Result<String, sweep::Error> {
     let mut text = String::new();
     for index in 0..folder.names().len() {
-        if folder.look(index)? != State::Done {
+        if folder.look(index)? != RunState::Done {
             let _ = writeln!(text, "{} {index}", folder.path().join("one.sh").display());
         }
     }

@@ -17,7 +17,7 @@ use rtg_envs::{Env, Spec, make_vec};
 use crate::policy::{Policy, Start};
 
 pub use episodes::{Amount, Episodes};
-pub use state::{RestoreError, RowState, State};
+pub use state::{RestoreError, RolloutState, RowState};
 
 /// The outcome of one start.
 #[derive(Clone, Copy, Debug, PartialEq)]

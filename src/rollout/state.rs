@@ -13,7 +13,7 @@ use crate::policy::{Policy, Start};
 
 /// A paused rollout: everything but its environments and its source of starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct State {
+pub struct RolloutState {
     /// The episode of each row, if it is in one.
     pub rows: Vec<Option<RowState>>,
     /// Number of the next start to take.
@@ -72,7 +72,7 @@ pub enum RestoreError {
 
 impl Rollout {
     /// The state of the rollout between two calls of [`Rollout::advance`] with this policy.
-    pub fn state(&self, policy: &dyn Policy) -> State {
+    pub fn state(&self, policy: &dyn Policy) -> RolloutState {
         let row_state = |(row, episode): (usize, &Option<ActiveEpisode>)| {
             let episode = episode.as_ref()?;
             Some(RowState {
@@ -86,7 +86,7 @@ impl Rollout {
                 last_reward: self.last_rewards[row].to_bits(),
             })
         };
-        State {
+        RolloutState {
             rows: self.episodes.iter().enumerate().map(row_state).collect(),
             next_start: self.next_start,
             next_row: self.next_row,
@@ -103,7 +103,11 @@ impl Rollout {
     ///
     /// # Errors
     /// A state of another environment, number of rows or policy.
-    pub fn restore(mut self, state: &State, policy: &mut dyn Policy) -> Result<Self, RestoreError> {
+    pub fn restore(
+        mut self,
+        state: &RolloutState,
+        policy: &mut dyn Policy,
+    ) -> Result<Self, RestoreError> {
         self.check(state)?;
         let width = widths(&self.envs).1;
         for (row, saved) in state.rows.iter().enumerate() {
@@ -148,7 +152,7 @@ impl Rollout {
         Ok(self)
     }
 
-    fn check(&self, state: &State) -> Result<(), RestoreError> {
+    fn check(&self, state: &RolloutState) -> Result<(), RestoreError> {
         if state.rows.len() != self.rows() {
             return Err(RestoreError::Rows {
                 expected: self.rows(),
@@ -167,7 +171,7 @@ impl Rollout {
     }
 
     /// Repeats the step of this number in the active rows.
-    fn replay(&mut self, state: &State, step: usize) -> Result<(), RestoreError> {
+    fn replay(&mut self, state: &RolloutState, step: usize) -> Result<(), RestoreError> {
         let width = widths(&self.envs).1;
         for &row in &self.active {
             if let Some(saved) = &state.rows[row] {

@@ -182,7 +182,7 @@ fn a_paused_rollout_goes_on_with_the_same_bits() {
             let part = (pauses.integers(0, 200) as usize).min(steps - parts.len());
             parts.extend(record(&mut rollout, &mut player, part));
             let text = serde_json::to_string(&rollout.state(&player)).unwrap();
-            let state: State = serde_json::from_str(&text).unwrap();
+            let state: RolloutState = serde_json::from_str(&text).unwrap();
             player = policy(env, rows);
             rollout = open(env, rows, count).restore(&state, &mut player).unwrap();
             assert_eq!(rollout.state(&player), state, "{env}");
@@ -276,7 +276,7 @@ fn a_state_that_does_not_fit_is_refused() {
     let (mut rollout, mut player) = (open(env, 2, 9), policy(env, 2));
     record(&mut rollout, &mut player, 11);
     let good = rollout.state(&player);
-    let refused = |rows: usize, change: &dyn Fn(&mut State)| {
+    let refused = |rows: usize, change: &dyn Fn(&mut RolloutState)| {
         let mut state = good.clone();
         change(&mut state);
         (open(env, rows, 9).restore(&state, &mut policy(env, rows)))
@@ -286,7 +286,7 @@ fn a_state_that_does_not_fit_is_refused() {
     assert_eq!(refused(2, &|_| ()), None);
     let rows = refused(3, &|_| ()).unwrap();
     assert_eq!(rows, "the paused rollout has 2 rows, this one has 3");
-    let row = |state: &mut State| state.rows[1].take().unwrap();
+    let row = |state: &mut RolloutState| state.rows[1].take().unwrap();
     let longer = refused(2, &|state| {
         let mut saved = row(state);
         saved.actions = vec![1.0_f64.to_bits(); 400];

@@ -15,7 +15,7 @@ const INDEX: &str = "runs.txt";
 
 /// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum RunState {
     /// It has its result.
     Done,
     /// A process is computing it.
@@ -137,7 +137,7 @@ impl Folder {
     ///
     /// # Errors
     /// A run directory that cannot be read.
-    pub fn state(&self, index: usize) -> Result<State, Error> {
+    pub fn state(&self, index: usize) -> Result<RunState, Error> {
         self.state_by(index, |run| match Run::resume(run.path()) {
             Err(run::Error::Locked { .. }) => Ok(true),
             other => other.map(|_| false),
@@ -149,7 +149,7 @@ impl Folder {
     ///
     /// # Errors
     /// A run directory that cannot be read.
-    pub fn look(&self, index: usize) -> Result<State, Error> {
+    pub fn look(&self, index: usize) -> Result<RunState, Error> {
         self.state_by(index, |run| Ok(run.is_written()))
     }
 
@@ -157,20 +157,24 @@ impl Folder {
         &self,
         index: usize,
         is_written: impl Fn(&Run) -> Result<bool, run::Error>,
-    ) -> Result<State, Error> {
+    ) -> Result<RunState, Error> {
         let run = match Run::open(&self.run_dir(index)) {
             Ok(run) => run,
-            Err(run::Error::NotARun { .. }) => return Ok(State::Waiting),
+            Err(run::Error::NotARun { .. }) => return Ok(RunState::Waiting),
             Err(error) => return Err(error.into()),
         };
         if is_written(&run)? {
-            return Ok(State::Running);
+            return Ok(RunState::Running);
         }
         // A result of fewer steps than the plan has now does not count.
         let done = run
             .summary()?
             .is_some_and(|s| s.steps >= self.planned_steps(index));
-        Ok(if done { State::Done } else { State::Stopped })
+        Ok(if done {
+            RunState::Done
+        } else {
+            RunState::Stopped
+        })
     }
 
     /// Steps that a run has recorded so far; 0 where there are none.
@@ -280,12 +284,12 @@ mod tests {
     fn a_run_is_done_running_stopped_or_waiting() {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::write(&place.path().join("s"), &plan("[1]")).unwrap();
-        assert_eq!(folder.state(0).unwrap(), State::Waiting);
+        assert_eq!(folder.state(0).unwrap(), RunState::Waiting);
         assert_eq!(folder.step(0), 0);
         let run = Run::create(&folder.run_dir(0), "steps = 10\n").unwrap();
-        assert_eq!(folder.state(0).unwrap(), State::Running);
+        assert_eq!(folder.state(0).unwrap(), RunState::Running);
         if Path::new("/proc/locks").exists() {
-            assert_eq!(folder.look(0).unwrap(), State::Running);
+            assert_eq!(folder.look(0).unwrap(), RunState::Running);
         }
         fs::write(
             run.metrics(),
@@ -303,13 +307,13 @@ mod tests {
         };
         run.write_summary(&summary(8)).unwrap();
         drop(run);
-        assert_eq!(folder.state(0).unwrap(), State::Stopped);
+        assert_eq!(folder.state(0).unwrap(), RunState::Stopped);
         fs::remove_file(folder.run_dir(0).join(".lock")).unwrap();
-        assert_eq!(folder.look(0).unwrap(), State::Stopped);
+        assert_eq!(folder.look(0).unwrap(), RunState::Stopped);
         assert!(!folder.run_dir(0).join(".lock").exists());
         let run = Run::resume(&folder.run_dir(0)).unwrap();
         run.write_summary(&summary(10)).unwrap();
         drop(run);
-        assert_eq!(folder.state(0).unwrap(), State::Done);
+        assert_eq!(folder.state(0).unwrap(), RunState::Done);
     }
 }

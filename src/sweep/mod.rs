@@ -23,7 +23,7 @@ mod slurm;
 mod workers;
 
 pub use error::Error;
-pub use folder::{Folder, State};
+pub use folder::{Folder, RunState};
 pub use grid::{PlannedRun, SweepPlan};
 pub use slurm::submit;
 pub use workers::{Active, Event, Workers};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use super::{Error, Folder, State};
+use super::{Error, Folder, RunState};
 
 /// Submits an array task for each run that is neither done nor running, at most `limit` at a time,
 /// and returns the output of `sbatch`; `None` where nothing is left to do.
@@ -13,7 +13,7 @@ use super::{Error, Folder, State};
 pub fn submit(folder: &Folder, limit: Option<usize>) -> Result<Option<String>, Error> {
     let mut indices = Vec::new();
     for index in 0..folder.names().len() {
-        if matches!(folder.state(index)?, State::Stopped | State::Waiting) {
+        if matches!(folder.state(index)?, RunState::Stopped | RunState::Waiting) {
             indices.push(index);
         }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::folder::file_error;
 use super::pace::{Seen, seconds_left};
-use super::{Error, Folder, State};
+use super::{Error, Folder, RunState};
 use crate::interrupt::{self, Interrupt};
 
 /// How often processes are polled.
@@ -191,7 +191,7 @@ impl Workers {
             }
             for (process, ok) in reap(&mut processes) {
                 let index = process.index;
-                if !ok && matches!(folder.state(index), Ok(State::Running | State::Done)) {
+                if !ok && matches!(folder.state(index), Ok(RunState::Running | RunState::Done)) {
                     // Another process had begun it at the same moment.
                     waiting.push((index, Instant::now()));
                     continue;
@@ -257,8 +257,8 @@ impl Workers {
                 return Err(at_the_end(folder, signal));
             }
             match folder.state(index)? {
-                State::Done => return Ok(()),
-                State::Running => std::thread::sleep(PATIENCE),
+                RunState::Done => return Ok(()),
+                RunState::Running => std::thread::sleep(PATIENCE),
                 _ if tried => {
                     let failed = vec![folder.names()[index].clone()];
                     return Err(Error::Failed { failed, count: 1 });
@@ -279,9 +279,9 @@ impl Workers {
     fn start(&self, folder: &Folder, index: usize) -> Result<Need, Error> {
         let state = folder.state(index)?;
         match state {
-            State::Done => return Ok(Need::Nothing),
-            State::Running => return Ok(Need::Patience),
-            State::Stopped | State::Waiting => {}
+            RunState::Done => return Ok(Need::Nothing),
+            RunState::Running => return Ok(Need::Patience),
+            RunState::Stopped | RunState::Waiting => {}
         }
         let path = folder.log(index);
         let log = File::create(&path).map_err(|source| file_error(source, &path))?;
@@ -299,7 +299,7 @@ impl Workers {
         ))
     }
 
-    fn command(&self, folder: &Folder, index: usize, state: State) -> Command {
+    fn command(&self, folder: &Folder, index: usize, state: RunState) -> Command {
         let mut command = Command::new(&self.program);
         command
             .arg("train")
@@ -309,7 +309,7 @@ impl Workers {
         command.arg("--resume-or-start");
         let layer = folder.layer(index).unwrap_or_default();
         if let Some(threads) = self.threads
-            && state == State::Waiting
+            && state == RunState::Waiting
             && !layer.contains_key("threads")
         {
             command.arg("--threads").arg(threads.to_string());
@@ -337,7 +337,7 @@ fn hand_on(processes: &[Process]) -> Option<Interrupt> {
 /// The message after a signal.
 fn at_the_end(folder: &Folder, signal: Interrupt) -> Error {
     let count = folder.names().len();
-    let is_done = |index: &usize| folder.state(*index).is_ok_and(|is| is == State::Done);
+    let is_done = |index: &usize| folder.state(*index).is_ok_and(|is| is == RunState::Done);
     Error::Stopped {
         signal,
         done: (0..count).filter(is_done).count(),

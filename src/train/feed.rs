@@ -2,7 +2,7 @@
 
 use super::interaction::Interacting;
 use crate::algorithms::{
-    Error as AlgorithmError, Interaction, Learner, Needs, Source, State, Update,
+    Error as AlgorithmError, Interaction, Learner, LearnerState, Needs, Source, Update,
 };
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::data::Opened;
@@ -76,9 +76,9 @@ impl Feed {
     }
 
     /// The checkpoint's content besides the learner and the random stream of the batches.
-    pub(super) fn state(&self) -> Result<State, Error> {
+    pub(super) fn state(&self) -> Result<LearnerState, Error> {
         match self {
-            Self::Dataset(_) => Ok(State::default()),
+            Self::Dataset(_) => Ok(LearnerState::default()),
             Self::Environment(interacting) => interacting.state(),
         }
     }

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::feed::Advance;
 use super::former;
 use crate::algorithms::{
-    Error as AlgorithmError, Fresh, FreshInfo, FreshSource, Interaction, Learner, Needs, Source,
-    State, Update,
+    Error as AlgorithmError, Fresh, FreshInfo, FreshSource, Interaction, Learner, LearnerState,
+    Needs, Source, Update,
 };
 use crate::behaviour::Random;
 use crate::checkpoint::{Checkpoint, Progress, replay_entries};
@@ -74,7 +74,7 @@ impl Pace {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Notes {
-    rollout: rollout::State,
+    rollout: rollout::RolloutState,
     /// The replay buffer, of a learner that has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     replay: Option<ReplayInfo>,
@@ -231,7 +231,7 @@ impl Interacting {
     }
 
     /// Its state for a checkpoint.
-    pub(super) fn state(&self) -> Result<State, Error> {
+    pub(super) fn state(&self) -> Result<LearnerState, Error> {
         let mut notes = Notes {
             rollout: self.rollout.state(&self.policy),
             replay: None,
@@ -251,7 +251,7 @@ impl Interacting {
             }
             _ => Vec::new(),
         };
-        Ok(State {
+        Ok(LearnerState {
             tensors,
             notes: serde_json::to_value(notes)
                 .map_err(|error| AlgorithmError::Notes(error.to_string()))?,

@@ -10,7 +10,7 @@ use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::Trained;
 use crate::algorithms::vector::TrainedVector;
 use crate::algorithms::{
-    self, Error, Facts, HeldBack, Input, Needs, Saved, Setup, Source, State, Update,
+    self, Error, Facts, HeldBack, Input, LearnerState, Needs, Saved, Setup, Source, Update,
 };
 use crate::kernels::mlp::{Layout, Pass, Pool, Shape};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
@@ -293,7 +293,7 @@ impl<M: Method> algorithms::Learner for Learner<M> {
         Some(M::operations(&self.model.made_of))
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> LearnerState {
         let networks = self.parts.networks.as_ref();
         let vectors = self.parts.vectors.as_ref();
         let steps = networks.iter().map(Trained::steps);
@@ -307,7 +307,7 @@ impl<M: Method> algorithms::Learner for Learner<M> {
         let mut tensors = self.others();
         tensors.extend(networks.iter().flat_map(Trained::state));
         tensors.extend(vectors.iter().flat_map(TrainedVector::state));
-        State {
+        LearnerState {
             tensors,
             notes: json!(notes),
         }

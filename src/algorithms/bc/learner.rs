@@ -7,7 +7,7 @@ use super::Model;
 use crate::algorithms::cloning::{Loss, Wanted};
 use crate::algorithms::networks::Products;
 use crate::algorithms::{
-    self, Error, HeldBack, Needs, Published, Saved, Source, State, Update, moments,
+    self, Error, HeldBack, LearnerState, Needs, Published, Saved, Source, Update, moments,
 };
 use crate::kernels::adamw;
 use crate::kernels::mlp::{Gradient, Pass, Pool, Want};
@@ -222,8 +222,8 @@ impl algorithms::Learner for Learner {
         Some(2.0 * rows as f64 * network.learning())
     }
 
-    fn state(&self) -> State {
-        State {
+    fn state(&self) -> LearnerState {
+        LearnerState {
             tensors: moments::entries(&self.moments),
             notes: Value::Null,
         }

@@ -7,7 +7,7 @@ use super::config::{EngineKind, ModelConfig};
 use super::preprocessing::Preprocessing;
 use super::{DeviceLearner, Model};
 use crate::algorithms::{
-    self, Error, HeldBack, Needs, Published, Saved, Source, State, Update, moments,
+    self, Error, HeldBack, LearnerState, Needs, Published, Saved, Source, Update, moments,
 };
 use crate::device::Device;
 use crate::kernels::decision_transformer::{Side, Windows};
@@ -258,8 +258,8 @@ impl algorithms::Learner for Learner {
             .collect()
     }
 
-    fn state(&self) -> State {
-        State {
+    fn state(&self) -> LearnerState {
+        LearnerState {
             tensors: moments::entries(&self.moments),
             notes: Value::Null,
         }

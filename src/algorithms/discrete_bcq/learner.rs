@@ -10,7 +10,7 @@ use super::model::{BOTH, Constrained, MadeOf, Model};
 use super::update::{Scratch, Work};
 use crate::algorithms::networks::{Products, Trained};
 use crate::algorithms::{
-    self, ActionCodec, Error, HeldBack, Needs, Saved, Setup, Source, State, Update,
+    self, ActionCodec, Error, HeldBack, LearnerState, Needs, Saved, Setup, Source, Update,
 };
 use crate::kernels::mlp::{Layout, Pool};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
@@ -182,11 +182,11 @@ impl algorithms::Learner for Learner {
         Some(2.0 * self.config.batch_size as f64 * each)
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> LearnerState {
         let notes = Notes {
             updates: self.updates,
         };
-        State {
+        LearnerState {
             tensors: self.both.state(),
             notes: json!(notes),
         }

@@ -11,7 +11,7 @@ use super::model::{ACTOR, LOG_SIGMA, LogSigma, MadeOf, Model};
 use crate::algorithms::networks::{Products, Trained, norm};
 use crate::algorithms::vector::TrainedVector;
 use crate::algorithms::{
-    self, Error, Fresh, HeldBack, Needs, Saved, Setup, Source, State, Trajectories, Update,
+    self, Error, Fresh, HeldBack, LearnerState, Needs, Saved, Setup, Source, Trajectories, Update,
 };
 use crate::kernels::adamw;
 use crate::kernels::mlp::{Layout, Pass, Pool, Shape, Want};
@@ -465,7 +465,7 @@ impl algorithms::Learner for Learner {
         Some(2.0 * rows as f64 * each.sum::<f64>())
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> LearnerState {
         let Networks {
             actor,
             critic,
@@ -473,7 +473,7 @@ impl algorithms::Learner for Learner {
         } = &self.networks;
         let mut tensors = [critic.weights(), actor.state(), critic.state()].concat();
         tensors.extend(log_sigma.iter().flat_map(TrainedVector::state));
-        State {
+        LearnerState {
             tensors,
             notes: json!(self.notes),
         }

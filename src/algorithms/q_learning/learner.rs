@@ -10,7 +10,7 @@ use super::model::{Exploring, MadeOf, Model, Q};
 use super::update::{Scratch, Work};
 use crate::algorithms::networks::{Products, Trained};
 use crate::algorithms::{
-    self, ActionCodec, Error, HeldBack, Needs, Saved, Setup, Source, State, Update,
+    self, ActionCodec, Error, HeldBack, LearnerState, Needs, Saved, Setup, Source, Update,
 };
 use crate::kernels::mlp::{Layout, Pool};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
@@ -246,8 +246,8 @@ impl algorithms::Learner for Learner {
         Some(2.0 * self.method.batch_size as f64 * each)
     }
 
-    fn state(&self) -> State {
-        State {
+    fn state(&self) -> LearnerState {
+        LearnerState {
             tensors: self.q.state(),
             notes: json!(self.notes),
         }

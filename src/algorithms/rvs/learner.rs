@@ -11,7 +11,7 @@ use crate::algorithms::actor_critic::gaussian::LOG_SIGMA;
 use crate::algorithms::cloning::{Loss, Wanted};
 use crate::algorithms::networks::{Products, Trained};
 use crate::algorithms::vector::TrainedVector;
-use crate::algorithms::{self, Error, HeldBack, Needs, Saved, Setup, Source, State, Update};
+use crate::algorithms::{self, Error, HeldBack, LearnerState, Needs, Saved, Setup, Source, Update};
 use crate::kernels::mlp::{Gradient, Layout, Pass, Pool, Want};
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill, initialise_mlp};
 use crate::nn::state_dict::{StateDictError, TensorFile};
@@ -274,13 +274,13 @@ impl algorithms::Learner for Learner {
         Some(2.0 * self.config.batch_size as f64 * products.learning())
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> LearnerState {
         let notes = Notes {
             updates: self.updates,
         };
         let mut tensors = self.actor.state();
         tensors.extend(self.log_sigma.iter().flat_map(TrainedVector::state));
-        State {
+        LearnerState {
             tensors,
             notes: json!(notes),
         }
