@@ -1,4 +1,4 @@
-//! Evaluation: many episodes for every target return, all in lock-step.
+//! EvaluationResult: many episodes for every target return, all in lock-step.
 //!
 //! Episode e of every target starts from `seed + e`, so targets are compared on the same starts,
 //! and the result does not depend on how many rows are stepped together. A policy that takes no
@@ -42,7 +42,7 @@ pub struct EvaluationPlan {
 
 /// The result of `rtg evaluate`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
+pub struct EvaluationResult {
     /// Environment id.
     pub env: String,
     /// Episodes for each target.
@@ -104,7 +104,7 @@ pub fn evaluate(
     policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
     plan: &EvaluationPlan,
     finished: impl FnMut(usize, usize),
-) -> Result<Evaluation, Error> {
+) -> Result<EvaluationResult, Error> {
     share(&World::alone(), policy, plan, finished)
 }
 
@@ -118,7 +118,7 @@ pub fn share(
     policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
     plan: &EvaluationPlan,
     mut finished: impl FnMut(usize, usize),
-) -> Result<Evaluation, Error> {
+) -> Result<EvaluationResult, Error> {
     let began = Instant::now();
     let most = (plan.targets.len().max(1) * plan.episodes).div_ceil(world.size());
     let rows = plan.rows.unwrap_or(MAX_ROWS).clamp(1, most.max(1));
@@ -164,7 +164,7 @@ pub fn share(
         .map(|(&target, outcomes)| TargetScore::of(target, outcomes, reference.as_ref()))
         .collect();
     let reached: Vec<Reached<'_>> = targets.iter().filter_map(TargetScore::reached).collect();
-    Ok(Evaluation {
+    Ok(EvaluationResult {
         env: plan.env.clone(),
         episodes: plan.episodes,
         env_steps: outcomes.iter().map(|outcome| outcome.length).sum(),

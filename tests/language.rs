@@ -51,7 +51,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Comparison",
             "Device",
             "Error",
-            "Evaluation",
             "Sink",
         ],
     ),

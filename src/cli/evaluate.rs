@@ -10,7 +10,7 @@ use super::ranks::Ranks;
 use super::trained::{Trained, Which};
 use super::{print, print_json};
 use crate::error::Error;
-use crate::evaluate::{self, Evaluation, EvaluationPlan};
+use crate::evaluate::{self, EvaluationPlan, EvaluationResult};
 use crate::experiment::Target;
 use crate::metrics::spread;
 use crate::parallel::{World, cores};
@@ -92,7 +92,7 @@ impl Evaluate {
     }
 }
 
-fn table(evaluation: &Evaluation) -> String {
+fn table(evaluation: &EvaluationResult) -> String {
     let takes_target = evaluation
         .targets
         .iter()
