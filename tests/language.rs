@@ -49,7 +49,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             // One for each module or command.
             "Choice",
             "Comparison",
-            "Device",
             "Error",
             "Sink",
         ],

@@ -21,7 +21,7 @@ const DRIVER: i32 = 13_000;
 
 /// A GPU that responds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
+pub struct CudaDevice {
     /// Its number: `cuda:N`.
     pub ordinal: usize,
     /// Its name.
@@ -38,7 +38,7 @@ pub struct Device {
 ///
 /// # Errors
 /// No driver, one that is too old, or one that does not respond.
-pub fn devices() -> Result<Vec<Device>, Error> {
+pub fn devices() -> Result<Vec<CudaDevice>, Error> {
     let version = driver_version()?;
     let count = CudaContext::device_count().map_err(failed("counting devices"))?;
     let describe = |ordinal: usize| {
@@ -47,7 +47,7 @@ pub fn devices() -> Result<Vec<Device>, Error> {
             // SAFETY: the device was just returned by the driver.
             unsafe { result::device::get_attribute(device, attribute) }
         };
-        Ok(Device {
+        Ok(CudaDevice {
             ordinal,
             name: result::device::get_name(device)?,
             compute_capability: (
@@ -68,7 +68,7 @@ pub fn devices() -> Result<Vec<Device>, Error> {
 ///
 /// # Errors
 /// As [`devices`]; no such GPU, or one without the instructions.
-pub(super) fn device(ordinal: usize) -> Result<Device, Error> {
+pub(super) fn device(ordinal: usize) -> Result<CudaDevice, Error> {
     let devices = devices()?;
     let device = devices.get(ordinal).ok_or(Error::NoDevice {
         ordinal,

@@ -17,7 +17,7 @@ pub(crate) mod tests;
 pub(crate) mod transfer;
 
 pub use backend::{Backend, Error, Graph, Launch, Work};
-pub use driver::{Cuda, Device, devices};
+pub use driver::{Cuda, CudaDevice, devices};
 pub use emulated::{EMULATOR_VARIABLE, Emulated};
 
 use std::path::Path;
