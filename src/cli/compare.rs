@@ -9,7 +9,7 @@ use super::harmless::line;
 use super::sweep::{program, watched};
 use super::{print, watch};
 use crate::algorithms::Chosen;
-use crate::compare::{Budget, Comparison};
+use crate::compare::{Budget, ComparisonPlan};
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads};
 use crate::report;
@@ -85,10 +85,10 @@ impl Compare {
         Ok(outcome?)
     }
 
-    fn comparison(&self) -> Result<Comparison, Error> {
+    fn comparison(&self) -> Result<ComparisonPlan, Error> {
         let named = self.algorithms.iter().map(|name| Chosen::named(name));
         let settings = self.set.iter().map(|text| Experiment::parse_setting(text));
-        Ok(Comparison {
+        Ok(ComparisonPlan {
             datasets: self.datasets.clone(),
             algorithms: named.collect::<Result<_, _>>()?,
             seeds: self.seeds,

@@ -24,7 +24,7 @@ use crate::train::new_learner;
 
 /// What to compare.
 #[derive(Debug)]
-pub struct Comparison {
+pub struct ComparisonPlan {
     /// Datasets, as in a plan.
     pub datasets: Vec<String>,
     /// The algorithms; with none, all that fit.
@@ -46,7 +46,7 @@ pub struct Planned {
     pub left_out: Vec<String>,
 }
 
-impl Comparison {
+impl ComparisonPlan {
     /// Plans every run, and checks that its learner can be made. Updates that `folder` has already
     /// measured for the same budget are kept, so that a second call plans the same runs.
     ///
@@ -206,9 +206,9 @@ fn concerns(setting: &Table, algorithm: Chosen) -> bool {
 mod tests {
     use super::*;
 
-    fn comparison(datasets: &[&str], algorithms: &[&str], budget: Budget) -> Comparison {
+    fn comparison(datasets: &[&str], algorithms: &[&str], budget: Budget) -> ComparisonPlan {
         let named = |name: &&str| Chosen::named(name).unwrap();
-        Comparison {
+        ComparisonPlan {
             datasets: datasets.iter().map(|&dataset| dataset.to_owned()).collect(),
             algorithms: algorithms.iter().map(named).collect(),
             seeds: 2,
@@ -217,7 +217,7 @@ mod tests {
         }
     }
 
-    fn planned(comparison: &Comparison) -> Vec<Table> {
+    fn planned(comparison: &ComparisonPlan) -> Vec<Table> {
         let planned = comparison.plan(Path::new("nowhere")).unwrap();
         assert_eq!(planned.left_out, Vec::<String>::new());
         let runs = planned.sweep.runs.iter();
