@@ -47,7 +47,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Shape",
             "Work",
             // One for each module or command.
-            "Choice",
             "Error",
             "Sink",
         ],

@@ -8,7 +8,7 @@ use clap::Args;
 use super::complain;
 use crate::error::Error;
 use crate::parallel::World;
-use crate::parallel::mpi::{self, Choice};
+use crate::parallel::mpi::{self, LibraryChoice};
 
 /// The value for an automatic choice of the library.
 const AUTO: &str = "auto";
@@ -39,7 +39,9 @@ impl Ranks {
         let given = [Some(library.clone()), variable];
         let named = given.into_iter().flatten();
         let mut named = named.filter(|path| path.as_os_str() != AUTO);
-        let choice = named.next().map_or(Choice::Launcher, Choice::Named);
+        let choice = named
+            .next()
+            .map_or(LibraryChoice::Launcher, LibraryChoice::Named);
         let shared = Shared(mpi::connect(&choice)?);
         let result = work(&shared.0);
         if let Err(error) = &result

@@ -12,7 +12,7 @@ use crate::kernels::mlp::heads::{gaussian::Gaussian, tanh};
 pub(in crate::algorithms) const LOG_SIGMA: &str = "actor.log_std";
 
 /// The mean and, exploring, noise around it.
-pub struct Choice {
+pub struct GaussianDecision {
     /// Whether the mean is the tanh of the network's outputs; else it is the outputs.
     pub(in crate::algorithms) squash: bool,
     /// The distribution and its log standard deviations; a deterministic actor has none and
@@ -20,7 +20,7 @@ pub struct Choice {
     pub(in crate::algorithms) noise: Option<(Gaussian, Vec<f32>)>,
 }
 
-impl Decision for Choice {
+impl Decision for GaussianDecision {
     fn greedy(&self, outputs: &[f32], actions: &mut [f32]) {
         if self.squash {
             tanh::forward(1.0, outputs, actions);

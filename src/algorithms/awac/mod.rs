@@ -22,7 +22,7 @@ mod update;
 
 use self::config::Config;
 use self::update::{Scratch, Step};
-use super::actor_critic::gaussian::{Choice, LOG_SIGMA};
+use super::actor_critic::gaussian::{GaussianDecision, LOG_SIGMA};
 use super::actor_critic::update::beside_data;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
 use super::networks::{Products, Trained};
@@ -46,7 +46,7 @@ const GAUSSIAN: Gaussian = Gaussian {
 
 impl Method for Awac {
     type Config = Config;
-    type Decision = Choice;
+    type Decision = GaussianDecision;
     type Networks = [Trained; 2];
     /// The actor's log standard deviations.
     type Vectors = [TrainedVector; 1];
@@ -107,8 +107,8 @@ impl Method for Awac {
         vec![(LOG_SIGMA, made_of.actions.width())]
     }
 
-    fn decision(_made_of: &MadeOf<Config>, vectors: &[Vec<f32>]) -> Choice {
-        Choice {
+    fn decision(_made_of: &MadeOf<Config>, vectors: &[Vec<f32>]) -> GaussianDecision {
+        GaussianDecision {
             squash: false,
             noise: vectors.first().map(|values| (GAUSSIAN, values.clone())),
         }

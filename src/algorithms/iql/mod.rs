@@ -30,7 +30,7 @@ mod update;
 
 use self::config::{ActorKind, Config, Conventions};
 use self::update::{Scratch, Step};
-use super::actor_critic::gaussian::{Choice, LOG_SIGMA};
+use super::actor_critic::gaussian::{GaussianDecision, LOG_SIGMA};
 use super::actor_critic::update::beside_data;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
 use super::networks::{Products, Trained, mean};
@@ -50,7 +50,7 @@ pub type Learner = actor_critic::Learner<Iql>;
 
 impl Method for Iql {
     type Config = Config;
-    type Decision = Choice;
+    type Decision = GaussianDecision;
     /// Actor, critics, value function.
     type Networks = [Trained; 3];
     /// A Gaussian actor's log standard deviations.
@@ -135,8 +135,8 @@ impl Method for Iql {
         log_sigma.into_iter().collect()
     }
 
-    fn decision(made_of: &MadeOf<Config>, vectors: &[Vec<f32>]) -> Choice {
-        Choice {
+    fn decision(made_of: &MadeOf<Config>, vectors: &[Vec<f32>]) -> GaussianDecision {
+        GaussianDecision {
             squash: true,
             noise: gaussian(&made_of.config).zip(vectors.first().cloned()),
         }
@@ -168,7 +168,7 @@ impl Method for Iql {
         _scratch: &mut Scratch,
     ) -> Vec<(&'static str, f64)> {
         let [actor, critics, value] = &parts.networks;
-        let decision = Choice {
+        let decision = GaussianDecision {
             squash: true,
             noise: None,
         };

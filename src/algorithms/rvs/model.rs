@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::NAME;
 use super::config::Config;
 use crate::algorithms::action_codec::BoxUnits;
-use crate::algorithms::actor_critic::gaussian::{Choice, LOG_SIGMA};
+use crate::algorithms::actor_critic::gaussian::{GaussianDecision, LOG_SIGMA};
 use crate::algorithms::actor_policy::ActorPolicy;
 use crate::algorithms::networks::{self, Shared};
 use crate::algorithms::{self, ActionCodec, Error, Saved, Setup};
@@ -140,7 +140,7 @@ impl algorithms::Model for Model {
             actions,
             ..
         } = &self.made_of;
-        let decision = Choice {
+        let decision = GaussianDecision {
             squash: false,
             noise: (!self.log_sigma.is_empty()).then(|| (GAUSSIAN, self.log_sigma.clone())),
         };

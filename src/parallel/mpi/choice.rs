@@ -16,7 +16,7 @@ const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TA
 
 /// Which MPI library is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
+pub enum LibraryChoice {
     /// The one beside the launcher on `PATH`, or else one that the system's loader finds; the
     /// launcher's environment decides which name is tried.
     #[default]
@@ -25,7 +25,7 @@ pub enum Choice {
     Named(PathBuf),
 }
 
-impl Choice {
+impl LibraryChoice {
     /// The first library that can be loaded, and where it is.
     pub(super) fn open<T>(
         &self,
@@ -134,10 +134,10 @@ mod tests {
         let found = candidates(&[root.path().join("bin")]);
         assert_eq!(found[0], library);
         assert_eq!(found[1], Path::new(FORUM));
-        let refused = Choice::Named(library).open(super::super::load);
+        let refused = LibraryChoice::Named(library).open(super::super::load);
         let text = refused.map(|_| ()).unwrap_err().to_string();
         assert!(text.contains("cannot be used"), "{text}");
-        let empty = Choice::Named(root.path().join("bin")).open(super::super::load);
+        let empty = LibraryChoice::Named(root.path().join("bin")).open(super::super::load);
         let text = empty.map(|_| ()).unwrap_err().to_string();
         assert!(text.contains("no MPI library"), "{text}");
     }

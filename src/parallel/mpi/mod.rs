@@ -1,7 +1,7 @@
 //! Ranks that an MPI launcher started (`mpiexec`, `mpirun`, `srun`).
 //!
 //! The library is loaded on demand, so one program works with every MPI and none is needed to build
-//! it. It must be the launcher's own: see [`Choice`]. Of MPI 3.1 ten functions and one type,
+//! it. It must be the launcher's own: see [`LibraryChoice`]. Of MPI 3.1 ten functions and one type,
 //! `MPI_BYTE`, are used; `interface.rs` has the three existing binary interfaces.
 #![expect(unsafe_code, reason = "calls a C library")]
 
@@ -10,7 +10,7 @@ mod interface;
 
 use std::sync::{Mutex, PoisonError};
 
-pub use self::choice::Choice;
+pub use self::choice::LibraryChoice;
 use self::interface::{Calls, load};
 use super::{Communicator, Error, World};
 
@@ -31,7 +31,7 @@ struct Mpi {
 ///
 /// # Errors
 /// No library, one that cannot be used, or one that is not the launcher's.
-pub fn connect(choice: &Choice) -> Result<World, Error> {
+pub fn connect(choice: &LibraryChoice) -> Result<World, Error> {
     let (calls, path) = choice.open(load)?;
     calls.start().map_err(|reason| Error::Unusable {
         reason,
