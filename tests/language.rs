@@ -48,7 +48,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Work",
             // One for each module or command.
             "Error",
-            "Sink",
         ],
     ),
     (

@@ -23,7 +23,7 @@ pub use self::video::Video;
 
 use crate::error::Error;
 use crate::policy::{Policy, Start};
-use crate::rollout::{Beginning, Rollout, Sink, Transition};
+use crate::rollout::{Beginning, Rollout, Transition, TransitionSink};
 
 /// Writes the frames of a film, all of one size, in their order. The file has its name only after
 /// `finish`.
@@ -200,7 +200,7 @@ impl Camera<'_> {
     }
 }
 
-impl Sink for Camera<'_> {
+impl TransitionSink for Camera<'_> {
     fn begun(&mut self, beginning: &Beginning<'_>) {
         self.step = 0;
         self.shoot(beginning.index, beginning.env);

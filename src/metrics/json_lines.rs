@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{Error, Histogram, Moment, Sink, number};
+use super::{Error, Histogram, MetricSink, Moment, number};
 
 /// Lines written here are far shorter; a longer one is not read into memory.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -65,7 +65,7 @@ impl JsonLines {
     }
 }
 
-impl Sink for JsonLines {
+impl MetricSink for JsonLines {
     fn scalars(&mut self, at: Moment, values: &[(&str, f64)]) -> Result<(), Error> {
         self.line(
             at,

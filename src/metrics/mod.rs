@@ -1,6 +1,6 @@
 //! The metrics of a run, and where they are stored.
 //!
-//! [`Recorder`] takes every measurement once, adds the time and passes it to its [`Sink`]s:
+//! [`Recorder`] takes every measurement once, adds the time and passes it to its [`MetricSink`]s:
 //! TensorBoard, a file of JSON lines, the terminal. The metric names below are complete: scripts
 //! and reports depend on them.
 
@@ -208,7 +208,7 @@ pub enum RunOutcome {
 }
 
 /// Stores or shows measurements. A sink ignores those that it does not support.
-pub trait Sink: Send {
+pub trait MetricSink: Send {
     /// Named numbers of one step.
     fn scalars(&mut self, at: Moment, values: &[(&str, f64)]) -> Result<(), Error>;
 
@@ -246,13 +246,13 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Takes measurements and passes each to every sink, with one time stamp for all.
 pub struct Recorder {
-    sinks: Vec<Box<dyn Sink>>,
+    sinks: Vec<Box<dyn MetricSink>>,
     flushed: Instant,
 }
 
 impl Recorder {
     /// A recorder that writes to `sinks`; with none it drops everything.
-    pub fn new(sinks: Vec<Box<dyn Sink>>) -> Self {
+    pub fn new(sinks: Vec<Box<dyn MetricSink>>) -> Self {
         Self {
             sinks,
             flushed: Instant::now(),
@@ -307,7 +307,7 @@ impl Recorder {
     /// resumed run keeps the metrics up to its checkpoint and rewrites those after it.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.flushed = Instant::now();
-        self.each(Sink::flush)
+        self.each(MetricSink::flush)
     }
 
     /// Ends the session at `step`.
@@ -318,7 +318,7 @@ impl Recorder {
 
     fn each(
         &mut self,
-        mut action: impl FnMut(&mut (dyn Sink + 'static)) -> Result<(), Error>,
+        mut action: impl FnMut(&mut (dyn MetricSink + 'static)) -> Result<(), Error>,
     ) -> Result<(), Error> {
         for sink in &mut self.sinks {
             action(sink.as_mut())?;

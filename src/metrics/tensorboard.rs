@@ -30,7 +30,7 @@ use tensorboard_rs::masked_crc32c::masked_crc32c;
 use tensorboard_rs::record_writer::RecordWriter;
 use tensorboard_rs::summary::{histogram_raw, scalar};
 
-use super::{Error, Histogram, HparamValue, Image, Moment, RunOutcome, Sink};
+use super::{Error, Histogram, HparamValue, Image, MetricSink, Moment, RunOutcome};
 
 /// A record's length and the checksum of that.
 const HEADER_BYTES: usize = 12;
@@ -104,7 +104,7 @@ pub fn add_image(folder: &Path, step: u64, name: &str, image: Image) -> Result<(
     file.flush()
 }
 
-impl Sink for TensorBoard {
+impl MetricSink for TensorBoard {
     fn scalars(&mut self, at: Moment, values: &[(&str, f64)]) -> Result<(), Error> {
         self.last_step = self.last_step.max(at.step);
         let mut summary = Summary::new();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
-    EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, Error, Moment, RunOutcome, Sink,
+    EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, Error, MetricSink, Moment, RunOutcome,
     VALIDATION_LOSS, for_target, is_train_loss, spread, target_of,
 };
 
@@ -72,7 +72,7 @@ impl Terminal {
     }
 }
 
-impl Sink for Terminal {
+impl MetricSink for Terminal {
     fn scalars(&mut self, at: Moment, values: &[(&str, f64)]) -> Result<(), Error> {
         self.progress.step = at.step;
         if let Some(&(_, loss)) = values.iter().find(|(name, _)| is_train_loss(name)) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rtg_datasets::Episode;
 
-use super::{Beginning, Rollout, Sink, Transition};
+use super::{Beginning, Rollout, Transition, TransitionSink};
 use crate::policy::Policy;
 
 /// Records episodes. They end in any order and are returned in the order of their starts.
@@ -27,7 +27,7 @@ impl Episodes {
     }
 }
 
-impl Sink for Episodes {
+impl TransitionSink for Episodes {
     fn begun(&mut self, beginning: &Beginning<'_>) {
         let episode = Episode {
             observations: beginning.observation.to_vec(),

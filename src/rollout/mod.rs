@@ -4,7 +4,7 @@
 //! lock-step, so that the policy sees all of them at once; a row whose episode has ended takes the
 //! next start at once. An episode depends on its start alone, not on the number of rows or on other
 //! rows. The rollout can pause between any two environment steps, and continue in another process
-//! ([`Rollout::state`]). Evaluations, datasets and films are folds over its transitions ([`Sink`],
+//! ([`Rollout::state`]). Evaluations, datasets and films are folds over its transitions ([`TransitionSink`],
 //! [`Episodes`]).
 
 mod episodes;
@@ -70,7 +70,7 @@ pub struct Transition<'a> {
 }
 
 /// Receives the events of a rollout. A function of transitions is a sink.
-pub trait Sink {
+pub trait TransitionSink {
     /// An episode has begun.
     fn begun(&mut self, _: &Beginning<'_>) {}
 
@@ -78,7 +78,7 @@ pub trait Sink {
     fn stepped(&mut self, transition: &Transition<'_>);
 }
 
-impl<F: FnMut(&Transition<'_>)> Sink for F {
+impl<F: FnMut(&Transition<'_>)> TransitionSink for F {
     fn stepped(&mut self, transition: &Transition<'_>) {
         self(transition);
     }
@@ -190,7 +190,12 @@ impl Rollout {
     /// Calls can be divided anywhere: `advance(1)` n times reports what `advance(n)` does, in the
     /// same order and with the same bits. Whole rounds are fastest, because the policy then acts in
     /// all rows at once.
-    pub fn advance(&mut self, policy: &mut dyn Policy, steps: usize, sink: &mut dyn Sink) -> usize {
+    pub fn advance(
+        &mut self,
+        policy: &mut dyn Policy,
+        steps: usize,
+        sink: &mut dyn TransitionSink,
+    ) -> usize {
         for row in 0..self.rows() {
             if self.episodes[row].is_none() {
                 self.begin(row, policy, sink);
@@ -205,7 +210,7 @@ impl Rollout {
     }
 
     /// Plays until the starts run out.
-    pub fn play(&mut self, policy: &mut dyn Policy, sink: &mut dyn Sink) {
+    pub fn play(&mut self, policy: &mut dyn Policy, sink: &mut dyn TransitionSink) {
         self.advance(policy, usize::MAX, sink);
     }
 
@@ -224,7 +229,7 @@ impl Rollout {
         false
     }
 
-    fn step(&mut self, policy: &mut dyn Policy, sink: &mut dyn Sink) {
+    fn step(&mut self, policy: &mut dyn Policy, sink: &mut dyn TransitionSink) {
         let (seen, done) = widths(&self.envs);
         let observations = self.envs.observations();
         policy.act(
@@ -267,7 +272,7 @@ impl Rollout {
     }
 
     /// Begins the next start in a row; leaves it without an episode if there is none.
-    fn begin(&mut self, row: usize, policy: &mut dyn Policy, sink: &mut dyn Sink) {
+    fn begin(&mut self, row: usize, policy: &mut dyn Policy, sink: &mut dyn TransitionSink) {
         self.episodes[row] = None;
         let index = self.next_start;
         let start = (!self.exhausted).then(|| (self.starts)(index)).flatten();

@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::metrics::{Image, JsonLines, Sink, TensorBoard, json_lines, tensorboard};
+use crate::metrics::{Image, JsonLines, MetricSink, TensorBoard, json_lines, tensorboard};
 
 mod error;
 mod lock;
@@ -40,7 +40,7 @@ const TAIL_BYTES: u64 = 64 << 10;
 /// The metrics files of a session of training.
 pub struct Session {
     /// The recorder of measurements.
-    pub sinks: Vec<Box<dyn Sink>>,
+    pub sinks: Vec<Box<dyn MetricSink>>,
     /// Unreadable measurements of an earlier session that are left out: a sentence for each file.
     pub lost: Vec<String>,
 }
