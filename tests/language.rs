@@ -36,7 +36,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Model",
             "Scratch",
             "Setup",
-            "Update",
             "Weights",
             // One for each kernel or network.
             "Activation",

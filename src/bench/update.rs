@@ -17,7 +17,7 @@ use crate::random::Stream;
 
 /// The result of `rtg bench update`.
 #[derive(Clone, Debug, Serialize)]
-pub struct Update {
+pub struct UpdateSpeed {
     what: &'static str,
     algorithm: &'static str,
     recipe: String,
@@ -51,7 +51,7 @@ const LENGTH: usize = 1000;
 ///
 /// # Errors
 /// An algorithm that cannot learn from continuous actions.
-pub fn update(algorithm: Chosen, layers: &[Table], threads: usize) -> Result<Update, Error> {
+pub fn update(algorithm: Chosen, layers: &[Table], threads: usize) -> Result<UpdateSpeed, Error> {
     let mut own = Table::new();
     own.insert(
         "algorithm".to_owned(),
@@ -90,7 +90,7 @@ pub fn update(algorithm: Chosen, layers: &[Table], threads: usize) -> Result<Upd
     }
     let gigaflops_each = learner.operations().map(|operations| operations / 1e9);
     let share = |gigaflops: f64| gigaflops / (1e-3 * times.median_ms) / (peak / 1e9);
-    Ok(Update {
+    Ok(UpdateSpeed {
         what: "update",
         algorithm: algorithm.card().name,
         recipe: experiment.recipe,
