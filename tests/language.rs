@@ -30,7 +30,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Config",
             "Conventions",
             "Defaults",
-            "Entry",
             "Learner",
             "Method",
             "Model",

@@ -7,14 +7,14 @@ use crate::algorithms::{self, Algorithm, Card, Error, Facts, Saved, Setup};
 use crate::keys::{self, Keys, PlanError, Table};
 
 /// A method's entry in the table of algorithms.
-pub struct Entry<M>(PhantomData<fn() -> M>);
+pub struct ActorCriticEntry<M>(PhantomData<fn() -> M>);
 
-impl<M> Entry<M> {
+impl<M> ActorCriticEntry<M> {
     /// The entry.
     pub const NEW: Self = Self(PhantomData);
 }
 
-impl<M: Method> Algorithm for Entry<M> {
+impl<M: Method> Algorithm for ActorCriticEntry<M> {
     fn card(&self) -> Card {
         M::CARD
     }

@@ -20,7 +20,7 @@ use rtg_envs::Space;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use self::entry::Entry;
+pub use self::entry::ActorCriticEntry;
 pub use self::learner::Learner;
 pub(super) use self::learner::draws;
 pub(super) use self::model::ACTOR;
