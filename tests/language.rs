@@ -34,7 +34,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Method",
             "Model",
             "Scratch",
-            "Setup",
             "Weights",
             // One for each kernel or network.
             "Activation",

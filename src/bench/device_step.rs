@@ -9,7 +9,7 @@ use super::peak::step_flops;
 use super::{EPISODE_LENGTH, Sizes, model};
 use crate::kernels::adamw::AdamW;
 use crate::kernels::decision_transformer::Side;
-use crate::kernels::decision_transformer::cuda::{Setup, StepQueue, Trainer};
+use crate::kernels::decision_transformer::cuda::{StepQueue, Trainer, TrainerSetup};
 use crate::kernels::decision_transformer::gather::{Actions, Columns};
 use crate::kernels::device::{Error, open};
 use crate::kernels::{Denominator, Dropout, Objective, Precision};
@@ -66,7 +66,7 @@ pub fn device_step(
         probability_embedding: sizes.dropout,
         key: 0,
     };
-    let setup = Setup {
+    let setup = TrainerSetup {
         shape: model.shape,
         windows: sizes.batch,
         accumulation: 1,

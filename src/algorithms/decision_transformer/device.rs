@@ -11,7 +11,7 @@ use super::Learner;
 use super::learner::is_on;
 use crate::algorithms::Update;
 use crate::kernels::decision_transformer::Side;
-use crate::kernels::decision_transformer::cuda::{Setup, StepQueue, Trainer};
+use crate::kernels::decision_transformer::cuda::{StepQueue, Trainer, TrainerSetup};
 use crate::kernels::decision_transformer::gather::{self, Actions};
 use crate::kernels::device::{Backend, Error};
 use crate::random::Stream;
@@ -37,7 +37,7 @@ impl DeviceLearner {
     ) -> Result<Self, Error> {
         let model = &learner.model;
         let config = &learner.config;
-        let setup = Setup {
+        let setup = TrainerSetup {
             shape: model.shape,
             windows: config.batch_size,
             accumulation: config.accumulation,

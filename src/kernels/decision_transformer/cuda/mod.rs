@@ -18,4 +18,4 @@ mod tests;
 mod trainer;
 
 pub use profile::KernelTime;
-pub use trainer::{Setup, StepMetrics, StepQueue, Trainer};
+pub use trainer::{StepMetrics, StepQueue, Trainer, TrainerSetup};

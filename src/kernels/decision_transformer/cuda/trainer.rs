@@ -25,7 +25,7 @@ use crate::kernels::precision::Precision;
 
 /// The model to train, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Setup {
+pub struct TrainerSetup {
     /// the sizes of the model
     pub shape: Shape,
     /// B, windows of a batch
@@ -74,7 +74,7 @@ pub struct StepMetrics {
 #[derive(Debug)]
 pub struct Trainer {
     pub(super) backend: Box<dyn Backend>,
-    pub(super) setup: Setup,
+    pub(super) setup: TrainerSetup,
     layout: Layout,
     pub(super) memory: Memory,
     /// One step, once there is a dataset.
@@ -89,7 +89,7 @@ impl Trainer {
     ///
     /// # Errors
     /// A model without kernels here, too little memory, or an error of the driver.
-    pub fn new(mut backend: Box<dyn Backend>, setup: Setup) -> Result<Self, Error> {
+    pub fn new(mut backend: Box<dyn Backend>, setup: TrainerSetup) -> Result<Self, Error> {
         if !setup.shape.runs_on_devices() {
             return Err(Error::Model);
         }
@@ -182,7 +182,7 @@ impl Trainer {
     }
 
     fn sequence<'a>(&'a self, dropout: Option<&'a Dropout>) -> Sequence<'a> {
-        let Setup {
+        let TrainerSetup {
             shape,
             windows,
             precision,
@@ -292,7 +292,7 @@ impl Trainer {
     /// If the queue's arrays do not fit each other, it is longer than the longest one, or there
     /// is no dataset.
     pub fn steps(&mut self, queue: &StepQueue<'_>) -> Result<(), Error> {
-        let Setup {
+        let TrainerSetup {
             windows,
             accumulation,
             most_steps,

@@ -2,7 +2,7 @@
 
 use crate::kernels::activation::Activation;
 use crate::kernels::adamw::AdamW;
-use crate::kernels::decision_transformer::cuda::trainer::{Setup, Trainer};
+use crate::kernels::decision_transformer::cuda::trainer::{Trainer, TrainerSetup};
 use crate::kernels::decision_transformer::layout::Layout;
 use crate::kernels::decision_transformer::shape::{Condition, MixerKind, Shape};
 use crate::kernels::decision_transformer::testing::{Batch, parameters};
@@ -36,8 +36,8 @@ pub(super) const DROPOUT: Dropout = Dropout {
     key: 5,
 };
 
-pub(super) fn setup(shape: Shape, windows: usize) -> Setup {
-    Setup {
+pub(super) fn setup(shape: Shape, windows: usize) -> TrainerSetup {
+    TrainerSetup {
         shape,
         windows,
         accumulation: 1,
@@ -52,7 +52,7 @@ pub(super) fn setup(shape: Shape, windows: usize) -> Setup {
 }
 
 /// Compares exact f32 with f64: to 1e-5 of the largest number of each parameter's gradient.
-fn check(backend: Box<dyn Backend>, setup: Setup, lengths: &[usize], side: Side) {
+fn check(backend: Box<dyn Backend>, setup: TrainerSetup, lengths: &[usize], side: Side) {
     let shape = setup.shape;
     let layout = Layout::new(&shape);
     let batch = Batch::new(&shape, lengths, side);
@@ -104,7 +104,7 @@ fn check(backend: Box<dyn Backend>, setup: Setup, lengths: &[usize], side: Side)
     assert_close(&predictions, &exact_predictions, "predictions");
 }
 
-fn check_both_orders(setup: Setup, lengths: &[usize], side: Side) {
+fn check_both_orders(setup: TrainerSetup, lengths: &[usize], side: Side) {
     for backend in backends() {
         check(backend, setup, lengths, side);
     }
@@ -112,12 +112,12 @@ fn check_both_orders(setup: Setup, lengths: &[usize], side: Side) {
 
 #[test]
 fn padded_windows_on_either_side_give_the_reference() {
-    let full = Setup {
+    let full = TrainerSetup {
         dropout: Some(DROPOUT),
         ..setup(SMALL, 4)
     };
     check_both_orders(full, &[7, 0, 3, 1], Side::Left);
-    let all = Setup {
+    let all = TrainerSetup {
         denominator: Denominator::All,
         ..full
     };
@@ -169,7 +169,7 @@ fn odd_shapes_give_the_reference() {
         },
     ];
     for shape in shapes {
-        let setup = Setup {
+        let setup = TrainerSetup {
             dropout: Some(DROPOUT),
             ..setup(shape, 1)
         };
@@ -186,7 +186,7 @@ fn discrete_actions_give_the_reference() {
         heads: 2,
         ..SMALL
     };
-    let setup = Setup {
+    let setup = TrainerSetup {
         objective: Objective::CrossEntropy,
         ..setup(logits, 2)
     };
@@ -250,7 +250,7 @@ fn rounding_precisions_are_near_the_exact_gradient_and_nearer_to_the_reference_t
     for (precision, most) in [(Precision::Bf16, 1e-2), (Precision::Tf32, 2e-3)] {
         let (_, rounding) = reference(precision);
         for backend in backends() {
-            let setup = Setup {
+            let setup = TrainerSetup {
                 precision,
                 dropout: Some(DROPOUT),
                 ..setup(SMALL, 3)

@@ -3,7 +3,7 @@
 use super::model::{DROPOUT, setup};
 use crate::kernels::activation::Activation;
 use crate::kernels::adamw::{self, AdamW};
-use crate::kernels::decision_transformer::cuda::trainer::{Setup, StepQueue, Trainer};
+use crate::kernels::decision_transformer::cuda::trainer::{StepQueue, Trainer, TrainerSetup};
 use crate::kernels::decision_transformer::engine::Engine;
 use crate::kernels::decision_transformer::gather::{Actions, Columns, reference as gather};
 use crate::kernels::decision_transformer::layout::Layout;
@@ -90,7 +90,7 @@ struct State {
 }
 
 /// The same steps by the learner on the CPU.
-fn on_the_cpu(data: &Data, setup: &Setup) -> State {
+fn on_the_cpu(data: &Data, setup: &TrainerSetup) -> State {
     let columns = data.columns();
     let mut engine = Engine::new(SHAPE, 1);
     let start = parameters(engine.layout());
@@ -166,7 +166,7 @@ fn on_the_cpu(data: &Data, setup: &Setup) -> State {
 #[test]
 fn steps_on_the_device_are_steps_on_the_cpu() {
     let data = Data::new();
-    let setup = Setup {
+    let setup = TrainerSetup {
         accumulation: PARTS,
         most_steps: steps(),
         dropout: Some(DROPOUT),
@@ -244,7 +244,7 @@ fn steps_on_the_device_are_steps_on_the_cpu() {
 #[test]
 fn the_same_steps_give_the_same_bits_in_either_order() {
     let data = Data::new();
-    let setup = Setup {
+    let setup = TrainerSetup {
         most_steps: 2,
         dropout: Some(DROPOUT),
         ..setup(SHAPE, WINDOWS)
