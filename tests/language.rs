@@ -40,7 +40,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Gradient",
             "Layout",
             "Network",
-            "Parameters",
             "Shape",
             "Work",
             // One for each module or command.

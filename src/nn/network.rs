@@ -6,7 +6,7 @@ use dfdx::prelude::*;
 
 use super::fused::Fused;
 use super::loss;
-use super::transformer::{Parameters, Transformer};
+use super::transformer::{ParameterTensor, Transformer};
 use crate::kernels::adamw::{self, AdamW};
 use crate::kernels::decision_transformer::{Engine, Layout, Shape, Windows};
 use crate::kernels::{Denominator, Dropout, Objective, Precision};
@@ -26,7 +26,7 @@ enum Compute {
     Fused(Fused),
     /// dfdx's own operations: the parameters as a tensor, and the sum of the gradients.
     Composed {
-        parameters: Parameters,
+        parameters: ParameterTensor,
         gradient: Vec<f32>,
     },
 }

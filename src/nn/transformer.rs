@@ -20,7 +20,7 @@ use crate::kernels::{Activation, Dropout, Head, Site};
 /// A tensor that records the operations it passes through.
 pub type Traced<S> = Tensor<S, f32, Cpu, OwnedTape<f32, Cpu>>;
 /// All parameters of a model in one flat vector.
-pub type Parameters = Tensor<(usize,), f32, Cpu>;
+pub type ParameterTensor = Tensor<(usize,), f32, Cpu>;
 
 type Matrix = Traced<(usize, usize)>;
 
@@ -36,7 +36,7 @@ pub struct Transformer<'a> {
     /// The range of each weight in the flat parameter vector.
     pub layout: &'a Layout,
     /// The parameters (recorded as one leaf of the tape).
-    pub parameters: &'a Parameters,
+    pub parameters: &'a ParameterTensor,
     /// `None` evaluates without dropout.
     pub dropout: Option<&'a Dropout>,
 }
