@@ -7,7 +7,7 @@ use rtg::kernels::decision_transformer::{
     self as kernels, Condition, MixerKind, Shape, Side, Windows,
 };
 use rtg::kernels::{Activation, Denominator, Head, Objective, Precision};
-use rtg::nn::network::Network;
+use rtg::nn::network::SequenceNetwork;
 
 /// Counts the bytes of every thread, and remembers the largest piece.
 struct Counting;
@@ -69,7 +69,7 @@ fn a_step_allocates_nothing_that_grows_with_the_model_or_the_batch() {
     };
     let parameters = vec![0.01; kernels::Layout::new(&shape).len()];
     for threads in [1, 2] {
-        let mut network = Network::new(shape, Some(Precision::F32), threads);
+        let mut network = SequenceNetwork::new(shape, Some(Precision::F32), threads);
         let mut gradient = Vec::new();
         let mut step = || {
             let objective = Objective::SquaredError;

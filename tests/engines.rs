@@ -4,7 +4,7 @@
 use rand::RngExt;
 use rtg::kernels::decision_transformer::{Condition, Layout, MixerKind, Shape, Side, Windows};
 use rtg::kernels::{Activation, Denominator, Dropout, Head, Objective, Precision};
-use rtg::nn::network::Network;
+use rtg::nn::network::SequenceNetwork;
 use rtg::nn::transformer::Transformer;
 use rtg::random::Stream;
 
@@ -163,7 +163,8 @@ fn the_fused_engine_gives_the_loss_and_gradient_of_the_composed_model() {
         ] {
             let run = |fused: bool, threads: usize| {
                 let parameters = parameters(&shape);
-                let mut network = Network::new(shape, fused.then_some(Precision::F32), threads);
+                let mut network =
+                    SequenceNetwork::new(shape, fused.then_some(Precision::F32), threads);
                 let windows = numbers.windows();
                 let loss =
                     network.accumulate(&parameters, &windows, objective, denominator, dropout);

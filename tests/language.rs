@@ -39,7 +39,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Activation",
             "Gradient",
             "Layout",
-            "Network",
             "Shape",
             "Work",
             // One for each module or command.

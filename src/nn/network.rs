@@ -12,7 +12,7 @@ use crate::kernels::decision_transformer::{Engine, Layout, Shape, Windows};
 use crate::kernels::{Denominator, Dropout, Objective, Precision};
 
 /// The sizes of a model and its engine. The owner keeps the parameters, as one flat vector.
-pub struct Network {
+pub struct SequenceNetwork {
     /// Sizes and switches.
     pub shape: Shape,
     /// Names and ranges of the weights in the flat vector.
@@ -31,7 +31,7 @@ enum Compute {
     },
 }
 
-impl Network {
+impl SequenceNetwork {
     /// A network of this shape. With `fused`, steps use rtg's kernels, with that precision in large
     /// products.
     pub fn new(shape: Shape, fused: Option<Precision>, threads: usize) -> Self {
@@ -50,7 +50,7 @@ impl Network {
         }
     }
 
-    /// The loss on a batch; its gradient is added to the one that [`Network::take_gradient`]
+    /// The loss on a batch; its gradient is added to the one that [`SequenceNetwork::take_gradient`]
     /// returns.
     ///
     /// # Panics
@@ -71,7 +71,7 @@ impl Network {
     /// the fused engine can divide a batch.
     ///
     /// # Panics
-    /// As [`Network::accumulate`], or if the composed engine gets less than a whole batch.
+    /// As [`SequenceNetwork::accumulate`], or if the composed engine gets less than a whole batch.
     pub fn accumulate_part(
         &mut self,
         values: &[f32],

@@ -12,7 +12,7 @@ use crate::algorithms::{
 use crate::device::Device;
 use crate::kernels::decision_transformer::{Side, Windows};
 use crate::kernels::{Dropout, Objective, adamw, device as gpu};
-use crate::nn::network::Network;
+use crate::nn::network::SequenceNetwork;
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
 use crate::optimise::{Moments, OptimiserConfig};
 use crate::parallel::Division;
@@ -25,7 +25,7 @@ const MOST_STEPS: usize = 100;
 /// [`apply`](Self::apply).
 pub struct Learner {
     pub(super) model: Model,
-    pub(super) network: Network,
+    pub(super) network: SequenceNetwork,
     pub(super) config: OptimiserConfig,
     pub(super) dropout: Dropout,
     pub(super) objective: Objective,
@@ -58,7 +58,7 @@ impl Learner {
         // train then.
         let precision = Some(config.precision).filter(|precision| precision.is_available());
         let fused = (config.engine == EngineKind::Fused).then_some(precision.unwrap_or_default());
-        let network = Network::new(model.shape, fused, threads);
+        let network = SequenceNetwork::new(model.shape, fused, threads);
         Self {
             objective: model.preprocessing.actions.objective(),
             dropout: Dropout {
