@@ -34,7 +34,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Method",
             "Model",
             "Scratch",
-            "Weights",
             // One for each kernel or network.
             "Activation",
             "Gradient",

@@ -39,7 +39,7 @@ fn compare<M: Method>(
     comparison.finish();
 }
 
-fn awac(name: &str, weights: awac::config::Weights) {
+fn awac(name: &str, weights: awac::config::AdvantageWeights) {
     let fixture = Fixture::open(name);
     assert_eq!(fixture.case.algorithm, "awac");
     let limit = fixture.case.hyperparameters.get("weight_limit");
@@ -68,12 +68,12 @@ fn awac(name: &str, weights: awac::config::Weights) {
 
 #[test]
 fn three_updates_of_awac_are_those_of_pytorch() {
-    awac("awac_clip", awac::config::Weights::Clip);
+    awac("awac_clip", awac::config::AdvantageWeights::Clip);
 }
 
 #[test]
 fn so_are_they_with_weights_from_a_softmax() {
-    awac("awac_softmax", awac::config::Weights::Softmax);
+    awac("awac_softmax", awac::config::AdvantageWeights::Softmax);
 }
 
 #[test]

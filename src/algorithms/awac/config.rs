@@ -8,7 +8,7 @@ use crate::keys::{Range, keys};
 /// How an action's weight follows from its advantage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Weights {
+pub enum AdvantageWeights {
     /// The exponential, clipped at a limit.
     Clip,
     /// The softmax over the batch, times the number of rows.
@@ -40,7 +40,7 @@ keys! {
         "1/3 in locomotion, 0.1 elsewhere; rlkit and d3rlpy 1";
     /// How an action's weight follows from its advantage: `clip` is the exponential, clipped at
     /// `weight_limit`; `softmax` the softmax over the batch times its rows.
-    weights: Weights = Weights::Clip, Range::Words(&["clip", "softmax"]), "",
+    weights: AdvantageWeights = AdvantageWeights::Clip, Range::Words(&["clip", "softmax"]), "",
         "clip; rlkit and d3rlpy softmax";
     /// The largest weight of an action, with `clip`.
     weight_limit: f64 = 100.0, Range::POSITIVE, "", "100";

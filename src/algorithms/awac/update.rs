@@ -1,6 +1,6 @@
 //! One update of AWAC, part by part.
 
-use super::config::{Config, Weights};
+use super::config::{AdvantageWeights, Config};
 use super::{Awac, GAUSSIAN};
 use crate::algorithms::Update;
 use crate::algorithms::actor_critic::gaussian::Regression;
@@ -119,8 +119,8 @@ impl Step<'_, '_> {
         actor.step(work.pool, config.actor_learning_rate);
         log_sigma.step(work.pool, config.actor_learning_rate);
         let limit = match config.weights {
-            Weights::Clip => config.weight_limit as f32,
-            Weights::Softmax => rows,
+            AdvantageWeights::Clip => config.weight_limit as f32,
+            AdvantageWeights::Softmax => rows,
         };
         report
             .mean("actor_loss", to.sum() / f64::from(rows))
@@ -137,12 +137,12 @@ fn weigh(config: &Config, advantages: &[f32], weights: &mut Vec<f32>) {
     let temperature = config.temperature as f32;
     weights.clear();
     match config.weights {
-        Weights::Clip => {
+        AdvantageWeights::Clip => {
             let limit = config.weight_limit as f32;
             let of = |advantage: &f32| (advantage / temperature).exp().min(limit);
             weights.extend(advantages.iter().map(of));
         }
-        Weights::Softmax => {
+        AdvantageWeights::Softmax => {
             let most = advantages.iter().copied().fold(f32::MIN, f32::max);
             let of = |advantage: &f32| ((advantage - most) / temperature).exp();
             weights.extend(advantages.iter().map(of));
@@ -164,9 +164,17 @@ mod tests {
         // exp(3 A) and 3 softmax(3 A), computed in NumPy.
         let advantages = [0.1, -0.2, 0.4];
         for (kind, limit, expected) in [
-            (Weights::Clip, 100.0, [1.349_86, 0.548_812, 3.320_117]),
-            (Weights::Clip, 3.0, [1.349_86, 0.548_812, 3.0]),
-            (Weights::Softmax, 100.0, [0.775_961, 0.315_482, 1.908_557]),
+            (
+                AdvantageWeights::Clip,
+                100.0,
+                [1.349_86, 0.548_812, 3.320_117],
+            ),
+            (AdvantageWeights::Clip, 3.0, [1.349_86, 0.548_812, 3.0]),
+            (
+                AdvantageWeights::Softmax,
+                100.0,
+                [0.775_961, 0.315_482, 1.908_557],
+            ),
         ] {
             let config = Config {
                 weights: kind,
