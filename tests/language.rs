@@ -39,7 +39,6 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "Gradient",
             "Layout",
             "Shape",
-            "Work",
             // One for each module or command.
             "Error",
         ],

@@ -1,7 +1,7 @@
 //! The end of a step on a GPU: the twins of the structs in `adamw.cu`, and their launches.
 
 use super::AdamW;
-use crate::kernels::device::backend::{Address, Launch, WIDE, Work};
+use crate::kernels::device::backend::{Address, Launch, LaunchWork, WIDE};
 use crate::kernels::device::parameters::parameters;
 use std::ops::Range;
 
@@ -86,7 +86,7 @@ pub(crate) fn pieces(range: &Range<usize>, from: usize, slices: usize) -> Vec<Pi
 impl AddUp {
     pub(crate) fn launch(&self, pieces: &[Piece]) -> Launch {
         let numbers = pieces.iter().map(|piece| (piece.slices + 1) * piece.length);
-        let work = Work::of(numbers.sum::<u32>() as usize, 0);
+        let work = LaunchWork::of(numbers.sum::<u32>() as usize, 0);
         Launch::new("add_up", [pieces.len(), 1, 1], WIDE, self).doing(work)
     }
 }
@@ -110,7 +110,7 @@ impl Update {
             .div_ceil(WIDE as usize)
             .min(MOST_BLOCKS);
         // Weights and moments are read and written, the gradient is read.
-        let work = Work::of(7 * self.count as usize, 0);
+        let work = LaunchWork::of(7 * self.count as usize, 0);
         Launch::new("update", [blocks, 1, 1], WIDE, self).doing(work)
     }
 }

@@ -1,6 +1,6 @@
 //! Attention on a GPU: the twin of `Attention` in `attention.cu`, and its launches.
 
-use crate::kernels::device::backend::{Address, Launch, THREADS, Work};
+use crate::kernels::device::backend::{Address, Launch, LaunchWork, THREADS};
 use crate::kernels::device::parameters::parameters;
 use crate::kernels::dropout::cuda::Drop;
 
@@ -47,7 +47,7 @@ impl Attention {
             [self.queries, self.keys, self.width].map(|size| size as usize);
         let seen = queries * keys / 2;
         let numbers = width * (matrices[0] * queries + matrices[1] * keys);
-        let work = Work::of(windows * numbers, windows * products * 2 * seen * width);
+        let work = LaunchWork::of(windows * numbers, windows * products * 2 * seen * width);
         Launch::new(kernel, [blocks, 1, 1], THREADS, self).doing(work)
     }
 

@@ -34,19 +34,19 @@ pub struct Launch {
     /// Bytes of it.
     pub(crate) bytes: usize,
     /// The least work that it must do.
-    pub(crate) work: Work,
+    pub(crate) work: LaunchWork,
 }
 
 /// The least work of a kernel: a lower bound of its time on any device.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Work {
+pub struct LaunchWork {
     /// Bytes read and written in global memory, each once.
     pub bytes: f64,
     /// Multiplications and additions.
     pub operations: f64,
 }
 
-impl Work {
+impl LaunchWork {
     /// This many numbers of 4 bytes, and operations.
     pub(crate) fn of(numbers: usize, operations: usize) -> Self {
         Self {
@@ -84,13 +84,13 @@ impl Launch {
             threads,
             parameters: words.collect(),
             bytes: bytes.len(),
-            work: Work::default(),
+            work: LaunchWork::default(),
         }
     }
 
     /// The same, with this least work.
     #[must_use]
-    pub(crate) fn doing(self, work: Work) -> Self {
+    pub(crate) fn doing(self, work: LaunchWork) -> Self {
         Self { work, ..self }
     }
 }

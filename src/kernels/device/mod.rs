@@ -16,7 +16,7 @@ pub(crate) mod parameters;
 pub(crate) mod tests;
 pub(crate) mod transfer;
 
-pub use backend::{Backend, Error, Graph, Launch, Work};
+pub use backend::{Backend, Error, Graph, Launch, LaunchWork};
 pub use driver::{Cuda, CudaDevice, devices};
 pub use emulated::{EMULATOR_VARIABLE, Emulated};
 

@@ -1,6 +1,6 @@
 //! Layer normalisation on a GPU: the twins of the structs in `layer_norm.cu`, and their launches.
 
-use crate::kernels::device::backend::{Address, Launch, THREADS, WARPS, Work};
+use crate::kernels::device::backend::{Address, Launch, LaunchWork, THREADS, WARPS};
 use crate::kernels::device::parameters::parameters;
 use crate::kernels::dropout::cuda::Drop;
 use crate::kernels::linear::cuda::Rows;
@@ -53,7 +53,7 @@ pub(crate) fn blocks(rows: usize) -> (usize, usize) {
 impl Norm {
     pub(crate) fn launch(&self) -> Launch {
         let blocks = (self.rows as usize).div_ceil(WARPS);
-        let work = Work::of(2 * (self.rows * self.width) as usize, 0);
+        let work = LaunchWork::of(2 * (self.rows * self.width) as usize, 0);
         Launch::new("layer_norm", [blocks, 1, 1], THREADS, self).doing(work)
     }
 }
@@ -64,7 +64,7 @@ impl NormBackward {
         let beside = usize::from(self.beside != Address::NULL);
         let dropped = usize::from(self.dropped != Address::NULL);
         let matrices = 3 + beside + dropped;
-        let work = Work::of(matrices * (self.rows * self.width) as usize, 0);
+        let work = LaunchWork::of(matrices * (self.rows * self.width) as usize, 0);
         Launch::new("layer_norm_backward", [blocks, 1, 1], THREADS, self).doing(work)
     }
 }

@@ -1,7 +1,7 @@
 //! Products on a GPU: the twin of `Product` in `linear.cu`, and its launches.
 
 use crate::kernels::activation::Activation;
-use crate::kernels::device::backend::{Address, Launch, THREADS, Work};
+use crate::kernels::device::backend::{Address, Launch, LaunchWork, THREADS};
 use crate::kernels::device::parameters::parameters;
 use crate::kernels::dropout::cuda::Drop;
 use crate::kernels::precision::Precision;
@@ -172,14 +172,14 @@ pub(crate) struct Sizes {
 
 impl Sizes {
     /// Both factors are read; this many numbers are read or written at the end.
-    fn work(self, results: usize) -> Work {
+    fn work(self, results: usize) -> LaunchWork {
         let Self {
             rows,
             columns,
             depth,
         } = self;
         let factors = (rows + columns) * depth;
-        Work::of(factors + results, 2 * rows * columns * depth)
+        LaunchWork::of(factors + results, 2 * rows * columns * depth)
     }
 }
 

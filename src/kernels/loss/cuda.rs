@@ -1,7 +1,7 @@
 //! Head and loss on a GPU: the twin of the struct in `loss.cu`, and its launch.
 
 use super::{Denominator, Head, Objective};
-use crate::kernels::device::backend::{Address, Launch, THREADS, WARPS, Work};
+use crate::kernels::device::backend::{Address, Launch, LaunchWork, THREADS, WARPS};
 use crate::kernels::device::parameters::parameters;
 
 parameters! {
@@ -54,7 +54,7 @@ impl HeadAndLoss {
     pub(crate) fn launch(&self) -> Launch {
         let blocks = blocks(self.steps as usize);
         let [steps, width, action] = [self.steps, self.width, self.action].map(|n| n as usize);
-        let work = Work::of(steps * (width + 3 * action), 2 * steps * width * action);
+        let work = LaunchWork::of(steps * (width + 3 * action), 2 * steps * width * action);
         Launch::new("head_and_loss", [blocks, 1, 1], THREADS, self).doing(work)
     }
 }

@@ -1,7 +1,7 @@
 //! The time of a step, by kernel.
 
 use super::trainer::Trainer;
-use crate::kernels::device::backend::{Error, Work};
+use crate::kernels::device::backend::{Error, LaunchWork};
 use std::time::Instant;
 
 /// One kernel's share of a step.
@@ -14,7 +14,7 @@ pub struct KernelTime {
     /// seconds of all of them
     pub seconds: f64,
     /// the least work that all of them must do
-    pub work: Work,
+    pub work: LaunchWork,
 }
 
 impl Trainer {

@@ -1,6 +1,6 @@
 //! The embedding on a GPU: the structs of `embedding.cu`, and their launches.
 
-use crate::kernels::device::backend::{Address, Launch, THREADS, Work};
+use crate::kernels::device::backend::{Address, Launch, LaunchWork, THREADS};
 use crate::kernels::device::parameters::parameters;
 
 parameters! {
@@ -41,7 +41,7 @@ impl Embed {
     pub(crate) fn launch(&self) -> Launch {
         let blocks = (self.steps as usize).div_ceil(STEPS);
         let [steps, inputs, width] = [self.steps, self.inputs, self.width].map(|n| n as usize);
-        let work = Work::of(steps * (inputs + width), 2 * steps * inputs * width);
+        let work = LaunchWork::of(steps * (inputs + width), 2 * steps * inputs * width);
         Launch::new("embed", [blocks, 1, 1], THREADS, self).doing(work)
     }
 }
@@ -51,7 +51,7 @@ impl Table {
     pub(crate) fn launch(&self, rows: usize) -> Launch {
         let columns = (self.width as usize).div_ceil(THREADS as usize);
         let (steps, width) = (self.steps as usize, self.width as usize);
-        let work = Work::of((3 * steps + rows) * width, 0);
+        let work = LaunchWork::of((3 * steps + rows) * width, 0);
         Launch::new("table_backward", [rows, columns, 1], THREADS, self).doing(work)
     }
 }

@@ -1,6 +1,6 @@
 //! The gather on a GPU: the struct of `gather.cu`, and its launch.
 
-use crate::kernels::device::backend::{Address, Launch, THREADS, Work};
+use crate::kernels::device::backend::{Address, Launch, LaunchWork, THREADS};
 use crate::kernels::device::parameters::parameters;
 
 parameters! {
@@ -33,7 +33,7 @@ impl Gather {
     pub(crate) fn launch(&self) -> Launch {
         let steps = (self.windows * self.context) as usize;
         let row = (self.observation + self.action + 2) as usize;
-        let work = Work::of(2 * steps * row, 0);
+        let work = LaunchWork::of(2 * steps * row, 0);
         Launch::new("gather", [self.windows as usize, 1, 1], THREADS, self).doing(work)
     }
 }
