@@ -64,7 +64,7 @@ fn so_are_they_where_actions_reach_to_two() {
 fn td3(name: &str) {
     let fixture = Fixture::open(name);
     assert_eq!(fixture.case.algorithm, "td3");
-    let code = td3::config::Conventions::named(&fixture.case.recipe);
+    let code = td3::config::OnlineConventions::named(&fixture.case.recipe);
     let config = td3::config::Config {
         hidden: fixture.case.hidden.clone(),
         ..td3::config::Config::of(code)

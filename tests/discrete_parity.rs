@@ -53,7 +53,7 @@ fn q_learning(fixture: &Fixture, method: Method, steps: u64, update_every: u64) 
 
 fn dqn(name: &str) {
     let fixture = Fixture::open(name);
-    let code = dqn::config::Conventions::named(&fixture.case.recipe);
+    let code = dqn::config::OnlineConventions::named(&fixture.case.recipe);
     let own = dqn::config::Config::of(code);
     assert_eq!(fixture.hyperparameter("learning_rate"), own.learning_rate);
     assert_eq!(fixture.hyperparameter("discount"), own.discount);
@@ -236,7 +236,7 @@ fn three_updates_of_discrete_awac_are_those_of_its_formulas_in_pytorch() {
 fn ppo(name: &str) {
     let fixture = Fixture::open(name);
     let of = |name: &str| fixture.case.hyperparameters.get(name);
-    let own = ppo::config::Config::of(ppo::config::Conventions::named(&fixture.case.recipe));
+    let own = ppo::config::Config::of(ppo::config::OnlineConventions::named(&fixture.case.recipe));
     assert_eq!(fixture.hyperparameter("learning_rate"), own.learning_rate);
     let config = ppo::config::Config {
         hidden: fixture.case.hidden.clone(),

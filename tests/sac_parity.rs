@@ -1,7 +1,7 @@
 //! SAC's updates beside PyTorch's: losses, gradients, weights, targets and moments.
 
 use rtg::algorithms::sac::Learner;
-use rtg::algorithms::sac::config::{Config, Conventions};
+use rtg::algorithms::sac::config::{Config, OnlineConventions};
 
 use crate::fixture::{Comparison, Fixture};
 
@@ -15,7 +15,7 @@ fn sac(name: &str, log_prob: &str) {
     let config = Config {
         width: fixture.case.hidden[0],
         layers: fixture.case.hidden.len(),
-        ..Config::of(Conventions::named(&fixture.case.recipe))
+        ..Config::of(OnlineConventions::named(&fixture.case.recipe))
     };
     for (key, value) in [
         ("actor_learning_rate", config.actor_learning_rate),

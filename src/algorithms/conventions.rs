@@ -6,14 +6,14 @@ use super::ActionCodec;
 
 /// The published code that is reproduced where the two differ in more than default values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conventions {
+pub enum OnlineConventions {
     /// `CleanRL`'s.
     CleanRl,
     /// Stable-Baselines3's.
     Sb3,
 }
 
-impl Conventions {
+impl OnlineConventions {
     /// The names of the recipes, the default first.
     pub const RECIPES: &'static [&'static str] = &["cleanrl", "sb3"];
 

@@ -64,7 +64,7 @@ impl Export {
         let mut text = String::new();
         let mut answer = json!({ "algorithm": algorithm, "step": step });
         if let Some(path) = &self.onnx {
-            let onnx::Model {
+            let onnx::OnnxFile {
                 bytes,
                 inputs,
                 outputs,

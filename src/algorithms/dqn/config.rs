@@ -4,13 +4,13 @@ use rtg_datasets::sample::{RewardTransform, TransitionConfig};
 
 use super::NAME;
 use crate::algorithms::Interaction;
-pub use crate::algorithms::conventions::Conventions;
+pub use crate::algorithms::conventions::OnlineConventions;
 use crate::algorithms::q_learning::{Copies, Epsilon, Loss, Method, Online};
 use crate::keys::{Range, keys};
 
 keys! {
     /// DQN's network, batches, update, exploration and interaction with the environment.
-    pub struct Config = "dqn", code: Conventions;
+    pub struct Config = "dqn", code: OnlineConventions;
 
     /// Units in each hidden layer of the Q-network.
     hidden: Vec<usize> = code.pick(vec![120, 84], vec![64, 64]), Range::at_least(1), "",
@@ -62,14 +62,14 @@ keys! {
 
 impl Config {
     /// Fills in values that follow from the number of steps of the run.
-    pub fn resolve(&mut self, code: Conventions, steps: u64) {
+    pub fn resolve(&mut self, code: OnlineConventions, steps: u64) {
         let published = code.pick(10_000, 100);
         self.learning_starts
             .get_or_insert(published.min(steps / 10));
     }
 
     /// The method of this configuration, for a run of this many steps.
-    pub fn method(self, code: Conventions, steps: u64) -> Method {
+    pub fn method(self, code: OnlineConventions, steps: u64) -> Method {
         let learning_starts = self.learning_starts.unwrap_or_default();
         let transitions = TransitionConfig {
             n_step: self.n_step,
@@ -125,9 +125,9 @@ mod tests {
     #[test]
     fn a_short_run_starts_to_learn_after_a_tenth_of_its_steps() {
         for (code, steps, expected) in [
-            (Conventions::CleanRl, 50_000, 5000),
-            (Conventions::CleanRl, 500_000, 10_000),
-            (Conventions::Sb3, 50_000, 100),
+            (OnlineConventions::CleanRl, 50_000, 5000),
+            (OnlineConventions::CleanRl, 500_000, 10_000),
+            (OnlineConventions::Sb3, 50_000, 100),
         ] {
             let mut config = Config::of(code);
             config.resolve(code, steps);
@@ -135,7 +135,7 @@ mod tests {
             let method = config.method(code, steps);
             let interaction = method.online.unwrap().interaction;
             assert_eq!(interaction.learning_starts, expected);
-            let random = if code == Conventions::Sb3 {
+            let random = if code == OnlineConventions::Sb3 {
                 expected
             } else {
                 0

@@ -20,7 +20,7 @@
 
 pub mod config;
 
-use self::config::{Config, Conventions};
+use self::config::{Config, OnlineConventions};
 use super::q_learning::{Learner, Model};
 use super::{Algorithm, Card, Error, Facts, Input, Saved, Setup};
 use crate::keys::{self, Keys, PlanError, Table};
@@ -40,7 +40,7 @@ impl Algorithm for Dqn {
             discrete: true,
             takes_target: false,
             cuda: false,
-            recipes: Conventions::RECIPES,
+            recipes: OnlineConventions::RECIPES,
             former_tables: &[],
         }
     }
@@ -52,13 +52,17 @@ impl Algorithm for Dqn {
     fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
         // A checkpoint contains the replay buffer, and one is written at every evaluation as well.
         let mut plan = super::general(50_000, 10_000, 500);
-        keys::write(&mut plan, NAME, &Config::of(Conventions::named(recipe)))?;
+        keys::write(
+            &mut plan,
+            NAME,
+            &Config::of(OnlineConventions::named(recipe)),
+        )?;
         Ok(plan)
     }
 
     fn resolve(&self, plan: &mut Table, facts: &Facts) -> Result<(), PlanError> {
         let mut config: Config = keys::read(plan, NAME)?;
-        config.resolve(Conventions::named(facts.recipe), facts.steps);
+        config.resolve(OnlineConventions::named(facts.recipe), facts.steps);
         facts.fit_into("dqn.capacity", config.capacity)?;
         keys::write(plan, NAME, &config)
     }
@@ -68,7 +72,7 @@ impl Algorithm for Dqn {
         setup: &Setup,
         saved: Option<&Saved>,
     ) -> Result<Box<dyn super::Learner>, Error> {
-        let code = Conventions::named(setup.recipe);
+        let code = OnlineConventions::named(setup.recipe);
         let config: Config = keys::read(setup.plan, NAME)?;
         let method = config.method(code, setup.steps);
         let learner = match saved {

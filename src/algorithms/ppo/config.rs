@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::algorithms::conventions::Conventions;
+pub use crate::algorithms::conventions::OnlineConventions;
 use crate::keys::{Range, keys};
 
 /// The schedule of a value over a run.
@@ -29,7 +29,7 @@ impl Fall {
 
 keys! {
     /// PPO's networks, collections and updates.
-    pub struct Config = "ppo", code: Conventions;
+    pub struct Config = "ppo", code: OnlineConventions;
 
     /// Units in each hidden layer of actor and critic.
     hidden: Vec<usize> = vec![64, 64], Range::at_least(1), "",

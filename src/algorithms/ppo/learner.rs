@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::NAME;
 use super::advantages::{Horizon, advantages, next_values, open_ends};
-use super::config::{Config, Conventions};
+use super::config::{Config, OnlineConventions};
 use super::loss::{Gradients, Minibatch, log_probabilities};
 use super::model::{ACTOR, LOG_SIGMA, LogSigma, MadeOf, Model};
 use crate::algorithms::networks::{Products, Trained, norm};
@@ -23,7 +23,7 @@ use crate::random::Stream;
 pub struct Learner {
     model: Model,
     config: Config,
-    code: Conventions,
+    code: OnlineConventions,
     networks: Networks,
     pool: Pool,
     notes: Notes,
@@ -119,7 +119,7 @@ impl Learner {
         let log_sigma = networks.log_sigma.as_ref();
         let collection = config.environments * config.rollout_steps;
         let updates = setup.steps as f64 / collection as f64;
-        let code = Conventions::named(setup.recipe);
+        let code = OnlineConventions::named(setup.recipe);
         Self {
             model: Model {
                 actor: networks.actor.network.clone(),
@@ -200,7 +200,7 @@ impl Learner {
 /// An update's constants.
 struct Work<'a> {
     config: &'a Config,
-    code: Conventions,
+    code: OnlineConventions,
     pool: &'a Pool,
     rate: f64,
     clip: f64,
@@ -226,13 +226,13 @@ impl Work<'_> {
             for rows in order.chunks(self.config.minibatch_size) {
                 collection.gather(rows, &mut with.minibatch);
                 last_kl = self.losses(on, with, &mut sums);
-                if self.code == Conventions::Sb3 && target > 0.0 && last_kl > 1.5 * target {
+                if self.code == OnlineConventions::Sb3 && target > 0.0 && last_kl > 1.5 * target {
                     break 'epochs;
                 }
                 sums.norm += self.step(on);
                 taken += 1;
             }
-            if self.code == Conventions::CleanRl && target > 0.0 && last_kl > target {
+            if self.code == OnlineConventions::CleanRl && target > 0.0 && last_kl > target {
                 break;
             }
         }

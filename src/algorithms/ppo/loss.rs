@@ -1,6 +1,6 @@
 //! The loss of a minibatch, with its gradients.
 
-use super::config::{Config, Conventions};
+use super::config::{Config, OnlineConventions};
 use super::model::GAUSSIAN;
 use crate::kernels::mlp::heads::categorical;
 
@@ -142,7 +142,7 @@ impl Minibatch {
         &self,
         values: &[f32],
         config: &Config,
-        code: Conventions,
+        code: OnlineConventions,
         to: &mut Vec<f32>,
     ) -> f64 {
         let factor = code.pick(0.5, 1.0);
@@ -158,7 +158,7 @@ impl Minibatch {
                 (free, true)
             } else {
                 match code {
-                    Conventions::CleanRl if free.abs() > held.abs() => (free, true),
+                    OnlineConventions::CleanRl if free.abs() > held.abs() => (free, true),
                     _ => (held, false),
                 }
             };
@@ -267,11 +267,11 @@ mod tests {
     fn a_value_that_has_moved_too_far_is_held_as_each_code_does() {
         let batch = minibatch(40);
         let values: Vec<f32> = numbers(8, 40);
-        let mut config = Config::of(Conventions::CleanRl);
+        let mut config = Config::of(OnlineConventions::CleanRl);
         for (code, clip) in [
-            (Conventions::CleanRl, 0.2),
-            (Conventions::Sb3, 0.2),
-            (Conventions::Sb3, 0.0),
+            (OnlineConventions::CleanRl, 0.2),
+            (OnlineConventions::Sb3, 0.2),
+            (OnlineConventions::Sb3, 0.0),
         ] {
             config.value_clip = clip;
             let mut gradient = Vec::new();
@@ -284,8 +284,8 @@ mod tests {
                     let held = (old + (value - old).clamp(-clip, clip) - wanted).powi(2);
                     match code {
                         _ if clip == 0.0 => free,
-                        Conventions::CleanRl => 0.5 * free.max(held),
-                        Conventions::Sb3 => held,
+                        OnlineConventions::CleanRl => 0.5 * free.max(held),
+                        OnlineConventions::Sb3 => held,
                     }
                 });
                 rows.sum::<f64>() / 40.0

@@ -26,7 +26,7 @@ mod learner;
 mod loss;
 mod model;
 
-use self::config::{Config, Conventions};
+use self::config::{Config, OnlineConventions};
 pub use self::learner::Learner;
 pub use self::model::Model;
 use super::{Algorithm, Card, Error, Facts, Input, Saved, Setup};
@@ -47,7 +47,7 @@ impl Algorithm for Ppo {
             discrete: true,
             takes_target: false,
             cuda: false,
-            recipes: Conventions::RECIPES,
+            recipes: OnlineConventions::RECIPES,
             former_tables: &[],
         }
     }
@@ -58,7 +58,11 @@ impl Algorithm for Ppo {
 
     fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
         let mut plan = super::general(100_000, 20_000, 2048);
-        keys::write(&mut plan, NAME, &Config::of(Conventions::named(recipe)))?;
+        keys::write(
+            &mut plan,
+            NAME,
+            &Config::of(OnlineConventions::named(recipe)),
+        )?;
         Ok(plan)
     }
 

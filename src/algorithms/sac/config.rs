@@ -1,11 +1,11 @@
 //! The configuration of SAC, with the published values.
 
-pub use crate::algorithms::conventions::Conventions;
+pub use crate::algorithms::conventions::OnlineConventions;
 use crate::keys::{Range, keys};
 
 keys! {
     /// SAC's networks, batches, update and interaction with the environment.
-    pub struct Config = "sac", code: Conventions;
+    pub struct Config = "sac", code: OnlineConventions;
 
     /// Units in each hidden layer of actor and critics.
     width: usize = 256, Range::WIDTH, "", "256";
@@ -54,7 +54,7 @@ keys! {
 impl Config {
     /// Fills in values that follow from the run and the environment: from the number of steps and
     /// of action dimensions.
-    pub fn resolve(&mut self, code: Conventions, steps: u64, action: usize) {
+    pub fn resolve(&mut self, code: OnlineConventions, steps: u64, action: usize) {
         let published = code.pick(5000, 100);
         self.learning_starts
             .get_or_insert(published.min(steps / 10));
@@ -69,10 +69,10 @@ mod tests {
     #[test]
     fn a_short_run_starts_to_learn_after_a_tenth_of_its_steps() {
         for (code, steps, expected) in [
-            (Conventions::CleanRl, 10_000, 1000),
-            (Conventions::CleanRl, 1_000_000, 5000),
-            (Conventions::Sb3, 500, 50),
-            (Conventions::Sb3, 10_000, 100),
+            (OnlineConventions::CleanRl, 10_000, 1000),
+            (OnlineConventions::CleanRl, 1_000_000, 5000),
+            (OnlineConventions::Sb3, 500, 50),
+            (OnlineConventions::Sb3, 10_000, 100),
         ] {
             let mut config = Config::of(code);
             config.resolve(code, steps, 3);
@@ -82,9 +82,9 @@ mod tests {
         let mut given = Config {
             learning_starts: Some(7),
             target_entropy: Some(0.5),
-            ..Config::of(Conventions::Sb3)
+            ..Config::of(OnlineConventions::Sb3)
         };
-        given.resolve(Conventions::Sb3, 10_000, 3);
+        given.resolve(OnlineConventions::Sb3, 10_000, 3);
         assert_eq!(
             (given.learning_starts, given.target_entropy),
             (Some(7), Some(0.5))

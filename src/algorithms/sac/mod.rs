@@ -31,7 +31,7 @@
 pub mod config;
 mod update;
 
-use self::config::{Config, Conventions};
+use self::config::{Config, OnlineConventions};
 use self::update::{Scratch, Step};
 use super::actor_critic::squashed::Units;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work, temperature};
@@ -68,7 +68,7 @@ impl Method for Sac {
         discrete: false,
         takes_target: false,
         cuda: false,
-        recipes: Conventions::RECIPES,
+        recipes: OnlineConventions::RECIPES,
         former_tables: &[],
     };
     const NOISE: &'static str = "policy noise";
@@ -78,7 +78,7 @@ impl Method for Sac {
     }
 
     fn config(recipe: &str) -> Config {
-        Config::of(Conventions::named(recipe))
+        Config::of(OnlineConventions::named(recipe))
     }
 
     /// A checkpoint contains the replay buffer, and one is written at every evaluation as well.
@@ -87,7 +87,7 @@ impl Method for Sac {
     }
 
     fn resolve(config: &mut Config, facts: &Facts) -> Result<(), PlanError> {
-        let code = Conventions::named(facts.recipe);
+        let code = OnlineConventions::named(facts.recipe);
         config.resolve(code, facts.steps, facts.spec.action_space.width());
         facts.fit_into("sac.capacity", config.capacity)
     }
@@ -170,8 +170,8 @@ impl Method for Sac {
         let targets = actor.all + 2.0 * critic.all;
         let to_action = critic.all + critic.to_input(a / (s + a));
         let sample_for_alpha = match code(made_of) {
-            Conventions::CleanRl => actor.all,
-            Conventions::Sb3 => 0.0,
+            OnlineConventions::CleanRl => actor.all,
+            OnlineConventions::Sb3 => 0.0,
         };
         let policy = actor.learning() + to_action + sample_for_alpha;
         let each = targets + 2.0 * critic.learning() + policy;
@@ -183,29 +183,29 @@ fn critics(made_of: &MadeOf<Config>) -> Shape {
     made_of.critics(made_of.config.width, made_of.config.layers, 2)
 }
 
-fn code(made_of: &MadeOf<Config>) -> Conventions {
-    Conventions::named(&made_of.recipe)
+fn code(made_of: &MadeOf<Config>) -> OnlineConventions {
+    OnlineConventions::named(&made_of.recipe)
 }
 
 /// Converts actions in [-1, 1] to the critics' units: in `CleanRL`, the environment's.
 fn units(made_of: &MadeOf<Config>) -> Units {
     match code(made_of) {
-        Conventions::CleanRl => Units::environment(&made_of.actions),
-        Conventions::Sb3 => Units::identity(made_of.actions.width()),
+        OnlineConventions::CleanRl => Units::environment(&made_of.actions),
+        OnlineConventions::Sb3 => Units::identity(made_of.actions.width()),
     }
 }
 
 /// The distribution of the actor's outputs.
 fn head(made_of: &MadeOf<Config>) -> Squashed {
     let (log_sigma, log_probability) = match code(made_of) {
-        Conventions::CleanRl => (
+        OnlineConventions::CleanRl => (
             LogSigma::Tanh {
                 low: -5.0,
                 high: 2.0,
             },
             LogProbability::Scaled(units(made_of).scale().to_vec()),
         ),
-        Conventions::Sb3 => (
+        OnlineConventions::Sb3 => (
             LogSigma::Clamp {
                 low: -20.0,
                 high: 2.0,

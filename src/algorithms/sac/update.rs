@@ -1,6 +1,6 @@
 //! One update of SAC, part by part.
 
-use super::config::Conventions;
+use super::config::OnlineConventions;
 use super::{Sac, code, head, units};
 use crate::algorithms::Update;
 use crate::algorithms::actor_critic::squashed::{Policy, Units};
@@ -25,7 +25,7 @@ pub struct Scratch {
 pub(super) struct Step<'a, 'b> {
     work: &'a Work<'b, Sac>,
     parts: &'a mut Parts<Sac>,
-    code: Conventions,
+    code: OnlineConventions,
     head: Squashed,
     units: Units,
 }
@@ -46,8 +46,8 @@ impl<'a, 'b> Step<'a, 'b> {
         let config = self.work.config();
         let moves = self.work.number.is_multiple_of(config.policy_delay);
         let report = match self.code {
-            Conventions::CleanRl => self.cleanrl(moves, noise, scratch),
-            Conventions::Sb3 => self.sb3(moves, noise, scratch),
+            OnlineConventions::CleanRl => self.cleanrl(moves, noise, scratch),
+            OnlineConventions::Sb3 => self.sb3(moves, noise, scratch),
         };
         let [_, critics] = &mut self.parts.networks;
         critics.follow(self.work.pool, config.tau);
@@ -109,8 +109,8 @@ impl<'a, 'b> Step<'a, 'b> {
     /// The factor of the critics' loss.
     fn factor(&self) -> f32 {
         match self.code {
-            Conventions::CleanRl => 1.0,
-            Conventions::Sb3 => 0.5,
+            OnlineConventions::CleanRl => 1.0,
+            OnlineConventions::Sb3 => 0.5,
         }
     }
 
@@ -165,8 +165,8 @@ impl<'a, 'b> Step<'a, 'b> {
         let wanted = config.target_entropy.unwrap_or_default();
         let excess = mean(&with.policy.samples.log_probabilities) + wanted;
         let kind = match self.code {
-            Conventions::CleanRl => Loss::Alpha,
-            Conventions::Sb3 => Loss::LogAlpha,
+            OnlineConventions::CleanRl => Loss::Alpha,
+            OnlineConventions::Sb3 => Loss::LogAlpha,
         };
         let [log_alpha] = &mut self.parts.vectors;
         let step = (config.alpha_learning_rate, excess);

@@ -1,11 +1,11 @@
 //! The configuration of TD3, with the published values.
 
-pub use crate::algorithms::conventions::Conventions;
+pub use crate::algorithms::conventions::OnlineConventions;
 use crate::keys::{Range, keys};
 
 keys! {
     /// TD3's networks, batches, update and interaction with the environment.
-    pub struct Config = "td3", code: Conventions;
+    pub struct Config = "td3", code: OnlineConventions;
 
     /// Units in each hidden layer of actor and critics.
     hidden: Vec<usize> = code.pick(vec![256, 256], vec![400, 300]), Range::WIDTH, "",
@@ -51,7 +51,7 @@ keys! {
 
 impl Config {
     /// Fills in values that follow from the number of steps of the run.
-    pub fn resolve(&mut self, code: Conventions, steps: u64) {
+    pub fn resolve(&mut self, code: OnlineConventions, steps: u64) {
         let published = code.pick(25_000, 100);
         self.learning_starts
             .get_or_insert(published.min(steps / 10));
@@ -65,9 +65,9 @@ mod tests {
     #[test]
     fn a_short_run_starts_to_learn_after_a_tenth_of_its_steps() {
         for (code, steps, expected) in [
-            (Conventions::CleanRl, 10_000, 1000),
-            (Conventions::CleanRl, 1_000_000, 25_000),
-            (Conventions::Sb3, 10_000, 100),
+            (OnlineConventions::CleanRl, 10_000, 1000),
+            (OnlineConventions::CleanRl, 1_000_000, 25_000),
+            (OnlineConventions::Sb3, 10_000, 100),
         ] {
             let mut config = Config::of(code);
             config.resolve(code, steps);

@@ -23,7 +23,7 @@
 pub mod config;
 mod update;
 
-use self::config::{Config, Conventions};
+use self::config::{Config, OnlineConventions};
 use self::update::{Scratch, Step};
 use super::actor_critic::deterministic::{self, Tanh};
 use super::actor_critic::squashed::Units;
@@ -57,7 +57,7 @@ impl Method for Td3 {
         discrete: false,
         takes_target: false,
         cuda: false,
-        recipes: Conventions::RECIPES,
+        recipes: OnlineConventions::RECIPES,
         former_tables: &[],
     };
     const NOISE: &'static str = "target noise";
@@ -67,7 +67,7 @@ impl Method for Td3 {
     }
 
     fn config(recipe: &str) -> Config {
-        Config::of(Conventions::named(recipe))
+        Config::of(OnlineConventions::named(recipe))
     }
 
     /// A checkpoint contains the replay buffer, and one is written at every evaluation as well.
@@ -76,7 +76,7 @@ impl Method for Td3 {
     }
 
     fn resolve(config: &mut Config, facts: &Facts) -> Result<(), PlanError> {
-        config.resolve(Conventions::named(facts.recipe), facts.steps);
+        config.resolve(OnlineConventions::named(facts.recipe), facts.steps);
         facts.fit_into("td3.capacity", config.capacity)
     }
 
@@ -91,7 +91,7 @@ impl Method for Td3 {
                     scale: config.reward_scale,
                     shift: config.reward_shift,
                 },
-                action_map: Conventions::named(&made_of.recipe).action_map(&made_of.actions),
+                action_map: OnlineConventions::named(&made_of.recipe).action_map(&made_of.actions),
                 ..TransitionConfig::default()
             },
             normaliser: None,
@@ -162,8 +162,8 @@ fn critics(made_of: &MadeOf<Config>) -> Shape {
 
 /// Converts actions in [-1, 1] to the critics' units: in `CleanRL`, the environment's.
 fn units(made_of: &MadeOf<Config>) -> Units {
-    match Conventions::named(&made_of.recipe) {
-        Conventions::CleanRl => Units::environment(&made_of.actions),
-        Conventions::Sb3 => Units::identity(made_of.actions.width()),
+    match OnlineConventions::named(&made_of.recipe) {
+        OnlineConventions::CleanRl => Units::environment(&made_of.actions),
+        OnlineConventions::Sb3 => Units::identity(made_of.actions.width()),
     }
 }

@@ -25,7 +25,7 @@ const OPSET: i64 = 20;
 const MOST_PARAMETERS: usize = (i32::MAX as usize - (1 << 20)) / size_of::<f32>();
 
 /// An ONNX file.
-pub struct Model {
+pub struct OnnxFile {
     /// Its content.
     pub bytes: Vec<u8>,
     /// Its inputs with their sizes, `states [batch, 3]`.
@@ -38,7 +38,7 @@ pub struct Model {
 ///
 /// # Errors
 /// [`Error::Unsupported`]: weights above 2 GiB, or a network without return-to-go tokens and attention.
-pub fn model(computation: &Computation, notes: &[(&str, String)]) -> Result<Model, Error> {
+pub fn model(computation: &Computation, notes: &[(&str, String)]) -> Result<OnnxFile, Error> {
     if computation.parameters() > MOST_PARAMETERS {
         return Err(Error::Unsupported {
             what: "exported to ONNX",
@@ -67,7 +67,7 @@ pub fn model(computation: &Computation, notes: &[(&str, String)]) -> Result<Mode
     for (name, text) in notes {
         file = file.message(14, &Message::default().text(1, name).text(2, text));
     }
-    Ok(Model {
+    Ok(OnnxFile {
         bytes: file.bytes(),
         inputs,
         outputs,
