@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::numbers::Numbers;
-use crate::{Column, EnvSpec, Episode, EpisodeView, Error, Finding};
+use crate::{EnvSpec, Episode, EpisodeColumn, EpisodeView, Error, Finding};
 
 /// The description of a dataset, besides its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -433,7 +433,7 @@ pub(crate) fn check(
         })
     };
     let (s, a) = (info.observation_space.width(), info.action_space.width());
-    width(Column::Action, episode.actions.len(), steps * a)?;
+    width(EpisodeColumn::Action, episode.actions.len(), steps * a)?;
     if episode.observations.len() == steps * s && s > 0 {
         return Err(Error::ObservationRows {
             episode: index,
@@ -442,17 +442,26 @@ pub(crate) fn check(
         });
     }
     let expected = (steps + 1) * s;
-    width(Column::Observation, episode.observations.len(), expected)?;
+    width(
+        EpisodeColumn::Observation,
+        episode.observations.len(),
+        expected,
+    )?;
     if defects == Defects::Refuse {
-        finite(index, Column::Observation, &episode.observations, s)?;
-        finite(index, Column::Action, &episode.actions, a)?;
-        finite(index, Column::Reward, &episode.rewards, 1)?;
+        finite(index, EpisodeColumn::Observation, &episode.observations, s)?;
+        finite(index, EpisodeColumn::Action, &episode.actions, a)?;
+        finite(index, EpisodeColumn::Reward, &episode.rewards, 1)?;
     }
     Ok(())
 }
 
 /// Refuses the first number that is not finite.
-fn finite(episode: usize, column: Column, numbers: &[f64], width: usize) -> Result<(), Error> {
+fn finite(
+    episode: usize,
+    column: EpisodeColumn,
+    numbers: &[f64],
+    width: usize,
+) -> Result<(), Error> {
     match numbers.iter().position(|number| !number.is_finite()) {
         None => Ok(()),
         Some(at) => Err(Error::NotFinite {

@@ -101,7 +101,7 @@ pub enum Error {
         /// The episode, counted from 0.
         episode: usize,
         /// The column.
-        column: Column,
+        column: EpisodeColumn,
         /// Numbers found.
         found: usize,
         /// Numbers expected from the steps and the space.
@@ -117,7 +117,7 @@ pub enum Error {
     #[error("{column} is {value} at episode {episode}, step {step}, dimension {dimension}")]
     NotFinite {
         /// The column.
-        column: Column,
+        column: EpisodeColumn,
         /// The episode, counted from 0.
         episode: usize,
         /// The step within the episode, counted from 0.
@@ -336,7 +336,7 @@ fn counted(columns: &[(String, usize)]) -> String {
 
 /// A column of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Column {
+pub enum EpisodeColumn {
     /// The observations.
     Observation,
     /// The actions.
@@ -345,7 +345,7 @@ pub enum Column {
     Reward,
 }
 
-impl fmt::Display for Column {
+impl fmt::Display for EpisodeColumn {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Observation => "observation",

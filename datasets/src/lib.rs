@@ -53,7 +53,7 @@ pub use convert::{Summary, Target, convert};
 pub use dataset::{Dataset, Defects, Info, Part};
 pub use env_spec::{EnvSpec, WrapperSpec};
 pub use episode::{Episode, EpisodeView, returns_to_go};
-pub use error::{Column, Error};
+pub use error::{EpisodeColumn, Error};
 pub use finding::{Finding, Severity};
 pub use journal::Journal;
 pub use memory::free_memory;

@@ -4,7 +4,7 @@ use rtg_envs::{Dtype, Space};
 use serde_json::{Map, Value, json};
 
 use super::{Array, Node, Recording};
-use crate::{Column, Episode, Error};
+use crate::{Episode, EpisodeColumn, Error};
 
 /// An episode of `T` steps as it was recorded.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,11 +85,15 @@ impl RecordedEpisode {
         let actions = recording.action_space.space();
         for (column, numbers, expected) in [
             (
-                Column::Observation,
+                EpisodeColumn::Observation,
                 &episode.observations,
                 (steps + 1) * observations.width(),
             ),
-            (Column::Action, &episode.actions, steps * actions.width()),
+            (
+                EpisodeColumn::Action,
+                &episode.actions,
+                steps * actions.width(),
+            ),
         ] {
             if numbers.len() != expected {
                 return Err(Error::Width {

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use rtg_envs::{BoxSpace, Dtype, Space};
 
 use super::{Array, Node, Recording, image};
-use crate::{Budget, Column, Dataset, Defects, Episode, Error, RecordedEpisode};
+use crate::{Budget, Dataset, Defects, Episode, EpisodeColumn, Error, RecordedEpisode};
 
 /// Flattens the episodes of a recording.
 pub(crate) struct Flattener {
@@ -105,7 +105,7 @@ impl Flattener {
         if recorded.rewards.numbers() != steps {
             return Err(Error::Width {
                 episode: index,
-                column: Column::Reward,
+                column: EpisodeColumn::Reward,
                 found: recorded.rewards.numbers(),
                 expected: steps,
             });

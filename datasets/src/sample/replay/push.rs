@@ -1,7 +1,7 @@
 //! Writing into a replay buffer: step by step, or a whole dataset.
 
 use super::{Link, Replay, SUCCESSOR};
-use crate::{Column, Dataset, Error};
+use crate::{Dataset, EpisodeColumn, Error};
 
 /// One step of an environment.
 #[derive(Clone, Copy, Debug)]
@@ -118,10 +118,10 @@ impl Replay {
         }
         let (s, a) = (self.shape.observation, self.action_space.width());
         for (what, numbers, width) in [
-            (Column::Observation, step.observation, s),
-            (Column::Observation, step.next_observation, s),
-            (Column::Action, step.action, a),
-            (Column::Reward, &[step.reward], 1),
+            (EpisodeColumn::Observation, step.observation, s),
+            (EpisodeColumn::Observation, step.next_observation, s),
+            (EpisodeColumn::Action, step.action, a),
+            (EpisodeColumn::Reward, &[step.reward], 1),
         ] {
             if numbers.len() != width {
                 return fail(format!("{} {what} numbers, not {width}", numbers.len()));

@@ -7,7 +7,7 @@
 use super::WindowConfig;
 use crate::sample::actions::ActionUnits;
 use crate::sample::blocks::{Blocks, Filling};
-use crate::{Column, Dataset, Error, Normaliser, returns_to_go};
+use crate::{Dataset, EpisodeColumn, Error, Normaliser, returns_to_go};
 
 /// Consecutive steps of one episode.
 #[derive(Clone, Copy, Default)]
@@ -72,7 +72,7 @@ impl Source {
             if let Some(at) = observations.iter().position(|x| !x.is_finite()) {
                 return Err(Error::Sampling(format!(
                     "{} {} is not finite after normalisation",
-                    Column::Observation,
+                    EpisodeColumn::Observation,
                     at % s
                 )));
             }
