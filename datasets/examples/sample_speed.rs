@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 use rtg_datasets::{
-    Batch, Dataset, Episode, Info, Normaliser, Prefetcher, Replay, TransitionConfig,
+    Batch, Dataset, Episode, Info, Normaliser, Prefetcher, ReplayBuffer, TransitionConfig,
     TransitionSampler, Transitions, WindowConfig, WindowSampler, store,
 };
 use rtg_envs::{BoxSpace, Space};
@@ -75,7 +75,7 @@ fn transitions(memory: &Dataset, mapped: &Dataset) -> Result<[f64; 3], Box<dyn E
     let (from_memory, from_store) = (sampler(memory)?, sampler(mapped)?);
     let (info, rows) = (memory.info(), from_memory.rows());
     let (observations, actions) = (&info.observation_space, &info.action_space);
-    let mut replay = Replay::new(observations, actions, rows, config.clone())?;
+    let mut replay = ReplayBuffer::new(observations, actions, rows, config.clone())?;
     replay.extend(memory)?;
     replay.set_normaliser(Some(normaliser.clone()))?;
     let mut batch = Transitions::default();

@@ -35,7 +35,7 @@
 //! | `flattened-actions` | warning | numbers by which a composite action is represented |
 //! | `dropped-tail`, `repeated-final-observation` | note | rows, episodes (D4RL) |
 //!
-//! The strongest proof that rows, actions and rewards are aligned is a replay, see [`Replay`].
+//! The strongest proof that rows, actions and rewards are aligned is a replay, see [`ReplayCheck`].
 //! [`check_up`] adds what to know before training: histograms, the range of returns-to-go, targets
 //! and a return scale.
 
@@ -45,7 +45,7 @@ mod ends;
 mod replay;
 
 pub use self::checkup::{Checkup, CurvePoint, Histogram, check_up};
-pub use self::replay::{Replay, ReplayKind};
+pub use self::replay::{ReplayCheck, ReplayKind};
 use crate::Dataset;
 pub use crate::finding::{Finding, Severity};
 
@@ -56,7 +56,7 @@ pub fn examine(dataset: &Dataset) -> Vec<Finding> {
 }
 
 /// As [`examine`], and how much was replayed.
-fn examine_and_replay(dataset: &Dataset) -> (Vec<Finding>, Replay) {
+fn examine_and_replay(dataset: &Dataset) -> (Vec<Finding>, ReplayCheck) {
     let mut findings = dataset.findings().to_vec();
     findings.push(content::not_finite(dataset));
     findings.extend(content::outside_spaces(dataset));

@@ -60,7 +60,7 @@ pub use memory::free_memory;
 pub use minari::{MinariFormat, datasets_root};
 pub use open::{open, open_source, open_source_within, open_with, open_within};
 pub use recording::{Contents, RecordedEpisode, Recording, Sink, Source};
-pub use sample::{Batch, Prefetcher, Replay, Sampler, TransitionConfig, TransitionSampler};
+pub use sample::{Batch, Prefetcher, ReplayBuffer, Sampler, TransitionConfig, TransitionSampler};
 pub use sample::{Transitions, WindowConfig, WindowSampler};
 pub use select::{Selection, TopBy, mix};
 pub use statistics::{Normaliser, ReturnSummary};

@@ -24,7 +24,7 @@ use rand::Rng;
 
 pub use self::actions::ActionMap;
 pub use self::prefetch::Prefetcher;
-pub use self::replay::{Experience, Replay, ReplayInfo};
+pub use self::replay::{Experience, ReplayBuffer, ReplayInfo};
 pub use self::transitions::{
     ReturnsToGo, RewardTransform, TransitionConfig, TransitionSampler, Transitions, TruncatedLast,
 };

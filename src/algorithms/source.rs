@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rtg_datasets::sample::{
-    Batch, Prefetcher, Replay, Sampler, TransitionSampler, Transitions, WindowSampler,
+    Batch, Prefetcher, ReplayBuffer, Sampler, TransitionSampler, Transitions, WindowSampler,
 };
 use rtg_datasets::{Dataset, Normaliser};
 
@@ -28,7 +28,7 @@ pub enum Source {
 /// Transitions that were collected in an environment.
 pub struct ReplaySource {
     /// The buffer.
-    pub replay: Replay,
+    pub replay: ReplayBuffer,
     stream: Stream,
     rows: usize,
 }
@@ -72,7 +72,7 @@ impl Source {
             }
             Needs::Environment(interaction) => {
                 let info = data.info();
-                let mut replay = Replay::new(
+                let mut replay = ReplayBuffer::new(
                     &info.observation_space,
                     &info.action_space,
                     interaction.capacity.max(data.steps()),
@@ -88,7 +88,7 @@ impl Source {
     }
 
     /// Batches of `rows` transitions from a buffer.
-    pub fn replay(replay: Replay, stream: Stream, rows: usize) -> Self {
+    pub fn replay(replay: ReplayBuffer, stream: Stream, rows: usize) -> Self {
         Self::Replay(ReplaySource {
             replay,
             stream,

@@ -1,6 +1,6 @@
 //! The replay buffer of an online run.
 
-use rtg_datasets::sample::{Replay, ReplayInfo, TransitionConfig};
+use rtg_datasets::sample::{ReplayBuffer, ReplayInfo, TransitionConfig};
 use rtg_datasets::{Dataset, EnvSpec, Info};
 use rtg_envs::registry;
 use serde::Deserialize;
@@ -21,8 +21,8 @@ fn tensor(column: &str) -> String {
 }
 
 /// A replay buffer's numbers in a checkpoint.
-pub fn replay_entries(replay: &Replay) -> Vec<Entry> {
-    let columns = Replay::COLUMNS.iter().zip(replay.columns());
+pub fn replay_entries(replay: &ReplayBuffer) -> Vec<Entry> {
+    let columns = ReplayBuffer::COLUMNS.iter().zip(replay.columns());
     let columns = columns.map(|(name, values)| Entry::vector(&tensor(name), values));
     columns.collect()
 }
@@ -43,8 +43,12 @@ impl Checkpoint {
     ///
     /// # Errors
     /// A buffer of other sizes; numbers that are missing or contradict each other.
-    pub fn restore_replay(&self, replay: &mut Replay, info: &ReplayInfo) -> Result<(), Error> {
-        let [rows, finals] = Replay::COLUMNS.map(|name| self.floats(&tensor(name)));
+    pub fn restore_replay(
+        &self,
+        replay: &mut ReplayBuffer,
+        info: &ReplayInfo,
+    ) -> Result<(), Error> {
+        let [rows, finals] = ReplayBuffer::COLUMNS.map(|name| self.floats(&tensor(name)));
         let restored = replay.restore(info, [rows?, finals?]);
         restored.map_err(|error| self.damaged(&error.to_string()))
     }
@@ -62,7 +66,7 @@ impl Checkpoint {
         let spec = registry::spec(&notes.env)?;
         let (observation, action) = (spec.observation_space, spec.action_space);
         let config = TransitionConfig::default();
-        let mut replay = Replay::new(&observation, &action, info.capacity, config)?;
+        let mut replay = ReplayBuffer::new(&observation, &action, info.capacity, config)?;
         self.restore_replay(&mut replay, &info)?;
         let mut data = Dataset::new(Info {
             env_spec: EnvSpec::of(&notes.env).ok(),

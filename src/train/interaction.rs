@@ -7,7 +7,7 @@
 //! numbers. A pause changes no bit: the buffer is stored, and the unfinished episodes are rebuilt
 //! from their starts and actions.
 
-use rtg_datasets::sample::{Experience, Replay, ReplayInfo};
+use rtg_datasets::sample::{Experience, ReplayBuffer, ReplayInfo};
 use rtg_envs::Spec;
 use serde::{Deserialize, Serialize};
 
@@ -265,8 +265,8 @@ fn open_replay(
     config: &Interaction,
     opened: &Opened,
     (saved, former): (Option<(&Checkpoint, &Notes)>, Option<&Checkpoint>),
-) -> Result<Replay, Error> {
-    let mut replay = Replay::new(
+) -> Result<ReplayBuffer, Error> {
+    let mut replay = ReplayBuffer::new(
         &opened.spec.observation_space,
         &opened.spec.action_space,
         config.capacity,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Finding, Replay, examine_and_replay};
+use super::{Finding, ReplayCheck, examine_and_replay};
 use crate::{Dataset, ReturnSummary, returns_to_go};
 
 /// Bars of a histogram.
@@ -40,7 +40,7 @@ pub struct Checkup {
     /// A divisor that brings returns-to-go to a size of about 1 to 10.
     pub suggested_return_scale: f64,
     /// The replay in the environment.
-    pub replay: Replay,
+    pub replay: ReplayCheck,
 }
 
 /// The returns-to-go at one step of all episodes that reach it.

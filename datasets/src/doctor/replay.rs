@@ -35,7 +35,7 @@ type Inverse = fn(&[f64]) -> Vec<f64>;
 
 /// The result of a replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Replay {
+pub struct ReplayCheck {
     /// How the episodes were started; `None` if none was played.
     pub kind: Option<ReplayKind>,
     /// Episodes played.
@@ -60,7 +60,7 @@ pub enum ReplayKind {
     State,
 }
 
-impl Replay {
+impl ReplayCheck {
     fn skipped(reason: impl Into<String>) -> Self {
         Self {
             skipped: Some(reason.into()),
@@ -91,21 +91,21 @@ impl Replay {
 }
 
 /// Plays a sample of the episodes, evenly spread.
-pub(super) fn replay(dataset: &Dataset) -> Replay {
+pub(super) fn replay(dataset: &Dataset) -> ReplayCheck {
     let Some(spec) = &dataset.info().env_spec else {
-        return Replay::skipped("the environment is not known");
+        return ReplayCheck::skipped("the environment is not known");
     };
     let environment = spec.environment();
     let id = environment.as_str();
     let mut env = match registry::make(id) {
         Ok(env) => env,
-        Err(error) => return Replay::skipped(error.to_string()),
+        Err(error) => return ReplayCheck::skipped(error.to_string()),
     };
     let spec = env.spec();
     if spec.observation_space.width() != dataset.observation_width()
         || spec.action_space.width() != dataset.action_width()
     {
-        return Replay::skipped(format!("the rows do not fit {id}"));
+        return ReplayCheck::skipped(format!("the rows do not fit {id}"));
     }
     let stride = dataset.episodes().div_ceil(EPISODES).max(1);
     let sample = || (0..dataset.episodes()).step_by(stride);
@@ -114,7 +114,7 @@ pub(super) fn replay(dataset: &Dataset) -> Replay {
     } else {
         (STEPS, EXACT)
     };
-    let mut replay = Replay::default();
+    let mut replay = ReplayCheck::default();
     for episode in sample().map(|index| dataset.episode(index)) {
         replay.play_from_seed(env.as_mut(), episode, tolerance);
     }
@@ -123,7 +123,7 @@ pub(super) fn replay(dataset: &Dataset) -> Replay {
         return replay;
     }
     let Some(state) = inverse(id) else {
-        return Replay::skipped(format!(
+        return ReplayCheck::skipped(format!(
             "no recorded seed reproduces an episode's start in {id}, and an observation does not \
                 determine its state"
         ));
@@ -135,7 +135,7 @@ pub(super) fn replay(dataset: &Dataset) -> Replay {
     replay
 }
 
-impl Replay {
+impl ReplayCheck {
     /// Plays an episode whose seed reproduces its first observation, until the two differ.
     fn play_from_seed(
         &mut self,

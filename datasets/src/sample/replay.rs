@@ -41,7 +41,7 @@ const SUCCESSOR: usize = 2;
 ///
 /// Memory is allocated as it fills.
 #[derive(Clone, Debug)]
-pub struct Replay {
+pub struct ReplayBuffer {
     config: TransitionConfig,
     shape: Shape,
     action_space: Space,
@@ -60,7 +60,7 @@ pub struct Replay {
     free: BTreeSet<u32>,
 }
 
-impl Replay {
+impl ReplayBuffer {
     /// An empty buffer for `capacity` steps in these spaces.
     ///
     /// Rewards, actions and observations are transformed when they are drawn. Returns-to-go, if
@@ -236,7 +236,7 @@ impl Replay {
     }
 }
 
-impl Sampler for Replay {
+impl Sampler for ReplayBuffer {
     type Batch = Transitions;
 
     fn sample(&self, rng: &mut impl Rng, rows: usize, batch: &mut Transitions) {

@@ -1,9 +1,9 @@
 //! The episodes that a replay buffer was filled with.
 
-use super::{Link, REWARD, Replay, TERMINATED};
+use super::{Link, REWARD, ReplayBuffer, TERMINATED};
 use crate::Episode;
 
-impl Replay {
+impl ReplayBuffer {
     /// All its steps, as episodes in the order of their first steps, numbers as stored. An episode
     /// whose first steps were overwritten begins with the rest; one in progress ends with its
     /// newest step, as if a time limit had cut it off there.
@@ -57,7 +57,7 @@ impl Replay {
 mod tests {
     use rtg_envs::{BoxSpace, Space};
 
-    use super::super::{Experience, Replay};
+    use super::super::{Experience, ReplayBuffer};
     use crate::Episode;
     use crate::sample::TransitionConfig;
 
@@ -66,7 +66,7 @@ mod tests {
         let observation = Space::Box(BoxSpace::unbounded(1));
         let action = Space::Box(BoxSpace::float32(&[-1.0], &[1.0]));
         let config = TransitionConfig::default();
-        let mut replay = Replay::new(&observation, &action, 5, config).unwrap();
+        let mut replay = ReplayBuffer::new(&observation, &action, 5, config).unwrap();
         assert_eq!(replay.episodes().count(), 0);
         // Two interleaved environments; the first one's episode ends with its third step.
         for step in 0..4_u8 {

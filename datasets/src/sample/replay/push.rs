@@ -1,6 +1,6 @@
 //! Writing into a replay buffer: step by step, or a whole dataset.
 
-use super::{Link, Replay, SUCCESSOR};
+use super::{Link, ReplayBuffer, SUCCESSOR};
 use crate::{Dataset, EpisodeColumn, Error};
 
 /// One step of an environment.
@@ -21,7 +21,7 @@ pub struct Experience<'a> {
     pub truncated: bool,
 }
 
-impl Replay {
+impl ReplayBuffer {
     /// Appends a step; a full buffer loses its oldest one. Numbers are rounded to `f32`.
     ///
     /// `stream` is 0, or the number of the environment where several are interleaved: the steps of

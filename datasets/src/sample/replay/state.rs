@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Link, Replay, TERMINATED};
+use super::{Link, ReplayBuffer, TERMINATED};
 use crate::Error;
 
 /// The sizes of a replay buffer and the positions where it continues.
@@ -24,7 +24,7 @@ pub struct ReplayInfo {
     pub newest: Vec<Option<u32>>,
 }
 
-impl Replay {
+impl ReplayBuffer {
     /// The names of [`columns`](Self::columns).
     pub const COLUMNS: [&'static str; 2] = ["rows", "final_observations"];
 

@@ -19,7 +19,7 @@ struct Step {
 }
 
 impl Step {
-    fn push_to(&self, replay: &mut Replay) -> Result<(), Error> {
+    fn push_to(&self, replay: &mut ReplayBuffer) -> Result<(), Error> {
         replay.push(
             self.stream,
             &Experience {
@@ -91,11 +91,11 @@ fn config(n_step: usize) -> TransitionConfig {
     }
 }
 
-fn replay(capacity: usize, config: TransitionConfig) -> Replay {
-    Replay::new(&unbounded(2), &unbounded(1), capacity, config).unwrap()
+fn replay(capacity: usize, config: TransitionConfig) -> ReplayBuffer {
+    ReplayBuffer::new(&unbounded(2), &unbounded(1), capacity, config).unwrap()
 }
 
-fn all(replay: &Replay) -> Transitions {
+fn all(replay: &ReplayBuffer) -> Transitions {
     let mut batch = Transitions::default();
     batch.shape(replay.len(), &replay.shape);
     for row in 0..replay.len() {
@@ -195,7 +195,7 @@ fn a_restored_buffer_draws_and_goes_on_as_the_first_one() {
         for round in 0..150 {
             assert_eq!(second.info(), first.info());
             assert_eq!(second.columns(), first.columns());
-            let drawn = |replay: &Replay| {
+            let drawn = |replay: &ReplayBuffer| {
                 let mut batch = Transitions::default();
                 replay.sample(&mut Pcg64::seed_from_u64(round), 64, &mut batch);
                 batch
@@ -289,7 +289,7 @@ fn a_dataset_in_a_buffer_gives_the_rows_of_its_sampler() {
             let sampler = TransitionSampler::new(&dataset, &normaliser, config.clone()).unwrap();
             let info = dataset.info();
             let of = |capacity: usize| {
-                Replay::new(
+                ReplayBuffer::new(
                     &info.observation_space,
                     &info.action_space,
                     capacity,
@@ -322,7 +322,7 @@ fn a_dataset_in_a_buffer_gives_the_rows_of_its_sampler() {
 #[test]
 fn what_a_buffer_cannot_hold_is_an_error_and_changes_nothing() {
     let refused = |capacity: usize, config: TransitionConfig| {
-        Replay::new(&unbounded(2), &unbounded(1), capacity, config).unwrap_err();
+        ReplayBuffer::new(&unbounded(2), &unbounded(1), capacity, config).unwrap_err();
     };
     refused(0, config(1));
     refused(MAX_CAPACITY + 1, config(1));
@@ -339,7 +339,7 @@ fn what_a_buffer_cannot_hold_is_an_error_and_changes_nothing() {
     }
     let (before, info) = (all(&full), full.info());
     let sound = play.step();
-    let wrong = |full: &mut Replay, change: &dyn Fn(&mut Step)| {
+    let wrong = |full: &mut ReplayBuffer, change: &dyn Fn(&mut Step)| {
         let mut step = sound.clone();
         change(&mut step);
         step.push_to(full).unwrap_err();
@@ -358,7 +358,7 @@ fn what_a_buffer_cannot_hold_is_an_error_and_changes_nothing() {
         .unwrap_err();
 
     let choices = Space::Discrete { n: 2, start: 0 };
-    let mut discrete = Replay::new(&unbounded(2), &choices, 5, config(1)).unwrap();
+    let mut discrete = ReplayBuffer::new(&unbounded(2), &choices, 5, config(1)).unwrap();
     wrong(&mut discrete, &|step| step.action = 0.5);
     wrong(&mut discrete, &|step| step.action = 2.0);
     assert!(discrete.is_empty());
