@@ -52,7 +52,7 @@ def main():
             return json.loads(answer.stdout)["hash"]
 
         def interrupted(command, seconds):
-            """Runs a command for at most so long; whether it had to be killed."""
+            """Runs a command for at most this long; whether it had to be killed."""
             process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             try:
                 _, talk = process.communicate(timeout=seconds)
@@ -101,7 +101,7 @@ def main():
             while interrupted(command, moment(takes, killed - before)):
                 killed += 1
                 if made(name) == wanted:
-                    # Killed after the rename: done; whoever asks for the same clears up.
+                    # Killed after the rename: done; the next call for the same cleans up.
                     quiet(command)
                     break
                 if os.path.exists(os.path.join(root, "kill", name)):
@@ -127,7 +127,7 @@ def main():
             if len(stores) != 1 or stores[0].startswith("."):
                 failures.append(f"in the cache after a success: {stores}")
 
-        def learnt(run):
+        def learned(run):
             """The weights, and the measurements without what the clock decides."""
             with open(os.path.join(run, "checkpoints", "weights.safetensors"), "rb") as file:
                 weights = file.read()
@@ -142,18 +142,18 @@ def main():
         for setting in ("checkpoint_every=20", "evaluation.every=100", "evaluation.episodes=2",
                         "evaluation.final_episodes=4", "logging.every=7", "logging.histograms_every=50"):
             train += ["--set", setting]
-        peace = os.path.join(root, "runs", "learnt")
+        peace = os.path.join(root, "runs", "learned")
         takes = in_peace(rtg(*train, "--run-dir", peace))
         rounds = 0
         while killed < arguments.kills:
-            run = os.path.join(root, "runs", f"learnt{rounds}")
+            run = os.path.join(root, "runs", f"learned{rounds}")
             command = rtg(*train, "--run-dir", run)
             before = killed
             # It may die before it has made the directory.
             while interrupted(command + (["--resume"] if os.path.exists(os.path.join(run, "experiment.toml")) else []),
                               moment(takes, killed - before)):
                 killed += 1
-            if learnt(run) != learnt(peace):
+            if learned(run) != learned(peace):
                 failures.append(f"{run} did not learn what an uninterrupted training does")
             parts = [name for _, _, names in os.walk(run) for name in names if name.endswith(".partial")]
             if parts:

@@ -1,5 +1,5 @@
 //! The language of comments, messages and documents: STYLE.md's words to avoid, the width of lines,
-//! and names of public types that mean one thing.
+//! quotes in messages, and names of public types that mean one thing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,42 +10,31 @@ use crate::workbench::repository;
 /// The heading of STYLE.md's table of words that are not used.
 const AVOIDED: &str = "### Words to avoid";
 
-/// Texts that are not reread yet, or generated from such; a path is exempt if it begins like one of
-/// these.
-const NOT_YET: [&str; 2] = ["docs/commands.md", "docs/keys.md"];
+/// Files that are checked for words: sources, documents, plans, snapshots of messages.
+const TEXTS: [&str; 10] = [
+    "cu", "h", "js", "md", "py", "rs", "sh", "snap", "toml", "yml",
+];
 
-/// Places where a word to avoid is meant literally: path, word, and the reason.
-const LITERAL: [(&str, &str, &str); 1] = [(
-    "tests/from_run.rs",
-    "go on",
-    "an error of src/algorithms/, which is not reread yet",
-)];
+/// Files that name the words and faults that are looked for.
+const EXEMPT: [&str; 2] = ["STYLE.md", "tests/language.rs"];
 
-/// Type names that may be public several times in a crate, because the module tells which is meant.
-const REPEATED: [(&str, &[&str]); 3] = [
+/// Type names that may be public several times in a crate: the folder, the names, and why.
+const REPEATED: [(&str, &[&str], &str); 4] = [
     (
         "src",
         &[
-            // One for each algorithm or family of algorithms.
-            "Config",
-            "Conventions",
-            "Defaults",
-            "Learner",
-            "Method",
-            "Model",
-            "Scratch",
-            // One for each kernel or network.
-            "Activation",
-            "Gradient",
-            "Layout",
-            "Shape",
-            // One for each module or command.
-            "Error",
+            "Config", "Defaults", "Learner", "Method", "Model", "Scratch",
         ],
+        "one per algorithm, always qualified by it: `iql::Config`",
     ),
     (
+        "src",
+        &["Activation", "Gradient", "Layout", "Shape"],
+        "one per kind of network or kernel, always qualified by it: `mlp::Shape`",
+    ),
+    ("src", &["Error"], "one per module, as is usual in Rust"),
+    (
         "envs/src",
-        // An environment, and the dynamics that it is made from.
         &[
             "Acrobot",
             "CartPole",
@@ -53,35 +42,36 @@ const REPEATED: [(&str, &[&str]); 3] = [
             "MountainCarContinuous",
             "Pendulum",
         ],
+        "an environment, and the dynamics that it is made from",
     ),
-    // The doctor's replay and the replay buffer; a column of an episode and of a table.
-    ("datasets/src", &["Column", "Replay"]),
 ];
 
 #[test]
 fn no_text_has_a_word_to_avoid() {
     let style = fs::read_to_string(repository("STYLE.md")).unwrap();
     let words = avoided(&style);
-    assert!(words.len() >= 10, "STYLE.md has no table of words to avoid");
+    assert!(words.len() >= 30, "STYLE.md has no table of words to avoid");
     let mut found = Vec::new();
-    for path in texts().iter().filter(|path| path.as_str() != "STYLE.md") {
-        let text = fs::read_to_string(repository(path)).unwrap();
-        let literal = |word: &str| {
-            let place = |(place, meant, _): &&(&str, &str, &str)| path == place && *meant == word;
-            LITERAL.iter().any(|entry| place(&entry))
-        };
-        let hits = (occurrences(&text, &words).into_iter())
-            .filter(|(_, word, _)| !literal(word))
-            .map(|(line, word, instead)| format!("{path}:{line}: \"{word}\" (write {instead})"));
-        found.extend(hits);
+    let mut kinds = BTreeMap::<String, usize>::new();
+    for path in texts() {
+        let text = fs::read_to_string(repository(&path)).unwrap();
+        *kinds.entry(extension(&path).to_owned()).or_default() += 1;
+        let hits = occurrences(&text, &words);
+        found.extend(
+            hits.iter().map(|(line, word, instead)| {
+                format!("{path}:{line}: \"{word}\" (write {instead})")
+            }),
+        );
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+    let missing = TEXTS.iter().filter(|kind| !kinds.contains_key(**kind));
+    assert_eq!(missing.count(), 0, "no files of some kind in {kinds:?}");
 }
 
 #[test]
 fn lines_of_code_and_comments_have_at_most_100_columns() {
     let mut long = Vec::new();
-    for path in texts().iter().filter(|path| has_extension(path, "rs")) {
+    for path in texts().iter().filter(|path| extension(path) == "rs") {
         let text = fs::read_to_string(repository(path)).unwrap();
         let too_long = |line: &str| {
             let is_table = line.trim_start().starts_with("//! |");
@@ -98,40 +88,93 @@ fn lines_of_code_and_comments_have_at_most_100_columns() {
 }
 
 #[test]
-fn a_public_type_has_a_name_of_its_own_in_its_crate() {
-    let mut twice = Vec::new();
-    for (folder, repeated) in REPEATED {
-        let mut places = BTreeMap::<String, Vec<String>>::new();
-        let sources = files(folder);
-        for path in sources.iter().filter(|path| has_extension(path, "rs")) {
-            let text = fs::read_to_string(repository(path)).unwrap();
-            for name in public_types(&text) {
-                places
-                    .entry(name.to_owned())
-                    .or_default()
-                    .push(path.clone());
-            }
-        }
-        let is_new = |(name, places): &(&String, &Vec<String>)| {
-            places.len() > 1 && !repeated.contains(&name.as_str())
-        };
-        let new = places.iter().filter(is_new);
-        twice.extend(new.map(|(name, places)| format!("{name}: {}", places.join(", "))));
+fn messages_quote_values_in_one_style() {
+    let mut wrong = Vec::new();
+    for path in texts().iter().filter(|path| extension(path) == "rs") {
+        let text = fs::read_to_string(repository(path)).unwrap();
+        let lines = wrong_quotes(&text).into_iter();
+        wrong.extend(lines.map(|line| format!("{path}:{line}")));
     }
-    assert!(
-        twice.is_empty(),
-        "put the module's word into the name:\n{}",
-        twice.join("\n")
-    );
+    assert!(wrong.is_empty(), "write '{{x}}':\n{}", wrong.join("\n"));
 }
 
 #[test]
-fn a_word_to_avoid_is_found_across_lines_and_as_a_whole_word() {
-    let words = [("so many", "n"), ("anew", "again")];
-    let text = "/// Reads so\n    /// many bytes, and Anew;\nfn so_many() {} // a renewal";
-    let found = occurrences(text, &words);
-    let lines: Vec<_> = found.iter().map(|(line, word, _)| (*line, *word)).collect();
-    assert_eq!(lines, [(1, "so many"), (2, "anew")]);
+fn a_public_type_has_a_name_of_its_own_in_its_crate() {
+    for folder in ["src", "envs/src", "datasets/src"] {
+        let allowed: Vec<&str> = (REPEATED.iter())
+            .filter(|(place, ..)| *place == folder)
+            .flat_map(|(_, names, _)| names.iter().copied())
+            .collect();
+        let sources: Vec<(String, String)> = (files(folder).into_iter())
+            .filter(|path| extension(path) == "rs")
+            .map(|path| {
+                let text = fs::read_to_string(repository(&path)).unwrap();
+                (path, text)
+            })
+            .collect();
+        let repeated = repeated(&sources);
+        let new: Vec<String> = (repeated.iter())
+            .filter(|(name, _)| !allowed.contains(&name.as_str()))
+            .map(|(name, places)| format!("{name}: {}", places.join(", ")))
+            .collect();
+        let rule = "put the module's word into the name";
+        assert!(new.is_empty(), "{rule}:\n{}", new.join("\n"));
+        let gone: Vec<&&str> = (allowed.iter())
+            .filter(|name| !repeated.contains_key(**name))
+            .collect();
+        assert!(gone.is_empty(), "not repeated in {folder}: {gone:?}");
+    }
+}
+
+#[test]
+fn a_planted_word_is_found_in_every_kind_of_text() {
+    let style = fs::read_to_string(repository("STYLE.md")).unwrap();
+    for pair @ (word, _) in avoided(&style) {
+        let (first, second) = word.split_once(' ').unwrap_or((word, ""));
+        let capital = format!("{}{}", first[..1].to_uppercase(), &first[1..]);
+        for text in [
+            format!("fn f() {{}}\n/// Reads {first}\n    /// {second} bytes."),
+            format!("fn f() {{}}\nlet text = \"{capital} {second}: {{x}}\";"),
+            format!("fn f() {{}}\nlet text = \"it is {first} \\\n    {second}\";"),
+            format!("# A plan\n# {capital}\n# {second}\nsteps = 3"),
+            format!("A page.\n- an item, {first}\n  {second}; more"),
+            format!("int f();\n// {first}\n// {second}"),
+            format!("exit code 1\nerror: {first} {second}\nhint: none"),
+        ] {
+            let found = occurrences(&text, &[pair]);
+            assert_eq!(found.len(), 1, "{word:?} in {text:?}");
+            assert!((2..=3).contains(&found[0].0), "{word:?} in {text:?}");
+        }
+        let inside = format!("fn {}() {{}} // a{word}b", word.replace(' ', "_"));
+        assert_eq!(occurrences(&inside, &[pair]), [], "{inside}");
+    }
+}
+
+#[test]
+fn a_planted_second_meaning_is_found() {
+    let source = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+    let mut sources = vec![
+        source("src/a.rs", "pub struct Plan {}\npub enum State {}"),
+        source(
+            "src/b.rs",
+            "struct Plan;\npub(crate) enum State {}\npub use a::Plan;",
+        ),
+    ];
+    assert!(repeated(&sources).is_empty(), "private types and imports");
+    sources.push(source(
+        "src/c.rs",
+        "    pub type Plan<'a> = u8;\npub trait State: Sized {}",
+    ));
+    let found = repeated(&sources);
+    assert_eq!(found["Plan"], ["src/a.rs", "src/c.rs"]);
+    assert_eq!(found["State"], ["src/a.rs", "src/c.rs"]);
+}
+
+#[test]
+fn a_planted_backquote_is_found() {
+    let text = "#[error(\"unknown '{x}'\")]\n#[error(\"unknown `{x}`\")]\nUnknown(String),\n\
+                #[error(\n    \"use `rtg train {x}`, or {y} `{name:?}`\"\n)]";
+    assert_eq!(wrong_quotes(text), [2, 5], "commands may be in backquotes");
 }
 
 /// The rows `| word, word | instead |` of STYLE.md's table, a pair for each word.
@@ -186,6 +229,39 @@ fn occurrences<'w>(text: &str, words: &[(&'w str, &'w str)]) -> Vec<(usize, &'w 
     found
 }
 
+/// The lines of error messages in a source that have a single value in backquotes.
+fn wrong_quotes(source: &str) -> Vec<usize> {
+    let is_value = |text: &str| {
+        let inside = text.split_once("}`").map(|(name, _)| name);
+        inside.is_some_and(|name| !name.contains(['`', '{', ' ']))
+    };
+    let mut lines = Vec::new();
+    for (at, start) in source.match_indices("#[error(") {
+        let text = &source[at + start.len()..];
+        let message = &text[..text.find(")]").unwrap_or(text.len())];
+        let values = message.match_indices("`{");
+        for (quote, sign) in values.filter(|(quote, sign)| is_value(&message[quote + sign.len()..]))
+        {
+            let before = &source[..at + start.len() + quote + sign.len()];
+            lines.push(before.lines().count());
+        }
+    }
+    lines
+}
+
+/// The public types of some sources, by path and text, whose name is declared more than once.
+fn repeated(sources: &[(String, String)]) -> BTreeMap<String, Vec<String>> {
+    let mut places = BTreeMap::<String, Vec<String>>::new();
+    for (path, text) in sources {
+        for name in public_types(text) {
+            let known = places.entry(name.to_owned()).or_default();
+            known.push(path.clone());
+        }
+    }
+    places.retain(|_, places| places.len() > 1);
+    places
+}
+
 /// The names of the types that a source declares `pub`.
 fn public_types(source: &str) -> impl Iterator<Item = &str> {
     source.lines().filter_map(|line| {
@@ -198,7 +274,7 @@ fn public_types(source: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The sources, documents and snapshots that are checked, as paths from the root.
+/// The files that are checked for words, as paths from the root.
 fn texts() -> Vec<String> {
     let folders = [
         "benches",
@@ -207,20 +283,25 @@ fn texts() -> Vec<String> {
         "envs",
         "examples",
         "experiments",
+        "python",
         "src",
         "tests",
     ];
     let mut texts: Vec<String> = folders.iter().flat_map(|folder| files(folder)).collect();
-    texts.extend(
-        ["ARCHITECTURE", "CONTRIBUTING", "README", "STYLE"].map(|name| format!("{name}.md")),
-    );
-    texts.retain(|path| {
-        // This file names the words and lines that it looks for.
-        let is_text = has_extension(path, "rs") || has_extension(path, "md");
-        is_text
-            && path != "tests/language.rs"
-            && !NOT_YET.iter().any(|begin| path.starts_with(begin))
-    });
+    let documents = [
+        "ARCHITECTURE",
+        "CHANGELOG",
+        "CONTRIBUTING",
+        "README",
+        "SECURITY",
+        "STYLE",
+    ];
+    texts.extend(documents.map(|name| format!("{name}.md")));
+    texts.extend(["Cargo.toml", ".ci/run", ".github/workflows/gate.yml"].map(str::to_owned));
+    let is_text = |path: &str| TEXTS.contains(&extension(path)) || path == ".ci/run";
+    // Not this project's text.
+    let is_foreign = |path: &str| path.contains(".min.");
+    texts.retain(|path| is_text(path) && !is_foreign(path) && !EXEMPT.contains(&path.as_str()));
     texts
 }
 
@@ -251,8 +332,7 @@ fn files(folder: &str) -> Vec<String> {
     found
 }
 
-fn has_extension(path: &str, extension: &str) -> bool {
-    Path::new(path)
-        .extension()
-        .is_some_and(|found| found == extension)
+fn extension(path: &str) -> &str {
+    let found = Path::new(path).extension();
+    found.and_then(|found| found.to_str()).unwrap_or_default()
 }

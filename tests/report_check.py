@@ -128,7 +128,7 @@ def large_comparison(folder, rng, plans, seeds):
 
 
 class Browser:
-    """A page that is watched: what it asks for and what goes wrong in it."""
+    """A page that is watched: its requests and its errors."""
 
     def __init__(self, browser, path, **context):
         self.context = browser.new_context(**context)
@@ -151,7 +151,7 @@ class Browser:
     def __exit__(self, kind, *_):
         self.context.close()
         if kind is None:
-            check(not self.foreign, f"the page asked for {self.foreign}")
+            check(not self.foreign, f"the page requested {self.foreign}")
             check(not self.faults, f"the page failed: {self.faults}")
 
 

@@ -3,8 +3,8 @@
     python tests/slurm_check.py RTG
 
 Starts a Slurm cluster of one machine on the loopback interface (no systemd, no cgroups; needs root
-and Debian's packages slurmctld, slurmd, slurm-client and munge; without them the check is skipped,
-loudly). Submits a sweep as an array, two tasks at a time, requeues a task while it trains, and waits.
+and Debian's packages slurmctld, slurmd, slurm-client and munge; without them the check is skipped with
+a message). Submits a sweep as an array, two tasks at a time, requeues a task while it trains, and waits.
 Then every run must have its result, the requeued one must have gone on from its checkpoint to the
 bits of a run alone, each run must have the threads of its task, and another call must have nothing
 to do. Exits with 1 at the first difference.

@@ -89,7 +89,7 @@ def main():
         for _ in range(arguments.kills):
             process = subprocess.Popen(command, cwd=scratch, stderr=subprocess.DEVNULL, start_new_session=True)
             time.sleep(rng.uniform(0.5, 3))
-            # The session: the sweep and the runs under way, which have groups of their own.
+            # The session: the sweep and the active runs, which have groups of their own.
             for member in session(process.pid):
                 os.kill(member, signal.SIGKILL)
             process.wait()

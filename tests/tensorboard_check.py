@@ -91,7 +91,7 @@ class TensorBoard:
         return self
 
     def listen(self):
-        """Reads TensorBoard's talk to its end; the address is in it."""
+        """Reads TensorBoard's output to its end; the address is in it."""
         for line in self.process.stdout:
             self.output.append(line)
             found = re.search(r"http://127\.0\.0\.1:\d+", line)
@@ -328,7 +328,7 @@ def main():
     scalars, histograms = measured(run_dir)
     if not scalars:
         sys.exit(f"nothing was measured in {run_dir}")
-    # In a folder of runs, as people open it: of a run's own folder the real table shows no metric,
+    # In a folder of runs, as users open it: of a run's own folder the real table shows no metric,
     # because it looks for them in a run called "./.".
     with tempfile.TemporaryDirectory() as runs, contextlib.ExitStack() as stack:
         os.symlink(run_dir, os.path.join(runs, RUN))

@@ -38,7 +38,7 @@ def main():
         print("| kernel | launches | ms | GB/s | of the copy | TFLOP/s | of the product |")
         print("|---|---|---|---|---|---|---|")
         for kernel in answer["kernels"]:
-            # Only the large products use the step's precision; all else is f32.
+            # Only the large products use the step's precision; everything else is f32.
             precision = answer["precision"] if kernel["kernel"].startswith(f"product_{answer['precision']}") else "f32"
             shares = [
                 f"{100 * kernel[name] / peak[of]:.0f} %" if of in peak else "-"

@@ -30,7 +30,7 @@ class Side:
         self.milliseconds = []
 
     def turn(self, calls):
-        """The median of so many calls without a pause between them."""
+        """The median of this many calls without a pause between them."""
         milliseconds = []
         for _ in range(calls):
             self.process.stdin.write("\n")
@@ -52,7 +52,7 @@ class Side:
 
 
 def race(commands, rounds, calls=1):
-    """The sides after so many rounds, of so many calls a side; the first two are not counted."""
+    """The sides after `rounds` rounds of `calls` calls a side; the first two are not counted."""
     sides = {name: Side(command) for name, command in commands.items()}
     order = list(sides)
     for round_ in range(rounds + 2):

@@ -83,7 +83,7 @@ def main():
     parser.add_argument("--updates", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--episodes", type=int, default=10)
-    parser.add_argument("--every", type=int, default=0, help="also evaluate after so many updates")
+    parser.add_argument("--every", type=int, default=0, help="also evaluate after this many updates")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
 

@@ -3,7 +3,7 @@
     pip install gymnasium mujoco numpy && python envs/golden/model_check.py
 
 Every array and every scalar of the two mjModels must be equal, bit for bit, but for what is only looked at (cameras, lights, materials, textures, colours,
-the names' bytes) and what nobody reads (custom numbers, empty keyframes). Bodies, joints, geoms and actuators must have the same names in the same order. Exits with 1 and the differences.
+the names' bytes) and what no code reads (custom numbers, empty keyframes). Bodies, joints, geoms and actuators must have the same names in the same order. Exits with 1 and the differences.
 """
 
 import importlib
@@ -18,7 +18,7 @@ mujoco.set_mju_user_warning(lambda message: None)  # MuJoCo's own handler writes
 MODELS = ["hopper", "half_cheetah", "walker2d", "swimmer", "reacher", "inverted_pendulum", "inverted_double_pendulum", "pusher", "ant", "humanoid"]
 OURS = pathlib.Path(__file__).resolve().parents[1] / "src" / "mujoco" / "models"
 THEIRS = pathlib.Path(gymnasium.envs.mujoco.__file__).parent / "assets"
-# What is drawn, how names and text are stored, how much memory is set aside, and what nobody reads. `signature` is a hash over such counts, too.
+# What is drawn, how names and text are stored, how much memory is set aside, and what no code reads. `signature` is a hash over such counts, too.
 LOOKS = ("cam_", "light_", "mat_", "tex_", "skin_", "vis", "stat", "name_", "ntex", "nmat", "ncam", "nlight", "nnames", "nbuffer", "paths", "npaths", "narena",
          "numeric_", "nnumeric", "key_", "nkey")
 LOOKS_EXACTLY = {"names", "names_map", "text_data", "signature", "opt", "body_user", "geom_user", "nuser_geom", "nstack", "nconmax", "njmax", "geom_matid",

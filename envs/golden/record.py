@@ -12,7 +12,7 @@ Each file starts with one line of JSON: the environment, the versions, the width
     f64 state[N]      after it, exactly; N is 0 for MuJoCo
     f32 observation[S], f64 where the header's `observation_bits` is 64
 
-For each of ten seeds there is a seeded reset, then 500 steps; an ended episode goes on with a reset without a seed. Odd seeds act at random, even seeds
+For each of ten seeds there is a seeded reset, then 500 steps; an ended episode continues with a reset without a seed. Odd seeds act at random, even seeds
 mostly follow a simple policy, so that poles stay up and cars reach their goals. Some of the continuous actions lie outside of their bounds.
 
 MuJoCo's environments have three seeds of 300 random steps each (version 4 and those of wide observations one), and in `<id>-options.bin` one of 60 steps with every option of the

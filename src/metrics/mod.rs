@@ -46,7 +46,7 @@ pub const EVAL_RETURN_MEAN_BEST: &str = "eval/return_mean/best";
 /// The largest score over the targets of one evaluation, also the same name in every run.
 pub const EVAL_SCORE_BEST: &str = "eval/score/best";
 /// Mean over the targets within the data's range of how far the mean return is from the target that
-/// was asked for, over the width of that range.
+/// was given, over the width of that range.
 pub const EVAL_CALIBRATION_ERROR: &str = "eval/calibration_error";
 /// Rank correlation of mean returns with the same targets.
 pub const EVAL_CALIBRATION_SPEARMAN: &str = "eval/calibration_spearman";

@@ -100,8 +100,8 @@ def network(recipe, observation, action, width, layers, heads, timesteps, contex
 def case_network(case):
     """The case's network, with weights that make it sensitive to every part.
 
-    Fresh networks attend almost evenly and have zero biases: much could be wrong in them and
-    nobody would see it. So matrices that start from N(0, 0.02) are ten times that, the others
+    Fresh networks attend almost evenly and have zero biases: many errors in them would
+    stay unnoticed. So matrices that start from N(0, 0.02) are ten times that, the others
     keep the spread they start with, and biases and LayerNorms are moved from zero and one.
     """
     model = network(case.recipe, case.observation, case.action, case.width, case.layers,

@@ -182,7 +182,7 @@ def deviation(case, valid, exact, single):
 
     Outputs of padded steps are left out.
 
-    The key third of an attention bias is left out of the two and told apart: the softmax does
+    The key third of an attention bias is excluded from the two and listed separately: the softmax does
     not feel it, so its gradient is zero, float32 gives noise instead, and Adam's division by
     the square root of its square makes steps of that noise.
     """

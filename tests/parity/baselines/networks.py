@@ -162,4 +162,4 @@ def soft_update(target, source, tau):
 
 
 def ignore(_name, _value):
-    """The recorder of a learner that nobody watches."""
+    """The recorder of a learner without an observer."""

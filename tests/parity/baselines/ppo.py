@@ -35,7 +35,7 @@ class Tanh(nn.Module):
 
 
 class Ppo:
-    """`bootstrap`: whether a cut episode goes on with the value of its last observation."""
+    """`bootstrap`: whether a truncated episode continues with the value of its last observation."""
 
     def __init__(self, observation, action, hidden, recipe, learning_rate, bootstrap, discrete=False,
                  discount=0.99, gae_lambda=0.95, clip=0.2, clip_schedule="constant",
