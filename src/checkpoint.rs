@@ -33,7 +33,7 @@ pub use self::replay::replay_entries;
 const NOTES: &str = "rtg";
 /// Bytes of a safetensors file that hold the length of its header.
 const HEADER_LENGTH: u64 = 8;
-/// Raised when older programs could not read the file.
+/// Raised when older versions could not read the file.
 const FORMAT: u32 = 2;
 
 /// The metadata of a checkpoint, beside its tensors.
@@ -139,7 +139,7 @@ impl Checkpoint {
             Format { format: FORMAT } => serde_json::from_str(notes).map_err(unclear)?,
             Format { format: 1 } => former::upgrade(notes).map_err(unclear)?,
             Format { format } => {
-                let reason = format!("format {format}, this program reads up to {FORMAT}");
+                let reason = format!("it has format {format}, this version reads up to {FORMAT}");
                 return Err(damaged(path, &reason));
             }
         };

@@ -2,7 +2,7 @@
 //!
 //! Episode e starts from `seed + e` and depends on its start alone, so a collection is the same for
 //! any number of rows, and one that was killed resumes without a difference: its episodes are kept
-//! in a [`Journal`] until all are there, and are then written as a dataset at once.
+//! in a [`Journal`] until it is complete, and are then written as a dataset.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ use crate::rollout::{Amount, Rollout};
 pub struct CollectionPlan {
     /// Environment id.
     pub env: String,
-    /// Steps at least; the last episode is played to its end.
+    /// The least number of steps; the last episode is completed.
     pub steps: usize,
     /// Seed of the first episode's start.
     pub seed: u64,
@@ -253,7 +253,7 @@ pub fn is_complete(target: &Target) -> Result<bool, Error> {
     }
 }
 
-/// `.name.journal` beside the dataset to be.
+/// `.name.journal` next to the future dataset.
 fn journal_path(target: &Target) -> PathBuf {
     let path = target.path();
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -160,12 +160,12 @@ pub enum Error {
         /// The requested file.
         path: PathBuf,
     },
-    /// A film of an unknown kind.
+    /// A video of an unknown kind.
     #[error(
-        "unsupported film format (use .gif, .mp4 or a folder for PNG frames): {}",
+        "unsupported video format (use .gif, .mp4 or a folder for PNG frames): {}",
         path.display()
     )]
-    FilmKind {
+    VideoKind {
         /// The requested file.
         path: PathBuf,
     },
@@ -385,7 +385,7 @@ impl Error {
             Self::Parallel(error) => error.hint(),
             Self::Gpu(error) => return error.hint().map(str::to_owned),
             Self::ReportKind { .. } => "for example --out report.html".to_owned(),
-            Self::FilmKind { .. } => "for example --out rollout.gif, or --out frames for single \
+            Self::VideoKind { .. } => "for example --out rollout.gif, or --out frames for single \
                 frames"
                 .to_owned(),
             Self::FolderInUse { .. } => "name another folder, or empty this one".to_owned(),

@@ -61,7 +61,7 @@ impl Experiment {
                 .map_err(|error| PlanError::Type(error.to_string()))?;
             merged.insert("online".to_owned(), online);
         } else if layers.iter().any(|layer| layer.contains_key("online")) {
-            let expected = "left out: it is for offline algorithms that continue `from` another \
+            let expected = "omitted: it is for offline algorithms that continue `from` another \
                 run";
             return Err(KeyError::new("online", "a table", expected).into());
         }
@@ -97,7 +97,7 @@ impl Experiment {
     /// Refuses invalid combinations of values.
     fn validate(&mut self) -> Result<(), ExperimentError> {
         let card = self.algorithm.card();
-        let unasked = format!("left out: {} takes no target return", card.name);
+        let unasked = format!("omitted: {} takes no target return", card.name);
         if let Some(targets) = &self.evaluation.targets {
             // The target in old plans of algorithms without targets.
             let nothing = Targets::of(vec![0.0; targets.numbers().len()]);
@@ -122,7 +122,7 @@ impl Experiment {
             return Err(KeyError::new("evaluation.return_range", found, expected).into());
         }
         if let (Some(_), Some(path)) = (&self.from, &self.initial_weights) {
-            let expected = "left out: the weights are those of the run in `from`";
+            let expected = "omitted: the weights are those of the run in `from`";
             return Err(KeyError::new("initial_weights", path.display(), expected).into());
         }
         let on_gpu = matches!(self.device, Device::Cuda(_));

@@ -32,7 +32,7 @@ pub mod error;
 pub mod builtin;
 pub mod data;
 pub mod checkpoint;
-pub mod film;
+pub mod video;
 pub mod collect;
 pub mod train;
 pub mod compare;

@@ -16,7 +16,7 @@ pub struct Start {
 /// How a learned policy chooses an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The action it rates highest, without noise: for evaluations, films and datasets.
+    /// The action it rates highest, without noise: for evaluations, videos and datasets.
     Greedy,
     /// Actions as its algorithm explores: a sample of a stochastic policy, a greedy action with
     /// noise, epsilon-greedy. The random numbers come from a stream for each row, which

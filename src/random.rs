@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A random stream of a run, e.g. `Stream::new(seed, "sampler")`.
 ///
-/// In a file it is a text that holds the generator's numbers: they have 128 bits, and a
+/// In a file it is a text with the generator's numbers: they have 128 bits, and a
 /// [`serde_json::Value`] keeps 64. The numbers by themselves, as earlier files have them, are read
 /// too.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -36,7 +36,7 @@ const MODULES: [&str; 30] = [
     "builtin",
     "data",
     "checkpoint",
-    "film",
+    "video",
     "collect",
     "train",
     "compare",
@@ -182,9 +182,9 @@ const FOREIGN: [(&str, &[&str]); 39] = [
         "indicatif",
         &["src/metrics/terminal.rs", "src/cli/progress.rs"],
     ),
-    ("gif", &["src/film/gif.rs", "src/film/tests.rs"]),
-    ("png", &["src/film/png.rs", "src/film/tests.rs"]),
-    ("embedded_graphics", &["src/film/sheet.rs"]),
+    ("gif", &["src/video/gif.rs", "src/video/tests.rs"]),
+    ("png", &["src/video/png.rs", "src/video/tests.rs"]),
+    ("embedded_graphics", &["src/video/sheet.rs"]),
     ("tensorboard_rs", &["src/metrics/tensorboard"]),
     ("tensorboard_proto", &["src/metrics/tensorboard"]),
     ("protobuf", &["src/metrics/tensorboard"]),
@@ -229,7 +229,7 @@ const FOREIGN: [(&str, &[&str]); 39] = [
 ];
 
 /// The modules that handle scores, and the signs of a formula for them.
-const SCORES: [&str; 6] = ["evaluate", "run", "collect", "film", "report", "cli"];
+const SCORES: [&str; 6] = ["evaluate", "run", "collect", "video", "report", "cli"];
 const FORMULAS: [&str; 4] = [".sqrt()", ".powi(2)", "sum::<f64>()", "sort_by(f64"];
 
 /// The production code of `src/`, read once for all tests.

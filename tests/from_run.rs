@@ -152,7 +152,7 @@ fn what_cannot_go_on_is_one_error_with_a_way_out() {
         ("train --from nowhere", "error: "),
         (
             "train --algorithm iql --dataset builtin/pendulum/random --set online.updates=2",
-            "error: 'online' is a table: it must be left out",
+            "error: 'online' is a table: it must be omitted",
         ),
     ] {
         let transcript = bench.transcript(arguments);

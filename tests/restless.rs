@@ -159,14 +159,14 @@ fn damaged_measurements_are_told_and_the_rest_is_kept() {
     let output = bench.run("report run");
     assert!(output.status.success());
     assert!(
-        said(&output).contains("warning: 1 damaged line is left out: "),
+        said(&output).contains("warning: 1 damaged line is ignored: "),
         "{}",
         said(&output)
     );
     let output = bench.run("train --run-dir run --resume --steps 6");
     assert!(output.status.success());
     assert!(
-        said(&output).contains("warning: 1 damaged line is left out: "),
+        said(&output).contains("warning: 1 damaged line is ignored: "),
         "{}",
         said(&output)
     );

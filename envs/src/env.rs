@@ -63,7 +63,7 @@ pub trait Env: Send {
         0
     }
 
-    /// Steps in a second of simulated time, as Gymnasium's `render_fps` says: for films.
+    /// Steps in a second of simulated time, as Gymnasium's `render_fps` says: for videos.
     fn steps_per_second(&self) -> f64 {
         30.0
     }

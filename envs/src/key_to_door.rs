@@ -121,7 +121,7 @@ impl Options for KeyToDoor {}
 
 impl Dynamics for KeyToDoor {
     const ID: &'static str = "KeyToDoor-v0";
-    /// A film shows each cell for a while.
+    /// A video shows each cell for a while.
     const STEPS_PER_SECOND: f64 = 4.0;
 
     fn spaces() -> (Space, Space) {

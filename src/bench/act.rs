@@ -1,4 +1,4 @@
-//! One decision with a full context: latency for one row, throughput for many in lock-step.
+//! One action with a full context: latency for one row, throughput for many in lock-step.
 
 use std::io;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub fn act(sizes: Sizes, rows: usize, threads: usize) -> Act {
     }
 }
 
-/// Takes one decision in all rows for each line of standard input and prints the milliseconds.
+/// Chooses one action in all rows for each line of standard input and prints the milliseconds.
 ///
 /// # Errors
 /// Those of standard input and output.
@@ -49,7 +49,7 @@ pub fn act_on_request(sizes: Sizes, rows: usize, threads: usize) -> io::Result<(
     timed_on_request(decide(sizes, rows, threads))
 }
 
-/// One decision of every row with a full context.
+/// One action of every row with a full context.
 fn decide(sizes: Sizes, rows: usize, threads: usize) -> impl FnMut() {
     let mut policy = model(&sizes).policy(rows, threads);
     let mut stream = Stream::new(0, "bench");

@@ -1,4 +1,5 @@
-//! Times of one piece of work, alone, beside the machine's peak, or one at a time on request.
+//! Times a piece of work: alone, interleaved with measurements of the machine's peak, or on
+//! request.
 
 use std::io::{self, BufRead, Write};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use super::peak::Peak;
 /// Calls before the timing starts, and the fewest timed ones.
 const WARM_UP: usize = 3;
 const FEWEST: usize = 5;
-/// How long the work is timed between two looks at the machine's peak.
+/// How long the work is timed between two measurements of the machine's peak.
 const TURN: Duration = Duration::from_millis(250);
 
 /// Milliseconds of one call: their distribution over the calls.
@@ -18,7 +19,7 @@ const TURN: Duration = Duration::from_millis(250);
 pub struct Milliseconds {
     /// The median.
     pub median_ms: f64,
-    /// The least.
+    /// The minimum.
     pub least_ms: f64,
     /// The first and the third quartile.
     pub quartiles_ms: [f64; 2],
@@ -48,9 +49,9 @@ pub(super) fn timed(budget: Duration, mut work: impl FnMut()) -> Milliseconds {
     Milliseconds::of(seconds, 1)
 }
 
-/// Repeats `work`, which does `calls` calls, for about `budget`, in turn with products that reach
-/// the machine's peak: the same minutes and the same statistic on both sides. Returns the peak in
-/// operations a second, too.
+/// Repeats `work`, which does `calls` calls, for about `budget`, interleaved with products that
+/// reach the machine's peak, so that both are measured at the same time and with the same
+/// statistic. Returns the peak in operations per second, too.
 pub(super) fn timed_beside_peak(
     budget: Duration,
     threads: usize,

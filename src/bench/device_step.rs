@@ -26,7 +26,7 @@ pub struct DeviceStep {
     /// The device.
     pub device: String,
     precision: &'static str,
-    /// Median milliseconds of one optimiser step, over plans of many.
+    /// Median milliseconds of one optimiser step, over queues of many.
     pub median_ms: f64,
     /// Floating point operations that any exact computation of a step needs, in 1e9.
     pub gigaflops_per_step: f64,

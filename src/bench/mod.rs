@@ -42,19 +42,19 @@ pub struct Sizes {
     pub heads: usize,
     /// Dropout at all three places.
     pub dropout: f32,
-    /// Numbers of an observation.
+    /// Numbers in an observation.
     pub observation: usize,
-    /// Numbers of an action.
+    /// Numbers in an action.
     pub action: usize,
     /// Where the return-to-go enters.
     #[serde(with = "ConditionName")]
     pub condition: Condition,
-    /// What lets the tokens see each other.
+    /// How tokens are mixed.
     #[serde(with = "MixerName")]
     pub mixer: MixerKind,
 }
 
-/// Longest episode of the published time-step table.
+/// Longest episode of the published timestep table.
 const EPISODE_LENGTH: usize = 1000;
 
 /// The configuration of a model of these sizes, with the corl recipe's shape.

@@ -34,8 +34,8 @@ pub struct TrainStep {
     pub gigaflops_per_step: f64,
     /// The engine's rate, in 1e9 operations a second.
     pub gigaflops: f64,
-    /// The median rate of large f32 matrix products on this machine with these threads, measured in
-    /// turn with the steps.
+    /// The median rate of large f32 matrix products on this machine with these threads, interleaved
+    /// with the steps.
     pub peak_gigaflops: f64,
     /// The engine's share of that peak.
     pub peak_share: f64,

@@ -24,7 +24,7 @@ pub struct UpdateSpeed {
     threads: usize,
     /// The instruction set of the kernels.
     instructions: &'static str,
-    /// Milliseconds of one update, drawing its batch included: each time is the mean of four
+    /// Milliseconds of one update, including drawing its batch: each time is the mean of four
     /// updates, because not every update moves the actor.
     #[serde(flatten)]
     pub times: Milliseconds,
@@ -33,7 +33,7 @@ pub struct UpdateSpeed {
     #[serde(rename = "gigaflops_per_update")]
     pub gigaflops_each: Option<f64>,
     /// The median rate of large f32 matrix products on this machine with these threads, in 1e9
-    /// operations a second, measured in turn with the updates.
+    /// operations a second, interleaved with the updates.
     pub peak_gigaflops: f64,
     /// The update's share of that peak.
     pub peak_share: Option<f64>,

@@ -19,7 +19,7 @@ const STEPS: usize = 60_000;
 const LONGEST: usize = 3;
 /// The noise of the actions.
 const NOISE: f64 = 0.2;
-/// A walk that has not arrived after this many steps ends.
+/// A walk that has not arrived after this many steps is truncated.
 const PATIENCE: usize = 100;
 
 /// Adds whole episodes until there are [`STEPS`] steps.

@@ -12,9 +12,9 @@ use super::trained::{Trained, Which};
 use super::{print, print_json};
 use crate::error::Error;
 use crate::experiment::{Target, default_threads};
-use crate::film::{self, FilmPlan, Reel};
 use crate::policy::Mode;
 use crate::run::Run;
+use crate::video::{self, Reel, VideoPlan};
 
 /// Render a video of a trained run in its environment.
 #[derive(Args)]
@@ -68,23 +68,23 @@ impl Render {
         let evaluation = &trained.plan.evaluation;
         let target = self.target.map(Target::Return);
         let (targets, _) = trained.targets(target.as_ref().map(std::slice::from_ref))?;
-        let plan = FilmPlan {
+        let plan = VideoPlan {
             env: trained.env,
             target: targets.first().copied(),
             episodes: self.episodes as usize,
             seed: self.seed.unwrap_or(evaluation.seed),
             frames_per_second: self.fps,
         };
-        let pace = film::pace(&plan)?;
-        let mut reels: Vec<Box<dyn Reel>> = vec![film::reel(&self.out, pace.frames_per_second())?];
+        let pace = video::pace(&plan)?;
+        let mut reels: Vec<Box<dyn Reel>> = vec![video::reel(&self.out, pace.frames_per_second())?];
         if self.tensorboard {
             let run = Run::resume(&self.run)?;
-            let tag = film::tag(plan.target);
-            reels.push(Box::new(film::Board::new(run, tag, trained.step)));
+            let tag = video::tag(plan.target);
+            reels.push(Box::new(video::Board::new(run, tag, trained.step)));
         }
         let (model, threads) = (trained.model, default_threads());
         let bar = bar(0, "steps");
-        let episodes = film::film(
+        let episodes = video::record(
             &mut |rows| model.policy(Mode::Greedy, rows, threads),
             &plan,
             pace,

@@ -47,7 +47,7 @@ pub struct Planned {
 }
 
 impl ComparisonPlan {
-    /// Plans every run, and checks that its learner can be made. Updates that `folder` has already
+    /// Plans every run, and checks that its learner can be built. Updates that `folder` has already
     /// measured for the same budget are kept, so that a second call plans the same runs.
     ///
     /// # Errors
@@ -147,7 +147,7 @@ impl ComparisonPlan {
     ) -> Result<(u64, String), Error> {
         let plan = Experiment::from_layers(std::slice::from_ref(layer))?;
         let plan = plan.resolve(&opened.spec, opened.data.as_ref())?;
-        // Everything that can be wrong with a plan shows before the first run.
+        // All errors in a plan are found before the first run.
         let mut learner = new_learner(&plan, &World::alone(), opened, None)?;
         let (minutes, data) = match (self.budget, &opened.data) {
             (Budget::Minutes(minutes), Some(data)) => (minutes, data),

@@ -11,7 +11,7 @@ use crate::device::Device;
 use crate::keys::{Key, Keys, Range, Table, keys};
 
 keys! {
-    /// Everything that decides a run.
+    /// Everything that determines a run.
     pub struct Experiment = "", algorithm: Chosen;
 
     /// Minari id, path of a file, or `builtin/<env>/<kind>`. An online algorithm needs none; with
@@ -28,13 +28,13 @@ keys! {
     env: Option<String> = None, Range::Any, "", "";
     /// How the policy is learned; `rtg algorithms` lists them.
     algorithm: Chosen = algorithm, Range::Any, "", "";
-    /// Whose conventions and default values.
+    /// Published code whose conventions and default values are used.
     recipe: String = algorithm.card().recipes[0].to_owned(), Range::Any, "", "";
     /// Steps: optimiser steps, or environment steps of a run that learns in an environment.
     steps: u64 = 1000, Range::at_least(0), "steps", "";
     /// The one seed: initialisation, sampling, dropout, exploration.
     seed: u64 = 0, Range::at_least(0), "", "";
-    /// Threads that compute; the same number gives the same bits.
+    /// Number of threads; the same number gives the same bits.
     threads: usize = super::default_threads(), Range::between(1.0, 4096.0), "threads", "";
     /// Parts that a batch is divided into. A part's gradient is computed separately, and the parts'
     /// are added up in order, so the bits follow from this number; the parts are divided among
@@ -57,8 +57,7 @@ keys! {
     store: StoreMode as serde(default) = StoreMode::default(),
         Range::Words(&["auto", "memory", "mapped"]), "", "";
 tables:
-    /// Further datasets, each with the weight of its steps beside those of `dataset`, which
-    /// weigh 1.
+    /// Further datasets, each with the weight of its steps relative to those of `dataset`.
     mix: Vec<MixPart> as serde(default, skip_serializing_if = "Vec::is_empty") = Vec::new();
     /// Which episodes are used, and how.
     selection: Selection as serde(default) = Selection::default();
@@ -78,7 +77,7 @@ keys! {
 
     /// Minari id, path of a file, or `builtin/<env>/<kind>`.
     dataset: String = String::new(), Range::Any, "", "";
-    /// How much likelier one of its steps is drawn than one of the first dataset.
+    /// The probability of drawing one of its steps, relative to one of the first dataset.
     weight: f64 = 1.0, Range::POSITIVE, "", "";
 }
 
@@ -94,12 +93,13 @@ keys! {
     final_episodes: usize = 100, Range::ROWS, "episodes", "";
     /// Target returns, the first decides which checkpoint is best; only for algorithms that take
     /// one. `sweep` is 7 from the 95th percentile of the data's returns down to the 5th, evenly
-    /// spaced, `sweep:11` as many as it says; `quantile:0.9` is what 90 % of the data's episodes do
-    /// not exceed. A run's own plan holds the numbers. Default: the published ones for a known
-    /// environment, else the data's largest return and its mean.
+    /// spaced, `sweep:11` as many as given; `quantile:0.9` is the return that 90 % of the data's
+    /// episodes do not exceed. A run's plan contains the numbers. Default: the published ones for a
+    /// known environment, else the data's largest return and its mean.
     targets: Option<Targets> = None, Range::FINITE, "reward", "`sweep` (RADT)";
-    /// The least and the largest return within which targets count for the calibration; only for
-    /// algorithms that take one. Default: the 5th and the 95th percentile of the data's returns.
+    /// The smallest and the largest return between which targets count for the calibration; only
+    /// for algorithms that take targets. Default: the 5th and the 95th percentile of the data's
+    /// returns.
     return_range: Option<[f64; 2]> = None, Range::FINITE, "reward", "";
     /// Seed of the first evaluation episode's start.
     seed: u64 = 42, Range::at_least(0), "", "42 (CORL)";
@@ -122,7 +122,7 @@ keys! {
 
     /// Environments that are stepped together.
     environments: usize = 1, Range::between(1.0, 4096.0), "environments", "1";
-    /// Steps that the replay buffer holds, at most 2^24; the dataset's come first.
+    /// Capacity of the replay buffer, at most 2^24; the dataset's steps are stored first.
     capacity: usize = 2_000_000, Range::between(1.0, 16_777_216.0), "steps", "2e6 (CORL)";
     /// Environment steps between two rounds of updates.
     update_every: u64 = 1, Range::at_least(1), "steps", "1";
@@ -197,7 +197,7 @@ const SELECTION: Keys = Keys {
         selection(
             "delayed_rewards",
             "bool",
-            &["All of an episode's reward comes with its last step."],
+            &["Gives an episode's whole reward at its last step."],
             Range::Any,
             "",
         ),

@@ -72,7 +72,7 @@ impl Targets {
         Self(returns.into_iter().map(Target::Return).collect())
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

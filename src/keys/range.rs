@@ -1,10 +1,10 @@
-//! The values that make sense for a key.
+//! The valid values of a key.
 
 use std::fmt;
 
 use super::Value;
 
-/// The values that are valid for a key. A list must hold such values only.
+/// The values that are valid for a key. A list must contain only such values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Range {
     /// Every value of the key's type.

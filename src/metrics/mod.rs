@@ -45,8 +45,8 @@ pub const EVAL_SCORE: &str = "eval/score";
 pub const EVAL_RETURN_MEAN_BEST: &str = "eval/return_mean/best";
 /// The largest score over the targets of one evaluation, also the same name in every run.
 pub const EVAL_SCORE_BEST: &str = "eval/score/best";
-/// Mean over the targets within the data's range of how far the mean return is from the target that
-/// was given, over the width of that range.
+/// Mean distance of the mean return from its target, over the targets in the data's range, relative
+/// to the width of that range.
 pub const EVAL_CALIBRATION_ERROR: &str = "eval/calibration_error";
 /// Rank correlation of mean returns with the same targets.
 pub const EVAL_CALIBRATION_SPEARMAN: &str = "eval/calibration_spearman";
@@ -60,7 +60,7 @@ pub const EVAL_CALIBRATION_WITHIN: &str = "eval/calibration_within_tenth";
 pub const EVAL_INSTABILITIES: &str = "eval/instabilities";
 /// Number of `MuJoCo`'s warnings in an evaluation, of any kind.
 pub const EVAL_WARNINGS: &str = "eval/mujoco_warnings";
-/// A film of the policy, an image; see [`for_target`].
+/// A video of the policy, as an image; see [`for_target`].
 pub const ROLLOUT: &str = "rollout";
 /// Optimiser steps a second.
 pub const SPEED_STEPS_PER_SEC: &str = "speed/steps_per_sec";

@@ -7,10 +7,10 @@
 //! A run has one file for each session of training, in the run directory itself, which TensorBoard
 //! joins into one run in the order of their names. A session's file name has a second that no
 //! earlier file has, so no file is overwritten. Before a session continues from step n, the points
-//! after n leave the earlier files ([`copy_until`]), so a point is never there twice; a TensorBoard
-//! that has already read them drops them when it sees the `START` that opens the session. What
-//! belongs to the session as a whole (hyperparameters, texts) is in a file of its own that each
-//! session replaces; so are the charts of the custom scalars.
+//! after n leave the earlier files ([`copy_until`]), so a point is never stored twice; a
+//! TensorBoard that has already read them drops them when it sees the `START` that opens the
+//! session. What belongs to the session as a whole (hyperparameters, texts) is in a file of its own
+//! that each session replaces; so are the charts of the custom scalars.
 
 mod layout;
 
@@ -423,7 +423,7 @@ mod tests {
         while let Some(event) = next_record(&mut input).unwrap() {
             steps.push(step_of(&event).unwrap());
         }
-        assert!(input.is_empty(), "a record of ours was not read");
+        assert!(input.is_empty(), "a written record was not read");
         steps
     }
 

@@ -22,7 +22,7 @@ pub struct Terminal {
     started: Instant,
     next_line: Duration,
     /// Step of the last line, so that the end is not reported twice.
-    told: Option<u64>,
+    last_line_step: Option<u64>,
 }
 
 impl Terminal {
@@ -45,7 +45,7 @@ impl Terminal {
             },
             started: Instant::now(),
             next_line: Duration::from_secs(1),
-            told: None,
+            last_line_step: None,
         }
     }
 
@@ -63,8 +63,8 @@ impl Terminal {
         if let Some(bar) = &self.bar {
             bar.set_position(self.progress.step);
             bar.set_message(state);
-        } else if elapsed >= self.next_line && self.told != Some(self.progress.step) {
-            self.told = Some(self.progress.step);
+        } else if elapsed >= self.next_line && self.last_line_step != Some(self.progress.step) {
+            self.last_line_step = Some(self.progress.step);
             self.next_line = elapsed + LINE_INTERVAL;
             let Progress { step, steps, .. } = self.progress;
             self.print(&format!("step {step}/{steps}  {state}"));

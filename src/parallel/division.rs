@@ -1,10 +1,10 @@
-//! How a batch is cut into parts, and which of them a rank computes.
+//! How a batch is divided into parts, and which of them a rank computes.
 
 use std::ops::Range;
 
 use super::{Error, World};
 
-/// A batch cut into parts, consecutive ones for the same rank.
+/// A batch divided into parts, consecutive ones for the same rank.
 #[derive(Clone, Debug)]
 pub struct Division {
     world: World,
@@ -12,7 +12,7 @@ pub struct Division {
 }
 
 impl Division {
-    /// Cuts batches into `parts`.
+    /// Divides batches into `parts`.
     ///
     /// # Errors
     /// Fewer parts than ranks.

@@ -1,10 +1,10 @@
 //! Several processes that compute one run, each a *rank*, and how its work is divided.
 //!
-//! All ranks hold the whole state of the run and do the same steps. A batch is cut into *parts*; a
-//! rank computes the gradients of its parts only, and [`Division::sum`] returns the same sum on
-//! every rank, added up in the order of the parts. So the bits of a run follow from the number of
-//! parts, and never from the number of ranks, the library that connects them or the order of
-//! messages:
+//! All ranks have the whole state of the run and do the same steps. A batch is divided into
+//! *parts*; a rank computes the gradients of its parts only, and [`Division::sum`] returns the same
+//! sum on every rank, added up in the order of the parts. So the bits of a run follow from the
+//! number of parts, and never from the number of ranks, the library that connects them or the order
+//! of messages:
 //!
 //! ```text
 //! 1 rank x 4 parts = 2 ranks x 2 parts = 4 ranks x 1 part
@@ -43,8 +43,8 @@ pub trait Communicator: Debug + Send + Sync {
     /// `all` becomes the `mine` of every rank, in the order of the ranks.
     fn all_gather(&self, mine: &[u8], all: &mut [u8]);
 
-    /// Cuts `mine` into a slice for each rank; `received` becomes the slices for this rank, in the
-    /// order of the ranks.
+    /// Divides `mine` into a slice for each rank; `received` becomes the slices for this rank, in
+    /// the order of the ranks.
     fn all_to_all(&self, mine: &[u8], received: &mut [u8]);
 
     /// `bytes` becomes that of rank 0.

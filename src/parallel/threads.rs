@@ -39,7 +39,7 @@ pub(crate) fn run<T: Send>(count: usize, work: impl Fn(World) -> T + Sync) -> Ve
 impl Rank {
     fn receive(&self, from: usize, to: &mut [u8]) {
         let receiver = self.from[from].lock().unwrap();
-        to.copy_from_slice(&receiver.recv().expect("the other rank is there"));
+        to.copy_from_slice(&receiver.recv().expect("the other rank is running"));
     }
 }
 

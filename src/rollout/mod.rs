@@ -1,10 +1,10 @@
-//! The one loop in which a policy meets environments.
+//! The single loop in which a policy acts in environments.
 //!
 //! A [`Rollout`] steps rows of one environment and reports every transition. All rows step in
 //! lock-step, so that the policy sees all of them at once; a row whose episode has ended takes the
 //! next start at once. An episode depends on its start alone, not on the number of rows or on other
 //! rows. The rollout can pause between any two environment steps, and continue in another process
-//! ([`Rollout::state`]). Evaluations, datasets and films are folds over its transitions ([`TransitionSink`],
+//! ([`Rollout::state`]). Evaluations, datasets and videos are folds over its transitions ([`TransitionSink`],
 //! [`Episodes`]).
 
 mod episodes;

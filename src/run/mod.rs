@@ -41,7 +41,7 @@ const TAIL_BYTES: u64 = 64 << 10;
 pub struct Session {
     /// The recorder of measurements.
     pub sinks: Vec<Box<dyn MetricSink>>,
-    /// Unreadable measurements of an earlier session that are left out: a sentence for each file.
+    /// Unreadable measurements of an earlier session, which are ignored: a sentence for each file.
     pub lost: Vec<String>,
 }
 
@@ -232,7 +232,7 @@ impl Run {
 pub fn unreadable(count: u64, of: &str, path: &Path) -> String {
     let (plural, are) = if count == 1 { ("", "is") } else { ("s", "are") };
     format!(
-        "{count} damaged {of}{plural} {are} left out: {}",
+        "{count} damaged {of}{plural} {are} ignored: {}",
         path.display()
     )
 }

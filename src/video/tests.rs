@@ -16,8 +16,8 @@ impl Reel for Memory {
     }
 }
 
-fn plan(env: &str, episodes: usize) -> FilmPlan {
-    FilmPlan {
+fn plan(env: &str, episodes: usize) -> VideoPlan {
+    VideoPlan {
         env: env.to_owned(),
         target: Some(200.0),
         episodes,
@@ -26,12 +26,12 @@ fn plan(env: &str, episodes: usize) -> FilmPlan {
     }
 }
 
-fn shoot(plan: &FilmPlan, reels: &mut [Box<dyn Reel>]) -> Result<Vec<Episode>, Error> {
+fn shoot(plan: &VideoPlan, reels: &mut [Box<dyn Reel>]) -> Result<Vec<Episode>, Error> {
     let spaces = rtg_envs::spec(&plan.env).unwrap();
     let mut policy = |rows: usize| {
         Box::new(behaviour::Random::new(&spaces.action_space, rows)) as Box<dyn Policy>
     };
-    film(&mut policy, plan, pace(plan)?, reels, &mut |_, _| ())
+    record(&mut policy, plan, pace(plan)?, reels, &mut |_, _| ())
 }
 
 #[test]

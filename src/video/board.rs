@@ -1,4 +1,4 @@
-//! A film among a run's metrics: TensorBoard plays a GIF.
+//! A video among a run's metrics: TensorBoard plays a GIF.
 
 use rtg_envs::Frame;
 
@@ -8,13 +8,13 @@ use crate::error::Error;
 use crate::metrics::{self, Image};
 use crate::run::Run;
 
-/// The tag under which TensorBoard has the films for a target return, or for a policy that takes
+/// The tag under which TensorBoard has the videos for a target return, or for a policy that takes
 /// none.
 pub fn tag(target: Option<f64>) -> String {
     metrics::for_target(metrics::ROLLOUT, target)
 }
 
-/// Writes a film into the TensorBoard of a run that no other process writes to.
+/// Writes a video into the TensorBoard of a run that no other process writes to.
 pub struct Board {
     run: Run,
     tag: String,
@@ -24,7 +24,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// A film for the image `tag` at an optimiser step of `run`, which is locked.
+    /// A video for the image `tag` at an optimiser step of `run`, which is locked.
     pub fn new(run: Run, tag: String, step: u64) -> Self {
         Self {
             gif: Gif::new(run.path()),

@@ -1,14 +1,14 @@
-//! Films of episodes: the environment beside curves of the episode.
+//! Videos of episodes: the environment next to curves of the episode.
 //!
 //! An episode follows from its start alone, so it is played twice: once for its curves, then again
-//! for its frames, each of which is drawn, written and dropped. A film of any length needs the
+//! for its frames, each of which is drawn, written and dropped. A video of any length needs the
 //! memory of one frame.
 
 mod board;
 mod gif;
 mod png;
 mod sheet;
-mod video;
+mod mp4;
 
 use std::path::Path;
 
@@ -17,21 +17,21 @@ use rtg_envs::{Env, Frame};
 
 pub use self::board::{Board, tag};
 pub use self::gif::Gif;
+pub use self::mp4::Mp4;
 pub use self::png::FrameFolder;
 pub use self::sheet::{Caption, compose};
-pub use self::video::Video;
 
 use crate::error::Error;
 use crate::policy::{Policy, Start};
 use crate::rollout::{Beginning, Rollout, Transition, TransitionSink};
 
-/// Writes the frames of a film, all of one size, in their order. The file has its name only after
+/// Writes the frames of a video, all of one size, in their order. The file has its name only after
 /// `finish`.
 pub trait Reel {
     /// One more frame, shown for `seconds`.
     fn add(&mut self, frame: &Frame, seconds: f64) -> Result<(), Error>;
 
-    /// Completes the film.
+    /// Completes the video.
     fn finish(self: Box<Self>) -> Result<(), Error>;
 }
 
@@ -40,19 +40,19 @@ pub fn reel(path: &Path, frames_per_second: f64) -> Result<Box<dyn Reel>, Error>
     let ending = path.extension().and_then(|ending| ending.to_str());
     Ok(match ending.map(str::to_lowercase).as_deref() {
         Some("gif") => Box::new(Gif::new(path)),
-        Some("mp4") => Box::new(Video::new(path, frames_per_second)),
+        Some("mp4") => Box::new(Mp4::new(path, frames_per_second)),
         None => Box::new(FrameFolder::create(path)?),
         Some(_) => {
-            return Err(Error::FilmKind {
+            return Err(Error::VideoKind {
                 path: path.to_owned(),
             });
         }
     })
 }
 
-/// What to film.
+/// What to record.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FilmPlan {
+pub struct VideoPlan {
     /// Environment id.
     pub env: String,
     /// Target return of every episode; none for a policy that takes none.
@@ -65,7 +65,7 @@ pub struct FilmPlan {
     pub frames_per_second: Option<f64>,
 }
 
-/// The rate of a film's frames, relative to environment steps.
+/// The rate of a video's frames, relative to environment steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     /// Steps from one frame to the next.
@@ -94,11 +94,11 @@ impl Pace {
 /// How long an episode's last frame is shown, in seconds.
 const LAST_FRAME_SECS: f64 = 1.0;
 
-/// The pace at which a plan is filmed.
+/// The pace at which a plan is recorded.
 ///
 /// # Errors
 /// An unknown environment, or one that cannot be drawn.
-pub fn pace(plan: &FilmPlan) -> Result<Pace, Error> {
+pub fn pace(plan: &VideoPlan) -> Result<Pace, Error> {
     let env = rtg_envs::make(&plan.env)?;
     if env.render().is_none() {
         return Err(Error::NoPicture {
@@ -112,9 +112,9 @@ pub fn pace(plan: &FilmPlan) -> Result<Pace, Error> {
 /// episodes.
 ///
 /// `progress` is called after each step of the second pass: steps done, steps in all.
-pub fn film(
+pub fn record(
     policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
-    plan: &FilmPlan,
+    plan: &VideoPlan,
     pace: Pace,
     reels: &mut [Box<dyn Reel>],
     progress: &mut dyn FnMut(usize, usize),
@@ -149,7 +149,7 @@ pub fn film(
 
 /// Draws each step.
 struct Camera<'a> {
-    plan: &'a FilmPlan,
+    plan: &'a VideoPlan,
     episodes: &'a [Episode],
     pace: Pace,
     reels: &'a mut [Box<dyn Reel>],

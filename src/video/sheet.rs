@@ -1,4 +1,4 @@
-//! One picture of a film: the scene, and beside it the episode's curves up to this step.
+//! A frame of a video: the scene next to the episode's curves up to this step.
 
 use std::convert::Infallible;
 
@@ -32,7 +32,7 @@ const PANEL: u32 = 320;
 const MARGIN: i32 = 14;
 /// Height of a line of text.
 const LINE: i32 = 17;
-/// The least height of a picture, for three curves with their titles.
+/// The smallest height of a frame, for three curves with their titles.
 const LEAST_HEIGHT: u32 = 320;
 
 /// The caption of a frame.
@@ -52,7 +52,7 @@ pub struct Caption<'a> {
 /// a target there is no return-to-go: the return so far is drawn instead.
 pub fn compose(scene: &Frame, episode: &Episode, caption: &Caption) -> Frame {
     let height = (scene.height as u32).max(LEAST_HEIGHT);
-    // Video codecs need even sizes.
+    // Mp4 codecs need even sizes.
     let mut sheet = Sheet::new(
         (scene.width as u32 + PANEL).next_multiple_of(2),
         height.next_multiple_of(2),
@@ -98,7 +98,7 @@ struct Curve {
     name: &'static str,
     values: Vec<f64>,
     width: usize,
-    /// Whether the first value is there before the first step.
+    /// Whether the first value is known before the first step.
     from_start: bool,
 }
 

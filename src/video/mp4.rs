@@ -9,15 +9,15 @@ use rtg_envs::Frame;
 use super::Reel;
 use crate::error::Error;
 
-/// Sends frames to ffmpeg, which writes a file beside the final one.
-pub struct Video {
+/// Sends frames to ffmpeg, which writes a file next to the final one.
+pub struct Mp4 {
     path: PathBuf,
     frames_per_second: f64,
     ffmpeg: Option<Child>,
 }
 
-impl Video {
-    /// Starts a film for the file at `path`.
+impl Mp4 {
+    /// Starts a video for the file at `path`.
     pub fn new(path: &Path, frames_per_second: f64) -> Self {
         Self {
             path: path.to_owned(),
@@ -78,7 +78,7 @@ impl Video {
     }
 }
 
-impl Reel for Video {
+impl Reel for Mp4 {
     fn add(&mut self, frame: &Frame, seconds: f64) -> Result<(), Error> {
         if self.ffmpeg.is_none() {
             self.ffmpeg = Some(self.start(frame)?);
@@ -114,8 +114,8 @@ impl Reel for Video {
     }
 }
 
-impl Drop for Video {
-    /// An abandoned film leaves neither a process nor half a file.
+impl Drop for Mp4 {
+    /// An abandoned video leaves neither a process nor half a file.
     fn drop(&mut self) {
         if let Some(mut ffmpeg) = self.ffmpeg.take() {
             let _ = ffmpeg.kill();

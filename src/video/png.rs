@@ -17,7 +17,7 @@ pub struct FrameFolder {
 }
 
 impl FrameFolder {
-    /// Makes the folder. One that is not empty is refused: frames of two films would mix.
+    /// Makes the folder. One that is not empty is refused: frames of two videos would mix.
     pub fn create(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Write {
             source,

@@ -22,7 +22,7 @@ pub struct Gif {
 }
 
 impl Gif {
-    /// Starts a film for the file at `path`.
+    /// Starts a video for the file at `path`.
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -31,7 +31,7 @@ impl Gif {
         }
     }
 
-    /// The film so far; nothing if it has no frame.
+    /// The video so far; nothing if it has no frame.
     pub fn into_bytes(mut self) -> Result<Vec<u8>, Error> {
         let encoder = self.encoder.take();
         let bytes = encoder.map_or(Ok(Vec::new()), Encoder::into_inner);
