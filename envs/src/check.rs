@@ -1,8 +1,8 @@
-//! One checker of the contract, for every environment.
+//! A checker of the contract for every environment.
 //!
-//! [`check_env`] steps an environment and lists in sentences what it does that [`Env`] forbids. It
-//! runs over all registered environments in this crate's tests; run it over a custom environment
-//! before you train on it.
+//! [`check_env`] steps an environment and lists violations of [`Env`]'s contract, in sentences.
+//! This crate's tests run it on all registered environments; run it on a custom environment before
+//! training in it.
 
 use crate::{Env, Space, random::NumpyRng};
 
@@ -102,9 +102,9 @@ impl<'a> Check<'a> {
         self.expect(!spec.id.is_empty(), "the id is empty");
         self.expect(
             spec.observation_space.width() > 0,
-            "an observation holds no numbers",
+            "an observation has no numbers",
         );
-        self.expect(spec.action_space.width() > 0, "an action holds no numbers");
+        self.expect(spec.action_space.width() > 0, "an action has no numbers");
         self.expect(spec.max_episode_steps != Some(0), "the time limit is 0");
         if let Some(reference) = spec.reference_returns {
             self.expect(
@@ -124,7 +124,7 @@ impl<'a> Check<'a> {
             .contains(&self.observation);
         self.expect(
             is_member,
-            &format!("an observation {place} is outside of its space or not of its number type"),
+            &format!("an observation {place} is outside its space or not of its number type"),
         );
         let mut again = vec![f64::NAN; self.observation.len()];
         self.env.observe(&mut again);
@@ -255,7 +255,7 @@ impl<'a> Check<'a> {
             let is_set = self.env.set_state(&state).is_ok();
             self.expect(is_set, "a state that the environment returned is refused");
             let is_back = bits(&self.env.state()) == bits(&state);
-            self.expect(is_back, "set_state() does not bring the state back");
+            self.expect(is_back, "set_state() does not restore the state");
             self.env.observe(&mut self.observation);
             let is_seen = bits(&self.observation) == seen;
             self.expect(is_seen, "the observation after set_state() differs");
@@ -310,7 +310,7 @@ impl<'a> Check<'a> {
         };
         let is_sized =
             !frame.pixels.is_empty() && frame.pixels.len() == 3 * frame.width * frame.height;
-        self.expect(is_sized, "a frame does not hold three bytes a pixel");
+        self.expect(is_sized, "a frame does not have three bytes per pixel");
         let is_same =
             self.env.render().as_ref() == Some(&frame) && bits(&self.env.state()) == before;
         self.expect(is_same, "drawing a frame changes the environment");

@@ -12,8 +12,8 @@
 //! `Name(...)` is a wrapper, the innermost first. It corresponds to Gymnasium's `EnvSpec` fields
 //! `kwargs`, `max_episode_steps` and `additional_wrappers`.
 //!
-//! [`EnvConfig`] is the same as a value. It can name things that do not exist: only the
-//! [registry](crate::registry) knows what does.
+//! [`EnvConfig`] is the same as a value. It may name things that do not exist: only the
+//! [registry](crate::registry) can tell.
 
 mod text;
 mod value;
@@ -36,11 +36,11 @@ pub type Arguments = Vec<(String, Value)>;
 pub struct EnvConfig {
     /// The registered id, such as `Hopper-v5`.
     pub id: String,
-    /// Whether all of an episode's reward is paid with its last step.
+    /// Whether an episode's whole reward is given at its last step.
     pub is_delayed: bool,
     /// Arguments of the constructor.
     pub kwargs: Arguments,
-    /// The time limit, where it is not the registered one.
+    /// The time limit, if it is not the registered one.
     pub max_episode_steps: Option<usize>,
     /// The wrappers, the innermost first.
     pub wrappers: Vec<WrapperConfig>,
@@ -81,7 +81,7 @@ impl EnvConfig {
         self
     }
 
-    /// Inside of a wrapper.
+    /// Inside a wrapper.
     #[must_use]
     pub fn wrapped(mut self, wrapper: WrapperConfig) -> Self {
         self.wrappers.push(wrapper);

@@ -1,14 +1,14 @@
-//! The wrapper that moves all of an episode's reward to its last step.
+//! The wrapper that moves an episode's whole reward to its last step.
 
 use crate::{Env, Error, Frame, Spec, Step, config::DELAYED};
 use std::sync::Arc;
 
 /// Withholds every reward and returns their sum with the step that ends the episode, by termination
-/// or by truncation. Returns stay the same; what gets hard is to assign them to actions (Chen et
-/// al. 2021, section on sparse rewards).
+/// or by truncation. Returns stay the same, but credit assignment becomes hard (Chen et al. 2021,
+/// section on sparse rewards).
 ///
-/// It goes around the time limit, so that the last step is known as such. Any registered id with
-/// [`DELAYED`] before it is that environment in this wrapper.
+/// It wraps the time limit, so that the last step is known. Any registered id with [`DELAYED`]
+/// before it is that environment in this wrapper.
 ///
 /// The sum so far is the last number of the state, where the environment exposes its state.
 #[derive(Clone, Debug)]

@@ -26,9 +26,9 @@ impl Step {
 ///
 /// Observations and actions are rows of `f64` as wide as the space says
 /// ([`Space::width`](crate::Space::width)). Observations are rounded to the space's own number
-/// type, so they go into a dataset and come back without loss; actions are rounded to theirs before
-/// use. A discrete action is one number that holds the choice; outside of its range it counts as
-/// the nearest choice. A slice of a wrong width is the caller's bug and panics.
+/// type, so they go into a dataset and back without loss; actions are rounded to theirs before use.
+/// A discrete action is one number, the choice; a number outside its range counts as the nearest
+/// choice. A slice of a wrong width is a bug of the caller and panics.
 ///
 /// A new environment is at the start state of seed 0.
 pub trait Env: Send {

@@ -1,4 +1,4 @@
-//! The crate's one error type.
+//! The crate's error type.
 
 use crate::names::nearest;
 use std::path::PathBuf;

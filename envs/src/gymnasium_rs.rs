@@ -59,7 +59,7 @@ pub struct Imported<E, A> {
 }
 
 impl<E: foreign::Env<Array1<f32>, A> + Send, A: Action> Imported<E, A> {
-    /// Wraps an environment under an id of your choice and resets it with seed 0.
+    /// Wraps an environment under any id and resets it with seed 0.
     pub fn new(id: &str, mut env: E) -> Result<Self, Error> {
         let spec = Spec {
             id: id.to_owned(),
@@ -116,7 +116,7 @@ impl<E: foreign::Env<Array1<f32>, A> + Send, A: Action> Env for Imported<E, A> {
         })
     }
 
-    /// Its environments may panic where they cannot draw; that counts as no picture.
+    /// Its environments may panic if they cannot draw; then there is no picture.
     fn render(&self) -> Option<Frame> {
         let picture = catch_unwind(AssertUnwindSafe(|| self.env.render()))
             .ok()
@@ -297,7 +297,7 @@ mod tests {
         assert!(
             findings
                 .iter()
-                .all(|finding| finding.contains("outside of its space")),
+                .all(|finding| finding.contains("outside its space")),
             "{findings:?}"
         );
         assert_eq!(env.render(), None);

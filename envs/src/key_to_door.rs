@@ -9,13 +9,13 @@
 //! 3. a room with a door: entering the door's cell ends the episode, with reward 1 if the key was
 //!    picked up and 0 if not. Every other reward is 0.
 //!
-//! After the last step of a phase the agent is in the next room, whatever it did.
+//! After the last step of a phase the agent is in the next room, whatever its actions.
 //!
 //! | observation | values |
 //! |---|---|
 //! | 0: the room | 0, 1, 2 |
 //! | 1, 2: row and column of the agent | 0 .. 4 |
-//! | 3, 4: rows down and columns right from the agent to the object in this room, the key or the door | -4 .. 4; both 0 where there is nothing |
+//! | 3, 4: rows down and columns right from the agent to the object in this room, the key or the door | -4 .. 4; both 0 if there is no object |
 //!
 //! Objects are observed relative to the agent, as in Mesnard et al. 2020. A key that was picked up
 //! is no longer there, so the first room shows it. The other two do not show whether the agent has
@@ -23,20 +23,20 @@
 //! depends on it. The reward for the first room's walk comes 8 to 16 steps after the key was last
 //! seen.
 //!
-//! Actions: 0 up (row - 1), 1 down, 2 left (column - 1), 3 right; into a wall the agent stays.
-//! Start: all cells uniform, key and door not where the agent starts in their rooms.
+//! Actions: 0 up (row - 1), 1 down, 2 left (column - 1), 3 right; at a wall the agent stays. Start:
+//! all cells uniform, key and door not where the agent starts in their rooms.
 //!
 //! # Sizes, and why
 //!
 //! The paper does not state them, only that uniformly random actions succeed in 3.1 % of the
-//! episodes. Here each room has 5 x 5 cells and each phase 8 steps: the least in which an agent can
-//! always walk from any cell to any other. Nothing else is left to choose, and random actions then
+//! episodes. Here each room has 5 x 5 cells and each phase 8 steps, the fewest in which an agent
+//! can walk from any cell to any other. There are no other parameters, and random actions then
 //! succeed in 3.15 % of the episodes (exactly, from the chain of cells; a test computes it). Over
 //! the 100,000 episodes with seeds 0 to 99999 it is 3.21 ± 0.06 %: `cargo run --release -p rtg-envs
 //! --example random_return -- KeyToDoor-v0 100000`.
 //!
-//! The observation decides how hard it is to learn a walk from few successes: the offset to the key
-//! is easier than the key's own row and column, the other natural choice.
+//! The observation determines how hard it is to learn from few successes: the offset to the key is
+//! easier than the key's row and column, the other natural choice.
 
 use crate::{
     BoxSpace, Frame, Space,
@@ -92,7 +92,7 @@ impl KeyToDoor {
         self.cell(AGENT) == self.cell(place)
     }
 
-    /// The offset from the agent's cell to an object in its room.
+    /// The offset from the agent's cell to the object in its room.
     fn in_sight(&self) -> [f64; 2] {
         let thing = match self.room() {
             0 if !self.has_key() => self.cell(KEY),
@@ -116,7 +116,7 @@ fn two_cells(rng: &mut NumpyRng) -> [[f64; 2]; 2] {
     [cell(first), cell(other + i64::from(other >= first))]
 }
 
-/// There are none.
+/// There are no options.
 impl Options for KeyToDoor {}
 
 impl Dynamics for KeyToDoor {

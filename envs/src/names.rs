@@ -1,6 +1,6 @@
 //! Suggestions for a mistyped name.
 
-/// The up to three known names that are most like `name`, nearest first.
+/// Up to three known names that are most similar to `name`, nearest first.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let likeness = |known: &str| strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase());
     let mut known: Vec<&str> = known.into_iter().collect();

@@ -1,4 +1,4 @@
-//! `NumPy`'s default random generator, so that a seed means here what it means in Gymnasium.
+//! `NumPy`'s default random generator, so that seeds have the same meaning as in Gymnasium.
 //!
 //! `numpy.random.default_rng(seed)` is a PCG64 whose 256 bits of state come from the seed through a
 //! `SeedSequence`: the seed's 32-bit words are hashed into a pool of four, mixed until every word
@@ -17,7 +17,7 @@ const ACTIONS: u32 = 1;
 
 /// `numpy.random.Generator(PCG64(SeedSequence(seed)))`.
 ///
-/// It is also a generator in the sense of the crate `rand`, and may be used as one.
+/// It is also a generator of the crate `rand`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NumpyRng {
     pcg: Pcg64,

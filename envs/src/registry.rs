@@ -1,4 +1,4 @@
-//! One table of all environments.
+//! The table of all environments.
 //!
 //! # Sources of the reference returns
 //!
@@ -12,27 +12,28 @@
 //! - *expert*: the hand-written controller for that environment, without noise. A policy that does
 //!   better scores above 100; in `CartPole-v1` none can, since 500 is the maximum.
 //!
-//! They hold for the environment under the bare id. With an option, a time limit or a wrapper it is
-//! a different environment, and has none.
+//! They belong to the environment with the bare id. With an option, a time limit or a wrapper it is
+//! a different environment, without reference returns.
 //!
-//! Of `Hopper`, `HalfCheetah`, `Walker2d` and `Ant` they are those of D4RL (`d4rl/infos.py`, for
-//! all datasets of an environment), which published scores are made with. D4RL measured them in
+//! For `Hopper`, `HalfCheetah`, `Walker2d` and `Ant` they are those of D4RL (`d4rl/infos.py`, for
+//! all datasets of an environment), on which published scores are based. D4RL measured them in
 //! older versions of the same environments.
 //!
-//! Of `InvertedPendulum` and `InvertedDoublePendulum` they are measured like those of classic
+//! For `InvertedPendulum` and `InvertedDoublePendulum` they are measured like those of classic
 //! control, with `MuJoCo` 4.0.0; their experts are linear feedback, which keeps every pole upright
-//! to the time limit. The other `MuJoCo` environments have none: no expert is established there.
+//! to the time limit. The other `MuJoCo` environments have none, because there is no established
+//! expert.
 //!
 //! # Options
 //!
 //! Wherever an environment is named, its id may be followed by arguments of Gymnasium's
 //! constructor, a time limit and wrappers, as [`config`](crate::config) has it:
-//! `Hopper-v5?frame_skip=8`. [`resolve`] returns the canonical text, which leaves out all that
+//! `Hopper-v5?frame_skip=8`. [`resolve`] returns the canonical text, which omits everything that
 //! equals the defaults; it is the id in the [`Spec`].
 //!
 //! # Delayed reward
 //!
-//! `delayed/` before any id is that environment with all of an episode's reward on its last step
+//! `delayed/` before any id is that environment with an episode's whole reward at its last step
 //! ([`DelayedReward`]). Returns are the same, so are the reference returns.
 
 mod entry;
@@ -88,7 +89,7 @@ pub fn is_own(id: &str) -> bool {
     entry(id).is_some_and(|entry| entry.module.is_none())
 }
 
-/// Where Gymnasium has an environment's class, such as
+/// The path of an environment's class in Gymnasium, such as
 /// `gymnasium.envs.classic_control.cartpole:CartPoleEnv`, so that Python makes the same one.
 pub fn entry_point(id: &str) -> Option<String> {
     let module = entry(id)?.module?;
@@ -171,7 +172,7 @@ impl Found {
         self.wrappers.is_empty() && !self.config.is_delayed
     }
 
-    /// The environment inside of the wrappers.
+    /// The environment inside the wrappers.
     fn inside(&self, count: usize) -> Made<Vec<Box<dyn Env>>> {
         (self.entry.kind.several)(&self.config.kwargs, self.inside_spec(), count)
     }

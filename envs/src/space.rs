@@ -1,4 +1,4 @@
-//! Spaces: what an observation or an action may be, as in Gymnasium and Minari.
+//! Spaces of observations and actions, as in Gymnasium and Minari.
 
 use crate::random::unit;
 use rand::Rng;
@@ -15,16 +15,16 @@ pub enum Space {
     Box(BoxSpace),
     /// One of the integers `start .. start + n`.
     Discrete {
-        /// How many.
+        /// Their number.
         n: usize,
-        /// The least of them.
+        /// The smallest of them.
         start: i64,
     },
     /// Several discrete choices at once; number `i` is one of `start[i] .. start[i] + nvec[i]`.
     MultiDiscrete {
         /// How many values each choice has.
         nvec: Vec<usize>,
-        /// The least of each.
+        /// The smallest value of each.
         start: Vec<i64>,
     },
     /// An array of zeros and ones.
@@ -36,7 +36,7 @@ pub enum Space {
     Dict(Vec<(String, Space)>),
     /// Parts without names, stored one after the other.
     Tuple(Vec<Space>),
-    /// Strings. They are not numbers: a stored row holds none of them, and their width is 0.
+    /// Strings. They are not numbers: a stored row does not contain them, and their width is 0.
     Text {
         /// Fewest characters.
         min_length: usize,

@@ -14,9 +14,9 @@ pub struct Spec {
     pub action_space: Space,
     /// Steps after which an episode is truncated.
     pub max_episode_steps: Option<usize>,
-    /// The mean return from which on the task counts as solved.
+    /// The mean return above which the task counts as solved.
     pub reward_threshold: Option<f64>,
-    /// The two returns that a score is measured against.
+    /// The two reference returns of a score.
     pub reference_returns: Option<ReferenceReturns>,
 }
 

@@ -1,9 +1,10 @@
 //! `StitchingMaze-v0`: steer a point through a maze to a goal far from the start.
 //!
-//! Its data ([`builtin/maze/paths`] of the workbench) hold short walks only, none of which leads
-//! from the start to the goal. A policy that gets there has joined pieces of different episodes,
-//! which methods that imitate whole trajectories do not learn (D4RL's `maze2d` and `antmaze` were
-//! made for the same purpose, Fu et al. 2020). The layout and the physics are this project's.
+//! Its data ([`builtin/maze/paths`] of the workbench) contain only short walks, none of which leads
+//! from the start to the goal. A policy that reaches the goal has stitched pieces of different
+//! episodes, which methods that imitate whole trajectories do not learn (D4RL's `maze2d` and
+//! `antmaze` were made for the same purpose, Fu et al. 2020). The layout and the physics are this
+//! project's.
 //!
 //! | observation, state | bounds |
 //! |---|---|
@@ -12,10 +13,10 @@
 //!
 //! Actions: acceleration along x and y, each in [-1, 1]. A step is `v <- 0.8 v + 0.05 a, x <- x +
 //! v`, first along x, then along y; at a wall the point stops along that axis and keeps the other.
-//! It is a square of 0.3 cells. Reward: 1 for coming within 0.5 cells of the goal, which ends the
-//! episode; else 0. Start: within 0.2 cells of the middle of the start cell, at rest. The goal is
-//! always the same and is not observed. The shortest path is 17 cells long, about 70 steps; there
-//! is a second one of 21 cells.
+//! The point is a square of 0.3 cells. Reward: 1 for coming within 0.5 cells of the goal, which
+//! ends the episode; else 0. Start: within 0.2 cells of the middle of the start cell, at rest. The
+//! goal is always the same and is not observed. The shortest path is 17 cells long, about 70 steps;
+//! there is a second one of 21 cells.
 //!
 //! [`builtin/maze/paths`]: crate::stitching_maze
 
@@ -95,7 +96,7 @@ fn beside_the_wall(from: f64, speed: f64) -> f64 {
     }
 }
 
-/// There are none.
+/// There are no options.
 impl Options for StitchingMaze {}
 
 impl Dynamics for StitchingMaze {
@@ -152,7 +153,7 @@ impl Dynamics for StitchingMaze {
         &self.state
     }
 
-    /// A point inside a wall is put back to the start, a speed beyond the bounds becomes the bound.
+    /// A point inside a wall is reset to the start, a speed beyond the bounds becomes the bound.
     fn restore(&mut self, state: &[f64]) {
         let (mut x, mut y) = (state[0], state[1]);
         if is_blocked(x, y) {

@@ -129,7 +129,7 @@ fn the_checker_finds_every_planted_defect() {
             Defect::KeepsNoise,
             "the same seed and actions produce another trajectory",
         ),
-        (Defect::LeavesSpace, "outside of its space"),
+        (Defect::LeavesSpace, "outside its space"),
         (Defect::UnroundedObservation, "not of its number type"),
         (Defect::NotANumber, "is not finite"),
         (Defect::InfiniteReward, "a reward is not finite"),
@@ -150,7 +150,7 @@ fn the_checker_finds_every_planted_defect() {
             "not truncated exactly at the time limit after a reset",
         ),
         (Defect::LimitTerminates, "the time limit sets 'terminated'"),
-        (Defect::SmallFrame, "three bytes a pixel"),
+        (Defect::SmallFrame, "three bytes per pixel"),
         (Defect::ObservesSomethingElse, "observe() differs"),
     ];
     for (defect, sentence) in planted {

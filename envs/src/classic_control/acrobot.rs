@@ -30,8 +30,8 @@ pub struct Acrobot {
     is_single: bool,
 }
 
-/// Time derivative of the state. The factors are what Gymnasium's products of masses and lengths
-/// come to, each of them exact in binary or the product that Python makes first.
+/// Time derivative of the state. The factors are Gymnasium's products of masses and lengths, each
+/// of them exact in binary or the product that Python computes first.
 fn derivative([theta1, theta2, velocity1, velocity2]: [f64; 4], torque: f64) -> [f64; 4] {
     let (sin2, cos2) = theta2.sin_cos();
     let d1 = 0.25 + (1.25 + cos2) + 1.0 + 1.0;
@@ -60,8 +60,8 @@ fn runge_kutta(y: [f64; 4], torque: f64) -> [f64; 4] {
     })
 }
 
-/// The angle within ±π. Gymnasium takes off whole turns one by one, and so does this function, to
-/// get the same last bit, unless there are too many.
+/// The angle within ±π. Gymnasium subtracts whole turns one by one, and so does this function, to
+/// get the same last bit, unless there are too many turns.
 fn wrapped(mut angle_rad: f64) -> f64 {
     if angle_rad.abs() > 1e4 {
         return (angle_rad + PI).rem_euclid(2.0 * PI) - PI;
@@ -75,9 +75,9 @@ fn wrapped(mut angle_rad: f64) -> f64 {
     angle_rad
 }
 
-/// `NumPy`'s cosine and sine of a small float32, which is a polynomial of its own with fused
+/// `NumPy`'s cosine and sine of a small float32, which is a separate polynomial with fused
 /// multiply-adds (on every processor that has them). It differs from the rounded float64 one in the
-/// last bit for one number in a thousand. Only start states are seen through it.
+/// last bit for one number in a thousand. Only start states are observed through it.
 fn single_sin_cos(angle_rad: f64) -> (f64, f64) {
     let x = angle_rad as f32;
     let square = x * x;
@@ -101,7 +101,7 @@ fn single_sin_cos(angle_rad: f64) -> (f64, f64) {
     )
 }
 
-/// Gymnasium's constructor has none.
+/// Gymnasium's constructor has no options.
 impl Options for Acrobot {}
 
 impl Dynamics for Acrobot {

@@ -66,7 +66,7 @@ impl CartPole {
         self.state[0].abs() > POSITION_LIMIT || self.state[2].abs() > ANGLE_LIMIT_RAD
     }
 
-    /// Takes over a new state; returns the reward and whether the episode has terminated.
+    /// Sets a new state; returns the reward and whether the episode has terminated.
     #[inline]
     fn put(&mut self, state: [f64; 4]) -> (f64, bool) {
         self.state = state;
@@ -105,7 +105,7 @@ fn moved([x, x_dot, theta, theta_dot]: [f64; 4], force: f64, sin: f64, cos: f64)
     ]
 }
 
-/// Carts side by side.
+/// Several carts in columns.
 #[derive(Default)]
 pub(crate) struct Block {
     force: Column,

@@ -1,13 +1,13 @@
-//! The track of both mountain cars: its bounds, its observations, its picture.
+//! The track of both mountain cars: its bounds, its observations, its rendering.
 
 use crate::{
     BoxSpace, Frame, Space,
     render::{Canvas, colour},
 };
 
-/// Least and greatest position.
+/// Smallest and largest position.
 pub(super) const POSITIONS: (f64, f64) = (-1.2, 0.6);
-/// Greatest speed.
+/// Largest speed.
 pub(super) const MAX_SPEED: f64 = 0.07;
 
 /// The observation space of both mountain cars.

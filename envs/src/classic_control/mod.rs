@@ -1,6 +1,6 @@
 //! The five classic control environments, one file each.
 //!
-//! A file holds the physics: a type with [`Dynamics`](crate::world::Dynamics). The order of
+//! A file contains the physics: a type with [`Dynamics`](crate::world::Dynamics). The order of
 //! operations is Gymnasium's, without fused multiply-add, so that every bit is the same.
 
 use crate::world::World;

@@ -1,6 +1,6 @@
 //! `MountainCar-v0`: drive an underpowered car up a hill.
 //!
-//! The car's engine is weaker than gravity on the slope, so it must swing to and fro to gain
+//! The car's engine is weaker than gravity on the slope, so it must swing back and forth to gain
 //! energy. Source: A. W. Moore, "Efficient memory-based learning for robot control" (1990).
 //!
 //! | observation, state | bounds |
@@ -27,7 +27,7 @@ const GOAL: f64 = 0.5;
 /// Position and velocity.
 #[derive(Clone, Debug, Default)]
 pub struct MountainCar {
-    /// The least velocity at which the goal counts as reached.
+    /// The smallest velocity at which the goal counts as reached.
     pub goal_velocity: f64,
     state: [f64; 2],
 }

@@ -7,7 +7,7 @@
 //! uniform in -0.6 .. -0.4, at rest.
 //!
 //! Gymnasium keeps this state as float64 after a reset and as float32 from the first step on, and
-//! the sums are made in the type of the state. Here the state decides: the arithmetic is float32
+//! sums are computed in the type of the state. Here the state decides: the arithmetic is float32
 //! when both numbers of the state are float32 values.
 
 use super::hill::{self, MAX_SPEED, POSITIONS, observation_space};
@@ -25,7 +25,7 @@ const GOAL: f64 = 0.45;
 /// Position and velocity.
 #[derive(Clone, Debug, Default)]
 pub struct MountainCarContinuous {
-    /// The least velocity at which the goal counts as reached.
+    /// The smallest velocity at which the goal counts as reached.
     pub goal_velocity: f64,
     state: [f64; 2],
     /// The state is stored as float32.
@@ -70,9 +70,9 @@ fn advance_double(
     )
 }
 
-/// The step in float32, all others. The cosine is that of a float32 angle, but taken in float64.
-/// The goal is compared with in float32, unless the velocity has become a Python float by being
-/// clipped.
+/// The step in float32, all others. The cosine is that of a float32 angle, but computed in float64.
+/// The comparison with the goal is in float32, unless clipping has made the velocity a Python
+/// float.
 #[inline]
 fn advance_single(
     [position, velocity]: [f32; 2],

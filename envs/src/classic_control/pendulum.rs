@@ -58,7 +58,7 @@ impl Options for Pendulum {
     }
 }
 
-/// The torque and what is made of it alone stay float32, as the action is.
+/// The torque, and what is computed from it alone, are float32, like the action.
 #[inline(always)]
 fn torque(action: f64) -> f32 {
     (action as f32).clamp(-MAX_TORQUE as f32, MAX_TORQUE as f32)
@@ -119,7 +119,7 @@ fn single_pow2(x: f32) -> f32 {
 /// [`single_pow2`], and whether it is.
 #[inline(always)]
 fn single_pow2_guess(x: f32) -> (f32, bool) {
-    /// The bits of a float64 that a float32 has not, and their middle.
+    /// The bits of a float64 that a float32 does not have, and their middle.
     const BITS: u64 = (1 << 29) - 1;
     const MIDDLE: u64 = 1 << 28;
     let square = f64::from(x) * f64::from(x);

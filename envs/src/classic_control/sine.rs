@@ -1,9 +1,9 @@
 //! The C library's sine and cosine in half the time.
 //!
-//! glibc's sine is right to 0.55 units in the last place, so it rounds the true value correctly
+//! glibc's sine is accurate to 0.55 units in the last place, so it rounds the true value correctly
 //! except where that is within 0.05 units of the middle between two numbers. Here the true value is
-//! computed to a few hundredths of a unit, without branches, from a table of angles; only where it
-//! comes too near to such a middle is the C library called. In this way every bit is the library's.
+//! computed to a few hundredths of a unit, without branches, from a table of angles; the C library
+//! is called only where it is too near to such a middle. So every bit equals the library's.
 #![expect(
     clippy::inline_always,
     reason = "loops over columns must end up in the function that is compiled for the CPU's \
@@ -21,7 +21,7 @@ const ROUNDER: f64 = 1.5 * (1_u64 << 52) as f64;
 /// Beyond this angle products with the step's parts are not exact.
 const LARGEST: f64 = 100.0;
 /// The absolute error of what is added to a value of the table, and somewhat more. It is below
-/// 2^-7, so that its product and its last sum are each right to 2^-61; the rest is far smaller.
+/// 2^-7, so that its product and its last sum are each accurate to 2^-61; the rest is far smaller.
 const ERROR: f64 = 1.125 / (1_u64 << 60) as f64;
 
 /// An unevaluated sum of two numbers, the second one far smaller.
@@ -32,7 +32,7 @@ const PI: Pair = (std::f64::consts::PI, 1.224_646_799_147_353_2e-16);
 /// Sine and cosine of each angle.
 static TABLE: [(Pair, Pair); ANGLES] = table();
 
-/// The sine, as the C library has it, and the cosine, as the C library has it, as a float32.
+/// The C library's sine, and its cosine as a float32.
 #[inline]
 pub(super) fn sin_cos(angle_rad: f64) -> (f64, f32) {
     let (steps, place) = nearest(angle_rad);
@@ -65,17 +65,17 @@ struct Guess {
     is_cosine: bool,
 }
 
-/// The angle of the table that is nearest: how many steps it is away from zero, and its place.
+/// The nearest angle of the table: its distance from zero in steps, and its index.
 #[inline(always)]
 fn nearest(angle_rad: f64) -> (f64, usize) {
     let shifted = angle_rad * (1.0 / STEP[0]) + ROUNDER;
     (shifted - ROUNDER, shifted.to_bits() as usize % ANGLES)
 }
 
-/// From an angle and what is known of the nearest one in the table.
+/// Computes them from an angle and the table's entry of the nearest one.
 #[inline(always)]
 fn guess(angle_rad: f64, steps: f64, (sin, cos): (Pair, Pair)) -> Guess {
-    // What is left of the angle, at most half a step, as a pair.
+    // The remainder of the angle, at most half a step, as a pair.
     let first = angle_rad - steps * STEP[0];
     let second = steps * STEP[1];
     let rest = first - second;
@@ -103,7 +103,7 @@ pub(super) struct Angles {
     pub(super) rad: Column,
     steps: Column,
     places: Column<usize>,
-    /// What the table has there: sine and rest, cosine and rest.
+    /// The table's entries there: sine and rest, cosine and rest.
     known: [Column; 4],
     sines: Column,
     cosines: Column<f32>,
@@ -218,7 +218,7 @@ fn small_guess(angle_rad: f64) -> ((f64, bool), (f64, bool)) {
     let series = 1.0 / 24.0 - square * (1.0 / 720.0 - square * tail);
     let less = square * (-0.5 + square * series);
     let cosine = 1.0 + less;
-    // Of what is added, each of a few operations may have lost 2^-53.
+    // Each of a few operations on the addends may have lost 2^-53.
     let error = |added: f64| added.abs() * (1.0 / (1_u64 << 50) as f64);
     let is_sine = is_certain(sine, added - (sine - angle_rad), error(added));
     let is_cosine = is_certain(cosine, less - (cosine - 1.0), error(less));
@@ -226,8 +226,8 @@ fn small_guess(angle_rad: f64) -> ((f64, bool), (f64, bool)) {
     ((sine, is_sine & is_small), (cosine, is_cosine & is_small))
 }
 
-/// Whether a sum certainly equals glibc's result; `left_out` is what rounding left out of it, known
-/// to `error`.
+/// Whether a sum certainly equals glibc's result; `left_out` is its rounding error, known to
+/// `error`.
 #[inline(always)]
 fn is_certain(sum: f64, left_out: f64, error: f64) -> bool {
     let unit = unit_below(sum);
@@ -241,10 +241,11 @@ pub(super) fn unit_below(number: f64) -> f64 {
     f64::from_bits(number.to_bits().wrapping_sub(1) & EXPONENT) * f64::EPSILON
 }
 
-/// Whether a number that is right to `ERROR` surely rounds to the float32 that the exact one does.
+/// Whether a number that is accurate to `ERROR` certainly rounds to the same float32 as the exact
+/// one.
 #[inline(always)]
 fn is_certain_single(number: f64) -> bool {
-    /// The bits of a float64 that a float32 has not, and their middle.
+    /// The bits of a float64 that a float32 does not have, and their middle.
     const BITS: u64 = (1 << 29) - 1;
     const MIDDLE: u64 = 1 << 28;
     ((number.to_bits() & BITS).abs_diff(MIDDLE) > 1 << 20) & (number.abs() > 1e-6)
@@ -279,7 +280,7 @@ const fn table() -> [(Pair, Pair); ANGLES] {
     table
 }
 
-/// Cuts a pair into numbers of 38 bits, 38 bits, and the rest.
+/// Splits a pair into numbers of 38 bits, 38 bits, and the rest.
 const fn parts(pair: Pair) -> [f64; 3] {
     const KEPT: u64 = !((1 << 15) - 1);
     let first = f64::from_bits(pair.0.to_bits() & KEPT);
@@ -312,7 +313,7 @@ const fn divided(a: Pair, by: f64) -> Pair {
     (high + low, low - ((high + low) - high))
 }
 
-/// Dekker's product: rounded, and what rounding left out.
+/// Dekker's product: rounded, and the rounding error.
 const fn exact_product(a: f64, b: f64) -> Pair {
     let ((a_high, a_low), (b_high, b_low)) = (halves(a), halves(b));
     let high = a * b;

@@ -1,7 +1,7 @@
 //! Loops over columns, compiled for the widest vectors that the CPU has.
 //!
-//! The loops are plain Rust that the compiler vectorises. Multiplications and additions stay apart
-//! on every instruction set, so all of them give the same bits.
+//! The loops are plain Rust that the compiler vectorises. Multiplications and additions are not
+//! fused on any instruction set, so all of them give the same bits.
 #![cfg_attr(
     target_arch = "x86_64",
     expect(
@@ -12,7 +12,7 @@
 
 /// A loop.
 pub(super) trait Work {
-    /// Does it. Implementations are inlined, always, with all that they call.
+    /// Runs it. Implementations are always inlined, with everything that they call.
     fn run(self);
 }
 
@@ -27,7 +27,7 @@ pub(super) enum Vectors {
 }
 
 impl Vectors {
-    /// Those of this CPU, widest first.
+    /// The instruction sets of this CPU, widest first.
     pub(super) fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let all = [Self::Avx512, Self::Avx2, Self::Baseline];

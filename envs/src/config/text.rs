@@ -7,10 +7,10 @@ use super::{
 
 /// The item that is not an argument of a constructor.
 pub(super) const LIMIT: &str = "max_episode_steps";
-/// Lists in lists in lists ... : no option has more than one level.
+/// The deepest nesting of lists: no option has more than one level.
 const DEEPEST: usize = 8;
 
-/// Parses it; the error says what is wrong and where.
+/// Parses it; the error says what is wrong, and where.
 pub(super) fn parse(text: &str) -> Result<EnvConfig, String> {
     let (name, items) = text
         .split_once('?')

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-/// An argument's value: what Python, JSON and TOML have in common. Every number is an `f64`.
+/// An argument's value: the types that Python, JSON and TOML have in common. Every number is an
+/// `f64`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Value {

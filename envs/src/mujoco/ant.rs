@@ -1,10 +1,10 @@
-//! `Ant-v5`: a ball on four legs that is to walk along x.
+//! `Ant-v5`: a ball on four legs that should walk along x.
 //!
 //! Observation: the torso's height and orientation (a quaternion), the eight joints' angles, all 14
 //! velocities, then torque and force of the contacts on each of the 13 bodies, clipped to ±1.
 //! Action: the eight joints' torques, ±1. Reward: the torso's speed along x, 1 for being healthy,
 //! less 0.5 times the squared action and 0.0005 times the squared contact forces. It ends when it
-//! is no longer healthy: torso outside of 0.2 m to 1 m, or any number not finite.
+//! is no longer healthy: torso outside 0.2 m to 1 m, or any number not finite.
 
 use super::{
     arithmetic::sum,
@@ -62,15 +62,15 @@ pub struct Ant {
     pub terminate_when_unhealthy: bool,
     /// The healthy range of the torso's height, bounds included.
     pub healthy_z_range: RangeInclusive<f64>,
-    /// What contact forces and torques are clipped to.
+    /// The range to which contact forces and torques are clipped.
     pub contact_force_range: RangeInclusive<f64>,
     /// Largest disturbance of each position, and standard deviation of each velocity, at the start.
     pub reset_noise_scale: f64,
-    /// Whether x and y are left out of the observation.
+    /// Whether x and y are omitted from the observation.
     pub exclude_current_positions_from_observation: bool,
     /// Whether the contact forces are in the observation.
     pub include_cfrc_ext_in_observation: bool,
-    /// Of version 4 alone: whether contact forces are in the observation, those on the world body
+    /// In version 4 only: whether contact forces are in the observation, those on the world body
     /// first, and in the reward. None: as in version 5.
     pub use_contact_forces: Option<bool>,
 }

@@ -1,4 +1,4 @@
-//! Vectors and sums as `NumPy` has them.
+//! Vectors and sums as in `NumPy`.
 
 use std::ops::{Add, Mul, Range};
 
@@ -12,16 +12,16 @@ pub(super) fn difference(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
     std::array::from_fn(|i| a[i] - b[i])
 }
 
-/// The length of a vector, as `numpy.linalg.norm` has it: its dot product fuses
-/// multiplication and addition where the processor can.
+/// The length of a vector, as `numpy.linalg.norm` computes it: its dot product fuses multiplication
+/// and addition where the processor can.
 pub(super) fn length(vector: &[f64]) -> f64 {
     (vector.iter())
         .fold(0.0_f64, |sum, number| number.mul_add(*number, sum))
         .sqrt()
 }
 
-/// The sum of squares as `numpy.sum` has it, for up to 128 numbers: from eight on, eight partial
-/// sums run side by side.
+/// The sum of squares as `numpy.sum` computes it, for up to 128 numbers: from eight on, eight
+/// partial sums run side by side.
 pub(super) fn sum_of_squares<T>(numbers: &[T]) -> T
 where
     T: Copy + Default + Add<Output = T> + Mul<Output = T>,
@@ -29,7 +29,7 @@ where
     sum(numbers.len(), |i| numbers[i] * numbers[i])
 }
 
-/// The sum of `number(0)`, `number(1)` ... as `numpy.sum` has it, for up to 128 numbers.
+/// The sum of `number(0)`, `number(1)` ... as `numpy.sum` computes it, for up to 128 numbers.
 pub(super) fn sum<T>(count: usize, number: impl Fn(usize) -> T) -> T
 where
     T: Copy + Default + Add<Output = T>,

@@ -18,7 +18,7 @@ const THINGS: [colour::Rgb; 2] = [colour::DARK, colour::LINE];
 
 type Vector = [f64; 3];
 
-/// Where a picture is taken from.
+/// The camera of a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Camera {
     /// The direction of view around the vertical: 0 looks along x, 90 along y, so that x is to the
@@ -28,14 +28,15 @@ pub struct Camera {
     pub elevation_deg: f64,
     /// The point in the middle of the picture, in metres.
     pub target: [f64; 3],
-    /// Whether the target's x and y are counted from the first body.
+    /// Whether the target's x and y are relative to the first body.
     pub follows: bool,
     /// Metres from the left edge to the right.
     pub width: f64,
 }
 
 impl Camera {
-    /// From the side, x to the right, along with the first body: `height` is in the middle.
+    /// A view from the side, x to the right, that follows the first body; `height` is in the
+    /// middle.
     pub const fn beside(height: f64, width: f64) -> Self {
         Self {
             azimuth_deg: 90.0,
@@ -46,7 +47,7 @@ impl Camera {
         }
     }
 
-    /// From above, x to the right and y upwards, around a place that does not move.
+    /// A fixed view from above, x to the right and y upwards.
     pub const fn above(x: f64, y: f64, width: f64) -> Self {
         Self {
             azimuth_deg: 90.0,
@@ -142,7 +143,7 @@ fn in_world(pose: Pose, point: Vector) -> Vector {
     })
 }
 
-/// A trunk is the first body and what branches below it; each branch of it is a limb.
+/// The trunk is the first body and those below it up to a branch; each branch is a limb.
 fn colour_of(scene: &Scene, geom: &Geom) -> colour::Rgb {
     let children =
         |parent: usize| (1..scene.parents.len()).filter(move |&body| scene.parents[body] == parent);

@@ -25,7 +25,7 @@ pub struct HalfCheetah {
     pub ctrl_cost_weight: f64,
     /// Largest disturbance of each position, and standard deviation of each velocity, at the start.
     pub reset_noise_scale: f64,
-    /// Whether x is left out of the observation.
+    /// Whether x is omitted from the observation.
     pub exclude_current_positions_from_observation: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `Hopper-v5`: one leg that is to hop forwards without falling.
+//! `Hopper-v5`: one leg that should hop forwards without falling.
 //!
 //! Observation: the joints' positions without the torso's x (z, angle, thigh, leg, foot), then all
 //! six velocities, clipped to ±10. Action: torques of thigh, leg and foot, ±1. Reward: the speed
@@ -30,7 +30,7 @@ pub struct Hopper {
     pub rewards_last_step: bool,
     /// Whether it ends when it is not healthy.
     pub terminate_when_unhealthy: bool,
-    /// The healthy range of all numbers of the state but x and z, bounds excluded.
+    /// The healthy range of all numbers of the state except x and z, bounds excluded.
     pub healthy_state_range: Range<f64>,
     /// The healthy range of the torso's height, bounds excluded.
     pub healthy_z_range: Range<f64>,
@@ -38,7 +38,7 @@ pub struct Hopper {
     pub healthy_angle_range: Range<f64>,
     /// Largest disturbance of each number of the start state.
     pub reset_noise_scale: f64,
-    /// Whether x is left out of the observation.
+    /// Whether x is omitted from the observation.
     pub exclude_current_positions_from_observation: bool,
 }
 

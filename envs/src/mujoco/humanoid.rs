@@ -1,11 +1,11 @@
-//! `Humanoid-v5`: a person who is to walk along x without falling.
+//! `Humanoid-v5`: a person that should walk along x without falling.
 //!
 //! Observation: the torso's height and orientation (a quaternion), the 17 joints' angles, all 23
 //! velocities, then of each of the 13 bodies its inertia (ten numbers) and its velocity (six), the
 //! 17 joints' torques, and of each body torque and force of its contacts (six). Action: the joints'
 //! torques, ±0.4. Reward: 1.25 times the speed of the centre of mass along x, 5 for being healthy,
 //! less 0.1 times the squared action, less 5e-7 times the squared contact forces, at most 10. It
-//! ends when it is no longer healthy: torso outside of 1 m to 2 m.
+//! ends when it is no longer healthy: torso outside 1 m to 2 m.
 
 use super::{
     arithmetic::{inside, sum, sum_of_squares},
@@ -38,7 +38,7 @@ pub struct Humanoid {
     pub ctrl_cost_weight: f64,
     /// Weight of the squared contact forces in the reward.
     pub contact_cost_weight: f64,
-    /// What that cost is clipped to.
+    /// The range to which that cost is clipped.
     pub contact_cost_range: Range<f64>,
     /// Reward of a step after which it is healthy.
     pub healthy_reward: f64,
@@ -48,7 +48,7 @@ pub struct Humanoid {
     pub healthy_z_range: Range<f64>,
     /// Largest disturbance of each number of the start state.
     pub reset_noise_scale: f64,
-    /// Whether x and y are left out of the observation.
+    /// Whether x and y are omitted from the observation.
     pub exclude_current_positions_from_observation: bool,
     /// Whether the bodies' inertias are in the observation.
     pub include_cinert_in_observation: bool,

@@ -12,7 +12,7 @@ use std::{
 /// How to get the library.
 pub const HINT: &str = "`pip install mujoco`, or name its library in RTG_MUJOCO";
 
-/// The library that environments are made with.
+/// The library that environments use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its version, such as `4.0.0`.
@@ -21,19 +21,19 @@ pub struct Found {
     pub path: PathBuf,
 }
 
-/// The libraries that have been loaded; environments are made with the last one, the current one. A
-/// failure is not kept: [`find_at`] may still load one.
+/// The libraries that have been loaded; environments use the last one, the current one. A failure
+/// is not kept: [`find_at`] may still load one.
 static LOADED: Mutex<Vec<Arc<Library>>> = Mutex::new(Vec::new());
 
 /// Finds and loads the library, once: where `RTG_MUJOCO` says (the file or its folder), in the
-/// packages of the `python3` or `python` beside the program or on `PATH` (asked once), or among the
-/// system's libraries. Nothing in the working directory is run or loaded.
+/// packages of the `python3` or `python` next to the program or on `PATH` (which are run once), or
+/// among the system's libraries. Nothing in the working directory is run or loaded.
 pub fn find() -> Result<Found, Error> {
     library().map(|library| found(&library))
 }
 
-/// Loads the library at `path`, a file or the folder that holds it. Environments made from now on
-/// use it; those made before keep theirs.
+/// Loads the library at `path`, a file or its folder. Environments created from now on use it;
+/// existing ones keep theirs.
 pub fn find_at(path: &Path) -> Result<Found, Error> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     load(&mut loaded, &locate::at(path)?).map(|library| found(&library))
@@ -66,7 +66,7 @@ fn load(loaded: &mut Vec<Arc<Library>>, file: &Path) -> Result<Arc<Library>, Err
     Ok(library)
 }
 
-/// For tests of what needs the library: whether it is here. If it is not, `what` is
+/// For tests that need the library: whether it is installed. If it is not, `what` is
 /// [skipped](skip).
 pub fn is_here(what: &str) -> bool {
     let Err(error) = find() else {
@@ -76,7 +76,8 @@ pub fn is_here(what: &str) -> bool {
     false
 }
 
-/// For tests that cannot run: says so on standard error, past any capture of a test's output.
+/// For tests that cannot run: reports it on standard error, bypassing the capture of a test's
+/// output.
 ///
 /// # Panics
 /// If the environment variable `RTG_REQUIRE_MUJOCO` is 1: then nothing may be skipped.

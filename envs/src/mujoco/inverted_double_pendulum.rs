@@ -1,4 +1,4 @@
-//! `InvertedDoublePendulum-v5`: a pole on a pole on a cart, to be kept upright.
+//! `InvertedDoublePendulum-v5`: a pole on a pole on a cart, to keep upright.
 //!
 //! Observation: the cart's position, sines and then cosines of the two joints' angles, the three
 //! velocities clipped to ±10, the force of the rail's ends on the cart, clipped to ±10. Action: the

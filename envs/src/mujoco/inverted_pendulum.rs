@@ -1,4 +1,4 @@
-//! `InvertedPendulum-v5`: a pole on a cart that is to stay upright.
+//! `InvertedPendulum-v5`: a pole on a cart, to keep upright.
 //!
 //! Observation: the cart's position, the pole's angle, both velocities. Action: the force on the
 //! cart, ±3. Reward: 1 for each step but the last. It ends when the pole leans by more than 0.2

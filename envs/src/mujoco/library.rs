@@ -1,7 +1,7 @@
 //! The C library, loaded at run time: every `unsafe` line of this crate.
 //!
-//! Nothing of `MuJoCo` is needed to build, and no layout of a struct has to be known, so that one
-//! program runs with every version from 3.2 to 4.x: numbers go in and out through `mj_setState` and
+//! `MuJoCo` is not needed to build, and no layout of a struct has to be known, so that one program
+//! runs with every version from 3.2 to 4.x: numbers are exchanged through `mj_setState` and
 //! `mj_getState`, body positions through `mj_local2Global`, and `fields` finds what no function
 //! returns.
 //!
@@ -73,7 +73,7 @@ pub(super) struct Library {
     parts: Parts,
     version: String,
     path: PathBuf,
-    /// Where its `mjData` keeps what no function returns; set when it is opened.
+    /// The positions in its `mjData` of results that no function returns; set when it is opened.
     fields: OnceLock<Result<Fields, String>>,
 }
 
@@ -129,12 +129,12 @@ impl Library {
         Ok(library)
     }
 
-    /// Where its `mjData` keeps what no function returns, or why that is not known.
+    /// The positions in its `mjData` of results that no function returns, or why they are unknown.
     fn fields(&self) -> Result<&Fields, String> {
         match self.fields.get() {
             Some(Ok(fields)) => Ok(fields),
             Some(Err(reason)) => Err(reason.clone()),
-            None => Err("they have not been looked for".to_owned()),
+            None => Err("they have not been located".to_owned()),
         }
     }
 
@@ -187,7 +187,7 @@ fn parse_version(version: &str) -> Option<(u32, u32)> {
 /// The warnings of the library, in all its simulations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Warnings {
-    /// How often.
+    /// Their number.
     pub count: u64,
     /// Its last message.
     pub last: String,
@@ -219,10 +219,10 @@ unsafe extern "C-unwind" fn note(message: *const c_char) {
 unsafe extern "C-unwind" fn give_up(message: *const c_char) {
     // SAFETY: the library passes a string that ends with a zero.
     let message = unsafe { text(message) };
-    panic!("MuJoCo gave up: {message}");
+    panic!("MuJoCo failed: {message}");
 }
 
-/// What every version from 4.0 on has at the beginning of its message.
+/// The beginning of a message in every version from 4.0 on.
 #[repr(C)]
 struct LogMessage {
     level: c_int,

@@ -1,7 +1,7 @@
-//! Where the library may be, in the order in which it is looked for.
+//! The places where the library may be, in the order in which they are searched.
 //!
-//! The working directory may hold anything, such as someone else's repository. Nothing in it is run
-//! or loaded. Python runs in isolated mode, so that its modules do not come from there, and a
+//! The working directory may contain anything, such as someone else's repository. Nothing in it is
+//! run or loaded. Python runs in isolated mode, so that its modules do not come from there, and a
 //! relative entry of a search path (an empty one is the working directory) does not count. A
 //! library that [`VARIABLE`] names is the user's own choice.
 
@@ -13,11 +13,11 @@ use std::{
     sync::OnceLock,
 };
 
-/// The environment variable that names the library, or a folder that holds it.
+/// The environment variable that names the library, or its folder.
 pub(super) const VARIABLE: &str = "RTG_MUJOCO";
 
 /// The Python program that prints where the package would be loaded from, without loading it.
-/// Isolated mode leaves out the user's own packages, which are wanted.
+/// Isolated mode excludes the user's own packages, which are added here.
 const QUESTION: &str = "import importlib.util, site, sys\n\
     sys.path.append(site.getusersitepackages())\n\
     spec = importlib.util.find_spec('mujoco')\n\
@@ -32,12 +32,12 @@ pub(super) fn at(path: &Path) -> Result<PathBuf, Error> {
         .iter()
         .find_map(|folder| in_folder(folder))
         .ok_or_else(|| Error::MujocoUnusable {
-            reason: "there is no MuJoCo library".to_owned(),
+            reason: "it contains no MuJoCo library".to_owned(),
             path: path.to_owned(),
         })
 }
 
-/// The library file: the variable's, then that of the Python beside the program or on `PATH`, then
+/// The library file: the variable's, then that of the Python next to the program or on `PATH`, then
 /// the system's.
 pub(super) fn anywhere() -> Result<PathBuf, Error> {
     if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
@@ -57,7 +57,7 @@ fn packages() -> &'static [PathBuf] {
     FOLDERS.get_or_init(|| pythons().iter().flat_map(|python| ask(python)).collect())
 }
 
-/// The first `python3` and the first `python` beside the program, then those on `PATH`.
+/// The first `python3` and the first `python` next to the program, then those on `PATH`.
 fn pythons() -> Vec<PathBuf> {
     let program = env::current_exe().ok();
     let beside = program
@@ -105,7 +105,7 @@ fn ask(python: &Path) -> Vec<PathBuf> {
         .unwrap_or_default()
 }
 
-/// The folders in which a system keeps its libraries.
+/// The system's library folders.
 fn system_folders() -> impl Iterator<Item = PathBuf> {
     let listed = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"]
         .into_iter()
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(
             at(&folder),
             Err(Error::MujocoUnusable {
-                reason: "there is no MuJoCo library".to_owned(),
+                reason: "it contains no MuJoCo library".to_owned(),
                 path: folder
             })
         );

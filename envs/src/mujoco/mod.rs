@@ -1,12 +1,12 @@
 //! `MuJoCo`'s environments: one file each.
 //!
-//! The library is loaded when the first environment is made; nothing of it is needed to build.
-//! [`find`] returns it. Any version from 3.2 to 4.x works, and with the same version the numbers
-//! are Gymnasium's. Get it with `pip install mujoco`, or name its file in `RTG_MUJOCO`.
+//! The library is loaded when the first environment is created; it is not needed to build. [`find`]
+//! returns it. Any version from 3.2 to 4.x works, and with the same version the numbers are
+//! Gymnasium's. Get it with `pip install mujoco`, or name its file in `RTG_MUJOCO`.
 //!
-//! A [`Task`] holds the options of Gymnasium's constructor and defines observation, reward and end.
-//! [`MujocoEnv`] makes an environment of it. The models in `models/` state the same masses, sizes
-//! and gains as Gymnasium's; `golden/model_check.py` compares them number for number.
+//! A [`Task`] contains the options of Gymnasium's constructor and defines observation, reward and
+//! termination. [`MujocoEnv`] makes it an environment. The models in `models/` state the same
+//! masses, sizes and gains as Gymnasium's; `golden/model_check.py` compares them number for number.
 //!
 //! ```no_run
 //! use rtg_envs::{Env, mujoco::{Hopper, MujocoEnv}};

@@ -1,4 +1,4 @@
-//! What the environments share: stepping a model, noise, the state.
+//! The common part of the environments: stepping a model, noise, the state.
 
 use super::{
     arithmetic::sum_of_squares,
@@ -35,7 +35,7 @@ pub trait Task: Options + Send {
     /// Numbers in an observation.
     fn observation_width(&self) -> usize;
 
-    /// Perturbs the model's own start, which the slices hold.
+    /// Perturbs the model's default start, which the slices contain.
     fn start(&self, rng: &mut NumpyRng, positions: &mut [f64], velocities: &mut [f64]);
 
     /// The position along x in metres: that of the first joint. Its change in a step is
@@ -64,7 +64,7 @@ pub(super) const PICTURE: &[&str] = &[
     "default_camera_config",
 ];
 
-/// What a task reads of its simulation.
+/// A task's view of its simulation.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The joints' positions.
@@ -93,7 +93,7 @@ pub struct Move<'a> {
     pub x_after: f64,
     /// Seconds that the step took.
     pub duration: f64,
-    /// The action as it was given, before the actuators' limits.
+    /// The action before the actuators' limits.
     pub action: &'a [f32],
     /// The simulation after the step.
     pub after: View<'a>,
@@ -114,8 +114,8 @@ impl Move<'_> {
 /// An environment made of one task, still without a time limit ([`make`](crate::make) adds it).
 ///
 /// Its state is the joints' positions, their velocities, the accelerations that the solver starts
-/// from, and the points and fields that the task observes. `MuJoCo` leaves the latter at a stage
-/// inside of the last time step, so they do not follow from the others.
+/// from, and the points and fields that the task observes. `MuJoCo` computes the latter inside the
+/// last time step, so they do not follow from the others.
 pub struct MujocoEnv<T> {
     task: T,
     world: World,
@@ -144,7 +144,7 @@ impl<T: Task> MujocoEnv<T> {
         Self::of(task, &Arc::new(model))
     }
 
-    /// Another one with the same model, at the start state of seed 0.
+    /// Another environment with the same model, at the start state of seed 0.
     pub fn twin(&self) -> Result<Self, Error> {
         Self::of(self.task.clone(), self.world.model())
     }
@@ -210,7 +210,7 @@ impl<T: Task> MujocoEnv<T> {
         }
     }
 
-    /// What is observed beyond positions and velocities.
+    /// The observed numbers besides positions and velocities.
     fn extras_mut(&mut self) -> impl Iterator<Item = &mut f64> {
         let fields = self.fields.iter_mut().flat_map(|(_, numbers)| numbers);
         self.points.as_flattened_mut().iter_mut().chain(fields)

@@ -25,7 +25,7 @@ pub struct Swimmer {
     pub ctrl_cost_weight: f64,
     /// Largest disturbance of each number of the start state.
     pub reset_noise_scale: f64,
-    /// Whether x and y are left out of the observation.
+    /// Whether x and y are omitted from the observation.
     pub exclude_current_positions_from_observation: bool,
 }
 

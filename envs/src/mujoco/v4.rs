@@ -1,4 +1,4 @@
-//! The environments' version 4, which scores published with older versions are closest to.
+//! The environments' version 4, the closest to older versions with published scores.
 //!
 //! Three things differ from version 5: a step into an unhealthy state that ends the episode still
 //! gets the reward for being healthy, `Walker2d`'s right foot has the friction of its legs, and
@@ -21,7 +21,7 @@ use crate::{
 };
 use std::borrow::Cow;
 
-/// A task that had a version 4.
+/// A task with a version 4.
 pub trait HasV4: Task {
     /// Gymnasium's id of version 4.
     const V4_ID: &'static str;
@@ -29,7 +29,7 @@ pub trait HasV4: Task {
     /// The options of version 4.
     fn v4() -> Self;
 
-    /// Those that can be chosen.
+    /// The options of version 4 that can be set.
     fn v4_options(&mut self) -> Vec<(&'static str, Slot<'_>)> {
         let mut options = self.options();
         options.retain(|(name, _)| !["frame_skip", "xml_file"].contains(name));

@@ -1,9 +1,9 @@
-//! `Walker2d-v5`: two legs in a plane that are to walk forwards without falling.
+//! `Walker2d-v5`: two legs in a plane that should walk forwards without falling.
 //!
 //! Observation: the joints' positions without the torso's x (z, angle, then thigh, leg and foot of
 //! each side), then all nine velocities, clipped to ±10. Action: the six joints' torques, ±1.
 //! Reward: the speed along x, 1 for being healthy, less 0.001 times the squared action. It ends
-//! when it is no longer healthy: torso outside of 0.8 m to 2 m or tilted by more than 1 rad.
+//! when it is no longer healthy: torso outside 0.8 m to 2 m or tilted by more than 1 rad.
 
 use super::{
     arithmetic::inside,
@@ -42,7 +42,7 @@ pub struct Walker2d {
     pub healthy_angle_range: Range<f64>,
     /// Largest disturbance of each number of the start state.
     pub reset_noise_scale: f64,
-    /// Whether x is left out of the observation.
+    /// Whether x is omitted from the observation.
     pub exclude_current_positions_from_observation: bool,
 }
 

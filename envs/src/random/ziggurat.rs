@@ -1,9 +1,9 @@
 //! The normal distribution as `NumPy` draws it: the ziggurat of Marsaglia and Tsang, in 256 layers.
 //!
-//! The area under the bell is cut into layers of one size. A draw picks a layer and a point across
-//! its width. Nearly all points are certainly under the bell; the others are compared with the
-//! density itself. The tables hold `NumPy`'s own roundings, which no formula reproduces to the last
-//! bit.
+//! The area under the bell is divided into layers of equal area. A draw picks a layer and a point
+//! across its width. Nearly all points are certainly under the bell; the others are compared with
+//! the density itself. The tables hold `NumPy`'s own roundings, which no formula reproduces to the
+//! last bit.
 
 use super::NumpyRng;
 use rand::Rng;

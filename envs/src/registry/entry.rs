@@ -86,7 +86,7 @@ impl Entry {
         }
     }
 
-    /// The mean return from which on the task counts as solved.
+    /// The mean return above which the task counts as solved.
     pub(super) const fn solved(self, reward_threshold: f64) -> Self {
         Self {
             reward_threshold: Some(reward_threshold),

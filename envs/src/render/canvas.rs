@@ -1,4 +1,5 @@
-//! What the environments draw with: antialiased polygons, lines and circles in pixels, y downwards.
+//! The environments' drawing operations: antialiased polygons, lines and circles in pixels, y
+//! downwards.
 
 use super::frame::Frame;
 use tiny_skia::{

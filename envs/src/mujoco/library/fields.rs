@@ -1,10 +1,11 @@
-//! Results of a step that no function of the library returns: where `mjData` keeps them.
+//! The positions in `mjData` of results that no function of the library returns.
 //!
 //! The layout of that struct differs between versions, and there is no table of them here. It is
 //! found once, when the library is loaded: a small simulation with contacts, forces and speeds is
-//! printed by the library, by name and with all digits. The place of a field is that of the pointer
-//! in the struct to exactly these numbers. While that simulation is made its memory is recorded, so
-//! that the search stays inside. If no array fits, or more than one, the fields are not used.
+//! printed by the library, by name and with all digits. The position of a field is that of the
+//! pointer in the struct that refers to exactly these numbers. While that simulation is created,
+//! its memory is recorded, so that the search stays inside it. If no array fits, or more than one,
+//! the fields are not used.
 
 use super::{
     Library,
@@ -56,7 +57,7 @@ impl Field {
         Self::ExternalForces,
     ];
 
-    /// Its heading in what the library prints.
+    /// Its heading in the library's listing.
     fn heading(self) -> &'static str {
         match self {
             Self::Control => "CTRL",
@@ -72,8 +73,8 @@ impl Field {
 }
 
 /// A wheel that nothing touches, a body that has sunk into the floor, and an arm on it beyond the
-/// limits of both its joints. What drives the actuators is beyond their limits, too. So no two
-/// fields hold the same numbers.
+/// limits of both its joints. The controls are beyond the actuators' limits, too. So no two fields
+/// have the same numbers.
 const PROBE: &str = r#"<mujoco>
   <worldbody>
     <geom type="plane" size="1 1 1"/>
@@ -148,7 +149,7 @@ impl Fields {
 /// A piece of memory: its start and its length in bytes.
 type Block = (usize, usize);
 
-/// What is needed to record allocations.
+/// The state of recording allocations.
 struct Recorder {
     allocator: *mut Allocator,
     allocate: unsafe extern "C-unwind" fn(usize) -> Opaque,
