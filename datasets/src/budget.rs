@@ -2,7 +2,7 @@
 //!
 //! A few bytes can claim any amount: compressed zeros, a space of a million bounds, links that lead
 //! to the same group again and again. So every reader charges a [`Budget`] before it allocates
-//! memory for what a file claims. Two bounds hold at once:
+//! memory for what a file claims. Two bounds apply at once:
 //!
 //! - the free memory of the machine, of its control group and of the process's own limits;
 //! - what the opened files can plausibly contain. Deflate expands one byte to at most 1032, and a

@@ -2,8 +2,8 @@
 //!
 //! [`open_source`] reads the episodes of a name or path, [`create_sink`] writes them, [`convert`]
 //! connects the two. Nothing is computed in between: types, infos, seeds, reset options and
-//! metadata stay as they are, JPEG images are copied as bytes. What the target's format cannot hold
-//! is listed in the [`Summary`].
+//! metadata stay as they are, JPEG images are copied as bytes. What the target's format cannot
+//! represent is listed in the [`Summary`].
 
 use std::path::{Component, Path, PathBuf};
 
@@ -95,7 +95,7 @@ pub struct Summary {
     pub steps: usize,
     /// What the reader had to decide, such as rows that belong to no finished episode.
     pub findings: Vec<Finding>,
-    /// What the target's format could not hold, a sentence each.
+    /// What the target's format could not represent, a sentence each.
     pub left_out: Vec<String>,
 }
 
@@ -110,7 +110,7 @@ pub fn create_sink(target: &Target, recording: &Recording) -> Result<Box<dyn Sin
     }
 }
 
-/// Whether two sources hold the same episodes, number for number.
+/// Whether two sources have the same episodes, number for number.
 pub fn same_episodes(a: &mut dyn Source, b: &mut dyn Source) -> Result<bool, Error> {
     let (flat_a, flat_b) = (Flattener::new(a.recording()), Flattener::new(b.recording()));
     for index in 0.. {

@@ -80,7 +80,7 @@ impl Sheet {
         };
         let mut record = StringRecord::new();
         while reader.read_record(&mut record).map_err(failed)? {
-            // Memory of a number, and of its place in the array.
+            // The memory of a number and of its slot in the array.
             budget.take_items(&[record.len()], 16, "the table")?;
             for (index, cell) in record.iter().enumerate() {
                 let number = match cell {

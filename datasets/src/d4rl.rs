@@ -22,7 +22,7 @@
 //!
 //! A conversion also keeps other arrays of N rows, as infos (those in the group `infos` under their
 //! own names, others likewise), and texts and single numbers, as entries `d4rl/...` of the
-//! metadata. Weights of policies and everything under `virtual` are left out, which the summary
+//! metadata. Weights of policies and everything under `virtual` are omitted, which the summary
 //! says.
 //!
 //! D4RL's files do not state their environment and spaces. Those of this crate do, as texts in the
@@ -128,7 +128,8 @@ pub(crate) fn source(
         }
         (None, Some(world)) => {
             match world.env_id {
-                // Gymnasium fills in what is missing from its registry when the spec is made again.
+                // Gymnasium fills in what is missing from its registry when the environment is
+                // recreated.
                 Some(id) => {
                     let spec = EnvSpec {
                         max_episode_steps: Some(world.max_episode_steps),

@@ -1,6 +1,6 @@
 //! A dataset: columns of numbers, and a list of episodes stored in them.
 //!
-//! A column set ([`Columns`]) holds episodes one after the other as flat `f64` numbers: an episode
+//! A column set ([`Columns`]) stores episodes one after the other as flat `f64` numbers: an episode
 //! of `T` steps owns `T` rows of actions and rewards and `T + 1` rows of observations. The columns
 //! are shared, in memory or mapped from a file; each dataset has its own list of episodes. So a
 //! dataset is cheap to clone, and a selection or a mixture ([`crate::select`]) is another list over
@@ -44,7 +44,7 @@ pub struct Info {
 pub struct Part {
     /// Its key or number.
     pub name: String,
-    /// Numbers that it takes.
+    /// The count of numbers in a step.
     pub width: usize,
 }
 
@@ -288,7 +288,7 @@ impl Dataset {
     }
 
     /// For each episode how much likelier one of its steps is drawn than a step of weight 1; `None`
-    /// where all are equal, which holds unless the dataset is a mixture.
+    /// where all are equal, which is the case unless the dataset is a mixture.
     pub fn weights(&self) -> Option<&[f64]> {
         self.weights.as_deref()
     }
@@ -298,7 +298,7 @@ impl Dataset {
         self.store().is_some()
     }
 
-    /// The directory of the store that holds some of the numbers.
+    /// The directory of the store that contains some of the numbers.
     pub(crate) fn store(&self) -> Option<&Path> {
         let mut columns = self.columns.iter();
         columns.find_map(|columns| columns.observations.directory())
@@ -307,7 +307,7 @@ impl Dataset {
     /// One episode.
     ///
     /// # Panics
-    /// If there is no episode of that index.
+    /// If there is no episode with that index.
     pub fn episode(&self, index: usize) -> EpisodeView<'_> {
         let place = self.places[index];
         let columns = &self.columns[place.columns];

@@ -31,7 +31,7 @@
 //! | `reader` | any | a finding that another version stored |
 //! | `no-ends` | warning | 1, if no column states where episodes end |
 //! | `unclear-ends` | warning | episodes of which no column states how they end |
-//! | `unreadable-episode` | error | episodes that do not fit their spaces and are left out |
+//! | `unreadable-episode` | error | episodes that do not fit their spaces and are omitted |
 //! | `flattened-actions` | warning | numbers by which a composite action is represented |
 //! | `dropped-tail`, `repeated-final-observation` | note | rows, episodes (D4RL) |
 //!

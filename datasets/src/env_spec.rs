@@ -34,7 +34,7 @@ pub struct WrapperSpec {
     /// The class, such as `gymnasium.wrappers.transform_action:RescaleAction`.
     pub entry_point: Option<String>,
     /// What it was called with; `None` where Gymnasium could not record it, so that the wrapper
-    /// cannot be made again.
+    /// cannot be recreated.
     pub kwargs: Option<Map<String, Value>>,
 }
 

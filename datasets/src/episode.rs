@@ -80,7 +80,8 @@ impl EpisodeView<'_> {
     }
 }
 
-/// Returns-to-go `R[t] = rewards[t] + gamma R[t + 1]`, summed from the end as the peers do.
+/// Returns-to-go `R[t] = rewards[t] + gamma R[t + 1]`, summed from the end as in the reference
+/// implementations.
 pub fn returns_to_go(rewards: &[f64], gamma: f64) -> Vec<f64> {
     let mut returns = rewards.to_vec();
     for step in (1..returns.len()).rev() {

@@ -1,4 +1,4 @@
-//! The one error of this crate: each variant carries its data, [`Error::hint`] says what to do.
+//! The error of this crate: each variant contains its data, [`Error::hint`] says what to do.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ pub enum Error {
     /// Legal, but outside what this crate reads.
     #[error("{0} is not supported")]
     Unsupported(String),
-    /// The file or directory holds neither a Minari nor a D4RL dataset.
+    /// The file or directory is neither a Minari nor a D4RL dataset.
     #[error("no dataset here")]
     NotADataset,
     /// A group or array that the format requires is absent.
@@ -267,7 +267,7 @@ impl Error {
                 root.display(),
                 nearest.join(", ")
             ),
-            Self::Store(_) => "delete this directory: it is a copy, which is made again from its \
+            Self::Store(_) => "delete this directory: it is a copy, which is rebuilt from its \
                 source when that is opened"
                 .into(),
             Self::Remote(_) => "run it again: the download resumes where it stopped".into(),
@@ -305,7 +305,7 @@ fn io_hint(error: &std::io::Error) -> &'static str {
         ErrorKind::FileTooLarge => "raise the limit on file sizes (ulimit -f), or write less",
         ErrorKind::ReadOnlyFilesystem => "write to another location: this file system is read-only",
         ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
-            "check the path: it has a directory in place of a file, or a file in place of a \
+            "check the path: it names a directory instead of a file, or a file instead of a \
                 directory"
         }
         ErrorKind::OutOfMemory => "free some memory, or use a machine with more of it",

@@ -101,7 +101,7 @@ impl FlatSource {
         self.recording.entries.insert(name.to_owned(), value.into());
     }
 
-    /// Uses the spaces that the file itself states, where its rows fit them.
+    /// Uses the spaces stated in the file where its rows fit them.
     pub(crate) fn set_spaces(&mut self, spaces: (RecordingSpace, RecordingSpace)) {
         let fits = |space: &RecordingSpace, array: &Array| {
             let numbers = array.row_numbers() == space.space().width();
@@ -195,7 +195,7 @@ impl FlatSource {
             Finding::note(
                 "dropped-tail",
                 steps - start,
-                "rows after the last complete episode were left out".into(),
+                "rows after the last complete episode were omitted".into(),
             ),
             Finding::note(
                 "repeated-final-observation",

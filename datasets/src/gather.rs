@@ -30,7 +30,7 @@ pub(crate) fn gather(source: &mut dyn Source, defects: Defects) -> Result<Datase
 struct Held {
     dataset: Dataset,
     budget: Budget,
-    /// Numbers that a step takes.
+    /// The count of numbers in a step.
     row: usize,
 }
 
@@ -105,7 +105,7 @@ fn pour_all(
         bad,
         match unreadable.first() {
             Some(first) => {
-                format!("episodes do not fit their spaces and are left out; the first, {first}")
+                format!("episodes do not fit their spaces and are omitted; the first, {first}")
             }
             None => String::new(),
         },
@@ -131,7 +131,7 @@ fn pour_all(
         into.note(Finding::warning(
             "step-count",
             steps.abs_diff(total),
-            format!("the metadata count {total} steps, the episodes hold {steps}"),
+            format!("the metadata count {total} steps, the episodes have {steps}"),
         ));
     }
     for finding in source.findings() {

@@ -18,8 +18,8 @@
 //! [`Budget`](crate::Budget) before memory is taken for it, and every group and array that is
 //! visited counts, since many links can lead to the same one. Chunks that were never written are
 //! filled as the file says. Links into other files are not followed: they are named in the error.
-//! The reader itself allocates as many header messages as a 16-bit count claims, 9.4 MB at the
-//! most. `examples/fuzz.rs` mutates every fixture and counts what is allocated.
+//! The reader allocates as many header messages as a 16-bit count claims, 9.4 MB at the most.
+//! `examples/fuzz.rs` mutates every fixture and counts what is allocated.
 //!
 //! The reader depends on `lru` 0.16, which has an advisory (RUSTSEC-2026-0253, unsound). What `lru`
 //! fixed since then is panic safety in `pop`; the library does not call it, and its keys are
@@ -208,7 +208,7 @@ fn leaf(reader: ReaderDataset, path: String, budget: &Budget) -> Result<Node, Er
             ..
         } => {
             let size = reader.raw_byte_len().map_err(translate)? as u64;
-            // The bytes, and the texts that are made of them.
+            // The bytes, and the texts decoded from them.
             budget.take(size.saturating_mul(2), &path)?;
             budget.take_items(reader_shape(&reader, &path)?.as_slice(), 24, &path)?;
             let texts = reader.read_strings().map_err(translate)?;
@@ -236,7 +236,7 @@ fn leaf(reader: ReaderDataset, path: String, budget: &Budget) -> Result<Node, Er
 /// The items of a dataset of variable length.
 fn bytes(reader: &ReaderDataset, path: &str, budget: &Budget) -> Result<Vec<Vec<u8>>, Error> {
     let size = reader.raw_byte_len().map_err(translate)? as u64;
-    // The references, and for each of them what holds an item.
+    // The references, and for each of them the container of an item.
     budget.take(size.saturating_mul(3), path)?;
     let references = reader.read_raw_bytes().map_err(translate)?;
     let mut items = Vec::new();

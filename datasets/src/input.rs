@@ -16,7 +16,7 @@ pub(crate) fn open(path: &Path, budget: &Budget) -> Result<(File, u64), Error> {
     Ok((file, bytes))
 }
 
-/// Opens a file that is not compressed, so that it holds no more than its size.
+/// Opens a file that is not compressed, so that it contains no more than its size.
 pub(crate) fn open_text(path: &Path) -> Result<(File, u64), Error> {
     let open = || {
         regular(&fs::metadata(path)?)?;

@@ -270,8 +270,8 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Locks a file for this process. A child that is just being started holds its parent's locks for a
-/// moment, so the lock is retried for a second.
+/// Locks a file for this process. A child that is just being started shares its parent's locks for
+/// a moment, so the lock is retried for a second.
 fn lock(file: &File) -> Result<(), Error> {
     const TRIES: u32 = 20;
     for _ in 0..TRIES {
@@ -355,7 +355,7 @@ impl Records {
         let Some(after) = (left - HEAD_BYTES).checked_sub(length) else {
             return Ok(None);
         };
-        // The record, and the episode that is made of it.
+        // The record, and the episode decoded from it.
         let room = self.budget.fork();
         room.take(length.saturating_mul(4), "a record of the journal")?;
         let mut payload = vec![0; usize::try_from(length).unwrap_or(0)];

@@ -32,7 +32,7 @@ pub(crate) fn read(path: &Path, budget: &Budget) -> Result<Value, Error> {
     if bytes > MAX_BYTES {
         return Err(Error::Metadata(format!("longer than {MAX_BYTES} bytes")));
     }
-    // What a value takes in memory; the shortest ones are two bytes of text.
+    // The memory of a value; the shortest ones are two bytes of text.
     budget
         .fork()
         .take(bytes.saturating_mul(32), "the metadata")?;

@@ -32,9 +32,9 @@ impl Mapping {
 
     fn of(file: &File, directory: &Path) -> Result<Self, Error> {
         // SAFETY: no process changes a file of a store: it is written under another name, made read
-        // only and then renamed, and a store that is made again has new files. A file without a
-        // name is this process's own. Truncating such a file on purpose while it is read ends this
-        // process, nothing worse.
+        // only and then renamed, and a rebuilt store has new files. A file without a name is this
+        // process's own. Truncating such a file on purpose while it is read ends this process,
+        // nothing worse.
         #[expect(unsafe_code, reason = "mapping a file is what this module is for")]
         let map = unsafe { Mmap::map(file)? };
         Ok(Self {

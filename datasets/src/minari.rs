@@ -60,7 +60,7 @@ impl MinariFormat {
 }
 
 /// Opens a Minari dataset by its directory, its `data` directory or its HDF5 file. A file of
-/// another name than `main_data.hdf5` is a dataset by itself: other files beside it belong to
+/// another name than `main_data.hdf5` is a dataset by itself: other files next to it belong to
 /// another one.
 pub(crate) fn source(
     path: &Path,
@@ -103,7 +103,7 @@ pub(crate) fn source(
     }
 }
 
-/// The directory that holds the files, given any of the three paths that name a dataset.
+/// The directory of the files, given any of the three paths that name a dataset.
 fn data_directory(path: &Path) -> Option<PathBuf> {
     let holds = |directory: &Path| {
         directory.join(MAIN_DATA).exists() || directory.join("metadata.json").exists()

@@ -35,7 +35,7 @@ pub fn open_with(
     open_within(id_or_path, minari_root, defects, &Budget::default())
 }
 
-/// Opens a dataset as [`open_with`] does, and takes no more memory than the budget allows.
+/// Opens a dataset as [`open_with`] does, and uses no more memory than the budget allows.
 pub fn open_within(
     id_or_path: &str,
     minari_root: Option<&Path>,
@@ -97,7 +97,7 @@ pub fn open_source(
     open_source_within(id_or_path, minari_root, contents, &Budget::default())
 }
 
-/// Opens a dataset as [`open_source`] does, and takes no more memory than the budget allows.
+/// Opens a dataset as [`open_source`] does, and uses no more memory than the budget allows.
 pub fn open_source_within(
     id_or_path: &str,
     minari_root: Option<&Path>,

@@ -4,7 +4,7 @@
 //! official `download_d4rl_datasets.py` writes them. An episode that does not end in a terminal
 //! state was cut by its time limit, since the script drops unfinished ones.
 //!
-//! A pickle is a program, and Python executes it. Here [`machine`] knows the instructions that
+//! A pickle is a program, and Python executes it. Here [`machine`] implements the instructions that
 //! plain data need and NumPy's functions that build arrays; anything else is an error.
 
 mod arrays;

@@ -74,7 +74,7 @@ pub trait Sink {
     /// Writes an episode.
     fn write(&mut self, episode: &RecordedEpisode) -> Result<(), Error>;
 
-    /// Completes the dataset and gives it its name; without this call nothing is left behind.
+    /// Completes the dataset and renames it to its final name; without this call nothing remains.
     /// Returns sentences about what the format could not store.
     fn finish(self: Box<Self>) -> Result<Vec<String>, Error>;
 }

@@ -9,7 +9,7 @@
 //! than any dataset is, is refused. Names from a server cannot leave the dataset's own folder. A
 //! second process that downloads the same dataset gets an error at once.
 //!
-//! An interrupted download keeps what has arrived beside its target and is resumed by the next
+//! An interrupted download keeps what has arrived next to its target and is resumed by the next
 //! call. A dataset has its name only when all of its files are whole.
 
 mod d4rl;
@@ -271,7 +271,7 @@ impl Remote {
     }
 }
 
-/// A file that one process holds while it downloads.
+/// A file that one process locks while it downloads.
 struct Lock {
     path: PathBuf,
     _file: fs::File,

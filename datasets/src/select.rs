@@ -157,7 +157,9 @@ impl Dataset {
         }
         if let Some(beta) = selection.balance_strength {
             if !(0.0..=1.0).contains(&beta) {
-                return fail(format!("balance_strength = {beta} does not lie in 0 to 1"));
+                return fail(format!(
+                    "balance_strength must be between 0 and 1, not {beta}"
+                ));
             }
             if selection.balance_returns.is_none() {
                 return fail("balance_strength is of no use without balance_returns".into());
@@ -281,7 +283,7 @@ impl Dataset {
 
     /// Moves each episode's rewards onto its last step, into a column of its own.
     fn delay_rewards(&mut self) {
-        // Zeros that are never written take no memory, so most of this column takes none.
+        // Zeros that are never written use no memory, so most of this column uses none.
         let mut delayed: Vec<Vec<f64>> = self
             .columns
             .iter()

@@ -12,8 +12,8 @@
 //! Old files have no `timeouts`. Then a counter ends episodes at the time limit, and what the
 //! counter counts differs too: in the first and the third splitter it is set to 0 at an episode's
 //! end and raised *afterwards*, so that the first episode may have as many rows as the limit, but
-//! every later one a row less. In the second that happens after terminal rows only. The third
-//! takes 1000 for the limit whatever the environment. All of this is reproduced.
+//! every later one a row less. In the second that happens after terminal rows only. The third takes
+//! 1000 for the limit whatever the environment. All of this is reproduced here.
 
 use std::fmt;
 use std::ops::Range;
@@ -210,7 +210,7 @@ mod tests {
         // A terminal end resets the counter in the same way.
         let found = cut(Splitter::SequenceDataset, ".t.......", false, 4);
         assert_eq!(found, [(0..2, 't'), (2..5, 'o'), (5..8, 'o')]);
-        // A terminal row in the last place counts as both.
+        // A terminal last row counts as both.
         let found = cut(Splitter::SequenceDataset, "...t", false, 4);
         assert_eq!(found, [(0..4, 'b')]);
         // With a limit of one row only the first ends.

@@ -1,9 +1,9 @@
 //! Files and directories appear whole or not at all.
 //!
-//! They are written into a hidden directory beside the target, synced to the disk and then renamed.
-//! A killed process leaves only that hidden directory, which Minari does not list; the next writer
-//! of the same target removes it. A lock distinguishes an abandoned directory from one in use;
-//! process ids do not, since containers that share a disk may use the same ones.
+//! They are written into a hidden directory next to the target, synced to the disk and then
+//! renamed. A killed process leaves only that hidden directory, which Minari does not list; the
+//! next writer of the same target removes it. A lock distinguishes an abandoned directory from one
+//! in use; process ids do not, since containers that share a disk may use the same ones.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;

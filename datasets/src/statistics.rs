@@ -20,8 +20,9 @@ impl Normaliser {
     pub const TRANSITION_EPSILON: f64 = 1e-3;
 
     /// The statistics of a dataset: population mean and standard deviation over the observations
-    /// *before* each step, all episodes together, as both peers have them; the observation after
-    /// an episode's last step does not count. `epsilon` is added to the deviation.
+    /// *before* each step, all episodes together, as in both reference implementations; the
+    /// observation after an episode's last step does not count. `epsilon` is added to the
+    /// deviation.
     pub fn of(dataset: &Dataset, epsilon: f64) -> Self {
         let lengths: Vec<usize> = dataset.iter().map(|episode| episode.len()).collect();
         Self::of_rows(dataset, epsilon, &lengths)
@@ -75,7 +76,8 @@ impl Normaliser {
         self.mean.len()
     }
 
-    /// Writes the scaled rows, computed in `f64` and rounded once. Both slices hold whole rows.
+    /// Writes the scaled rows, computed in `f64` and rounded once. Both slices consist of whole
+    /// rows.
     ///
     /// # Panics
     /// If the slices differ in length.

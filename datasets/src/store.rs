@@ -11,8 +11,8 @@
 //!
 //! It is written episode by episode under another name, synced to the disk and renamed, so a store
 //! exists whole or not at all. On opening, format, version and every size are checked; one that is
-//! damaged or of another version is made again. Numbers are `f64`, as everywhere in a [`Dataset`]:
-//! a store of `float32` data takes twice their size.
+//! damaged or of another version is rebuilt. Numbers are `f64`, as everywhere in a [`Dataset`]: a
+//! store of `float32` data is twice as large as the data.
 //!
 //! The cache directory is `$RTG_CACHE`, else `rtg` in the user's cache directory.
 

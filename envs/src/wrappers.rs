@@ -5,10 +5,10 @@
 //! |---|---|---|
 //! | `RescaleAction` | `min_action`, `max_action`: a number, or one for each action number | actions between these bounds stand for those between the environment's own; beyond them it continues linearly |
 //! | `ClipAction` | | any action is taken, as the nearest one within the bounds |
-//! | `ClipReward` | `min_reward`, `max_reward`, one of them may be left out | rewards beyond the bounds become the bounds |
+//! | `ClipReward` | `min_reward`, `max_reward`, at least one of them | rewards beyond the bounds become the bounds |
 //! | `TimeLimit` | `max_episode_steps` | the smaller of this limit and the environment's own holds |
 //!
-//! [`IDENTITIES`] have no effect on observations, actions or rewards, so they are left out. All
+//! [`IDENTITIES`] have no effect on observations, actions or rewards, so they are omitted. All
 //! others are refused. `TransformReward` and `TransformAction` are, too: a specification does not
 //! hold their functions. The arithmetic is that of Gymnasium 1.x, in float32 where the action is.
 

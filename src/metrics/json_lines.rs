@@ -92,7 +92,7 @@ impl MetricSink for JsonLines {
     }
 }
 
-/// One line of the file: the step and the scalars. Histograms are left out.
+/// One line of the file: the step and the scalars. Histograms are omitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     /// Optimiser steps done so far.

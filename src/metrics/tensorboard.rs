@@ -367,7 +367,7 @@ fn next_record(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     Ok(read(4)?.is_some_and(matches).then_some(event))
 }
 
-/// The field `step` (number 2, a varint) of a serialised event; 0 where it is left out, `None` for
+/// The field `step` (number 2, a varint) of a serialised event; 0 where it is absent, `None` for
 /// bytes that are not an event. Walking the fields by hand avoids protobuf's parser, which in this
 /// version is unsafe against hostile bytes.
 fn step_of(mut event: &[u8]) -> Option<u64> {

@@ -75,9 +75,9 @@ pub fn by_time(tasks: &[Vec<Points>], count: usize, bootstrap: &Bootstrap) -> Ve
         .collect()
 }
 
-/// At most `count` points of a dense curve: the mean of each of `count` equal stretches of
-/// `(0, last]`, placed at the stretch's end, so that runs with the same `last` share their
-/// positions. Values that are not finite are left out.
+/// At most `count` points of a dense curve: the mean of each of `count` equal stretches of `(0,
+/// last]`, placed at the stretch's end, so that runs with the same `last` share their positions.
+/// Values that are not finite are omitted.
 pub fn thin(points: &[(f64, f64)], last: f64, count: usize) -> Vec<(f64, f64)> {
     let width = last / count.max(1) as f64;
     let stretch = |x: f64| (x / width).ceil().clamp(1.0, count.max(1) as f64) as usize;

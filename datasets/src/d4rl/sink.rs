@@ -212,7 +212,7 @@ impl Sink for D4rlSink {
                 values.push((path.to_owned(), algorithm.into()));
             }
         }
-        // So that the file identifies itself, whatever its name.
+        // Identifies the file whatever its name.
         let spec = self.recording.env_spec();
         values.extend(spec.map(|spec| (format!("metadata/{ENV_SPEC}"), spec.to_text().into())));
         let recording = &self.recording;

@@ -61,7 +61,7 @@ pub struct Histogram {
     pub low: f64,
     /// Where the last interval ends.
     pub high: f64,
-    /// How many values lie in each interval.
+    /// The number of values in each interval.
     pub counts: Vec<usize>,
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Map, Number, Value};
 use super::{EnvSpec, WrapperSpec};
 
 impl EnvSpec {
-    /// The environment in which the data were recorded, as [`registry::make`] takes it: with
-    /// options, time limit and wrappers, where the id is registered; else the id alone.
+    /// The environment in which the data were recorded, as for [`registry::make`]: with options,
+    /// time limit and wrappers, where the id is registered; else the id alone.
     pub fn environment(&self) -> String {
         if registry::spec(&self.id).is_err() {
             return self.id.clone();

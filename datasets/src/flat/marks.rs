@@ -90,7 +90,7 @@ impl Marks {
     }
 }
 
-/// Either of two columns; the longer one's length, so that a wrong one is seen.
+/// Either of two columns, with the length of the longer one, so that a wrong length is noticed.
 fn join(known: &mut Option<Vec<bool>>, more: Vec<bool>) {
     match known {
         None => *known = Some(more),

@@ -23,7 +23,7 @@ pub(crate) fn columns(named: Vec<(String, Node)>, budget: &Budget) -> Result<Col
             None => Ok(None),
             Some((_, Node::Array(array))) => Ok(Some(array)),
             Some((name, _)) => Err(Error::Unsupported(format!(
-                "{name} as {what}: it holds no numbers, which"
+                "{name} as {what}: it contains no numbers, which"
             ))),
         }
     };

@@ -1,8 +1,8 @@
 //! Parquet files of a row a step: one, or a folder of them in `LeRobot`'s layout.
 //!
 //! Columns have the names of `flat/roles.rs`; lists are rows of numbers. A folder of `LeRobot`
-//! (versions 2 and 3 of its layout) holds `meta/info.json` and, below `data`, Parquet files of one
-//! or several episodes each, distinguished by `episode_index`. Its videos are not read.
+//! (versions 2 and 3 of its layout) consists of `meta/info.json` and, below `data`, Parquet files
+//! of one or several episodes each, distinguished by `episode_index`. Its videos are not read.
 
 use std::fs;
 use std::path::{Path, PathBuf};

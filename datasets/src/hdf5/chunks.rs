@@ -6,14 +6,14 @@ use super::{Variable, byte_order, translate};
 use crate::recording::{dtype_size, product};
 use crate::{Budget, Error};
 
-/// Bytes that the library holds for each chunk.
+/// Bytes of the library's record of each chunk.
 const ENTRY_BYTES: usize = 64;
 
 impl Variable {
     /// The bytes of a chunked array, `total` of them.
     ///
-    /// The library itself copies one number at a time, which for D4RL's compressed files takes more
-    /// than half of the reading. Chunks that were never written hold the fill value.
+    /// The library copies one number at a time, which for D4RL's compressed files takes more than
+    /// half of the reading. Chunks that were never written have the fill value.
     pub(super) fn read_chunks(
         &self,
         chunk: &[u32],
@@ -22,7 +22,7 @@ impl Variable {
     ) -> Result<Vec<u8>, Error> {
         let chunk: Vec<usize> = chunk.iter().map(|&size| size as usize).collect();
         let grid = Grid::new(&self.shape, &chunk, dtype_size(self.dtype));
-        // Memory held besides the array while it is read.
+        // Memory used besides the array while it is read.
         let passing = budget.fork();
         passing.take_items(&chunk, dtype_size(self.dtype).saturating_mul(2), &self.path)?;
         let Some(grid) = grid.filter(|_| self.is_native()) else {

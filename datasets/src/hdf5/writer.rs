@@ -10,7 +10,7 @@ use rust_hdf5::{H5Dataset, H5File, H5Group};
 use crate::Error;
 use crate::recording::{Array, Attribute, Node, dtype_size};
 
-/// A chunk holds about this many bytes.
+/// A chunk has about this many bytes.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// A file being written; [`Writer::close`] completes it.
@@ -83,7 +83,7 @@ impl WriterGroup {
             Node::Dict(parts) => {
                 let is_path = |name: &str| name.is_empty() || name.contains('/') || name == ".";
                 if let Some((part, _)) = parts.iter().find(|(part, _)| is_path(part)) {
-                    let text = format!("a part called '{part}', which HDF5 takes for a path");
+                    let text = format!("a part called '{part}', which HDF5 reads as a path");
                     return Err(Error::Writing(text));
                 }
                 let group = self.create_group(name)?;

@@ -6,7 +6,7 @@ use crate::hdf5::Group;
 use crate::recording::{Attribute, Recording, RecordingSpace};
 use crate::{Budget, Error, json};
 
-/// The layout that is written; Python refuses versions that it does not know.
+/// The layout that is written; Python rejects unknown versions.
 const LAYOUT_VERSION: &str = "0.5.3";
 
 /// Entries that have their own field in a [`Recording`], or follow from the files.

@@ -143,7 +143,7 @@ impl Sink for MinariSink {
             format: self.format.name(),
             episodes: self.episodes,
             steps: self.steps,
-            // Python takes absent for true, so a set without images says so too.
+            // Python reads an absent key as true, so a dataset without images has the key too.
             jpeg_encoding: self.jpeg.unwrap_or(true),
             bytes: size(&data)?,
         };

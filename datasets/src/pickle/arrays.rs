@@ -154,7 +154,7 @@ impl Machine<'_> {
         match self.object(value) {
             Some(Object::Element(Some(element))) => Ok(*element),
             _ => Err(Error::Unsupported(
-                "an array in a pickle that does not hold plain numbers".into(),
+                "an array in a pickle that does not consist of plain numbers".into(),
             )),
         }
     }
@@ -183,7 +183,7 @@ impl Machine<'_> {
         };
         let data = self
             .bytes(*data)
-            .ok_or_else(|| Error::Unsupported("an array in a pickle that holds objects".into()))?;
+            .ok_or_else(|| Error::Unsupported("an array of objects in a pickle".into()))?;
         self.budget
             .take(data.len() as u64, "an array of the pickle")?;
         element.array(shape.clone(), data, *is_fortran)

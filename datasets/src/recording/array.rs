@@ -211,7 +211,7 @@ fn half(bits: u16) -> f64 {
     }
 }
 
-/// The half-precision bits of a number that half precision holds exactly.
+/// The half-precision bits of a number that half precision represents exactly.
 fn half_bits(number: f64) -> u16 {
     let sign = u16::from(number.is_sign_negative()) << 15;
     let magnitude = number.abs();

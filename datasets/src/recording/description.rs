@@ -49,7 +49,7 @@ impl Recording {
         self
     }
 
-    /// Adds the environment, so that Python's `recover_environment` makes the same one.
+    /// Adds the environment, so that Python's `recover_environment` creates the same one.
     #[must_use]
     pub fn with_env_spec(self, spec: &EnvSpec) -> Self {
         self.with("env_spec", spec.to_text())
@@ -132,7 +132,7 @@ fn parts(space: &Space) -> Vec<Part> {
 
 /// A space as it was recorded, with the text that Minari stores for it.
 ///
-/// The text is kept since [`Space`] holds its bounds as `f64`, which cannot hold every 64-bit
+/// The text is kept since [`Space`] stores its bounds as `f64`, which cannot represent every 64-bit
 /// integer: a conversion writes what it has read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordingSpace {

@@ -138,7 +138,7 @@ impl Attribute {
         }
     }
 
-    /// The value that JSON holds. Numbers, flags and lists of them become arrays: integers of 64
+    /// The value of a JSON document. Numbers, flags and lists of them become arrays: integers of 64
     /// bits, floats of double precision.
     pub fn of_json(value: &Value) -> Self {
         if let Value::String(text) = value
@@ -213,7 +213,7 @@ fn integers(array: &Array) -> Option<Vec<Value>> {
                 .collect()
         }
         dtype if dtype.is_float() => return None,
-        // At most 32 bits, which an f64 holds exactly.
+        // At most 32 bits, which an f64 represents exactly.
         _ => array
             .to_f64()
             .into_iter()

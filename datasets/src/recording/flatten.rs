@@ -386,7 +386,7 @@ fn choice_of(number: f64, n: usize, start: i64, path: &str) -> Result<usize, Err
         return Ok(choice as usize);
     }
     Err(Error::Damaged(format!(
-        "{path} hold the choice {number}, which is not one of {n} from {start} on"
+        "{path} contain the choice {number}, which is not one of {n} from {start} on"
     )))
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A window is a random place in memory or in a file. If each column were stored separately, a
 //! window would touch as many places as there are columns; in blocks of whole pages it touches one
-//! or two. A single column whose rows hold everything is one place a row: transitions use that.
+//! or two. With a single column whose rows contain everything, each row is one access; transitions
+//! use that.
 
 use std::path::Path;
 

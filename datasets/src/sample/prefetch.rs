@@ -153,7 +153,7 @@ mod tests {
             let prefetcher =
                 Prefetcher::new(Arc::clone(&sampler), Pcg64::seed_from_u64(3), 7, ahead);
             drop(prefetcher);
-            // The thread has ended: nothing else holds the sampler.
+            // The thread has ended: nothing else owns the sampler.
             assert_eq!(Arc::strong_count(&sampler), 1);
         }
     }

@@ -135,17 +135,17 @@ impl ReplayBuffer {
         self.normaliser.as_ref()
     }
 
-    /// The steps that it holds.
+    /// The number of steps it contains.
     pub fn len(&self) -> usize {
         self.rows.len() / self.width()
     }
 
-    /// Whether it holds no step.
+    /// Whether it contains no step.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The steps that it can hold.
+    /// The capacity, in steps.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
@@ -155,7 +155,7 @@ impl ReplayBuffer {
         self.shape.actions.width()
     }
 
-    /// Fills `batch` with `rows` rows, drawn uniformly with replacement from the steps it holds.
+    /// Fills `batch` with `rows` rows, drawn uniformly with replacement from the steps it contains.
     /// The same generator state and content give the same batch.
     ///
     /// # Panics

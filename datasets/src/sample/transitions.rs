@@ -1,8 +1,8 @@
 //! Transitions `(s, a, r, s')` for methods that learn values, drawn uniformly with replacement.
 //!
-//! An episode of `T` steps has `T` rows, or `T - 1` where its last step is left out
-//! ([`TruncatedLast`]). A row's next observation is the one stored after it; an episode stores
-//! `T + 1`, so it is real after a time limit too. Only a terminal state counts as terminated.
+//! An episode of `T` steps has `T` rows, or `T - 1` where its last step is omitted
+//! ([`TruncatedLast`]). A row's next observation is the one stored after it; an episode stores `T +
+//! 1`, so it is real after a time limit too. Only a terminal state counts as terminated.
 //!
 //! With `n` steps, a row `t` sums up the rewards of the steps `t..u`, `u = min(t + n, rows)`, and
 //! continues from observation `u` with the discount to the power `u - t`. So a transition never
@@ -38,8 +38,8 @@ use crate::{Dataset, EpisodeView, Error, Normaliser, returns_to_go};
 /// Draws transitions from a dataset.
 ///
 /// It keeps its own numbers, `f32` in the model's units: in memory for a dataset in memory, for a
-/// mapped one ([`Dataset::is_mapped`]) in a file beside its store that is deleted with the sampler.
-/// The same generator gives the same batches in both cases, bit for bit.
+/// mapped one ([`Dataset::is_mapped`]) in a file next to its store that is deleted with the
+/// sampler. The same generator gives the same batches in both cases, bit for bit.
 #[derive(Debug)]
 pub struct TransitionSampler {
     config: TransitionConfig,
@@ -145,7 +145,7 @@ impl TransitionSampler {
         }
     }
 
-    /// All rows in their order, as batches would hold them: for a mean over the whole data.
+    /// All rows in their order, as in a batch, for a mean over the whole dataset.
     pub fn all(&self) -> Transitions {
         let mut batch = Transitions::default();
         batch.shape(self.rows(), &self.shape);
@@ -220,7 +220,7 @@ impl Conversion<'_> {
     fn blocks(&self, draws: &Draws) -> Result<Blocks<1>, Error> {
         let (s, a) = (self.shape.observation, self.dataset.action_width());
         let width = s + a + 2 + usize::from(self.shape.has_returns);
-        // The disk held the store, so it can hold a smaller file.
+        // The store fits on the disk, so a smaller file does too.
         let store = self.dataset.store();
         let directory = store.map(|store| store.parent().unwrap_or(store));
         let rows = draws.rows() + self.dataset.episodes();

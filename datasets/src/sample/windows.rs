@@ -31,9 +31,9 @@ use crate::{Dataset, Error, Normaliser};
 /// Where a short window is padded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Side {
-    /// Before the steps: the last step is always in the last place.
+    /// Before the steps: the last step is always at the last position.
     Left,
-    /// After the steps: the first step is always in the first place.
+    /// After the steps: the first step is always at the first position.
     #[default]
     Right,
 }
@@ -47,7 +47,7 @@ pub struct Padding {
     pub action: f32,
 }
 
-/// The observation of a padded place.
+/// The observation at a padded position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaddedObservation {
     /// Zeros that are then normalised: `-mean / std`.
@@ -118,7 +118,7 @@ pub struct Batch {
     pub returns_to_go: Vec<f32>,
     /// `B x K`, counted from the episode's start.
     pub timesteps: Vec<u32>,
-    /// `B`: how many of the `K` places hold a step.
+    /// `B`: the number of steps in each window, at most `K`.
     pub lengths: Vec<usize>,
     /// Where the other places are.
     pub side: Side,
@@ -129,7 +129,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The places of `row` that hold steps, counted in `0..K`.
+    /// The positions of `row` that contain steps, within `0..K`.
     pub fn valid(&self, row: usize) -> std::ops::Range<usize> {
         match self.side {
             Side::Left => self.context - self.lengths[row]..self.context,
@@ -141,8 +141,8 @@ impl Batch {
 /// Draws windows from a dataset.
 ///
 /// It keeps its own numbers, `f32` in the model's units: in memory for a dataset in memory, for a
-/// mapped one ([`Dataset::is_mapped`]) in a file beside its store that is deleted with the sampler.
-/// The same generator gives the same batches in both cases, bit for bit.
+/// mapped one ([`Dataset::is_mapped`]) in a file next to its store that is deleted with the
+/// sampler. The same generator gives the same batches in both cases, bit for bit.
 #[derive(Debug)]
 pub struct WindowSampler {
     config: WindowConfig,

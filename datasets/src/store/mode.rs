@@ -1,4 +1,4 @@
-//! Whether a dataset is held in memory or mapped.
+//! Whether a dataset is kept in memory or mapped.
 
 use serde::{Deserialize, Serialize};
 

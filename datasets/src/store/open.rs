@@ -16,10 +16,10 @@ const BYTES: usize = 12;
 /// Estimated ratio of bytes in memory to bytes in a file, where the number of steps is not known.
 const GROWTH: u64 = 3;
 
-/// Opens a dataset as [`open_with`](crate::open_with) does, and holds its numbers as `mode` says.
+/// Opens a dataset as [`open_with`](crate::open_with) does, and keeps its numbers as `mode` says.
 ///
-/// A store is made in [`cache_directory`] when it is needed and missing, and again when a file of
-/// the dataset has another size or modification time.
+/// A store is built in [`cache_directory`] when it is needed and missing, and rebuilt when a file
+/// of the dataset has another size or modification time.
 pub fn open_as(
     id_or_path: &str,
     minari_root: Option<&Path>,

@@ -53,7 +53,7 @@ impl Writer {
         create().map_err(|error: std::io::Error| Error::Io(error).at(target))
     }
 
-    /// Completes the store and gives it its name. `source` is what it was made from.
+    /// Completes the store and renames it to its final name. `source` is what it was built from.
     pub(crate) fn finish(mut self, source: Vec<String>) -> Result<(), Error> {
         let target = self.target.clone();
         self.complete(source).map_err(|error| error.at(&target))

@@ -8,7 +8,7 @@ use crate::{Dataset, EpisodeColumn, Error};
 pub struct Experience<'a> {
     /// `S` numbers, the observation before the step.
     pub observation: &'a [f64],
-    /// `A` numbers as the environment takes them; one for a discrete action.
+    /// `A` numbers as the environment expects them; one for a discrete action.
     pub action: &'a [f64],
     /// The reward.
     pub reward: f64,

@@ -14,9 +14,9 @@ pub struct ReplayInfo {
     pub observation_width: usize,
     /// Numbers in a stored action.
     pub action_width: usize,
-    /// Steps that it can hold.
+    /// The capacity, in steps.
     pub capacity: usize,
-    /// Steps that it holds.
+    /// The number of steps it contains.
     pub filled: usize,
     /// The row that is written next.
     pub head: usize,
@@ -40,7 +40,7 @@ impl ReplayBuffer {
         }
     }
 
-    /// Its numbers, under the names of [`COLUMNS`](Self::COLUMNS): for each step that it holds
+    /// Its numbers, under the names of [`COLUMNS`](Self::COLUMNS): for each step it contains
     /// `S + A + 3` numbers (observation, action, reward, terminated, successor), and the next
     /// observations of steps without a successor.
     pub fn columns(&self) -> [&[f32]; 2] {

@@ -17,8 +17,8 @@ pub enum TruncatedLast {
     /// file has no such observation (D4RL without `next_observations`, d3rlpy) is it left out.
     #[default]
     Keep,
-    /// It is left out, as in D4RL's `qlearning_dataset`, which CORL and the authors' codes use;
-    /// also if a terminal state was reached in the same step.
+    /// It is omitted, as in D4RL's `qlearning_dataset`, which CORL and the authors' codes use; also
+    /// if a terminal state was reached in the same step.
     Drop,
 }
 
@@ -79,7 +79,7 @@ pub struct TransitionConfig {
     /// IQL's authors use `1 - 1e-5`, since the inverse of tanh is infinite at 1.
     pub action_clip: Option<f64>,
     /// Whether the batch has the action after each transition (`ReBRAC`). The last step of a
-    /// truncated episode has none and is left out then.
+    /// truncated episode has none and is then omitted.
     pub next_actions: bool,
     /// Whether the batch has returns-to-go.
     pub returns_to_go: ReturnsToGo,

@@ -22,7 +22,7 @@ pub struct Columns {
 }
 
 impl WindowSampler {
-    /// The whole dataset, as windows of it would hold it.
+    /// The whole dataset, in the numbers of its windows.
     pub fn columns(&self) -> Columns {
         let steps = self.draws.rows();
         let (s, width) = (self.padded_observation.len(), self.action_width());

@@ -1,8 +1,8 @@
 //! The numbers of windows: a dataset in the model's units, converted once.
 //!
 //! For a dataset in memory the converted numbers are in memory. For a mapped one they are in a file
-//! beside its store, which has no name and is deleted with the sampler. Half as large as the store,
-//! it is also what a training step reads: half as much, and nothing to compute.
+//! next to its store, which has no name and is deleted with the sampler. Half as large as the
+//! store, it is also what a training step reads: half as much, and nothing to compute.
 
 use super::WindowConfig;
 use crate::sample::actions::ActionUnits;
@@ -59,7 +59,7 @@ impl Source {
     /// Checks every number and converts it.
     pub(super) fn new(dataset: &Dataset, units: Units) -> Result<Self, Error> {
         let s = dataset.observation_width();
-        // The disk held the store, so it can hold a file half as large.
+        // The store fits on the disk, so a file half as large does too.
         let directory = dataset.store().map(|store| store.parent().unwrap_or(store));
         let widths = [s, dataset.action_width(), 1];
         let mut filling = Filling::new(widths, dataset.steps(), directory)?;
