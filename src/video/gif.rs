@@ -1,6 +1,7 @@
 //! An animated GIF.
 
 use std::io::{self, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use gif::{Encoder, EncodingError, Repeat};
@@ -13,10 +14,14 @@ use crate::run::write_whole;
 /// Sampling factor of the colour quantiser, 1 (slow, exact) to 30: the drawings have few colours.
 const HASTE: i32 = 30;
 
-/// Makes a GIF that loops for ever. It grows in memory, a few kilobytes a frame.
+/// Makes a GIF that loops for ever. It grows in memory, about a kilobyte a frame.
+///
+/// A frame contains only the pixels that differ from the frame before; the others are transparent.
 pub struct Gif {
     path: PathBuf,
     encoder: Option<Encoder<Vec<u8>>>,
+    /// The pixels of the frame before, none before the first frame.
+    before: Vec<u8>,
     /// Hundredths of a second carried over by rounding: each frame has a whole number.
     owed: f64,
 }
@@ -27,6 +32,7 @@ impl Gif {
         Self {
             path: path.to_owned(),
             encoder: None,
+            before: Vec::new(),
             owed: 0.0,
         }
     }
@@ -40,7 +46,9 @@ impl Gif {
 
     fn encode(&mut self, frame: &Frame, seconds: f64) -> Result<(), EncodingError> {
         let (width, height) = (frame.width as u16, frame.height as u16);
-        let mut picture = gif::Frame::from_rgb_speed(width, height, &frame.pixels, HASTE);
+        let mut pixels = differences(&self.before, &frame.pixels);
+        let mut picture = gif::Frame::from_rgba_speed(width, height, &mut pixels, HASTE);
+        self.before.clone_from(&frame.pixels);
         self.owed += 100.0 * seconds;
         // Viewers show a frame of less than two hundredths much longer.
         picture.delay = self.owed.round().max(2.0) as u16;
@@ -62,6 +70,19 @@ impl Gif {
             path: self.path.clone(),
         }
     }
+}
+
+/// RGBA of `after`: opaque where it differs from `before`, which is empty or as long, else
+/// transparent.
+fn differences(before: &[u8], after: &[u8]) -> Vec<u8> {
+    let before = before.chunks_exact(3).map(Some).chain(iter::repeat(None));
+    let pairs = after.chunks_exact(3).zip(before);
+    pairs
+        .flat_map(|(after, before)| match before {
+            Some(before) if before == after => [0; 4],
+            _ => [after[0], after[1], after[2], u8::MAX],
+        })
+        .collect()
 }
 
 impl Reel for Gif {

@@ -35,7 +35,7 @@ fn shoot(plan: &VideoPlan, reels: &mut [Box<dyn Reel>]) -> Result<Vec<Episode>, 
 }
 
 #[test]
-fn a_film_has_a_frame_every_few_steps_and_each_episodes_last_one() {
+fn a_video_has_a_frame_every_few_steps_and_each_episodes_last_one() {
     let frames = Memory::default();
     let shown = std::rc::Rc::clone(&frames.0);
     let plan = plan("CartPole-v1", 2);
@@ -101,12 +101,15 @@ fn the_curves_grow_with_the_steps_and_the_scene_is_pasted_unchanged() {
 }
 
 #[test]
-fn a_gif_keeps_the_worlds_time_and_its_frames() {
+fn a_gif_keeps_the_environments_time_and_its_frames() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("film.gif");
+    let path = folder.path().join("video.gif");
     let plan = plan("CartPole-v1", 1);
     let pace = pace(&plan).unwrap();
-    let mut reels = [reel(&path, pace.frames_per_second()).unwrap()];
+    let memory = Memory::default();
+    let recorded = std::rc::Rc::clone(&memory.0);
+    let gif = reel(&path, pace.frames_per_second()).unwrap();
+    let mut reels: [Box<dyn Reel>; 2] = [gif, Box::new(memory)];
     let episodes = shoot(&plan, &mut reels).unwrap();
     assert!(!path.exists(), "not before it is finished");
     for reel in reels {
@@ -114,14 +117,24 @@ fn a_gif_keeps_the_worlds_time_and_its_frames() {
     }
     let mut options = ::gif::DecodeOptions::new();
     options.set_color_output(::gif::ColorOutput::RGBA);
-    let mut film = options
+    let mut decoder = options
         .read_info(std::fs::File::open(&path).unwrap())
         .unwrap();
     let (mut frames, mut hundredths) = (0, 0);
-    while let Some(frame) = film.read_next_frame().unwrap() {
+    let recorded = recorded.borrow();
+    let mut shown = vec![0; recorded[0].0.pixels.len()];
+    while let Some(frame) = decoder.read_next_frame().unwrap() {
+        for (shown, drawn) in shown.chunks_exact_mut(3).zip(frame.buffer.chunks_exact(4)) {
+            if drawn[3] > 0 {
+                shown.copy_from_slice(&drawn[..3]);
+            }
+        }
+        assert!(shown == recorded[frames].0.pixels, "frame {frames}");
         frames += 1;
         hundredths += u64::from(frame.delay);
     }
+    let each = std::fs::metadata(&path).unwrap().len() / frames as u64;
+    assert!(each < 3000, "{each} bytes a frame");
     let steps = episodes[0].len();
     assert_eq!(frames, steps.div_ceil(2) + 1);
     assert_eq!(hundredths, 4 * steps.div_ceil(2) as u64 + 100);
@@ -145,16 +158,16 @@ fn frames_go_into_a_folder_of_their_own() {
 }
 
 #[test]
-fn unknown_endings_and_worlds_without_pictures_are_refused() {
-    let error = reel(Path::new("film.avi"), 30.0).err().unwrap();
-    assert!(error.to_string().ends_with("film.avi"), "{error}");
+fn unknown_file_endings_are_refused() {
+    let error = reel(Path::new("video.avi"), 30.0).err().unwrap();
+    assert!(error.to_string().ends_with("video.avi"), "{error}");
     assert!(error.hint().unwrap().contains(".gif"));
 }
 
 #[test]
 fn a_video_that_ffmpeg_cannot_write_says_why_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("no/such/film.mp4");
+    let path = folder.path().join("no/such/video.mp4");
     let mut reels = [reel(&path, 30.0).unwrap()];
     let error = shoot(&plan("CartPole-v1", 1), &mut reels)
         .err()

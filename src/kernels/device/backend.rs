@@ -146,7 +146,7 @@ pub enum Error {
         /// The first that works.
         needed: String,
     },
-    /// A device that is not there.
+    /// A device that does not exist.
     #[error("there is no CUDA device {ordinal}; found: {count}")]
     NoDevice {
         /// The requested one.
@@ -205,7 +205,7 @@ pub enum Error {
         /// The size that the device was prepared for.
         expected: usize,
     },
-    /// An address outside of every allocation.
+    /// An address outside every allocation.
     #[error("{words} words at {address:#x} are in no allocation")]
     Place {
         /// The address.
@@ -223,7 +223,7 @@ impl Error {
             Self::OldDriver { .. } => "update NVIDIA's driver, or compute on the CPU: --device cpu",
             Self::NoDevice { .. } => "`rtg devices` lists the devices found; or use --device cpu",
             Self::OldDevice { .. } => {
-                "take another device with --device cuda:N, or compute on the CPU: --device cpu"
+                "choose another device with --device cuda:N, or compute on the CPU: --device cpu"
             }
             Self::Memory { .. } => {
                 "use a smaller optimiser.batch_size and a larger optimiser.accumulation for the \
@@ -231,7 +231,7 @@ impl Error {
             }
             Self::Model => "compute on the CPU: --device cpu",
             Self::Driver { .. } => "`rtg devices` shows the driver; --device cpu works without it",
-            Self::Emulator { .. } => "build it with src/kernels/cuda/emulator/build.sh",
+            Self::Emulator { .. } => "build it with src/kernels/device/emulator/build.sh",
             Self::Kernel { .. } | Self::Batch { .. } | Self::Place { .. } => return None,
         })
     }

@@ -26,7 +26,7 @@ pub struct Emulated {
 }
 
 impl Emulated {
-    /// Kernels from a library built by `src/kernels/cuda/emulator/build.sh`.
+    /// Kernels from a library built by `src/kernels/device/emulator/build.sh`.
     pub fn load(path: &Path) -> Result<Self, Error> {
         // SAFETY: the library has no initialisers of its own; the caller guarantees that the file
         // is one.

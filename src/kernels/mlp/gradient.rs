@@ -38,7 +38,7 @@ struct Item<'a> {
 /// Where the two factors of each product are.
 #[derive(Clone, Copy)]
 pub(super) struct Sources<'a> {
-    /// The pass whose input and activations are X; of the input each member may have its own.
+    /// The pass whose input and activations are X; each member may have its own input.
     pub(super) x: &'a Pass,
     /// The pass whose gradients at the layers' outputs are dY.
     pub(super) dy: &'a Pass,

@@ -94,14 +94,14 @@
 //!
 //! A pool may [divide](Pool::divide) batches into parts, of which other processes compute some.
 //! Then a pass computes this process's rows and completes outputs and gradients with those of the
-//! others, so that every array is still a whole batch and no learner has to know. Gradients at
+//! others, so that every array is still a whole batch and learners need no other code. Gradients at
 //! parameters are computed part by part and added up in the order of the parts.
 //!
-//! # Later savings
+//! # Possible savings
 //!
 //! Many actions of one state (CQL) can share the state's part of the first product: the parts of an
-//! input are known apart, and each element of a product is one chain along the depth, state first,
-//! so a pass that starts each action's chain from the state's sums has the bits of the plain pass.
+//! input are separate, and each element of a product is one chain along the depth, state first, so
+//! a pass that starts each action's chain from the state's sums has the bits of the plain pass.
 //!
 //! # Where things are
 //!
