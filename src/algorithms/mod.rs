@@ -56,7 +56,7 @@ pub use self::error::Error;
 pub use self::learner::{
     Fresh, Interaction, Learner, LearnerState, Metric, Model, Needs, Saved, Setup, Update,
 };
-pub use self::published::Published;
+pub use self::published::PublishedCode;
 pub use self::source::{DatasetSource, HeldBack, ReplaySource, Source};
 pub use self::table::TABLE;
 pub use self::trajectories::{FreshInfo, FreshSource, Trajectories};

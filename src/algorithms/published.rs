@@ -7,14 +7,14 @@ use crate::nn::state_dict::Naming;
 /// The published code that is reproduced where the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Published {
+pub enum PublishedCode {
     /// kzl/decision-transformer, `gym/` (Chen et al. 2021).
     Official,
     /// corl-team/CORL, `algorithms/offline/` (the defaults of its dataclasses).
     Corl,
 }
 
-impl Published {
+impl PublishedCode {
     /// The names of the recipes, the default first.
     pub const RECIPES: &'static [&'static str] = &["corl", "official"];
 

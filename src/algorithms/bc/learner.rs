@@ -7,7 +7,7 @@ use super::Model;
 use crate::algorithms::cloning::{Loss, Wanted};
 use crate::algorithms::networks::Products;
 use crate::algorithms::{
-    self, Error, HeldBack, LearnerState, Needs, Published, Saved, Source, Update, moments,
+    self, Error, HeldBack, LearnerState, Needs, PublishedCode, Saved, Source, Update, moments,
 };
 use crate::kernels::adamw;
 use crate::kernels::mlp::{Gradient, Pass, Pool, Want};
@@ -149,8 +149,8 @@ impl algorithms::Learner for Learner {
     fn needs(&self) -> Needs<'_> {
         let padding = Padding {
             observation: match self.model.recipe {
-                Published::Official => PaddedObservation::ZeroBeforeNormalisation,
-                Published::Corl => PaddedObservation::ZeroAfterNormalisation,
+                PublishedCode::Official => PaddedObservation::ZeroBeforeNormalisation,
+                PublishedCode::Corl => PaddedObservation::ZeroAfterNormalisation,
             },
             action: 0.0,
         };

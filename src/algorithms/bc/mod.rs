@@ -17,7 +17,7 @@ use self::config::BcConfig;
 pub use self::learner::Learner;
 pub use self::model::Model;
 use super::action_codec::BoxUnits;
-use super::{ActionCodec, Algorithm, Card, Error, Facts, Input, Published, Saved, Setup};
+use super::{ActionCodec, Algorithm, Card, Error, Facts, Input, PublishedCode, Saved, Setup};
 use crate::keys::{self, Keys, PlanError, Table};
 use crate::optimise::OptimiserConfig;
 
@@ -38,7 +38,7 @@ impl Algorithm for BehaviourCloning {
             discrete: true,
             takes_target: false,
             cuda: false,
-            recipes: Published::RECIPES,
+            recipes: PublishedCode::RECIPES,
             former_tables: &[],
         }
     }
@@ -48,7 +48,7 @@ impl Algorithm for BehaviourCloning {
     }
 
     fn defaults(&self, recipe: &str) -> Result<Table, PlanError> {
-        let published = Published::named(recipe);
+        let published = PublishedCode::named(recipe);
         let mut plan = Table::new();
         keys::write(&mut plan, NETWORK, &BcConfig::of(published))?;
         keys::write(&mut plan, OPTIMISER, &config::optimiser(published))?;
@@ -89,10 +89,10 @@ impl Algorithm for BehaviourCloning {
 
 /// A new model for this plan and data.
 fn new_model(setup: &Setup) -> Result<Model, Error> {
-    let published = Published::named(setup.recipe);
+    let published = PublishedCode::named(setup.recipe);
     let units = match published {
-        Published::Official => BoxUnits::Unit,
-        Published::Corl => BoxUnits::Symmetric,
+        PublishedCode::Official => BoxUnits::Unit,
+        PublishedCode::Corl => BoxUnits::Symmetric,
     };
     let actions =
         ActionCodec::of(units, &setup.spec.action_space).map_err(|found| Error::ActionSpace {

@@ -8,7 +8,7 @@ use super::config::BcConfig;
 use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::Shared;
 use crate::algorithms::{
-    self, ActionCodec, Computation, Error, Published, Rule, Saved, computation,
+    self, ActionCodec, Computation, Error, PublishedCode, Rule, Saved, computation,
 };
 use crate::kernels::Head;
 use crate::kernels::mlp::heads::tanh;
@@ -22,7 +22,7 @@ use crate::random::Stream;
 #[derive(Debug)]
 pub struct Model {
     /// Which code's conventions it follows.
-    pub recipe: Published,
+    pub recipe: PublishedCode,
     /// Its configuration.
     pub config: BcConfig,
     pub(super) network: Shared,
@@ -34,7 +34,7 @@ pub struct Model {
 
 impl Model {
     fn with(
-        (recipe, config): (Published, BcConfig),
+        (recipe, config): (PublishedCode, BcConfig),
         normaliser: Normaliser,
         actions: ActionCodec,
         (shape, parameters): (Shape, Vec<f32>),
@@ -51,7 +51,7 @@ impl Model {
     /// A model with new weights, from the default distribution of PyTorch's `Linear`, as in both
     /// published codes.
     pub fn new(
-        published: (Published, BcConfig),
+        published: (PublishedCode, BcConfig),
         normaliser: Normaliser,
         actions: ActionCodec,
         seed: u64,
@@ -75,7 +75,7 @@ impl Model {
         } = saved.made_of()?;
         let shape = shape(&bc, &normaliser, &actions);
         let zeros = state_dict::room(Layout::new(&shape).len(), saved.tensors)?;
-        let published = (Published::named(saved.recipe), bc);
+        let published = (PublishedCode::named(saved.recipe), bc);
         let mut model = Self::with(published, normaliser, actions, (shape, zeros));
         model.load_weights(saved.tensors)?;
         Ok(model)

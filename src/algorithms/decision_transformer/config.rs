@@ -5,7 +5,7 @@ use rtg_envs::{Spec, registry};
 use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
-use crate::algorithms::Published;
+use crate::algorithms::PublishedCode;
 use crate::kernels::decision_transformer::{Condition, MixerKind};
 use crate::kernels::{Activation, Denominator, Precision};
 use crate::keys::{KeyError, Range, keys};
@@ -110,7 +110,7 @@ impl ModelConfig {
     /// The divisor of returns-to-go for this data.
     pub fn return_scale_for(&self, env_id: &str, data: &Dataset) -> f64 {
         self.return_scale
-            .or_else(|| Published::return_scale(env_id))
+            .or_else(|| PublishedCode::return_scale(env_id))
             .unwrap_or_else(|| ReturnSummary::of(data).suggested_scale())
     }
 
@@ -120,14 +120,14 @@ impl ModelConfig {
     /// A length below the data's longest episode where timesteps are not clamped, as in CORL.
     pub fn episode_length_for(
         &self,
-        published: Published,
+        published: PublishedCode,
         spec: &Spec,
         data: &Dataset,
     ) -> Result<usize, KeyError> {
         let longest = data.iter().map(|episode| episode.len()).max().unwrap_or(1);
         match self.episode_length {
             None => Ok(longest.max(spec.max_episode_steps.unwrap_or(0))),
-            Some(length) if length < longest && published == Published::Corl => {
+            Some(length) if length < longest && published == PublishedCode::Corl => {
                 let key = Self::KEYS.path("episode_length");
                 let expected = format!("at least {longest}, the longest episode of the data");
                 Err(KeyError::new(&key, length, expected))
@@ -137,28 +137,28 @@ impl ModelConfig {
     }
 }
 
-impl Published {
+impl PublishedCode {
     /// How the weights of a new model are initialised.
     pub fn initialisation(self) -> Initialisation {
         match self {
-            Published::Official => Initialisation::Official,
-            Published::Corl => Initialisation::Corl,
+            PublishedCode::Official => Initialisation::Official,
+            PublishedCode::Corl => Initialisation::Corl,
         }
     }
 
     /// `official` averages the loss over valid steps, `corl` over padded steps too.
     pub fn denominator(self) -> Denominator {
         match self {
-            Published::Official => Denominator::Valid,
-            Published::Corl => Denominator::All,
+            PublishedCode::Official => Denominator::Valid,
+            PublishedCode::Corl => Denominator::All,
         }
     }
 
     /// Rows of the timestep table. CORL's right padding runs past the episode's end.
     pub fn timesteps(self, episode_length: usize, context: usize) -> usize {
         match self {
-            Published::Official => episode_length,
-            Published::Corl => episode_length.saturating_add(context),
+            PublishedCode::Official => episode_length,
+            PublishedCode::Corl => episode_length.saturating_add(context),
         }
     }
 
@@ -265,10 +265,10 @@ mod tests {
     #[test]
     fn a_body_has_its_targets_with_delayed_reward_too() {
         assert_eq!(
-            Published::targets("delayed/Hopper-v5"),
-            Published::targets("Hopper-v4")
+            PublishedCode::targets("delayed/Hopper-v5"),
+            PublishedCode::targets("Hopper-v4")
         );
-        assert_eq!(Published::return_scale("delayed/Hopper-v5"), Some(1000.0));
-        assert_eq!(Published::return_scale("delayed/CartPole-v1"), None);
+        assert_eq!(PublishedCode::return_scale("delayed/Hopper-v5"), Some(1000.0));
+        assert_eq!(PublishedCode::return_scale("delayed/CartPole-v1"), None);
     }
 }

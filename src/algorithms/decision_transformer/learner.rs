@@ -7,7 +7,7 @@ use super::config::{EngineKind, ModelConfig};
 use super::preprocessing::Preprocessing;
 use super::{DeviceLearner, Model};
 use crate::algorithms::{
-    self, Error, HeldBack, LearnerState, Needs, Published, Saved, Source, Update, moments,
+    self, Error, HeldBack, LearnerState, Needs, PublishedCode, Saved, Source, Update, moments,
 };
 use crate::device::Device;
 use crate::kernels::decision_transformer::{Side, Windows};
@@ -198,8 +198,8 @@ impl algorithms::Learner for Learner {
         } = &self.model.preprocessing;
         let context = self.model.config.context;
         let mut config = match self.model.recipe.published() {
-            Published::Official => WindowConfig::official(context, *return_scale, *episode_length),
-            Published::Corl => WindowConfig::corl(context, *return_scale),
+            PublishedCode::Official => WindowConfig::official(context, *return_scale, *episode_length),
+            PublishedCode::Corl => WindowConfig::corl(context, *return_scale),
         };
         config.action_map = actions.action_map();
         Needs::Windows {

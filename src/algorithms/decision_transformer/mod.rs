@@ -22,7 +22,7 @@ pub use self::model::{Model, shape};
 use self::preprocessing::Preprocessing;
 use self::recipe::Recipe;
 use super::action_codec::BoxUnits;
-use super::{ActionCodec, Algorithm, Card, Error, Facts, Input, Published, Saved, Setup, memory};
+use super::{ActionCodec, Algorithm, Card, Error, Facts, Input, PublishedCode, Saved, Setup, memory};
 use crate::keys::{self, KeyError, Keys, PlanError, Table};
 use crate::optimise::OptimiserConfig;
 
@@ -89,7 +89,7 @@ impl Algorithm for DecisionTransformer {
     }
 
     fn targets(&self, env_id: &str) -> Option<Vec<f64>> {
-        Published::targets(env_id)
+        PublishedCode::targets(env_id)
     }
 
     fn numbers(&self, setup: &Setup) -> f64 {
@@ -143,8 +143,8 @@ fn new_model(setup: &Setup, config: &ModelConfig) -> Result<Model, Error> {
     let recipe = Recipe::named(setup.recipe);
     let published = recipe.published();
     let units = match published {
-        Published::Official => BoxUnits::Unit,
-        Published::Corl => BoxUnits::Symmetric,
+        PublishedCode::Official => BoxUnits::Unit,
+        PublishedCode::Corl => BoxUnits::Symmetric,
     };
     let preprocessing = Preprocessing {
         normaliser: Normaliser::of(data, Normaliser::EPSILON),

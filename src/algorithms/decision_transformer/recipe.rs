@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::Published;
+use crate::algorithms::PublishedCode;
 use crate::nn::state_dict::Naming;
 use crate::optimise::OptimiserConfig;
 
@@ -37,10 +37,10 @@ impl Recipe {
     }
 
     /// The code whose windows, loss and initial weights it uses.
-    pub fn published(self) -> Published {
+    pub fn published(self) -> PublishedCode {
         match self {
-            Self::Corl => Published::Corl,
-            Self::Official | Self::Convformer | Self::Ddt => Published::Official,
+            Self::Corl => PublishedCode::Corl,
+            Self::Official | Self::Convformer | Self::Ddt => PublishedCode::Official,
         }
     }
 
