@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::algorithms::{Chosen, Learner, LearnerState, Model, Saved};
+use crate::algorithms::{AlgorithmRef, Learner, LearnerState, Model, Saved};
 use crate::error::Error;
 use crate::export::hugging_face;
 use crate::nn::state_dict::{self, Entry, StateDictError};
@@ -42,7 +42,7 @@ const FORMAT: u32 = 2;
 pub struct Notes {
     format: u32,
     /// How the policy is learned.
-    pub algorithm: Chosen,
+    pub algorithm: AlgorithmRef,
     /// The recipe.
     pub recipe: String,
     /// The environment it was made for.
@@ -68,7 +68,7 @@ struct Format {
 #[derive(Clone, Copy)]
 pub struct Header<'a> {
     /// How the policy is learned.
-    pub algorithm: Chosen,
+    pub algorithm: AlgorithmRef,
     /// The recipe.
     pub recipe: &'a str,
     /// The environment.

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 
 use self::layers::{all_keys, check_keys, known_keys, merge, rename_former, table};
 use self::targets::FORMS;
-use crate::algorithms::{Chosen, Facts, Input};
+use crate::algorithms::{AlgorithmRef, Facts, Input};
 use crate::device::Device;
 use crate::keys::wrong_type;
 use crate::keys::{KeyError, PlanError, Table, Value};
@@ -44,8 +44,8 @@ impl Experiment {
     /// Unknown keys, values of a wrong type, invalid values.
     pub fn from_layers(layers: &[Table]) -> Result<Self, ExperimentError> {
         let algorithm = match last::<String>(layers, "algorithm")? {
-            Some(name) => Chosen::named(&name)?,
-            None => Chosen::default(),
+            Some(name) => AlgorithmRef::named(&name)?,
+            None => AlgorithmRef::default(),
         };
         let recipe = last::<String>(layers, "recipe")?;
         let card = algorithm.card();

@@ -186,9 +186,9 @@ pub trait Algorithm: Sync {
 
 /// An algorithm of [`TABLE`], by its name in files.
 #[derive(Clone, Copy)]
-pub struct Chosen(&'static dyn Algorithm);
+pub struct AlgorithmRef(&'static dyn Algorithm);
 
-impl Chosen {
+impl AlgorithmRef {
     /// The algorithm called `name`.
     ///
     /// # Errors
@@ -207,13 +207,13 @@ impl Chosen {
     }
 }
 
-impl Default for Chosen {
+impl Default for AlgorithmRef {
     fn default() -> Self {
         Self(TABLE[0])
     }
 }
 
-impl Deref for Chosen {
+impl Deref for AlgorithmRef {
     type Target = dyn Algorithm;
 
     fn deref(&self) -> &Self::Target {
@@ -221,25 +221,25 @@ impl Deref for Chosen {
     }
 }
 
-impl PartialEq for Chosen {
+impl PartialEq for AlgorithmRef {
     fn eq(&self, other: &Self) -> bool {
         self.card().name == other.card().name
     }
 }
 
-impl fmt::Debug for Chosen {
+impl fmt::Debug for AlgorithmRef {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.card().name)
     }
 }
 
-impl Serialize for Chosen {
+impl Serialize for AlgorithmRef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.card().name)
     }
 }
 
-impl<'de> Deserialize<'de> for Chosen {
+impl<'de> Deserialize<'de> for AlgorithmRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         Self::named(&name).map_err(serde::de::Error::custom)

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::clock::{Milliseconds, timed_beside_peak};
 use super::instructions;
-use crate::algorithms::{Chosen, Setup, Source};
+use crate::algorithms::{AlgorithmRef, Setup, Source};
 use crate::error::Error;
 use crate::experiment::Experiment;
 use crate::keys::Table;
@@ -51,7 +51,7 @@ const LENGTH: usize = 1000;
 ///
 /// # Errors
 /// An algorithm that cannot learn from continuous actions.
-pub fn update(algorithm: Chosen, layers: &[Table], threads: usize) -> Result<UpdateSpeed, Error> {
+pub fn update(algorithm: AlgorithmRef, layers: &[Table], threads: usize) -> Result<UpdateSpeed, Error> {
     let mut own = Table::new();
     own.insert(
         "algorithm".to_owned(),

@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde_json::{Error, Map, Value};
 
 use super::{Curve, FORMAT, Notes, Progress};
-use crate::algorithms::Chosen;
+use crate::algorithms::AlgorithmRef;
 use crate::random::Stream;
 use crate::run::Evaluation;
 
@@ -42,7 +42,7 @@ pub(super) fn upgrade(text: &str) -> Result<Notes, Error> {
         mut made_of,
     } = serde_json::from_str(text)?;
     made_of.remove("format");
-    let algorithm = Chosen::all().find(|algorithm| {
+    let algorithm = AlgorithmRef::all().find(|algorithm| {
         let card = algorithm.card();
         let former = card.former_tables.iter().map(|(before, _)| *before);
         former

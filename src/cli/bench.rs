@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::{print, print_json};
-use crate::algorithms::Chosen;
+use crate::algorithms::AlgorithmRef;
 use crate::algorithms::decision_transformer::config::{
     EngineKind, ModelConfig, check_heads, check_precision, check_switches,
 };
@@ -331,7 +331,7 @@ fn update(
     for setting in settings {
         layers.push(Experiment::parse_setting(setting)?);
     }
-    let answer = bench::update(Chosen::named(algorithm)?, &layers, run.threads())?;
+    let answer = bench::update(AlgorithmRef::named(algorithm)?, &layers, run.threads())?;
     let mut line = format!("{} per update", times(&answer.times));
     if let (Some(work), Some(share)) = (answer.gigaflops_each, answer.peak_share) {
         let _ = write!(

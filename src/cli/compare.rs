@@ -8,7 +8,7 @@ use clap::Args;
 use super::harmless::line;
 use super::sweep::{program, watched};
 use super::{print, watch};
-use crate::algorithms::Chosen;
+use crate::algorithms::AlgorithmRef;
 use crate::compare::{Budget, ComparisonPlan};
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads};
@@ -86,7 +86,7 @@ impl Compare {
     }
 
     fn comparison(&self) -> Result<ComparisonPlan, Error> {
-        let named = self.algorithms.iter().map(|name| Chosen::named(name));
+        let named = self.algorithms.iter().map(|name| AlgorithmRef::named(name));
         let settings = self.set.iter().map(|text| Experiment::parse_setting(text));
         Ok(ComparisonPlan {
             datasets: self.datasets.clone(),

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{print, print_json};
-use crate::algorithms::Chosen;
+use crate::algorithms::AlgorithmRef;
 use crate::error::Error;
 use crate::experiment::{Experiment, OnlineConfig, general};
 use crate::keys::{Key, Keys, Table, Value};
@@ -82,11 +82,11 @@ pub(super) fn markdown() -> Result<String, Error> {
 /// The keys of an algorithm, or of every plan and all algorithms.
 fn sections(algorithm: Option<&str>) -> Result<Vec<Section>, Error> {
     if let Some(name) = algorithm {
-        return Ok(vec![own(Chosen::named(name)?)?]);
+        return Ok(vec![own(AlgorithmRef::named(name)?)?]);
     }
     let plan = Experiment {
         online: Some(OnlineConfig::of(())),
-        ..Experiment::of(Chosen::default())
+        ..Experiment::of(AlgorithmRef::default())
     };
     let mut sections = vec![Section {
         title: "Every plan".to_owned(),
@@ -94,13 +94,13 @@ fn sections(algorithm: Option<&str>) -> Result<Vec<Section>, Error> {
         changes: Vec::new(),
         defaults: vec![("", plan.plan()?)],
     }];
-    for algorithm in Chosen::all() {
+    for algorithm in AlgorithmRef::all() {
         sections.push(own(algorithm)?);
     }
     Ok(sections)
 }
 
-fn own(algorithm: Chosen) -> Result<Section, Error> {
+fn own(algorithm: AlgorithmRef) -> Result<Section, Error> {
     let card = algorithm.card();
     let mut defaults = Vec::new();
     for &recipe in card.recipes {

@@ -13,7 +13,7 @@ use rtg_envs::Space;
 
 use self::budget::updates_in;
 pub use self::budget::{Budget, BudgetError};
-use crate::algorithms::{Chosen, Input};
+use crate::algorithms::{AlgorithmRef, Input};
 use crate::data::{self, Opened};
 use crate::error::{Error, describe};
 use crate::experiment::{Experiment, merged};
@@ -28,7 +28,7 @@ pub struct ComparisonPlan {
     /// Datasets, as in a plan.
     pub datasets: Vec<String>,
     /// The algorithms; with none, all that fit.
-    pub algorithms: Vec<Chosen>,
+    pub algorithms: Vec<AlgorithmRef>,
     /// Seeds of each algorithm on each dataset, from 0.
     pub seeds: u64,
     /// The length of each run.
@@ -91,7 +91,7 @@ impl ComparisonPlan {
     /// to evaluate in.
     fn open(&self, dataset: &str) -> Result<Opened, Error> {
         let first = self.algorithms.first().copied();
-        let offline = Chosen::all().find(|algorithm| algorithm.card().input != Input::Environment);
+        let offline = AlgorithmRef::all().find(|algorithm| algorithm.card().input != Input::Environment);
         let algorithm = first.or(offline).unwrap_or_default();
         let opened = data::open(&Experiment::from_layers(&[self.layer(dataset, algorithm)])?)?;
         match opened.unsimulated {
@@ -104,9 +104,9 @@ impl ComparisonPlan {
     }
 
     /// The algorithms that were requested, or all that learn from a dataset with these actions.
-    fn fitting(&self, dataset: &str, opened: &Opened) -> Result<Vec<Chosen>, Error> {
+    fn fitting(&self, dataset: &str, opened: &Opened) -> Result<Vec<AlgorithmRef>, Error> {
         let actions = &opened.spec.action_space;
-        let fitting: Vec<Chosen> = Chosen::all()
+        let fitting: Vec<AlgorithmRef> = AlgorithmRef::all()
             .filter(|algorithm| fits(*algorithm, actions))
             .collect();
         if self.algorithms.is_empty() {
@@ -128,7 +128,7 @@ impl ComparisonPlan {
     }
 
     /// The common settings of the runs of an algorithm on a dataset.
-    fn layer(&self, dataset: &str, algorithm: Chosen) -> Table {
+    fn layer(&self, dataset: &str, algorithm: AlgorithmRef) -> Table {
         let mut layer = Table::new();
         let words = [("dataset", dataset), ("algorithm", algorithm.card().name)];
         layer.extend(words.map(|(key, word)| (key.to_owned(), Value::String(word.to_owned()))));
@@ -180,7 +180,7 @@ fn name_of(dataset: &str, algorithm: &str, seed: u64) -> [String; 3] {
 }
 
 /// Whether an algorithm learns from a dataset with such actions.
-fn fits(algorithm: Chosen, actions: &Space) -> bool {
+fn fits(algorithm: AlgorithmRef, actions: &Space) -> bool {
     let card = algorithm.card();
     let chooses = match actions {
         Space::Box(_) => card.continuous,
@@ -191,14 +191,14 @@ fn fits(algorithm: Chosen, actions: &Space) -> bool {
 }
 
 /// Whether a setting applies to this algorithm: all do except those in tables of other algorithms.
-fn concerns(setting: &Table, algorithm: Chosen) -> bool {
-    let has = |algorithm: Chosen, name: &str| {
+fn concerns(setting: &Table, algorithm: AlgorithmRef) -> bool {
+    let has = |algorithm: AlgorithmRef, name: &str| {
         let tables = algorithm.tables();
         tables.iter().any(|keys| keys.table == name)
     };
     let names = setting.keys();
     let mut foreign =
-        names.filter(|name| Chosen::all().any(|other| has(other, name)) && !has(algorithm, name));
+        names.filter(|name| AlgorithmRef::all().any(|other| has(other, name)) && !has(algorithm, name));
     foreign.next().is_none()
 }
 
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     fn comparison(datasets: &[&str], algorithms: &[&str], budget: Budget) -> ComparisonPlan {
-        let named = |name: &&str| Chosen::named(name).unwrap();
+        let named = |name: &&str| AlgorithmRef::named(name).unwrap();
         ComparisonPlan {
             datasets: datasets.iter().map(|&dataset| dataset.to_owned()).collect(),
             algorithms: algorithms.iter().map(named).collect(),
@@ -236,7 +236,7 @@ mod tests {
                 .iter()
                 .map(|p| p["algorithm"].as_str().unwrap())
                 .collect();
-            let fitting: Vec<&str> = Chosen::all()
+            let fitting: Vec<&str> = AlgorithmRef::all()
                 .map(|algorithm| algorithm.card())
                 .filter(|card| card.input != Input::Environment)
                 .filter(|card| {
@@ -252,7 +252,7 @@ mod tests {
             // Seed by seed, so that an early look compares all of them.
             assert_eq!(names, [fitting.clone(), fitting].concat());
             for plan in &plans {
-                let algorithm = Chosen::named(plan["algorithm"].as_str().unwrap()).unwrap();
+                let algorithm = AlgorithmRef::named(plan["algorithm"].as_str().unwrap()).unwrap();
                 let own = Experiment::from_layers(&[Table::from_iter([(
                     "algorithm".to_owned(),
                     Value::String(algorithm.card().name.to_owned()),

@@ -1,7 +1,7 @@
 //! Plans as TOML tables that override each other.
 
 use super::{Experiment, ExperimentError, reference};
-use crate::algorithms::{Card, Chosen};
+use crate::algorithms::{Card, AlgorithmRef};
 use crate::keys::{PlanError, Table, Value};
 
 impl Experiment {
@@ -71,7 +71,7 @@ pub(super) fn rename_former(layer: &mut Table, card: &Card) {
 }
 
 /// The keys of a plan for this algorithm, as a table of tables.
-pub(super) fn known_keys(algorithm: Chosen) -> Table {
+pub(super) fn known_keys(algorithm: AlgorithmRef) -> Table {
     let mut known = Table::new();
     for keys in reference(algorithm) {
         let own = keys.keys.iter();
@@ -121,8 +121,8 @@ pub(super) fn check_keys(
 
 /// The algorithms that have a table of this name.
 fn owners(table: &str) -> Option<String> {
-    let own = |algorithm: &Chosen| algorithm.tables().iter().any(|keys| keys.table == table);
-    let names: Vec<_> = Chosen::all()
+    let own = |algorithm: &AlgorithmRef| algorithm.tables().iter().any(|keys| keys.table == table);
+    let names: Vec<_> = AlgorithmRef::all()
         .filter(own)
         .map(|algorithm| algorithm.card().name)
         .collect();

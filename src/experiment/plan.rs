@@ -6,13 +6,13 @@ use rtg_datasets::select::Selection;
 use rtg_datasets::store::StoreMode;
 
 use super::targets::Targets;
-use crate::algorithms::{Chosen, Input};
+use crate::algorithms::{AlgorithmRef, Input};
 use crate::device::Device;
 use crate::keys::{Key, Keys, Range, Table, keys};
 
 keys! {
     /// Everything that determines a run.
-    pub struct Experiment = "", algorithm: Chosen;
+    pub struct Experiment = "", algorithm: AlgorithmRef;
 
     /// Minari id, path of a file, or `builtin/<env>/<kind>`. An online algorithm needs none; with
     /// one it starts with its replay buffer filled.
@@ -27,7 +27,7 @@ keys! {
     /// `selection.delayed_rewards`, and either sets the other.
     env: Option<String> = None, Range::Any, "", "";
     /// How the policy is learned; `rtg algorithms` lists them.
-    algorithm: Chosen = algorithm, Range::Any, "", "";
+    algorithm: AlgorithmRef = algorithm, Range::Any, "", "";
     /// Published code whose conventions and default values are used.
     recipe: String = algorithm.card().recipes[0].to_owned(), Range::Any, "", "";
     /// Steps: optimiser steps, or environment steps of a run that learns in an environment.
@@ -233,7 +233,7 @@ const SELECTION: Keys = Keys {
 };
 
 /// Every table of a plan for `algorithm`: the general ones, then its own.
-pub fn reference(algorithm: Chosen) -> Vec<Keys> {
+pub fn reference(algorithm: AlgorithmRef) -> Vec<Keys> {
     let mut tables = general();
     tables.extend(algorithm.tables());
     tables
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn every_key_is_documented_and_belongs_to_one_table() {
-        for algorithm in Chosen::all() {
+        for algorithm in AlgorithmRef::all() {
             let mut paths = Vec::new();
             for table in reference(algorithm) {
                 assert!(!table.meaning().is_empty());

@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::plan;
-use crate::algorithms::Chosen;
+use crate::algorithms::AlgorithmRef;
 use crate::metrics::{
     EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN, EVAL_RETURN_STD, EVAL_SCORE, SPEED_CPU_SECONDS,
     SPEED_MS_PER_STEP, TRAIN_CRITIC_LOSS, TRAIN_ENVIRONMENT_STEPS, TRAIN_LOSS, for_target,
@@ -195,7 +195,7 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         NO_DATASET.to_owned()
     };
     // Plans of versions with a single algorithm do not name it.
-    let algorithm = text("algorithm").unwrap_or_else(|_| Chosen::default().card().name.to_owned());
+    let algorithm = text("algorithm").unwrap_or_else(|_| AlgorithmRef::default().card().name.to_owned());
     let measured = read_metrics(&run)?;
     let planned_steps = integer("steps")?.max(0).cast_unsigned();
     // The summary of a run is obsolete if the run continues with more steps.

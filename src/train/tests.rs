@@ -1,7 +1,7 @@
 //! Runs that are divided among ranks.
 
 use super::*;
-use crate::algorithms::{self, Chosen, Input};
+use crate::algorithms::{self, AlgorithmRef, Input};
 use crate::data;
 use crate::keys::Value;
 use crate::parallel::threads;
@@ -9,7 +9,7 @@ use crate::parallel::threads;
 const STEPS: i64 = 6;
 
 /// A short plan of an algorithm with this number of parts.
-fn plan(algorithm: Chosen, parts: usize) -> Experiment {
+fn plan(algorithm: AlgorithmRef, parts: usize) -> Experiment {
     let card = algorithm.card();
     let env = if card.continuous {
         "pendulum"
@@ -68,7 +68,7 @@ fn end(planned: Experiment, world: World) -> Result<(Vec<u8>, Vec<Evaluation>), 
 #[test]
 fn ranks_share_a_run_of_any_algorithm_that_divides_its_batches() {
     let mut refused = Vec::new();
-    for algorithm in Chosen::all() {
+    for algorithm in AlgorithmRef::all() {
         let alone = match end(plan(algorithm, 3), World::alone()) {
             Err(Error::Algorithm(algorithms::Error::Undivided { .. })) => {
                 refused.push(algorithm.card().name);
@@ -90,7 +90,7 @@ fn ranks_share_a_run_of_any_algorithm_that_divides_its_batches() {
 
 #[test]
 fn ranks_without_parts_and_parts_without_rows_are_refused() {
-    let algorithm = Chosen::default();
+    let algorithm = AlgorithmRef::default();
     let refused = |parts, world| end(plan(algorithm, parts), world).map(|_| ()).unwrap_err();
     let errors = threads::run(2, |world| refused(1, world).to_string());
     assert!(errors[0].contains("2 ranks"), "{}", errors[0]);
@@ -102,7 +102,7 @@ fn ranks_without_parts_and_parts_without_rows_are_refused() {
 fn a_rank_that_drifts_away_stops_the_run() {
     let outcomes = threads::run(2, |world| {
         let seed = Value::Integer(world.rank() as i64);
-        let mut table = plan(Chosen::default(), 2).plan().unwrap();
+        let mut table = plan(AlgorithmRef::default(), 2).plan().unwrap();
         table.insert("seed".to_owned(), seed);
         let other = Experiment::from_layers(&[table]).unwrap();
         end(other, world).map(|_| ()).unwrap_err().to_string()
