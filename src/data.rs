@@ -89,7 +89,7 @@ impl Source for InMemory {
 }
 
 /// The data of an experiment.
-pub struct Opened {
+pub struct ExperimentData {
     /// The trajectories to learn from; none for an online algorithm that starts with none.
     pub data: Option<Dataset>,
     /// The validation part, where the selection has one.
@@ -117,7 +117,7 @@ pub fn environment(data: &Dataset) -> Option<(String, Option<String>)> {
 ///
 /// # Errors
 /// An environment that the plan names, differs from the dataset's own and does not exist.
-pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
+pub fn open(experiment: &Experiment) -> Result<ExperimentData, Error> {
     let Some(dataset) = &experiment.dataset else {
         return open_env(experiment);
     };
@@ -181,7 +181,7 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
     } else {
         Some("the dataset names no environment; --env ID names one".to_owned())
     };
-    Ok(Opened {
+    Ok(ExperimentData {
         data: Some(data),
         validation,
         spec,
@@ -190,14 +190,14 @@ pub fn open(experiment: &Experiment) -> Result<Opened, Error> {
 }
 
 /// The environment of an experiment without a dataset; it must be one that can be simulated here.
-fn open_env(experiment: &Experiment) -> Result<Opened, Error> {
+fn open_env(experiment: &Experiment) -> Result<ExperimentData, Error> {
     let mut env = experiment.env.clone().ok_or(Error::MissingEnvironment)?;
     if experiment.selection.delayed_rewards && !registry::is_delayed(&env) {
         env.insert_str(0, registry::DELAYED);
     }
     let spec = registry::spec(&env)?;
     registry::make(&env)?;
-    Ok(Opened {
+    Ok(ExperimentData {
         data: None,
         validation: None,
         spec,

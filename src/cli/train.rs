@@ -10,7 +10,7 @@ use super::harmless::line;
 use super::ranks::Ranks;
 use super::{print, watch};
 use crate::checkpoint::Checkpoint;
-use crate::data::{self, Opened};
+use crate::data::{self, ExperimentData};
 use crate::device::Device;
 use crate::error::Error;
 use crate::experiment::Experiment;
@@ -306,7 +306,7 @@ impl Earlier {
     }
 
     /// Refuses to continue with another plan, another algorithm's checkpoint or other data.
-    fn check(&self, experiment: &Experiment, opened: &Opened) -> Result<(), Error> {
+    fn check(&self, experiment: &Experiment, opened: &ExperimentData) -> Result<(), Error> {
         let before = Experiment::from_layers(std::slice::from_ref(&self.plan))?;
         experiment.continues(&before)?;
         let Some(checkpoint) = &self.checkpoint else {
@@ -339,7 +339,7 @@ fn tell(world: &World, run_dir: PathBuf) -> Result<(), Error> {
 }
 
 /// Checks that all ranks are the same program with the same plan and data.
-fn agree(world: &World, plan: &str, opened: &Opened) -> Result<(), Error> {
+fn agree(world: &World, plan: &str, opened: &ExperimentData) -> Result<(), Error> {
     let program = format!("{} {:?}", env!("CARGO_PKG_VERSION"), Level::detect());
     world.agree("program or kind of CPU", program.as_bytes())?;
     world.agree("plan", plan.as_bytes())?;
@@ -351,7 +351,7 @@ fn agree(world: &World, plan: &str, opened: &Opened) -> Result<(), Error> {
 fn introduce(
     mut recorder: Recorder,
     experiment: &Experiment,
-    opened: &Opened,
+    opened: &ExperimentData,
     plan: &str,
     run_dir: &Path,
 ) -> Result<Recorder, Error> {

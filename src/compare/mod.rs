@@ -14,7 +14,7 @@ use rtg_envs::Space;
 use self::budget::updates_in;
 pub use self::budget::{Budget, BudgetError};
 use crate::algorithms::{AlgorithmRef, Input};
-use crate::data::{self, Opened};
+use crate::data::{self, ExperimentData};
 use crate::error::{Error, describe};
 use crate::experiment::{Experiment, merged};
 use crate::keys::{Table, Value};
@@ -89,7 +89,7 @@ impl ComparisonPlan {
 
     /// Opens a dataset for all algorithms: with the selection of the settings, and an environment
     /// to evaluate in.
-    fn open(&self, dataset: &str) -> Result<Opened, Error> {
+    fn open(&self, dataset: &str) -> Result<ExperimentData, Error> {
         let first = self.algorithms.first().copied();
         let offline = AlgorithmRef::all().find(|algorithm| algorithm.card().input != Input::Environment);
         let algorithm = first.or(offline).unwrap_or_default();
@@ -104,7 +104,7 @@ impl ComparisonPlan {
     }
 
     /// The algorithms that were requested, or all that learn from a dataset with these actions.
-    fn fitting(&self, dataset: &str, opened: &Opened) -> Result<Vec<AlgorithmRef>, Error> {
+    fn fitting(&self, dataset: &str, opened: &ExperimentData) -> Result<Vec<AlgorithmRef>, Error> {
         let actions = &opened.spec.action_space;
         let fitting: Vec<AlgorithmRef> = AlgorithmRef::all()
             .filter(|algorithm| fits(*algorithm, actions))
@@ -142,7 +142,7 @@ impl ComparisonPlan {
     fn budgeted(
         &self,
         layer: &Table,
-        opened: &Opened,
+        opened: &ExperimentData,
         earlier: Option<&Folder>,
     ) -> Result<(u64, String), Error> {
         let plan = Experiment::from_layers(std::slice::from_ref(layer))?;

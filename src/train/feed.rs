@@ -5,7 +5,7 @@ use crate::algorithms::{
     Error as AlgorithmError, Interaction, Learner, LearnerState, Needs, Source, Update,
 };
 use crate::checkpoint::{Checkpoint, Progress};
-use crate::data::Opened;
+use crate::data::ExperimentData;
 use crate::device::Device;
 use crate::error::Error;
 use crate::experiment::{Experiment, OnlineConfig};
@@ -31,7 +31,7 @@ impl Feed {
     pub(super) fn open(
         experiment: &Experiment,
         learner: &dyn Learner,
-        opened: &Opened,
+        opened: &ExperimentData,
         (progress, checkpoint): (&Progress, Option<&Checkpoint>),
     ) -> Result<Self, Error> {
         let needs = match &experiment.from {

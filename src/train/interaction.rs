@@ -19,7 +19,7 @@ use crate::algorithms::{
 };
 use crate::behaviour::Random;
 use crate::checkpoint::{Checkpoint, Progress, replay_entries};
-use crate::data::Opened;
+use crate::data::ExperimentData;
 use crate::error::Error;
 use crate::experiment::Experiment;
 use crate::policy::{Mode, Policy, Start};
@@ -92,7 +92,7 @@ impl Interacting {
         experiment: &Experiment,
         needs: Needs<'_>,
         learner: &dyn Learner,
-        opened: &Opened,
+        opened: &ExperimentData,
         (progress, checkpoint): (&Progress, Option<&Checkpoint>),
     ) -> Result<Self, Error> {
         let first = derive(experiment.seed, "episodes") >> 32;
@@ -263,7 +263,7 @@ impl Interacting {
 /// one with the dataset in it, if there is one.
 fn open_replay(
     config: &Interaction,
-    opened: &Opened,
+    opened: &ExperimentData,
     (saved, former): (Option<(&Checkpoint, &Notes)>, Option<&Checkpoint>),
 ) -> Result<ReplayBuffer, Error> {
     let mut replay = ReplayBuffer::new(
@@ -295,7 +295,7 @@ fn open_replay(
 /// A collection: that of a checkpoint, or an empty one.
 fn open_fresh(
     needs: Fresh,
-    opened: &Opened,
+    opened: &ExperimentData,
     stream: Stream,
     saved: Option<(&Checkpoint, &Notes)>,
 ) -> Result<FreshSource, Error> {

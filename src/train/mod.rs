@@ -21,7 +21,7 @@ use self::processor::ProcessorClock;
 use self::validation::Validation;
 use crate::algorithms::{self, Learner, Setup, memory};
 use crate::checkpoint::{self, Checkpoint, Header, Progress};
-use crate::data::Opened;
+use crate::data::ExperimentData;
 use crate::device::Device;
 use crate::error::Error;
 use crate::evaluate::{self, EvaluationPlan, TargetScore};
@@ -69,7 +69,7 @@ pub struct Training<'a> {
 pub fn new_learner(
     experiment: &Experiment,
     world: &World,
-    opened: &Opened,
+    opened: &ExperimentData,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Box<dyn Learner>, Error> {
     if world.size() > 1 && matches!(experiment.device, Device::Cuda(_)) {
@@ -91,7 +91,7 @@ pub fn new_learner(
 
 fn whole_learner(
     experiment: &Experiment,
-    opened: &Opened,
+    opened: &ExperimentData,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Box<dyn Learner>, Error> {
     let plan: Table = experiment.plan()?;
@@ -134,7 +134,7 @@ impl<'a> Training<'a> {
     /// Data that batches cannot be drawn from, a GPU that cannot be used.
     pub fn new(
         experiment: &'a Experiment,
-        opened: &'a Opened,
+        opened: &'a ExperimentData,
         (world, run): (World, Option<&'a Run>),
         (mut learner, checkpoint): (Box<dyn Learner>, Option<&Checkpoint>),
         mut recorder: Recorder,

@@ -1,7 +1,7 @@
 //! Metrics on the held-out episodes.
 
 use crate::algorithms::{HeldBack, Learner, Needs, Source};
-use crate::data::Opened;
+use crate::data::ExperimentData;
 use crate::error::Error;
 use crate::experiment::Experiment;
 use crate::metrics;
@@ -17,7 +17,7 @@ impl Validation {
     pub(super) fn new(
         experiment: &Experiment,
         needs: &Needs,
-        opened: &Opened,
+        opened: &ExperimentData,
     ) -> Result<Self, Error> {
         let Some(data) = &opened.validation else {
             return Ok(Self(Vec::new()));
