@@ -13,7 +13,7 @@ use crate::interrupt::{self, Interrupt};
 use crate::parallel::World;
 use crate::policy::{Policy, Start};
 use crate::rollout::{EpisodeOutcome, Rollout, Transition};
-use crate::statistics::{self, Calibration, Interval, Reached};
+use crate::statistics::{self, Calibration, Interval, TargetResult};
 
 /// The most environments that are stepped together.
 const MAX_ROWS: usize = 128;
@@ -163,7 +163,7 @@ pub fn share(
     let targets: Vec<TargetScore> = (targets.iter().zip(outcomes.chunks(plan.episodes.max(1))))
         .map(|(&target, outcomes)| TargetScore::of(target, outcomes, reference.as_ref()))
         .collect();
-    let reached: Vec<Reached<'_>> = targets.iter().filter_map(TargetScore::reached).collect();
+    let reached: Vec<TargetResult<'_>> = targets.iter().filter_map(TargetScore::reached).collect();
     Ok(EvaluationResult {
         env: plan.env.clone(),
         episodes: plan.episodes,
@@ -230,8 +230,8 @@ impl TargetScore {
     }
 
     /// The target and its returns; none for a policy that takes no target.
-    fn reached(&self) -> Option<Reached<'_>> {
-        Some(Reached {
+    fn reached(&self) -> Option<TargetResult<'_>> {
+        Some(TargetResult {
             asked: self.target?,
             mean: self.return_mean,
             episodes: &self.returns,

@@ -7,7 +7,7 @@ use crate::metrics::{
     EVAL_CALIBRATION_SPEARMAN, EVAL_CALIBRATION_WITHIN, EVAL_LENGTH_MEAN, EVAL_RETURN_MEAN,
     EVAL_RETURN_STD, EVAL_SCORE, for_target, number,
 };
-use crate::statistics::{Calibration, Interval, Reached};
+use crate::statistics::{Calibration, Interval, TargetResult};
 
 /// One evaluation of one target return.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ pub fn calibration<'a>(
     evaluations: impl IntoIterator<Item = &'a Evaluation>,
 ) -> Option<Calibration> {
     let reached = evaluations.into_iter().filter_map(|evaluation| {
-        Some(Reached {
+        Some(TargetResult {
             asked: evaluation.target?,
             mean: evaluation.return_mean,
             episodes: &evaluation.returns,

@@ -14,7 +14,7 @@ const CLOSE: f64 = 0.1;
 
 /// The result of one target return.
 #[derive(Clone, Copy, Debug)]
-pub struct Reached<'a> {
+pub struct TargetResult<'a> {
     /// The target return.
     pub asked: f64,
     /// The mean return.
@@ -49,11 +49,11 @@ pub struct Calibration {
 impl Calibration {
     /// The calibration on the targets within `range`; none where there is no such target, where the
     /// range has no width, or where a mean is not finite.
-    pub fn of(range: Interval, reached: &[Reached<'_>]) -> Option<Self> {
+    pub fn of(range: Interval, reached: &[TargetResult<'_>]) -> Option<Self> {
         let span = range.high - range.low;
         let counts =
-            |target: &&Reached<'_>| range.low <= target.asked && target.asked <= range.high;
-        let reached: Vec<Reached<'_>> = reached.iter().filter(counts).copied().collect();
+            |target: &&TargetResult<'_>| range.low <= target.asked && target.asked <= range.high;
+        let reached: Vec<TargetResult<'_>> = reached.iter().filter(counts).copied().collect();
         let asked: Vec<f64> = reached.iter().map(|target| target.asked).collect();
         let means: Vec<f64> = reached.iter().map(|target| target.mean).collect();
         let possible = span > 0.0 && span.is_finite() && !means.is_empty();
@@ -85,7 +85,7 @@ pub fn mean_interval(episodes: &[f64]) -> Option<Interval> {
 }
 
 /// The targets are the strata: of each, as many episodes are drawn as it has.
-fn error_interval(span: f64, reached: &[Reached<'_>]) -> Option<Interval> {
+fn error_interval(span: f64, reached: &[TargetResult<'_>]) -> Option<Interval> {
     let scores = Scores::new(
         reached
             .iter()
@@ -140,9 +140,9 @@ mod tests {
         high: 60.0,
     };
 
-    fn sweep(mean: impl Fn(f64) -> f64) -> Vec<Reached<'static>> {
+    fn sweep(mean: impl Fn(f64) -> f64) -> Vec<TargetResult<'static>> {
         let targets = (0..7).map(|i| 10.0 * f64::from(i));
-        let target = |asked| Reached {
+        let target = |asked| TargetResult {
             asked,
             mean: mean(asked),
             episodes: &[],
@@ -176,8 +176,8 @@ mod tests {
     fn slope_intercept_and_ranks_are_those_of_numpy_and_scipy() {
         // numpy.polyfit([0, 10, 20, 30], [4, 1, 9, 9], 1); scipy.stats.spearmanr of both.
         let means = [4.0, 1.0, 9.0, 9.0];
-        let reached: Vec<Reached<'_>> = (means.into_iter().enumerate())
-            .map(|(i, mean)| Reached {
+        let reached: Vec<TargetResult<'_>> = (means.into_iter().enumerate())
+            .map(|(i, mean)| TargetResult {
                 asked: 10.0 * i as f64,
                 mean,
                 episodes: &[],
@@ -200,7 +200,7 @@ mod tests {
         let mut reached = sweep(|asked| asked + 6.0);
         let within = Calibration::of(RANGE, &reached).unwrap();
         assert!((within.error - 0.1).abs() < 1e-12);
-        reached.push(Reached {
+        reached.push(TargetResult {
             asked: 600.0,
             mean: 0.0,
             episodes: &[],
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn the_interval_of_the_error_follows_the_episodes() {
         let episodes = [[8.0, 12.0, 9.0, 11.0], [50.0, 30.0, 45.0, 35.0]];
-        let target = |asked, episodes| Reached {
+        let target = |asked, episodes| TargetResult {
             asked,
             mean: mean(episodes),
             episodes,

@@ -19,7 +19,7 @@ mod spread;
 
 pub use aggregate::{iqm, mean_over_tasks, median_over_tasks, optimality_gap, profile};
 pub use bootstrap::{Bootstrap, Indices, Interval, draw, percentile};
-pub use calibration::{Calibration, Reached, mean_interval};
+pub use calibration::{Calibration, TargetResult, mean_interval};
 pub use caution::Caution;
 pub use comparison::{chance_of_separation, probability_of_improvement};
 pub use curve::{CurvePoint, by_step, by_time, thin};
