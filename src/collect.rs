@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::error::Error;
 use crate::interrupt;
 use crate::policy::{Policy, Start};
-use crate::rollout::{Amount, Rollout};
+use crate::rollout::{CollectionSize, Rollout};
 
 /// What to collect.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,7 +180,7 @@ impl Collection {
         let rollout = Rollout::open(&self.plan.env, rows, self.plan.threads, move |index| {
             Some(plan.start(first + index))
         })?;
-        let missing = Amount::Steps(self.plan.steps.saturating_sub(self.steps()));
+        let missing = CollectionSize::Steps(self.plan.steps.saturating_sub(self.steps()));
         let mut unflushed = 0;
         let mut keep = |episode: Episode| -> Result<(), Error> {
             let recorded = RecordedEpisode::of(&episode, &self.recording)?;

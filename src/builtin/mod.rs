@@ -15,7 +15,7 @@ use crate::behaviour;
 use crate::error::Error;
 use crate::policy::{Policy, Start};
 use crate::random::derive;
-use crate::rollout::{Amount, Rollout};
+use crate::rollout::{CollectionSize, Rollout};
 
 /// What the ids of built-in datasets begin with.
 pub const PREFIX: &str = "builtin/";
@@ -42,7 +42,7 @@ struct Kind {
 /// Its parts.
 enum Contents {
     /// Episodes of the environment.
-    Played(Amount, &'static [Part]),
+    Played(CollectionSize, &'static [Part]),
     /// Short walks in the maze.
     Paths,
 }
@@ -52,7 +52,7 @@ type Part = (f64, Option<f64>);
 
 const RANDOM: &[Part] = &[(1.0, None)];
 
-const STEPS: Amount = Amount::Steps(60_000);
+const STEPS: CollectionSize = CollectionSize::Steps(60_000);
 
 const GRADED: [Kind; 3] = [
     Kind {
@@ -80,11 +80,11 @@ const GRADED: [Kind; 3] = [
 const RANDOM_WALKS: [Kind; 2] = [
     Kind {
         name: "random-1k",
-        contents: Contents::Played(Amount::Episodes(1_000), RANDOM),
+        contents: Contents::Played(CollectionSize::Episodes(1_000), RANDOM),
     },
     Kind {
         name: "random-10k",
-        contents: Contents::Played(Amount::Episodes(10_000), RANDOM),
+        contents: Contents::Played(CollectionSize::Episodes(10_000), RANDOM),
     },
 ];
 
@@ -165,11 +165,11 @@ pub fn make(id: &str, seed: u64) -> Result<Dataset, Error> {
 }
 
 /// A share of an amount.
-fn portion(whole: Amount, share: f64) -> Amount {
+fn portion(whole: CollectionSize, share: f64) -> CollectionSize {
     let part = |count: usize| (count as f64 * share) as usize;
     match whole {
-        Amount::Steps(steps) => Amount::Steps(part(steps)),
-        Amount::Episodes(episodes) => Amount::Episodes(part(episodes)),
+        CollectionSize::Steps(steps) => CollectionSize::Steps(part(steps)),
+        CollectionSize::Episodes(episodes) => CollectionSize::Episodes(part(episodes)),
     }
 }
 

@@ -54,7 +54,7 @@ impl TransitionSink for Episodes {
 
 /// How much to record, in whole episodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Amount {
+pub enum CollectionSize {
     /// At least this many steps: the last episode is played to its end.
     Steps(usize),
     /// This many episodes.
@@ -81,10 +81,10 @@ impl Rollout {
     pub fn collect<E>(
         mut self,
         policy: &mut dyn Policy,
-        amount: Amount,
+        amount: CollectionSize,
         keep: &mut dyn FnMut(Episode) -> Result<(), E>,
     ) -> Result<(), E> {
-        if let Amount::Episodes(count) = amount {
+        if let CollectionSize::Episodes(count) = amount {
             let starts = self.starts;
             self.starts = Box::new(move |index| (index < count).then(|| starts(index)).flatten());
         }
@@ -94,8 +94,8 @@ impl Rollout {
         let rows = self.rows();
         loop {
             let is_enough = match amount {
-                Amount::Steps(wanted) => steps >= wanted,
-                Amount::Episodes(wanted) => count >= wanted,
+                CollectionSize::Steps(wanted) => steps >= wanted,
+                CollectionSize::Episodes(wanted) => count >= wanted,
             };
             if is_enough {
                 return Ok(());
@@ -113,7 +113,7 @@ impl Rollout {
             taken += more;
             // The episodes that have begun hold enough, and those before the next start count
             // first.
-            self.exhausted |= matches!(amount, Amount::Steps(wanted) if taken >= wanted);
+            self.exhausted |= matches!(amount, CollectionSize::Steps(wanted) if taken >= wanted);
         }
     }
 }

@@ -16,7 +16,7 @@ use rtg_envs::{Env, Spec, make_vec};
 
 use crate::policy::{Policy, Start};
 
-pub use episodes::{Amount, Episodes};
+pub use episodes::{CollectionSize, Episodes};
 pub use state::{RestoreError, RolloutState, RowState};
 
 /// The outcome of one start.

@@ -311,7 +311,7 @@ fn a_collection_is_the_fewest_episodes_that_make_up_the_amount() {
     let env = "CartPole-v1";
     let everything = open(env, 1, 60).run_episodes(&mut policy(env, 1));
     for rows in [1, 3, 32] {
-        for amount in [Amount::Steps(300), Amount::Episodes(7), Amount::Steps(0)] {
+        for amount in [CollectionSize::Steps(300), CollectionSize::Episodes(7), CollectionSize::Steps(0)] {
             let mut kept: Vec<Episode> = Vec::new();
             let mut keep = |episode| -> Result<(), ()> {
                 kept.push(episode);
@@ -323,9 +323,9 @@ fn a_collection_is_the_fewest_episodes_that_make_up_the_amount() {
                 .unwrap();
             assert!(kept == everything[..kept.len()], "{rows} rows, {amount:?}");
             match amount {
-                Amount::Episodes(count) => assert_eq!(kept.len(), count),
-                Amount::Steps(0) => assert!(kept.is_empty()),
-                Amount::Steps(steps) => {
+                CollectionSize::Episodes(count) => assert_eq!(kept.len(), count),
+                CollectionSize::Steps(0) => assert!(kept.is_empty()),
+                CollectionSize::Steps(steps) => {
                     let lengths: usize = kept.iter().map(Episode::len).sum();
                     let without_last = lengths - kept[kept.len() - 1].len();
                     assert!(without_last < steps && steps <= lengths);
@@ -334,6 +334,6 @@ fn a_collection_is_the_fewest_episodes_that_make_up_the_amount() {
         }
     }
     let mut failing = |_| Err("full");
-    let failed = open(env, 3, 9).collect(&mut policy(env, 3), Amount::Steps(50), &mut failing);
+    let failed = open(env, 3, 9).collect(&mut policy(env, 3), CollectionSize::Steps(50), &mut failing);
     assert_eq!(failed, Err("full"), "the first error ends it");
 }
