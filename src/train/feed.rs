@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::experiment::{Experiment, OnlineConfig};
 
 /// The input of a learner.
-pub(super) enum Feed {
+pub(super) enum LearnerInput {
     /// Batches of a dataset.
     Dataset(Box<Source>),
     /// Its own steps.
@@ -26,7 +26,7 @@ pub(super) struct Advance {
     pub(super) reports: Vec<Update>,
 }
 
-impl Feed {
+impl LearnerInput {
     /// Continues from `progress`, with the state of an online run from `checkpoint`.
     pub(super) fn open(
         experiment: &Experiment,

@@ -14,7 +14,7 @@ use std::time::Instant;
 use rtg_datasets::Dataset;
 use rtg_envs::{mujoco, registry};
 
-use self::feed::Feed;
+use self::feed::LearnerInput;
 pub use self::former::inherited;
 use self::health::Health;
 use self::processor::ProcessorClock;
@@ -52,7 +52,7 @@ pub struct Training<'a> {
     /// Where results go; none where another rank writes them.
     run: Option<&'a Run>,
     learner: Box<dyn Learner>,
-    feed: Feed,
+    feed: LearnerInput,
     validation: Validation,
     health: Health,
     progress: Progress,
@@ -147,7 +147,7 @@ impl<'a> Training<'a> {
         // In an environment returns may come to exceed the data's.
         let data = opened.data.as_ref().filter(|_| !experiment.is_online());
         let health = Health::new(&learner.needs(), data);
-        let feed = Feed::open(experiment, &*learner, opened, (&progress, checkpoint))?;
+        let feed = LearnerInput::open(experiment, &*learner, opened, (&progress, checkpoint))?;
         let ranks = world.size();
         if ranks > 1 {
             recorder.message(&format!("{ranks} ranks, connected by {}", world.name()));
