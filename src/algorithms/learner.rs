@@ -7,7 +7,7 @@ use rtg_envs::Spec;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Computation, Error, HeldBack, Source};
+use super::{Computation, Error, ValidationBatch, Source};
 use crate::device::Device;
 use crate::keys::Table;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
@@ -266,7 +266,7 @@ pub trait Learner {
     fn update(&mut self, source: &mut Source, most: u64) -> Result<Vec<Update>, Error>;
 
     /// Metrics on a batch of held-back data, by name, without learning from it.
-    fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)>;
+    fn validate(&mut self, batch: &ValidationBatch) -> Vec<(&'static str, f64)>;
 
     /// Weights and last gradient before clipping, by name: (name, weights, gradient).
     fn histograms(&mut self) -> Vec<(String, &[f32], &[f32])>;

@@ -35,7 +35,7 @@ pub struct ReplaySource {
 
 /// A batch of held-back data.
 #[derive(Clone, Debug)]
-pub enum HeldBack {
+pub enum ValidationBatch {
     /// Windows.
     Windows(Batch),
     /// Transitions.
@@ -145,15 +145,15 @@ impl Source {
     }
 
     /// The next batch, as held-back data for repeated measurements.
-    pub fn held_back(&mut self) -> HeldBack {
+    pub fn held_back(&mut self) -> ValidationBatch {
         if let Self::Windows(windows) = self {
             let mut batch = Batch::default();
             windows.next(&mut batch);
-            return HeldBack::Windows(batch);
+            return ValidationBatch::Windows(batch);
         }
         let mut batch = Transitions::default();
         self.next_transitions(&mut batch);
-        HeldBack::Transitions(batch)
+        ValidationBatch::Transitions(batch)
     }
 }
 

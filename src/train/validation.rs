@@ -1,6 +1,6 @@
 //! Metrics on the held-out episodes.
 
-use crate::algorithms::{HeldBack, Learner, Needs, Source};
+use crate::algorithms::{ValidationBatch, Learner, Needs, Source};
 use crate::data::ExperimentData;
 use crate::error::Error;
 use crate::experiment::Experiment;
@@ -11,7 +11,7 @@ use crate::random::Stream;
 const ROWS: usize = 1024;
 
 /// Fixed batches of the held-out episodes, the same at every evaluation; `None` if there are none.
-pub(super) struct Validation(Vec<HeldBack>);
+pub(super) struct Validation(Vec<ValidationBatch>);
 
 impl Validation {
     pub(super) fn new(

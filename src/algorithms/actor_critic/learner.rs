@@ -10,7 +10,7 @@ use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::Trained;
 use crate::algorithms::vector::TrainedVector;
 use crate::algorithms::{
-    self, Error, Facts, HeldBack, Input, LearnerState, Needs, Saved, Setup, Source, Update,
+    self, Error, Facts, ValidationBatch, Input, LearnerState, Needs, Saved, Setup, Source, Update,
 };
 use crate::kernels::mlp::{Layout, Pass, Pool, Shape};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
@@ -207,8 +207,8 @@ impl<M: Method> algorithms::Learner for Learner<M> {
     }
 
     /// The method's metrics on the batch, with the same noise every time.
-    fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)> {
-        let HeldBack::Transitions(batch) = batch else {
+    fn validate(&mut self, batch: &ValidationBatch) -> Vec<(&'static str, f64)> {
+        let ValidationBatch::Transitions(batch) = batch else {
             return Vec::new();
         };
         let (work, parts, scratch) = self.work(batch);

@@ -7,7 +7,7 @@ use super::Model;
 use crate::algorithms::cloning::{Loss, Wanted};
 use crate::algorithms::networks::Products;
 use crate::algorithms::{
-    self, Error, HeldBack, LearnerState, Needs, PublishedCode, Saved, Source, Update, moments,
+    self, Error, ValidationBatch, LearnerState, Needs, PublishedCode, Saved, Source, Update, moments,
 };
 use crate::kernels::adamw;
 use crate::kernels::mlp::{Gradient, Pass, Pool, Want};
@@ -187,10 +187,10 @@ impl algorithms::Learner for Learner {
         Ok(vec![self.apply()])
     }
 
-    fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)> {
+    fn validate(&mut self, batch: &ValidationBatch) -> Vec<(&'static str, f64)> {
         match batch {
-            HeldBack::Windows(batch) => vec![("loss", self.loss(batch))],
-            HeldBack::Transitions(_) => Vec::new(),
+            ValidationBatch::Windows(batch) => vec![("loss", self.loss(batch))],
+            ValidationBatch::Transitions(_) => Vec::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::model::{BOTH, Constrained, MadeOf, Model};
 use super::update::{Scratch, Work};
 use crate::algorithms::networks::{Products, Trained};
 use crate::algorithms::{
-    self, ActionCodec, Error, HeldBack, LearnerState, Needs, Saved, Setup, Source, Update,
+    self, ActionCodec, Error, ValidationBatch, LearnerState, Needs, Saved, Setup, Source, Update,
 };
 use crate::kernels::mlp::{Layout, Pool};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
@@ -152,8 +152,8 @@ impl algorithms::Learner for Learner {
     }
 
     /// The losses on the batch and their components.
-    fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)> {
-        let HeldBack::Transitions(batch) = batch else {
+    fn validate(&mut self, batch: &ValidationBatch) -> Vec<(&'static str, f64)> {
+        let ValidationBatch::Transitions(batch) = batch else {
             return Vec::new();
         };
         let (work, both, scratch) = self.work(batch);

@@ -11,7 +11,7 @@ use super::model::{ACTOR, LOG_SIGMA, LogSigma, MadeOf, Model};
 use crate::algorithms::networks::{Products, Trained, norm};
 use crate::algorithms::vector::TrainedVector;
 use crate::algorithms::{
-    self, Error, Fresh, HeldBack, LearnerState, Needs, Saved, Setup, Source, Trajectories, Update,
+    self, Error, Fresh, ValidationBatch, LearnerState, Needs, Saved, Setup, Source, Trajectories, Update,
 };
 use crate::kernels::adamw;
 use crate::kernels::mlp::{Layout, Pass, Pool, Shape, Want};
@@ -434,7 +434,7 @@ impl algorithms::Learner for Learner {
     }
 
     /// None: a dataset's steps are not the policy's own.
-    fn validate(&mut self, _batch: &HeldBack) -> Vec<(&'static str, f64)> {
+    fn validate(&mut self, _batch: &ValidationBatch) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
 

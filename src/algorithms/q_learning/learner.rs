@@ -10,7 +10,7 @@ use super::model::{Exploring, MadeOf, Model, Q};
 use super::update::{Scratch, Work};
 use crate::algorithms::networks::{Products, Trained};
 use crate::algorithms::{
-    self, ActionCodec, Error, HeldBack, LearnerState, Needs, Saved, Setup, Source, Update,
+    self, ActionCodec, Error, ValidationBatch, LearnerState, Needs, Saved, Setup, Source, Update,
 };
 use crate::kernels::mlp::{Layout, Pool};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
@@ -205,8 +205,8 @@ impl algorithms::Learner for Learner {
     }
 
     /// The loss on the batch and its components.
-    fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)> {
-        let HeldBack::Transitions(batch) = batch else {
+    fn validate(&mut self, batch: &ValidationBatch) -> Vec<(&'static str, f64)> {
+        let ValidationBatch::Transitions(batch) = batch else {
             return Vec::new();
         };
         let (work, q, scratch) = self.work(batch);

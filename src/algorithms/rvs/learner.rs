@@ -11,7 +11,7 @@ use crate::algorithms::actor_critic::gaussian::LOG_SIGMA;
 use crate::algorithms::cloning::{Loss, Wanted};
 use crate::algorithms::networks::{Products, Trained};
 use crate::algorithms::vector::TrainedVector;
-use crate::algorithms::{self, Error, HeldBack, LearnerState, Needs, Saved, Setup, Source, Update};
+use crate::algorithms::{self, Error, ValidationBatch, LearnerState, Needs, Saved, Setup, Source, Update};
 use crate::kernels::mlp::{Gradient, Layout, Pass, Pool, Want};
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill, initialise_mlp};
 use crate::nn::state_dict::{StateDictError, TensorFile};
@@ -247,10 +247,10 @@ impl algorithms::Learner for Learner {
         Ok(vec![report])
     }
 
-    fn validate(&mut self, batch: &HeldBack) -> Vec<(&'static str, f64)> {
+    fn validate(&mut self, batch: &ValidationBatch) -> Vec<(&'static str, f64)> {
         match batch {
-            HeldBack::Windows(batch) => vec![("loss", self.measure(batch))],
-            HeldBack::Transitions(_) => Vec::new(),
+            ValidationBatch::Windows(batch) => vec![("loss", self.measure(batch))],
+            ValidationBatch::Transitions(_) => Vec::new(),
         }
     }
 
