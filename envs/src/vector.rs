@@ -16,7 +16,7 @@ pub(crate) use batch::Batch;
 pub(crate) use columns::{Column, Columns, InColumns, LANES};
 
 use crate::{Env, Error, Spec};
-use batch::{Orders, Outcome};
+use batch::{StepRequest, Outcome};
 
 /// Copies of one environment as contiguous rows: registered ones by [`make_vec`](crate::make_vec).
 ///
@@ -151,7 +151,7 @@ impl VecEnv {
     }
 
     fn order(&mut self, active: Option<&[usize]>, actions: &[f64]) {
-        let orders = Orders {
+        let orders = StepRequest {
             active,
             actions,
             width: self.action_width,

@@ -42,7 +42,7 @@ impl Outcome {
 
 /// The request for one step.
 #[derive(Clone, Copy)]
-pub(crate) struct Orders<'a> {
+pub(crate) struct StepRequest<'a> {
     /// The rows that step; `None` is all of them.
     pub(super) active: Option<&'a [usize]>,
     /// Rows x A.
@@ -54,7 +54,7 @@ pub(crate) struct Orders<'a> {
 
 /// Rows of one concrete type behind one virtual call.
 pub(crate) trait Batch: Send {
-    fn step(&mut self, orders: Orders, outcome: &mut Outcome);
+    fn step(&mut self, request: StepRequest, outcome: &mut Outcome);
     fn reset(&mut self, row: usize, seed: Option<u64>, observation: &mut [f64]);
     fn env(&self, row: usize) -> &dyn Env;
     /// The same rows, divided among `threads` threads.

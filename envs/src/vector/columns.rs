@@ -4,7 +4,7 @@
 //! few columns, where the loops of the physics vectorise, and the results are copied back. The
 //! numbers are those of one row at a time, to the last bit.
 
-use super::batch::{Batch, Orders, Outcome, note, restart_if_over, step_row};
+use super::batch::{Batch, StepRequest, Outcome, note, restart_if_over, step_row};
 use crate::{
     Env, TimeLimit,
     world::{Dynamics, World},
@@ -53,26 +53,26 @@ impl<D: InColumns> Columns<D> {
 }
 
 impl<D: InColumns + 'static> Batch for Columns<D> {
-    fn step(&mut self, orders: Orders, outcome: &mut Outcome) {
+    fn step(&mut self, request: StepRequest, outcome: &mut Outcome) {
         let is_row_once = |active: &[usize]| active.is_sorted_by(|row, next| row < next);
-        if !orders.active.is_none_or(is_row_once) {
-            return self.envs.step(orders, outcome);
+        if !request.active.is_none_or(is_row_once) {
+            return self.envs.step(request, outcome);
         }
         let Self {
             envs,
             blocks,
             stepping,
         } = self;
-        let autoreset = orders.autoreset;
+        let autoreset = request.autoreset;
         stepping.clear();
-        match orders.active {
+        match request.active {
             None => stepping.extend(0..envs.len()),
             Some(active) => stepping.extend(active),
         }
         if outcome.is_any_over() {
             stepping.retain(|&row| !restart_if_over(&mut envs[row], row, autoreset, outcome));
         }
-        let action = |row: usize| &orders.actions[row * orders.width..][..orders.width];
+        let action = |row: usize| &request.actions[row * request.width..][..request.width];
         // A block that is nearly empty costs more than its rows one by one.
         let filled = stepping.len() - stepping.len() % LANES;
         let filled = if stepping.len() - filled < LANES / 2 {

@@ -1,19 +1,19 @@
 //! Rows of one type, one after the other.
 
 use super::{
-    batch::{Batch, Orders, Outcome, step_row},
+    batch::{Batch, StepRequest, Outcome, step_row},
     team::Team,
 };
 use crate::Env;
 
 impl<E: Env + 'static> Batch for Vec<E> {
-    fn step(&mut self, orders: Orders, outcome: &mut Outcome) {
-        let (rows, width) = (self.len(), orders.width);
+    fn step(&mut self, request: StepRequest, outcome: &mut Outcome) {
+        let (rows, width) = (self.len(), request.width);
         let step = |row: usize| {
-            let action = &orders.actions[row * width..][..width];
-            step_row(&mut self[row], row, action, orders.autoreset, outcome);
+            let action = &request.actions[row * width..][..width];
+            step_row(&mut self[row], row, action, request.autoreset, outcome);
         };
-        match orders.active {
+        match request.active {
             None => (0..rows).for_each(step),
             Some(active) => active.iter().copied().for_each(step),
         }

@@ -6,7 +6,7 @@
 
 use super::{
     autoreset::Autoreset,
-    batch::{Batch, Orders, Outcome, step_row},
+    batch::{Batch, StepRequest, Outcome, step_row},
 };
 use crate::Env;
 use std::{
@@ -37,23 +37,23 @@ struct Share<E> {
 
 impl<E: Env> Share<E> {
     /// Copies the request for these rows and their previous results.
-    fn prepare(&mut self, orders: Orders, before: &Outcome) {
+    fn prepare(&mut self, request: StepRequest, before: &Outcome) {
         let rows = self.first..self.first + self.envs.len();
         self.active.clear();
-        match orders.active {
+        match request.active {
             None => self.active.extend(0..self.envs.len()),
             Some(active) => {
                 let own = active.iter().filter(|row| rows.contains(row));
                 self.active.extend(own.map(|row| row - self.first));
             }
         }
-        self.width = orders.width;
-        self.autoreset = orders.autoreset;
+        self.width = request.width;
+        self.autoreset = request.autoreset;
         self.actions.clear();
         for &here in &self.active {
             let row = self.first + here;
             self.actions
-                .extend_from_slice(&orders.actions[row * orders.width..][..orders.width]);
+                .extend_from_slice(&request.actions[row * request.width..][..request.width]);
             let (to, from, width) = (here * before.width, row * before.width, before.width);
             self.outcome.observations[to..][..width]
                 .copy_from_slice(&before.observations[from..][..width]);
@@ -219,9 +219,9 @@ impl<E> Drop for Team<E> {
 }
 
 impl<E: Env + 'static> Batch for Team<E> {
-    fn step(&mut self, orders: Orders, outcome: &mut Outcome) {
+    fn step(&mut self, request: StepRequest, outcome: &mut Outcome) {
         for share in &mut self.shares {
-            share.prepare(orders, outcome);
+            share.prepare(request, outcome);
         }
         let mut table = self.room.table();
         table.waiting.append(&mut self.shares);
