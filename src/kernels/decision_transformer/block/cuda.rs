@@ -3,7 +3,7 @@
 use super::Parameters;
 use crate::kernels::decision_transformer::mixer::cuda as mixer;
 use crate::kernels::decision_transformer::mlp::cuda as mlp;
-use crate::kernels::decision_transformer::network::cuda::{Beside, Branch, Network, Take};
+use crate::kernels::decision_transformer::network::cuda::{ExtraGradient, Branch, Network, Take};
 use crate::kernels::decision_transformer::network::workspace::Workspace;
 use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::device::backend::{Address, Error, Launch};
@@ -170,7 +170,7 @@ impl Parameters {
         launches.push(network.norm_back(
             &self.norm_2,
             (tape.middle, tape.statistics_2, scratch.normed),
-            Beside::Rows(scratch.stream[0]),
+            ExtraGradient::Rows(scratch.stream[0]),
             (scratch.stream[1], Some(drop)),
             (rows, tokens),
             parts.norm_2,
@@ -178,9 +178,9 @@ impl Parameters {
         let normed = tape.normed_1;
         (self.mixer).backward_launches(network, layer, normed, memory.mixer(), launches);
         let beside = if network.is_last(layer) {
-            Beside::Observations(scratch.stream[1])
+            ExtraGradient::Observations(scratch.stream[1])
         } else {
-            Beside::Rows(scratch.stream[1])
+            ExtraGradient::Rows(scratch.stream[1])
         };
         launches.push(network.norm_back(
             &self.norm_1,

@@ -63,7 +63,7 @@ pub(crate) struct Network<'a> {
 
 /// What is added to the gradient of a norm's input.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Beside {
+pub(crate) enum ExtraGradient {
     Nothing,
     Rows(Address),
     /// Rows of observations only.
@@ -147,15 +147,15 @@ impl Network<'_> {
         &self,
         at: &Pair,
         (x, statistics, dy): (Address, Address, Address),
-        beside: Beside,
+        beside: ExtraGradient,
         (to, drop): (Address, Option<Drop>),
         (rows, tokens): (usize, Rows),
         [dgain, dbias]: [Address; 2],
     ) -> Launch {
         let (beside, beside_observations) = match beside {
-            Beside::Nothing => (Address::NULL, 0),
-            Beside::Rows(address) => (address, 0),
-            Beside::Observations(address) => (address, 1),
+            ExtraGradient::Nothing => (Address::NULL, 0),
+            ExtraGradient::Rows(address) => (address, 0),
+            ExtraGradient::Observations(address) => (address, 1),
         };
         NormBackward {
             x,

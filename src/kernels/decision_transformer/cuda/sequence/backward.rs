@@ -3,7 +3,7 @@
 
 use super::Sequence;
 use crate::kernels::decision_transformer::embedding::cuda::Table;
-use crate::kernels::decision_transformer::network::cuda::{Beside, PLAIN, observations};
+use crate::kernels::decision_transformer::network::cuda::{ExtraGradient, PLAIN, observations};
 use crate::kernels::device::backend::Launch;
 use crate::kernels::dropout::Site;
 use crate::kernels::linear::cuda::{Matrix, Rows, weight_gradient};
@@ -46,7 +46,7 @@ impl Sequence<'_> {
                 memory.final_statistics,
                 scratch.normed,
             ),
-            Beside::Nothing,
+            ExtraGradient::Nothing,
             (scratch.stream[0], Some(drop)),
             (steps, observations()),
             memory.parts.final_norm,
@@ -61,7 +61,7 @@ impl Sequence<'_> {
         launches.push(network.norm_back(
             &self.layout.embed_norm,
             (memory.embedded, memory.embedded_statistics, scratch.dropped),
-            Beside::Nothing,
+            ExtraGradient::Nothing,
             (scratch.stream[0], None),
             (network.tokens(), Rows::ALL),
             parts.embed_norm,
