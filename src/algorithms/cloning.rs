@@ -10,14 +10,14 @@ use crate::kernels::mlp::heads::{categorical, tanh};
 
 /// The data's action in each row of a batch.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct DataActions {
     /// Actions, rows x A; empty if they are discrete.
     pub(super) actions: Vec<f32>,
     /// Indices of discrete actions.
     pub(super) choices: Vec<usize>,
 }
 
-impl Wanted {
+impl DataActions {
     /// Takes the actions at the windows' last steps; an action has `width` numbers.
     pub(super) fn last_of(&mut self, batch: &Batch, width: usize) {
         let last = |row: usize| (row + 1) * batch.context - 1;
@@ -48,7 +48,7 @@ pub(super) struct Loss {
 impl Loss {
     /// The mean loss; writes its gradient to `gradients`. For bounded actions it is the squared
     /// error, averaged over rows and numbers; for logits the cross-entropy, averaged over rows.
-    pub(super) fn of(&mut self, head: Head, outputs: &[f32], wanted: &Wanted) -> f64 {
+    pub(super) fn of(&mut self, head: Head, outputs: &[f32], wanted: &DataActions) -> f64 {
         self.found.resize(outputs.len(), 0.0);
         self.gradients.resize(outputs.len(), 0.0);
         match head {
@@ -77,7 +77,7 @@ impl Loss {
         &mut self,
         gaussian: Gaussian,
         outputs: &[f32],
-        wanted: &Wanted,
+        wanted: &DataActions,
         log_sigma: &mut TrainedVector,
     ) -> f64 {
         let sigma = &log_sigma.values;

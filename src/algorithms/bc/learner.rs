@@ -4,7 +4,7 @@ use rtg_datasets::sample::{Batch, PaddedObservation, Padding, Side, WindowConfig
 use serde_json::Value;
 
 use super::Model;
-use crate::algorithms::cloning::{Loss, Wanted};
+use crate::algorithms::cloning::{Loss, DataActions};
 use crate::algorithms::networks::Products;
 use crate::algorithms::{
     self, Error, ValidationBatch, LearnerState, Needs, PublishedCode, Saved, Source, Update, moments,
@@ -31,7 +31,7 @@ pub struct Learner {
     /// The sum over this step's batches.
     gradient: Vec<f32>,
     batch: Batch,
-    wanted: Wanted,
+    wanted: DataActions,
     pass: Pass,
     loss: Loss,
     /// A copy of the weights, for histograms.
@@ -57,7 +57,7 @@ impl Learner {
             dropout_key: derive(seed, "dropout"),
             losses: Vec::new(),
             batch: Batch::default(),
-            wanted: Wanted::default(),
+            wanted: DataActions::default(),
             pass: Pass::default(),
             loss: Loss::default(),
             shown: Vec::new(),

@@ -8,7 +8,7 @@ use super::NAME;
 use super::config::Config;
 use super::model::{ACTOR, GAUSSIAN, MadeOf, Model};
 use crate::algorithms::actor_critic::gaussian::LOG_SIGMA;
-use crate::algorithms::cloning::{Loss, Wanted};
+use crate::algorithms::cloning::{Loss, DataActions};
 use crate::algorithms::networks::{Products, Trained};
 use crate::algorithms::vector::TrainedVector;
 use crate::algorithms::{self, Error, ValidationBatch, LearnerState, Needs, Saved, Setup, Source, Update};
@@ -31,7 +31,7 @@ pub struct Learner {
     dropout_key: u64,
     batch: Batch,
     outcomes: Vec<f32>,
-    wanted: Wanted,
+    wanted: DataActions,
     pass: Pass,
     loss: Loss,
     /// A copy of the parameters, for histograms.
@@ -80,7 +80,7 @@ impl Learner {
             dropout_key: derive(setup.seed, "dropout"),
             batch: Batch::default(),
             outcomes: Vec::new(),
-            wanted: Wanted::default(),
+            wanted: DataActions::default(),
             pass: Pass::default(),
             loss: Loss::default(),
             shown: Vec::new(),
@@ -191,7 +191,7 @@ fn value(
     loss: &mut Loss,
     model: &Model,
     outputs: &[f32],
-    wanted: &Wanted,
+    wanted: &DataActions,
     log_sigma: Option<&mut TrainedVector>,
 ) -> f64 {
     match log_sigma {
