@@ -1,6 +1,6 @@
 //! Calibration: achieved returns over target returns.
 
-use super::headline::{Headline, OverRuns};
+use super::headline::{Headline, RunStatistic};
 use super::table::{Cell, Table, numbers, words};
 use super::{Comparison, Group, RunReport};
 use crate::run;
@@ -79,7 +79,7 @@ fn row(comparison: &Comparison<'_>, group: &Group<'_>) -> Option<Vec<Cell>> {
     let first = *of_runs.first()?;
     let over = |value: fn(&Calibration) -> Option<f64>| {
         Cell::optional(
-            OverRuns::of(of_runs.iter().filter_map(value).collect()),
+            RunStatistic::of(of_runs.iter().filter_map(value).collect()),
             |over| {
                 let text = match over.std {
                     Some(std) => format!("{:.3} ± {std:.3}", over.mean),

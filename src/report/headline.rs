@@ -8,7 +8,7 @@ use crate::statistics::{
 
 /// A statistic over the runs of a group.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct OverRuns {
+pub(super) struct RunStatistic {
     /// The finite values, in the order of the runs.
     pub(super) values: Vec<f64>,
     pub(super) mean: f64,
@@ -20,7 +20,7 @@ pub(super) struct OverRuns {
     pub(super) caution: Option<Caution>,
 }
 
-impl OverRuns {
+impl RunStatistic {
     /// Over the finite values; none without any.
     pub(super) fn of(values: Vec<f64>) -> Option<Self> {
         let values: Vec<f64> = values
@@ -47,9 +47,9 @@ pub(super) struct Headline {
     /// Runs that have been evaluated.
     pub(super) evaluated: usize,
     /// Mean return of the last evaluation.
-    pub(super) last: Option<OverRuns>,
+    pub(super) last: Option<RunStatistic>,
     /// Normalised score of the last evaluation.
-    pub(super) score: Option<OverRuns>,
+    pub(super) score: Option<RunStatistic>,
     /// Mean over the runs of each run's best evaluation: a maximum, so it favours runs with more
     /// evaluations.
     pub(super) best: Option<f64>,
@@ -73,12 +73,12 @@ impl Headline {
         Self {
             target,
             evaluated: last.len(),
-            last: OverRuns::of(
+            last: RunStatistic::of(
                 last.iter()
                     .map(|evaluation| evaluation.return_mean)
                     .collect(),
             ),
-            score: OverRuns::of(
+            score: RunStatistic::of(
                 last.iter()
                     .filter_map(|evaluation| evaluation.score)
                     .collect(),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::aggregate::{Aggregate, Estimate};
 use super::calibration::{calibration_table, not_asked};
 use super::findings::findings;
-use super::headline::{GroupCost, Headline, OverRuns, best_of};
+use super::headline::{GroupCost, Headline, RunStatistic, best_of};
 use super::table::{Cell, Table, numbers, words};
 use super::{Comparison, Group, RunReport, commands};
 use crate::metrics::spread;
@@ -228,12 +228,12 @@ fn group_row(
     } else {
         group.runs.len().to_string()
     };
-    let plain = |over: &OverRuns| spread(over.mean, over.std);
-    let in_tenths = |over: &OverRuns| match over.std {
+    let plain = |over: &RunStatistic| spread(over.mean, over.std);
+    let in_tenths = |over: &RunStatistic| match over.std {
         Some(std) => format!("{:.1} ± {std:.1}", over.mean),
         None => format!("{:.1}", over.mean),
     };
-    let iqm = |over: &OverRuns| {
+    let iqm = |over: &RunStatistic| {
         Cell::optional(over.interval, |interval| {
             estimate_cell(
                 (over.iqm, Some(interval)),
@@ -268,7 +268,7 @@ fn group_row(
 }
 
 /// Notes on a group's numbers.
-fn note(group: &Group<'_>, last: Option<&OverRuns>) -> Cell {
+fn note(group: &Group<'_>, last: Option<&RunStatistic>) -> Cell {
     let going = group.runs.iter().filter(|run| !run.ended).count();
     let mut notes = Vec::new();
     if going > 0 {
