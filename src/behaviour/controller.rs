@@ -1,11 +1,11 @@
 //! A hand-written control law as a policy.
 
-use crate::behaviour::laws::{self, Law};
+use crate::behaviour::laws::{self, ControlLaw};
 use crate::policy::{Policy, Start};
 
 /// Follows a law of [`laws`](mod@laws).
 pub struct Controller {
-    law: Law,
+    law: ControlLaw,
     observation_width: usize,
     action_width: usize,
 }

@@ -9,14 +9,14 @@ use rtg_envs::stitching_maze::{self, MAZE};
 
 /// From an observation to an action. Continuous ones are float32 values within their bounds.
 #[derive(Clone, Copy)]
-pub enum Law {
+pub enum ControlLaw {
     /// An action of one number.
     One(fn(&[f64]) -> f64),
     /// An action of two.
     Two(fn(&[f64]) -> [f64; 2]),
 }
 
-impl Law {
+impl ControlLaw {
     /// Writes the action for an observation.
     pub fn act(self, observation: &[f64], action: &mut [f64]) {
         match self {
@@ -27,15 +27,15 @@ impl Law {
 }
 
 /// The law for an environment, if there is one.
-pub fn law(env_id: &str) -> Option<Law> {
+pub fn law(env_id: &str) -> Option<ControlLaw> {
     match env_id {
-        "CartPole-v1" => Some(Law::One(cartpole)),
-        "MountainCar-v0" => Some(Law::One(mountain_car)),
-        "MountainCarContinuous-v0" => Some(Law::One(mountain_car_continuous)),
-        "Acrobot-v1" => Some(Law::One(acrobot)),
-        "Pendulum-v1" => Some(Law::One(pendulum)),
-        "KeyToDoor-v0" => Some(Law::One(key_to_door)),
-        "StitchingMaze-v0" => Some(Law::Two(stitching_maze)),
+        "CartPole-v1" => Some(ControlLaw::One(cartpole)),
+        "MountainCar-v0" => Some(ControlLaw::One(mountain_car)),
+        "MountainCarContinuous-v0" => Some(ControlLaw::One(mountain_car_continuous)),
+        "Acrobot-v1" => Some(ControlLaw::One(acrobot)),
+        "Pendulum-v1" => Some(ControlLaw::One(pendulum)),
+        "KeyToDoor-v0" => Some(ControlLaw::One(key_to_door)),
+        "StitchingMaze-v0" => Some(ControlLaw::Two(stitching_maze)),
         _ => None,
     }
 }
