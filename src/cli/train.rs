@@ -94,7 +94,7 @@ impl Train {
         let resumes = self.resume || (self.resume_or_start && Run::open(&run_dir).is_ok());
         // The result of rank 0 is used on all ranks.
         let resumes = world.any(world.is_first() && resumes);
-        let earlier = resumes.then(|| Earlier::shared(&run_dir, world));
+        let earlier = resumes.then(|| PreviousRun::shared(&run_dir, world));
         let earlier = earlier.transpose()?;
         if let Some(earlier) = &earlier {
             // It has the data of the run that it continues.
@@ -239,14 +239,14 @@ impl Train {
 }
 
 /// The state of an interrupted run: its directory, its plan, and a checkpoint if there is one.
-struct Earlier {
+struct PreviousRun {
     /// None if another rank has it.
     run: Option<Run>,
     plan: Table,
     checkpoint: Option<Checkpoint>,
 }
 
-impl Earlier {
+impl PreviousRun {
     fn read(run_dir: &Path) -> Result<Self, Error> {
         let run = Run::resume(run_dir)?;
         let plan = Experiment::parse_layer(&run.experiment()?)?;
@@ -298,7 +298,7 @@ fn first_checkpoint(plan: &Table) -> Result<u64, Error> {
     Ok(evaluation.map_or(first, |every| every.min(first)))
 }
 
-impl Earlier {
+impl PreviousRun {
     /// Whether it has a result after this many steps.
     fn is_done(&self, steps: u64) -> Result<bool, Error> {
         let summary = self.run.as_ref().map(Run::summary).transpose()?.flatten();
