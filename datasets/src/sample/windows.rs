@@ -22,7 +22,7 @@ mod source;
 use rand::Rng;
 
 pub use self::columns::Columns;
-use self::source::{Source, Stretch, Units};
+use self::source::{Source, EpisodeSlice, Units};
 use super::actions::{ActionMap, one_hot};
 use super::draws::Draws;
 use super::{AHEAD, Sampler};
@@ -205,7 +205,7 @@ impl WindowSampler {
     /// Fills `batch` with `rows` windows. The same generator state gives the same batch.
     pub fn sample(&self, rng: &mut impl Rng, rows: usize, batch: &mut Batch) {
         self.shape(rows, batch);
-        let mut drawn = [Stretch::default(); AHEAD];
+        let mut drawn = [EpisodeSlice::default(); AHEAD];
         for next in 0..rows + AHEAD {
             if let Some(row) = next.checked_sub(AHEAD) {
                 self.write(drawn[row % AHEAD], row, batch);
@@ -236,9 +236,9 @@ impl WindowSampler {
     }
 
     /// The window that begins at `step`, counted over all episodes.
-    fn stretch(&self, step: usize) -> Stretch {
+    fn stretch(&self, step: usize) -> EpisodeSlice {
         let (episode, starts) = (self.draws.episode(step), self.draws.starts());
-        Stretch {
+        EpisodeSlice {
             first: step - starts[episode],
             step,
             length: self.config.context.min(starts[episode + 1] - step),
@@ -246,7 +246,7 @@ impl WindowSampler {
     }
 
     /// Writes a window into a row.
-    fn write(&self, stretch: Stretch, row: usize, batch: &mut Batch) {
+    fn write(&self, stretch: EpisodeSlice, row: usize, batch: &mut Batch) {
         batch.lengths[row] = stretch.length;
         let valid = batch.valid(row);
         let (begin, end) = (row * batch.context, (row + 1) * batch.context);

@@ -4,7 +4,7 @@
 use rand::Rng;
 
 use super::WindowSampler;
-use super::source::Stretch;
+use super::source::EpisodeSlice;
 
 /// All steps of all episodes, concatenated, in the model's units.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,7 +34,7 @@ impl WindowSampler {
             returns_to_go: vec![0.0; steps],
             starts: self.draws.starts().to_vec(),
         };
-        let all = Stretch {
+        let all = EpisodeSlice {
             first: 0,
             step: 0,
             length: steps,

@@ -11,7 +11,7 @@ use crate::{Dataset, EpisodeColumn, Error, Normaliser, returns_to_go};
 
 /// Consecutive steps of one episode.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Stretch {
+pub(super) struct EpisodeSlice {
     /// The first step, counted in its episode.
     pub(super) first: usize,
     /// The first step, counted over all episodes.
@@ -97,13 +97,13 @@ impl Source {
     /// The steps of a stretch: observations, normalised; actions in the model's units, a discrete
     /// one as the index of its choice; returns-to-go, divided by the return scale.
     #[inline]
-    pub(super) fn pieces(&self, stretch: Stretch) -> impl Iterator<Item = [&[f32]; 3]> {
+    pub(super) fn pieces(&self, stretch: EpisodeSlice) -> impl Iterator<Item = [&[f32]; 3]> {
         self.blocks.pieces(stretch.step, stretch.length)
     }
 
     /// Prefetches a stretch.
     #[inline]
-    pub(super) fn fetch(&self, stretch: Stretch) {
+    pub(super) fn fetch(&self, stretch: EpisodeSlice) {
         self.blocks.fetch(stretch.step, stretch.length);
     }
 }
