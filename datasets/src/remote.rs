@@ -41,7 +41,7 @@ pub enum Keeper {
 
 /// A dataset that can be downloaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Listed {
+pub struct RemoteDataset {
     /// A Minari id, or D4RL's name.
     pub id: String,
     /// Its host.
@@ -97,8 +97,8 @@ impl Remote {
     }
 
     /// D4RL's datasets; needs no network.
-    pub fn list_d4rl(&self) -> Vec<Listed> {
-        let listed = |(id, _)| Listed {
+    pub fn list_d4rl(&self) -> Vec<RemoteDataset> {
+        let listed = |(id, _)| RemoteDataset {
             id,
             keeper: Keeper::D4rl,
             bytes: None,
@@ -107,7 +107,7 @@ impl Remote {
     }
 
     /// The Farama Foundation's datasets, by id.
-    pub fn list_farama(&self) -> Result<Vec<Listed>, Error> {
+    pub fn list_farama(&self) -> Result<Vec<RemoteDataset>, Error> {
         let url = format!("{}/api/datasets?author={ACCOUNT}&limit=1000", self.hub);
         let mut found = Vec::new();
         for repository in self.pages(url)? {
@@ -126,7 +126,7 @@ impl Remote {
                 if !minari::is_id(&id) {
                     continue;
                 }
-                found.push(Listed {
+                found.push(RemoteDataset {
                     id,
                     keeper: Keeper::Farama,
                     bytes: sizes.sum(),

@@ -319,7 +319,7 @@ fn a_minari_set_is_listed_and_downloaded_as_minari_has_it() {
         &crate::dataset::hexadecimal(&Sha256::digest(bytes(50_000))),
     );
     let remote = server.remote(root.path());
-    let listed = Listed {
+    let listed = RemoteDataset {
         id: "mujoco/hopper/medium-v0".into(),
         keeper: Keeper::Farama,
         bytes: Some(50_021),
