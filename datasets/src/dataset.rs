@@ -79,14 +79,14 @@ pub enum Defects {
 }
 
 /// Receives a source's episodes one after the other.
-pub(crate) trait Intake {
+pub(crate) trait EpisodeReceiver {
     /// Adds an episode; the error says what is wrong with it.
     fn push(&mut self, episode: Episode) -> Result<(), Error>;
     /// Records a finding that only the reader can make.
     fn note(&mut self, finding: Finding);
 }
 
-impl Intake for Dataset {
+impl EpisodeReceiver for Dataset {
     fn push(&mut self, episode: Episode) -> Result<(), Error> {
         self.push(episode)
     }

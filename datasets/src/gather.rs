@@ -2,7 +2,7 @@
 
 use rtg_envs::Space;
 
-use crate::dataset::Intake;
+use crate::dataset::EpisodeReceiver;
 use crate::recording::{Flattener, RecordedEpisode, Recording, Source, flat_width};
 use crate::{Budget, Dataset, Defects, Episode, Error, Finding};
 
@@ -34,7 +34,7 @@ struct Held {
     row: usize,
 }
 
-impl Intake for Held {
+impl EpisodeReceiver for Held {
     fn push(&mut self, episode: Episode) -> Result<(), Error> {
         let steps = episode.len() + 1;
         self.budget
@@ -59,7 +59,7 @@ pub(crate) fn pour(
     source: &mut dyn Source,
     defects: Defects,
     width: usize,
-    into: &mut impl Intake,
+    into: &mut impl EpisodeReceiver,
 ) -> Result<(), Error> {
     pour_all(source, defects, width, into).map_err(|error| error.at(source.path()))
 }
@@ -68,7 +68,7 @@ fn pour_all(
     source: &mut dyn Source,
     defects: Defects,
     width: usize,
-    into: &mut impl Intake,
+    into: &mut impl EpisodeReceiver,
 ) -> Result<(), Error> {
     let flattener = Flattener::new(source.recording());
     let budget = source.budget();

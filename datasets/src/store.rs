@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use self::mode::StoreMode;
 pub use self::open::open_as;
 pub(crate) use self::writer::Writer;
-use crate::dataset::{Columns, Intake, Numbers, Place};
+use crate::dataset::{Columns, EpisodeReceiver, Numbers, Place};
 use crate::finding::stable_code;
 use crate::mapping::Mapping;
 use crate::{Budget, Dataset, Defects, Episode, Error, Finding, Info, Severity, input};

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::{EPISODE_BYTES, FILES, INDEX, METADATA, Metadata, read, validated};
-use crate::dataset::{Intake, check};
+use crate::dataset::{EpisodeReceiver, check};
 use crate::staging::{self, Staging};
 use crate::{Defects, Episode, Error, Finding, Info};
 
@@ -106,7 +106,7 @@ impl Writer {
     }
 }
 
-impl Intake for Writer {
+impl EpisodeReceiver for Writer {
     fn push(&mut self, episode: Episode) -> Result<(), Error> {
         check(&self.info, self.defects, self.episodes, &episode)?;
         let Episode {
