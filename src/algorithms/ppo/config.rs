@@ -8,14 +8,14 @@ use crate::keys::{Range, keys};
 /// The schedule of a value over a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Fall {
+pub enum Annealing {
     /// Constant.
     Constant,
     /// Linear decay to zero at the end of the run.
     Linear,
 }
 
-impl Fall {
+impl Annealing {
     const NAMES: &'static [&'static str] = &["constant", "linear"];
 
     /// The value when this fraction of the run remains.
@@ -50,8 +50,8 @@ keys! {
     learning_rate: f64 = code.pick(2.5e-4, 3e-4), Range::POSITIVE, "",
         "2.5e-4; cleanrl 3e-4 with continuous actions; sb3 3e-4";
     /// Schedule of the learning rate: `constant`, or `linear` to zero at the end of the run.
-    learning_rate_schedule: Fall = code.pick(Fall::Linear, Fall::Constant),
-        Range::Words(Fall::NAMES), "", "linear; sb3 constant";
+    learning_rate_schedule: Annealing = code.pick(Annealing::Linear, Annealing::Constant),
+        Range::Words(Annealing::NAMES), "", "linear; sb3 constant";
     /// Adam's epsilon.
     adam_epsilon: f64 = 1e-5, Range::POSITIVE, "", "1e-5";
     /// Discount of one step, gamma.
@@ -63,7 +63,7 @@ keys! {
     /// clipped.
     clip: f64 = 0.2, Range::POSITIVE, "", "0.2";
     /// Schedule of `clip`: `constant`, or `linear` to zero at the end of the run.
-    clip_schedule: Fall = Fall::Constant, Range::Words(Fall::NAMES), "",
+    clip_schedule: Annealing = Annealing::Constant, Range::Words(Annealing::NAMES), "",
         "constant; sb3's tuned plan for CartPole linear";
     /// The largest change of a value before it is clipped; 0 for no clipping.
     value_clip: f64 = code.pick(0.2, 0.0), Range::NOT_NEGATIVE, "", "0.2; sb3 0";
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_line_falls_to_zero_and_a_constant_stays() {
-        assert!((Fall::Linear.of(2.0, 0.25) - 0.5).abs() < 1e-12);
-        assert!((Fall::Constant.of(2.0, 0.25) - 2.0).abs() < 1e-12);
+        assert!((Annealing::Linear.of(2.0, 0.25) - 0.5).abs() < 1e-12);
+        assert!((Annealing::Constant.of(2.0, 0.25) - 2.0).abs() < 1e-12);
     }
 }
