@@ -51,11 +51,11 @@ pub(super) struct ActorPolicy<D> {
     chosen: Vec<f32>,
     /// The bounds of an action, if the actor's outputs may exceed them.
     bounds: Option<[Vec<f64>; 2]>,
-    asked: Option<Asked>,
+    target_input: Option<TargetInput>,
 }
 
 /// The rows' targets: one more input, constant in an episode.
-struct Asked {
+struct TargetInput {
     /// Targets are divided by this.
     divisor: f64,
     of_rows: Vec<f32>,
@@ -85,15 +85,15 @@ impl<D: Decision> ActorPolicy<D> {
             noise: Vec::new(),
             chosen: Vec::new(),
             bounds: None,
-            asked: None,
+            target_input: None,
         }
     }
 
     /// For an actor whose last input is the target over `divisor`.
-    pub(super) fn asked(mut self, divisor: f64) -> Self {
+    pub(super) fn with_targets(mut self, divisor: f64) -> Self {
         let rows = self.streams.len();
         self.seen.truncate(self.seen.len() - rows);
-        self.asked = Some(Asked {
+        self.target_input = Some(TargetInput {
             divisor,
             of_rows: vec![0.0; rows],
             inputs: Vec::new(),
@@ -114,12 +114,12 @@ const STREAM: &str = "exploration";
 
 impl<D: Decision> Policy for ActorPolicy<D> {
     fn takes_target(&self) -> bool {
-        self.asked.is_some()
+        self.target_input.is_some()
     }
 
     fn begin(&mut self, row: usize, start: &Start) {
-        if let Some(asked) = &mut self.asked {
-            asked.of_rows[row] = (start.target.unwrap_or(0.0) / asked.divisor) as f32;
+        if let Some(target_input) = &mut self.target_input {
+            target_input.of_rows[row] = (start.target.unwrap_or(0.0) / target_input.divisor) as f32;
         }
         self.streams[row] = Stream::new(start.seed, STREAM);
         let width = self.seen.len() / self.streams.len();
@@ -149,13 +149,13 @@ impl<D: Decision> Policy for ActorPolicy<D> {
         let mut actor = self.actor.lock();
         let width = actor.shape().members * actor.shape().outputs;
         self.outputs.resize(active.len() * width, 0.0);
-        match &mut self.asked {
+        match &mut self.target_input {
             None => actor.infer(&self.pool, &[&self.inputs], &mut self.outputs),
-            Some(asked) => {
-                asked.inputs.clear();
-                let of_active = active.iter().map(|&row| asked.of_rows[row]);
-                asked.inputs.extend(of_active);
-                let inputs = [&self.inputs[..], &asked.inputs];
+            Some(target_input) => {
+                target_input.inputs.clear();
+                let of_active = active.iter().map(|&row| target_input.of_rows[row]);
+                target_input.inputs.extend(of_active);
+                let inputs = [&self.inputs[..], &target_input.inputs];
                 actor.infer(&self.pool, &inputs, &mut self.outputs);
             }
         }
@@ -234,7 +234,7 @@ mod tests {
         };
         let actor = (Shared::new(actor), Head::Logits);
         let policy = ActorPolicy::new(actor, None, actions, Mode::Greedy, (2, 1));
-        let mut policy = policy.asked(4.0);
+        let mut policy = policy.with_targets(4.0);
         assert!(policy.takes_target());
         let begin = |policy: &mut ActorPolicy<Head>, row, target| {
             let start = Start {

@@ -151,7 +151,7 @@ impl algorithms::Model for Model {
             mode,
             (rows, threads),
         );
-        let policy = policy.asked(*horizon as f64 * outcome_scale);
+        let policy = policy.with_targets(*horizon as f64 * outcome_scale);
         match actions {
             ActionCodec::Discrete { .. } => Box::new(policy),
             ActionCodec::Continuous { offset, scale, .. } => {
