@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// The progress of one run.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Seen {
+pub(super) struct RunProgress {
     /// Runs of the same kind take the same time a step: their plans differ in the seed alone.
     pub(super) kind: String,
     /// Steps of its plan.
@@ -18,7 +18,7 @@ pub(super) struct Seen {
 
 /// Seconds until all runs have ended, `workers` of them at a time; none before any has made a step.
 /// A kind of which none has made a step yet is taken to be as fast as the others are on average.
-pub(super) fn seconds_left(runs: &[Seen], workers: usize) -> Option<f64> {
+pub(super) fn seconds_left(runs: &[RunProgress], workers: usize) -> Option<f64> {
     let mut kinds: BTreeMap<&str, (u64, f64)> = BTreeMap::new();
     for run in runs.iter().filter(|run| run.steps > 0) {
         let (steps, seconds) = kinds.entry(&run.kind).or_default();
@@ -33,7 +33,7 @@ pub(super) fn seconds_left(runs: &[Seen], workers: usize) -> Option<f64> {
         return None;
     }
     let usual = paces.values().sum::<f64>() / paces.len() as f64;
-    let left = |run: &Seen| {
+    let left = |run: &RunProgress| {
         let steps = run.planned.saturating_sub(run.reached) as f64;
         steps * paces.get(run.kind.as_str()).unwrap_or(&usual)
     };
@@ -50,8 +50,8 @@ pub(super) fn seconds_left(runs: &[Seen], workers: usize) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn run(kind: &str, reached: u64, steps: u64, seconds: f64) -> Seen {
-        Seen {
+    fn run(kind: &str, reached: u64, steps: u64, seconds: f64) -> RunProgress {
+        RunProgress {
             kind: kind.to_owned(),
             planned: 100,
             reached,

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::folder::file_error;
-use super::pace::{Seen, seconds_left};
+use super::pace::{RunProgress, seconds_left};
 use super::{Error, Folder, RunState};
 use crate::interrupt::{self, Interrupt};
 
@@ -75,20 +75,20 @@ struct Process {
 }
 
 /// The runs' progress, and the position of each index in it.
-struct Sight {
-    runs: Vec<Seen>,
+struct SweepProgress {
+    runs: Vec<RunProgress>,
     places: BTreeMap<usize, usize>,
 }
 
-impl Sight {
+impl SweepProgress {
     fn of(folder: &Folder, indices: &[usize]) -> Self {
         let seen = |&index: &usize| {
             let mut layer = folder.layer(index).unwrap_or_default();
             layer.remove("seed");
-            Seen {
+            RunProgress {
                 kind: layer.to_string(),
                 planned: folder.planned_steps(index),
-                ..Seen::default()
+                ..RunProgress::default()
             }
         };
         let places = indices.iter().enumerate();
@@ -137,7 +137,7 @@ impl Workers {
         mut tell: impl FnMut(Event<'_>),
     ) -> Result<(), Error> {
         let names = folder.names();
-        let mut seen = Sight::of(folder, indices);
+        let mut seen = SweepProgress::of(folder, indices);
         let mut left: Vec<usize> = indices.iter().rev().copied().collect();
         let mut waiting: Vec<(usize, Instant)> = Vec::new();
         let (mut processes, mut failed): (Vec<Process>, Vec<String>) = (Vec::new(), Vec::new());
