@@ -2,7 +2,7 @@
 
 use super::{
     batch::{Batch, StepRequest, Outcome, step_row},
-    team::Team,
+    team::ThreadTeam,
 };
 use crate::Env;
 
@@ -31,6 +31,6 @@ impl<E: Env + 'static> Batch for Vec<E> {
         if threads == 1 {
             return self;
         }
-        Box::new(Team::new(*self, threads))
+        Box::new(ThreadTeam::new(*self, threads))
     }
 }

@@ -96,7 +96,7 @@ struct Table<E> {
     is_closed: bool,
 }
 
-struct Room<E> {
+struct WorkQueue<E> {
     table: Mutex<Table<E>>,
     /// There are shares to take, or the team shuts down.
     work: Condvar,
@@ -105,7 +105,7 @@ struct Room<E> {
     shares: usize,
 }
 
-impl<E: Env> Room<E> {
+impl<E: Env> WorkQueue<E> {
     fn table(&self) -> MutexGuard<'_, Table<E>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,16 +142,16 @@ impl<E: Env> Room<E> {
 }
 
 /// Rows that several threads step together.
-pub(super) struct Team<E> {
+pub(super) struct ThreadTeam<E> {
     /// All shares, in order, between steps.
     shares: Vec<Share<E>>,
     /// Rows in each share but the last.
     size: usize,
-    room: Arc<Room<E>>,
+    queue: Arc<WorkQueue<E>>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl<E: Env + 'static> Team<E> {
+impl<E: Env + 'static> ThreadTeam<E> {
     /// `threads` includes the one that calls; if the system refuses some, the others take over
     /// their shares.
     pub(super) fn new(envs: Vec<E>, threads: usize) -> Self {
@@ -176,7 +176,7 @@ impl<E: Env + 'static> Team<E> {
                 }
             })
             .collect();
-        let room = Arc::new(Room {
+        let queue = Arc::new(WorkQueue {
             table: Mutex::new(Table {
                 waiting: Vec::with_capacity(shares.len()),
                 stepped: Vec::with_capacity(shares.len()),
@@ -189,28 +189,28 @@ impl<E: Env + 'static> Team<E> {
         });
         let threads = (1..threads)
             .filter_map(|number| {
-                let room = Arc::clone(&room);
+                let queue = Arc::clone(&queue);
                 let thread = Builder::new().name(format!("rtg-envs-{number}"));
-                thread.spawn(move || room.live()).ok()
+                thread.spawn(move || queue.live()).ok()
             })
             .collect();
         Self {
             shares,
             size,
-            room,
+            queue,
             threads,
         }
     }
 }
 
-impl<E> Drop for Team<E> {
+impl<E> Drop for ThreadTeam<E> {
     fn drop(&mut self) {
-        self.room
+        self.queue
             .table
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .is_closed = true;
-        self.room.work.notify_all();
+        self.queue.work.notify_all();
         for thread in self.threads.drain(..) {
             // A worker catches every panic of an environment, so that join cannot fail.
             let _ = thread.join();
@@ -218,19 +218,19 @@ impl<E> Drop for Team<E> {
     }
 }
 
-impl<E: Env + 'static> Batch for Team<E> {
+impl<E: Env + 'static> Batch for ThreadTeam<E> {
     fn step(&mut self, request: StepRequest, outcome: &mut Outcome) {
         for share in &mut self.shares {
             share.prepare(request, outcome);
         }
-        let mut table = self.room.table();
+        let mut table = self.queue.table();
         table.waiting.append(&mut self.shares);
-        self.room.work.notify_all();
-        table = self.room.work(table);
+        self.queue.work.notify_all();
+        table = self.queue.work(table);
         table = self
-            .room
+            .queue
             .rest
-            .wait_while(table, |table| table.stepped.len() < self.room.shares)
+            .wait_while(table, |table| table.stepped.len() < self.queue.shares)
             .unwrap_or_else(PoisonError::into_inner);
         self.shares.append(&mut table.stepped);
         let panic = table.panic.take();
