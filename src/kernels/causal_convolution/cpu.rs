@@ -1,6 +1,6 @@
 //! The convolution by vectors of channels.
 
-use super::{Asking, ROWS, TAPS};
+use super::{TokenSelection, ROWS, TAPS};
 use crate::kernels::simd::{Simd, dispatched};
 
 /// The filter of a token, and its inputs: its taps that are not before the first token, and their
@@ -33,7 +33,7 @@ dispatched! {
         width: usize,
         bank: &[f32],
         x: &[f32],
-        asking: Asking,
+        selection: TokenSelection,
         beside: &[f32],
         to: &mut [f32],
     ) = forward_with;
@@ -45,13 +45,13 @@ fn forward_with<S: Simd>(
     width: usize,
     bank: &[f32],
     x: &[f32],
-    asking: Asking,
+    selection: TokenSelection,
     beside: &[f32],
     to: &mut [f32],
 ) {
     let kinds = bank.len() / (ROWS * width);
     let rows = beside.chunks(width).zip(to.chunks_mut(width));
-    for ((beside, to), (token, kind)) in rows.zip(asking.tokens(kinds)) {
+    for ((beside, to), (token, kind)) in rows.zip(selection.tokens(kinds)) {
         let seen = Seen::by(token, kind, width);
         for at in (0..width).step_by(S::LANES) {
             let mut sum = s.load(&bank[seen.bias + at..]);
@@ -72,7 +72,7 @@ dispatched! {
         width: usize,
         bank: &[f32],
         x: &[f32],
-        asking: Asking,
+        selection: TokenSelection,
         dy: &[f32],
         dx: &mut [f32],
         gradient: &mut [f32],
@@ -89,14 +89,14 @@ fn backward_with<S: Simd>(
     width: usize,
     bank: &[f32],
     x: &[f32],
-    asking: Asking,
+    selection: TokenSelection,
     dy: &[f32],
     dx: &mut [f32],
     gradient: &mut [f32],
 ) {
     let kinds = bank.len() / (ROWS * width);
     dx.fill(0.0);
-    for (dy, (token, kind)) in dy.chunks(width).zip(asking.tokens(kinds)) {
+    for (dy, (token, kind)) in dy.chunks(width).zip(selection.tokens(kinds)) {
         let seen = Seen::by(token, kind, width);
         for at in (0..width).step_by(S::LANES) {
             // The last vector of a row may be shorter: the numbers after it belong to the next row.

@@ -14,7 +14,7 @@
 //! every token and keeps each p-th row; here a token is multiplied by its own filter only.)
 //!
 //! The filters of a sequence are in one *bank*: for each kind the taps, oldest first, C numbers
-//! each, then the bias. Which tokens are requested is an [`Asking`]: all of them, or those of one
+//! each, then the bias. Which tokens are requested is a [`TokenSelection`]: all of them, or those of one
 //! kind. Sums start at the bias and go from the oldest tap to the newest, so an element has the
 //! same bits whatever tokens are computed with it.
 
@@ -29,7 +29,7 @@ pub const ROWS: usize = TAPS + 1;
 
 /// The requested tokens: `first`, `first + stride`, ...
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asking {
+pub struct TokenSelection {
     /// the row of the first among those of x
     pub first: usize,
     /// from one to the next
@@ -38,7 +38,7 @@ pub struct Asking {
     pub kind: usize,
 }
 
-impl Asking {
+impl TokenSelection {
     /// All tokens, from a window's first on.
     pub const ALL: Self = Self {
         first: 0,
@@ -57,31 +57,31 @@ impl Asking {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asking, ROWS, cpu, reference};
+    use super::{TokenSelection, ROWS, cpu, reference};
     use crate::kernels::simd::Level;
     use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
 
-    const OBSERVATIONS: Asking = Asking {
+    const OBSERVATIONS: TokenSelection = TokenSelection {
         first: 1,
         stride: 3,
         kind: 1,
     };
 
     /// Kinds, tokens, width, and how many of the tokens are requested.
-    fn cases() -> impl Iterator<Item = (usize, usize, usize, Asking, usize)> {
+    fn cases() -> impl Iterator<Item = (usize, usize, usize, TokenSelection, usize)> {
         let sizes = [(1, 1), (2, 7), (5, 96), (8, 33), (59, 20)];
         let asked = |(tokens, width): (usize, usize)| {
-            let evens = Asking {
+            let evens = TokenSelection {
                 stride: 2,
-                ..Asking::ALL
+                ..TokenSelection::ALL
             };
-            let last = Asking {
+            let last = TokenSelection {
                 first: tokens - 1,
                 stride: 1,
                 kind: 2,
             };
             [
-                (3, tokens, width, Asking::ALL, tokens),
+                (3, tokens, width, TokenSelection::ALL, tokens),
                 (3, tokens, width, OBSERVATIONS, (tokens + 1) / 3),
                 (3, tokens, width, last, 1),
                 (2, tokens, width, evens, tokens.div_ceil(2)),
@@ -92,24 +92,24 @@ mod tests {
 
     #[test]
     fn the_fast_convolution_is_the_reference_in_value_and_every_gradient() {
-        for (kinds, tokens, width, asking, rows) in cases() {
+        for (kinds, tokens, width, selection, rows) in cases() {
             let x = numbers(1, tokens * width);
             let bank = numbers(2, kinds * ROWS * width);
             let beside = numbers(3, rows * width);
             let dy = numbers(4, rows * width);
             let (exact_x, exact_bank) = (to_f64(&x), to_f64(&bank));
-            let y = reference::forward(width, &exact_bank, &exact_x, asking, rows);
+            let y = reference::forward(width, &exact_bank, &exact_x, selection, rows);
             let expected: Vec<f64> = (y.iter().zip(&beside))
                 .map(|(y, beside)| y + f64::from(*beside))
                 .collect();
-            let exact = reference::backward(width, &exact_bank, &exact_x, asking, &to_f64(&dy));
+            let exact = reference::backward(width, &exact_bank, &exact_x, selection, &to_f64(&dy));
             for level in Level::available() {
                 let mut found = vec![f32::NAN; rows * width];
-                cpu::forward(level, width, &bank, &x, asking, &beside, &mut found);
+                cpu::forward(level, width, &bank, &x, selection, &beside, &mut found);
                 assert_close(&found, &expected, "y");
                 let mut dx = vec![f32::NAN; x.len()];
                 let mut gradient = vec![0.5; bank.len()];
-                cpu::backward(level, width, &bank, &x, asking, &dy, &mut dx, &mut gradient);
+                cpu::backward(level, width, &bank, &x, selection, &dy, &mut dx, &mut gradient);
                 assert_close(&dx, &exact.x, "dx");
                 let sums: Vec<f64> = exact.bank.iter().map(|g| g + 0.5).collect();
                 assert_close(&gradient, &sums, "dw, db");
@@ -125,18 +125,18 @@ mod tests {
         let zeros = vec![0.0; tokens * width];
         for level in Level::available() {
             let mut all = zeros.clone();
-            cpu::forward(level, width, &bank, &x, Asking::ALL, &zeros, &mut all);
+            cpu::forward(level, width, &bank, &x, TokenSelection::ALL, &zeros, &mut all);
             for token in 0..tokens {
                 // From the tokens that it sees alone.
                 let first = token.saturating_sub(super::TAPS - 1);
-                let asking = Asking {
+                let selection = TokenSelection {
                     first: token - first,
                     stride: 1,
                     kind: token % kinds,
                 };
                 let seen = &x[first * width..(token + 1) * width];
                 let mut one = vec![0.0; width];
-                cpu::forward(level, width, &bank, seen, asking, &zeros[..width], &mut one);
+                cpu::forward(level, width, &bank, seen, selection, &zeros[..width], &mut one);
                 assert_eq!(one, all[token * width..(token + 1) * width]);
             }
         }
@@ -144,15 +144,15 @@ mod tests {
 
     #[test]
     fn the_reference_gradient_is_the_finite_difference() {
-        for (kinds, tokens, width, asking, rows) in cases().take(8) {
+        for (kinds, tokens, width, selection, rows) in cases().take(8) {
             let x = to_f64(&numbers(1, tokens * width));
             let bank = to_f64(&numbers(2, kinds * ROWS * width));
             let dy = to_f64(&numbers(3, rows * width));
             let loss = |bank: &[f64], x: &[f64]| -> f64 {
-                let y = reference::forward(width, bank, x, asking, rows);
+                let y = reference::forward(width, bank, x, selection, rows);
                 y.iter().zip(&dy).map(|(y, d)| y * d).sum()
             };
-            let gradient = reference::backward(width, &bank, &x, asking, &dy);
+            let gradient = reference::backward(width, &bank, &x, selection, &dy);
             assert_gradient(&x, &gradient.x, |x| loss(&bank, x));
             assert_gradient(&bank, &gradient.bank, |bank| loss(bank, &x));
         }

@@ -1,6 +1,6 @@
 //! A naive convolution: tap by tap, with zeros before the first token.
 
-use super::{Asking, ROWS, TAPS};
+use super::{TokenSelection, ROWS, TAPS};
 use crate::kernels::real::Real;
 
 /// The gradients of a convolution.
@@ -17,10 +17,10 @@ fn seen(token: usize, tap: usize) -> Option<usize> {
 }
 
 /// y, `rows` x C, of the requested tokens; x is tokens x C.
-pub fn forward<R: Real>(width: usize, bank: &[R], x: &[R], asking: Asking, rows: usize) -> Vec<R> {
+pub fn forward<R: Real>(width: usize, bank: &[R], x: &[R], selection: TokenSelection, rows: usize) -> Vec<R> {
     let kinds = bank.len() / (ROWS * width);
     let mut y = Vec::with_capacity(rows * width);
-    for (token, kind) in asking.tokens(kinds).take(rows) {
+    for (token, kind) in selection.tokens(kinds).take(rows) {
         let filter = &bank[kind * ROWS * width..(kind + 1) * ROWS * width];
         for channel in 0..width {
             let mut sum = filter[TAPS * width + channel];
@@ -40,7 +40,7 @@ pub fn backward<R: Real>(
     width: usize,
     bank: &[R],
     x: &[R],
-    asking: Asking,
+    selection: TokenSelection,
     dy: &[R],
 ) -> Gradient<R> {
     let kinds = bank.len() / (ROWS * width);
@@ -48,7 +48,7 @@ pub fn backward<R: Real>(
         x: vec![R::zero(); x.len()],
         bank: vec![R::zero(); bank.len()],
     };
-    for (dy, (token, kind)) in dy.chunks(width).zip(asking.tokens(kinds)) {
+    for (dy, (token, kind)) in dy.chunks(width).zip(selection.tokens(kinds)) {
         let filter = kind * ROWS * width;
         for (channel, d) in dy.iter().enumerate() {
             gradient.bank[filter + TAPS * width + channel] += *d;

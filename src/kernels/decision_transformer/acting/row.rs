@@ -222,10 +222,10 @@ impl Row {
                 layer.mixer().keep(normed, &(first..new.len()), places);
             }
             let kept = mixer.kept(cache, &(0..new.end));
-            let asking = new.start + first..new.end;
+            let query_rows = new.start + first..new.end;
             let residual = &stream[first * c..];
             layer.mix(residual, memory, |mixer, scratch, branch| {
-                mixer.extend(kept, asking, scratch, branch);
+                mixer.extend(kept, query_rows, scratch, branch);
             });
             stream.resize((new.len() - first) * c);
             layer.finish(memory, stream);

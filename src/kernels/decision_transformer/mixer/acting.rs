@@ -113,12 +113,12 @@ impl Mixer {
 
 impl Actor<'_> {
     /// Caches new normed tokens; the branch is computed by [`extend`](Self::extend) for the rows
-    /// `asking` only.
-    pub(crate) fn keep(self, normed: &[f32], asking: &Range<usize>, to: Places<'_>) {
+    /// `query_rows` only.
+    pub(crate) fn keep(self, normed: &[f32], query_rows: &Range<usize>, to: Places<'_>) {
         let weights = &self.weights.attention;
         match self.mixer {
             Mixer::Attention(at) => {
-                attention::keep(at, self.network, weights, normed, asking, to.attention);
+                attention::keep(at, self.network, weights, normed, query_rows, to.attention);
             }
             Mixer::Convolution(_) => to.convolution.copy_from_slice(normed),
         }
@@ -128,7 +128,7 @@ impl Actor<'_> {
     pub(crate) fn extend(
         self,
         kept: Kept<'_>,
-        asking: Range<usize>,
+        query_rows: Range<usize>,
         scratch: &mut Scratch,
         branch: Branch<'_>,
     ) {
@@ -136,10 +136,10 @@ impl Actor<'_> {
         match self.mixer {
             Mixer::Attention(at) => {
                 let (kept, scratch) = (kept.attention, &mut scratch.attention);
-                attention::extend(at, network, weights, kept, asking, scratch, branch);
+                attention::extend(at, network, weights, kept, query_rows, scratch, branch);
             }
             Mixer::Convolution(at) => {
-                convolution::extend(at, network, kept.convolution, &asking, branch);
+                convolution::extend(at, network, kept.convolution, &query_rows, branch);
             }
         }
     }

@@ -93,7 +93,7 @@ impl Places<'_> {
     }
 }
 
-/// Caches new normed tokens; only the rows `asking` become queries.
+/// Caches new normed tokens; only the rows `query_rows` become queries.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "places are borrowed for this alone"
@@ -103,12 +103,12 @@ pub(in super::super) fn keep(
     network: Network<'_>,
     weights: &Weights,
     normed: &[f32],
-    asking: &Range<usize>,
+    query_rows: &Range<usize>,
     to: Places<'_>,
 ) {
-    let asking = asking.start * at.width()..asking.end * at.width();
-    let q = &mut to.q[asking.clone()];
-    project_queries(at, network, &weights.query, &normed[asking], q);
+    let query_rows = query_rows.start * at.width()..query_rows.end * at.width();
+    let q = &mut to.q[query_rows.clone()];
+    project_queries(at, network, &weights.query, &normed[query_rows], q);
     project_keys_values(at, network, &weights.keys_values, normed, to.kv);
 }
 
@@ -118,7 +118,7 @@ pub(in super::super) fn extend(
     network: Network<'_>,
     weights: &Weights,
     kept: Kept<'_>,
-    asking: Range<usize>,
+    query_rows: Range<usize>,
     scratch: &mut Scratch,
     branch: Branch<'_>,
 ) {
@@ -126,8 +126,8 @@ pub(in super::super) fn extend(
     let Scratch {
         attended, scores, ..
     } = scratch;
-    attended.resize(asking.len() * c);
-    for (token, out) in asking.zip(attended.chunks_mut(c)) {
+    attended.resize(query_rows.len() * c);
+    for (token, out) in query_rows.zip(attended.chunks_mut(c)) {
         let (q, kv) = (
             &kept.q[token * c..(token + 1) * c],
             &kept.kv[..(token + 1) * 2 * c],

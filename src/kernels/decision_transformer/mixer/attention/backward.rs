@@ -78,14 +78,14 @@ fn attend_backward(at: &Parameters, layer: Layer<'_>, tape: &Tape, scratch: &mut
     q.resize(layer.group.outputs(layer.last) * c);
     kv.resize(layer.group.tokens * 2 * c);
     for sequence in &layer.group.sequences {
-        let (keys, asking) = (sequence.token_rows(), sequence.outputs(layer.last));
-        let of_queries = asking.start * c..asking.end * c;
+        let (keys, query_rows) = (sequence.token_rows(), sequence.outputs(layer.last));
+        let of_queries = query_rows.start * c..query_rows.end * c;
         let of_keys = keys.start * 2 * c..keys.end * 2 * c;
         let given = attention::cpu::Given {
             q: &tape.q[of_queries.clone()],
             kv: &tape.kv[of_keys.clone()],
             out: &tape.attended[of_queries.clone()],
-            logs: &tape.logs[asking.start * heads..asking.end * heads],
+            logs: &tape.logs[query_rows.start * heads..query_rows.end * heads],
             dout: &attended[of_queries.clone()],
         };
         let (dq, dkv) = (&mut q[of_queries], &mut kv[of_keys]);
@@ -104,7 +104,7 @@ fn queries_gradient(
 ) {
     let (c, level) = (at.width(), layer.network.level);
     let queries = layer.group.outputs(layer.last);
-    let asking = if layer.last { &tape.asking } else { normed };
+    let query_rows = if layer.last { &tape.query_rows } else { normed };
     let Factors { panels, tiles } = factors;
     panels.hold(layer.network.precision);
     let bias = at.qkv.bias.start..at.qkv.bias.start + c;
@@ -114,7 +114,7 @@ fn queries_gradient(
         to: &mut gradient[at.qkv.weight.clone()],
         stride: 3 * c,
     };
-    let left = tiles.columns(level, panels, asking, queries, c);
+    let left = tiles.columns(level, panels, query_rows, queries, c);
     product(level, left, panels.all(), finish);
 }
 

@@ -221,8 +221,8 @@ fn qkv_back(
     }
     let steps = network.steps();
     let (dq, dkv) = (Matrix::new(scratch.q, c), Matrix::new(scratch.qkv, 2 * c));
-    let asking = normed.only(observations());
-    launches.push(network.weight_gradient((c, c, steps), (asking, dq), parts));
+    let query_rows = normed.only(observations());
+    launches.push(network.weight_gradient((c, c, steps), (query_rows, dq), parts));
     let behind = Slices {
         weight: parts.weight.words(c),
         bias: parts.bias.words(c),

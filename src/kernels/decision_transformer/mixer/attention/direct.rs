@@ -62,7 +62,7 @@ pub(super) fn attend(
         product(level, left, right, Store { to: u, stride: c });
     }
     for sequence in &group.sequences {
-        let (keys, asking) = (sequence.token_rows(), sequence.step_rows());
+        let (keys, query_rows) = (sequence.token_rows(), sequence.step_rows());
         direct::forward(
             level,
             problem(layer, sequence),
@@ -71,7 +71,7 @@ pub(super) fn attend(
             &normed[keys.start * c..keys.end * c],
             &mut tape.gathered,
             &mut tape.sums,
-            &mut tape.logs[asking.start * heads..asking.end * heads],
+            &mut tape.logs[query_rows.start * heads..query_rows.end * heads],
             scratch,
         );
     }
@@ -146,14 +146,14 @@ pub(super) fn attend_backward(
     }
     for sequence in &group.sequences {
         let (problem, rows) = (problem(layer, sequence), rows(group, sequence));
-        let (keys, asking) = (sequence.token_rows(), sequence.step_rows());
+        let (keys, query_rows) = (sequence.token_rows(), sequence.step_rows());
         let keys = keys.start * c..keys.end * c;
-        let of_queries = asking.start * c..asking.end * c;
+        let of_queries = query_rows.start * c..query_rows.end * c;
         let given = attention::cpu::Given {
             q: &[],
             kv: &[],
             out: &tape.attended[of_queries.clone()],
-            logs: &tape.logs[asking.start * heads..asking.end * heads],
+            logs: &tape.logs[query_rows.start * heads..query_rows.end * heads],
             dout: &attended[of_queries],
         };
         let behind = direct::Behind {

@@ -19,14 +19,14 @@ pub(in super::super) fn forward(
 ) {
     let Layer { network, group, .. } = layer;
     let (c, queries) = (at.width(), group.outputs(layer.last));
-    let asking = if layer.last {
-        group.gather_observations(normed, c, &mut tape.asking);
-        &tape.asking
+    let query_rows = if layer.last {
+        group.gather_observations(normed, c, &mut tape.query_rows);
+        &tape.query_rows
     } else {
         normed
     };
     tape.q.resize(queries * c);
-    project_queries(at, network, &weights.query, asking, &mut tape.q);
+    project_queries(at, network, &weights.query, query_rows, &mut tape.q);
     tape.attended.resize(queries * c);
     tape.logs.resize(queries * at.heads);
     if weights.direct {
@@ -48,14 +48,14 @@ fn attend(
 ) {
     let (c, heads) = (at.width(), at.heads);
     for sequence in &layer.group.sequences {
-        let (keys, asking) = (sequence.token_rows(), sequence.outputs(layer.last));
+        let (keys, query_rows) = (sequence.token_rows(), sequence.outputs(layer.last));
         attention::cpu::forward(
             layer.network.level,
             problem(layer, sequence),
-            &tape.q[asking.start * c..asking.end * c],
+            &tape.q[query_rows.start * c..query_rows.end * c],
             &tape.kv[keys.start * 2 * c..keys.end * 2 * c],
-            &mut tape.attended[asking.start * c..asking.end * c],
-            &mut tape.logs[asking.start * heads..asking.end * heads],
+            &mut tape.attended[query_rows.start * c..query_rows.end * c],
+            &mut tape.logs[query_rows.start * heads..query_rows.end * heads],
             scratch,
         );
     }

@@ -43,7 +43,7 @@ pub(crate) struct Parameters {
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
     /// In the last layer: the rows of n that are observations.
-    asking: Buffer,
+    query_rows: Buffer,
     q: Buffer,
     kv: Buffer,
     attended: Buffer,

@@ -1,6 +1,6 @@
 //! The convolution in a running episode: a cache of the normed tokens in its reach.
 
-use super::{Asking, Parameters};
+use super::{TokenSelection, Parameters};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
@@ -53,10 +53,10 @@ pub(in super::super) fn extend(
     at: &Parameters,
     network: Network<'_>,
     kept: &[f32],
-    asking: &Range<usize>,
+    selection: &Range<usize>,
     branch: Branch<'_>,
 ) {
-    at.convolve(network, kept, at.up_to_observation(asking), branch);
+    at.convolve(network, kept, at.up_to_observation(selection), branch);
 }
 
 /// The branch of a run of tokens; the first cached one begins a step.
@@ -67,12 +67,12 @@ pub(in super::super) fn pass(
     rows: &Range<usize>,
     branch: Branch<'_>,
 ) {
-    let asking = Asking {
+    let selection = TokenSelection {
         first: rows.start,
         stride: 1,
         kind: rows.start % at.condition.stride(),
     };
-    at.convolve(network, kept, asking, branch);
+    at.convolve(network, kept, selection, branch);
 }
 
 /// The branch of the newest token, from all normed ones.

@@ -14,7 +14,7 @@
 pub(super) mod acting;
 
 use super::Layer;
-use crate::kernels::causal_convolution::{self as op, Asking, ROWS, TAPS};
+use crate::kernels::causal_convolution::{self as op, TokenSelection, ROWS, TAPS};
 use crate::kernels::decision_transformer::group::Sequence;
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::{Branch, Gradients};
@@ -54,10 +54,10 @@ impl Parameters {
     }
 
     /// Some tokens that end with an observation.
-    fn up_to_observation(&self, tokens: &Range<usize>) -> Asking {
+    fn up_to_observation(&self, tokens: &Range<usize>) -> TokenSelection {
         let (stride, observation) = (self.condition.stride(), self.condition.observation());
         let before = tokens.len().saturating_sub(1) % stride;
-        Asking {
+        TokenSelection {
             first: tokens.start,
             stride: 1,
             kind: (observation + stride - before) % stride,
@@ -65,23 +65,23 @@ impl Parameters {
     }
 
     /// The observations, or all tokens.
-    fn asking(&self, last: bool) -> Asking {
+    fn selection(&self, last: bool) -> TokenSelection {
         if last {
-            Asking {
+            TokenSelection {
                 first: self.condition.observation(),
                 stride: self.condition.stride(),
                 kind: self.condition.observation(),
             }
         } else {
-            Asking::ALL
+            TokenSelection::ALL
         }
     }
 
     /// The branch of a sequence or of a part of one. It has no dropout, so masks are not applied.
-    fn convolve(&self, network: Network<'_>, x: &[f32], asking: Asking, branch: Branch<'_>) {
+    fn convolve(&self, network: Network<'_>, x: &[f32], selection: TokenSelection, branch: Branch<'_>) {
         let bank = network.of(&self.bank);
         let (beside, to) = (branch.residual, branch.to);
-        op::cpu::forward(network.level, self.width, bank, x, asking, beside, to);
+        op::cpu::forward(network.level, self.width, bank, x, selection, beside, to);
     }
 }
 
@@ -103,8 +103,8 @@ pub(super) fn forward(at: &Parameters, layer: Layer<'_>, normed: &[f32], branch:
             residual: &residual[outputs.clone()],
             to: &mut to[outputs],
         };
-        let asking = at.asking(layer.last);
-        at.convolve(layer.network, &normed[tokens], asking, branch);
+        let selection = at.selection(layer.last);
+        at.convolve(layer.network, &normed[tokens], selection, branch);
     }
 }
 
@@ -129,7 +129,7 @@ pub(super) fn backward(
             at.width,
             network.of(&at.bank),
             &normed[tokens.clone()],
-            at.asking(layer.last),
+            at.selection(layer.last),
             &branch[outputs],
             &mut dnormed[tokens],
             &mut parameters[at.bank.clone()],
@@ -145,7 +145,7 @@ impl Parameters {
         normed: &[R],
     ) -> Vec<R> {
         let (c, bank) = (self.width, &network.parameters[self.bank.clone()]);
-        op::reference::forward(c, bank, normed, Asking::ALL, normed.len() / c)
+        op::reference::forward(c, bank, normed, TokenSelection::ALL, normed.len() / c)
     }
 
     /// The gradient of the normed tokens, from that of the branch: a naive reference.
@@ -156,7 +156,7 @@ impl Parameters {
         branch: &[R],
     ) -> Vec<R> {
         let bank = &back.network.parameters[self.bank.clone()];
-        let found = op::reference::backward(self.width, bank, normed, Asking::ALL, branch);
+        let found = op::reference::backward(self.width, bank, normed, TokenSelection::ALL, branch);
         back.add(&self.bank, &found.bank);
         found.x
     }
