@@ -1,7 +1,7 @@
 //! Updates of the baselines beside PyTorch's: losses, every gradient, weights, targets and moments.
 
 use rtg::algorithms::iql::config::{ActorKind, Conventions, RewardScaling};
-use rtg::algorithms::{ActionCodec, Published, bc, iql, rvs, td3, td3_bc};
+use rtg::algorithms::{ActionCodec, PublishedCode, bc, iql, rvs, td3, td3_bc};
 use rtg_datasets::Normaliser;
 use safetensors::SafeTensors;
 
@@ -186,7 +186,7 @@ fn so_are_they_in_the_order_of_the_authors() {
 fn bc(name: &str, actions: ActionCodec) {
     let fixture = Fixture::open(name);
     assert_eq!(fixture.case.algorithm, "bc");
-    let published = Published::named(&fixture.case.recipe);
+    let published = PublishedCode::named(&fixture.case.recipe);
     let config = bc::config::BcConfig {
         width: fixture.case.hidden[0],
         layers: fixture.case.hidden.len(),

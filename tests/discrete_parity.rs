@@ -6,7 +6,7 @@
 )]
 
 use rtg::algorithms::ppo::advantages::{Horizon, advantages, next_values, open_ends};
-use rtg::algorithms::ppo::config::Fall;
+use rtg::algorithms::ppo::config::Annealing;
 use rtg::algorithms::q_learning::{self, Loss, Method};
 use rtg::algorithms::{
     Learner, actor_critic, discrete_awac, discrete_bcq, discrete_cql, discrete_iql, dqn, ppo,
@@ -244,11 +244,11 @@ fn ppo(name: &str) {
         rollout_steps: fixture.case.batch / 4,
         epochs: 2,
         minibatch_size: 16,
-        learning_rate_schedule: Fall::Linear,
+        learning_rate_schedule: Annealing::Linear,
         clip: fixture.hyperparameter("clip"),
         clip_schedule: match of("clip_schedule") {
-            Some(_) => Fall::Linear,
-            None => Fall::Constant,
+            Some(_) => Annealing::Linear,
+            None => Annealing::Constant,
         },
         value_clip: fixture.hyperparameter("value_clip"),
         entropy_weight: fixture.hyperparameter("entropy_weight"),

@@ -5,7 +5,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use rtg::algorithms::Chosen;
+use rtg::algorithms::AlgorithmRef;
 use rtg::checkpoint::Checkpoint;
 use rtg::experiment::{Experiment, reference};
 use rtg::policy::{Mode, Start};
@@ -60,7 +60,7 @@ fn is_refused(algorithm: &str, key: &str, value: i64) -> bool {
 #[test]
 fn sizes_that_nothing_can_hold_are_refused_before_memory_is_taken() {
     for algorithm in ["decision_transformer", "bc", "td3_bc", "iql", "sac"] {
-        for table in reference(Chosen::named(algorithm).unwrap()) {
+        for table in reference(AlgorithmRef::named(algorithm).unwrap()) {
             let counts = table.keys.iter().filter(|key| key.kind.contains("usize"));
             for key in counts.filter(|key| {
                 !key.name.ends_with("_length") || table.table == "decision_transformer"

@@ -8,7 +8,7 @@ use rtg::algorithms::decision_transformer::config::{EngineKind, ModelConfig};
 use rtg::algorithms::decision_transformer::preprocessing::Preprocessing;
 use rtg::algorithms::decision_transformer::recipe::Recipe;
 use rtg::algorithms::decision_transformer::{Learner, Model, windows};
-use rtg::algorithms::{ActionCodec, Published};
+use rtg::algorithms::{ActionCodec, PublishedCode};
 use rtg::kernels::decision_transformer::{Condition, Engine, Layout, MixerKind};
 use rtg::nn::state_dict::{self, Entry, Values};
 use rtg::optimise::OptimiserConfig;
@@ -310,7 +310,7 @@ fn batch(case: &Case, file: &SafeTensors) -> Batch {
             .iter()
             .map(|&step| step as u32)
             .collect(),
-        side: if case.recipe.published() == Published::Official {
+        side: if case.recipe.published() == PublishedCode::Official {
             Side::Left
         } else {
             Side::Right

@@ -32,7 +32,7 @@ const ACCOUNT: &str = "farama-minari";
 /// The host of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Keeper {
+pub enum Host {
     /// The Farama Foundation.
     Farama,
     /// D4RL.
@@ -45,7 +45,8 @@ pub struct RemoteDataset {
     /// A Minari id, or D4RL's name.
     pub id: String,
     /// Its host.
-    pub keeper: Keeper,
+    #[serde(rename = "keeper")]
+    pub host: Host,
     /// The size of its files, where it is known beforehand.
     pub bytes: Option<u64>,
 }
@@ -100,7 +101,7 @@ impl Remote {
     pub fn list_d4rl(&self) -> Vec<RemoteDataset> {
         let listed = |(id, _)| RemoteDataset {
             id,
-            keeper: Keeper::D4rl,
+            host: Host::D4rl,
             bytes: None,
         };
         d4rl::files().map(listed).collect()
@@ -128,7 +129,7 @@ impl Remote {
                 }
                 found.push(RemoteDataset {
                     id,
-                    keeper: Keeper::Farama,
+                    host: Host::Farama,
                     bytes: sizes.sum(),
                 });
             }

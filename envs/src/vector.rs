@@ -16,7 +16,7 @@ pub(crate) use batch::Batch;
 pub(crate) use columns::{Column, Columns, InColumns, LANES};
 
 use crate::{Env, Error, Spec};
-use batch::{StepRequest, Outcome};
+use batch::{Outcome, StepRequest};
 
 /// Copies of one environment as contiguous rows: registered ones by [`make_vec`](crate::make_vec).
 ///
@@ -151,13 +151,13 @@ impl VecEnv {
     }
 
     fn order(&mut self, active: Option<&[usize]>, actions: &[f64]) {
-        let orders = StepRequest {
+        let request = StepRequest {
             active,
             actions,
             width: self.action_width,
             autoreset: self.autoreset,
         };
-        self.batch.step(orders, &mut self.outcome);
+        self.batch.step(request, &mut self.outcome);
     }
 
     fn check_actions(&self, actions: &[f64]) {

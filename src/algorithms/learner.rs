@@ -7,7 +7,7 @@ use rtg_envs::Spec;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Computation, Error, ValidationBatch, Source};
+use super::{Computation, Error, Source, ValidationBatch};
 use crate::device::Device;
 use crate::keys::Table;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};

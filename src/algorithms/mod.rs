@@ -57,7 +57,7 @@ pub use self::learner::{
     Fresh, Interaction, Learner, LearnerState, Metric, Model, Needs, Saved, Setup, Update,
 };
 pub use self::published::PublishedCode;
-pub use self::source::{DatasetSource, ValidationBatch, ReplaySource, Source};
+pub use self::source::{DatasetSource, ReplaySource, Source, ValidationBatch};
 pub use self::table::TABLE;
 pub use self::trajectories::{FreshInfo, FreshSource, Trajectories};
 

@@ -51,7 +51,11 @@ const LENGTH: usize = 1000;
 ///
 /// # Errors
 /// An algorithm that cannot learn from continuous actions.
-pub fn update(algorithm: AlgorithmRef, layers: &[Table], threads: usize) -> Result<UpdateSpeed, Error> {
+pub fn update(
+    algorithm: AlgorithmRef,
+    layers: &[Table],
+    threads: usize,
+) -> Result<UpdateSpeed, Error> {
     let mut own = Table::new();
     own.insert(
         "algorithm".to_owned(),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 
 use super::{print, print_json};
-use crate::algorithms::{Card, AlgorithmRef, Input};
+use crate::algorithms::{AlgorithmRef, Card, Input};
 use crate::error::Error;
 
 /// List the algorithms.
@@ -22,7 +22,9 @@ pub(super) struct Algorithms {
 
 impl Algorithms {
     pub(super) fn run(self) -> Result<(), Error> {
-        let cards: Vec<Card> = AlgorithmRef::all().map(|algorithm| algorithm.card()).collect();
+        let cards: Vec<Card> = AlgorithmRef::all()
+            .map(|algorithm| algorithm.card())
+            .collect();
         if self.json {
             return print_json(&cards);
         }

@@ -91,7 +91,8 @@ impl ComparisonPlan {
     /// to evaluate in.
     fn open(&self, dataset: &str) -> Result<ExperimentData, Error> {
         let first = self.algorithms.first().copied();
-        let offline = AlgorithmRef::all().find(|algorithm| algorithm.card().input != Input::Environment);
+        let offline =
+            AlgorithmRef::all().find(|algorithm| algorithm.card().input != Input::Environment);
         let algorithm = first.or(offline).unwrap_or_default();
         let opened = data::open(&Experiment::from_layers(&[self.layer(dataset, algorithm)])?)?;
         match opened.unsimulated {
@@ -197,8 +198,8 @@ fn concerns(setting: &Table, algorithm: AlgorithmRef) -> bool {
         tables.iter().any(|keys| keys.table == name)
     };
     let names = setting.keys();
-    let mut foreign =
-        names.filter(|name| AlgorithmRef::all().any(|other| has(other, name)) && !has(algorithm, name));
+    let mut foreign = names
+        .filter(|name| AlgorithmRef::all().any(|other| has(other, name)) && !has(algorithm, name));
     foreign.next().is_none()
 }
 

@@ -1,7 +1,7 @@
 //! Plans as TOML tables that override each other.
 
 use super::{Experiment, ExperimentError, reference};
-use crate::algorithms::{Card, AlgorithmRef};
+use crate::algorithms::{AlgorithmRef, Card};
 use crate::keys::{PlanError, Table, Value};
 
 impl Experiment {

@@ -195,7 +195,8 @@ fn read_run(path: &Path) -> Result<RunReport, Error> {
         NO_DATASET.to_owned()
     };
     // Plans of versions with a single algorithm do not name it.
-    let algorithm = text("algorithm").unwrap_or_else(|_| AlgorithmRef::default().card().name.to_owned());
+    let algorithm =
+        text("algorithm").unwrap_or_else(|_| AlgorithmRef::default().card().name.to_owned());
     let measured = read_metrics(&run)?;
     let planned_steps = integer("steps")?.max(0).cast_unsigned();
     // The summary of a run is obsolete if the run continues with more steps.

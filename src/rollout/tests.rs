@@ -311,7 +311,11 @@ fn a_collection_is_the_fewest_episodes_that_make_up_the_amount() {
     let env = "CartPole-v1";
     let everything = open(env, 1, 60).run_episodes(&mut policy(env, 1));
     for rows in [1, 3, 32] {
-        for amount in [CollectionSize::Steps(300), CollectionSize::Episodes(7), CollectionSize::Steps(0)] {
+        for amount in [
+            CollectionSize::Steps(300),
+            CollectionSize::Episodes(7),
+            CollectionSize::Steps(0),
+        ] {
             let mut kept: Vec<Episode> = Vec::new();
             let mut keep = |episode| -> Result<(), ()> {
                 kept.push(episode);
@@ -334,6 +338,7 @@ fn a_collection_is_the_fewest_episodes_that_make_up_the_amount() {
         }
     }
     let mut failing = |_| Err("full");
-    let failed = open(env, 3, 9).collect(&mut policy(env, 3), CollectionSize::Steps(50), &mut failing);
+    let failed =
+        open(env, 3, 9).collect(&mut policy(env, 3), CollectionSize::Steps(50), &mut failing);
     assert_eq!(failed, Err("full"), "the first error ends it");
 }

@@ -1,6 +1,6 @@
 //! Metrics on the held-out episodes.
 
-use crate::algorithms::{ValidationBatch, Learner, Needs, Source};
+use crate::algorithms::{Learner, Needs, Source, ValidationBatch};
 use crate::data::ExperimentData;
 use crate::error::Error;
 use crate::experiment::Experiment;

@@ -321,7 +321,7 @@ fn a_minari_set_is_listed_and_downloaded_as_minari_has_it() {
     let remote = server.remote(root.path());
     let listed = RemoteDataset {
         id: "mujoco/hopper/medium-v0".into(),
-        keeper: Keeper::Farama,
+        host: Host::Farama,
         bytes: Some(50_021),
     };
     assert_eq!(remote.list_farama().unwrap(), [listed]);

@@ -22,7 +22,7 @@ mod source;
 use rand::Rng;
 
 pub use self::columns::Columns;
-use self::source::{Source, EpisodeSlice, Units};
+use self::source::{EpisodeSlice, Source, Units};
 use super::actions::{ActionMap, one_hot};
 use super::draws::Draws;
 use super::{AHEAD, Sampler};

@@ -4,7 +4,7 @@
 //! few columns, where the loops of the physics vectorise, and the results are copied back. The
 //! numbers are those of one row at a time, to the last bit.
 
-use super::batch::{Batch, StepRequest, Outcome, note, restart_if_over, step_row};
+use super::batch::{Batch, Outcome, StepRequest, note, restart_if_over, step_row};
 use crate::{
     Env, TimeLimit,
     world::{Dynamics, World},

@@ -1,7 +1,7 @@
 //! Rows of one type, one after the other.
 
 use super::{
-    batch::{Batch, StepRequest, Outcome, step_row},
+    batch::{Batch, Outcome, StepRequest, step_row},
     team::ThreadTeam,
 };
 use crate::Env;

@@ -6,7 +6,7 @@
 
 use super::{
     autoreset::Autoreset,
-    batch::{Batch, StepRequest, Outcome, step_row},
+    batch::{Batch, Outcome, StepRequest, step_row},
 };
 use crate::Env;
 use std::{

@@ -10,7 +10,7 @@ use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::Trained;
 use crate::algorithms::vector::TrainedVector;
 use crate::algorithms::{
-    self, Error, Facts, ValidationBatch, Input, LearnerState, Needs, Saved, Setup, Source, Update,
+    self, Error, Facts, Input, LearnerState, Needs, Saved, Setup, Source, Update, ValidationBatch,
 };
 use crate::kernels::mlp::{Layout, Pass, Pool, Shape};
 use crate::nn::initialise::{LayerFill, initialise_mlp};

@@ -4,10 +4,11 @@ use rtg_datasets::sample::{Batch, PaddedObservation, Padding, Side, WindowConfig
 use serde_json::Value;
 
 use super::Model;
-use crate::algorithms::cloning::{Loss, DataActions};
+use crate::algorithms::cloning::{DataActions, Loss};
 use crate::algorithms::networks::Products;
 use crate::algorithms::{
-    self, Error, ValidationBatch, LearnerState, Needs, PublishedCode, Saved, Source, Update, moments,
+    self, Error, LearnerState, Needs, PublishedCode, Saved, Source, Update, ValidationBatch,
+    moments,
 };
 use crate::kernels::adamw;
 use crate::kernels::mlp::{Gradient, Pass, Pool, Want};

@@ -268,7 +268,10 @@ mod tests {
             PublishedCode::targets("delayed/Hopper-v5"),
             PublishedCode::targets("Hopper-v4")
         );
-        assert_eq!(PublishedCode::return_scale("delayed/Hopper-v5"), Some(1000.0));
+        assert_eq!(
+            PublishedCode::return_scale("delayed/Hopper-v5"),
+            Some(1000.0)
+        );
         assert_eq!(PublishedCode::return_scale("delayed/CartPole-v1"), None);
     }
 }

@@ -7,7 +7,8 @@ use super::config::{EngineKind, ModelConfig};
 use super::preprocessing::Preprocessing;
 use super::{DeviceLearner, Model};
 use crate::algorithms::{
-    self, Error, ValidationBatch, LearnerState, Needs, PublishedCode, Saved, Source, Update, moments,
+    self, Error, LearnerState, Needs, PublishedCode, Saved, Source, Update, ValidationBatch,
+    moments,
 };
 use crate::device::Device;
 use crate::kernels::decision_transformer::{Side, Windows};
@@ -198,7 +199,9 @@ impl algorithms::Learner for Learner {
         } = &self.model.preprocessing;
         let context = self.model.config.context;
         let mut config = match self.model.recipe.published() {
-            PublishedCode::Official => WindowConfig::official(context, *return_scale, *episode_length),
+            PublishedCode::Official => {
+                WindowConfig::official(context, *return_scale, *episode_length)
+            }
             PublishedCode::Corl => WindowConfig::corl(context, *return_scale),
         };
         config.action_map = actions.action_map();

@@ -22,7 +22,9 @@ pub use self::model::{Model, shape};
 use self::preprocessing::Preprocessing;
 use self::recipe::Recipe;
 use super::action_codec::BoxUnits;
-use super::{ActionCodec, Algorithm, Card, Error, Facts, Input, PublishedCode, Saved, Setup, memory};
+use super::{
+    ActionCodec, Algorithm, Card, Error, Facts, Input, PublishedCode, Saved, Setup, memory,
+};
 use crate::keys::{self, KeyError, Keys, PlanError, Table};
 use crate::optimise::OptimiserConfig;
 

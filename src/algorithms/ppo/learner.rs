@@ -11,7 +11,8 @@ use super::model::{ACTOR, LOG_SIGMA, LogSigma, MadeOf, Model};
 use crate::algorithms::networks::{Products, Trained, norm};
 use crate::algorithms::vector::TrainedVector;
 use crate::algorithms::{
-    self, Error, Fresh, ValidationBatch, LearnerState, Needs, Saved, Setup, Source, Trajectories, Update,
+    self, Error, Fresh, LearnerState, Needs, Saved, Setup, Source, Trajectories, Update,
+    ValidationBatch,
 };
 use crate::kernels::adamw;
 use crate::kernels::mlp::{Layout, Pass, Pool, Shape, Want};

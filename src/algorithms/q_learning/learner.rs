@@ -10,7 +10,7 @@ use super::model::{Exploring, MadeOf, Model, Q};
 use super::update::{Scratch, Work};
 use crate::algorithms::networks::{Products, Trained};
 use crate::algorithms::{
-    self, ActionCodec, Error, ValidationBatch, LearnerState, Needs, Saved, Setup, Source, Update,
+    self, ActionCodec, Error, LearnerState, Needs, Saved, Setup, Source, Update, ValidationBatch,
 };
 use crate::kernels::mlp::{Layout, Pool};
 use crate::nn::initialise::{LayerFill, initialise_mlp};

@@ -8,10 +8,12 @@ use super::NAME;
 use super::config::Config;
 use super::model::{ACTOR, GAUSSIAN, MadeOf, Model};
 use crate::algorithms::actor_critic::gaussian::LOG_SIGMA;
-use crate::algorithms::cloning::{Loss, DataActions};
+use crate::algorithms::cloning::{DataActions, Loss};
 use crate::algorithms::networks::{Products, Trained};
 use crate::algorithms::vector::TrainedVector;
-use crate::algorithms::{self, Error, ValidationBatch, LearnerState, Needs, Saved, Setup, Source, Update};
+use crate::algorithms::{
+    self, Error, LearnerState, Needs, Saved, Setup, Source, Update, ValidationBatch,
+};
 use crate::kernels::mlp::{Gradient, Layout, Pass, Pool, Want};
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill, initialise_mlp};
 use crate::nn::state_dict::{StateDictError, TensorFile};

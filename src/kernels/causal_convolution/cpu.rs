@@ -1,6 +1,6 @@
 //! The convolution by vectors of channels.
 
-use super::{TokenSelection, ROWS, TAPS};
+use super::{ROWS, TAPS, TokenSelection};
 use crate::kernels::simd::{Simd, dispatched};
 
 /// The filter of a token, and its inputs: its taps that are not before the first token, and their

@@ -57,7 +57,7 @@ impl TokenSelection {
 
 #[cfg(test)]
 mod tests {
-    use super::{TokenSelection, ROWS, cpu, reference};
+    use super::{ROWS, TokenSelection, cpu, reference};
     use crate::kernels::simd::Level;
     use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
 
@@ -109,7 +109,16 @@ mod tests {
                 assert_close(&found, &expected, "y");
                 let mut dx = vec![f32::NAN; x.len()];
                 let mut gradient = vec![0.5; bank.len()];
-                cpu::backward(level, width, &bank, &x, selection, &dy, &mut dx, &mut gradient);
+                cpu::backward(
+                    level,
+                    width,
+                    &bank,
+                    &x,
+                    selection,
+                    &dy,
+                    &mut dx,
+                    &mut gradient,
+                );
                 assert_close(&dx, &exact.x, "dx");
                 let sums: Vec<f64> = exact.bank.iter().map(|g| g + 0.5).collect();
                 assert_close(&gradient, &sums, "dw, db");
@@ -125,7 +134,15 @@ mod tests {
         let zeros = vec![0.0; tokens * width];
         for level in Level::available() {
             let mut all = zeros.clone();
-            cpu::forward(level, width, &bank, &x, TokenSelection::ALL, &zeros, &mut all);
+            cpu::forward(
+                level,
+                width,
+                &bank,
+                &x,
+                TokenSelection::ALL,
+                &zeros,
+                &mut all,
+            );
             for token in 0..tokens {
                 // From the tokens that it sees alone.
                 let first = token.saturating_sub(super::TAPS - 1);
@@ -136,7 +153,15 @@ mod tests {
                 };
                 let seen = &x[first * width..(token + 1) * width];
                 let mut one = vec![0.0; width];
-                cpu::forward(level, width, &bank, seen, selection, &zeros[..width], &mut one);
+                cpu::forward(
+                    level,
+                    width,
+                    &bank,
+                    seen,
+                    selection,
+                    &zeros[..width],
+                    &mut one,
+                );
                 assert_eq!(one, all[token * width..(token + 1) * width]);
             }
         }

@@ -1,6 +1,6 @@
 //! A naive convolution: tap by tap, with zeros before the first token.
 
-use super::{TokenSelection, ROWS, TAPS};
+use super::{ROWS, TAPS, TokenSelection};
 use crate::kernels::real::Real;
 
 /// The gradients of a convolution.
@@ -17,7 +17,13 @@ fn seen(token: usize, tap: usize) -> Option<usize> {
 }
 
 /// y, `rows` x C, of the requested tokens; x is tokens x C.
-pub fn forward<R: Real>(width: usize, bank: &[R], x: &[R], selection: TokenSelection, rows: usize) -> Vec<R> {
+pub fn forward<R: Real>(
+    width: usize,
+    bank: &[R],
+    x: &[R],
+    selection: TokenSelection,
+    rows: usize,
+) -> Vec<R> {
     let kinds = bank.len() / (ROWS * width);
     let mut y = Vec::with_capacity(rows * width);
     for (token, kind) in selection.tokens(kinds).take(rows) {

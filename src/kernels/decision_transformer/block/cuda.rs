@@ -3,7 +3,7 @@
 use super::Parameters;
 use crate::kernels::decision_transformer::mixer::cuda as mixer;
 use crate::kernels::decision_transformer::mlp::cuda as mlp;
-use crate::kernels::decision_transformer::network::cuda::{ExtraGradient, Branch, Network, Take};
+use crate::kernels::decision_transformer::network::cuda::{Branch, ExtraGradient, Network, Take};
 use crate::kernels::decision_transformer::network::workspace::Workspace;
 use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::device::backend::{Address, Error, Launch};

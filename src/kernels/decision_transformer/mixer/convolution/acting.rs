@@ -1,6 +1,6 @@
 //! The convolution in a running episode: a cache of the normed tokens in its reach.
 
-use super::{TokenSelection, Parameters};
+use super::{Parameters, TokenSelection};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;

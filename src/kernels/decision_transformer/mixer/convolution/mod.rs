@@ -14,7 +14,7 @@
 pub(super) mod acting;
 
 use super::Layer;
-use crate::kernels::causal_convolution::{self as op, TokenSelection, ROWS, TAPS};
+use crate::kernels::causal_convolution::{self as op, ROWS, TAPS, TokenSelection};
 use crate::kernels::decision_transformer::group::Sequence;
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::{Branch, Gradients};
@@ -78,7 +78,13 @@ impl Parameters {
     }
 
     /// The branch of a sequence or of a part of one. It has no dropout, so masks are not applied.
-    fn convolve(&self, network: Network<'_>, x: &[f32], selection: TokenSelection, branch: Branch<'_>) {
+    fn convolve(
+        &self,
+        network: Network<'_>,
+        x: &[f32],
+        selection: TokenSelection,
+        branch: Branch<'_>,
+    ) {
         let bank = network.of(&self.bank);
         let (beside, to) = (branch.residual, branch.to);
         op::cpu::forward(network.level, self.width, bank, x, selection, beside, to);
