@@ -7,7 +7,7 @@
 //! Each reader gets mutants of the fixtures for `SECONDS` of the processor's time: bits flipped,
 //! bytes overwritten, numbers set to extremes, parts cut out, doubled or exchanged, ends cut off.
 //! Whatever a reader returns, it may not panic, may not compute longer than `MAX_SECS`, and may not
-//! hold more memory at once than its budget allows for so small a file, `MAX_BYTES`. A mutant that
+//! use more memory at once than its budget allows for so small a file, `MAX_BYTES`. A mutant that
 //! breaks one of these rules is written to the directory `KEEP`; the exit status is 0 only if none
 //! does. A memory limit (`ulimit -v 1000000`) may be set, too.
 //!
@@ -27,7 +27,7 @@ use rtg_datasets::{Contents, Defects, Source, open_source, open_with};
 
 /// No mutant of a fixture takes a tenth of this.
 const MAX_SECS: f64 = 2.0;
-/// Memory that a reader may hold at once: the budget's floor, what a fixture may become, and the
+/// Memory that a reader may use at once: the budget's floor, what a fixture may become, and the
 /// buffers of libraries.
 const MAX_BYTES: usize = 600 << 20;
 
@@ -270,7 +270,7 @@ impl Subject {
         let secs = seconds_computed() - began;
         let fault = match (&recorded, &trained) {
             (Err(_), _) | (_, Err(_)) => Some("it panics".to_owned()),
-            _ if bytes > MAX_BYTES => Some(format!("it holds {bytes} bytes")),
+            _ if bytes > MAX_BYTES => Some(format!("it uses {bytes} bytes")),
             _ if secs > MAX_SECS => Some(format!("it takes {secs:.1} s")),
             _ => None,
         };
@@ -312,7 +312,7 @@ impl Subject {
     fn is_journal(&self) -> bool {
         self.copy
             .extension()
-            .is_some_and(|ending| ending == "journal")
+            .is_some_and(|extension| extension == "journal")
     }
 }
 

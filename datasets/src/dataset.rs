@@ -21,7 +21,7 @@ use crate::{EnvSpec, Episode, EpisodeColumn, EpisodeView, Error, Finding};
 /// The description of a dataset, besides its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Info {
-    /// Minari's id, or a file's name without its ending.
+    /// Minari's id, or a file's name without its extension.
     pub id: String,
     /// The environment in which the data were recorded, with its options and wrappers.
     pub env_spec: Option<EnvSpec>,

@@ -91,7 +91,7 @@ impl FlatSource {
         })
     }
 
-    /// The file's name without its ending.
+    /// The file's name without its extension.
     pub(crate) fn name(&self) -> &str {
         &self.recording.id
     }
@@ -366,7 +366,7 @@ impl Columns {
     }
 }
 
-/// The file's name without its ending.
+/// The file's name without its extension.
 pub(crate) fn file_name(path: &Path) -> String {
     path.file_stem()
         .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())

@@ -14,27 +14,27 @@ pub(crate) fn gather(source: &mut dyn Source, defects: Defects) -> Result<Datase
     let budget = source.budget();
     if let Some(steps) = source.recording().total_steps {
         // Checked before minutes of reading.
-        let room = budget.foresee(&[steps, row], size_of::<f64>(), "the dataset");
-        room.map_err(|error| error.at(source.path()))?;
+        let foreseen = budget.foresee(&[steps, row], size_of::<f64>(), "the dataset");
+        foreseen.map_err(|error| error.at(source.path()))?;
     }
-    let mut into = Held {
+    let mut into = BudgetedDataset {
         dataset,
         budget,
         row,
     };
-    pour(source, defects, width, &mut into)?;
+    copy_episodes(source, defects, width, &mut into)?;
     Ok(into.dataset)
 }
 
 /// A dataset whose numbers are charged to the budget.
-struct Held {
+struct BudgetedDataset {
     dataset: Dataset,
     budget: Budget,
     /// The count of numbers in a step.
     row: usize,
 }
 
-impl EpisodeReceiver for Held {
+impl EpisodeReceiver for BudgetedDataset {
     fn push(&mut self, episode: Episode) -> Result<(), Error> {
         let steps = episode.len() + 1;
         self.budget
@@ -55,16 +55,16 @@ pub(crate) fn empty(source: &dyn Source, defects: Defects) -> Result<Dataset, Er
 }
 
 /// Copies all episodes of a source, flattened, and its findings; `width` is an observation's.
-pub(crate) fn pour(
+pub(crate) fn copy_episodes(
     source: &mut dyn Source,
     defects: Defects,
     width: usize,
     into: &mut impl EpisodeReceiver,
 ) -> Result<(), Error> {
-    pour_all(source, defects, width, into).map_err(|error| error.at(source.path()))
+    copy_all(source, defects, width, into).map_err(|error| error.at(source.path()))
 }
 
-fn pour_all(
+fn copy_all(
     source: &mut dyn Source,
     defects: Defects,
     width: usize,

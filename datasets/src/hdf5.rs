@@ -18,7 +18,7 @@
 //! [`Budget`](crate::Budget) before memory is taken for it, and every group and array that is
 //! visited counts, since many links can lead to the same one. Chunks that were never written are
 //! filled as the file says. Links into other files are not followed: they are named in the error.
-//! The reader allocates as many header messages as a 16-bit count claims, 9.4 MB at the most.
+//! The reader allocates as many header messages as a 16-bit count claims, 9.4 MB at most.
 //! `examples/fuzz.rs` mutates every fixture and counts what is allocated.
 //!
 //! The reader depends on `lru` 0.16, which has an advisory (RUSTSEC-2026-0253, unsound). What `lru`

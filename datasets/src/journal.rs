@@ -264,9 +264,9 @@ fn is_cut_header(head: &[u8]) -> bool {
 }
 
 /// Another name in the same folder.
-fn beside(path: &Path, ending: &str) -> PathBuf {
+fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(ending);
+    name.push(suffix);
     path.with_file_name(name)
 }
 

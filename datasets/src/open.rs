@@ -54,7 +54,7 @@ fn file_source(path: &Path, contents: Contents, budget: &Budget) -> Result<Box<d
         (&mut file).take(8).read_to_end(&mut head)?;
         let is_csv = path
             .extension()
-            .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
         Ok::<Box<dyn Source>, Error>(match head.as_slice() {
             head if *head == hdf5::SIGNATURE => return hdf5_source(path, contents, budget),
             [b'P', b'K', 3, 4, ..] => Box::new(numpy::source(path, contents, budget)?),

@@ -31,7 +31,7 @@ pub fn env(id: &str, rows: usize, threads: usize) -> Result<EnvSpeed, Error> {
     })
 }
 
-/// Actions are drawn before the timing starts and used in turn, so that the environment is timed.
+/// Actions are drawn before the timing starts and reused, so that only the environment is timed.
 fn steps_per_second(mut envs: VecEnv, seed: u64, budget: Duration) -> f64 {
     const TURNS: usize = 64;
     let (rows, space) = (envs.rows(), envs.spec().action_space.clone());

@@ -37,8 +37,8 @@ pub trait Reel {
 
 /// The reel for the name of a file: `.gif`, `.mp4` (by ffmpeg), or a folder of PNG frames.
 pub fn reel(path: &Path, frames_per_second: f64) -> Result<Box<dyn Reel>, Error> {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    Ok(match ending.map(str::to_lowercase).as_deref() {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    Ok(match extension.map(str::to_lowercase).as_deref() {
         Some("gif") => Box::new(Gif::new(path)),
         Some("mp4") => Box::new(Mp4::new(path, frames_per_second)),
         None => Box::new(FrameFolder::create(path)?),

@@ -158,7 +158,7 @@ fn frames_go_into_a_folder_of_their_own() {
 }
 
 #[test]
-fn unknown_file_endings_are_refused() {
+fn unknown_file_extensions_are_refused() {
     let error = reel(Path::new("video.avi"), 30.0).err().unwrap();
     assert!(error.to_string().ends_with("video.avi"), "{error}");
     assert!(error.hint().unwrap().contains(".gif"));

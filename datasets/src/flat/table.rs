@@ -155,7 +155,10 @@ fn parquet_files(
             .map_err(|error| error.at(folder))?;
         if path.is_dir() && depth < MAX_DEPTH {
             parquet_files(&path, depth + 1, budget, files)?;
-        } else if path.extension().is_some_and(|ending| ending == "parquet") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "parquet")
+        {
             files.push(path);
         }
     }

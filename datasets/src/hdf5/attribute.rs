@@ -9,7 +9,7 @@ use crate::Error;
 use crate::recording::{Array, Attribute};
 
 impl Group {
-    /// An integer attribute that is not negative; everything else counts as absent.
+    /// A non-negative integer attribute; anything else counts as absent.
     pub(crate) fn unsigned_attribute(&self, name: &str) -> Option<u64> {
         let attribute = self.reader.attribute(name).ok()?;
         let Some(Attribute::Array(array)) = value(&attribute) else {

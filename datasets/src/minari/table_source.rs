@@ -136,7 +136,7 @@ impl Source for TableSource {
 
 /// The tables of an episode. Python ignores names that begin with `_` or `.`.
 fn parts(directory: &Path, format: TableFormat) -> Result<Vec<PathBuf>, Error> {
-    let ending = match format {
+    let extension = match format {
         TableFormat::Arrow => "arrow",
         TableFormat::Parquet => "parquet",
     };
@@ -149,7 +149,7 @@ fn parts(directory: &Path, format: TableFormat) -> Result<Vec<PathBuf>, Error> {
                 .file_name()
                 .and_then(|name| name.to_str())
                 .is_none_or(|name| name.starts_with(['_', '.']));
-            !hidden && path.extension().is_some_and(|found| found == ending)
+            !hidden && path.extension().is_some_and(|found| found == extension)
         })
         .collect();
     parts.sort();

@@ -14,7 +14,7 @@ pub(crate) const MAX_EPISODE_STEPS: &str = "max_episode_steps";
 /// The description of a dataset, without its episodes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recording {
-    /// Minari's id, or a file's name without its ending.
+    /// Minari's id, or a file's name without its extension.
     pub id: String,
     /// The space of the observations.
     pub observation_space: RecordingSpace,

@@ -312,9 +312,9 @@ fn next_page(link: &str) -> Option<String> {
     Some(rest.split_once('>')?.0.to_owned())
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(ending);
+    name.push(suffix);
     path.with_file_name(name)
 }
 

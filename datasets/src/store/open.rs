@@ -56,7 +56,7 @@ pub(super) fn open_in(
     open_or_make(cache, &files.key, &files.source, |target| {
         let mut writer = Writer::create(target, empty.info().clone(), defects)?;
         let width = empty.observation_width();
-        gather::pour(&mut *source, defects, width, &mut writer)?;
+        gather::copy_episodes(&mut *source, defects, width, &mut writer)?;
         Ok(writer)
     })
 }

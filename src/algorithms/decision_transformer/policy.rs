@@ -5,7 +5,7 @@
 
 use super::Model;
 use super::preprocessing::Preprocessing;
-use crate::kernels::decision_transformer::{Acting, Scene};
+use crate::kernels::decision_transformer::{Acting, StepInputs};
 use crate::policy::{Policy, Start};
 
 /// The greedy policy of a [`Model`] for several episodes at once.
@@ -82,13 +82,13 @@ impl Policy for TargetReturn {
             self.scaled_returns[row] =
                 (self.returns_to_go[row] / self.preprocessing.return_scale) as f32;
         }
-        let scene = Scene {
+        let inputs = StepInputs {
             observations: &self.observations,
             returns_to_go: &self.scaled_returns,
             timesteps: &self.timesteps,
             previous_actions: &self.last_actions,
         };
-        self.acting.act(active, &scene, &mut self.outputs);
+        self.acting.act(active, &inputs, &mut self.outputs);
         for &row in active {
             let inside = row * inner..(row + 1) * inner;
             let action = &mut actions[row * outer..(row + 1) * outer];

@@ -54,7 +54,7 @@ pub struct Acting {
 
 /// The inputs of one step; each array has an entry for every row, active or not.
 #[derive(Clone, Copy, Debug)]
-pub struct Scene<'a> {
+pub struct StepInputs<'a> {
     /// rows x S, normalised
     pub observations: &'a [f32],
     /// rows, scaled
@@ -145,17 +145,17 @@ impl Acting {
     ///
     /// # Panics
     /// If an array does not fit the rows and the shape, or a timestep the table.
-    pub fn act(&mut self, active: &[usize], scene: &Scene<'_>, actions: &mut [f32]) {
+    pub fn act(&mut self, active: &[usize], inputs: &StepInputs<'_>, actions: &mut [f32]) {
         let (rows, a) = (self.rows.len(), self.shape.action);
         assert_eq!(
-            scene.observations.len(),
+            inputs.observations.len(),
             rows * self.shape.observation,
             "observations are rows x S"
         );
-        assert_eq!(scene.returns_to_go.len(), rows, "one return-to-go a row");
-        assert_eq!(scene.timesteps.len(), rows, "one timestep a row");
+        assert_eq!(inputs.returns_to_go.len(), rows, "one return-to-go a row");
+        assert_eq!(inputs.timesteps.len(), rows, "one timestep a row");
         assert_eq!(
-            scene.previous_actions.len(),
+            inputs.previous_actions.len(),
             rows * a,
             "previous actions are rows x A"
         );
@@ -194,7 +194,7 @@ impl Acting {
                     let shares = jobs.par_chunks_mut(share).zip(scratch.par_iter_mut());
                     shares.with_max_len(1).for_each(|(jobs, scratch)| {
                         for (index, (row, to)) in jobs {
-                            row.act(model, scene, *index, scratch, None, to);
+                            row.act(model, inputs, *index, scratch, None, to);
                         }
                     });
                 });
@@ -206,7 +206,7 @@ impl Acting {
                 for row in few {
                     let helper = pool.as_ref().zip(others.first_mut());
                     let to = &mut actions[row * a..(row + 1) * a];
-                    self.rows[*row].act(model, scene, *row, first, helper, to);
+                    self.rows[*row].act(model, inputs, *row, first, helper, to);
                 }
             }
         }

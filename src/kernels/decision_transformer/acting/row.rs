@@ -1,6 +1,6 @@
 //! One episode: its cached past, and one forward step.
 
-use super::Scene;
+use super::StepInputs;
 use super::layer::{self, Layer};
 use super::slide::{Known, Tokens, slide};
 use crate::kernels::buffer::Buffer;
@@ -81,17 +81,17 @@ impl Row {
         (self.steps, self.tokens, self.left) = (0, 0, 0);
     }
 
-    /// One step: reads entry `row` of the scene, writes the prediction of A numbers.
+    /// One step: reads entry `row` of the inputs, writes the prediction of A numbers.
     pub(super) fn act(
         &mut self,
         model: Model<'_>,
-        scene: &Scene<'_>,
+        inputs: &StepInputs<'_>,
         row: usize,
         scratch: &mut Scratch,
         helper: Option<Helper<'_>>,
         action: &mut [f32],
     ) {
-        let new = self.append(model, scene, row, scratch);
+        let new = self.append(model, inputs, row, scratch);
         if self.reach.is_some() || self.steps <= model.network.shape.context {
             self.extend(model, new, scratch);
         } else {
@@ -109,7 +109,7 @@ impl Row {
             statistics,
             ..
         } = scratch;
-        let returns_to_go = &scene.returns_to_go[row..=row];
+        let returns_to_go = &inputs.returns_to_go[row..=row];
         apply_final_norm(model, returns_to_go, stream, (normed, statistics));
         apply_head(model, normed, action);
     }
@@ -118,13 +118,13 @@ impl Row {
     fn append(
         &mut self,
         model: Model<'_>,
-        scene: &Scene<'_>,
+        inputs: &StepInputs<'_>,
         row: usize,
         scratch: &mut Scratch,
     ) -> Range<usize> {
         let (network, layout, first) = (model.network, model.layout, Layer::new(model, 0));
         let (shape, stride) = (network.shape, network.shape.condition.stride());
-        let timestep = scene.timesteps[row];
+        let timestep = inputs.timesteps[row];
         let rows = shape.timesteps;
         assert!(
             (timestep as usize) < rows,
@@ -145,7 +145,7 @@ impl Row {
             embedded,
             ..
         } = scratch;
-        self.embed(model, scene, row, embedded);
+        self.embed(model, inputs, row, embedded);
         let new = self.tokens..self.tokens + embedded.len() / c;
         (self.steps, self.tokens, self.timestep) = (self.steps + 1, new.end, timestep);
         network.norm(&layout.embed_norm, embedded, normed, statistics);
@@ -158,23 +158,23 @@ impl Row {
 
     /// Embeds the new tokens: the previous action, if there was one, and those up to the
     /// observation.
-    fn embed(&self, model: Model<'_>, scene: &Scene<'_>, row: usize, x: &mut Buffer) {
+    fn embed(&self, model: Model<'_>, inputs: &StepInputs<'_>, row: usize, x: &mut Buffer) {
         let network = model.network;
         let (at, panels) = (&model.layout.embedding, &model.weights.embedding);
         let (level, parameters, shape) = (network.level, network.parameters, network.shape);
         let (c, s, a) = (shape.width, shape.observation, shape.action);
         let actions = usize::from(self.steps > 0);
         x.resize((shape.condition.tokens(1) + actions) * c);
-        let previous = &scene.previous_actions[row * a..(row + 1) * a];
+        let previous = &inputs.previous_actions[row * a..(row + 1) * a];
         if actions == 1 {
             let before = self.timestep;
             embedding::cpu::forward_action(level, at, parameters, panels, previous, before, x);
         }
         let steps = embedding::Steps {
-            observations: &scene.observations[row * s..(row + 1) * s],
+            observations: &inputs.observations[row * s..(row + 1) * s],
             actions: previous,
-            returns_to_go: &scene.returns_to_go[row..=row],
-            timesteps: &scene.timesteps[row..=row],
+            returns_to_go: &inputs.returns_to_go[row..=row],
+            timesteps: &inputs.timesteps[row..=row],
         };
         let to = &mut x[actions * c..];
         embedding::cpu::forward(level, at, parameters, panels, steps, to);

@@ -81,14 +81,14 @@ impl Episodes {
                 let before = at.saturating_sub(1);
                 previous.extend(&self.actions[before * a..(before + 1) * a]);
             }
-            let scene = Scene {
+            let inputs = StepInputs {
                 observations: &observations,
                 returns_to_go: &returns_to_go,
                 timesteps: &vec![step as u32; self.rows],
                 previous_actions: &previous,
             };
             let mut actions = vec![f32::NAN; self.rows * a];
-            acting.act(active, &scene, &mut actions);
+            acting.act(active, &inputs, &mut actions);
             for row in 0..self.rows {
                 let found = &actions[row * a..(row + 1) * a];
                 if active.contains(&row) {
