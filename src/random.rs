@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_stream_goes_on_where_it_stopped() {
+    fn a_stored_stream_resumes_where_it_stopped() {
         let mut stream = Stream::new(1, "sampler");
         stream.next_u64();
         let numbers = serde_json::to_string(&stream.0).unwrap();

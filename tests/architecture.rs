@@ -307,7 +307,7 @@ fn only_the_table_knows_an_algorithm() {
 }
 
 #[test]
-fn no_type_of_an_algorithm_is_named_outside_of_algorithms_and_kernels() {
+fn no_type_of_an_algorithm_is_named_outside_algorithms_and_kernels() {
     let root = root();
     let names: Vec<String> = algorithms(&root)
         .iter()
@@ -334,7 +334,7 @@ fn no_type_of_an_algorithm_is_named_outside_of_algorithms_and_kernels() {
 }
 
 #[test]
-fn imports_have_no_circles_across_folders() {
+fn imports_have_no_cycles_across_folders() {
     for folder in CRATES {
         let uses = Crate::read(&root(), folder).uses();
         assert_eq!(circles_across(&uses), [""; 0], "{folder}");
@@ -342,7 +342,7 @@ fn imports_have_no_circles_across_folders() {
 }
 
 #[test]
-fn the_root_of_a_crate_only_hands_on_what_its_modules_define() {
+fn the_root_of_a_crate_only_reexports_what_its_modules_define() {
     for folder in CRATES {
         let uses = Crate::read(&root(), folder).uses();
         let of_root: Vec<&Use> = uses.iter().filter(|used| used.to.is_empty()).collect();

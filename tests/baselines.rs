@@ -33,7 +33,7 @@ fn a_clone_of_the_expert_balances_the_pole() {
 }
 
 #[test]
-fn a_clone_is_asked_for_no_return_anywhere() {
+fn a_clone_has_no_target_anywhere() {
     let bench = Workbench::new();
     bench.succeed(
         "train --dataset builtin/cartpole/random --set algorithm=bc --set bc.width=16 --steps 5 \

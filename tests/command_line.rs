@@ -54,7 +54,7 @@ fn help_fits_a_screen_and_has_an_example() {
 }
 
 #[test]
-fn mistakes_in_words_end_with_the_way_out() {
+fn misspelt_words_end_with_a_hint() {
     let bench = Workbench::new();
     bench.write("typo.toml", b"steps = 10\n[model]\nwidht = 64\n");
     bench.write("broken.toml", b"dataset = builtin/cartpole/mixed\n");
@@ -104,7 +104,7 @@ fn mistakes_in_words_end_with_the_way_out() {
 }
 
 #[test]
-fn broken_data_end_with_the_way_out() {
+fn broken_data_end_with_a_hint() {
     let bench = Workbench::new();
     let metadata = fs::read(repository(CARTPOLE).join("metadata.json")).unwrap();
     let whole = fs::read(repository(CARTPOLE).join("main_data.hdf5")).unwrap();
@@ -147,7 +147,7 @@ fn first_observation() -> Vec<u8> {
 }
 
 #[test]
-fn places_that_cannot_be_written_end_with_the_way_out() {
+fn unwritable_paths_end_with_a_hint() {
     let bench = Workbench::new();
     bench.write("file", b"");
     assert_snapshot!(
@@ -239,7 +239,7 @@ fn json_answers_have_the_promised_fields() {
 }
 
 #[test]
-fn a_run_is_filmed_and_its_policy_recorded_and_converted() {
+fn a_run_is_rendered_and_its_policy_recorded_and_converted() {
     let bench = Workbench::new();
     bench.succeed(&format!(
         "train {TINY} --dataset builtin/cartpole/random --steps 4 --run-dir run"

@@ -14,7 +14,7 @@ const COMPARE: &str = "compare builtin/cartpole/random \
 const FOLDER: &str = "comparisons/builtin-cartpole-random";
 
 #[test]
-fn a_comparison_ends_with_a_sentence_a_table_and_a_page_and_then_nothing_is_left() {
+fn a_comparison_ends_with_a_sentence_a_table_and_a_page_and_is_then_complete() {
     let bench = Workbench::new();
     let said = bench.succeed(&format!("{COMPARE} --seeds 2"));
     assert!(
@@ -67,7 +67,7 @@ fn plans_can_be_written_for_another_machine() {
 }
 
 #[test]
-fn a_failed_run_is_named_after_what_the_others_found() {
+fn a_failed_run_is_named_after_the_findings() {
     let bench = Workbench::new();
     bench.succeed(&format!("{COMPARE} --seeds 2 --plan-only"));
     bench.write(
@@ -84,7 +84,7 @@ fn a_failed_run_is_named_after_what_the_others_found() {
 }
 
 #[test]
-fn mistakes_are_said_before_anything_is_written() {
+fn mistakes_are_reported_before_anything_is_written() {
     let bench = Workbench::new();
     for (words, error) in [
         (

@@ -118,7 +118,7 @@ fn held_back_steps_are_measured_with_the_names_of_the_training() {
 }
 
 #[test]
-fn how_often_something_is_logged_does_not_change_what_is_learned() {
+fn the_logging_interval_does_not_change_what_is_learned() {
     for run in [
         format!(
             "{DQN} --set dqn.environments=4 --set dqn.update_every=3 --set dqn.target_every=20"
@@ -180,7 +180,7 @@ fn metrics_have_their_names_and_epsilon_falls() {
 }
 
 #[test]
-fn every_command_takes_their_runs() {
+fn every_command_accepts_their_runs() {
     for (run, table) in [
         (format!("{DQN} --steps 60"), "| dqn | cleanrl |"),
         (
@@ -206,7 +206,7 @@ fn every_command_takes_their_runs() {
 }
 
 #[test]
-fn what_they_cannot_learn_in_is_one_error_with_a_way_out() {
+fn unsuitable_environments_are_one_error_with_a_hint() {
     let bench = Workbench::new();
     for (arguments, expected) in [
         (

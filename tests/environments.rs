@@ -27,7 +27,7 @@ fn train(bench: &Workbench, arguments: &str) -> String {
 }
 
 #[test]
-fn what_was_recorded_in_is_what_is_evaluated_in() {
+fn policies_are_evaluated_in_the_recorded_environment() {
     let bench = Workbench::new();
     for (env, width, longest) in [
         ("Pendulum-v1?g=2", 1, 200.0),
@@ -86,7 +86,7 @@ fn what_was_recorded_in_is_what_is_evaluated_in() {
 }
 
 #[test]
-fn what_cannot_be_made_is_trained_on_and_not_simulated() {
+fn an_unsupported_environment_is_trained_on_but_not_simulated() {
     let bench = Workbench::new();
     let metadata = record(&bench, "Pendulum-v1?g=2");
     let text = fs::read_to_string(&metadata).unwrap();

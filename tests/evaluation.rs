@@ -59,7 +59,7 @@ fn the_target_decides_what_a_trained_policy_reaches() {
 }
 
 #[test]
-fn a_sweep_is_asked_for_and_calibrated_in_every_file_of_the_run() {
+fn a_target_sweep_is_calibrated_in_every_file_of_the_run() {
     let bench = Workbench::new();
     bench.succeed(&format!(
         "train --steps 6 {TINY} --set evaluation.targets=quantile:0.5,sweep:3 --run-dir run"
@@ -105,7 +105,7 @@ fn a_sweep_is_asked_for_and_calibrated_in_every_file_of_the_run() {
 }
 
 #[test]
-fn evaluate_takes_a_sweep_too_and_a_target_outside_of_the_range_does_not_count() {
+fn evaluate_accepts_a_sweep_and_ignores_targets_outside_the_range() {
     let bench = Workbench::new();
     bench.succeed(&format!("train --steps 6 {TINY} --run-dir run"));
     let evaluate = |targets: &str| -> Value {

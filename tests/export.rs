@@ -79,7 +79,7 @@ fn a_configuration_that_differs_from_the_plan_is_refused_with_the_key_that_decid
 }
 
 #[test]
-fn what_a_format_cannot_hold_is_refused_and_nothing_is_written() {
+fn data_that_a_format_cannot_represent_are_refused_and_nothing_is_written() {
     let bench = Workbench::new();
     bench.succeed(
         "train --algorithm bc --steps 1 --set evaluation.final_episodes=1 --run-dir clone",
@@ -115,7 +115,7 @@ fn what_a_format_cannot_hold_is_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn json_says_what_the_graph_takes_and_gives() {
+fn json_lists_the_graphs_inputs_and_outputs() {
     let bench = Workbench::new();
     bench.succeed("train --algorithm bc --steps 1 --set evaluation.final_episodes=1 --run-dir run");
     let nowhere = bench.transcript("export run");

@@ -20,7 +20,7 @@ fn runs_of_each_recipe_resume_to_the_same_bits() {
 }
 
 #[test]
-fn a_recipe_is_its_switches_and_the_names_of_its_source() {
+fn a_recipe_sets_its_switches_and_the_names_of_its_source() {
     let cases = [
         (
             "convformer",
@@ -47,7 +47,7 @@ fn a_recipe_is_its_switches_and_the_names_of_its_source() {
 }
 
 #[test]
-fn what_a_switch_excludes_is_refused_before_there_is_a_run() {
+fn excluded_combinations_of_switches_are_refused_before_there_is_a_run() {
     let cases = [
         (
             "--recipe ddt --device cuda",

@@ -32,13 +32,13 @@ fn resumed(run: &str) -> [Vec<u8>; 2] {
 }
 
 #[test]
-fn they_resume_to_the_bits_that_they_would_have_had() {
+fn they_resume_to_the_bits_of_uninterrupted_runs() {
     let [after, expected] = resumed("decision_transformer");
     assert!(after == expected);
 }
 
 #[test]
-fn clones_resume_to_the_weights_that_they_would_have_had_but_for_rounding() {
+fn clones_resume_to_the_same_weights_up_to_rounding() {
     // Then dfdx computed their gradients, in another order of summation.
     let [after, expected] = resumed("bc");
     let [after, expected] =

@@ -29,7 +29,7 @@ fn rows(tensors: &[(String, Vec<u8>)]) -> usize {
 }
 
 #[test]
-fn every_continuous_one_goes_on_with_its_weights_and_its_data() {
+fn every_continuous_algorithm_continues_with_its_weights_and_its_data() {
     for (algorithm, options) in [
         ("td3_bc", ""),
         ("iql", "--recipe paper"),
@@ -78,7 +78,7 @@ fn one_with_discrete_actions_explores_with_its_probabilities() {
 }
 
 #[test]
-fn a_killed_one_resumes_to_the_bits_of_an_uninterrupted_one() {
+fn a_killed_continuation_resumes_to_the_bits_of_an_uninterrupted_one() {
     for (algorithm, options) in [
         ("iql", "--set iql.actor_dropout=0.2"),
         ("td3_bc", "--set td3_bc.policy_delay=3"),
@@ -93,7 +93,7 @@ fn a_killed_one_resumes_to_the_bits_of_an_uninterrupted_one() {
 }
 
 #[test]
-fn the_buffer_of_an_online_run_is_taken_over_and_episodes_begin_anew() {
+fn the_buffer_of_an_online_run_is_kept_and_new_episodes_begin() {
     let bench = Workbench::new();
     let run = "train --algorithm sac --env Pendulum-v1 --threads 2 --set sac.width=8 \
          --set sac.batch_size=16 --set evaluation.episodes=1 --set evaluation.final_episodes=1 \
@@ -118,7 +118,7 @@ fn the_buffer_of_an_online_run_is_taken_over_and_episodes_begin_anew() {
 }
 
 #[test]
-fn what_cannot_go_on_is_one_error_with_a_way_out() {
+fn a_run_that_cannot_continue_is_one_error_with_a_hint() {
     let bench = Workbench::new();
     offline(&bench, "iql", "");
     bench.succeed(

@@ -109,7 +109,7 @@ fn training_on_a_device_is_training_on_the_cpu_and_a_run_may_change_between_them
 }
 
 #[test]
-fn without_a_driver_a_gpu_is_an_error_with_a_way_out_and_auto_is_the_cpu() {
+fn without_a_driver_a_gpu_is_an_error_with_a_hint_and_auto_is_the_cpu() {
     let bench = Workbench::new();
     let told = bench.transcript(&format!(
         "train {TINY} --steps 2 --device cuda --run-dir gpu"

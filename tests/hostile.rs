@@ -156,7 +156,7 @@ fn act(path: &Path) -> Result<(), Error> {
 }
 
 #[test]
-fn notes_of_checkpoints_that_lie_are_refused_or_followed_and_never_a_panic() {
+fn wrong_checkpoint_metadata_is_refused_or_followed_without_a_panic() {
     let bench = Workbench::new();
     let small = "--steps 1 --set evaluation.final_episodes=1";
     let of = |table: &str| format!("--set {table}.width=16 --set {table}.layers=1");

@@ -31,27 +31,27 @@ fn a_killed_run_of_td3_bc_resumes_to_the_bits_of_an_uninterrupted_one() {
 }
 
 #[test]
-fn so_does_one_of_iql_with_its_dropout_and_its_falling_learning_rate() {
+fn a_killed_run_of_iql_resumes_with_dropout_and_a_decaying_learning_rate() {
     let bench = Workbench::new();
     let run = train("iql", &format!("{CUT_OFTEN} --set iql.actor_dropout=0.2"));
     kill_and_resume(&bench, &run, Duration::ZERO);
 }
 
 #[test]
-fn so_does_one_of_iql_with_the_conventions_of_its_authors() {
+fn a_killed_run_of_iql_resumes_with_the_conventions_of_its_authors() {
     let bench = Workbench::new();
     let options = format!("{CUT_OFTEN} --recipe paper --set iql.actor=deterministic");
     kill_and_resume(&bench, &train("iql", &options), Duration::ZERO);
 }
 
 #[test]
-fn so_does_one_of_awac() {
+fn a_killed_run_of_awac_resumes_to_the_bits_of_an_uninterrupted_one() {
     let bench = Workbench::new();
     kill_and_resume(&bench, &train("awac", CUT_OFTEN), Duration::ZERO);
 }
 
 #[test]
-fn so_does_one_of_rebrac_between_two_moves_of_its_actor() {
+fn a_killed_run_of_rebrac_resumes_between_two_updates_of_its_actor() {
     let bench = Workbench::new();
     let run = train(
         "rebrac",
@@ -61,7 +61,7 @@ fn so_does_one_of_rebrac_between_two_moves_of_its_actor() {
 }
 
 #[test]
-fn so_does_one_of_cql_with_its_multiplier() {
+fn a_killed_run_of_cql_resumes_with_its_multiplier() {
     let bench = Workbench::new();
     let options = "--set cql.samples=3 --set cql.lagrange=true --set cql.max_target_backup=true";
     let run = train("cql", &format!("{CUT_OFTEN} {options}"));
@@ -69,28 +69,28 @@ fn so_does_one_of_cql_with_its_multiplier() {
 }
 
 #[test]
-fn so_does_one_of_edac() {
+fn a_killed_run_of_edac_resumes_to_the_bits_of_an_uninterrupted_one() {
     let bench = Workbench::new();
     let run = train("edac", &format!("{CUT_OFTEN} --set edac.members=3"));
     kill_and_resume(&bench, &run, Duration::ZERO);
 }
 
 #[test]
-fn so_does_one_of_rvs_with_its_dropout() {
+fn a_killed_run_of_rvs_resumes_with_dropout() {
     let bench = Workbench::new();
     let options = format!("{CUT_OFTEN} --set rvs.dropout=0.2 --set evaluation.targets=sweep:2");
     kill_and_resume(&bench, &train("rvs", &options), Duration::ZERO);
 }
 
 #[test]
-fn so_does_one_of_rvs_with_discrete_actions() {
+fn a_killed_run_of_rvs_resumes_with_discrete_actions() {
     let bench = Workbench::new();
     let options = CUT_OFTEN.replace("pendulum", "cartpole") + " --set rvs.normalise=true";
     kill_and_resume(&bench, &train("rvs", &options), Duration::ZERO);
 }
 
 #[test]
-fn rvs_asks_for_an_average_over_the_longest_episode_and_obeys() {
+fn rvs_follows_a_target_averaged_over_the_longest_episode() {
     let bench = Workbench::new();
     let options = "--dataset builtin/pendulum/mixed --steps 2000 --set rvs.width=64 \
          --set rvs.batch_size=128 --set evaluation.every=0 \

@@ -55,7 +55,7 @@ fn a_run_killed_at_any_moment_resumes_to_the_bits_of_an_uninterrupted_one() {
 }
 
 #[test]
-fn so_does_a_killed_td3() {
+fn a_killed_td3_resumes_to_the_bits_of_an_uninterrupted_one() {
     // Checkpoints fall between two moves of the actor.
     for options in ["", "--recipe sb3 --set td3.environments=3"] {
         let bench = Workbench::new();
@@ -80,7 +80,7 @@ fn so_does_a_killed_td3() {
 }
 
 #[test]
-fn how_often_something_is_logged_does_not_change_what_is_learned() {
+fn the_logging_interval_does_not_change_what_is_learned() {
     let bench = Workbench::new();
     for (run, every) in [("often", 1), ("seldom", 200)] {
         bench.succeed(&format!(
@@ -131,7 +131,7 @@ fn both_axes_are_in_the_metrics() {
 }
 
 #[test]
-fn every_command_takes_an_online_run() {
+fn every_command_accepts_an_online_run() {
     let bench = Workbench::new();
     let table = bench.succeed(&format!("{RUN} --steps 60 --run-dir run"));
     assert!(table.contains("| sac | cleanrl |"), "{table}");
@@ -198,7 +198,7 @@ fn a_dataset_fills_the_buffer_before_the_first_step() {
 }
 
 #[test]
-fn what_it_cannot_learn_in_is_one_error_with_a_way_out() {
+fn an_unsuitable_environment_is_one_error_with_a_hint() {
     let bench = Workbench::new();
     for (arguments, expected) in [
         (

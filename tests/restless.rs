@@ -24,7 +24,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn a_limit_of_file_sizes_is_an_error() {
+fn a_file_size_limit_is_an_error() {
     let bench = Workbench::new();
     // Blocks of 512 bytes, in some shells of 1024.
     let output = after(
@@ -45,7 +45,7 @@ fn a_limit_of_file_sizes_is_an_error() {
 }
 
 #[test]
-fn threads_that_cannot_be_had_are_an_error() {
+fn threads_that_cannot_be_started_are_an_error() {
     let bench = Workbench::new();
     // Each thread reserves 2 MiB for its stack, so a thousand of them do not fit.
     let train =
@@ -66,7 +66,7 @@ fn threads_that_cannot_be_had_are_an_error() {
 }
 
 #[test]
-fn talk_that_cannot_be_written_changes_nothing() {
+fn unwritable_output_changes_nothing() {
     let bench = Workbench::new();
     let train = format!("train --steps 2 {TINY}");
     for (nowhere, arguments, code) in [
@@ -146,7 +146,7 @@ fn pipes_and_devices_are_no_plans_runs_or_checkpoints() {
 }
 
 #[test]
-fn damaged_measurements_are_told_and_the_rest_is_kept() {
+fn damaged_measurements_are_reported_and_the_rest_is_kept() {
     let bench = Workbench::new();
     let train = format!("train {TINY} --set logging.every=1 --run-dir run");
     bench.succeed(&format!("{train} --steps 6"));

@@ -19,7 +19,7 @@ fn a_run_killed_in_the_middle_resumes_to_the_bits_of_an_uninterrupted_one() {
 }
 
 #[test]
-fn so_does_one_whose_batches_are_drawn_ahead_and_they_are_those_of_memory() {
+fn a_killed_run_with_prefetched_batches_resumes_and_equals_the_one_in_memory() {
     let bench = Workbench::new();
     let data = repository("datasets/fixtures/minari/tiny/pendulum-v0");
     let run = format!("{RUN} {TINY} --dataset {}", data.display());
@@ -116,7 +116,7 @@ fn the_same_seed_gives_the_same_weights_and_another_seed_others() {
 }
 
 #[test]
-fn a_finished_run_goes_on_with_more_steps_but_not_with_another_plan() {
+fn a_finished_run_continues_with_more_steps_but_not_with_another_plan() {
     let bench = Workbench::new();
     bench.succeed(&format!("train --steps 10 {TINY} --run-dir run"));
     bench.succeed("train --steps 20 --run-dir run --resume");
@@ -131,7 +131,7 @@ fn a_finished_run_goes_on_with_more_steps_but_not_with_another_plan() {
 }
 
 #[test]
-fn a_run_is_started_resumed_or_left_by_one_and_the_same_command() {
+fn the_same_command_starts_resumes_or_skips_a_run() {
     let bench = Workbench::new();
     let every = "--set logging.every=1 --set evaluation.every=5 --set checkpoint_every=5";
     let train = |run: &str, steps: u64| {
@@ -236,7 +236,7 @@ pub(crate) fn checkpoint_tensors(bench: &Workbench, run: &str) -> Vec<(String, V
 }
 
 #[test]
-fn a_run_does_not_go_on_without_its_checkpoint_or_with_another_one_or_on_other_data() {
+fn a_run_does_not_resume_without_its_checkpoint_or_with_another_one_or_on_other_data() {
     let bench = Workbench::new();
     let train = format!("train --dataset data.csv --env CartPole-v1 --steps 6 {TINY}");
     let rows = |reward: f64| -> String {

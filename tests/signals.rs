@@ -36,14 +36,14 @@ fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
     while !is_there() {
         assert!(
             patience.elapsed() < Duration::from_mins(1),
-            "{what} does not come"
+            "{what} did not appear"
         );
         sleep(Duration::from_millis(2));
     }
 }
 
 #[test]
-fn a_training_that_is_asked_to_end_goes_on_to_the_bits_of_an_undisturbed_one() {
+fn an_interrupted_training_resumes_to_the_bits_of_an_uninterrupted_one() {
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         let bench = Workbench::new();
         let run =
@@ -64,7 +64,7 @@ fn a_training_that_is_asked_to_end_goes_on_to_the_bits_of_an_undisturbed_one() {
 }
 
 #[test]
-fn an_evaluation_that_is_cut_off_is_done_again() {
+fn an_interrupted_evaluation_is_repeated() {
     let bench = Workbench::new();
     let run = format!("train --steps 30 --set evaluation.every=10 {TINY}");
     let run = run.replace("evaluation.episodes=2", "evaluation.episodes=600");
@@ -108,7 +108,7 @@ fn a_second_signal_ends_the_process_at_once() {
 }
 
 #[test]
-fn a_collection_that_is_asked_to_end_keeps_its_steps() {
+fn an_interrupted_collection_keeps_its_steps() {
     let bench = Workbench::new();
     let collect = "collect --env Acrobot-v1 --policy controller --noise 0.4 --steps 60000";
     let child = start(&bench, &format!("{collect} --out ./cut-v0"));
@@ -133,7 +133,7 @@ fn a_collection_that_is_asked_to_end_keeps_its_steps() {
 }
 
 #[test]
-fn a_sweep_that_is_asked_to_end_lets_its_runs_write_checkpoints() {
+fn an_interrupted_sweep_lets_its_runs_write_checkpoints() {
     let bench = Workbench::new();
     let plan = "[base]\ndataset = \"builtin/cartpole/random\"\nalgorithm = \"bc\"\nsteps = 4000\nthreads = 1\n\
                 evaluation = { every = 0, episodes = 1, final_episodes = 2 }\noptimiser.batch_size = 8\n\

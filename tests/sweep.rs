@@ -17,7 +17,7 @@ seed = { from = 0, to = 2 }
 ";
 
 #[test]
-fn a_sweep_does_every_run_as_it_would_be_done_alone_and_then_nothing_more() {
+fn a_sweep_executes_each_run_as_it_would_alone_and_then_stops() {
     let bench = Workbench::new();
     bench.write("plan.toml", PLAN.as_bytes());
     bench.succeed("sweep plan.toml --workers 2");
@@ -67,7 +67,7 @@ fn a_failed_run_stops_no_other_and_is_named_at_the_end() {
 }
 
 #[test]
-fn what_is_wrong_with_a_sweep_is_said_before_anything_is_written() {
+fn errors_of_a_sweep_are_reported_before_anything_is_written() {
     let bench = Workbench::new();
     bench.write("plan.toml", b"[grid]\nsede = [1, 2]\n");
     let transcript = bench.transcript("sweep plan.toml");

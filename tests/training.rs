@@ -86,7 +86,7 @@ fn the_cosine_schedule_ends_near_zero() {
 }
 
 #[test]
-fn a_dataset_of_an_environment_that_is_not_here_trains_without_evaluation() {
+fn a_dataset_of_an_unknown_environment_trains_without_evaluation() {
     let bench = Workbench::new();
     let fixture = repository("datasets/fixtures/minari/tiny/cartpole-v0/data");
     let metadata = fs::read_to_string(fixture.join("metadata.json")).unwrap();
@@ -170,7 +170,7 @@ fn a_mixture_from_a_file_draws_its_parts_by_weight_and_resumes() {
 }
 
 #[test]
-fn what_is_doubtful_in_the_data_is_said_before_they_are_learned_from() {
+fn doubtful_data_are_reported_before_training() {
     let bench = Workbench::new();
     let row = |step: usize| format!("{step},0.5,{},1,{step}\n", step % 2);
     let header = "obs_0,obs_1,action,reward,mood\n".to_owned();

@@ -65,7 +65,7 @@ fn it_is_over_the_same_windows_each_time_and_drops_nothing() {
 }
 
 #[test]
-fn it_is_larger_than_the_loss_of_what_was_learned_by_heart() {
+fn it_is_larger_than_the_loss_on_memorised_data() {
     let bench = Workbench::new();
     bench.succeed(&format!(
         "train --dataset builtin/pendulum/mixed --steps 600 {TINY} --set \

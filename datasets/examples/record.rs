@@ -5,7 +5,7 @@
 //! cargo run -p rtg-datasets --example record -- ID_OR_PATH
 //! ```
 //!
-//! The first line is JSON with the metadata, each following one is an episode. Arrays are
+//! The first line is JSON with the metadata, every further line is an episode. Arrays are
 //! `{"array": [dtype, shape, bytes in hexadecimal digits]}`, texts `{"text": [...]}`, JPEG files
 //! `{"images": [...]}`, parts `{"dict": [[name, part], ...]}` and `{"tuple": [...]}`.
 

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_over_the_memory_is_refused_and_costs_nothing() {
+    fn a_request_beyond_the_budget_is_refused_and_takes_nothing() {
         let budget = Budget::of(1000);
         budget.take(600, "a").unwrap();
         let error = budget.take(401, "the rewards").unwrap_err();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_fork_takes_is_given_back() {
+    fn the_memory_of_a_fork_is_released() {
         let budget = Budget::of(100);
         for _ in 0..10 {
             let episode = budget.fork();

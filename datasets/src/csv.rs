@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named() {
+    fn missing_or_wrong_columns_are_named() {
         for (text, word) in [
             ("observation,action,terminated\n1,1,1\n", "reward"),
             ("observation,reward\n1,1\n", "action"),

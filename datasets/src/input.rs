@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_named_with_a_hint() {
+    fn a_missing_file_is_named_with_a_hint() {
         let error = read(Path::new("/no/such/file"), &Budget::default()).unwrap_err();
         assert!(error.to_string().ends_with(": /no/such/file"), "{error}");
         assert!(error.hint().is_some());

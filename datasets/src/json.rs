@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn bare_words_are_written_as_they_were_read_and_strings_of_the_same_letters_too() {
+    fn bare_words_and_equal_strings_are_written_as_they_were_read() {
         let text = r#"{"a":[-Infinity,NaN,1.5,Infinity],"b":"NaN"}"#;
         assert_eq!(write(&parse(text).unwrap()), text);
         assert!(number(&parse("\"NaN\"").unwrap()).is_none());

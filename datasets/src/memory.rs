@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_of_the_process_leave_what_it_has_not_used() {
+    fn limits_of_the_process_allow_what_it_has_not_used() {
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
             Max data size             unlimited            unlimited            bytes     \n\
             Max address space         1000000              unlimited            bytes     \n";

@@ -66,7 +66,7 @@ impl Staging {
         self.partial.join("content")
     }
 
-    /// Gives the content its name.
+    /// Renames the content to the target.
     pub(crate) fn commit(self) -> Result<(), Error> {
         let commit = || {
             let content = self.content();
@@ -89,8 +89,8 @@ impl Drop for Staging {
     }
 }
 
-/// Removes what killed writers of a target have left, including one killed after its dataset got
-/// its name. What cannot be removed stays.
+/// Removes the leftovers of a target's killed writers, also of one killed after its last rename.
+/// What cannot be removed stays.
 pub(crate) fn clear(target: &Path) {
     if let Ok(prefix) = draft_prefix(target) {
         let parent = folder(target);
@@ -107,7 +107,7 @@ fn draft_prefix(target: &Path) -> Result<String, Error> {
     }
 }
 
-/// A new directory of the first number that is free.
+/// A new directory with the first free number.
 fn create(parent: &Path, prefix: &str) -> std::io::Result<PathBuf> {
     let process = std::process::id();
     for number in 0..MAX_WRITERS {
@@ -120,7 +120,7 @@ fn create(parent: &Path, prefix: &str) -> std::io::Result<PathBuf> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Removes what killed writers have left. `alone`: no draft is begun meanwhile.
+/// Removes the leftovers of killed writers. `alone`: no draft is begun meanwhile.
 fn remove_abandoned(parent: &Path, prefix: &str, alone: bool) -> std::io::Result<()> {
     for entry in fs::read_dir(parent)?.flatten() {
         let name = entry.file_name();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn drafts_that_died_before_their_lock_are_removed_at_once() {
+    fn drafts_abandoned_before_their_lock_are_removed_at_once() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("set");
         for number in 0..3 {
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn drafts_of_a_dataset_that_is_there_can_be_cleared() {
+    fn drafts_next_to_an_existing_dataset_can_be_cleared() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("set");
         let living = Staging::begin(&target).unwrap();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn writers_with_the_same_process_number_do_not_meet() {
+    fn writers_with_the_same_process_number_do_not_collide() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("set");
         let first = Staging::begin(&target).unwrap();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_writer_left_is_removed_and_a_living_one_is_not_disturbed() {
+    fn leftovers_of_a_dead_writer_are_removed_and_a_live_one_is_not_disturbed() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("set");
         let left = directory.path().join(".set.partial-1-1");

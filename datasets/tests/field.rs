@@ -89,7 +89,7 @@ fn ends_of_episodes_are_found_under_whatever_name() {
 }
 
 #[test]
-fn where_no_column_tells_the_ends_those_not_understood_are_named() {
+fn without_a_column_for_ends_the_unknown_columns_are_named() {
     let (_folder, path) = ends("finish_line");
     let found = findings(&read(&path).unwrap());
     assert!(
@@ -112,7 +112,7 @@ fn where_no_column_tells_the_ends_those_not_understood_are_named() {
 }
 
 #[test]
-fn a_gap_in_numbered_columns_is_named() {
+fn a_gap_in_numbered_columns_is_reported() {
     let folder = folder();
     let path = folder.path().join("gap.csv");
     std::fs::write(
@@ -125,7 +125,7 @@ fn a_gap_in_numbered_columns_is_named() {
 }
 
 #[test]
-fn a_name_begins_like_a_task_only_in_whole_words() {
+fn a_name_matches_the_start_of_a_task_in_whole_words_only() {
     let folder = folder();
     for (name, limit, env) in [
         ("pendulum_random", 200, Some("Pendulum-v1")),
@@ -194,7 +194,7 @@ fn next_observations_of_a_wider_type_are_read() {
 }
 
 #[test]
-fn room_that_was_never_written_holds_the_fill_value() {
+fn chunks_that_were_never_written_have_the_fill_value() {
     let folder = folder();
     let path = folder.path().join("room.hdf5");
     {
@@ -239,7 +239,7 @@ fn room_that_was_never_written_holds_the_fill_value() {
 }
 
 #[test]
-fn a_block_of_the_users_own_before_the_file_is_passed_over() {
+fn a_user_block_before_the_file_is_skipped() {
     let (_folder, path) = ends("terminals");
     let bytes = std::fs::read(&path).unwrap();
     for block in [512, 2048] {
@@ -250,7 +250,7 @@ fn a_block_of_the_users_own_before_the_file_is_passed_over() {
 }
 
 #[test]
-fn one_observation_more_than_rows_is_said_with_both_counts() {
+fn one_observation_more_than_rows_is_reported_with_both_counts() {
     let folder = folder();
     let path = folder.path().join("more.hdf5");
     let columns = [
@@ -501,7 +501,7 @@ fn folders_of_robots_and_plain_parquet_files_are_read() {
 }
 
 #[test]
-fn what_was_written_as_d4rl_comes_back_as_what_it_is() {
+fn a_d4rl_file_written_here_is_recognised() {
     let folder = folder();
     let actions = Space::Discrete { n: 3, start: 0 };
     let recording = Recording::new("a-v0", unbounded(2), actions.clone()).with_env_spec(&EnvSpec {

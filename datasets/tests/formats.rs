@@ -335,7 +335,7 @@ fn random_recordings_come_back_from_every_format_as_they_were() {
 }
 
 #[test]
-fn a_d4rl_file_goes_through_minari_and_back_unchanged() {
+fn a_d4rl_file_converted_to_minari_and_back_is_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let first = fixture("d4rl/hopper_marked-v2.hdf5");
     let target = Target::Minari {
@@ -360,7 +360,7 @@ fn a_d4rl_file_goes_through_minari_and_back_unchanged() {
 }
 
 #[test]
-fn what_d4rl_cannot_hold_is_said() {
+fn data_that_d4rl_cannot_represent_are_reported() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("nested.hdf5");
     let target = Target::D4rl { path: path.clone() };
@@ -414,7 +414,7 @@ fn nothing_is_overwritten_and_a_failed_conversion_leaves_nothing() {
 }
 
 #[test]
-fn a_set_that_the_doctor_can_only_look_at_is_read_from_tables_too() {
+fn a_set_for_the_doctor_alone_is_read_from_tables_too() {
     let dataset = open_with(&fixture("spaces/nested/parquet-v0"), None, Defects::Keep).unwrap();
     assert_eq!(dataset.episodes(), 2);
 }

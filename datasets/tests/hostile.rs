@@ -179,7 +179,7 @@ fn arrays_that_were_never_written() {
 }
 
 #[test]
-fn groups_that_lead_to_the_same_one_on_many_ways() {
+fn groups_that_lead_to_the_same_one_by_many_paths() {
     let folder = tempfile::tempdir().unwrap();
     let mut set = set();
     set.observation_space = json!({"type": "Dict", "subspaces": {"a": box_of(1)}}).to_string();
@@ -285,7 +285,7 @@ fn tables_of_many_columns() {
 
 #[cfg(unix)]
 #[test]
-fn folders_with_links_that_go_round() {
+fn folders_with_cyclic_links() {
     let folder = tempfile::tempdir().unwrap();
     let set = set();
     let path = set.create(folder.path(), "self-v0", 1, 5, |file| {

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_says_everything_and_is_read_back() {
+    fn the_text_has_everything_and_is_read_back() {
         let config = everything();
         let text = config.to_string();
         assert_eq!(
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_shown_not_obeyed() {
+    fn control_characters_are_escaped() {
         let config = EnvConfig::new("A\u{1b}[31m-v0").with("x\r", "\u{7}");
         assert!(!config.to_string().contains(char::is_control));
     }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_makes_no_sense_is_refused_with_the_place() {
+    fn an_invalid_text_is_refused_with_its_position() {
         for (text, reason) in [
             ("", "there is no id"),
             ("?g=2", "there is no id"),

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_episode_owes_nothing() {
+    fn a_new_episode_carries_over_no_reward() {
         let mut env = make("delayed/CartPole-v1").unwrap();
         let mut observation = [0.0; 4];
         env.step(&[1.0], &mut observation);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_id_names_the_nearest() {
+    fn a_misspelt_id_suggests_the_nearest() {
         let message = make("delayed/CartPole-v0").err().unwrap().to_string();
         assert!(
             message.contains("the nearest are delayed/CartPole-v1"),

@@ -252,7 +252,7 @@ mod tests {
     use ::gymnasium_rs::envs::cartpole::CartPole as TheirCartPole;
 
     #[test]
-    fn there_and_back_again_nothing_changes_but_the_state_is_hidden() {
+    fn a_round_trip_changes_nothing_but_hides_the_state() {
         let exported = Exported::new(make("CartPole-v1").unwrap()).unwrap();
         let mut travelled: Imported<_, i32> = Imported::new("CartPole-v1", exported).unwrap();
         let mut native = make("CartPole-v1").unwrap();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_continuous_environment_keeps_the_contract_on_the_way() {
+    fn a_continuous_environment_keeps_the_contract_over_an_episode() {
         let exported = Exported::new(make("Pendulum-v1").unwrap()).unwrap();
         let mut travelled: Imported<_, Array1<f32>> =
             Imported::new("Pendulum-v1", exported).unwrap();
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn their_environments_run_here_and_the_checker_sees_what_is_wrong_with_their_cartpole() {
+    fn their_environments_run_here_and_the_checker_finds_the_fault_of_their_cartpole() {
         let mut env: Imported<_, i32> =
             Imported::new("gymnasium-rs/CartPole", TheirCartPole::new()).unwrap();
         assert_eq!(env.spec().action_space, Space::Discrete { n: 2, start: 0 });

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_way_from_or_into_a_wall() {
+    fn there_is_no_path_from_or_into_a_wall() {
         assert!(RING.way((1, 1), (2, 2)).is_empty());
         assert!(RING.way((0, 0), (1, 1)).is_empty());
         assert!(RING.way((9, 9), (1, 1)).is_empty());

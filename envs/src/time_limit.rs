@@ -102,7 +102,7 @@ mod tests {
     use crate::classic_control::Pendulum;
 
     #[test]
-    fn truncation_comes_with_the_last_step_and_reset_starts_the_count_anew() {
+    fn truncation_comes_with_the_last_step_and_reset_restarts_the_count() {
         let mut env = TimeLimit::new(Pendulum::default(), 3);
         assert_eq!(env.spec().max_episode_steps, Some(3));
         let mut observation = [0.0; 3];

@@ -174,7 +174,7 @@ mod tests {
     use crate::classic_control::Pendulum;
 
     #[test]
-    fn a_state_that_makes_no_sense_is_refused() {
+    fn an_invalid_state_is_refused() {
         let mut env = Pendulum::default();
         let before = env.state();
         assert!(matches!(

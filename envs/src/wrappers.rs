@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_stand_for_the_environments_own() {
+    fn actions_are_rescaled_to_the_environments_own() {
         let mut plain = make("Pendulum-v1").unwrap();
         for (wrapper, outside, inside) in [
             ("RescaleAction(min_action=-1,max_action=1)", 0.5, 1.0),
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_made_says_why() {
+    fn an_unsupported_wrapper_has_a_reason() {
         for (wrapper, words) in [
             (
                 "TransformReward()",

@@ -288,7 +288,7 @@ fn an_unstable_simulation_starts_over_and_is_counted() {
 }
 
 #[test]
-fn pictures_show_the_body_and_change_with_it() {
+fn frames_show_the_body_and_change_with_it() {
     for id in mujoco_ids().filter(|id| is_here(id)) {
         let mut env = make(id).unwrap();
         let mut observation = vec![0.0; env.spec().observation_space.width()];
@@ -324,7 +324,7 @@ fn pictures_show_the_body_and_change_with_it() {
 }
 
 #[test]
-fn rows_of_a_vector_go_the_ways_of_single_environments() {
+fn rows_of_a_vector_follow_single_environments() {
     for id in mujoco_ids().filter(|id| is_here(id)) {
         let mut rows = make_vec(id, 3, Autoreset::SameStep).unwrap();
         rows.reset(Some(11));

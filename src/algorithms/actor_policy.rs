@@ -195,7 +195,7 @@ mod tests {
     use crate::kernels::mlp::{Network, Shape};
 
     #[test]
-    fn each_row_sees_its_own_last_observations_and_none_of_the_episode_before() {
+    fn each_row_has_its_own_last_observations_and_none_of_the_episode_before() {
         // The newest observation counts ten times, the one before it once.
         let actor = Network::new(&Shape::new(&[2], &[], 1), vec![1.0, 10.0, 0.0]);
         let actions = ActionCodec::Continuous {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn each_row_keeps_what_it_is_asked_for_through_its_episode() {
+    fn each_row_keeps_its_target_through_its_episode() {
         // Ten times the observation, plus the target.
         let actor = Network::new(&Shape::new(&[1, 1], &[], 1), vec![10.0, 1.0, 0.0]);
         let actions = ActionCodec::Continuous {

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_steers_a_terminal_is_left() {
+    fn no_terminal_control_sequence_remains() {
         let evil = "a\x1b]0;title\x07\x1b[2J\u{9b}31m\r\u{7f}\u{202e}b";
         for shown in [text(evil), line(evil), json(evil)] {
             assert!(!shown.chars().any(char::is_control), "{shown}");

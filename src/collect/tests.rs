@@ -53,7 +53,7 @@ fn a_collection_is_a_dataset_whose_episodes_follow_from_their_seeds() {
 }
 
 #[test]
-fn an_interrupted_collection_goes_on_to_the_same_dataset() {
+fn an_interrupted_collection_resumes_to_the_same_dataset() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     let mut whole =
@@ -113,7 +113,7 @@ fn an_interrupted_collection_goes_on_to_the_same_dataset() {
 }
 
 #[test]
-fn targets_are_taken_in_turn() {
+fn targets_are_cycled_through() {
     let plan = CollectionPlan {
         targets: vec![500.0, 100.0],
         ..plan(1, 1)

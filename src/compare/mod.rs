@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_fits_the_actions_of_a_dataset_is_compared_and_nothing_else() {
+    fn all_algorithms_that_fit_the_actions_of_a_dataset_are_compared() {
         for (dataset, discrete) in [
             ("builtin/cartpole/random", true),
             ("builtin/pendulum/random", false),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_goes_to_those_that_have_its_key() {
+    fn a_setting_applies_to_the_algorithms_that_have_its_key() {
         let mut compared = comparison(
             &["builtin/cartpole/random"],
             &["decision_transformer", "bc"],
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_refused() {
+    fn incomparable_runs_are_refused() {
         let own = |datasets: &[&str], algorithms: &[&str]| {
             comparison(datasets, algorithms, Budget::Own).plan(Path::new("nowhere"))
         };

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_target_is_refused_and_the_others_come_back() {
+    fn invalid_targets_are_refused_and_the_others_round_trip() {
         for text in [
             "\"swoop\"",
             "\"sweep7\"",

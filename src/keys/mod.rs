@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_outside_of_its_range_names_key_value_and_range() {
+    fn a_value_outside_its_range_names_key_value_and_range() {
         let check = |text: &str| Config::KEYS.check(&text.parse().unwrap());
         assert!(check("width = 1\nscale = 0.5").is_ok());
         let error = check("width = 0").unwrap_err();

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_byte_costs_its_own_line_and_is_counted() {
+    fn a_damaged_byte_loses_only_its_line_and_is_counted() {
         let mut bytes = written(0..5).into_bytes();
         let second = bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1;
         bytes[second + 3] ^= 0x80;

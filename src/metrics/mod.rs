@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_file_last_and_knows_a_way_out() {
+    fn an_error_names_the_file_last_and_has_a_hint() {
         let error = Error::Write {
             path: PathBuf::from("runs/a/metrics.jsonl"),
             source: std::io::Error::from(std::io::ErrorKind::StorageFull),

@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_byte_costs_its_own_record_wherever_it_is_and_is_counted() {
+    fn a_damaged_byte_loses_only_its_record_and_is_counted() {
         let folder = tempfile::tempdir().unwrap();
         let mut sink = TensorBoard::open(folder.path(), None).unwrap();
         for step in 1..=4 {

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_that_one_rank_heard_stops_all() {
+    fn a_signal_to_one_rank_stops_all() {
         let answers = threads::run(3, |world| {
             let heard = if world.rank() == 1 { 15 } else { 0 };
             let stopped = world.agree_on(Interrupt::of(heard));

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_tell_methods_apart_and_are_escaped() {
+    fn labels_distinguish_methods_and_are_escaped() {
         let mut runs = runs();
         let comparison = Comparison::of(&runs);
         let groups: Vec<_> = comparison.of_task(0).collect();

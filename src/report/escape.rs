@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_sees_one_word() {
+    fn a_shell_reads_one_word() {
         assert_eq!(shell("runs/a-1"), "runs/a-1");
         assert_eq!(shell("it's"), "'it'\\''s'");
         assert_eq!(shell("$(rm)"), "'$(rm)'");

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_better_is_named_with_its_chance() {
+    fn a_better_method_is_named_with_its_probability() {
         assert_eq!(
             said(&many_runs()),
             ["official beats corl: P = 1.00 [1.00, 1.00]."]
@@ -162,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn methods_with_the_same_results_are_not_told_apart() {
+    fn methods_with_the_same_results_are_not_distinguished() {
         let same: &[f64] = &[1.0, 2.0, 3.0, 4.0];
         let found = said(&methods(&[("corl", same), ("official", same)]));
         assert_eq!(found, ["4 seeds do not distinguish corl and official."]);
     }
 
     #[test]
-    fn what_several_beat_follows_with_the_least_chance() {
+    fn a_method_that_several_beat_has_the_smallest_probability() {
         let high: &[f64] = &[8.0, 9.0, 10.0, 11.0, 12.0];
         let low: &[f64] = &[1.0, 2.0, 3.0, 4.0, 7.0];
         let found = said(&methods(&[("a", high), ("b", high), ("bc", low)]));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_only_the_best_beats_has_a_sentence_of_its_own() {
+    fn a_method_that_only_the_best_beats_has_a_separate_sentence() {
         let found = said(&methods(&[
             ("a", &[10.0, 11.0, 12.0, 13.0, 14.0]),
             ("b", &[1.0, 11.5, 12.5, 13.5, 2.0]),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_runs_say_nothing_however_far_apart_they_are() {
+    fn too_few_runs_prove_nothing_however_far_apart_they_are() {
         assert!(said(&runs())[0].contains("a single run"));
         let found = said(&methods(&[
             ("a", &[9.0, 9.1, 9.2]),

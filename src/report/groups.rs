@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_named_and_a_lone_group_has_its_algorithm() {
+    fn differing_keys_name_groups_and_a_single_group_has_its_algorithm() {
         let mut runs = runs();
         runs[0].settings.insert("model.context".into(), "5".into());
         runs[1].settings.insert("model.context".into(), "9".into());

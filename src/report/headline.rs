@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn last_is_the_headline_and_best_has_its_looks() {
+    fn last_is_the_headline_and_best_has_its_number_of_evaluations() {
         let runs = runs();
         let comparison = Comparison::of(&runs);
         let headline = Headline::of(&comparison.groups[0], Some(500.0));

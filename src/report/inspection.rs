@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_dataset_has_a_picture_too() {
+    fn an_empty_dataset_has_a_figure_too() {
         let info = crate::builtin::make("builtin/pendulum/random", 0).unwrap();
         let data = Dataset::new(info.info().clone());
         let svg = inspection_svg("nothing", &data, &check_up(&data));

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn few_keys_tell_plans_apart_and_the_algorithm_comes_first() {
+    fn few_keys_distinguish_plans_and_the_algorithm_comes_first() {
         let dt = plan("dataset = \"a\"\nalgorithm = \"dt\"\n[model]\nwidth = 4\ncontext = 20\n");
         let wide = plan("dataset = \"a\"\nalgorithm = \"dt\"\n[model]\nwidth = 8\ncontext = 20\n");
         let bc = plan("dataset = \"a\"\nalgorithm = \"bc\"\n[bc]\nwidth = 8\n");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_between_tasks_alone_tells_nothing() {
+    fn keys_that_differ_between_tasks_alone_name_no_method() {
         let a = plan("dataset = \"a\"\nalgorithm = \"dt\"\n[evaluation]\ntargets = [1]\n");
         let b = plan("dataset = \"b\"\nalgorithm = \"dt\"\n[evaluation]\ntargets = [9]\n");
         assert!(telling(&[&a, &b]).is_empty());

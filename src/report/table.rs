@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_none_has_no_value_to_sort_by() {
+    fn a_nan_has_no_sort_value() {
         assert_eq!(Cell::number("NaN", f64::NAN).value, None);
         assert_eq!(Cell::optional(None::<f64>, |_| Cell::from("x")).text, "–");
         assert!(Cell::command("ls").html("").contains("<code>ls</code>"));

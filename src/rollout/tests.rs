@@ -167,7 +167,7 @@ fn no_row_is_idle_while_there_are_starts() {
 }
 
 #[test]
-fn a_paused_rollout_goes_on_with_the_same_bits() {
+fn a_paused_rollout_resumes_with_the_same_bits() {
     let mut envs = vec!["CartPole-v1", "Pendulum-v1", "KeyToDoor-v0"];
     if rtg_envs::mujoco::is_here("the pause of a rollout in Hopper-v5") {
         envs.push("Hopper-v5");
@@ -307,7 +307,7 @@ fn a_state_that_does_not_fit_is_refused() {
 }
 
 #[test]
-fn a_collection_is_the_fewest_episodes_that_make_up_the_amount() {
+fn a_collection_has_the_fewest_episodes_of_the_requested_size() {
     let env = "CartPole-v1";
     let everything = open(env, 1, 60).run_episodes(&mut policy(env, 1));
     for rows in [1, 3, 32] {

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn whether_a_lock_is_held_is_found_without_it() {
+    fn a_lock_is_detected_without_taking_it() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!is_held(folder.path()));
         let lock = take(folder.path()).unwrap();

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_create_leaves_is_no_obstacle() {
+    fn leftovers_of_a_killed_create_are_no_obstacle() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(LOCK), "").unwrap();
         std::fs::write(folder.path().join(".experiment.toml.partial"), "s").unwrap();
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn two_writers_are_refused_and_the_lock_ends_with_its_holder() {
+    fn a_second_writer_is_refused_until_the_first_ends() {
         let folder = tempfile::tempdir().unwrap();
         let run = Run::create(folder.path(), "").unwrap();
         assert!(matches!(
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_comes_back_as_it_was_even_with_nan() {
+    fn a_summary_round_trips_even_with_nan() {
         let folder = tempfile::tempdir().unwrap();
         let run = Run::create(folder.path(), "").unwrap();
         assert_eq!(run.summary().unwrap(), None);

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_four_does_not_divide_drops_the_floor() {
+    fn a_count_not_divisible_by_four_drops_the_floor_of_a_quarter() {
         // n m = 5: one score at each end is dropped, with ties among them.
         let scores = Scores::of_one_task(vec![2.0, 2.0, 7.0, 3.0, 100.0]).unwrap();
         close(iqm(&scores), 4.0);

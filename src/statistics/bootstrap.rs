@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn one_seed_gives_one_interval_and_it_holds_the_estimate() {
+    fn one_seed_gives_one_interval_which_contains_the_estimate() {
         let bootstrap = Bootstrap::default();
         let interval = bootstrap.interval(&scores(), iqm);
         assert_eq!(interval, bootstrap.interval(&scores(), iqm));

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_reached_as_asked_has_no_error() {
+    fn returns_equal_to_their_targets_have_no_error() {
         let calibration = Calibration::of(RANGE, &sweep(|asked| asked)).unwrap();
         assert_eq!((calibration.error, calibration.within), (0.0, 1.0));
         assert!(close(calibration.spearman, 1.0) && close(calibration.slope, 1.0));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_outside_of_the_range_do_not_count() {
+    fn targets_outside_the_range_do_not_count() {
         let mut reached = sweep(|asked| asked + 6.0);
         let within = Calibration::of(RANGE, &reached).unwrap();
         assert!((within.error - 0.1).abs() < 1e-12);

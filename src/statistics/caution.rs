@@ -57,7 +57,7 @@ mod tests {
     use rand_distr::{Distribution as _, StandardNormal};
 
     #[test]
-    fn few_runs_are_told_and_many_are_not() {
+    fn few_runs_are_reported_and_many_are_not() {
         let about = |n| Caution::about(&Scores::of_one_task(vec![0.0; n]).unwrap());
         assert_eq!(about(1), Some(Caution::SingleRun));
         assert_eq!(about(3), Some(Caution::FewRuns { runs: 3 }));

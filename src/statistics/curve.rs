@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_takes_the_runs_that_were_measured_at_it() {
+    fn a_step_averages_the_runs_measured_at_it() {
         let runs = vec![
             vec![(10.0, 1.0), (20.0, 2.0), (30.0, f64::NAN)],
             vec![(10.0, 3.0), (20.0, 4.0)],
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn at_a_moment_each_run_counts_with_its_latest_score() {
+    fn at_any_time_each_run_counts_with_its_latest_score() {
         let fast = vec![(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)];
         let slow = vec![(2.0, 10.0), (4.0, 20.0)];
         let curve = by_time(&[vec![fast, slow]], 3, &Bootstrap::default());
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thinned_curve_holds_means_at_shared_places() {
+    fn a_thinned_curve_has_means_at_shared_positions() {
         let points: Points = (1..=10).map(|x| (f64::from(x), f64::from(x))).collect();
         assert_eq!(thin(&points, 10.0, 5)[..2], [(2.0, 1.5), (4.0, 3.5)]);
         let holed = [(1.0, f64::NAN), (9.0, 4.0), (9.5, 6.0)];

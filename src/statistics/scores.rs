@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_a_hole_is_no_matrix_of_scores() {
+    fn an_incomplete_table_is_no_matrix_of_scores() {
         assert!(Scores::new(vec![]).is_none());
         assert!(Scores::new(vec![vec![1.0], vec![]]).is_none());
         assert!(Scores::new(vec![vec![f64::NAN]]).is_none());

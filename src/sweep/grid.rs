@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_before_anything_is_written() {
+    fn invalid_plans_are_refused_before_anything_is_written() {
         assert!(refused("[gird]\nseed = [1]\n").contains("'gird'"));
         assert!(refused("[grid]\nseed = 1\n").contains("neither a list nor a range"));
         assert!(refused("[grid]\nseed = { from = 4, to = 0 }\n").contains("not a range"));

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_has_its_own_pace_and_an_unknown_one_the_usual() {
+    fn each_kind_has_its_own_pace_and_an_unknown_one_the_average() {
         assert_eq!(seconds_left(&[run("a", 50, 0, 3.0)], 2), None);
         let mut runs = vec![run("a", 100, 100, 100.0), run("b", 50, 10, 30.0)];
         // 50 steps of b at 3 s.

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sign_is_named_once_with_its_way_out() {
+    fn each_symptom_is_reported_once_with_a_hint() {
         for (sign, harmless, expected) in [
             (
                 ("train/q_target", 11.0),

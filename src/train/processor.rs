@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_counts_work_and_not_what_lies_between() {
+    fn the_clock_counts_work_and_not_the_time_between() {
         if processor_secs().is_none() {
             return;
         }

@@ -99,7 +99,7 @@ fn ranks_without_parts_and_parts_without_rows_are_refused() {
 }
 
 #[test]
-fn a_rank_that_drifts_away_stops_the_run() {
+fn a_rank_that_diverges_stops_the_run() {
     let outcomes = threads::run(2, |world| {
         let seed = Value::Integer(world.rank() as i64);
         let mut table = plan(AlgorithmRef::default(), 2).plan().unwrap();
@@ -114,7 +114,7 @@ fn a_rank_that_drifts_away_stops_the_run() {
 }
 
 #[test]
-fn a_device_stops_wherever_something_happens() {
+fn a_device_stops_at_every_event() {
     assert_eq!(steps_to_next(0, 1000, [20, 200, 0, 50]), 20);
     assert_eq!(steps_to_next(40, 1000, [20, 200, 0, 50]), 10);
     assert_eq!(steps_to_next(15, 18, [20, 0, 0, 0]), 3);

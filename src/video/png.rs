@@ -17,7 +17,8 @@ pub struct FrameFolder {
 }
 
 impl FrameFolder {
-    /// Makes the folder. One that is not empty is refused: frames of two videos would mix.
+    /// Creates the folder, which must be empty if it exists, because frames of two videos would
+    /// mix.
     pub fn create(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Write {
             source,

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_through_submodules_is_found_at_the_folders() {
+    fn a_cycle_through_submodules_is_reported_for_the_folders() {
         let files = [
             ("lib.rs", "mod a; mod b; mod c;"),
             ("a/mod.rs", "mod x; mod y;"),

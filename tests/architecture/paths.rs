@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_use_tree_over_several_lines_is_taken_apart() {
+    fn a_use_tree_over_several_lines_is_parsed() {
         let source = "use crate::{
             a,
             b::{c, d::{self, E as F}},

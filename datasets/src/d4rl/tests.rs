@@ -84,7 +84,7 @@ fn numbers_that_are_not_finite_are_refused_or_kept() {
 }
 
 #[test]
-fn a_file_in_which_nothing_ends_is_one_unfinished_episode() {
+fn a_file_without_an_end_is_one_unfinished_episode() {
     let dataset = open(&fixture("endless.hdf5"), None).unwrap();
     assert_eq!(lengths(&dataset), [8]);
     let findings = crate::doctor::examine(&dataset);

@@ -125,7 +125,7 @@ fn joined(episodes: &[Episode], count: usize) -> Episode {
 }
 
 #[test]
-fn the_time_limit_is_held_against_the_lengths() {
+fn the_time_limit_is_compared_with_the_lengths() {
     let found = planted(|e| {
         let unfinished = Episode {
             terminated: false,
@@ -139,7 +139,7 @@ fn the_time_limit_is_held_against_the_lengths() {
 }
 
 #[test]
-fn messages_name_the_first_place_and_not_endless_lists() {
+fn messages_name_the_first_position_and_no_endless_lists() {
     let mut episodes = sound();
     episodes[1].observations[3] = f64::NAN;
     let found = findings(episodes);
@@ -246,7 +246,7 @@ const CLASSIC: [&str; 5] = [
 ];
 
 #[test]
-fn what_an_environment_gave_is_played_again_and_found_equal() {
+fn a_replay_of_an_environments_data_equals_them() {
     for id in CLASSIC {
         for (seeded, kind) in [(true, ReplayKind::Seed), (false, ReplayKind::State)] {
             let checkup = check_up(&played(id, seeded));
@@ -296,7 +296,7 @@ fn rewards_and_rows_that_contradict_the_environment_are_found() {
 }
 
 #[test]
-fn what_cannot_be_played_again_says_why() {
+fn a_dataset_that_cannot_be_replayed_has_a_reason() {
     let replay = |dataset: &Dataset| check_up(dataset).replay.skipped.unwrap_or_default();
     let mut unknown = played("Pendulum-v1", true);
     unknown.info.env_spec = None;

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_made_is_named_with_all_that_is_known_of_it() {
+    fn an_unsupported_option_is_reported_with_the_whole_id() {
         let mut spec = EnvSpec::new("Hopper-v5");
         spec.kwargs.insert("xml_file".into(), "./mine.xml".into());
         spec.max_episode_steps = Some(300);

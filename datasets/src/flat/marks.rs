@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_without_a_terminal_state_was_cut_off() {
+    fn an_end_without_a_terminal_state_is_a_truncation() {
         let mut marks = Marks::default();
         assert!(marks.add("dones", || vec![0.0, 1.0, 0.0, 1.0]));
         assert!(marks.add("terminals", || vec![0.0, 1.0, 0.0, 0.0]));

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_stand_for_one_thing_each() {
+    fn each_name_has_one_meaning() {
         let all: Vec<&str> = NAMES
             .iter()
             .flat_map(|(_, names)| names.iter().copied())

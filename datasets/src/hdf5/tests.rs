@@ -61,7 +61,7 @@ fn mutated_d4rl_files_end_in_data_or_an_error() {
 }
 
 #[test]
-fn every_cut_of_a_file_is_refused_with_a_hint() {
+fn every_truncated_file_is_refused_with_a_hint() {
     let path = format!(
         "{}/fixtures/d4rl/hopper_marked-v2.hdf5",
         env!("CARGO_MANIFEST_DIR")

@@ -127,7 +127,7 @@ fn only_one_process_can_append() {
 }
 
 #[test]
-fn what_a_full_disk_left_of_a_journal_is_replaced_and_nothing_else() {
+fn only_a_journal_cut_off_in_its_header_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal");
     drop(Journal::create(&path, &recording(), &Value::Null).unwrap());

@@ -167,7 +167,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_that_go_round_are_followed_once() {
+    fn cyclic_links_are_followed_once() {
         let root = tempfile::tempdir().unwrap();
         for index in 0..9 {
             std::os::unix::fs::symlink(".", root.path().join(format!("l{index}"))).unwrap();

@@ -192,7 +192,7 @@ fn a_d4rl_file_is_downloaded_under_its_datasets_name_and_only_once() {
 }
 
 #[test]
-fn a_broken_connection_is_taken_up_where_it_broke() {
+fn a_broken_download_resumes_where_it_broke() {
     let (server, root) = (Server::start(), tempfile::tempdir().unwrap());
     let page = Page {
         breaks: vec![1000, 70_000],
@@ -206,7 +206,7 @@ fn a_broken_connection_is_taken_up_where_it_broke() {
 }
 
 #[test]
-fn a_call_that_gives_up_leaves_what_the_next_one_goes_on_with() {
+fn a_failed_call_leaves_a_part_that_the_next_one_resumes() {
     let (server, root) = (Server::start(), tempfile::tempdir().unwrap());
     let page = Page {
         breaks: vec![10_000, 0, 0, 0, 0],
@@ -252,7 +252,7 @@ fn a_file_that_changed_meanwhile_or_a_server_without_ranges_starts_over() {
 }
 
 #[test]
-fn what_is_not_there_is_said_at_once() {
+fn a_missing_dataset_is_reported_at_once() {
     let (server, root) = (Server::start(), tempfile::tempdir().unwrap());
     let remote = server.remote(root.path());
     let error = download(&remote, "hopper-medium-replay-v2").unwrap_err();
@@ -349,7 +349,7 @@ fn a_minari_set_is_listed_and_downloaded_as_minari_has_it() {
 }
 
 #[test]
-fn a_wrong_checksum_is_refused_and_the_file_thrown_away() {
+fn a_wrong_checksum_is_refused_and_the_file_deleted() {
     let (server, root) = (Server::start(), tempfile::tempdir().unwrap());
     hub(&server, &"0".repeat(64));
     let remote = server.remote(root.path());
@@ -390,7 +390,7 @@ fn the_table_of_d4rl_has_every_name_once() {
 }
 
 #[test]
-fn nothing_is_asked_without_encryption() {
+fn nothing_is_requested_without_encryption() {
     let (server, root) = (Server::start(), tempfile::tempdir().unwrap());
     server.put(HOPPER, tagged(bytes(10), "a"));
     let mut remote = server.remote(root.path());

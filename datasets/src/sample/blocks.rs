@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn all_rows_come_back_from_memory_and_from_a_file() {
+    fn all_rows_round_trip_through_memory_and_a_file() {
         let directory = tempfile::tempdir().unwrap();
         let lengths = [1, 70, 3, 200, 41];
         let steps: usize = lengths.iter().sum();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_whole_pages_of_at_least_so_many_rows() {
+    fn a_block_is_whole_pages_of_a_least_number_of_rows() {
         for widths in [
             [1, 1, 1],
             [11, 3, 1],

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_come_as_without_prefetching() {
+    fn prefetching_does_not_change_batches() {
         let sampler = sampler();
         for ahead in [0, 1, 5] {
             let mut stream = Pcg64::seed_from_u64(3);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_goes_on_with_its_stream_draws_what_would_have_come() {
+    fn a_restored_stream_draws_what_would_have_followed() {
         let sampler = sampler();
         let mut first = Prefetcher::new(Arc::clone(&sampler), Pcg64::seed_from_u64(3), 7, 3);
         let (mut batch, mut again) = (Batch::default(), Batch::default());
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_not_used_up_ends() {
+    fn a_prefetcher_that_is_not_exhausted_ends() {
         for ahead in [1, 4] {
             let sampler = sampler();
             let prefetcher =

@@ -61,7 +61,7 @@ fn the_best_part_by_steps_is_cut_as_the_official_script_cuts_it() {
 }
 
 #[test]
-fn of_equal_returns_the_earlier_is_taken() {
+fn of_equal_returns_the_earlier_is_chosen() {
     let dataset = with_returns(&[(2, 1.0), (2, 3.0), (2, 3.0), (2, 3.0)]);
     assert_eq!(
         which(&dataset.select(&top(0.5, TopBy::Trajectories)).unwrap()),
@@ -157,7 +157,7 @@ fn training_and_validation_parts_share_no_episode_and_lose_none() {
 }
 
 #[test]
-fn delayed_rewards_come_with_the_last_step_and_the_source_keeps_its_own() {
+fn delayed_rewards_come_with_the_last_step_and_the_source_is_unchanged() {
     let dataset = staircase(&[3, 2]);
     let delayed = Selection {
         delayed_rewards: true,
@@ -242,7 +242,7 @@ fn a_mixture_has_the_episodes_of_all_and_weighs_them() {
 }
 
 #[test]
-fn what_cannot_be_mixed_is_named() {
+fn datasets_that_cannot_be_mixed_are_named() {
     let a = with_returns(&[(2, 5.0)]);
     let info = Info {
         id: "discrete".into(),
@@ -262,7 +262,7 @@ fn what_cannot_be_mixed_is_named() {
 }
 
 #[test]
-fn fractions_that_are_none_are_refused_by_their_name() {
+fn invalid_fractions_are_refused_by_their_name() {
     let dataset = with_returns(&[(2, 5.0), (4, 9.0)]);
     let of = |json: &str| serde_json::from_str::<Selection>(json).unwrap();
     for json in [

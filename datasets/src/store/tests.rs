@@ -59,7 +59,7 @@ fn a_mapped_dataset_is_the_same_dataset() {
 }
 
 #[test]
-fn a_store_is_made_once() {
+fn a_store_is_built_once() {
     let (cache, dataset) = (cache(), with_seeds());
     map(&dataset, cache.path()).unwrap();
     let made = |path: &Path| {
@@ -128,7 +128,7 @@ fn a_mapped_dataset_can_be_grown_in_memory() {
 }
 
 #[test]
-fn whatever_is_damaged_is_refused_and_made_anew() {
+fn damaged_stores_are_refused_and_rebuilt() {
     let (cache, dataset) = (cache(), with_seeds());
     map(&dataset, cache.path()).unwrap();
     let store = only(cache.path());
@@ -184,7 +184,7 @@ fn whatever_is_damaged_is_refused_and_made_anew() {
 }
 
 #[test]
-fn a_store_made_from_something_else_is_made_anew() {
+fn a_store_of_another_source_is_rebuilt() {
     let (cache, dataset) = (cache(), with_seeds());
     let make = |source: &str, dataset: &Dataset| {
         let source = [source.to_owned()];
@@ -206,7 +206,7 @@ fn a_store_made_from_something_else_is_made_anew() {
 }
 
 #[test]
-fn a_store_is_made_from_episodes_that_come_one_by_one() {
+fn a_store_is_built_from_episodes_one_by_one() {
     let (cache, dataset) = (cache(), with_seeds());
     let directory = cache.path().join("own");
     let episodes = || dataset.iter().map(|episode| Ok(episode.to_owned()));
@@ -223,7 +223,7 @@ fn a_store_is_made_from_episodes_that_come_one_by_one() {
 }
 
 #[test]
-fn what_is_not_finished_leaves_nothing_behind() {
+fn unfinished_datasets_leave_nothing_behind() {
     let (cache, dataset) = (cache(), with_seeds());
     let target = cache.path().join("unfinished");
     let mut writer = Writer::create(&target, dataset.info().clone(), Defects::Refuse).unwrap();
@@ -243,7 +243,7 @@ fn what_is_not_finished_leaves_nothing_behind() {
 }
 
 #[test]
-fn two_who_make_the_same_store_at_once_both_get_it() {
+fn two_processes_that_build_the_same_store_both_get_it() {
     let (cache, dataset) = (cache(), with_seeds());
     std::thread::scope(|scope| {
         for _ in 0..8 {

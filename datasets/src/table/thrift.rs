@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_format_holds_is_passed_over() {
+    fn unknown_fields_of_the_format_are_skipped() {
         // A boolean, a number, a double, a text, a list of two structs, a field's number in full.
         let whole: &[u8] = &[
             0x11, 0x15, 0x96, 0x01, 0x17, 0, 0, 0, 0, 0, 0, 0, 0, 0x18, 3, b'a', b'b', b'c', 0x19,

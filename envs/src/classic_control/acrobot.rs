@@ -188,7 +188,7 @@ mod tests {
     use crate::{Env, classic_control::Acrobot};
 
     #[test]
-    fn states_that_no_episode_reaches_do_no_harm() {
+    fn unreachable_states_do_no_harm() {
         let mut observation = [0.0; 6];
         let mut env = Acrobot::default();
         env.set_state(&[1e300, -1e300, 1e300, 0.0]).unwrap();

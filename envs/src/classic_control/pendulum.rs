@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_ways_give_the_same_bits_as_the_c_library() {
+    fn fast_paths_give_the_bits_of_the_c_library() {
         let mut rng = NumpyRng::from_seed(0);
         for _ in 0..1_000_000 {
             let angle = rng.uniform(-20.0, 20.0);

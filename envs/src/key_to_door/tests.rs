@@ -48,7 +48,7 @@ fn the_agent_moves_by_one_cell_and_stays_at_walls() {
 }
 
 #[test]
-fn what_lies_in_the_room_is_seen_from_where_the_agent_stands() {
+fn objects_are_observed_relative_to_the_agent() {
     let mut world = world([3.0, 1.0], [1.0, 4.0], [4.0, 4.0]);
     assert_eq!(seen(&world)[3..], [-2.0, 3.0]);
     world.advance(&[UP]);
@@ -58,7 +58,7 @@ fn what_lies_in_the_room_is_seen_from_where_the_agent_stands() {
 }
 
 #[test]
-fn a_key_that_is_picked_up_is_gone_and_pays_nothing() {
+fn picking_up_the_key_removes_it_without_reward() {
     let mut world = world([0.0, 0.0], [0.0, 1.0], [4.0, 4.0]);
     assert_eq!(seen(&world), [0.0, 0.0, 0.0, 0.0, 1.0]);
     assert_eq!(world.advance(&[RIGHT]), (0.0, false));
@@ -183,7 +183,7 @@ fn random_actions_succeed_in_3_15_percent_of_the_episodes() {
 }
 
 #[test]
-fn states_that_no_episode_reaches_count_as_the_nearest() {
+fn unreachable_states_count_as_the_nearest() {
     let mut world = KeyToDoor::default();
     world.restore(&[
         1e300, 7.0, -3.0, 9.0, 0.4, 0.6, 4.2, 1e9, 2.0, 2.0, 2.0, 2.0,

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_makes_no_sense_is_refused_with_the_librarys_words() {
+    fn an_invalid_model_is_refused_with_the_librarys_message() {
         if !mujoco::is_here("invalid models") {
             return;
         }

@@ -31,7 +31,7 @@ fn an_unknown_id_names_the_nearest() {
 }
 
 #[test]
-fn what_goes_without_saying_is_not_said() {
+fn defaults_are_omitted_from_an_id() {
     for (asked, meant) in [
         (
             "Hopper-v5?frame_skip=4&max_episode_steps=1000&xml_file=hopper.xml&render_mode=human",
@@ -131,7 +131,7 @@ fn widths_follow_the_options() {
 }
 
 #[test]
-fn values_that_no_option_has_are_refused_in_words() {
+fn invalid_option_values_are_refused_with_a_message() {
     for (id, words) in [
         (
             "Hopper-v5?frame_skip=2.5",

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_outside_or_is_no_number_is_left_out() {
+    fn shapes_outside_and_nan_are_omitted() {
         let mut canvas = Canvas::new(10, 10);
         canvas.circle((1e300, -1e300), 5.0, colour::BODY);
         canvas.line(&[(f64::NAN, 0.0), (f64::INFINITY, 3.0)], 1.0, colour::BODY);

@@ -72,7 +72,7 @@ fn discrete_samples_reach_every_choice_about_equally() {
 }
 
 #[test]
-fn outsiders_are_told_apart() {
+fn numbers_outside_a_space_are_recognised() {
     let boxed = Space::Box(BoxSpace::float32(&[-1.0, -INF], &[1.0, INF]));
     assert!(boxed.contains(&[1.0, 1e30_f32.into()]));
     assert!(!boxed.contains(&[1.5, 0.0]), "above the bound");

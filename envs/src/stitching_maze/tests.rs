@@ -11,7 +11,7 @@ fn world(state: [f64; 4]) -> StitchingMaze {
 }
 
 #[test]
-fn the_goal_is_far_from_the_start_by_two_ways() {
+fn the_goal_is_far_from_the_start_along_two_paths() {
     assert_eq!(MAZE.way(START, GOAL).len(), 17);
     // The other way leads through the corridor on the left.
     let corner = (7, 1);
@@ -25,7 +25,7 @@ fn the_goal_is_far_from_the_start_by_two_ways() {
 }
 
 #[test]
-fn a_push_accelerates_and_friction_brakes() {
+fn a_push_accelerates_and_friction_decelerates() {
     let mut world = world([1.5, 1.5, 0.0, 0.0]);
     world.advance(&[1.0, 0.0]);
     assert!((world.state[2] - 0.05).abs() < 1e-12);

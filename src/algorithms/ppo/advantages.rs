@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_limit_is_an_end_or_goes_on_with_the_value_of_the_last_observation() {
+    fn a_time_limit_is_an_end_or_bootstraps_from_the_last_observation() {
         let of = steps([0.0; 3], [0.0, 1.0, 0.0]);
         let (as_end, _) = both(&of, false, &[0.2]);
         assert_close(&as_end, &[1.4603, 0.6, 0.898], "advantages");

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_has_moved_too_far_is_held_as_each_code_does() {
+    fn a_value_that_moved_too_far_is_clipped_as_in_each_code() {
         let batch = minibatch(40);
         let values: Vec<f32> = numbers(8, 40);
         let mut config = Config::of(OnlineConventions::CleanRl);

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_values_the_first_is_taken() {
+    fn of_equal_values_the_first_is_chosen() {
         assert_eq!(argmax(&[1.0, 2.0, 2.0]), 1);
         assert_eq!(argmax(&[0.0, 0.0]), 0);
     }

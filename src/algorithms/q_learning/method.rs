@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn epsilon_falls_in_a_line_and_stays() {
+    fn epsilon_decays_linearly_and_then_stays() {
         let epsilon = Epsilon {
             first: 1.0,
             last: 0.05,

@@ -213,7 +213,7 @@ mod tests {
     use super::{Visible, pays};
 
     #[test]
-    fn it_pays_with_few_heads_and_not_with_many() {
+    fn it_is_cheaper_with_few_heads_but_not_with_many() {
         let pays = |steps, width, heads| {
             let visible = Visible::every(3, 2);
             pays(visible, steps, 3 * steps - 1, width, heads)

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_query_that_sees_a_key_is_the_first_of_those_that_do() {
+    fn the_first_query_of_a_key_is_the_first_to_which_it_is_visible() {
         for visible in [Visible::TOKENS, SECOND, Visible::behind(5)] {
             for key in 0..20 {
                 let first = (0..30).find(|query| visible.keys(*query) > key);

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn polyak_moves_targets_by_their_share() {
+    fn polyak_moves_targets_by_tau() {
         let weights = numbers(1, LEN);
         let before = numbers(2, LEN);
         let tau = 0.005;

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_library_is_named_in_a_few_words() {
+    fn a_library_has_a_short_name() {
         let open_mpi = b"Open MPI v5.0.11, package: Open MPI builder@host\0\0";
         assert_eq!(name(open_mpi), "Open MPI v5.0.11");
         let mpich = b"MPICH Version:      5.0.2\nMPICH Release date: unreleased\0";

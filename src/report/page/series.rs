@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_and_profiles_are_there_where_methods_can_be_compared() {
+    fn pairs_and_profiles_appear_where_methods_can_be_compared() {
         let data = json(&many_runs());
         assert_eq!(data["methods"], serde_json::json!(["official", "corl"]));
         assert_eq!(data["pairs"][0]["text"], "1.00 [1.00, 1.00]");

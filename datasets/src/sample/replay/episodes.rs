@@ -62,7 +62,7 @@ mod tests {
     use crate::sample::TransitionConfig;
 
     #[test]
-    fn episodes_come_out_as_they_went_in_and_lose_what_was_overwritten() {
+    fn episodes_round_trip_except_for_overwritten_steps() {
         let observation = Space::Box(BoxSpace::unbounded(1));
         let action = Space::Box(BoxSpace::float32(&[-1.0], &[1.0]));
         let config = TransitionConfig::default();

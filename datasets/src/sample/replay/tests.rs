@@ -125,7 +125,7 @@ fn expected(history: &[Step], from: usize, config: &TransitionConfig) -> (f64, f
 }
 
 #[test]
-fn every_place_gives_the_transition_of_the_step_that_it_holds() {
+fn every_position_gives_the_transition_of_its_step() {
     for (capacity, streams, n_step) in [
         (1, 1, 1),
         (1, 3, 2),
@@ -180,7 +180,7 @@ fn every_place_gives_the_transition_of_the_step_that_it_holds() {
 }
 
 #[test]
-fn a_restored_buffer_draws_and_goes_on_as_the_first_one() {
+fn a_restored_buffer_draws_and_grows_as_the_original() {
     for (capacity, steps) in [(50, 20), (50, 50), (50, 333), (1, 4)] {
         let (mut first, mut play) = (replay(capacity, config(3)), Play::new(1, 1));
         for _ in 0..steps {
@@ -320,7 +320,7 @@ fn a_dataset_in_a_buffer_gives_the_rows_of_its_sampler() {
 }
 
 #[test]
-fn what_a_buffer_cannot_hold_is_an_error_and_changes_nothing() {
+fn steps_that_do_not_fit_the_buffer_are_an_error_and_change_nothing() {
     let refused = |capacity: usize, config: TransitionConfig| {
         ReplayBuffer::new(&unbounded(2), &unbounded(1), capacity, config).unwrap_err();
     };

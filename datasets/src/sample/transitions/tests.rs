@@ -292,7 +292,7 @@ fn a_prefetcher_gives_the_same_batches_and_a_batch_is_not_allocated_twice() {
 }
 
 #[test]
-fn what_cannot_be_sampled_is_an_error() {
+fn data_that_cannot_be_sampled_are_an_error() {
     let short = episodes(&[(1, false, true); 5]);
     let refused = |dataset: &Dataset, config: TransitionConfig| {
         let identity = Normaliser::identity(2);

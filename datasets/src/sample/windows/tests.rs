@@ -130,7 +130,7 @@ fn discrete_actions_become_one_hot_rows_and_labels() {
 }
 
 #[test]
-fn what_cannot_be_sampled_is_an_error() {
+fn data_that_cannot_be_sampled_are_an_error() {
     let refused = |dataset: &Dataset, normaliser: &Normaliser, config: WindowConfig| {
         let error = WindowSampler::new(dataset, normaliser, config).unwrap_err();
         assert!(error.hint().is_some());
@@ -316,7 +316,7 @@ fn a_mixture_is_drawn_by_length_times_weight() {
 }
 
 #[test]
-fn a_selection_is_sampled_as_if_nothing_else_were_there() {
+fn a_selection_is_sampled_as_if_the_rest_did_not_exist() {
     let all = staircase(&[3, 9, 4, 9, 2]);
     let long = crate::Selection {
         min_length: Some(5),

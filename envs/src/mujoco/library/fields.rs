@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_hold_what_functions_say_of_the_same_world() {
+    fn fields_equal_what_functions_return_of_the_same_simulation() {
         if !crate::mujoco::is_here("the fields of mjData") {
             return;
         }

@@ -257,7 +257,7 @@ fn a_row_acts_with_the_same_bits_whatever_rows_act_beside_it() {
 }
 
 #[test]
-fn an_episode_forgets_the_one_before_it() {
+fn an_episode_does_not_depend_on_the_one_before() {
     [SHAPE, ADALN, CONVOLUTION]
         .into_iter()
         .for_each(check_forgetting);

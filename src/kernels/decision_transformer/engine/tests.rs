@@ -349,7 +349,7 @@ fn check_same_bits(shape: Shape, threads: usize, precision: Precision) {
 }
 
 #[test]
-fn padding_changes_no_bit_of_a_window_but_through_its_masks() {
+fn padding_changes_a_window_only_through_its_masks() {
     let wide = Shape {
         context: 9,
         ..SMALL
@@ -392,7 +392,7 @@ fn a_batch_of_padding_has_no_loss_and_no_gradient() {
 }
 
 #[test]
-fn gradients_are_added_to_what_is_there() {
+fn gradients_are_accumulated() {
     let batch = Batch::new(&SMALL, &[4], Side::Left);
     let windows = batch.windows();
     let mut engine = Engine::new(SMALL, 2);
@@ -421,7 +421,7 @@ fn gradients_are_added_to_what_is_there() {
 }
 
 #[test]
-fn an_engine_has_the_precision_that_was_asked_for() {
+fn an_engine_has_the_requested_precision() {
     assert!(Precision::F32.is_available());
     for precision in [Precision::F32, Precision::Bf16] {
         if precision.is_available() {

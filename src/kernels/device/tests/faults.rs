@@ -123,7 +123,7 @@ fn worst(
 }
 
 #[test]
-fn a_removed_barrier_shows() {
+fn a_removed_barrier_is_detected() {
     let backends = planted(
         "barrier",
         "linear/linear.cu",
@@ -141,7 +141,7 @@ fn a_removed_barrier_shows() {
 }
 
 #[test]
-fn a_wrong_index_shows() {
+fn a_wrong_index_is_detected() {
     let backends = planted(
         "index",
         "layer_norm/layer_norm.cu",

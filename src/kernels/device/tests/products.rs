@@ -167,7 +167,7 @@ fn rounded_factors_are_near_the_exact_product() {
 }
 
 #[test]
-fn the_ends_of_a_product_do_what_they_say() {
+fn the_epilogues_of_a_product_compute_their_formulas() {
     let (rows, inputs, outputs) = (9, 20, 70);
     let (x, weight) = (numbers(1, 3 * rows * inputs), numbers(2, inputs * outputs));
     let bias = numbers(3, outputs);

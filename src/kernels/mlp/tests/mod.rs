@@ -260,7 +260,7 @@ fn acting_gives_the_bits_of_training_whatever_rows_act_together() {
 }
 
 #[test]
-fn units_that_never_speak_are_counted() {
+fn units_that_are_always_zero_are_counted() {
     let norm = Norm {
         place: Place::AfterActivation,
         epsilon: 1e-5,
@@ -309,7 +309,7 @@ fn changed_parameters_are_packed_again() {
 
 #[test]
 #[should_panic(expected = "the parameters are those of the forward pass")]
-fn the_way_back_needs_the_parameters_of_the_way_there() {
+fn the_backward_pass_needs_the_parameters_of_the_forward_pass() {
     let shape = Shape::new(&[4], &[20], 3);
     let pool = Pool::new(1);
     let mut network = network(&shape);
