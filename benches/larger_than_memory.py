@@ -1,4 +1,4 @@
-"""Trains on a dataset three times larger than a memory limit, beside one that fits.
+"""Trains on a dataset three times larger than a memory limit, and on one that fits.
 
     cargo build --release
     python benches/larger_than_memory.py target/release/rtg DIRECTORY [--limit-gb 0.5] [--steps 600]

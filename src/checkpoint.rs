@@ -36,7 +36,7 @@ const HEADER_LENGTH: u64 = 8;
 /// Raised when older versions could not read the file.
 const FORMAT: u32 = 2;
 
-/// The metadata of a checkpoint, beside its tensors.
+/// The metadata of a checkpoint, next to its tensors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notes {

@@ -350,7 +350,7 @@ impl Error {
             Self::Weights {
                 source: StateDictError::Unreadable(_),
                 ..
-            } => "restore it from a copy; a run keeps best.safetensors beside latest.safetensors"
+            } => "restore it from a copy; a run keeps best.safetensors next to latest.safetensors"
                 .to_owned(),
             Self::Weights { .. } => "save the state dict as float32 with safetensors".to_owned(),
             Self::NotACheckpoint { .. } => {

@@ -1,4 +1,5 @@
-//! Updates of the baselines beside PyTorch's: losses, every gradient, weights, targets and moments.
+//! Updates of the baselines compared with PyTorch's: losses, every gradient, weights, targets and
+//! moments.
 
 use rtg::algorithms::iql::config::{ActorKind, Conventions, RewardScaling};
 use rtg::algorithms::{ActionCodec, PublishedCode, bc, iql, rvs, td3, td3_bc};

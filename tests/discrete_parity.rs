@@ -1,5 +1,5 @@
-//! Updates of DQN, PPO and the offline algorithms of discrete actions beside PyTorch's: losses,
-//! gradients, weights, targets and moments.
+//! Updates of DQN, PPO and the offline algorithms of discrete actions compared with PyTorch's:
+//! losses, gradients, weights, targets and moments.
 #![expect(
     clippy::float_cmp,
     reason = "the fixtures' numbers are copies of the recipes'"

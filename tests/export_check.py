@@ -134,7 +134,7 @@ class Workbench:
         return self.compare(model, json.loads((self.folder / "back-hf" / "config.json").read_text())["rtg"], "back")
 
     def compare(self, model, notes, name):
-        """The class beside the ONNX file on batches with padding left and right."""
+        """The class next to the ONNX file on batches with padding left and right."""
         model.eval()
         session = self.session(name)
         generator = np.random.default_rng(7)

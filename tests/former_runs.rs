@@ -1,4 +1,4 @@
-//! Run directories of earlier versions can be resumed: `tests/former_runs/` holds two of version
+//! Run directories of earlier versions can be resumed: `tests/former_runs/` contains two of version
 //! 0.1.0 before checkpoints named their algorithm, after 6 steps, with that version's weights after
 //! 12.
 
@@ -39,7 +39,7 @@ fn they_resume_to_the_bits_of_uninterrupted_runs() {
 
 #[test]
 fn clones_resume_to_the_same_weights_up_to_rounding() {
-    // Then dfdx computed their gradients, in another order of summation.
+    // At that time dfdx computed their gradients, in another order of summation.
     let [after, expected] = resumed("bc");
     let [after, expected] =
         [&after, &expected].map(|bytes| SafeTensors::deserialize(bytes).unwrap());

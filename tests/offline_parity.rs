@@ -1,5 +1,5 @@
-//! Updates of AWAC, ReBRAC, CQL, EDAC and SAC-N beside PyTorch's: losses, every gradient, weights,
-//! targets and moments.
+//! Updates of AWAC, ReBRAC, CQL, EDAC and SAC-N compared with PyTorch's: losses, every gradient,
+//! weights, targets and moments.
 
 use rtg::algorithms::actor_critic::{Learner, Method};
 use rtg::algorithms::{awac, cql, edac, rebrac};

@@ -45,7 +45,7 @@ pub(crate) fn kill_and_resume(bench: &Workbench, run: &str, later: Duration) {
     });
 }
 
-/// [`kill_and_resume`] with another end than a kill. A run that is done by then is tried again, and
+/// [`kill_and_resume`] with an end other than a kill. A run that is done by then is repeated and
 /// ended earlier.
 pub(crate) fn cut_and_resume(
     bench: &Workbench,
@@ -222,7 +222,7 @@ pub(crate) fn measurements(bench: &Workbench, run: &str) -> Vec<serde_json::Valu
         .collect()
 }
 
-/// Weights and optimiser state, without the metadata (they hold the seconds spent).
+/// Weights and optimiser state, without the metadata (which contains the seconds spent).
 pub(crate) fn checkpoint_tensors(bench: &Workbench, run: &str) -> Vec<(String, Vec<u8>)> {
     let bytes = fs::read(bench.path(run).join("checkpoints/latest.safetensors")).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();

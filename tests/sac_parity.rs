@@ -1,4 +1,4 @@
-//! SAC's updates beside PyTorch's: losses, gradients, weights, targets and moments.
+//! SAC's updates compared with PyTorch's: losses, gradients, weights, targets and moments.
 
 use rtg::algorithms::sac::Learner;
 use rtg::algorithms::sac::config::{Config, OnlineConventions};

@@ -74,7 +74,7 @@ def paired(ours, other):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rtg", default="target/release/rtg")
-    parser.add_argument("--before", help="another rtg to time beside them, such as a former version")
+    parser.add_argument("--before", help="another rtg to time as well, such as a former version")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--wide", action="store_true", help="also width 512, 4 layers, 4 heads")

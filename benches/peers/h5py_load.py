@@ -1,4 +1,4 @@
-"""Opens datasets with h5py as Python's minari and D4RL do, beside our `load`.
+"""Opens datasets with h5py as Python's minari and D4RL do, alternating with our `load`.
 
     python benches/peers/h5py_load.py DIRECTORY [LOAD]
 

@@ -1,4 +1,4 @@
-//! Times opening datasets, beside `benches/peers/h5py_load.py`.
+//! Times opening datasets, for `benches/peers/h5py_load.py`.
 //!
 //! ```text
 //! cargo run --release -p rtg-datasets --example load -- REPEATS PATH...

@@ -44,7 +44,7 @@ pub struct Info {
 pub struct Part {
     /// Its key or number.
     pub name: String,
-    /// The count of numbers in a step.
+    /// Numbers in each row.
     pub width: usize,
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn gather(source: &mut dyn Source, defects: Defects) -> Result<Datase
 struct BudgetedDataset {
     dataset: Dataset,
     budget: Budget,
-    /// The count of numbers in a step.
+    /// Numbers in each step.
     row: usize,
 }
 

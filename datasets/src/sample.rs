@@ -7,7 +7,7 @@
 //! | [`replay`] | the same transitions | the last steps of an agent |
 //!
 //! A dataset's numbers are converted once, into `f32` in the model's units, and stored in blocks of
-//! pages (`blocks.rs`): in memory for a dataset in memory, in a file beside its store for a mapped
+//! pages (`blocks.rs`): in memory for a dataset in memory, in a file next to its store for a mapped
 //! one. Either way the same generator gives the same batches, bit for bit.
 //!
 //! Shapes: `B` rows of a batch, `K` steps of context, `S` observation numbers, `A` action numbers.

@@ -1,8 +1,8 @@
 //! `KeyToDoor-v0`: pick up a key, cross an empty room, open a door. One reward, at the very end.
 //!
 //! The task of the Decision Transformer paper's section on long-term credit assignment (Chen et al.
-//! 2021, after Mesnard et al. 2020), of which no code was published. An episode has three phases of
-//! fixed length, each in a room of its own:
+//! 2021, after Mesnard et al. 2020), for which no code was published. An episode has three phases
+//! of fixed length, each in its own room:
 //!
 //! 1. a room with a key: entering the key's cell picks it up;
 //! 2. an empty room, where nothing can be done;
@@ -18,10 +18,10 @@
 //! | 3, 4: rows down and columns right from the agent to the object in this room, the key or the door | -4 .. 4; both 0 if there is no object |
 //!
 //! Objects are observed relative to the agent, as in Mesnard et al. 2020. A key that was picked up
-//! is no longer there, so the first room shows it. The other two do not show whether the agent has
-//! the key: start cells are drawn again in each room and phases never end early, so nothing there
-//! depends on it. The reward for the first room's walk comes 8 to 16 steps after the key was last
-//! seen.
+//! is gone, which the observation of the first room shows. The other two do not show whether the
+//! agent has the key: a new start cell is drawn in each room and phases never end early, so nothing
+//! there depends on it. The reward for the first room's walk comes 8 to 16 steps after the key was
+//! last seen.
 //!
 //! Actions: 0 up (row - 1), 1 down, 2 left (column - 1), 3 right; at a wall the agent stays. Start:
 //! all cells uniform, key and door not where the agent starts in their rooms.
@@ -31,9 +31,9 @@
 //! The paper does not state them, only that uniformly random actions succeed in 3.1 % of the
 //! episodes. Here each room has 5 x 5 cells and each phase 8 steps, the fewest in which an agent
 //! can walk from any cell to any other. There are no other parameters, and random actions then
-//! succeed in 3.15 % of the episodes (exactly, from the chain of cells; a test computes it). Over
-//! the 100,000 episodes with seeds 0 to 99999 it is 3.21 ± 0.06 %: `cargo run --release -p rtg-envs
-//! --example random_return -- KeyToDoor-v0 100000`.
+//! succeed in 3.15 % of the episodes (exactly, from the Markov chain over the cells; a test
+//! computes it). Over the 100,000 episodes with seeds 0 to 99999 it is 3.21 ± 0.06 %: `cargo run
+//! --release -p rtg-envs --example random_return -- KeyToDoor-v0 100000`.
 //!
 //! The observation determines how hard it is to learn from few successes: the offset to the key is
 //! easier than the key's row and column, the other natural choice.

@@ -385,7 +385,7 @@ fn the_library_is_named_and_can_be_named() {
             name.display()
         );
     }
-    // What was loaded first still works beside what was named since.
+    // What was loaded first still works next to what was named later.
     let mut env = make("Hopper-v5").unwrap();
     mujoco::find_at(&found.path).unwrap();
     env.reset(Some(0), &mut [0.0; 11]);

@@ -7,7 +7,7 @@
 //!
 //! Metric names contain a slash, so they cannot collide with the two other keys. A histogram is an
 //! object of summary numbers. NaN and the infinities are strings ([`super::number`]), so that every
-//! line is valid JSON. Hyperparameters are not here: `experiment.toml` beside the file has them
+//! line is valid JSON. Hyperparameters are not here: `experiment.toml` next to the file has them
 //! all.
 
 use std::fs::{File, OpenOptions};

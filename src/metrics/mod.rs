@@ -28,7 +28,7 @@ pub const TRAIN_CRITIC_LOSS: &str = "train/critic_loss";
 pub const TRAIN_LEARNING_RATE: &str = "train/learning_rate";
 /// Global L2 norm of the gradients before clipping.
 pub const TRAIN_GRADIENT_NORM: &str = "train/gradient_norm";
-/// Environment steps of an online run, beside `train/updates`.
+/// Environment steps of an online run, next to `train/updates`.
 pub const TRAIN_ENVIRONMENT_STEPS: &str = "train/environment_steps";
 /// Mean loss over fixed windows of the held-out episodes, without dropout.
 pub const VALIDATION_LOSS: &str = "validation/loss";

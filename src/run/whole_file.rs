@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::error::write_error;
 
-/// Ending of a file that is being written.
+/// Suffix of a file that is being written.
 pub(super) const PARTIAL: &str = ".partial";
 
 /// Files of a run are far smaller; a larger file is not read into memory.
@@ -41,9 +41,9 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Writes a file so that under its name there is the old file or the whole new one, whatever
-/// happens meanwhile: into a temporary file beside it, which is synchronised and then renamed.
-/// Two writers of one path at the same time need a lock; a run has one.
+/// Replaces a file so that its name always refers to the old file or the whole new one: writes a
+/// temporary file next to it, which is synchronised and then renamed. Two writers of one path at
+/// the same time need a lock; a run has one.
 pub fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,

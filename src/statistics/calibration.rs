@@ -120,7 +120,7 @@ fn correlation(x: &[f64], y: &[f64]) -> Option<f64> {
     slopes.map(|((up, _), (back, _))| up.signum() * (up * back).sqrt().min(1.0))
 }
 
-/// The places of the values in ascending order, from 1 on; equal values share the mean of theirs.
+/// The ranks of the values in ascending order, from 1 on; equal values share the mean of theirs.
 fn ranks(values: &[f64]) -> Vec<f64> {
     let rank = |value: &f64| {
         let below = values.iter().filter(|other| *other < value).count();

@@ -169,7 +169,7 @@ def to_double(batch):
 
 
 def check_attention(case, exact):
-    """Queries and keys must matter: their gradients may not drown beside the values'."""
+    """Queries and keys must matter: their gradients may not be negligible next to the values'."""
     name = ("gradients/blocks.0.attention.in_proj_weight" if case.recipe == "corl"
             else "gradients/transformer.h.0.attn.c_attn.weight")
     dimension = 0 if case.recipe == "corl" else 1

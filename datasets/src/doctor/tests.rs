@@ -13,7 +13,8 @@ fn unit_box(width: usize) -> Space {
     })
 }
 
-/// Four sound episodes of 5 steps, numbers from a fixed scramble, the limit at 10 steps.
+/// Four sound episodes of 5 steps, numbers from a fixed pseudo-random sequence, the limit at 10
+/// steps.
 fn sound() -> Vec<Episode> {
     let mut state = 1_u64;
     let mut random = || {
@@ -113,7 +114,7 @@ fn each_planted_defect_is_found_and_nothing_else() {
     assert_eq!(found, [("single-step-episodes", Note, 1)]);
 }
 
-/// Makes one episode of the sound ones out of `count` of them.
+/// One episode joined from the first `count`.
 fn joined(episodes: &[Episode], count: usize) -> Episode {
     let mut long = episodes[0].clone();
     for episode in &episodes[1..count] {

@@ -21,8 +21,8 @@
 //! With `max_target_backup`, y uses the largest of n next actions' values.
 //!
 //! Noise, rows x A or rows x n x A: normal at the observations, at the next ones; uniform; normal
-//! at the observations, at the next ones. After CORL's `algorithms/offline/cql.py`, the code whose
-//! results on D4RL's v2 datasets can be compared with, except for two defects of CORL: its second
+//! at the observations, at the next ones. After CORL's `algorithms/offline/cql.py`, whose results
+//! on D4RL's v2 datasets are the ones to compare with, except for two defects of CORL: its second
 //! critic always has three layers, and its `bc_steps` does not use the data's actions.
 
 pub mod config;

@@ -1,6 +1,6 @@
 //! Devices: where a kernel is launched, and how its parameters and numbers are passed.
 //!
-//! Kernels are CUDA C in the folders of their ops (`<op>.cu`), each beside the Rust twin of its
+//! Kernels are CUDA C in the folders of their ops (`<op>.cu`), each next to the Rust twin of its
 //! parameters (`cuda.rs`). `../kernels.cu` includes them all; `ptx/build.py` makes the committed
 //! PTX of it. Nothing of CUDA is needed to build or to start the program: the driver is loaded when
 //! a run needs it.

@@ -12,7 +12,7 @@
 //!
 //! Forward keeps mean and s of each row; backward normalises x again. A row is read from the L1
 //! cache twice, first for mean and variance (about the mean: two passes, no cancellation), then to
-//! write. Backward *adds* to dx, because it holds the gradient of the residual path already.
+//! write. Backward *adds* to dx, which already contains the gradient of the residual path.
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;

@@ -17,7 +17,7 @@ const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TA
 /// Which MPI library is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LibraryChoice {
-    /// The one beside the launcher on `PATH`, or else one that the system's loader finds; the
+    /// The one next to the launcher on `PATH`, or else one that the system's loader finds; the
     /// launcher's environment decides which name is tried.
     #[default]
     Launcher,
@@ -79,7 +79,7 @@ fn launchers() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Beside each launcher, then in the system loader's paths.
+/// Next to each launcher, then in the system loader's paths.
 fn candidates(launchers: &[PathBuf]) -> Vec<PathBuf> {
     let names = names(&|variable| env::var_os(variable).is_some());
     let beside = |folder: &PathBuf| {

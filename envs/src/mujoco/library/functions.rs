@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 
 /// An opaque struct of the library: a specification, a model, its data.
 pub(super) type Opaque = *mut c_void;
-/// Where the library sends a message.
+/// The callback for the library's messages.
 pub(super) type Handler = Option<unsafe extern "C-unwind" fn(*const c_char)>;
 /// The type of a replacement for the library's allocator.
 pub(super) type Allocator = Option<unsafe extern "C-unwind" fn(usize) -> Opaque>;
@@ -35,8 +35,8 @@ pub(super) struct Functions {
     pub(super) allocator: *mut Allocator,
 }
 
-// SAFETY: functions may be called from any thread; `allocator` is dereferenced only while one
-// thread alone has the library, in `fields`.
+// SAFETY: functions may be called from any thread; `allocator` is dereferenced only while a single
+// thread uses the library, in `fields`.
 unsafe impl Send for Functions {}
 unsafe impl Sync for Functions {}
 

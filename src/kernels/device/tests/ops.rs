@@ -110,7 +110,8 @@ fn the_norm_is_the_reference_in_value_and_every_gradient() {
             let (block_rows, count) = blocks(rows);
             let [dx, dgain, dbias] =
                 [rows * width, count * width, count * width].map(|n| unwritten(backend, n));
-            // Beside the norm comes a gradient for every row, for observations alone, or none.
+            // The gradient added to the norm's is one for every row, for observations alone, or
+            // none.
             let beside = numbers(5, rows * width);
             let at_beside = put(backend, &beside);
             for (address, observations) in [(at_beside, 0), (at_beside, 1), (Address::NULL, 0)] {
