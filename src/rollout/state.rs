@@ -58,7 +58,7 @@ pub enum RestoreError {
         env: String,
     },
     /// A replay with another result.
-    #[error("row {row} of the paused rollout has another result when it is replayed in {env}")]
+    #[error("row {row} of the paused rollout has a different result when replayed in {env}")]
     Diverged {
         /// The row.
         row: usize,

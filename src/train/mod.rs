@@ -144,7 +144,7 @@ impl<'a> Training<'a> {
             |checkpoint| checkpoint.notes.progress.clone(),
         );
         let validation = Validation::new(experiment, &learner.needs(), opened)?;
-        // In an environment returns may come to exceed the data's.
+        // In an environment returns can exceed the data's.
         let data = opened.data.as_ref().filter(|_| !experiment.is_online());
         let health = Health::new(&learner.needs(), data);
         let feed = LearnerInput::open(experiment, &*learner, opened, (&progress, checkpoint))?;
@@ -295,7 +295,7 @@ impl<'a> Training<'a> {
         self.progress.train_seconds += began.elapsed().as_secs_f64();
         self.progress.step += advance.steps;
         if advance.steps == steps {
-            // The rest is not training.
+            // What follows is not training.
             let spent = self.processor.stop().map(f64::to_bits);
             let of_ranks = spent.map(|spent| self.world.gather(&[spent]));
             let spent = of_ranks.map(|all| all.into_iter().map(f64::from_bits).sum::<f64>());

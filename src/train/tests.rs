@@ -108,7 +108,7 @@ fn a_rank_that_diverges_stops_the_run() {
         end(other, world).map(|_| ()).unwrap_err().to_string()
     });
     assert!(
-        outcomes[0].contains("rank 1 has another state"),
+        outcomes[0].contains("rank 1 has a different state"),
         "{outcomes:?}"
     );
 }
