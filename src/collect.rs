@@ -221,8 +221,8 @@ impl Collection {
     }
 }
 
-/// Whether the dataset exists already. Removes the journal of a collection that was killed after it
-/// had named the dataset and before it removed the journal.
+/// Whether the dataset exists already. Removes the journal of a collection that was killed after
+/// renaming the dataset and before removing the journal.
 ///
 /// # Errors
 /// Something else at the target: the collection exists only in the journal.

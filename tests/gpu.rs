@@ -21,7 +21,7 @@ fn emulator(bench: &Workbench) -> Option<PathBuf> {
     if Command::new("g++").arg("--version").output().is_err() {
         let required = std::env::var_os("RTG_REQUIRE_GPP").is_some();
         assert!(!required, "RTG_REQUIRE_GPP is set and there is no g++");
-        eprintln!("SKIPPED: no g++, so no kernel was run");
+        eprintln!("SKIPPED: no g++, so the kernels are not tested");
         return None;
     }
     let out = bench.path("kernels.so");

@@ -344,7 +344,7 @@ fn absent<T>(error: ReaderError) -> Result<Option<T>, Error> {
 /// The layout of a dataset that is composed of others.
 const VIRTUAL: u8 = 3;
 
-/// Maps the library's errors to those of this crate by what the user can do about them.
+/// Maps the library's errors to those of this crate, by the remedy.
 fn translate(error: ReaderError) -> Error {
     match error {
         ReaderError::Context { source, .. } => translate(*source),

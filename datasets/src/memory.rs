@@ -42,7 +42,7 @@ fn own_room(limits: &str, status: &str) -> u64 {
     .fold(u64::MAX, u64::min)
 }
 
-/// The bytes left to the group in a line of `/proc/self/cgroup`, and to the groups around it.
+/// The bytes left to the group in a line of `/proc/self/cgroup`, and to its parent groups.
 fn group_room(line: &str) -> Option<u64> {
     let mut parts = line.splitn(3, ':');
     let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);

@@ -11,7 +11,7 @@ use crate::random::Stream;
 /// Seconds of untimed updates, and of timed ones after them.
 const WARM_UP: Duration = Duration::from_millis(500);
 const TIMED: Duration = Duration::from_secs(2);
-/// The fewest updates of each: some actors move with every second one only.
+/// The fewest updates of either kind: some actors are updated every second time only.
 const FEWEST: u64 = 4;
 
 /// The length of each run.

@@ -7,8 +7,8 @@
 //! plans/NAME.toml     the differences from the recipe, a file for each run
 //! runs/NAME/          the run directories
 //! logs/NAME.log       the output of a run's last start by `rtg sweep`
-//! one.sh INDEX        does one run, whatever its state is
-//! array.sbatch        a Slurm array job of such
+//! one.sh INDEX        executes one run, whatever its state
+//! array.sbatch        a Slurm array job of these
 //! ```
 //!
 //! What is done for a run depends on its state: nothing where it has its result, a resume where it

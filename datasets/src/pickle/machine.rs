@@ -53,7 +53,7 @@ pub(super) struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u64, Value>,
     pub(super) objects: Vec<Object>,
-    /// References cost nothing in a file, what they refer to does.
+    /// A reference takes little space in a file, its object much memory.
     pub(super) budget: &'a Budget,
 }
 
@@ -210,7 +210,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Puts the top of the stack into the memo, or the other way round.
+    /// Stores the top of the stack in the memo, or pushes an entry of the memo.
     fn remember(&mut self, instruction: u8) -> Result<(), Error> {
         let key = match instruction {
             b'q' | b'h' => self.byte()?.into(),

@@ -25,7 +25,7 @@ const LIBRARY_VARIABLE: &str = "RTG_TEST_EMULATOR";
 /// program alone.
 const DEVICE_VARIABLE: &str = "RTG_TEST_DEVICE";
 
-/// Where test libraries go.
+/// The folder for test libraries.
 fn folder() -> PathBuf {
     std::env::temp_dir().join(format!("rtg-emulator-{}", std::process::id()))
 }
@@ -48,7 +48,7 @@ fn has_compiler() -> bool {
         if !found {
             #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
             {
-                eprintln!("SKIPPED: no g++, so no kernel was run");
+                eprintln!("SKIPPED: no g++, so the kernels are not tested");
             }
         }
         found
@@ -68,7 +68,7 @@ fn build(sources: &Path, name: &str, options: &[&str]) -> PathBuf {
     out
 }
 
-/// The kernels as they are.
+/// The unchanged kernels.
 fn library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| match std::env::var_os(LIBRARY_VARIABLE) {
