@@ -53,7 +53,7 @@ pub(super) struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u64, Value>,
     pub(super) objects: Vec<Object>,
-    /// A reference takes little space in a file, its object much memory.
+    /// Charged for every object: the file may refer to a large one in a few bytes.
     pub(super) budget: &'a Budget,
 }
 
