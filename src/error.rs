@@ -362,7 +362,7 @@ impl Error {
             Self::WrongEnvironment { .. } => {
                 "give the dataset's own environment with --env ID, or another dataset".to_owned()
             }
-            Self::OtherSpaces { .. } => "leave out --env, or name an environment with the run's \
+            Self::OtherSpaces { .. } => "omit --env, or name an environment with the run's \
                 spaces"
                 .to_owned(),
             Self::EmptyDataset { .. } => "`rtg inspect` shows the content of a dataset".to_owned(),
@@ -394,7 +394,7 @@ impl Error {
             }
             Self::Ffmpeg { .. } => "put ffmpeg on PATH, or write a .gif instead".to_owned(),
             Self::MissingEnvironment => "name one with --env ID; `rtg envs` lists them".to_owned(),
-            Self::NoTarget => "leave out --targets (--target of `rtg render`)".to_owned(),
+            Self::NoTarget => "omit --targets (--target of `rtg render`)".to_owned(),
             Self::NoReturns => "name the returns, as in --targets 500,100".to_owned(),
             Self::NoController { .. } => {
                 "--policy random always works, or name a run directory".to_owned()

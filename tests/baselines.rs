@@ -69,7 +69,7 @@ fn a_clone_has_no_target_anywhere() {
         "render run --target 1 --out other",
     ] {
         let transcript = bench.transcript(arguments);
-        let expected = "error: this policy takes no target return\nhint: leave out --target";
+        let expected = "error: this policy takes no target return\nhint: omit --target";
         assert!(transcript.starts_with("exit code 1"), "{transcript}");
         assert!(transcript.contains(expected), "{arguments}: {transcript}");
     }

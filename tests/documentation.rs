@@ -204,7 +204,7 @@ fn fenced(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The targets of links and pictures outside of code.
+/// The targets of links and pictures outside code.
 fn links(text: &str) -> impl Iterator<Item = String> {
     let mut inside = false;
     let prose = text.lines().filter(move |line| {

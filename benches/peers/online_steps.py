@@ -2,10 +2,10 @@
 
     python benches/peers/online_steps.py dqn|ppo [--program target/release/rtg] [--rounds 3]
 
-The figure is environment steps a second, updates included, evaluation and writing to disk left out.
+The figure is environment steps a second, updates included, evaluation and writing to disk omitted.
 PyTorch's side is written as CleanRL writes `dqn.py` and `ppo.py`, with their values: Gymnasium's
 environments in a SyncVectorEnv, a network call and a copy for each step, a replay buffer of NumPy
-arrays or a rollout buffer of tensors, one Adam. What CleanRL sends to a logger is left out. Updates
+arrays or a rollout buffer of tensors, one Adam. What CleanRL sends to a logger is omitted. Updates
 of DQN begin after 1000 steps on both sides. One thread each.
 
 In each round both sides run one after the other; the figure printed is the median over the rounds.

@@ -8,7 +8,7 @@ hidden layers of 256, three in AWAC, ReBRAC, CQL and EDAC; 256 rows, in ReBRAC 1
 EDAC. PyTorch's side is written as CORL writes the offline ones (ReBRAC is JAX there) and as CleanRL
 writes SAC and TD3: the networks and losses of tests/parity/baselines, batches drawn as those codes draw
 them from 100,000 rows, losses fetched with `.item()` when they fetch them. What those codes send to
-a logger is left out. Every second update of TD3+BC, TD3, ReBRAC and SAC also moves the actor; the time
+a logger is omitted. Every second update of TD3+BC, TD3, ReBRAC and SAC also moves the actor; the time
 of an update is that of such a pair, halved.
 
 In each round both sides run with each number of threads, one after the other, so that a machine

@@ -63,7 +63,7 @@ pub trait Source {
         Vec::new()
     }
 
-    /// Content that the reader leaves out, a few words each.
+    /// Content that the reader omits, a few words each.
     fn left_out(&self) -> Vec<String> {
         Vec::new()
     }

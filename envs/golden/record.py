@@ -13,7 +13,7 @@ Each file starts with one line of JSON: the environment, the versions, the width
     f32 observation[S], f64 where the header's `observation_bits` is 64
 
 For each of ten seeds there is a seeded reset, then 500 steps; an ended episode continues with a reset without a seed. Odd seeds act at random, even seeds
-mostly follow a simple policy, so that poles stay up and cars reach their goals. Some of the continuous actions lie outside of their bounds.
+mostly follow a simple policy, so that poles stay up and cars reach their goals. Some of the continuous actions lie outside their bounds.
 
 MuJoCo's environments have three seeds of 300 random steps each (version 4 and those of wide observations one), and in `<id>-options.bin` one of 60 steps with every option of the
 constructor changed.

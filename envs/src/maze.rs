@@ -26,7 +26,7 @@ impl Maze {
         )
     }
 
-    /// Whether a cell is open; outside of the picture everything is wall.
+    /// Whether a cell is open; outside the picture everything is wall.
     pub fn is_open(&self, (row, column): Cell) -> bool {
         self.rows
             .get(row)

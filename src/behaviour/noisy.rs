@@ -18,7 +18,7 @@ pub struct Noisy {
 }
 
 impl Noisy {
-    /// Adds noise to `policy`, which acts in up to `rows` rows. A noise outside of 0 to 1 counts as
+    /// Adds noise to `policy`, which acts in up to `rows` rows. A noise outside 0 to 1 counts as
     /// the nearer end.
     pub fn new(policy: Box<dyn Policy>, noise: f64, action_space: &Space, rows: usize) -> Self {
         Self {

@@ -91,7 +91,7 @@ impl Form {
     }
 }
 
-/// Refuses a number outside of the range of its key.
+/// Refuses a number outside the range of its key.
 fn check_ranges(notes: &Notes) -> Result<(), String> {
     let former = notes.algorithm.card().former_tables;
     for keys in notes.algorithm.tables() {

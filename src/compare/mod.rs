@@ -42,7 +42,7 @@ pub struct ComparisonPlan {
 pub struct Planned {
     /// The runs: the first seed of every algorithm on every dataset, then the second, ...
     pub sweep: SweepPlan,
-    /// Algorithms that were left out although they fit by their card, and why.
+    /// Algorithms that were omitted although they fit by their card, and why.
     pub left_out: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ impl ComparisonPlan {
                 match self.budgeted(&layer, &opened, earlier.as_ref()) {
                     Ok((steps, note)) => of_seeds.push((dataset, name, layer, steps, note)),
                     Err(error) if self.algorithms.is_empty() => {
-                        left_out.push(format!("{name} is left out on {dataset}: {error}"));
+                        left_out.push(format!("{name} is omitted on {dataset}: {error}"));
                     }
                     Err(error) => return Err(error),
                 }

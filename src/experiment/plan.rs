@@ -47,7 +47,7 @@ keys! {
     /// Face's `DecisionTransformerModel` (config.json and model.safetensors).
     initial_weights: Option<PathBuf> = None, Range::Any, "", "";
     /// A run to continue from, in the environment: its weights, moments and normalisation. The
-    /// replay buffer starts as that run's, or with the dataset. Keys that a plan leaves out are
+    /// replay buffer starts as that run's, or with the dataset. Keys that a plan omits are
     /// that run's, except steps and the intervals of evaluations.
     from: Option<PathBuf> = None, Range::Any, "", "";
     /// Steps between checkpoints; there is one at every evaluation and at the end as well.

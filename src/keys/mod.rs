@@ -15,7 +15,7 @@ pub use toml::{Table, Value};
 /// What is wrong with a plan's values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// A value outside of its range.
+    /// A value outside its range.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// A value of the wrong type.
@@ -68,7 +68,7 @@ pub struct Key {
 /// One table of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Keys {
-    /// Its name; empty for the keys outside of any table.
+    /// Its name; empty for the keys outside any table.
     pub table: &'static str,
     /// Its purpose.
     pub doc: &'static [&'static str],
@@ -98,7 +98,7 @@ impl Keys {
         }
     }
 
-    /// Refuses the first value of `table` outside of its key's range.
+    /// Refuses the first value of `table` outside its key's range.
     ///
     /// # Errors
     /// The key, its value and the range.

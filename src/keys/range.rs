@@ -90,7 +90,7 @@ impl Range {
         Self::numbers(low, true, high, true)
     }
 
-    /// Refuses a value outside of the range. Values of another type are left to the parser.
+    /// Refuses a value outside the range. Values of another type are left to the parser.
     ///
     /// # Errors
     /// Names the key, the value and the range.

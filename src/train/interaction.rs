@@ -11,7 +11,7 @@ use rtg_datasets::sample::{Experience, ReplayBuffer, ReplayInfo};
 use rtg_envs::Spec;
 use serde::{Deserialize, Serialize};
 
-use super::feed::Advance;
+use super::learner_input::Advance;
 use super::former;
 use crate::algorithms::{
     Error as AlgorithmError, Fresh, FreshInfo, FreshSource, Interaction, Learner, LearnerState,

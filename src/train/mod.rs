@@ -1,6 +1,6 @@
 //! The training loop: learn, and at intervals log, evaluate and store.
 
-mod feed;
+mod learner_input;
 mod former;
 mod health;
 mod interaction;
@@ -14,7 +14,7 @@ use std::time::Instant;
 use rtg_datasets::Dataset;
 use rtg_envs::{mujoco, registry};
 
-use self::feed::LearnerInput;
+use self::learner_input::LearnerInput;
 pub use self::former::inherited;
 use self::health::Health;
 use self::processor::ProcessorClock;
@@ -52,7 +52,7 @@ pub struct Training<'a> {
     /// Where results go; none where another rank writes them.
     run: Option<&'a Run>,
     learner: Box<dyn Learner>,
-    feed: LearnerInput,
+    input: LearnerInput,
     validation: Validation,
     health: Health,
     progress: Progress,
@@ -147,14 +147,14 @@ impl<'a> Training<'a> {
         // In an environment returns can exceed the data's.
         let data = opened.data.as_ref().filter(|_| !experiment.is_online());
         let health = Health::new(&learner.needs(), data);
-        let feed = LearnerInput::open(experiment, &*learner, opened, (&progress, checkpoint))?;
+        let input = LearnerInput::open(experiment, &*learner, opened, (&progress, checkpoint))?;
         let ranks = world.size();
         if ranks > 1 {
             recorder.message(&format!("{ranks} ranks, connected by {}", world.name()));
         }
         // A GPU computes whole batches.
         if experiment.parts == 1
-            && let Some(name) = learner.use_device(experiment.device, feed.source())?
+            && let Some(name) = learner.use_device(experiment.device, input.source())?
         {
             recorder.message(&format!("computes on {name}"));
         }
@@ -164,7 +164,7 @@ impl<'a> Training<'a> {
             simulated: opened.unsimulated.is_none(),
             world,
             run,
-            feed,
+            input,
             validation,
             health,
             learner,
@@ -291,7 +291,7 @@ impl<'a> Training<'a> {
     fn advance(&mut self, steps: u64) -> Result<(), Error> {
         let began = Instant::now();
         self.processor.go();
-        let advance = self.feed.advance(&mut *self.learner, steps)?;
+        let advance = self.input.advance(&mut *self.learner, steps)?;
         self.progress.train_seconds += began.elapsed().as_secs_f64();
         self.progress.step += advance.steps;
         if advance.steps == steps {
@@ -446,7 +446,7 @@ impl<'a> Training<'a> {
         // A resumed run keeps the metrics up to its checkpoint, so they must be there first.
         self.recorder.flush()?;
         self.learner.synchronise()?;
-        self.progress.sampler = self.feed.source().stream().clone();
+        self.progress.sampler = self.input.source().stream().clone();
         if self.world.size() > 1 {
             let content = checkpoint::content(&*self.learner)?;
             self.world.agree("state", &content)?;
@@ -464,7 +464,7 @@ impl<'a> Training<'a> {
             header,
             &*self.learner,
             &self.progress,
-            self.feed.state()?,
+            self.input.state()?,
         )
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Paths {
     /// What it imports, with its local name: `use a::b as c;` is `("c", a::b)`. The name of a glob
     /// is `*`.
     pub(super) imports: Vec<(String, Path)>,
-    /// Paths of at least two names outside of imports. One that begins with `::` has an empty first
+    /// Paths of at least two names outside imports. One that begins with `::` has an empty first
     /// name.
     pub(super) mentions: Vec<Path>,
 }

@@ -1,6 +1,6 @@
 """The relatives of the Decision Transformer: other conditions, other mixers.
 
-`Ddt` has the return-to-go outside of the sequence (the Decoupled Decision Transformer; after the
+`Ddt` has the return-to-go outside the sequence (the Decoupled Decision Transformer; after the
 paper's formula). `Convformer` has convolutions instead of attention, with the state dict of
 beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`. The code is ours. Shapes: B
 batch, K context, p tokens a step, C width, S observation, A action.

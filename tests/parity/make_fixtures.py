@@ -180,7 +180,7 @@ def check_attention(case, exact):
 def deviation(case, valid, exact, single):
     """The largest float32 deviations: relative to each tensor's largest value, `after` absolute.
 
-    Outputs of padded steps are left out.
+    Outputs of padded steps are omitted.
 
     The key third of an attention bias is excluded from the two and listed separately: the softmax does
     not feel it, so its gradient is zero, float32 gives noise instead, and Adam's division by

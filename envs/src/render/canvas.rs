@@ -20,7 +20,7 @@ pub(crate) mod colour {
 
 type Point = (f64, f64);
 
-/// A canvas of a given size. Whatever is outside of it is not drawn.
+/// A canvas of a given size. Whatever is outside it is not drawn.
 pub(crate) struct Canvas {
     width: u32,
     height: u32,

@@ -14,7 +14,7 @@ const MAX_N_STEP: usize = 1000;
 #[serde(rename_all = "lowercase")]
 pub enum TruncatedLast {
     /// It is a row like any other, with the observation after it as the next one. Only where the
-    /// file has no such observation (D4RL without `next_observations`, d3rlpy) is it left out.
+    /// file has no such observation (D4RL without `next_observations`, d3rlpy) is it omitted.
     #[default]
     Keep,
     /// It is omitted, as in D4RL's `qlearning_dataset`, which CORL and the authors' codes use; also
