@@ -22,7 +22,7 @@ use std::{
 /// Growth in KiB that is tolerated.
 const SLACK: u64 = 1024;
 
-/// What happened on the way.
+/// The counts of one environment.
 #[derive(Default)]
 struct Account {
     episodes: u64,

@@ -66,7 +66,7 @@ pub enum RestoreError {
         env: String,
     },
     /// The policy's part of the state.
-    #[error("the paused rollout holds another policy's state ({0})")]
+    #[error("the paused rollout contains another policy's state ({0})")]
     Policy(#[from] serde_json::Error),
 }
 

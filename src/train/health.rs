@@ -67,7 +67,7 @@ impl Health {
                      most {best:.4}): they overestimate, and the policy follows them"
                 ),
                 format!(
-                    "keep the policy closer to the data; docs/algorithms/{algorithm}.md says with \
+                    "keep the policy closer to the data; docs/algorithms/{algorithm}.md states with \
                      which key"
                 ),
             ));
