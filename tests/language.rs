@@ -74,7 +74,9 @@ fn lines_of_code_and_comments_have_at_most_100_columns() {
     for path in texts().iter().filter(|path| extension(path) == "rs") {
         let text = fs::read_to_string(repository(path)).unwrap();
         let too_long = |line: &str| {
-            let is_table = line.trim_start().starts_with("//! |");
+            let is_table = ["//! |", "|"]
+                .iter()
+                .any(|sign| line.trim_start().starts_with(sign));
             let is_data = !line.trim_start().starts_with("//")
                 && ["\"", "\\n", "\\\"", "#"]
                     .iter()
@@ -145,7 +147,7 @@ fn a_planted_word_is_found_in_every_kind_of_text() {
             assert_eq!(found.len(), 1, "{word:?} in {text:?}");
             assert!((2..=3).contains(&found[0].0), "{word:?} in {text:?}");
         }
-        let inside = format!("fn {}() {{}} // a{word}b", word.replace(' ', "_"));
+        let inside = format!("fn a_{}() {{}} // a{word}b", word.replace(' ', "_"));
         assert_eq!(occurrences(&inside, &[pair]), [], "{inside}");
     }
 }

@@ -20,8 +20,8 @@ use crate::sweep::{Folder, Workers};
 #[derive(Args)]
 #[command(
     after_help = "The folder is that of a sweep, so `rtg sweep DIR --status`, `--slurm` and `--print` work on \
-    it. After an interruption, run the same command again: finished runs are kept, unfinished ones are resumed. \
-    Each run uses one thread.\n\n\
+    it. After an interruption, run the same command again: finished runs are kept, unfinished ones \
+    are resumed. Each run uses one thread.\n\n\
     Examples: rtg compare builtin/cartpole/mixed\n          \
     rtg compare sb3/pendulum/mixed-v0 --algorithms bc,td3_bc --seeds 10 --budget 3min"
 )]

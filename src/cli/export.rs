@@ -17,10 +17,11 @@ use crate::run::write_whole;
 #[derive(Args)]
 #[command(
     after_help = "The ONNX graph (opset 20) contains the whole greedy policy, from the environment's observations to its \
-    actions. Inputs and outputs have the names of transformers' exporter. For discrete actions, action_preds \
-    are logits (values of a Q-network) and greedy_actions the choice.\n\n\
-    The Hugging Face folder contains the network of a Decision Transformer; the normaliser and scales are in its \
-    config.json under rtg. A run can start from it: rtg train --recipe official --set initial_weights=FOLDER\n\n\
+    actions. Inputs and outputs have the names of transformers' exporter. For discrete actions, \
+    action_preds are logits (values of a Q-network) and greedy_actions the choice.\n\n\
+    The Hugging Face folder contains the network of a Decision Transformer; the normaliser and \
+    scales are in its config.json under rtg. A run can start from it: rtg train --recipe official \
+    --set initial_weights=FOLDER\n\n\
     Example: rtg export runs/NAME --onnx policy.onnx"
 )]
 #[command(group(ArgGroup::new("format").required(true).multiple(true).args(["onnx", "hugging_face"])))]

@@ -20,8 +20,8 @@ use crate::video::{self, Reel, VideoPlan};
 #[derive(Args)]
 #[command(
     after_help = "Next to the environment are curves of the return-to-go (the return, if the policy takes no target), the \
-    rewards and the actions. The format follows from the name: .gif, .mp4 (needs ffmpeg), or a folder for PNG \
-    frames.\n\n\
+    rewards and the actions. The format follows from the name: .gif, .mp4 (needs ffmpeg), or a \
+    folder for PNG frames.\n\n\
     Example: rtg render runs/pendulum --episodes 3 --target=-150 --out rollout.gif"
 )]
 pub(super) struct Render {

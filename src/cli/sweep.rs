@@ -16,8 +16,8 @@ use crate::sweep::{self, Event, Folder, RunState, SweepPlan, Workers, submit};
 #[derive(Args)]
 #[command(
     after_help = "A plan has the tables [base], [grid] (lists, or ranges such as seed = { from = 0, to = \
-    4 }), [groups.NAME] (alternatives) and [slurm] (options of sbatch). After an interruption, run the same \
-    command again: finished runs are kept, unfinished ones are resumed.\n\n\
+    4 }), [groups.NAME] (alternatives) and [slurm] (options of sbatch). After an interruption, run \
+    the same command again: finished runs are kept, unfinished ones are resumed.\n\n\
     Example: rtg sweep experiments/sweeps/family-cartpole.toml --workers 2"
 )]
 pub(super) struct Sweep {

@@ -27,9 +27,9 @@ use crate::train::{self, LATEST, Training, new_learner};
 #[derive(Args)]
 #[command(
     after_help = "Without arguments: a Decision Transformer on builtin/cartpole/mixed. Values come from the \
-    algorithm's recipe, then from the file, then from the options. `rtg algorithms` lists the algorithms, \
-    `rtg keys ALGORITHM` the keys for --set.\n\n\
-    Examples: rtg train --dataset builtin/pendulum/mixed --steps 3000 --set decision_transformer.width=64\n          \
+    algorithm's recipe, then from the file, then from the options. `rtg algorithms` lists the \
+    algorithms, `rtg keys ALGORITHM` the keys for --set.\n\n\
+    Examples: rtg train --dataset builtin/pendulum/mixed --set decision_transformer.width=64\n          \
     rtg train --algorithm bc --dataset builtin/cartpole/expert"
 )]
 pub(super) struct Train {

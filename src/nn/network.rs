@@ -50,8 +50,8 @@ impl SequenceNetwork {
         }
     }
 
-    /// The loss on a batch; its gradient is added to the one that [`SequenceNetwork::take_gradient`]
-    /// returns.
+    /// The loss on a batch; its gradient is added to the one that
+    /// [`SequenceNetwork::take_gradient`] returns.
     ///
     /// # Panics
     /// If the machine has no memory for a gradient, as any operation of dfdx does.

@@ -64,10 +64,10 @@ pub(super) fn calibration_table(comparison: &Comparison<'_>) -> Option<Table> {
         name: "calibrated",
         caption: "Calibration: over the targets in the data's range (5th to 95th \
                   percentile of its returns), the mean distance of the last mean return from its \
-                  target, relative to the width of that range; rank correlation, slope and intercept \
-                  of achieved over target returns; and the share of targets missed by at most a \
-                  tenth of the range. Mean ± standard deviation (n − 1) over seeds, or for a single \
-                  run the 95 % interval over its episodes.",
+                  target, relative to the width of that range; rank correlation, slope and \
+                  intercept of achieved over target returns; and the share of targets missed by at \
+                  most a tenth of the range. Mean ± standard deviation (n − 1) over seeds, or for \
+                  a single run the 95 % interval over its episodes.",
         columns,
         rows,
     })

@@ -200,8 +200,8 @@ pub(super) fn group_table(comparison: &Comparison<'_>, with_commands: bool) -> T
         name: "groups",
         caption: "Over seeds: mean ± standard deviation (n − 1) of the last mean returns, their \
                   interquartile mean with its bootstrap interval, and the mean of each run's best \
-                  evaluation, a maximum over this many looks. Costs are medians over the runs; seconds \
-                  and processor seconds are those of training, without evaluations.",
+                  evaluation, a maximum over this many looks. Costs are medians over the runs; \
+                  seconds and processor seconds are those of training, without evaluations.",
         columns,
         rows,
     };
@@ -352,8 +352,8 @@ pub(super) fn pair_table(comparison: &Comparison<'_>, aggregate: &Aggregate) -> 
     (!aggregate.pairs.is_empty()).then(|| Table {
         name: "pairs",
         caption: "The probability that a run of one method scores above a run of another on the \
-                  same task, averaged over the tasks; if its interval contains 0.5, the two are not \
-                  distinguished.",
+                  same task, averaged over the tasks; if its interval contains 0.5, the two are \
+                  not distinguished.",
         columns,
         rows: (0..aggregate.methods.len()).map(row).collect(),
     })

@@ -4,8 +4,8 @@
 //! lock-step, so that the policy sees all of them at once; a row whose episode has ended takes the
 //! next start at once. An episode depends on its start alone, not on the number of rows or on other
 //! rows. The rollout can pause between any two environment steps, and continue in another process
-//! ([`Rollout::state`]). Evaluations, datasets and videos are folds over its transitions ([`TransitionSink`],
-//! [`Episodes`]).
+//! ([`Rollout::state`]). Evaluations, datasets and videos are folds over its transitions
+//! ([`TransitionSink`], [`Episodes`]).
 
 mod episodes;
 mod state;

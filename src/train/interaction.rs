@@ -11,8 +11,8 @@ use rtg_datasets::sample::{Experience, ReplayBuffer, ReplayInfo};
 use rtg_envs::Spec;
 use serde::{Deserialize, Serialize};
 
-use super::learner_input::Advance;
 use super::former;
+use super::learner_input::Advance;
 use crate::algorithms::{
     Error as AlgorithmError, Fresh, FreshInfo, FreshSource, Interaction, Learner, LearnerState,
     Needs, Source, Update,

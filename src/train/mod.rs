@@ -14,9 +14,9 @@ use std::time::Instant;
 use rtg_datasets::Dataset;
 use rtg_envs::{mujoco, registry};
 
-use self::learner_input::LearnerInput;
 pub use self::former::inherited;
 use self::health::Health;
+use self::learner_input::LearnerInput;
 use self::processor::ProcessorClock;
 use self::validation::Validation;
 use crate::algorithms::{self, Learner, Setup, memory};

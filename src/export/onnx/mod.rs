@@ -37,7 +37,8 @@ pub struct OnnxFile {
 /// The file of a policy. `notes` are its metadata: pairs of names and texts.
 ///
 /// # Errors
-/// [`Error::Unsupported`]: weights above 2 GiB, or a network without return-to-go tokens and attention.
+/// [`Error::Unsupported`]: weights above 2 GiB, or a network without return-to-go tokens and
+/// attention.
 pub fn model(computation: &Computation, notes: &[(&str, String)]) -> Result<OnnxFile, Error> {
     if computation.parameters() > MOST_PARAMETERS {
         return Err(Error::Unsupported {

@@ -14,9 +14,9 @@
 //! every token and keeps each p-th row; here a token is multiplied by its own filter only.)
 //!
 //! The filters of a sequence are in one *bank*: for each kind the taps, oldest first, C numbers
-//! each, then the bias. Which tokens are requested is a [`TokenSelection`]: all of them, or those of one
-//! kind. Sums start at the bias and go from the oldest tap to the newest, so an element has the
-//! same bits whatever tokens are computed with it.
+//! each, then the bias. Which tokens are requested is a [`TokenSelection`]: all of them, or those
+//! of one kind. Sums start at the bias and go from the oldest tap to the newest, so an element has
+//! the same bits whatever tokens are computed with it.
 
 pub(crate) mod cpu;
 pub mod reference;

@@ -161,10 +161,10 @@ fn differences(comparison: &Comparison<'_>) -> String {
 fn foot() -> String {
     format!(
         "<footer><p>The headline is the <em>last</em> evaluation. <em>Best</em> is the largest of all \
-         of a run's evaluations and favours runs with more of them, so the number of looks is shown \
-         next to it. A run with several targets counts with the first one of its plan. Seconds are \
-         those of training, without evaluations. Statistics as in Agarwal et al. 2021 (rliable), 2,000 \
-         draws of the stratified bootstrap, 500 for curves.</p><p>rtg {}</p></footer>\n",
+         of a run's evaluations and favours runs with more of them, so the number of looks is \
+         shown next to it. A run with several targets counts with the first one of its plan. \
+         Seconds are those of training, without evaluations. Statistics as in Agarwal et al. 2021 \
+         (rliable), 2,000 draws of the stratified bootstrap, 500 for curves.</p><p>rtg {}</p></footer>\n",
         env!("CARGO_PKG_VERSION")
     )
 }

@@ -1,7 +1,7 @@
 //! The training step on a GPU: that of the CPU engine, as one CUDA graph.
 //!
 //! ```text
-//! Trainer      queues of steps in, metrics out; parameters and moments in the flat layout of the CPU engine
+//! Trainer      queues of steps in, metrics out; parameters and moments in the CPU engine's layout
 //!  Sequence    the launches of a step, as data
 //!  Memory      the addresses of everything
 //!   Backend    see `kernels::device`

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! x[p k + i] = input_i[k] W_i + b_i + table[t_k]          i = 0 .. p - 1
-//! dW_i += sum_k input_i[k]^T dx[p k + i],   db_i += sum_k dx[p k + i],   dtable[t_k] += sum_i dx[p k + i]
+//! dW_i += sum_k input_i[k]^T dx[p k + i],   db_i += sum_k dx[p k + i]
+//! dtable[t_k] += sum_i dx[p k + i]
 //! ```
 //!
 //! The inputs are data and get no gradient. No token follows the last action, and no prediction is

@@ -4,7 +4,8 @@
 //! stream:
 //!
 //! ```text
-//! y = x + drop(mix(n))        M x C; dropout for some mixers only; in the last layer only the observations' rows
+//! y = x + drop(mix(n))        M x C; dropout for some mixers only; in the last layer only the
+//!                             observations' rows
 //! ```
 //!
 //! A mixer is a folder, like an op, and one arm in each function of [`Mixer`]; there are

@@ -1,6 +1,6 @@
 //! The weights, packed for the products once for all groups and threads of a call.
 
-use crate::kernels::decision_transformer::block;
+use crate::kernels::decision_transformer::block::cpu::Weights as BlockWeights;
 use crate::kernels::decision_transformer::embedding;
 use crate::kernels::decision_transformer::layout::Layout;
 use crate::kernels::decision_transformer::network::packing::{Matrix, Packing};
@@ -10,7 +10,7 @@ use crate::kernels::linear::cpu::Panels;
 #[derive(Debug, Default)]
 pub(crate) struct Weights {
     pub(crate) embedding: [Panels; 3],
-    pub(crate) blocks: Vec<block::cpu::Weights>,
+    pub(crate) blocks: Vec<BlockWeights>,
     pub(crate) head: Panels,
     pub(crate) head_transposed: Panels,
 }
@@ -22,7 +22,7 @@ impl Weights {
         packing: Packing,
         layout: &Layout,
         parameters: &[f32],
-        each: impl FnOnce(&mut [block::cpu::Weights], &(dyn Fn(usize, &mut block::cpu::Weights) + Sync)),
+        each: impl FnOnce(&mut [BlockWeights], &(dyn Fn(usize, &mut BlockWeights) + Sync)),
     ) {
         let level = packing.level;
         embedding::cpu::pack(level, &layout.embedding, parameters, &mut self.embedding);

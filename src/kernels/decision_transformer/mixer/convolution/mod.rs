@@ -2,7 +2,7 @@
 //! on itself and the five tokens before it.
 //!
 //! ```text
-//! mix(n) = causal_convolution(n)          one filter for each kind of token, no projection, no dropout
+//! mix(n) = causal_convolution(n)    one filter for each kind of token, no projection, no dropout
 //! ```
 //!
 //! The op is [`causal_convolution`](crate::kernels::causal_convolution). Padding is not computed:
