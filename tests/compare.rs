@@ -29,7 +29,7 @@ fn a_comparison_ends_with_a_sentence_a_table_and_a_page_and_is_then_complete() {
         "{said}"
     );
     let page = fs::read_to_string(bench.path(FOLDER).join("report.html")).unwrap();
-    assert!(page.contains("2 seeds tell no methods apart"));
+    assert!(page.contains("2 seeds cannot distinguish any methods"));
     let status = bench.succeed(&format!("sweep {FOLDER} --status"));
     assert_eq!(status.matches("| done | 6 of 6 |").count(), 4, "{status}");
 

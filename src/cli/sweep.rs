@@ -45,7 +45,7 @@ pub(super) struct Sweep {
     /// its last record.
     #[arg(long, conflicts_with = "only")]
     status: bool,
-    /// Do only the run with this index in runs.txt.
+    /// Execute only the run with this index in runs.txt.
     #[arg(long, value_name = "INDEX")]
     only: Option<usize>,
 }
