@@ -267,7 +267,7 @@ fn a_run_does_not_resume_without_its_checkpoint_or_with_another_one_or_on_other_
     fs::copy(bench.path("wide/checkpoints/latest.safetensors"), &latest).unwrap();
     let transcript = bench.transcript(again);
     assert!(
-        transcript.contains("another table 'decision_transformer'"),
+        transcript.contains("its table 'decision_transformer' differs"),
         "{transcript}"
     );
     bench.succeed(
