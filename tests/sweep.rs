@@ -44,6 +44,30 @@ fn a_sweep_executes_each_run_as_it_would_alone_and_then_stops() {
 }
 
 #[test]
+fn seeds_are_trained_side_by_side_with_the_bits_of_each_alone() {
+    let bench = Workbench::new();
+    let run = "train --algorithm bc --dataset builtin/cartpole/random --steps 12 \
+         --set optimiser.batch_size=8 --set evaluation.final_episodes=2";
+    let shown = bench.succeed(&format!("{run} --seeds 0..3 --run-dir many"));
+    assert!(shown.contains("| bc | 3 |"), "{shown}");
+    bench.succeed(&format!("{run} --seed 1 --threads 1 --run-dir alone"));
+    let weights =
+        |path: &str| fs::read(bench.path(path).join("checkpoints/weights.safetensors")).unwrap();
+    assert!(weights("alone") == weights("many/runs/seed-1"));
+    assert!(weights("alone") != weights("many/runs/seed-2"));
+    let log = bench.path("many/logs/seed-0.log");
+    let written = fs::metadata(&log).unwrap().modified().unwrap();
+    bench.succeed(&format!("{run} --seeds 0,1,2,5 --run-dir many"));
+    assert_eq!(fs::metadata(&log).unwrap().modified().unwrap(), written);
+    assert!(bench.path("many/runs/seed-5/summary.json").exists());
+    // What is wrong shows once, before anything is written.
+    let transcript = bench.transcript(&format!("{run} --env gone --seeds 0..2 --run-dir wrong"));
+    assert!(transcript.starts_with("exit code 1"), "{transcript}");
+    assert_eq!(transcript.matches("error:").count(), 1, "{transcript}");
+    assert!(!bench.path("wrong").exists());
+}
+
+#[test]
 fn a_failed_run_stops_no_other_and_is_named_at_the_end() {
     let bench = Workbench::new();
     let plan = PLAN.replace(

@@ -99,7 +99,7 @@ impl Compare {
 }
 
 /// Writes the page, and prints the findings and paths.
-fn show(folder: &Folder, indices: &[usize], out: &Path) -> Result<(), Error> {
+pub(super) fn show(folder: &Folder, indices: &[usize], out: &Path) -> Result<(), Error> {
     let paths = indices
         .iter()
         .map(|&index| out.join("runs").join(&folder.names()[index]));

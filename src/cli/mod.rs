@@ -22,6 +22,7 @@ mod progress;
 mod ranks;
 mod render;
 mod report;
+mod seeds;
 mod sweep;
 mod train;
 mod trained;

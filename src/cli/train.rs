@@ -8,6 +8,7 @@ use rtg_datasets::doctor::{Finding, Severity};
 
 use super::harmless::line;
 use super::ranks::Ranks;
+use super::seeds::Seeds;
 use super::{print, watch};
 use crate::checkpoint::Checkpoint;
 use crate::data::{self, ExperimentData};
@@ -57,13 +58,17 @@ pub(super) struct Train {
     /// Seed of all random numbers.
     #[arg(long)]
     seed: Option<u64>,
+    /// Seeds of several runs, trained side by side with one thread each: 0..5 (0 to 4) or 0,1,7.
+    #[arg(long, conflicts_with_all = ["seed", "resume", "resume_or_start", "mpi"])]
+    seeds: Option<Seeds>,
     /// Number of threads [default: `SLURM_CPUS_PER_TASK`, else all cores].
     #[arg(long)]
     threads: Option<usize>,
     /// Device: cpu, cuda, cuda:N, or auto (a GPU if one is available).
     #[arg(long)]
     device: Option<Device>,
-    /// Directory of the run [default: runs/<dataset>-<algorithm>-<recipe>-<seed>].
+    /// Directory of the run, or with --seeds of the runs [default:
+    /// runs/<dataset>-<algorithm>-<recipe>-<seed>].
     #[arg(long)]
     run_dir: Option<PathBuf>,
     /// Continue the run in that directory from its latest checkpoint.
@@ -90,7 +95,11 @@ impl Train {
         let from = from.and_then(Value::as_str).map(Path::new);
         let inherited = from.map(|run| train::inherited(run, &typed)).transpose()?;
         let mut layers: Vec<Table> = inherited.into_iter().chain(typed.clone()).collect();
-        let run_dir = self.run_dir(&Experiment::from_layers(&layers)?);
+        let planned = Experiment::from_layers(&layers)?;
+        if let Some(seeds) = &self.seeds {
+            return seeds.train(&typed, &planned, &self.run_dir(&planned));
+        }
+        let run_dir = self.run_dir(&planned);
         let resumes = self.resume || (self.resume_or_start && Run::open(&run_dir).is_ok());
         // The result of rank 0 is used on all ranks.
         let resumes = world.any(world.is_first() && resumes);
@@ -223,6 +232,10 @@ impl Train {
             } = planned;
             let data = dataset.as_ref().or(env.as_ref()).map_or("", String::as_str);
             let online = planned.from.as_ref().map_or("", |_| "-online");
+            let seed = match &self.seeds {
+                Some(_) => "seeds".to_owned(),
+                None => seed.to_string(),
+            };
             let name = format!("{data}-{algorithm:?}-{recipe}-{seed}{online}");
             let name: String = (name.to_lowercase().chars())
                 .map(|letter| {
