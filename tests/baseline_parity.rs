@@ -184,6 +184,11 @@ fn so_are_they_in_the_order_of_the_authors() {
     iql("iql_paper");
 }
 
+#[test]
+fn so_are_they_as_d3rlpy_has_them() {
+    iql("iql_d3rlpy");
+}
+
 fn bc(name: &str, actions: ActionCodec) {
     let fixture = Fixture::open(name);
     assert_eq!(fixture.case.algorithm, "bc");

@@ -29,7 +29,7 @@ use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Input, Needs, Update};
 use crate::kernels::mlp::Shape;
-use crate::kernels::mlp::heads::gaussian::Gaussian;
+use crate::kernels::mlp::heads::gaussian::{Bound, Gaussian};
 use crate::keys::Keys;
 use crate::nn::initialise::LayerFill;
 
@@ -42,6 +42,7 @@ pub type Learner = actor_critic::Learner<Awac>;
 const GAUSSIAN: Gaussian = Gaussian {
     low: -20.0,
     high: 2.0,
+    bound: Bound::Clamp,
 };
 
 impl Method for Awac {

@@ -15,26 +15,29 @@ pub enum Conventions {
     Corl,
     /// The authors' `implicit_q_learning`.
     Paper,
+    /// d3rlpy's `iql_impl.py`.
+    D3rlpy,
 }
 
 impl Conventions {
     /// The names of the recipes, the default first.
-    pub const RECIPES: &'static [&'static str] = &["corl", "paper"];
+    pub const RECIPES: &'static [&'static str] = &["corl", "paper", "d3rlpy"];
 
     /// The code of this recipe; CORL's if the name is unknown.
     pub fn named(recipe: &str) -> Self {
-        if recipe == "paper" {
-            Self::Paper
-        } else {
-            Self::Corl
+        match recipe {
+            "paper" => Self::Paper,
+            "d3rlpy" => Self::D3rlpy,
+            _ => Self::Corl,
         }
     }
 
     /// One value for each variant.
-    fn pick<T>(self, corl: T, paper: T) -> T {
+    fn pick<T>(self, corl: T, paper: T, d3rlpy: T) -> T {
         match self {
             Self::Corl => corl,
             Self::Paper => paper,
+            Self::D3rlpy => d3rlpy,
         }
     }
 }
@@ -66,8 +69,8 @@ keys! {
     /// IQL's networks, batches and update.
     pub struct Config = "iql", code: Conventions;
 
-    /// The order of the updates, the scale of the critics' loss and the initial weights: as in CORL
-    /// (`corl`), or in the authors' code (`paper`).
+    /// The order of the updates, the scale of the critics' loss, the initial weights and the kind of
+    /// bound of log sigma: as in CORL (`corl`), the authors' code (`paper`) or d3rlpy (`d3rlpy`).
     conventions: Conventions = code, Range::Words(Conventions::RECIPES), "", "";
     /// Units in each hidden layer of actor, critics and value function.
     width: usize = 256, Range::WIDTH, "", "256";
@@ -105,23 +108,24 @@ keys! {
         "gaussian; corl deterministic in Hopper medium and medium-replay";
     /// Lower bound of the logarithm of a Gaussian actor's standard deviations; the upper bound is
     /// 2.
-    log_sigma_low: f64 = code.pick(-20.0, -5.0), Range::between(-20.0, 2.0), "",
-        "corl -20, paper -5";
+    log_sigma_low: f64 = code.pick(-20.0, -5.0, -5.0), Range::between(-20.0, 2.0), "",
+        "corl -20; paper, d3rlpy -5";
     /// Dropout rate after the actor's hidden layers.
     actor_dropout: f64 = 0.0, Range::BELOW_ONE, "", "0; adroit 0.1";
     /// Whether observations are normalised by mean and standard deviation (plus 1e-3) of the data.
-    normalise: bool = code.pick(true, false), Range::Any, "", "corl true, paper false";
+    normalise: bool = code.pick(true, false, false), Range::Any, "", "corl true; others false";
     /// The data's actions are clipped at plus and minus this. Default: no clipping.
-    action_clip: Option<f64> = code.pick(None, Some(1.0 - 1e-5)), Range::PART,
+    action_clip: Option<f64> = code.pick(None, Some(1.0 - 1e-5), None), Range::PART,
         "of the largest action", "paper 1 - 1e-5";
-    /// The last step of a truncated episode: `keep` it, or `drop` it as both codes do.
+    /// The last step of a truncated episode: `keep` it, or `drop` it as all three codes do.
     truncated_last: TruncatedLast =
         TruncatedLast::Drop, Range::Words(&["keep", "drop"]), "", "drop";
     /// How rewards are scaled if `reward_scale` is not given: `none` does not scale them,
     /// `return_range` makes the returns of the best and the worst episode differ by 1000.
-    reward_scaling: RewardScaling = code.pick(RewardScaling::None, RewardScaling::ReturnRange),
+    reward_scaling: RewardScaling =
+        code.pick(RewardScaling::None, RewardScaling::ReturnRange, RewardScaling::ReturnRange),
         Range::Words(&["none", "return_range"]), "",
-        "paper return_range, in antmaze none; corl none, in Hopper medium(-replay) return_range";
+        "paper, d3rlpy return_range, antmaze none; corl none, Hopper medium(-replay) return_range";
     /// Rewards are multiplied by this, after `reward_shift` is added. Default: computed by
     /// `reward_scaling`.
     reward_scale: Option<f64> = None, Range::POSITIVE, "", "";

@@ -37,7 +37,7 @@ use super::networks::{Products, Trained, mean};
 use super::vector::TrainedVector;
 use super::{Card, Facts, Input, Needs, Update};
 use crate::kernels::mlp::Shape;
-use crate::kernels::mlp::heads::gaussian::Gaussian;
+use crate::kernels::mlp::heads::gaussian::{Bound, Gaussian};
 use crate::keys::{Keys, PlanError};
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill};
 use crate::random::derive;
@@ -108,7 +108,7 @@ impl Method for Iql {
 
     fn parts(made_of: &MadeOf<Config>, initial: &mut Initial<'_>) -> Parts<Self> {
         let fill = match made_of.config.conventions {
-            Conventions::Corl => LayerFill::DEFAULT,
+            Conventions::Corl | Conventions::D3rlpy => LayerFill::DEFAULT,
             Conventions::Paper => LayerFill {
                 weight: WeightFill::Orthogonal(std::f32::consts::SQRT_2),
                 bias: BiasFill::Constant(0.0),
@@ -187,7 +187,7 @@ impl Method for Iql {
         let again = match made_of.config.conventions {
             Conventions::Corl => 0.0,
             // V(s) again, after its step.
-            Conventions::Paper => value.all,
+            Conventions::Paper | Conventions::D3rlpy => value.all,
         };
         let targets = 2.0 * critic.all + value.all + again;
         let learning = 2.0 * critic.learning() + value.learning() + actor.learning();
@@ -209,5 +209,9 @@ fn gaussian(config: &Config) -> Option<Gaussian> {
     (config.actor == ActorKind::Gaussian).then_some(Gaussian {
         low: config.log_sigma_low as f32,
         high: 2.0,
+        bound: match config.conventions {
+            Conventions::Corl | Conventions::Paper => Bound::Clamp,
+            Conventions::D3rlpy => Bound::Sigmoid,
+        },
     })
 }

@@ -51,6 +51,16 @@ impl Step<'_, '_> {
                 self.next_values(value, with);
                 let report = self.step_value(value, with);
                 let report = self.step_critics(report, critics, with);
+                critics.follow(work.pool, work.config().tau);
+                self.step_actor(report, parts, with)
+            }
+            // One step for V and Q there: with Adam the same as one for each.
+            Conventions::D3rlpy => {
+                self.next_values(value, with);
+                let report = self.step_value(value, with);
+                let report = self.step_critics(report, critics, with);
+                self.advantages(value, with);
+                critics.follow(work.pool, work.config().tau);
                 self.step_actor(report, parts, with)
             }
             Conventions::Paper => {
@@ -59,7 +69,9 @@ impl Step<'_, '_> {
                 self.next_values(value, with);
                 let report = self.step_actor(report, parts, with);
                 let [_, critics, _] = &mut parts.networks;
-                self.step_critics(report, critics, with)
+                let report = self.step_critics(report, critics, with);
+                critics.follow(work.pool, work.config().tau);
+                report
             }
         }
     }
@@ -89,18 +101,16 @@ impl Step<'_, '_> {
         with.value.step(self.work, value, &with.target_values, step)
     }
 
-    /// Steps the critics towards r + gamma (1 - terminated) V(s') and moves their targets.
+    /// Steps the critics towards r + gamma (1 - terminated) V(s').
     fn step_critics(&self, report: Update, critics: &mut Trained, with: &mut Scratch) -> Update {
         let (work, config) = (self.work, self.work.config());
         let factor = match config.conventions {
             Conventions::Corl => 0.5,
-            Conventions::Paper => 1.0,
+            Conventions::Paper | Conventions::D3rlpy => 1.0,
         };
         bootstrap(work.batch, &with.next_values, &mut with.critics.targets);
         let step = (factor, config.critic_learning_rate);
-        let report = with.critics.step(report, work, critics, step);
-        critics.follow(work.pool, config.tau);
-        report
+        with.critics.step(report, work, critics, step)
     }
 
     /// Steps the actor towards the data's actions, weighted by their advantages.

@@ -11,7 +11,8 @@ use super::config::Config;
 use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::{self, Shared};
 use crate::algorithms::{self, ActionCodec, Computation, Error, Rule, Saved, computation};
-use crate::kernels::mlp::heads::{categorical, gaussian::Gaussian};
+use crate::kernels::mlp::heads::categorical;
+use crate::kernels::mlp::heads::gaussian::{Bound, Gaussian};
 use crate::kernels::mlp::{Activation, Network, Shape};
 use crate::nn::state_dict::{Entry, read_linear};
 use crate::policy::{Mode, Policy};
@@ -44,6 +45,7 @@ pub(super) const LOG_SIGMA: &str = "actor.log_std";
 pub(super) const GAUSSIAN: Gaussian = Gaussian {
     low: f32::NEG_INFINITY,
     high: f32::INFINITY,
+    bound: Bound::Clamp,
 };
 
 /// The logarithms of the standard deviations, A numbers, which a learner may change while policies

@@ -12,7 +12,7 @@ use crate::algorithms::actor_critic::gaussian::{GaussianDecision, LOG_SIGMA};
 use crate::algorithms::actor_policy::ActorPolicy;
 use crate::algorithms::networks::{self, Shared};
 use crate::algorithms::{self, ActionCodec, Error, Saved, Setup};
-use crate::kernels::mlp::heads::gaussian::Gaussian;
+use crate::kernels::mlp::heads::gaussian::{Bound, Gaussian};
 use crate::kernels::mlp::{Network, Shape};
 use crate::nn::state_dict::{Entry, read_linear};
 use crate::policy::{Mode, Policy};
@@ -23,6 +23,7 @@ pub(super) const ACTOR: &str = "actor";
 pub(super) const GAUSSIAN: Gaussian = Gaussian {
     low: f32::NEG_INFINITY,
     high: f32::INFINITY,
+    bound: Bound::Clamp,
 };
 
 /// A model without its weights, as a checkpoint's metadata has it.

@@ -1,4 +1,4 @@
-"""IQL (Kostrikov et al., 2021): CORL's `iql.py` and the order of its authors; the code is ours."""
+"""IQL (Kostrikov et al., 2021) as CORL, its authors and d3rlpy compute it; the code is ours."""
 
 import copy
 
@@ -16,14 +16,16 @@ class Iql:
 
     `corl`: V, critics and actor all see V as it was before the update; the critics' loss is half
     the sum of two squared errors. `paper`: V, then the actor and then the critics with the new V;
-    the sum of two. Nothing is drawn: an update is deterministic.
+    the sum of two. `d3rlpy`: one step of V and critics, both with the old V, then the actor with
+    the new V and the old targets. Nothing is drawn: an update is deterministic.
     """
 
     def __init__(self, observation, action, hidden, recipe="corl", deterministic=False,
                  discount=0.99, tau=0.005, expectile=0.7, beta=3.0, learning_rate=3e-4,
                  schedule_steps=1_000_000, log_sigma_bounds=(-20.0, 2.0)):
         self.actor = (Tanh(observation, action, hidden) if deterministic
-                      else Gaussian(observation, action, hidden, log_sigma_bounds))
+                      else Gaussian(observation, action, hidden, log_sigma_bounds,
+                                    smooth=recipe == "d3rlpy"))
         self.critic_1 = Critic(observation, action, hidden)
         self.critic_2 = Critic(observation, action, hidden)
         self.value = Value(observation, hidden)
@@ -51,6 +53,14 @@ class Iql:
             with torch.no_grad():
                 next_value = self.value(next_observations).squeeze(-1)
             _, advantage = self._update_value(observations, actions, losses)
+            self._update_critics(observations, actions, rewards, terminated, next_value, losses)
+            self._update_actor(observations, actions, advantage, losses)
+        elif self.recipe == "d3rlpy":
+            with torch.no_grad():
+                next_value = self.value(next_observations).squeeze(-1)
+            target_q, _ = self._update_value(observations, actions, losses)
+            with torch.no_grad():
+                advantage = target_q - self.value(observations).squeeze(-1)
             self._update_critics(observations, actions, rewards, terminated, next_value, losses)
             self._update_actor(observations, actions, advantage, losses)
         else:

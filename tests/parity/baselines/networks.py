@@ -45,16 +45,22 @@ class Logits(nn.Module):
 
 
 class Gaussian(nn.Module):
-    """A Gaussian actor with one log sigma for each dimension; its mean is squashed in IQL."""
+    """A Gaussian actor with one log sigma for each dimension; its mean is squashed in IQL.
 
-    def __init__(self, observation, action, hidden, log_sigma_bounds, squash=True):
+    `smooth`: a sigmoid keeps log sigma within the bounds, as in d3rlpy, not a clamp.
+    """
+
+    def __init__(self, observation, action, hidden, log_sigma_bounds, squash=True, smooth=False):
         super().__init__()
         self.net = perceptron(observation, hidden, action, (nn.Tanh(),) if squash else ())
         self.log_std = nn.Parameter(torch.zeros(action))
-        self.bounds = log_sigma_bounds
+        self.bounds, self.smooth = log_sigma_bounds, smooth
 
     def forward(self, observations):
-        return Normal(self.net(observations), self.log_std.clamp(*self.bounds).exp())
+        low, high = self.bounds
+        log_sigma = (low + torch.sigmoid(self.log_std) * (high - low) if self.smooth
+                     else self.log_std.clamp(low, high))
+        return Normal(self.net(observations), log_sigma.exp())
 
 
 class SquashedGaussian(nn.Module):

@@ -2,13 +2,15 @@
 //! observation.
 //!
 //! ```text
-//! s_i = clamp(log_sigma_i),   a_i = mu_i + e^(s_i) e_i,   d_i = (a_i - mu_i) e^(-s_i)
+//! s_i = bound(log_sigma_i),   a_i = mu_i + e^(s_i) e_i,   d_i = (a_i - mu_i) e^(-s_i)
 //! log pi = sum_i (-d_i^2 / 2 - s_i - log(2 pi) / 2)
 //! entropy = sum_i (s_i + 1/2 + log(2 pi) / 2)
 //!
 //! dmu_i = dlogpi d_i e^(-s_i)
-//! dlog_sigma_i = sum over rows of dlogpi (d_i^2 - 1), zero outside the clamp's bounds
+//! dlog_sigma_i = bound'(log_sigma_i) sum over rows of dlogpi (d_i^2 - 1)
 //! ```
+//!
+//! The bound is a clamp, whose derivative is 0 outside, or low + (high - low) sigmoid(log_sigma_i).
 //!
 //! There is no squashing: IQL's mean passes through [tanh](super::tanh) first, AWAC's and PPO's
 //! does not.
@@ -22,6 +24,17 @@ pub struct Gaussian {
     pub low: f32,
     /// Largest log sigma: 2, or infinity in PPO.
     pub high: f32,
+    /// How the parameters are kept between the two.
+    pub bound: Bound,
+}
+
+/// How a parameter becomes a log sigma within bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// It is clamped.
+    Clamp,
+    /// It is the argument of a sigmoid from `low` to `high`, as in d3rlpy; both are finite.
+    Sigmoid,
 }
 
 impl Gaussian {
@@ -35,7 +48,7 @@ impl Gaussian {
         assert_eq!(means.len(), noise.len(), "noise for each number");
         let a = log_sigma.len();
         for (at, to) in actions.iter_mut().enumerate() {
-            *to = means[at] + self.clamp(log_sigma[at % a]).exp() * noise[at];
+            *to = means[at] + self.log_sigma(log_sigma[at % a]).exp() * noise[at];
         }
     }
 
@@ -59,7 +72,7 @@ impl Gaussian {
         );
         for (row, to) in to.iter_mut().enumerate() {
             let terms = log_sigma.iter().enumerate().map(|(i, raw)| {
-                let s = self.clamp(*raw);
+                let s = self.log_sigma(*raw);
                 let at = row * a + i;
                 let distance = (actions[at] - means[at]) * (-s).exp();
                 -0.5 * distance * distance - s - LOG_ROOT_TAU as f32
@@ -94,7 +107,7 @@ impl Gaussian {
         );
         assert_eq!(log_sigma_gradient.len(), a, "a gradient for each log sigma");
         for (i, (raw, to)) in log_sigma.iter().zip(log_sigma_gradient).enumerate() {
-            let inverse = (-self.clamp(*raw)).exp();
+            let inverse = (-self.log_sigma(*raw)).exp();
             let mut sum = 0.0;
             for (row, dlog) in log_probability_gradients.iter().enumerate() {
                 let at = row * a + i;
@@ -102,23 +115,39 @@ impl Gaussian {
                 mean_gradients[at] = dlog * distance * inverse;
                 sum += dlog * (distance * distance - 1.0);
             }
-            if (self.low..=self.high).contains(raw) {
-                *to += sum;
-            }
+            *to += self.slope(*raw) * sum;
         }
     }
 
-    /// The entropy, the same for each row. Its gradient at log sigma is 1 within the bounds.
+    /// The entropy, the same for each row. Its gradient at log sigma is the bound's slope.
     pub fn entropy(&self, log_sigma: &[f32]) -> f32 {
         let terms = log_sigma
             .iter()
-            .map(|raw| self.clamp(*raw) + 0.5 + LOG_ROOT_TAU as f32);
+            .map(|raw| self.log_sigma(*raw) + 0.5 + LOG_ROOT_TAU as f32);
         terms.sum()
     }
 
-    fn clamp(self, log_sigma: f32) -> f32 {
-        log_sigma.clamp(self.low, self.high)
+    fn log_sigma(self, raw: f32) -> f32 {
+        match self.bound {
+            Bound::Clamp => raw.clamp(self.low, self.high),
+            Bound::Sigmoid => self.low + (self.high - self.low) * sigmoid(raw),
+        }
     }
+
+    fn slope(self, raw: f32) -> f32 {
+        match self.bound {
+            Bound::Clamp if (self.low..=self.high).contains(&raw) => 1.0,
+            Bound::Clamp => 0.0,
+            Bound::Sigmoid => {
+                let part = sigmoid(raw);
+                (self.high - self.low) * part * (1.0 - part)
+            }
+        }
+    }
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
 }
 
 fn check(means: &[f32], log_sigma: &[f32], actions: &[f32]) {
@@ -137,15 +166,34 @@ mod tests {
     const HEAD: Gaussian = Gaussian {
         low: -20.0,
         high: 2.0,
+        bound: Bound::Clamp,
+    };
+    const SMOOTH: Gaussian = Gaussian {
+        low: -5.0,
+        high: 2.0,
+        bound: Bound::Sigmoid,
     };
 
-    fn reference(means: &[f64], log_sigma: &[f64], actions: &[f64]) -> Vec<f64> {
+    /// The log sigma of a parameter, and the slope there.
+    fn bounded(head: Gaussian, raw: f64) -> (f64, f64) {
+        let (low, high) = (f64::from(head.low), f64::from(head.high));
+        let part = (1.0 + (-raw).exp()).recip();
+        match head.bound {
+            Bound::Clamp => (raw.clamp(low, high), f64::from(u8::from(raw <= high))),
+            Bound::Sigmoid => (
+                low + (high - low) * part,
+                (high - low) * part * (1.0 - part),
+            ),
+        }
+    }
+
+    fn reference(head: Gaussian, means: &[f64], log_sigma: &[f64], actions: &[f64]) -> Vec<f64> {
         let a = log_sigma.len();
         let rows = means.chunks(a).zip(actions.chunks(a));
         rows.map(|(means, actions)| {
             (0..a)
                 .map(|i| {
-                    let sigma = log_sigma[i].clamp(-20.0, 2.0).exp();
+                    let sigma = bounded(head, log_sigma[i]).0.exp();
                     let distance = (actions[i] - means[i]) / sigma;
                     let density = (-0.5 * distance * distance).exp();
                     (density / (sigma * (2.0 * std::f64::consts::PI).sqrt())).ln()
@@ -157,41 +205,46 @@ mod tests {
 
     #[test]
     fn log_probabilities_and_their_gradients_are_the_reference() {
+        check_head(HEAD);
+        check_head(SMOOTH);
+    }
+
+    fn check_head(head: Gaussian) {
         let (means, log_sigma, noise) = (numbers(1, 30), [-0.7, 2.5, 0.3], numbers(2, 30));
         let mut actions = vec![0.0; 30];
-        HEAD.sample(&means, &log_sigma, &noise, &mut actions);
+        head.sample(&means, &log_sigma, &noise, &mut actions);
         let moved = (actions[1] - means[1]) / noise[1];
-        assert!((moved - 2.0_f32.exp()).abs() < 1e-5);
+        let sigma = bounded(head, 2.5).0.exp();
+        assert!((f64::from(moved) - sigma).abs() < 1e-5 * sigma);
 
         let mut logs = vec![0.0; 10];
-        HEAD.log_probabilities(&means, &log_sigma, &actions, &mut logs);
+        head.log_probabilities(&means, &log_sigma, &actions, &mut logs);
         let exact = [&means[..], &log_sigma, &actions].map(to_f64);
         let [exact_means, exact_sigma, exact_actions] = &exact;
         assert_close(
             &logs,
-            &reference(exact_means, exact_sigma, exact_actions),
+            &reference(head, exact_means, exact_sigma, exact_actions),
             "log pi",
         );
 
         let dlog = numbers(3, 10);
         let loss = |means: &[f64], log_sigma: &[f64]| -> f64 {
-            let logs = reference(means, log_sigma, exact_actions);
+            let logs = reference(head, means, log_sigma, exact_actions);
             logs.iter().zip(&dlog).map(|(l, d)| l * f64::from(*d)).sum()
         };
         let (mut dmeans, mut dsigma) = (vec![0.0; 30], vec![0.0; 3]);
         let of = (&means[..], &log_sigma[..], &actions[..]);
-        HEAD.backward(of, &dlog, &mut dmeans, &mut dsigma);
+        head.backward(of, &dlog, &mut dmeans, &mut dsigma);
         // In f64, the same formulas.
         let mut exact_dmeans = vec![0.0; 30];
         let mut exact_dsigma = vec![0.0; 3];
         for at in 0..30 {
-            let sigma = exact_sigma[at % 3].clamp(-20.0, 2.0).exp();
+            let (log_sigma, slope) = bounded(head, exact_sigma[at % 3]);
+            let sigma = log_sigma.exp();
             let distance = (exact_actions[at] - exact_means[at]) / sigma;
             let dlog = f64::from(dlog[at / 3]);
             exact_dmeans[at] = dlog * distance / sigma;
-            if at % 3 != 1 {
-                exact_dsigma[at % 3] += dlog * (distance * distance - 1.0);
-            }
+            exact_dsigma[at % 3] += slope * dlog * (distance * distance - 1.0);
         }
         assert_close(&dmeans, &exact_dmeans, "dmu");
         assert_close(&dsigma, &exact_dsigma, "dlog sigma");
