@@ -113,6 +113,10 @@ impl Fixture {
     /// The inputs of an update.
     pub(crate) fn batch(&self, update: u32) -> Transitions {
         let of = |name: &str| self.numbers(&format!("update.{update}.{name}")).to_vec();
+        let optional = |name: &str| {
+            let found = self.find(&format!("update.{update}.{name}"));
+            found.map_or_else(Vec::new, <[f32]>::to_vec)
+        };
         let (rows, actions) = (self.case.batch, of("actions"));
         Transitions {
             observations: of("observations"),
@@ -122,9 +126,8 @@ impl Fixture {
             next_observations: of("next_observations"),
             terminated: of("terminated"),
             discounts: vec![self.hyperparameter("discount") as f32; rows],
-            next_actions: self
-                .find(&format!("update.{update}.following_actions"))
-                .map_or_else(Vec::new, <[f32]>::to_vec),
+            next_actions: optional("following_actions"),
+            returns_to_go: optional("returns"),
             rows,
             ..Transitions::default()
         }

@@ -35,6 +35,7 @@ fn every_continuous_algorithm_continues_with_its_weights_and_its_data() {
         ("iql", "--recipe paper"),
         ("awac", ""),
         ("cql", "--set cql.samples=3"),
+        ("cql", "--recipe cal_ql --set cql.samples=3"),
         ("edac", "--set edac.members=3"),
     ] {
         let bench = Workbench::new();
@@ -90,6 +91,25 @@ fn a_killed_continuation_resumes_to_the_bits_of_an_uninterrupted_one() {
              --set online.capacity=60500";
         kill_and_resume(&bench, run, some_time(200));
     }
+}
+
+#[test]
+fn a_continuation_with_half_of_each_batch_from_the_dataset_resumes_exactly() {
+    let bench = Workbench::new();
+    offline(&bench, "cql", "--recipe cal_ql --set cql.samples=3");
+    let run = "train --from former --steps 300 --seed 5 --set checkpoint_every=35 \
+         --set evaluation.every=150 --set online.dataset_share=0.5";
+    kill_and_resume(&bench, run, some_time(100));
+    let bounded = |run: &str| {
+        let lines = measurements(&bench, run);
+        lines
+            .iter()
+            .any(|line| line["train/bounded_share"].is_number())
+    };
+    // The bound is disabled online.
+    assert!(bounded("former") && !bounded("whole"));
+    // The buffer contains its own steps only.
+    assert_eq!(rows(&checkpoint_tensors(&bench, "whole")), 300);
 }
 
 #[test]

@@ -69,6 +69,14 @@ fn a_killed_run_of_cql_resumes_with_its_multiplier() {
 }
 
 #[test]
+fn a_killed_run_of_cal_ql_resumes_to_the_bits_of_an_uninterrupted_one() {
+    let bench = Workbench::new();
+    let options = "--recipe cal_ql --set cql.samples=3 --set cql.critic_layers=1";
+    let run = train("cql", &format!("{CUT_OFTEN} {options}"));
+    kill_and_resume(&bench, &run, Duration::ZERO);
+}
+
+#[test]
 fn a_killed_run_of_edac_resumes_to_the_bits_of_an_uninterrupted_one() {
     let bench = Workbench::new();
     let run = train("edac", &format!("{CUT_OFTEN} --set edac.members=3"));

@@ -111,10 +111,12 @@ fn cql(name: &str, names: &[(&str, &str)]) {
     let given = &fixture.case.hyperparameters;
     let flag = |key: &str| given.get(key).is_some_and(|value| value == true);
     let number = |key: &str| given.get(key).map(|value| value.as_f64().unwrap());
-    let defaults = cql::config::Config::of(&fixture.case.recipe);
+    let variant = cql::config::CqlVariant::named(&fixture.case.recipe);
+    let defaults = cql::config::Config::of(variant);
     let config = cql::config::Config {
         width: fixture.case.hidden[0],
         layers: fixture.case.hidden.len(),
+        critic_layers: None,
         conservative_weight: fixture.hyperparameter("penalty"),
         samples: fixture.hyperparameter("samples") as usize,
         lagrange: flag("lagrange"),
@@ -155,6 +157,11 @@ fn so_are_they_with_everything_that_antmaze_needs() {
         ("lagrange_multiplier", "alpha_prime"),
     ];
     cql("cql_antmaze", &names);
+}
+
+#[test]
+fn three_updates_of_cal_ql_are_those_of_pytorch() {
+    cql("cal_ql", &[("bounded_share", "bounded")]);
 }
 
 fn edac(name: &str) {

@@ -140,6 +140,9 @@ pub struct Interaction {
     pub normaliser: Option<Normaliser>,
     /// Transitions in a batch.
     pub rows: usize,
+    /// The number of them that are drawn from the dataset, fewer than all; 0: the dataset is in the
+    /// buffer.
+    pub dataset_rows: usize,
     /// Environments that are stepped together.
     pub environments: usize,
     /// Capacity of the replay buffer, in steps.

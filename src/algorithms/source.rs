@@ -25,12 +25,59 @@ pub enum Source {
     Fresh(FreshSource),
 }
 
-/// Transitions that were collected in an environment.
+/// Transitions that were collected in an environment, and optionally some of a dataset.
 pub struct ReplaySource {
     /// The buffer.
     pub replay: ReplayBuffer,
     stream: Stream,
     rows: usize,
+    dataset: Option<DatasetPart>,
+}
+
+/// The rows of each batch that are drawn from a dataset.
+struct DatasetPart {
+    sampler: TransitionSampler,
+    rows: usize,
+    drawn: Transitions,
+}
+
+impl ReplaySource {
+    /// Batches of `rows` transitions from a buffer.
+    pub fn new(replay: ReplayBuffer, stream: Stream, rows: usize) -> Self {
+        Self {
+            replay,
+            stream,
+            rows,
+            dataset: None,
+        }
+    }
+
+    /// Draws `rows` rows of each batch from a dataset, and the others from the buffer.
+    ///
+    /// # Errors
+    /// Data that such batches cannot be drawn from.
+    pub fn beside(mut self, data: &Dataset, rows: usize) -> Result<Self, Error> {
+        let identity = Normaliser::identity(data.observation_width());
+        let normaliser = self.replay.normaliser().unwrap_or(&identity);
+        let config = self.replay.config().clone();
+        self.dataset = Some(DatasetPart {
+            sampler: TransitionSampler::new(data, normaliser, config)?,
+            rows,
+            drawn: Transitions::default(),
+        });
+        Ok(self)
+    }
+
+    fn next(&mut self, batch: &mut Transitions) {
+        let of_dataset = self.dataset.as_ref().map_or(0, |part| part.rows);
+        let own = self.rows - of_dataset;
+        self.replay.sample(&mut self.stream, own, batch);
+        if let Some(part) = &mut self.dataset {
+            let drawn = &mut part.drawn;
+            part.sampler.sample(&mut self.stream, part.rows, drawn);
+            batch.append(drawn);
+        }
+    }
 }
 
 /// A batch of held-back data.
@@ -80,19 +127,10 @@ impl Source {
                 )?;
                 replay.set_normaliser(interaction.normaliser.clone())?;
                 replay.extend(data)?;
-                Self::replay(replay, stream, interaction.rows)
+                Self::Replay(ReplaySource::new(replay, stream, interaction.rows))
             }
             // A dataset contains another policy's steps.
             Needs::Fresh(fresh) => Self::Fresh(FreshSource::new(*fresh, stream)),
-        })
-    }
-
-    /// Batches of `rows` transitions from a buffer.
-    pub fn replay(replay: ReplayBuffer, stream: Stream, rows: usize) -> Self {
-        Self::Replay(ReplaySource {
-            replay,
-            stream,
-            rows,
         })
     }
 
@@ -138,9 +176,7 @@ impl Source {
                 panic!("the learner needs transitions, which this source does not have")
             }
             Self::Transitions(transitions) => transitions.next(batch),
-            Self::Replay(source) => {
-                source.replay.sample(&mut source.stream, source.rows, batch);
-            }
+            Self::Replay(source) => source.next(batch),
         }
     }
 

@@ -124,10 +124,23 @@ keys! {
     environments: usize = 1, Range::between(1.0, 4096.0), "environments", "1";
     /// Capacity of the replay buffer, at most 2^24; the dataset's steps are stored first.
     capacity: usize = 2_000_000, Range::between(1.0, 16_777_216.0), "steps", "2e6 (CORL)";
+    /// The share of each batch that is drawn from the dataset, which is then not stored in the
+    /// replay buffer. Default: the dataset is stored in the buffer.
+    dataset_share: Option<f64> as serde(default) = None, Range::BELOW_ONE, "",
+        "0.5 (CORL's cal_ql)";
     /// Environment steps between two rounds of updates.
     update_every: u64 = 1, Range::at_least(1), "steps", "1";
     /// Updates in a round.
     updates: u64 = 1, Range::ROWS, "updates", "1";
+}
+
+impl OnlineConfig {
+    /// The transitions of a batch of `rows` that are drawn from the dataset; at least one is not.
+    pub fn dataset_rows(&self, rows: usize) -> usize {
+        let share = self.dataset_share.unwrap_or(0.0);
+        let drawn = (share * rows as f64).round() as usize;
+        drawn.min(rows.saturating_sub(1))
+    }
 }
 
 const fn selection(

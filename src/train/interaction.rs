@@ -15,7 +15,7 @@ use super::former;
 use super::learner_input::Advance;
 use crate::algorithms::{
     Error as AlgorithmError, Fresh, FreshInfo, FreshSource, Interaction, Learner, LearnerState,
-    Needs, Source, Update,
+    Needs, ReplaySource, Source, Update,
 };
 use crate::behaviour::Random;
 use crate::checkpoint::{Checkpoint, Progress, replay_entries};
@@ -129,7 +129,11 @@ impl Interacting {
                     _ => None,
                 };
                 let replay = open_replay(interaction, opened, (saved, former.as_ref()))?;
-                Source::replay(replay, stream, interaction.rows)
+                let mut source = ReplaySource::new(replay, stream, interaction.rows);
+                if let (Some(data), 1..) = (&opened.data, interaction.dataset_rows) {
+                    source = source.beside(data, interaction.dataset_rows)?;
+                }
+                Source::Replay(source)
             }
             Pace::Fresh(fresh) => Source::Fresh(open_fresh(*fresh, opened, stream, saved)?),
         };
@@ -286,7 +290,7 @@ fn open_replay(
         // Other episodes begin.
         info.newest.clear();
         former.restore_replay(&mut replay, &info)?;
-    } else if let Some(data) = &opened.data {
+    } else if let (Some(data), 0) = (&opened.data, config.dataset_rows) {
         replay.extend(data).map_err(AlgorithmError::from)?;
     }
     Ok(replay)

@@ -1,5 +1,7 @@
 //! The input of a learner: batches of a dataset, or its own steps in an environment.
 
+use rtg_datasets::sample::{ReturnsToGo, TransitionConfig};
+
 use super::interaction::Interacting;
 use crate::algorithms::{
     Error as AlgorithmError, Interaction, Learner, LearnerState, Needs, Source, Update,
@@ -96,9 +98,14 @@ fn in_environment<'a>(needs: Needs<'a>, online: Option<&OnlineConfig>) -> Needs<
             },
             Some(online),
         ) => Needs::Environment(Interaction {
-            transitions: config,
+            // Steps of its own have no return yet, and those of the dataset lose it with them.
+            transitions: TransitionConfig {
+                returns_to_go: ReturnsToGo::Off,
+                ..config
+            },
             normaliser: normaliser.cloned(),
             rows,
+            dataset_rows: online.dataset_rows(rows),
             environments: online.environments,
             capacity: online.capacity,
             learning_starts: 0,

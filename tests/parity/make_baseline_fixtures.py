@@ -19,7 +19,7 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
     update.U.observations BS, .actions BA (one-hot if discrete); of rvs also .returns_to_go B
         and .timesteps B; but for bc and rvs also .rewards B,
         .next_observations BS, .terminated B (0 or 1)       what update U = 1, 2, 3 is given;
-        rebrac also .following_actions BA, those after the batch's; ppo also .truncated B, and
+        rebrac also .following_actions BA, those after the batch's; cal_ql .returns B; ppo also .truncated B, and
         .order (epochs x B), the rows in the order of the minibatches; row t E + e is step t of
         environment e
     update.U.noise.I            BA, the I-th standard normal that update U draws, from 0:
@@ -56,7 +56,8 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
                                 `q_policy`, `lambda`, `cloning`
         cql                     `alpha_before`, `alpha_after`, `log_prob`, `difference` (of both
                                 critics, mean), `loss.total`, with the penalty; antmaze also
-                                `alpha_prime` (before its step), `loss.alpha_prime`
+                                `alpha_prime` (before its step), `loss.alpha_prime`; cal_ql also
+                                `bounded`, the share of the policy's values that count as a return
         edac                    `alpha_after`, `log_prob`; edac `loss.diversity`
         bc                      `outputs` (actions or logits), no others
         rvs                     `outcomes` B, no others

@@ -1,17 +1,69 @@
 //! The configuration of CQL, with the published values.
 
-use rtg_datasets::sample::TruncatedLast;
+use rtg_datasets::sample::{ReturnsToGo, TruncatedLast};
+use serde::{Deserialize, Serialize};
 
 use crate::keys::{Range, keys};
 
+/// The method whose published values are the defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CqlVariant {
+    /// CQL, after CORL's `offline/cql.py`.
+    Cql,
+    /// Cal-QL, after CORL's `finetune/cal_ql.py`.
+    CalQl,
+}
+
+impl CqlVariant {
+    /// The names of the recipes, the default first.
+    pub const RECIPES: &'static [&'static str] = &["corl", "cal_ql"];
+
+    /// The method of a recipe.
+    pub fn named(recipe: &str) -> Self {
+        if recipe == "cal_ql" {
+            Self::CalQl
+        } else {
+            Self::Cql
+        }
+    }
+
+    /// One value for each variant.
+    fn pick<T>(self, cql: T, cal_ql: T) -> T {
+        match self {
+            Self::Cql => cql,
+            Self::CalQl => cal_ql,
+        }
+    }
+}
+
+/// The distribution of the initial weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InitialWeights {
+    /// Orthogonal critics, PyTorch's defaults in the actor's hidden layers; the last layers have a
+    /// gain of 0.01, so that values and means are close to 0 at first.
+    #[default]
+    SmallOutputs,
+    /// Every layer is orthogonal with a gain of the square root of 2; biases are 0.
+    Orthogonal,
+}
+
 keys! {
-    /// CQL's networks, batches and update.
-    pub struct Config = "cql", _recipe: &str;
+    /// The networks, batches and update of CQL and Cal-QL.
+    pub struct Config = "cql", variant: CqlVariant;
 
     /// Units in each hidden layer of actor and critics.
     width: usize = 256, Range::WIDTH, "", "256";
-    /// Hidden layers of actor and critics.
+    /// Hidden layers of the actor, and of the critics unless `critic_layers` is given.
     layers: usize = 3, Range::LAYERS, "", "3; young-geng 2";
+    /// Hidden layers of the critics. Default: `layers`.
+    critic_layers: Option<usize> as serde(default) = variant.pick(None, Some(2)), Range::LAYERS, "",
+        "cal_ql 2; adroit 3; antmaze 5";
+    /// The initial weights: `small_outputs` (last layers with a gain of 0.01), or `orthogonal` with
+    /// a gain of the square root of 2 in every layer.
+    initialisation: InitialWeights as serde(default) =
+        variant.pick(InitialWeights::SmallOutputs, InitialWeights::Orthogonal),
+        Range::Words(&["small_outputs", "orthogonal"]), "", "corl small_outputs, cal_ql orthogonal";
     /// Transitions in a batch.
     batch_size: usize = 256, Range::ROWS, "transitions", "256";
     /// Adam's learning rate of the actor.
@@ -39,6 +91,13 @@ keys! {
     samples: usize = 10, Range::between(1.0, 1000.0), "actions", "10";
     /// Temperature of the log-sum-exp over their values.
     temperature: f64 = 1.0, Range::POSITIVE, "", "1";
+    /// Cal-QL's lower bound of the policy's values in that log-sum-exp: the discounted return that
+    /// followed in the data (`discounted`), with r / (1 - gamma) in episodes without any success
+    /// (`sparse`), or none (`off`). Disabled in a run that continues online.
+    calibrate: ReturnsToGo as serde(default) =
+        variant.pick(ReturnsToGo::Off, ReturnsToGo::Discounted),
+        Range::Words(&["off", "discounted", "sparse"]), "",
+        "corl off, cal_ql discounted; antmaze, adroit sparse";
     /// Lower bound at which the difference between that log-sum-exp and the data's value is
     /// clipped. Default: no bound.
     difference_low: Option<f64> = None, Range::FINITE, "", "none; antmaze -200";

@@ -20,16 +20,21 @@
 //! alpha' weight (`D_j` - gap); it steps first, but the critics' loss uses alpha' before that step.
 //! With `max_target_backup`, y uses the largest of n next actions' values.
 //!
+//! Cal-QL (Nakamoto et al. 2023) is CQL with values at `a_n` and `a_c` of at least G, the discounted
+//! return from the row on (`calibrate`): the policy's values are not lowered below returns that were
+//! reached, so that it does not unlearn at first when it continues in the environment.
+//!
 //! Noise, rows x A or rows x n x A: normal at the observations, at the next ones; uniform; normal
 //! at the observations, at the next ones. After CORL's `algorithms/offline/cql.py`, whose results
-//! on D4RL's v2 datasets are the ones to compare with, except for two defects of CORL: its second
-//! critic always has three layers, and its `bc_steps` does not use the data's actions.
+//! on D4RL's v2 datasets are the ones to compare with, and `algorithms/finetune/cal_ql.py`, except
+//! for two defects of CORL: the second critic of CQL always has three layers, and `bc_steps` does
+//! not use the data's actions.
 
 pub mod config;
 mod penalty;
 mod update;
 
-use self::config::Config;
+use self::config::{Config, CqlVariant, InitialWeights};
 use self::update::{Scratch, Step};
 use super::actor_critic::update::beside_data;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work, temperature};
@@ -63,13 +68,13 @@ impl Method for Cql {
 
     const CARD: Card = Card {
         name: "cql",
-        summary: "CQL: SAC on a dataset, with a penalty on values of actions outside the data",
+        summary: "CQL, Cal-QL: SAC on a dataset, with a penalty on values outside the data",
         input: Input::Transitions,
         continuous: true,
         discrete: false,
         takes_target: false,
         cuda: false,
-        recipes: &["corl"],
+        recipes: CqlVariant::RECIPES,
         former_tables: &[],
     };
     const NOISE: &'static str = "policy noise";
@@ -79,11 +84,12 @@ impl Method for Cql {
     }
 
     fn config(recipe: &str) -> Config {
-        Config::of(recipe)
+        Config::of(CqlVariant::named(recipe))
     }
 
     fn resolve(config: &mut Config, facts: &Facts) -> Result<(), PlanError> {
         let action = facts.spec.action_space.width();
+        config.critic_layers.get_or_insert(config.layers);
         config.target_entropy.get_or_insert(-(action as f64));
         Ok(())
     }
@@ -94,7 +100,13 @@ impl Method for Cql {
 
     fn needs(made_of: &MadeOf<Config>) -> Needs<'_> {
         let action_clip = made_of.config.action_clip;
-        actor_critic::offline!(made_of, made_of.config.reward_scale, action_clip,)
+        let returns_to_go = made_of.config.calibrate;
+        actor_critic::offline!(
+            made_of,
+            made_of.config.reward_scale,
+            action_clip,
+            returns_to_go,
+        )
     }
 
     /// A row of the outputs has A means, then A raw log sigmas.
@@ -110,14 +122,19 @@ impl Method for Cql {
             weight,
             bias: no_bias,
         };
-        let shape = Self::actor(made_of);
-        let last = fill(WeightFill::Xavier(0.01));
-        let parameters = initial(&shape, [LayerFill::DEFAULT, last]);
-        let actor = Trained::new(ACTOR, &shape, parameters, false);
-        let shape = critics(made_of);
         let orthogonal = |gain| fill(WeightFill::Orthogonal(gain));
-        let fills = [orthogonal(std::f32::consts::SQRT_2), orthogonal(0.01)];
-        let critics = Trained::new("critic", &shape, initial(&shape, fills), true);
+        let wide = orthogonal(std::f32::consts::SQRT_2);
+        let [of_actor, of_critics] = match config.initialisation {
+            InitialWeights::SmallOutputs => [
+                [LayerFill::DEFAULT, fill(WeightFill::Xavier(0.01))],
+                [wide, orthogonal(0.01)],
+            ],
+            InitialWeights::Orthogonal => [[wide; 2]; 2],
+        };
+        let shape = Self::actor(made_of);
+        let actor = Trained::new(ACTOR, &shape, initial(&shape, of_actor), false);
+        let shape = critics(made_of);
+        let critics = Trained::new("critic", &shape, initial(&shape, of_critics), true);
         let mut vectors = vec![
             TrainedVector::new(MULTIPLIER, vec![1.0]),
             TrainedVector::new(OFFSET, vec![-1.0]),
@@ -191,7 +208,9 @@ impl Method for Cql {
 }
 
 fn critics(made_of: &MadeOf<Config>) -> Shape {
-    made_of.critics(made_of.config.width, made_of.config.layers, 2)
+    let config = &made_of.config;
+    let layers = config.critic_layers.unwrap_or(config.layers);
+    made_of.critics(config.width, layers, 2)
 }
 
 /// The distribution of scaled outputs.

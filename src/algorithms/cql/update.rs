@@ -199,7 +199,7 @@ impl<'a, 'b> Step<'a, 'b> {
         let weight = (config.conservative_weight * multiplier.unwrap_or(1.0)) as f32;
         let values = with.pass.outputs();
         with.gradients.clear();
-        let (mut squares, mut gaps) = (0.0_f64, [0.0_f64; 2]);
+        let (mut squares, mut gaps, mut bounded) = (0.0_f64, [0.0_f64; 2], 0);
         for (values, gap) in values.chunks(values.len() / 2).zip(&mut gaps) {
             let (data, others) = values.split_at(rows);
             let start = with.gradients.len();
@@ -209,20 +209,21 @@ impl<'a, 'b> Step<'a, 'b> {
                 with.gradients.push(2.0 * error / rows as f32);
             }
             let of = (data, others, &with.corrections[..]);
-            *gap = conservative(
-                work,
-                weight,
-                of,
-                &mut with.candidates,
-                &mut with.gradients,
-                start,
-            );
+            let (candidates, gradients) = (&mut with.candidates, &mut with.gradients);
+            let (term, counted) = conservative(work, weight, of, candidates, gradients, start);
+            *gap = term;
+            bounded += counted;
         }
-        let report = report
+        let mut report = report
             .mean("critic_loss", squares / rows as f64)
             .mean("q", mean(&values[..rows]))
             .mean("q_target", mean(&with.targets))
             .mean("conservative_gap", 0.5 * (gaps[0] + gaps[1]));
+        if !work.batch.returns_to_go.is_empty() {
+            // Of two critics' values of two kinds of actions.
+            let values = 4 * rows * config.samples;
+            report = report.mean("bounded_share", bounded as f64 / values as f64);
+        }
         let want = Want::parameters(&mut critics.gradient);
         network.backward(work.pool, &with.gradients, want, &mut with.pass);
         drop(network);
@@ -249,7 +250,8 @@ fn lagrange(log: &TrainedVector) -> f64 {
 }
 
 /// A critic's conservative term. Adds its gradient to that of the data's values, which begins at
-/// `start`, and appends that of the other values.
+/// `start`, and appends that of the other values. Returns the term, and how many of the policy's
+/// values were replaced by Cal-QL's bound.
 fn conservative(
     work: &Work<Cql>,
     weight: f32,
@@ -257,16 +259,23 @@ fn conservative(
     candidates: &mut Vec<f32>,
     gradients: &mut Vec<f32>,
     start: usize,
-) -> f64 {
+) -> (f64, usize) {
     let (config, rows) = (work.config(), work.batch.rows);
     let (count, each) = (config.samples, rows * config.samples);
+    // Only batches of a dataset have returns, and uniform actions have no bound.
+    let returns = &work.batch.returns_to_go;
+    let bound = |kind: usize, row: usize| match returns.get(row) {
+        Some(bound) if kind > 0 => *bound,
+        _ => f32::NEG_INFINITY,
+    };
     // Row by row, the three kinds in sequence.
     candidates.clear();
     for row in 0..rows {
         for kind in 0..3 {
             let place = kind * each + row * count..kind * each + (row + 1) * count;
             let values = others[place.clone()].iter().zip(&corrections[place]);
-            candidates.extend(values.map(|(value, correction)| value + correction));
+            let least = bound(kind, row);
+            candidates.extend(values.map(|(value, correction)| value.max(least) + correction));
         }
     }
     let penalty = Penalty {
@@ -277,11 +286,19 @@ fn conservative(
         high: config.difference_high.map_or(f32::INFINITY, |x| x as f32),
     };
     let gap = penalty.forward_and_backward(weight, (data, candidates), &mut gradients[start..]);
+    let mut bounded = 0;
     for kind in 0..3 {
         for row in 0..rows {
             let place = (3 * row + kind) * count;
-            gradients.extend_from_slice(&candidates[place..place + count]);
+            let values = &others[kind * each + row * count..][..count];
+            let least = bound(kind, row);
+            let own = values.iter().zip(&candidates[place..place + count]);
+            gradients.extend(own.map(|(value, gradient)| {
+                let counts_as_bound = *value < least;
+                bounded += usize::from(counts_as_bound);
+                if counts_as_bound { 0.0 } else { *gradient }
+            }));
         }
     }
-    gap
+    (gap, bounded)
 }

@@ -100,6 +100,7 @@ impl Config {
                     transitions,
                     normaliser: None,
                     rows: self.batch_size,
+                    dataset_rows: 0,
                     environments: self.environments,
                     capacity: self.capacity,
                     learning_starts,

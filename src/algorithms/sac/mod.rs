@@ -107,6 +107,7 @@ impl Method for Sac {
             },
             normaliser: None,
             rows: config.batch_size,
+            dataset_rows: 0,
             environments: config.environments,
             capacity: config.capacity,
             learning_starts: config.learning_starts.unwrap_or_default(),

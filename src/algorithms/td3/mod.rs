@@ -96,6 +96,7 @@ impl Method for Td3 {
             },
             normaliser: None,
             rows: config.batch_size,
+            dataset_rows: 0,
             environments: config.environments,
             capacity: config.capacity,
             learning_starts,

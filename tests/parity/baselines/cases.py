@@ -106,6 +106,8 @@ CASES = (
         recipe="paper", deterministic=False, log_sigma_bounds=(-5.0, 2.0)),
         # The authors clip the actions of the data.
         low=(-1 + 1e-5,) * ACTION, high=(1 - 1e-5,) * ACTION),
+    Case("iql_d3rlpy", "iql", "d3rlpy", 283, IQL | dict(
+        recipe="d3rlpy", deterministic=False, log_sigma_bounds=(-5.0, 2.0))),
     Case("sac_cleanrl", "sac", "cleanrl", 104, SAC | dict(
         critic_learning_rate=1e-3, alpha_learning_rate=1e-3, policy_delay=2,
         low=LOW, high=HIGH), low=LOW, high=HIGH),
@@ -121,6 +123,7 @@ CASES = (
     Case("cql", "cql", "corl", 70, dict(CQL, penalty=10.0)),
     Case("cql_antmaze", "cql", "corl", 91, dict(
         CQL, penalty=5.0, lagrange=True, gap=0.8, penalty_low=3.0, max_target_backup=True)),
+    Case("cal_ql", "cql", "cal_ql", 72, dict(CQL, penalty=10.0)),
     Case("edac_sac_n", "edac", "sac_n", 61, dict(EDAC, members=3, eta=0.0), hidden=(24, 24)),
     Case("edac", "edac", "edac", 64, dict(EDAC, members=5, eta=1.0), hidden=(20, 20)),
     Case("edac_two_members", "edac", "edac", 61, dict(EDAC, members=2, eta=5.0),
@@ -244,6 +247,8 @@ def batch(case, number):
         following_actions = low + (high - low) * rng.uniform(0.0, 1.0, (BATCH, ACTION))
         following_actions[terminated == 1] = 0.0
         arrays |= dict(following_actions=following_actions)
+    if case.recipe == "cal_ql":
+        arrays |= dict(returns=rng.normal(0.0, 1.0, BATCH))
     return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
 
 

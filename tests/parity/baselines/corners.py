@@ -105,6 +105,8 @@ def check_corners(case, exact):
             log_sigma = learner.log_sigma(learner.actor(arrays["observations"].double())[1])
         assert (log_sigma == 2).any(), f"{case.name}: log sigma never at 2"
         assert (log_sigma > SMALLEST_LOG_SIGMA).float().mean() > 0.6
+        if case.recipe == "cal_ql":
+            assert 0.2 < first["bounded"] < 0.8, f"{case.name}: {first['bounded']} bounded"
     if case.algorithm == "sac":
         learner = case.learner(torch.float64)
         with torch.no_grad():

@@ -30,7 +30,8 @@ class Cql:
 
     Draws in each update: through `noise(like)` BA at the observations, BA (BnA with
     `max_target_backup`) at the next ones; through `uniform(like)` BnA; through `noise` BnA at the
-    observations and BnA at the next ones.
+    observations and BnA at the next ones. With returns it is Cal-QL (Nakamoto et al., 2023), as
+    CORL's `cal_ql.py`.
     """
 
     def __init__(self, observation, action, hidden, discount=0.99, tau=0.005, penalty=10.0,
@@ -85,8 +86,8 @@ class Cql:
             return flat.reshape(actions.shape[:2])
         return critic(observations, actions).squeeze(-1)
 
-    def update(self, observations, actions, rewards, next_observations, terminated):
-        """One update from a batch of BS, BA, B1, BS, B1; the losses as numbers."""
+    def update(self, observations, actions, rewards, next_observations, terminated, returns=None):
+        """One update from a batch of BS, BA, B1, BS, B1, B1; the losses as numbers."""
         losses, networks = {}, self.networks
         rewards, terminated = rewards.squeeze(-1), terminated.squeeze(-1)
         count, width = self.samples, actions.shape[1]
@@ -122,15 +123,21 @@ class Cql:
         with torch.no_grad():
             current_actions, current_log_prob = self.sample(observations, count)
             next_actions, next_log_prob = self.sample(next_observations, count)
-        differences = []
+        differences, bounded = [], []
         for critic, q in ((self.critic_1, q_1), (self.critic_2, q_2)):
+            of_policy = [self.values(critic, observations, policy_actions)
+                         for policy_actions in (next_actions, current_actions)]
+            if returns is not None:
+                bounded += [(values < returns).to(values.dtype) for values in of_policy]
+                of_policy = [torch.maximum(values, returns) for values in of_policy]
             candidates = torch.cat([
                 self.values(critic, observations, random_actions) + width * math.log(2.0),
-                self.values(critic, observations, next_actions) - next_log_prob,
-                self.values(critic, observations, current_actions) - current_log_prob], 1)
+                of_policy[0] - next_log_prob, of_policy[1] - current_log_prob], 1)
             outside = self.temperature * torch.logsumexp(candidates / self.temperature, 1)
             differences.append((outside - q).clamp(min=self.penalty_low).mean())
         self.record("difference", sum(differences) / 2)
+        if bounded:
+            self.record("bounded", torch.stack(bounded).mean())
         if self.lagrange:
             alpha_prime = self.log_alpha_prime.exp().clamp(0.0, 1e6)
             terms = [alpha_prime * self.penalty * (difference - self.gap)
