@@ -1,4 +1,4 @@
-//! `rtg train --seeds`: one plan under several seeds, side by side.
+//! `rtg train --seeds`: one plan with several seeds, concurrently.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -59,10 +59,10 @@ impl FromStr for Seeds {
 
 impl Seeds {
     /// Trains a run for each seed with the plan of `layers`, as a sweep in the folder `out`, and
-    /// shows what all of them reached. `planned` is that plan.
+    /// shows their results. `planned` is that plan.
     ///
-    /// A run computes on one thread unless the plan says otherwise, and as many run at a time as
-    /// there are cores for: that uses a machine better than all cores for one run after the other.
+    /// A run computes on one thread unless the plan has another number, and as many runs are active
+    /// as the cores allow: this uses a machine better than one run after another on all cores.
     pub(super) fn train(
         &self,
         layers: &[Table],
@@ -79,7 +79,7 @@ impl Seeds {
             PlannedRun::new(&["seed".to_owned(), seed.to_string()], &layer)
         });
         let sweep = SweepPlan::new(runs.collect::<Result<_, _>>()?, Vec::new())?;
-        // Everything that can be wrong with the plan shows before the first run.
+        // All errors of the plan are reported before the first run.
         let opened = data::open(planned)?;
         let experiment = planned
             .clone()
@@ -97,7 +97,7 @@ impl Seeds {
         };
         watch()?;
         let outcome = watched(&workers, &folder, &indices);
-        // Failed runs are named last, after what the others found.
+        // Failed runs are reported last, after the results of the others.
         show(&folder, &indices, out)?;
         Ok(outcome?)
     }

@@ -20,9 +20,10 @@
 //! alpha' weight (`D_j` - gap); it steps first, but the critics' loss uses alpha' before that step.
 //! With `max_target_backup`, y uses the largest of n next actions' values.
 //!
-//! Cal-QL (Nakamoto et al. 2023) is CQL with values at `a_n` and `a_c` of at least G, the discounted
-//! return from the row on (`calibrate`): the policy's values are not lowered below returns that were
-//! reached, so that it does not unlearn at first when it continues in the environment.
+//! Cal-QL (Nakamoto et al. 2023) is CQL with values at `a_n` and `a_c` of at least G, the
+//! discounted return from the row on (`calibrate`): the policy's values are not lowered below
+//! returns that were reached, so that it does not unlearn at first when it continues in the
+//! environment.
 //!
 //! Noise, rows x A or rows x n x A: normal at the observations, at the next ones; uniform; normal
 //! at the observations, at the next ones. After CORL's `algorithms/offline/cql.py`, whose results

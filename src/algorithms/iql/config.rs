@@ -69,8 +69,9 @@ keys! {
     /// IQL's networks, batches and update.
     pub struct Config = "iql", code: Conventions;
 
-    /// The order of the updates, the scale of the critics' loss, the initial weights and the kind of
-    /// bound of log sigma: as in CORL (`corl`), the authors' code (`paper`) or d3rlpy (`d3rlpy`).
+    /// The order of the updates, the scale of the critics' loss, the initial weights and the kind
+    /// of bound of log sigma: as in CORL (`corl`), the authors' code (`paper`) or d3rlpy
+    /// (`d3rlpy`).
     conventions: Conventions = code, Range::Words(Conventions::RECIPES), "", "";
     /// Units in each hidden layer of actor, critics and value function.
     width: usize = 256, Range::WIDTH, "", "256";
