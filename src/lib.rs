@@ -35,6 +35,7 @@ pub mod checkpoint;
 pub mod video;
 pub mod collect;
 pub mod train;
+pub mod trained;
 pub mod compare;
 pub mod report;
 pub mod bench;

@@ -28,7 +28,7 @@ pub enum Mode {
 ///
 /// An episode's actions depend on its start and its observations alone: not on the row, on the
 /// number of rows or on what happens in other rows.
-pub trait Policy {
+pub trait Policy: Send {
     /// Whether it takes [`Start::target`]. Others get starts without one.
     fn takes_target(&self) -> bool {
         false

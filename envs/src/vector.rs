@@ -102,12 +102,12 @@ impl VecEnv {
         }
     }
 
-    /// Resets one row with its own seed.
+    /// Resets one row, with its own seed; `None` continues with the row's generator.
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn reset_row(&mut self, row: usize, seed: u64) {
-        self.restart(row, Some(seed));
+    pub fn reset_row(&mut self, row: usize, seed: impl Into<Option<u64>>) {
+        self.restart(row, seed.into());
     }
 
     fn restart(&mut self, row: usize, seed: Option<u64>) {

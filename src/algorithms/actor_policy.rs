@@ -9,7 +9,7 @@ use crate::policy::{Mode, Policy, Start};
 use crate::random::Stream;
 
 /// How an actor's outputs become actions, in the network's units.
-pub trait Decision {
+pub trait Decision: Send {
     /// The best actions. `outputs` are rows x the network's outputs (of an ensemble, member by
     /// member), `actions` rows x A.
     fn greedy(&self, outputs: &[f32], actions: &mut [f32]);

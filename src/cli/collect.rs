@@ -9,13 +9,13 @@ use rtg_envs::registry;
 use serde_json::json;
 
 use super::progress::bar;
-use super::trained::{Trained, Which};
 use super::{Format, format, print, print_json, watch};
 use crate::behaviour::{Noisy, Random, controller};
 use crate::collect::{Collection, CollectionPlan, is_complete};
 use crate::error::Error;
 use crate::experiment::{self, default_threads};
 use crate::policy::{Mode, Policy};
+use crate::trained::{Trained, Which};
 
 /// Environments that are stepped together.
 const ROWS: usize = 32;

@@ -7,7 +7,6 @@ use clap::Args;
 
 use super::progress::bar;
 use super::ranks::Ranks;
-use super::trained::{Trained, Which};
 use super::{print, print_json};
 use crate::error::Error;
 use crate::evaluate::{self, EvaluationPlan, EvaluationResult};
@@ -16,6 +15,7 @@ use crate::metrics::spread;
 use crate::parallel::{World, cores};
 use crate::policy::Mode;
 use crate::statistics::Calibration;
+use crate::trained::{Trained, Which};
 
 /// Evaluate a trained run in its environment.
 #[derive(Args)]

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use super::trained::{Which, checkpoint};
 use super::{print, print_json};
 use crate::error::Error;
 use crate::export::{self, hugging_face, onnx};
 use crate::run::write_whole;
+use crate::trained::{Which, checkpoint};
 
 /// Export a trained policy to ONNX or to Hugging Face's transformers.
 #[derive(Args)]

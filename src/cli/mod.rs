@@ -25,7 +25,7 @@ mod report;
 mod seeds;
 mod sweep;
 mod train;
-mod trained;
+mod which;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -8,12 +8,12 @@ use rtg_datasets::Episode;
 use serde_json::json;
 
 use super::progress::bar;
-use super::trained::{Trained, Which};
 use super::{print, print_json};
 use crate::error::Error;
 use crate::experiment::{Target, default_threads};
 use crate::policy::Mode;
 use crate::run::Run;
+use crate::trained::{Trained, Which};
 use crate::video::{self, Reel, VideoPlan};
 
 /// Render a video of a trained run in its environment.

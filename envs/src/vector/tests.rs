@@ -70,7 +70,7 @@ fn without_autoreset_the_caller_resets_the_row() {
     let mut envs = with(Autoreset::Disabled);
     run_to_an_end(&mut envs);
     while let Some(row) = (0..3).find(|&row| envs.terminated()[row]) {
-        envs.reset_row(row, 1);
+        envs.reset_row(row, 1_u64);
         assert!(row_of(envs.observations(), row)[2].abs() < 0.05);
     }
     envs.step(&[1.0; 3]);

@@ -37,7 +37,7 @@ use crate::nn::initialise::LayerFill;
 /// An actor-critic algorithm.
 pub trait Method: Sized + 'static {
     /// Its keys.
-    type Config: Clone + Serialize + DeserializeOwned + Sync;
+    type Config: Clone + Serialize + DeserializeOwned + Send + Sync;
     /// How the actor's outputs become actions.
     type Decision: Decision + 'static;
     /// Its networks, the actor first.

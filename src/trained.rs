@@ -1,9 +1,8 @@
-//! The policy of a run directory, for several commands.
+//! The policy of a run directory, for commands and other programs.
 
 use std::path::Path;
 
-use clap::ValueEnum;
-use rtg_envs::registry;
+use rtg_envs::{Spec, registry};
 
 use crate::algorithms::Model;
 use crate::checkpoint::Checkpoint;
@@ -15,33 +14,77 @@ use crate::statistics::Interval;
 use crate::train::{BEST, LATEST};
 
 /// One of a run's checkpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Which {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The last one.
     Latest,
+    /// The one with the largest return for the run's first target.
     Best,
 }
 
+impl Which {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Latest, Self::Best];
+
+    /// Its name in options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Latest => "latest",
+            Self::Best => "best",
+        }
+    }
+}
+
 /// A run's policy and its environment.
-pub(super) struct Trained {
-    pub(super) model: Box<dyn Model>,
+pub struct Trained {
+    /// The policy.
+    pub model: Box<dyn Model>,
     /// Environment id.
-    pub(super) env: String,
-    pub(super) plan: Experiment,
+    pub env: String,
+    /// The plan of the run.
+    pub plan: Experiment,
+    /// The name of its algorithm.
+    pub algorithm: &'static str,
     /// Steps done.
-    pub(super) step: u64,
+    pub step: u64,
     /// Whether the policy is conditioned on a target return.
-    takes_target: bool,
+    pub takes_target: bool,
 }
 
 impl Trained {
     /// The policy of the run at `path`, for acting in `env`, by default in the run's environment.
-    pub(super) fn open(path: &Path, which: Which, env: Option<&str>) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// No such run or checkpoint, a damaged one, or an environment that is not registered or that
+    /// the policy was not made for.
+    pub fn open(path: &Path, which: Which, env: Option<&str>) -> Result<Self, Error> {
         let (plan, checkpoint) = checkpoint(path, which)?;
         checkpoint.check_fits(&registry::spec(env.unwrap_or(&checkpoint.notes.env))?)?;
+        Self::of(plan, checkpoint)
+    }
+
+    /// The policy of the run at `path` and the description of its environment, which may be one
+    /// that is not registered: then the run's dataset describes it.
+    ///
+    /// # Errors
+    /// As [`Trained::open`], or a dataset that no longer exists.
+    pub fn describe(path: &Path, which: Which) -> Result<(Self, Spec), Error> {
+        let (plan, checkpoint) = checkpoint(path, which)?;
+        let spec = match registry::spec(&checkpoint.notes.env) {
+            Err(_) if plan.dataset.is_some() => data::open(&plan)?.spec,
+            spec => spec?,
+        };
+        checkpoint.check_fits(&spec)?;
+        Ok((Self::of(plan, checkpoint)?, spec))
+    }
+
+    fn of(plan: Experiment, checkpoint: Checkpoint) -> Result<Self, Error> {
+        let card = checkpoint.notes.algorithm.card();
         Ok(Self {
             model: checkpoint.model()?,
             step: checkpoint.notes.progress.step,
-            takes_target: checkpoint.notes.algorithm.card().takes_target,
+            algorithm: card.name,
+            takes_target: card.takes_target,
             env: checkpoint.notes.env,
             plan,
         })
@@ -53,10 +96,7 @@ impl Trained {
     ///
     /// # Errors
     /// Targets for a policy that takes none, or a dataset that no longer exists.
-    pub(super) fn targets(
-        &self,
-        given: Option<&[Target]>,
-    ) -> Result<(Vec<f64>, Option<Interval>), Error> {
+    pub fn targets(&self, given: Option<&[Target]>) -> Result<(Vec<f64>, Option<Interval>), Error> {
         let evaluation = &self.plan.evaluation;
         let targets = match given {
             Some(_) if !self.takes_target => return Err(Error::NoTarget),
@@ -82,7 +122,10 @@ impl Trained {
 }
 
 /// The plan of the run at `path` and one of its checkpoints.
-pub(super) fn checkpoint(path: &Path, which: Which) -> Result<(Experiment, Checkpoint), Error> {
+///
+/// # Errors
+/// No such run or checkpoint, or a damaged one.
+pub fn checkpoint(path: &Path, which: Which) -> Result<(Experiment, Checkpoint), Error> {
     let run = Run::open(path)?;
     let plan = Experiment::from_layers(&[Experiment::parse_layer(&run.experiment()?)?])?;
     let checkpoint = run.checkpoints().join(match which {

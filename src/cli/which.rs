@@ -1,0 +1,16 @@
+//! `--checkpoint latest|best`.
+
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use crate::trained::Which;
+
+impl ValueEnum for Which {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
+}
