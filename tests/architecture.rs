@@ -393,6 +393,19 @@ fn a_foreign_crate_is_named_in_its_place_only() {
 }
 
 #[test]
+fn event_files_are_not_parsed_by_protobuf() {
+    // Its version has an unbounded recursion where it parses (RUSTSEC-2024-0437).
+    let parses = |line: &str| line.contains("parse_from") || line.contains("merge_from");
+    let mut broken = Vec::new();
+    for file in sources(&root().join("src/metrics")) {
+        let lines = code_lines(&file).into_iter();
+        let found = lines.filter(|(_, line)| parses(line));
+        broken.extend(found.map(|(number, _)| format!("{}:{number}", relative(&root(), &file))));
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
 fn rows_of_environments_are_opened_in_one_file() {
     let root = root();
     let opens = |file: &PathBuf| {
