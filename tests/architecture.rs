@@ -137,8 +137,23 @@ const ENVS: [&str; 22] = [
     "gymnasium_rs",
 ];
 
+/// The modules of `act/src/`, in order: each uses only modules above it.
+const ACT: [&str; 11] = [
+    "format",
+    "error",
+    "json",
+    "file",
+    "reader",
+    "functions",
+    "product",
+    "norm",
+    "preprocessing",
+    "network",
+    "policy",
+];
+
 /// The roots of the crates.
-const CRATES: [&str; 4] = ["src", "envs/src", "datasets/src", "python/src"];
+const CRATES: [&str; 5] = ["src", "envs/src", "datasets/src", "python/src", "act/src"];
 
 /// Where a foreign crate may be named; paths from the root of the repository.
 const FOREIGN: [(&str, &[&str]); 41] = [
@@ -176,6 +191,7 @@ const FOREIGN: [(&str, &[&str]); 41] = [
             "src/export/hugging_face.rs",
         ],
     ),
+    ("rtg_act", &["src/export/act.rs"]),
     ("clap", &["src/cli/"]),
     ("clap_complete", &["src/cli/generate.rs"]),
     ("clap_mangen", &["src/cli/generate.rs"]),
@@ -257,7 +273,11 @@ fn each_module_uses_only_modules_above_it() {
 
 #[test]
 fn each_module_of_a_member_crate_uses_only_modules_above_it() {
-    for (folder, order) in [("datasets/src", &DATASETS[..]), ("envs/src", &ENVS)] {
+    for (folder, order) in [
+        ("datasets/src", &DATASETS[..]),
+        ("envs/src", &ENVS),
+        ("act/src", &ACT),
+    ] {
         let uses = Crate::read(&root(), folder).uses();
         for module in uses.iter().filter_map(|used| used.from.first()) {
             assert!(
@@ -393,6 +413,16 @@ fn a_foreign_crate_is_named_in_its_place_only() {
 }
 
 #[test]
+fn what_acts_alone_needs_no_other_crate_and_no_unsafe_code() {
+    let manifest = fs::read_to_string(root().join("act/Cargo.toml")).unwrap();
+    assert!(!manifest.contains("dependencies]"), "{manifest}");
+    let library = fs::read_to_string(root().join("act/src/lib.rs")).unwrap();
+    for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
+        assert!(library.contains(attribute), "{attribute} is missing");
+    }
+}
+
+#[test]
 fn event_files_are_not_parsed_by_protobuf() {
     // Its version has an unbounded recursion where it parses (RUSTSEC-2024-0437).
     let parses = |line: &str| line.contains("parse_from") || line.contains("merge_from");
@@ -438,6 +468,7 @@ fn files_are_short() {
         "envs/src",
         "datasets/src",
         "python/src",
+        "act/src",
         "tests",
         "benches",
     ] {

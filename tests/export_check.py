@@ -1,17 +1,19 @@
 """Do exported policies choose what rtg chooses?
 
-    python tests/export_check.py RTG
+    python tests/export_check.py RTG [REPLAY]
 
 Trains a little of every algorithm that can be exported, exports it as ONNX, checks the file with
 onnx, lets `rtg collect` play at least 200 steps, and computes each of those steps with onnxruntime
 from the recorded observations, actions and rewards: continuous actions must be equal to 1e-5 of
-their range, and the value of a discrete action within 1e-5 of the largest.
+their range, and the value of a discrete action within 1e-5 of the largest. With REPLAY, the example
+`replay` of rtg-act, it also exports every run for that crate, whose actions must be equal to 1e-6
+of their range over the same steps, and discrete ones the same.
 
 Decision Transformers also leave as a folder of Hugging Face's, which the real
 `transformers.DecisionTransformerModel` loads without a missing or unexpected weight; a model of that
 class, every parameter moved at random, comes back. Both directions are compared on padded batches,
 to 1e-5 of the largest output. Exits with 1 at the first difference. Needs h5py, onnx, onnxruntime,
-torch and transformers.
+safetensors, torch and transformers.
 """
 
 import json
@@ -25,9 +27,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from safetensors.numpy import load_file
 from transformers import DecisionTransformerConfig, DecisionTransformerModel
 
 TOLERANCE = 1e-5
+REPLAY_TOLERANCE = 1e-6
 STEPS = 200
 PENDULUM, CARTPOLE = "--dataset builtin/pendulum/random", "--dataset builtin/cartpole/mixed"
 SMALL = "--set decision_transformer.width=32 --set decision_transformer.layers=2 --set decision_transformer.heads=2 " \
@@ -38,28 +42,38 @@ RUNS = {
     "dt-corl": f"{PENDULUM} --recipe corl {SMALL}",
     "dt-official-discrete": f"{CARTPOLE} --recipe official {SMALL}",
     "dt-corl-discrete": f"{CARTPOLE} --recipe corl {SMALL}",
+    "dt-convformer": f"{PENDULUM} --recipe convformer {SMALL} --set decision_transformer.heads=1",
+    "dt-ddt": f"{PENDULUM} --recipe ddt {SMALL}",
+    "rvs": f"{PENDULUM} --algorithm rvs",
+    "rvs-discrete": f"{CARTPOLE} --algorithm rvs",
     "bc-official": f"{PENDULUM} --algorithm bc --recipe official --set bc.context=4",
     "bc-corl": f"{PENDULUM} --algorithm bc --recipe corl",
     "bc-discrete": f"{CARTPOLE} --algorithm bc --recipe corl",
     **{name: f"{PENDULUM} --algorithm {name}" for name in ("td3_bc", "iql", "awac", "rebrac", "cql", "edac")},
-    **{name: f"{CARTPOLE} --algorithm {name}" for name in ("discrete_cql", "discrete_bcq")},
+    **{name: f"{CARTPOLE} --algorithm {name}" for name in ("discrete_cql", "discrete_bcq", "discrete_iql", "discrete_awac")},
     "quantiles": f"{CARTPOLE} --algorithm discrete_cql --set discrete_cql.quantiles=5",
     "sac": "--algorithm sac --env Pendulum-v1",
+    "td3": "--algorithm td3 --env Pendulum-v1",
     "dqn": "--algorithm dqn --env CartPole-v1",
     "dueling": "--algorithm dqn --env CartPole-v1 --set dqn.dueling=true",
     "ppo": "--algorithm ppo --env Pendulum-v1",
     "ppo-discrete": "--algorithm ppo --env CartPole-v1",
 }
+# Members of the family that ONNX files are not written of.
+WITHOUT_ONNX = ("dt-convformer", "dt-ddt")
 SHORT = "--steps 30 --set evaluation.every=30 --set evaluation.episodes=1 --set evaluation.final_episodes=1 --threads 1"
 
 
 def main():
-    rtg = sys.argv[1]
+    rtg, replay = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
     with tempfile.TemporaryDirectory() as folder:
         workbench = Workbench(rtg, pathlib.Path(folder))
         for name, options in RUNS.items():
             workbench.train(name, f"{options} {SHORT}")
-            print(f"{name}: {workbench.compare_rollout(name)}", flush=True)
+            told = [f"onnxruntime {workbench.compare_rollout(name)}"] if name not in WITHOUT_ONNX else []
+            if replay:
+                told.append(f"rtg-act {workbench.compare_replay(name, replay)}")
+            print(f"{name}: {'; '.join(told)}", flush=True)
         for name in ("dt-official", "dt-official-discrete", "dt-corl-discrete"):
             print(f"{name} in transformers: {workbench.leave(name):.1e}", flush=True)
         print(f"a model of transformers here: {workbench.come_back():.1e}")
@@ -80,6 +94,9 @@ class Workbench:
 
     def train(self, name, options):
         self.call(f"train {options} --run-dir {name}")
+        self.call(f"collect --policy {name} --steps {STEPS} --seed 5 --out ./{name}-v0")
+        if name in WITHOUT_ONNX:
+            return
         self.call(f"export {name} --onnx {name}.onnx")
         model = onnx.load(self.folder / f"{name}.onnx")
         onnx.checker.check_model(model, full_check=True)
@@ -89,23 +106,47 @@ class Workbench:
         return onnxruntime.InferenceSession(self.folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
 
     def compare_rollout(self, name):
-        """Plays with rtg and computes each step with onnxruntime."""
-        self.call(f"collect --policy {name} --steps {STEPS} --seed 5 --out ./{name}-v0")
+        """Computes each step that rtg has played with onnxruntime."""
         notes = {note.key: note.value for note in onnx.load(self.folder / f"{name}.onnx").metadata_props}
         targets = [float(target) for target in notes["target_returns"].split(",") if target]
         session = self.session(name)
         steps, worst = 0, 0.0
-        with h5py.File(self.folder / f"{name}-v0" / "data" / "main_data.hdf5") as file:
-            for number in range(len([key for key in file if key.startswith("episode_")])):
-                episode = {key: file[f"episode_{number}"][key][()] for key in ("observations", "actions", "rewards")}
-                target = targets[number % len(targets)] if targets else 0.0
-                for step in range(len(episode["actions"])):
-                    outputs = session.run(None, feeds(session, episode, step, target))
-                    worst = max(worst, distance(session, outputs, episode["actions"][step]))
-                    steps += 1
+        for number, episode in enumerate(self.episodes(name)):
+            target = targets[number % len(targets)] if targets else 0.0
+            for step in range(len(episode["actions"])):
+                outputs = session.run(None, feeds(session, episode, step, target))
+                worst = max(worst, distance(session, outputs, episode["actions"][step]))
+                steps += 1
         if steps < STEPS or not worst <= TOLERANCE:
             sys.exit(f"{name}: a distance of {worst} in {steps} steps")
         return f"{worst:.1e} in {steps} steps"
+
+    def compare_replay(self, name, replay):
+        """Computes each step that rtg has played with rtg-act."""
+        self.call(f"export {name} --act {name}.act")
+        targets = load_file(self.folder / f"{name}.act").get("targets", np.zeros(1))
+        lines, played = [], []
+        for number, episode in enumerate(self.episodes(name)):
+            lines.append(f"reset {float(targets[number % len(targets)])!r}")
+            for observation, action, reward in zip(episode["observations"], episode["actions"], episode["rewards"]):
+                lines.append(f"observe {' '.join(repr(float(number)) for number in observation)}")
+                lines.append(f"reward {float(reward)!r}")
+                played.append(np.atleast_1d(action).astype(np.float64))
+        done = subprocess.run([replay, self.folder / f"{name}.act"], input="\n".join(lines), capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{name}: {done.stderr}")
+        found = np.array([[float(number) for number in line.split()] for line in done.stdout.splitlines()])
+        played = np.array(played)
+        worst = (np.abs(found - played) / np.maximum(1.0, np.abs(played))).max()
+        if len(played) < STEPS or not worst <= REPLAY_TOLERANCE:
+            sys.exit(f"{name}: a distance of {worst} from rtg-act in {len(played)} steps")
+        return f"{worst:.1e}"
+
+    def episodes(self, name):
+        """What rtg has played."""
+        with h5py.File(self.folder / f"{name}-v0" / "data" / "main_data.hdf5") as file:
+            for number in range(len([key for key in file if key.startswith("episode_")])):
+                yield {key: file[f"episode_{number}"][key][()] for key in ("observations", "actions", "rewards")}
 
     def leave(self, name):
         """How far the real class is from our ONNX file."""
@@ -195,6 +236,9 @@ def feeds(session, episode, step, target):
             "timesteps": np.arange(window.start, step + 1)[None],
             "attention_mask": np.ones((1, count), dtype=np.int64),
         }
+    if "target_returns" in inputs:
+        return {"states": episode["observations"][step][None].astype(np.float32),
+                "target_returns": np.full((1, 1), target, dtype=np.float32)}
     if "attention_mask" in inputs:
         context = inputs["states"].shape[1]
         seen = episode["observations"][max(0, step + 1 - context): step + 1]

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one file for each subject.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod act;
 mod architecture;
 mod baseline_parity;
 mod baselines;

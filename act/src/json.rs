@@ -65,9 +65,10 @@ impl<'a> Json<'a> {
         let first = self.next().and_then(|digit| digit.to_digit(10));
         let mut number = first.ok_or(NotJson)? as usize;
         while let Some(digit) = self.0.peek().and_then(|digit| digit.to_digit(10)) {
-            let more = number.checked_mul(10);
+            // No number begins with a zero but zero.
+            let more = number.checked_mul(10).filter(|tens| *tens > 0);
             number = more
-                .and_then(|n| n.checked_add(digit as usize))
+                .and_then(|tens| tens.checked_add(digit as usize))
                 .ok_or(NotJson)?;
             self.0.next();
         }
@@ -165,7 +166,7 @@ mod tests {
     fn a_number_is_whole_and_fits() {
         let read = |text: &str| Json::new(text).number().map_err(|_| ());
         assert_eq!(read(" 1024").unwrap(), 1024);
-        for wrong in ["-1", "", "99999999999999999999999"] {
+        for wrong in ["-1", "", "04", "99999999999999999999999"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

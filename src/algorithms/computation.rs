@@ -19,6 +19,14 @@ pub enum Computation {
 }
 
 impl Computation {
+    /// With a network whose last input is the target over `divisor`.
+    pub(super) fn with_target(mut self, divisor: f64) -> Self {
+        if let Self::Perceptron(perceptron) = &mut self {
+            perceptron.target_divisor = Some(divisor);
+        }
+        self
+    }
+
     /// The number of parameters.
     pub fn parameters(&self) -> usize {
         match self {
@@ -46,6 +54,8 @@ pub struct Perceptron {
     pub actions: ActionCodec,
     /// The bounds of an action, if outputs may exceed them.
     pub bounds: Option<[Vec<f64>; 2]>,
+    /// The target divided by this is the network's last input, for policies with a target.
+    pub target_divisor: Option<f64>,
 }
 
 /// How outputs become greedy actions: the numbers of a box, or a value for each discrete action, of
@@ -116,5 +126,6 @@ pub(super) fn of_actor(
         rule,
         actions: actions.clone(),
         bounds: bounds.cloned(),
+        target_divisor: None,
     }))
 }

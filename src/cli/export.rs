@@ -9,11 +9,11 @@ use serde_json::json;
 
 use super::{print, print_json};
 use crate::error::Error;
-use crate::export::{self, hugging_face, onnx};
+use crate::export::{self, act, hugging_face, onnx};
 use crate::run::write_whole;
 use crate::trained::{Which, checkpoint};
 
-/// Export a trained policy to ONNX or to Hugging Face's transformers.
+/// Export a trained policy to ONNX, to the crate rtg-act or to Hugging Face's transformers.
 #[derive(Args)]
 #[command(
     after_help = "The ONNX graph (opset 20) contains the whole greedy policy, from the environment's observations to its \
@@ -22,15 +22,20 @@ use crate::trained::{Which, checkpoint};
     The Hugging Face folder contains the network of a Decision Transformer; the normaliser and \
     scales are in its config.json under rtg. A run can start from it: rtg train --recipe official \
     --set initial_weights=FOLDER\n\n\
+    The crate rtg-act loads its file and acts without rtg, also on a machine without an operating \
+    system: the file contains the whole greedy policy.\n\n\
     Example: rtg export runs/NAME --onnx policy.onnx"
 )]
-#[command(group(ArgGroup::new("format").required(true).multiple(true).args(["onnx", "hugging_face"])))]
+#[command(group(ArgGroup::new("format").required(true).multiple(true).args(["onnx", "act", "hugging_face"])))]
 pub(super) struct Export {
     /// Run directory of `rtg train`.
     run: PathBuf,
     /// Write the policy as an ONNX graph.
     #[arg(long, value_name = "FILE")]
     onnx: Option<PathBuf>,
+    /// Write the policy as a file of the crate rtg-act.
+    #[arg(long, value_name = "FILE")]
+    act: Option<PathBuf>,
     /// Write config.json and model.safetensors into a new folder.
     #[arg(long, value_name = "FOLDER")]
     hugging_face: Option<PathBuf>,
@@ -54,13 +59,14 @@ impl Export {
         })?;
         let step = checkpoint.notes.progress.step;
         let targets = plan.evaluation.targets.unwrap_or_default();
-        let targets: Vec<String> = targets.numbers().iter().map(f64::to_string).collect();
+        let targets = targets.numbers();
+        let target_texts: Vec<String> = targets.iter().map(f64::to_string).collect();
         let notes = [
             ("algorithm", algorithm.to_owned()),
             ("recipe", checkpoint.notes.recipe),
             ("environment", checkpoint.notes.env),
             ("step", step.to_string()),
-            ("target_returns", targets.join(",")),
+            ("target_returns", target_texts.join(",")),
         ];
         let mut text = String::new();
         let mut answer = json!({ "algorithm": algorithm, "step": step });
@@ -75,6 +81,13 @@ impl Export {
             let _ = writeln!(text, "{}: {algorithm} after {step} steps", path.display());
             let _ = writeln!(text, "  inputs: {inputs_text}\n  outputs: {outputs_text}");
             answer["onnx"] = json!({ "path": path, "inputs": inputs, "outputs": outputs });
+        }
+        if let Some(path) = &self.act {
+            // The targets are a tensor there.
+            let bytes = act::policy(&computation, &notes[..notes.len() - 1], &targets)?;
+            write_whole(path, |file| file.write_all(&bytes))?;
+            let _ = writeln!(text, "{}: {algorithm} after {step} steps", path.display());
+            answer["act"] = json!({ "path": path, "bytes": bytes.len() });
         }
         if let Some(folder) = &self.hugging_face {
             hugging_face::write(folder, &computation, &notes)?;

@@ -80,6 +80,9 @@ impl Error {
                 "checkpoints/weights.safetensors of the run contains the weights with PyTorch's names"
                     .to_owned()
             }
+            Self::Unsupported { what, .. } if what.contains("rtg-act") => {
+                "a smaller network or context needs less memory".to_owned()
+            }
             Self::Unsupported { .. } => "`rtg export RUN --onnx FILE` supports more kinds of \
                 policies"
                 .to_owned(),

@@ -1,10 +1,11 @@
 //! Export of trained policies to other programs' formats, and import.
 //!
 //! A model's computation is described by [`Computation`](crate::algorithms::Computation), which
-//! each format serialises. [`onnx`] contains everything from the environment's observations to its
-//! actions; [`hugging_face`] the network of a Decision Transformer, under the names of
+//! each format serialises. [`onnx`] and [`act`] contain everything from the environment's
+//! observations to its actions; [`hugging_face`] the network of a Decision Transformer, under the names of
 //! `transformers`.
 
+pub mod act;
 mod error;
 pub mod hugging_face;
 pub mod onnx;

@@ -87,11 +87,13 @@ impl Entry {
     }
 }
 
-/// The element types in state dicts of these codes.
+/// The element types of tensors in files.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// Weights.
     F32(Vec<f32>),
+    /// Numbers of a policy's pre- and postprocessing.
+    F64(Vec<f64>),
     /// kzl's causal mask.
     U8(Vec<u8>),
     /// CORL's causal mask.
@@ -494,6 +496,13 @@ pub fn serialise(
         .map(|entry| match &entry.values {
             Values::F32(values) => (
                 Dtype::F32,
+                values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect(),
+            ),
+            Values::F64(values) => (
+                Dtype::F64,
                 values
                     .iter()
                     .flat_map(|value| value.to_le_bytes())

@@ -18,7 +18,7 @@ use self::sequence::Sequence;
 
 /// A network with the memory that it needs to act.
 pub(crate) enum Network {
-    Perceptron(Perceptron),
+    Perceptron(Box<Perceptron>),
     Sequence(Box<Sequence>),
 }
 
@@ -47,7 +47,8 @@ impl Network {
             let sequence = Sequence::read(reader, sizes, memory)?;
             Ok(Self::Sequence(Box::new(sequence)))
         } else {
-            Perceptron::read(reader, sizes, memory).map(Self::Perceptron)
+            let perceptron = Perceptron::read(reader, sizes, memory)?;
+            Ok(Self::Perceptron(Box::new(perceptron)))
         }
     }
 

@@ -3,9 +3,9 @@
 
 use super::update::least;
 use super::{Method, Work};
-use crate::algorithms::Update;
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::{Trained, mean};
+use crate::algorithms::{Rule, Update};
 use crate::kernels::mlp::heads::categorical;
 use crate::kernels::mlp::{Pass, Want};
 use crate::random::Stream;
@@ -31,6 +31,10 @@ impl Decision for Categorical {
         for ((logs, noise), action) in rows.zip(actions.chunks_mut(self.0)) {
             action[categorical::pick(logs, noise[0])] = 1.0;
         }
+    }
+
+    fn rule(&self) -> Option<Rule> {
+        Some(Rule::Outputs)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::algorithms::action_codec::BoxUnits;
 use crate::algorithms::actor_critic::gaussian::{GaussianDecision, LOG_SIGMA};
 use crate::algorithms::actor_policy::ActorPolicy;
 use crate::algorithms::networks::{self, Shared};
-use crate::algorithms::{self, ActionCodec, Error, Saved, Setup};
+use crate::algorithms::{self, ActionCodec, Computation, Error, Saved, Setup, computation};
 use crate::kernels::mlp::heads::gaussian::{Bound, Gaussian};
 use crate::kernels::mlp::{Network, Shape};
 use crate::nn::state_dict::{Entry, read_linear};
@@ -99,6 +99,25 @@ impl MadeOf {
         }
     }
 
+    /// A target divided by this is the network's outcome.
+    fn target_divisor(&self) -> f64 {
+        self.horizon as f64 * self.outcome_scale
+    }
+
+    /// The bounds of a continuous action.
+    fn bounds(&self) -> Option<[Vec<f64>; 2]> {
+        let ActionCodec::Continuous { offset, scale, .. } = &self.actions else {
+            return None;
+        };
+        let bound = |sign: f64| {
+            let numbers = offset.iter().zip(scale);
+            numbers
+                .map(|(offset, scale)| offset + sign * scale)
+                .collect()
+        };
+        Some([bound(-1.0), bound(1.0)])
+    }
+
     /// The outcomes of a batch of single steps: the return-to-go of each, divided by the remaining
     /// steps.
     pub(super) fn outcomes(&self, batch: &Batch, outcomes: &mut Vec<f32>) {
@@ -130,40 +149,28 @@ impl Model {
             made_of,
         })
     }
+
+    fn decision(&self) -> GaussianDecision {
+        GaussianDecision {
+            squash: false,
+            noise: (!self.log_sigma.is_empty()).then(|| (GAUSSIAN, self.log_sigma.clone())),
+        }
+    }
 }
 
 impl algorithms::Model for Model {
     fn policy(&self, mode: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
-        let MadeOf {
-            horizon,
-            outcome_scale,
-            normaliser,
-            actions,
-            ..
-        } = &self.made_of;
-        let decision = GaussianDecision {
-            squash: false,
-            noise: (!self.log_sigma.is_empty()).then(|| (GAUSSIAN, self.log_sigma.clone())),
-        };
         let policy = ActorPolicy::new(
-            (self.network.clone(), decision),
-            Some(normaliser.clone()),
-            actions.clone(),
+            (self.network.clone(), self.decision()),
+            Some(self.made_of.normaliser.clone()),
+            self.made_of.actions.clone(),
             mode,
             (rows, threads),
         );
-        let policy = policy.with_targets(*horizon as f64 * outcome_scale);
-        match actions {
-            ActionCodec::Discrete { .. } => Box::new(policy),
-            ActionCodec::Continuous { offset, scale, .. } => {
-                let bound = |sign: f64| {
-                    let numbers = offset.iter().zip(scale);
-                    numbers
-                        .map(|(offset, scale)| offset + sign * scale)
-                        .collect()
-                };
-                Box::new(policy.within([bound(-1.0), bound(1.0)]))
-            }
+        let policy = policy.with_targets(self.made_of.target_divisor());
+        match self.made_of.bounds() {
+            None => Box::new(policy),
+            Some(bounds) => Box::new(policy.within(bounds)),
         }
     }
 
@@ -177,5 +184,16 @@ impl algorithms::Model for Model {
             entries.push(Entry::vector(LOG_SIGMA, &self.log_sigma));
         }
         entries
+    }
+
+    fn computation(&self) -> Option<Computation> {
+        let computation = computation::of_actor(
+            (&self.network, &self.decision()),
+            self.made_of.normaliser.width(),
+            Some(&self.made_of.normaliser),
+            &self.made_of.actions,
+            self.made_of.bounds().as_ref(),
+        )?;
+        Some(computation.with_target(self.made_of.target_divisor()))
     }
 }

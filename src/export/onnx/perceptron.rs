@@ -6,9 +6,10 @@ use crate::algorithms::{Perceptron, Rule};
 use crate::kernels::mlp::{Activation, Layout, Place};
 
 /// The input is `states [batch, S]`; for a network with K > 1 observations, `states [batch, K, S]`
-/// with the newest last, and `attention_mask [batch, K]`, 0 for those before the episode's first.
+/// with the newest last, and `attention_mask [batch, K]`, 0 for those before the episode's first. A
+/// policy with a target has the input `target_returns [batch, 1]`.
 pub(super) fn write(graph: &mut Graph, policy: &Perceptron) {
-    let x = observations(graph, policy);
+    let x = inputs(graph, policy);
     let outputs = |graph: &mut Graph, member| network(graph, policy, &x, member);
     let width = policy.actions.width();
     let chosen = match policy.rule {
@@ -49,10 +50,24 @@ pub(super) fn write(graph: &mut Graph, policy: &Perceptron) {
     finish(graph, &actions, &policy.actions, &[BATCH]);
 }
 
-/// The network's input, B x K S.
+/// The network's input: observations, and the target where the policy has one.
+fn inputs(graph: &mut Graph, policy: &Perceptron) -> Value {
+    let observations = observations(graph, policy);
+    let Some(divisor) = policy.target_divisor else {
+        return observations;
+    };
+    let one = Size::Fixed(1);
+    let target = graph.input("target_returns", Element::F32, &[BATCH, one]);
+    let divisor = graph.float("target_divisor", divisor as f32);
+    let target = graph.op("Div", &[&target, &divisor]);
+    graph.op_with("Concat", &[&observations, &target], &[("axis", 1)])
+}
+
+/// Normalised observations, B x K S.
 fn observations(graph: &mut Graph, policy: &Perceptron) -> Value {
     let width = policy.observation;
-    let context = policy.shape.width() / width.max(1);
+    let targets = usize::from(policy.target_divisor.is_some());
+    let context = (policy.shape.width() - targets) / width.max(1);
     let [steps, columns] = [context, width].map(Size::Fixed);
     let sizes = [BATCH, steps, columns];
     let sizes = if context == 1 {
