@@ -8,6 +8,37 @@
 //! ```
 //!
 //! Each module uses only those above it in this file; `ARCHITECTURE.md` has the picture.
+//!
+//! The program `rtg` is the usual way in. In code, a plan becomes a learner, and its model acts:
+//!
+//! ```
+//! use rtg::algorithms::Source;
+//! use rtg::experiment::Experiment;
+//! use rtg::policy::{Mode, Start};
+//! use rtg::random::Stream;
+//!
+//! let plan = "dataset = 'builtin/pendulum/random'\nsteps = 2\nthreads = 1\n\
+//!     optimiser.batch_size = 4\ndecision_transformer = { width = 8, layers = 1, context = 5 }";
+//! let planned = Experiment::from_layers(&[Experiment::parse_layer(plan)?])?;
+//! let opened = rtg::data::open(&planned)?;
+//! let experiment = planned.resolve(&opened.spec, opened.data.as_ref())?;
+//! let alone = rtg::parallel::World::alone();
+//! let mut learner = rtg::train::new_learner(&experiment, &alone, &opened, None)?;
+//! let dataset = opened.data.as_ref().expect("the plan names a dataset");
+//! let batches = Stream::new(experiment.seed, "batches");
+//! let mut source = Source::open(&learner.needs(), dataset, batches, false)?;
+//! for step in 0..experiment.steps {
+//!     learner.update(&mut source, experiment.steps - step)?;
+//! }
+//!
+//! let mut policy = learner.model().policy(Mode::Greedy, 1, 1);
+//! let target = Some(-200.0);
+//! policy.begin(0, &Start { seed: 0, target });
+//! let mut action = [0.0];
+//! policy.act(&[0], &[1.0, 0.0, 0.5], &[0.0], &mut action);
+//! assert!(action[0].abs() <= 2.0);
+//! # Ok::<(), rtg::error::Error>(())
+//! ```
 
 pub mod interrupt;
 pub mod random;

@@ -13,6 +13,7 @@ mod documentation;
 mod engines;
 mod environments;
 mod evaluation;
+mod examples;
 mod export;
 mod family;
 mod fixture;

@@ -1,5 +1,6 @@
 //! Tests of the crate from outside.
 
+mod examples;
 mod golden;
 mod mujoco;
 mod recording;
