@@ -74,7 +74,7 @@ pub const CHECKSUM: &str = "crc32";
 /// No policy takes more working memory than this, in bytes: whatever a file says.
 pub const MOST_MEMORY: usize = 256 << 20;
 
-/// CRC-32 (the polynomial of IEEE 802.3, as in zip and PNG) of `parts` one behind the other.
+/// CRC-32 (the polynomial of IEEE 802.3, as in zip and PNG) of the concatenated `parts`.
 ///
 /// ```
 /// assert_eq!(rtg_act::format::checksum(&[b"12345", b"6789"]), 0xcbf4_3926);

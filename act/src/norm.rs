@@ -21,7 +21,7 @@ impl Pair {
     }
 
     /// The norm of a row whose gain and bias move with a number r: gain + r u, bias + r v.
-    /// `slopes` are u and v, one behind the other.
+    /// `slopes` are u and v, concatenated.
     pub(crate) fn adaptive_norm(
         self,
         bytes: &[u8],

@@ -178,7 +178,7 @@ pub(crate) fn invalid(name: &str) -> Error {
     Error::Invalid { name: name.into() }
 }
 
-/// Working memory: adds up what is asked for, and refuses too much before anything is allocated.
+/// Working memory: adds up what is requested, and refuses too much before anything is allocated.
 #[derive(Default)]
 pub(crate) struct Memory {
     numbers: usize,
