@@ -1,9 +1,9 @@
 //! Properties of any dataset: what is written is read back in every format, and samplers draw each
 //! step within its episode as often as its weight says.
 //!
-//! The cases are the same in each run; more and others are tried with
-//! `PROPTEST_CASES=5000 PROPTEST_RNG_SEED=2 cargo test --workspace --test properties`. What fails is
-//! reduced to a small case before it is shown.
+//! The cases are the same in each run; others are tried with
+//! `PROPTEST_CASES=5000 PROPTEST_RNG_SEED=2 cargo test --workspace --test properties`.
+//! What fails is reduced to a small case before it is shown.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot make its files has failed"

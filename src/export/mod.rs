@@ -2,8 +2,8 @@
 //!
 //! A model's computation is described by [`Computation`](crate::algorithms::Computation), which
 //! each format serialises. [`onnx`] and [`act`] contain everything from the environment's
-//! observations to its actions; [`hugging_face`] the network of a Decision Transformer, under the names of
-//! `transformers`.
+//! observations to its actions; [`hugging_face`] the network of a Decision Transformer, under the
+//! names of `transformers`.
 
 pub mod act;
 mod error;
