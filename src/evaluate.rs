@@ -1,4 +1,4 @@
-//! EvaluationResult: many episodes for every target return, all in lock-step.
+//! Evaluation: many episodes for every target return, all in lock-step.
 //!
 //! Episode e of every target starts from `seed + e`, so targets are compared on the same starts,
 //! and the result does not depend on how many rows are stepped together. A policy that takes no

@@ -36,7 +36,7 @@ fn choices() -> ActionCodec {
     ActionCodec::Discrete { n: 4, start: -1 }
 }
 
-fn model(recipe: Recipe, config: ModelConfig, actions: ActionCodec) -> Model {
+fn model(recipe: Recipe, config: &ModelConfig, actions: ActionCodec) -> Model {
     let preprocessing = Preprocessing {
         normaliser: Normaliser {
             mean: vec![0.1, -2.0, 0.0],
@@ -46,7 +46,7 @@ fn model(recipe: Recipe, config: ModelConfig, actions: ActionCodec) -> Model {
         episode_length: 25,
         actions,
     };
-    let mut model = Model::new(recipe, &config, preprocessing, 3);
+    let mut model = Model::new(recipe, config, preprocessing, 3);
     // New weights have zeros, which hide mistakes.
     let mut stream = Stream::new(5, "weights");
     for parameter in &mut model.parameters {
@@ -111,9 +111,9 @@ fn every_condition_mixer_and_head_acts_as_rtg_does() {
                         ..ModelConfig::of(recipe)
                     };
                     let what = format!("{recipe:?} {condition:?} {mixer:?} {context} {width}");
-                    let numbers = largest_difference(&model(recipe, config.clone(), continuous()));
+                    let numbers = largest_difference(&model(recipe, &config, continuous()));
                     assert!(numbers <= TOLERANCE * RANGE, "{what}: {numbers}");
-                    let chosen = largest_difference(&model(recipe, config, choices()));
+                    let chosen = largest_difference(&model(recipe, &config, choices()));
                     assert!(chosen <= 0.0, "{what}: another choice");
                 }
             }
@@ -189,7 +189,7 @@ fn a_policy_that_needs_too_much_memory_is_refused() {
         width: 64,
         ..ModelConfig::of(Recipe::Official)
     };
-    let model = model(Recipe::Official, config, continuous());
+    let model = model(Recipe::Official, &config, continuous());
     let refused = act::policy(&model.computation().unwrap(), &[], &[]);
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("which is too much"), "{refused}");
@@ -203,7 +203,7 @@ fn a_changed_byte_is_an_error() {
         layers: 1,
         ..ModelConfig::of(Recipe::Official)
     };
-    let model = model(Recipe::Official, config, continuous());
+    let model = model(Recipe::Official, &config, continuous());
     let file = act::policy(&model.computation().unwrap(), &[], &[]).unwrap();
     for at in (0..file.len()).step_by(7) {
         let mut changed = file.clone();

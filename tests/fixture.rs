@@ -129,7 +129,6 @@ impl Fixture {
             next_actions: optional("following_actions"),
             returns_to_go: optional("returns"),
             rows,
-            ..Transitions::default()
         }
     }
 

@@ -1,5 +1,4 @@
 //! The examples of the crate do what they say.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../examples/batches.rs"]
 #[expect(dead_code, reason = "main is the example's")]

@@ -31,7 +31,7 @@ pub struct ReplaySource {
     pub replay: ReplayBuffer,
     stream: Stream,
     rows: usize,
-    dataset: Option<DatasetPart>,
+    dataset: Option<Box<DatasetPart>>,
 }
 
 /// The rows of each batch that are drawn from a dataset.
@@ -60,11 +60,11 @@ impl ReplaySource {
         let identity = Normaliser::identity(data.observation_width());
         let normaliser = self.replay.normaliser().unwrap_or(&identity);
         let config = self.replay.config().clone();
-        self.dataset = Some(DatasetPart {
+        self.dataset = Some(Box::new(DatasetPart {
             sampler: TransitionSampler::new(data, normaliser, config)?,
             rows,
             drawn: Transitions::default(),
-        });
+        }));
         Ok(self)
     }
 

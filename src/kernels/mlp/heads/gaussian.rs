@@ -10,7 +10,7 @@
 //! dlog_sigma_i = bound'(log_sigma_i) sum over rows of dlogpi (d_i^2 - 1)
 //! ```
 //!
-//! The bound is a clamp, whose derivative is 0 outside, or low + (high - low) sigmoid(log_sigma_i).
+//! The bound is a clamp, whose derivative is 0 outside, or `low + (high - low) sigmoid(log_sigma)`.
 //!
 //! There is no squashing: IQL's mean passes through [tanh](super::tanh) first, AWAC's and PPO's
 //! does not.
