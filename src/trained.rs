@@ -36,7 +36,7 @@ impl Which {
 }
 
 /// A run's policy and its environment.
-pub struct Trained {
+pub struct TrainedPolicy {
     /// The policy.
     pub model: Box<dyn Model>,
     /// Environment id.
@@ -51,7 +51,7 @@ pub struct Trained {
     pub takes_target: bool,
 }
 
-impl Trained {
+impl TrainedPolicy {
     /// The policy of the run at `path`, for acting in `env`, by default in the run's environment.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Trained {
     /// that is not registered: then the run's dataset describes it.
     ///
     /// # Errors
-    /// As [`Trained::open`], or a dataset that no longer exists.
+    /// As [`TrainedPolicy::open`], or a dataset that no longer exists.
     pub fn describe(path: &Path, which: Which) -> Result<(Self, Spec), Error> {
         let (plan, checkpoint) = checkpoint(path, which)?;
         let spec = match registry::spec(&checkpoint.notes.env) {

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use rtg::error::Error;
 use rtg::policy::{Mode, Start};
-use rtg::trained::{Trained, Which};
+use rtg::trained::{TrainedPolicy, Which};
 use rtg_envs::Spec;
 
 use crate::array;
@@ -63,7 +63,7 @@ impl Policy {
             ));
         }
         let open = || -> Result<Self, Error> {
-            let (trained, spec) = Trained::describe(Path::new(run), which)?;
+            let (trained, spec) = TrainedPolicy::describe(Path::new(run), which)?;
             let (targets, _) = trained.targets(None)?;
             Ok(Self {
                 acting: Mutex::new(trained.model.policy(Mode::Greedy, rows, threads)),

@@ -15,7 +15,7 @@ use crate::collect::{Collection, CollectionPlan, is_complete};
 use crate::error::Error;
 use crate::experiment::{self, default_threads};
 use crate::policy::{Mode, Policy};
-use crate::trained::{Trained, Which};
+use crate::trained::{TrainedPolicy, Which};
 
 /// Environments that are stepped together.
 const ROWS: usize = 32;
@@ -75,7 +75,7 @@ impl Collect {
     pub(super) fn run(self) -> Result<(), Error> {
         let trained = match self.policy.as_str() {
             "random" | "controller" => None,
-            run => Some(Trained::open(
+            run => Some(TrainedPolicy::open(
                 Path::new(run),
                 self.checkpoint,
                 self.env.as_deref(),

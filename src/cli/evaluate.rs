@@ -15,7 +15,7 @@ use crate::metrics::spread;
 use crate::parallel::{World, cores};
 use crate::policy::Mode;
 use crate::statistics::Calibration;
-use crate::trained::{Trained, Which};
+use crate::trained::{TrainedPolicy, Which};
 
 /// Evaluate a trained run in its environment.
 #[derive(Args)]
@@ -54,9 +54,9 @@ impl Evaluate {
     }
 
     fn evaluate(&self, world: &World) -> Result<(), Error> {
-        let trained = Trained::open(&self.run, self.checkpoint, None)?;
+        let trained = TrainedPolicy::open(&self.run, self.checkpoint, None)?;
         let (targets, return_range) = trained.targets(self.targets.as_deref())?;
-        let Trained {
+        let TrainedPolicy {
             model, env, plan, ..
         } = trained;
         let plan = EvaluationPlan {

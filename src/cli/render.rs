@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::experiment::{Target, default_threads};
 use crate::policy::Mode;
 use crate::run::Run;
-use crate::trained::{Trained, Which};
+use crate::trained::{TrainedPolicy, Which};
 use crate::video::{self, Reel, VideoPlan};
 
 /// Render a video of a trained run in its environment.
@@ -64,7 +64,7 @@ fn frames_per_second(text: &str) -> Result<f64, String> {
 
 impl Render {
     pub(super) fn run(self) -> Result<(), Error> {
-        let trained = Trained::open(&self.run, self.checkpoint, None)?;
+        let trained = TrainedPolicy::open(&self.run, self.checkpoint, None)?;
         let evaluation = &trained.plan.evaluation;
         let target = self.target.map(Target::Return);
         let (targets, _) = trained.targets(target.as_ref().map(std::slice::from_ref))?;

@@ -1,8 +1,8 @@
 //! GELU as one operation on dfdx's tape.
 //!
 //! `gelu(x) = x Phi(x)` with the exact normal distribution function Phi, so that its slope is
-//! `Phi(x) + x phi(x)`. dfdx 0.13 has `accurate_gelu`, whose derivative has a density term too large
-//! by a factor of sqrt(2) (its own test expects 1.1835 for the slope at 1; the right value is
+//! `Phi(x) + x phi(x)`. dfdx 0.13 has `accurate_gelu`, whose derivative has a density term too
+//! large by a factor of sqrt(2) (its own test expects 1.1835 for the slope at 1; the right value is
 //! 1.0833), so values and slope come from the engine's reference.
 
 use dfdx::prelude::*;
