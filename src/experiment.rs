@@ -97,13 +97,18 @@ impl Experiment {
     /// Refuses invalid combinations of values.
     fn validate(&mut self) -> Result<(), ExperimentError> {
         let card = self.algorithm.card();
-        let unasked = format!("omitted: {} takes no target return", card.name);
+        let takes_target = self.takes_target();
+        let unasked = if card.takes_target {
+            format!("left out: this {} predicts its returns", card.name)
+        } else {
+            format!("left out: {} takes no target return", card.name)
+        };
         if let Some(targets) = &self.evaluation.targets {
             // The target in old plans of algorithms without targets.
             let nothing = Targets::of(vec![0.0; targets.numbers().len()]);
-            if !card.takes_target && *targets == nothing {
+            if !takes_target && *targets == nothing {
                 self.evaluation.targets = None;
-            } else if !card.takes_target {
+            } else if !takes_target {
                 return Err(KeyError::new("evaluation.targets", targets, unasked).into());
             } else if targets.is_empty() {
                 let expected = format!("a list, each of it {FORMS}");
@@ -111,9 +116,9 @@ impl Experiment {
             }
         }
         if let Some([low, high]) = self.evaluation.return_range
-            && (!card.takes_target || low > high)
+            && (!takes_target || low > high)
         {
-            let expected = if card.takes_target {
+            let expected = if takes_target {
                 "the least return and the largest".to_owned()
             } else {
                 unasked
@@ -137,6 +142,11 @@ impl Experiment {
         Ok(self.algorithm.check(&self.tables, on_gpu)?)
     }
 
+    /// Whether its policy is asked for a return.
+    pub fn takes_target(&self) -> bool {
+        self.algorithm.takes_target(&self.tables)
+    }
+
     /// Fills in the values that depend on the data, so that the plan is complete.
     ///
     /// # Errors
@@ -153,7 +163,7 @@ impl Experiment {
             facts.fit_into("online.capacity", online.capacity)?;
         }
         self.evaluation.every = Some(self.evaluation.every_for(self.steps));
-        if self.algorithm.card().takes_target
+        if self.takes_target()
             && let Some(data) = data
         {
             let range = self.evaluation.range();

@@ -84,7 +84,7 @@ impl TrainedPolicy {
             model: checkpoint.model()?,
             step: checkpoint.notes.progress.step,
             algorithm: card.name,
-            takes_target: card.takes_target,
+            takes_target: plan.takes_target(),
             env: checkpoint.notes.env,
             plan,
         })

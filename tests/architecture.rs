@@ -47,7 +47,7 @@ const MODULES: [&str; 31] = [
 ];
 
 /// The modules of `src/kernels/`, in order: the ground, devices, ops, networks.
-const KERNELS: [&str; 20] = [
+const KERNELS: [&str; 21] = [
     "threads",
     "real",
     "buffer",
@@ -64,6 +64,7 @@ const KERNELS: [&str; 20] = [
     "layer_norm",
     "adaptive_norm",
     "loss",
+    "expectile",
     "adamw",
     "mlp",
     "decision_transformer",

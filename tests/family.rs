@@ -10,7 +10,7 @@ use crate::workbench::{TINY, Workbench};
 
 #[test]
 fn runs_of_each_recipe_resume_to_the_same_bits() {
-    for recipe in ["convformer", "ddt"] {
+    for recipe in ["convformer", "ddt", "reinformer"] {
         let run = format!(
             "train --recipe {recipe} --steps 60 --seed 3 --set checkpoint_every=7 {TINY} \
              --dataset builtin/pendulum/mixed --set parts=2"
@@ -28,6 +28,11 @@ fn a_recipe_sets_its_switches_and_the_names_of_its_source() {
             "transformer.h.0.conv.rtg_conv1d.weight",
         ),
         ("ddt", ("adaln", "attention"), "condition.weight"),
+        (
+            "reinformer",
+            ("predicted", "attention"),
+            "predict_return.weight",
+        ),
     ];
     for (recipe, (condition, mixer), weight) in cases {
         let bench = Workbench::new();
@@ -42,7 +47,37 @@ fn a_recipe_sets_its_switches_and_the_names_of_its_source() {
         let bytes = std::fs::read(bench.path("run/checkpoints/weights.safetensors")).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         assert!(file.tensor(weight).is_ok(), "{:?}", file.names());
-        bench.succeed("evaluate run --targets 100 --episodes 2");
+        if condition != "predicted" {
+            bench.succeed("evaluate run --targets 100 --episodes 2");
+        }
+    }
+}
+
+#[test]
+fn a_model_that_predicts_its_returns_takes_no_target() {
+    let bench = Workbench::new();
+    bench.succeed(&format!(
+        "train --recipe reinformer --steps 3 {TINY} --run-dir run"
+    ));
+    let plan = std::fs::read_to_string(bench.path("run/experiment.toml")).unwrap();
+    let plan: Table = plan.parse().unwrap();
+    let evaluation = plan["evaluation"].as_table().unwrap();
+    assert!(!evaluation.contains_key("targets"), "{plan}");
+    assert!(!evaluation.contains_key("return_range"), "{plan}");
+    let found = bench.succeed("evaluate run --episodes 2 --json");
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    let rows = found["targets"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{found}");
+    assert!(rows[0]["target"].is_null(), "{found}");
+    let transcript = bench.transcript("evaluate run --episodes 2 --targets 100");
+    assert!(transcript.contains("leave out --targets"), "{transcript}");
+    for key in ["targets=[100]", "targets=sweep", "return_range=[0,9]"] {
+        let transcript = bench.transcript(&format!(
+            "train --recipe reinformer --set evaluation.{key} --run-dir other"
+        ));
+        let expected = "left out: this decision_transformer predicts its returns";
+        assert!(transcript.contains(expected), "{transcript}");
+        assert!(!bench.path("other").exists());
     }
 }
 
@@ -52,6 +87,10 @@ fn excluded_combinations_of_switches_are_refused_before_there_is_a_run() {
         (
             "--recipe ddt --device cuda",
             "condition' is adaln: it must be token on a GPU",
+        ),
+        (
+            "--recipe reinformer --device cuda",
+            "condition' is predicted: it must be token on a GPU",
         ),
         (
             "--recipe convformer --device cuda",

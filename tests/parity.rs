@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use rtg::algorithms::decision_transformer::config::{EngineKind, ModelConfig};
+use rtg::algorithms::decision_transformer::config::{ConditionName, EngineKind, ModelConfig};
 use rtg::algorithms::decision_transformer::preprocessing::Preprocessing;
 use rtg::algorithms::decision_transformer::recipe::Recipe;
 use rtg::algorithms::decision_transformer::{Learner, Model, windows};
@@ -21,7 +21,7 @@ use serde::Deserialize;
 struct Case {
     name: String,
     recipe: Recipe,
-    condition: String,
+    condition: ConditionName,
     observation: usize,
     action: usize,
     context: usize,
@@ -68,7 +68,7 @@ fn every_recipe_gives_what_pytorch_gives() {
         compare(&case, &file);
         cases += 1;
     }
-    assert_eq!(cases, 12, "a fixture is missing");
+    assert_eq!(cases, 14, "a fixture is missing");
 }
 
 fn compare(case: &Case, file: &SafeTensors) {
@@ -216,10 +216,7 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
         width: case.width,
         layers: case.layers,
         heads: case.heads,
-        condition: match case.condition.as_str() {
-            "adaln" => Condition::Adaln,
-            _ => Condition::Token,
-        },
+        condition: case.condition,
         attention_dropout: 0.0,
         residual_dropout: 0.0,
         embedding_dropout: 0.0,

@@ -90,7 +90,8 @@ pub struct Card {
     pub continuous: bool,
     /// Whether it supports discrete actions.
     pub discrete: bool,
-    /// Whether its policy is conditioned on a target return.
+    /// Whether its policy is asked for a return, but for plans that say otherwise
+    /// ([`Algorithm::takes_target`]).
     pub takes_target: bool,
     /// Whether it can compute on a GPU.
     pub cuda: bool,
@@ -160,7 +161,12 @@ pub trait Algorithm: Sync {
         Ok(())
     }
 
-    /// The published target returns for an environment, the most important first.
+    /// Whether the policy of a plan with these tables is asked for a return.
+    fn takes_target(&self, _plan: &Table) -> bool {
+        self.card().takes_target
+    }
+
+    /// Target returns that its publication asks for in an environment, the most important first.
     fn targets(&self, _env_id: &str) -> Option<Vec<f64>> {
         None
     }

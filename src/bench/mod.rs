@@ -25,7 +25,7 @@ use crate::algorithms::decision_transformer::config::{ConditionName, MixerName, 
 use crate::algorithms::decision_transformer::preprocessing::Preprocessing;
 use crate::algorithms::decision_transformer::recipe::Recipe;
 use crate::kernels::Level;
-use crate::kernels::decision_transformer::{Condition, MixerKind};
+use crate::kernels::decision_transformer::MixerKind;
 
 /// Sizes of the timed model and batch; the defaults are the published ones for Hopper.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -47,9 +47,8 @@ pub struct Sizes {
     /// Numbers in an action.
     pub action: usize,
     /// Where the return-to-go enters.
-    #[serde(with = "ConditionName")]
-    pub condition: Condition,
-    /// How tokens are mixed.
+    pub condition: ConditionName,
+    /// What lets the tokens see each other.
     #[serde(with = "MixerName")]
     pub mixer: MixerKind,
 }

@@ -10,13 +10,13 @@ use serde::Serialize;
 use super::{print, print_json};
 use crate::algorithms::AlgorithmRef;
 use crate::algorithms::decision_transformer::config::{
-    EngineKind, ModelConfig, check_heads, check_precision, check_switches,
+    ConditionName, EngineKind, ModelConfig, check_heads, check_precision, check_switches,
 };
 use crate::bench::{self, Milliseconds, Sizes};
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads};
 use crate::kernels::Precision;
-use crate::kernels::decision_transformer::{Condition, MixerKind};
+use crate::kernels::decision_transformer::MixerKind;
 use crate::keys::{Range, Table, Value};
 
 /// Benchmark one part of rtg on this machine.
@@ -150,6 +150,7 @@ struct SizeArgs {
 enum ConditionArg {
     Token,
     Adaln,
+    Predicted,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -367,8 +368,9 @@ impl SizeArgs {
             observation: self.observation.get(),
             action: self.action.get(),
             condition: match self.condition {
-                ConditionArg::Token => Condition::Token,
-                ConditionArg::Adaln => Condition::Adaln,
+                ConditionArg::Token => ConditionName::Token,
+                ConditionArg::Adaln => ConditionName::Adaln,
+                ConditionArg::Predicted => ConditionName::Predicted,
             },
             mixer: match self.mixer {
                 MixerArg::Attention => MixerKind::Attention,

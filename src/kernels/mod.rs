@@ -12,7 +12,8 @@
 //! or f64, `cpu.rs` the fast ones, written once over [`simd`] and compiled for each instruction
 //! set; for a GPU, `<op>.cu` and, in `cuda.rs`, its launches on a [`device`]. Ops do not depend on
 //! a model: [`linear`] and its epilogues (`epilogue`), [`activation`], [`attention`],
-//! [`causal_convolution`], [`layer_norm`], [`adaptive_norm`], [`dropout`], [`loss`], [`adamw`].
+//! [`causal_convolution`], [`layer_norm`], [`adaptive_norm`], [`dropout`], [`loss`], [`expectile`],
+//! [`adamw`].
 //!
 //! # Models
 //!
@@ -44,6 +45,7 @@ pub mod decision_transformer;
 pub mod device;
 pub mod dropout;
 pub(crate) mod epilogue;
+pub mod expectile;
 pub mod layer_norm;
 pub mod linear;
 pub mod loss;

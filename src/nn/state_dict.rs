@@ -200,6 +200,7 @@ fn peer_name(naming: Naming, view: &str) -> (String, Form) {
                 "embed.norm" => ("embed_ln", "emb_norm"),
                 "final_norm" => ("transformer.ln_f", "out_norm"),
                 "condition" => ("condition", "condition"),
+                "return_head" => ("predict_return", "return_head"),
                 _ => ("predict_action.0", "action_head.0"),
             };
             let name = if naming == Naming::Corl {
@@ -258,13 +259,17 @@ pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entr
             values: Values::F32(values),
         }
     };
-    vec![
+    let mut entries = vec![
         entry("transformer.wte.weight", vec![1, width]),
         entry("predict_state.weight", vec![shape.observation, width]),
         entry("predict_state.bias", vec![shape.observation]),
-        entry("predict_return.weight", vec![1, width]),
-        entry("predict_return.bias", vec![1]),
-    ]
+    ];
+    // Where returns are predicted, that head is trained.
+    if shape.condition.expectile().is_none() {
+        entries.push(entry("predict_return.weight", vec![1, width]));
+        entries.push(entry("predict_return.bias", vec![1]));
+    }
+    entries
 }
 
 /// The masks that the peers register as buffers; the model does not need them, a strict
@@ -540,7 +545,11 @@ mod tests {
     fn every_condition_and_mixer_goes_through_a_file_in_each_naming() {
         let namings = [Naming::Official, Naming::Corl, Naming::Convformer];
         for naming in namings {
-            for condition in [Condition::Token, Condition::Adaln] {
+            for condition in [
+                Condition::Token,
+                Condition::Adaln,
+                Condition::Predicted { expectile: 0.9 },
+            ] {
                 for mixer in [MixerKind::Attention, MixerKind::Convolution] {
                     let shape = Shape {
                         observation: 5,

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 
 from corl import Corl
-from family import Convformer, Ddt
+from family import Convformer, Ddt, Reinformer
 from official import Official
 
 # Left padding of the official recipe: zero before normalisation, so -mean/std; made up here.
@@ -68,6 +68,9 @@ CASES = (
     Case("corl_discrete", "corl", 6, discrete=True, action=3, layers=1),
     Case("ddt_1_head", "ddt", 8, condition="adaln"),
     Case("ddt_discrete", "ddt", 9, heads=2, discrete=True, action=3, layers=1, condition="adaln"),
+    Case("reinformer_2_heads", "reinformer", 14, heads=2, condition="predicted"),
+    Case("reinformer_discrete", "reinformer", 15, discrete=True, action=3, layers=1,
+         condition="predicted"),
     # Convolutions do not mask padding, so these windows have none.
     Case("convformer_1_step", "convformer", 10, context=1, lengths=(1,) * 4, layers=1),
     Case("convformer_2_steps", "convformer", 11, context=2, lengths=(2,) * 4, layers=1),
@@ -90,8 +93,9 @@ def network(recipe, observation, action, width, layers, heads, timesteps, contex
     if recipe == "convformer":
         del sizes["heads"]
         return Convformer(**sizes, has_returns=condition == "token")
-    if recipe == "ddt":
-        return Ddt(**sizes, **({} if positions is None else {"positions": positions}))
+    if recipe in ("ddt", "reinformer"):
+        module = Ddt if recipe == "ddt" else Reinformer
+        return module(**sizes, **({} if positions is None else {"positions": positions}))
     if recipe == "official":
         return Official(**sizes, **({} if positions is None else {"positions": positions}))
     return Corl(**sizes, context=context, max_action=max_action)

@@ -66,10 +66,11 @@ class FeedForward(nn.Module):
         super().__init__()
         self.c_fc = InputMajorLinear(width, 4 * width)
         self.c_proj = InputMajorLinear(4 * width, width)
+        self.activation = F.relu
         self.dropout = dropout
 
     def forward(self, x):
-        return F.dropout(self.c_proj(F.relu(self.c_fc(x))), self.dropout, self.training)
+        return F.dropout(self.c_proj(self.activation(self.c_fc(x))), self.dropout, self.training)
 
 
 class Block(nn.Module):

@@ -9,6 +9,8 @@ from cases import inputs
 
 SAME = 1e-12
 CHANGED = 1e-3
+# Of one number that much else decides.
+SEEN = 1e-6
 
 
 def check_sensitivity(case, model, batch):
@@ -23,6 +25,8 @@ def check_sensitivity(case, model, batch):
             check_filters(case, model, batch, outputs)
         if case.condition == "token":
             check_token(case, model, batch, outputs)
+        elif case.condition == "predicted":
+            check_predicted(case, model, batch, outputs)
         else:
             check_condition(case, model, batch, outputs)
 
@@ -93,6 +97,21 @@ def check_token(case, model, batch, outputs):
             assert difference.max() <= SAME
         else:
             assert (difference > CHANGED).all(), f"{case.name}: token {token} goes unseen"
+
+
+def check_predicted(case, model, batch, outputs):
+    """A return is predicted before it is seen; it reaches its own action and all later ones."""
+    model(**inputs(batch))
+    returns = model.predicted_returns.clone()
+    for step in range(case.context):
+        changed = {name: tensor.clone() for name, tensor in inputs(batch).items()}
+        changed["returns_to_go"][0, step] += 1.0
+        difference = (model(**changed) - outputs)[0].abs().amax(dim=-1)
+        assert difference[:step].sum() <= SAME, f"{case.name}: return {step} reaches the past"
+        assert (difference[step:] > CHANGED).all(), f"{case.name}: return {step} is not used"
+        difference = (model.predicted_returns - returns)[0].abs()
+        assert difference[:step + 1].max() <= SAME, f"{case.name}: return {step} leaks"
+        assert (difference[step + 1:] > SEEN).all(), f"{case.name}: returns are not remembered"
 
 
 def check_condition(case, model, batch, outputs):

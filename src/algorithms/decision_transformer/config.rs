@@ -29,12 +29,33 @@ enum ActivationName {
     Gelu,
 }
 
-/// The names of conditions in a file.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Condition", rename_all = "lowercase")]
-pub(crate) enum ConditionName {
+/// Where the return-to-go enters, by its name in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConditionName {
+    /// [`Condition::Token`].
+    #[default]
     Token,
+    /// [`Condition::Adaln`].
     Adaln,
+    /// [`Condition::Predicted`].
+    Predicted,
+}
+
+impl ConditionName {
+    /// Its name.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Adaln => "adaln",
+            Self::Predicted => "predicted",
+        }
+    }
+}
+
+/// The expectile of plans of the time before there was a choice.
+fn expectile() -> f32 {
+    ModelConfig::of(Recipe::Corl).expectile
 }
 
 /// The names of mixers in a file.
@@ -59,26 +80,43 @@ keys! {
     pub struct ModelConfig = "decision_transformer", recipe: Recipe;
 
     /// Steps that the model sees, K; three tokens each, or two with `adaln`.
-    context: usize = 20, Range::WIDTH, "steps", "20";
+    context: usize = match recipe {
+        Recipe::Reinformer => 5,
+        _ => 20,
+    }, Range::WIDTH, "steps", "20; 5 (reinformer)";
     /// Channels of a token, C.
-    width: usize = 128, Range::WIDTH, "", "128";
+    width: usize = match recipe {
+        Recipe::Reinformer => 256,
+        _ => 128,
+    }, Range::WIDTH, "", "128; 256 (reinformer)";
     /// Transformer blocks, L.
-    layers: usize = 3, Range::LAYERS, "", "3";
+    layers: usize = match recipe {
+        Recipe::Reinformer => 4,
+        _ => 3,
+    }, Range::LAYERS, "", "3; 4 (reinformer)";
     /// Attention heads, H; divides the width. Without attention, 1.
-    heads: usize = 1, Range::WIDTH, "", "1";
-    /// Activation between the two layers of a block's MLP: `relu` or `gelu`.
+    heads: usize = match recipe {
+        Recipe::Reinformer => 8,
+        _ => 1,
+    }, Range::WIDTH, "", "1; 8 (reinformer)";
+    /// Between the two layers of a block's MLP: `relu` or `gelu`.
     activation: Activation as serde(with = "ActivationName") = match recipe {
         Recipe::Official | Recipe::Ddt => Activation::Relu,
-        Recipe::Corl | Recipe::Convformer => Activation::Gelu,
-    }, Range::Words(&["relu", "gelu"]), "", "relu (official), gelu (corl, convformer)";
-    /// Where the return-to-go enters: as a `token` of each step, or outside the sequence, through
-    /// an adaptive layer norm before the action head (`adaln`: DDT).
-    condition: Condition as serde(with = "ConditionName", default) = match recipe {
-        Recipe::Ddt => Condition::Adaln,
-        _ => Condition::Token,
-    }, Range::Words(&["token", "adaln"]), "", "token; adaln (ddt)";
-    /// How tokens are mixed: causal `attention`, or a causal `convolution` over six tokens
-    /// (Decision ConvFormer).
+        Recipe::Corl | Recipe::Convformer | Recipe::Reinformer => Activation::Gelu,
+    }, Range::Words(&["relu", "gelu"]), "", "relu (official), gelu (corl, convformer, reinformer)";
+    /// Where the return-to-go enters: as a `token` of each step, outside of the sequence, by an
+    /// adaptive layer norm in front of the action head (`adaln`: DDT), or `predicted`: as a token
+    /// behind the observation, from which the model predicts it; the policy takes no target then.
+    condition: ConditionName as serde(default) = match recipe {
+        Recipe::Ddt => ConditionName::Adaln,
+        Recipe::Reinformer => ConditionName::Predicted,
+        _ => ConditionName::Token,
+    }, Range::Words(&["token", "adaln", "predicted"]), "", "token; adaln (ddt); predicted (reinformer)";
+    /// With `condition = "predicted"`: which expectile of the return-to-go is predicted. 0.5 is the
+    /// mean; the nearer it is to 1, the nearer to the largest return that followed such a past.
+    expectile: f32 as serde(default = "expectile") = 0.99, Range::BELOW_ONE, "", "0.99 (reinformer)";
+    /// What lets the tokens see each other: causal `attention`, or a causal `convolution` over six
+    /// tokens (Decision ConvFormer).
     mixer: MixerKind as serde(with = "MixerName", default) = match recipe {
         Recipe::Convformer => MixerKind::Convolution,
         _ => MixerKind::Attention,
@@ -107,10 +145,21 @@ keys! {
 }
 
 impl ModelConfig {
+    /// What the kernels make of the return-to-go.
+    pub fn condition(&self) -> Condition {
+        match self.condition {
+            ConditionName::Token => Condition::Token,
+            ConditionName::Adaln => Condition::Adaln,
+            ConditionName::Predicted => Condition::Predicted {
+                expectile: self.expectile,
+            },
+        }
+    }
+
     /// The divisor of returns-to-go for this data.
-    pub fn return_scale_for(&self, env_id: &str, data: &Dataset) -> f64 {
+    pub fn return_scale_for(&self, recipe: Recipe, env_id: &str, data: &Dataset) -> f64 {
         self.return_scale
-            .or_else(|| PublishedCode::return_scale(env_id))
+            .or_else(|| recipe.return_scale(env_id))
             .unwrap_or_else(|| ReturnSummary::of(data).suggested_scale())
     }
 
@@ -162,8 +211,8 @@ impl PublishedCode {
         }
     }
 
-    /// kzl's `experiment.py` and CORL's locomotion files divide these robots' returns by 1000.
-    fn return_scale(env_id: &str) -> Option<f64> {
+    /// kzl's `experiment.py` and CORL's locomotion files divide returns of these bodies by 1000.
+    pub(super) fn return_scale(env_id: &str) -> Option<f64> {
         ["Hopper", "HalfCheetah", "Walker2d"]
             .contains(&body(env_id))
             .then_some(1000.0)
@@ -216,9 +265,10 @@ pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError
         (_, EngineKind::Composed) => "with the composed engine",
         _ => return Ok(()),
     };
-    if config.condition != Condition::Token {
+    if config.condition != ConditionName::Token {
         let key = ModelConfig::KEYS.path("condition");
-        return Err(KeyError::new(&key, "adaln", format!("token {place}")));
+        let found = config.condition.word();
+        return Err(KeyError::new(&key, found, format!("token {place}")));
     }
     if config.mixer != MixerKind::Attention {
         let key = ModelConfig::KEYS.path("mixer");
@@ -248,9 +298,9 @@ pub fn check_precision(precision: Precision) -> Result<(), KeyError> {
     ))
 }
 
-/// `Hopper` of `Hopper-v5` and of `delayed/Hopper-v4`; nothing of `Hopper-v5?frame_skip=8`, for
-/// which no numbers are published.
-fn body(env_id: &str) -> &str {
+/// `Hopper` of `Hopper-v5` and of `delayed/Hopper-v4`; nothing of `Hopper-v5?frame_skip=8`, for which
+/// nobody published numbers.
+pub(super) fn body(env_id: &str) -> &str {
     let id = registry::undelayed(env_id);
     if registry::base_id(id) != id {
         return "";

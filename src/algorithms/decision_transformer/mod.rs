@@ -15,7 +15,9 @@ pub mod recipe;
 
 use rtg_datasets::Normaliser;
 
-use self::config::{EngineKind, ModelConfig, check_heads, check_precision, check_switches};
+use self::config::{
+    ConditionName, EngineKind, ModelConfig, check_heads, check_precision, check_switches,
+};
 pub use self::device::DeviceLearner;
 pub use self::learner::{Learner, windows};
 pub use self::model::{Model, shape};
@@ -81,13 +83,19 @@ impl Algorithm for DecisionTransformer {
             return Ok(());
         };
         let mut config: ModelConfig = keys::read(plan, NETWORK)?;
-        config.return_scale = Some(config.return_scale_for(&facts.spec.id, data));
-        let published = Recipe::named(facts.recipe).published();
+        let recipe = Recipe::named(facts.recipe);
+        config.return_scale = Some(config.return_scale_for(recipe, &facts.spec.id, data));
+        let published = recipe.published();
         config.episode_length = Some(config.episode_length_for(published, facts.spec, data)?);
         let mut optimiser: OptimiserConfig = keys::read(plan, OPTIMISER)?;
         optimiser.warmup_steps = Some(optimiser.warmup(facts.steps));
         keys::write(plan, NETWORK, &config)?;
         keys::write(plan, OPTIMISER, &optimiser)
+    }
+
+    fn takes_target(&self, plan: &Table) -> bool {
+        let config = keys::read::<ModelConfig>(plan, NETWORK);
+        !config.is_ok_and(|config| config.condition == ConditionName::Predicted)
     }
 
     fn targets(&self, env_id: &str) -> Option<Vec<f64>> {
@@ -150,7 +158,7 @@ fn new_model(setup: &Setup, config: &ModelConfig) -> Result<Model, Error> {
     };
     let preprocessing = Preprocessing {
         normaliser: Normaliser::of(data, Normaliser::EPSILON),
-        return_scale: config.return_scale_for(&setup.spec.id, data),
+        return_scale: config.return_scale_for(recipe, &setup.spec.id, data),
         episode_length: config
             .episode_length_for(published, setup.spec, data)
             .map_err(PlanError::from)?,

@@ -156,7 +156,7 @@ pub fn shape(recipe: Recipe, config: &ModelConfig, preprocessing: &Preprocessing
         timesteps: (recipe.published()).timesteps(preprocessing.episode_length, config.context),
         activation: config.activation,
         head: preprocessing.actions.head(),
-        condition: config.condition,
+        condition: config.condition(),
         mixer: config.mixer,
     }
 }

@@ -1,7 +1,8 @@
 //! The policy, conditioned on a target return.
 //!
-//! The return-to-go starts at the target, and each reward is subtracted from it. The model sees the
-//! last K steps only. Rows act together: one forward pass per step for all of them.
+//! The return-to-go starts at the target and falls by each reward received; a model that predicts it
+//! takes neither. Only the last K steps
+//! are seen. Rows act together: one forward pass a step for all of them.
 
 use super::Model;
 use super::preprocessing::Preprocessing;
@@ -22,6 +23,8 @@ pub(super) struct TargetReturn {
     scaled_returns: Vec<f32>,
     outputs: Vec<f32>,
     began: Vec<bool>,
+    /// Whether the model predicts its returns-to-go.
+    predicts: bool,
 }
 
 impl TargetReturn {
@@ -38,13 +41,14 @@ impl TargetReturn {
             scaled_returns: vec![0.0; rows],
             outputs: vec![0.0; rows * shape.action],
             began: vec![false; rows],
+            predicts: shape.condition.expectile().is_some(),
         }
     }
 }
 
 impl Policy for TargetReturn {
     fn takes_target(&self) -> bool {
-        true
+        !self.predicts
     }
 
     fn begin(&mut self, row: usize, start: &Start) {

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::PublishedCode;
+use super::config::body;
+use crate::algorithms::Published;
 use crate::nn::state_dict::Naming;
 use crate::optimise::OptimiserConfig;
 
@@ -20,11 +21,15 @@ pub enum Recipe {
     /// The Decoupled Decision Transformer: the official code with the return-to-go outside the
     /// sequence. It follows the paper's formula; no code is published.
     Ddt,
+    /// Dragon-Zhuang/Reinformer (Zhuang et al. 2024): the official code with returns-to-go behind the
+    /// observations, predicted by expectile regression, at the published sizes.
+    Reinformer,
 }
 
 impl Recipe {
     /// The names of the recipes, the default first.
-    pub const NAMES: &'static [&'static str] = &["corl", "official", "convformer", "ddt"];
+    pub const NAMES: &'static [&'static str] =
+        &["corl", "official", "convformer", "ddt", "reinformer"];
 
     /// The recipe of this name; CORL's if the name is unknown.
     pub fn named(name: &str) -> Self {
@@ -32,6 +37,7 @@ impl Recipe {
             "official" => Self::Official,
             "convformer" => Self::Convformer,
             "ddt" => Self::Ddt,
+            "reinformer" => Self::Reinformer,
             _ => Self::Corl,
         }
     }
@@ -39,8 +45,8 @@ impl Recipe {
     /// The code whose windows, loss and initial weights it uses.
     pub fn published(self) -> PublishedCode {
         match self {
-            Self::Corl => PublishedCode::Corl,
-            Self::Official | Self::Convformer | Self::Ddt => PublishedCode::Official,
+            Self::Corl => Published::Corl,
+            Self::Official | Self::Convformer | Self::Ddt | Self::Reinformer => Published::Official,
         }
     }
 
@@ -55,9 +61,22 @@ impl Recipe {
     /// The optimiser's defaults.
     pub fn optimiser(self) -> OptimiserConfig {
         let mut config = OptimiserConfig::default();
-        if self == Self::Convformer {
-            config.learning_rate = 1e-3;
+        match self {
+            Self::Convformer => config.learning_rate = 1e-3,
+            Self::Reinformer => {
+                config.batch_size = 128;
+                config.warmup_steps = Some(5000);
+            }
+            Self::Corl | Self::Official | Self::Ddt => {}
         }
         config
+    }
+
+    /// What the published code divides returns of this environment by.
+    pub fn return_scale(self, env_id: &str) -> Option<f64> {
+        match (self, body(env_id)) {
+            (Self::Reinformer, "HalfCheetah") => Some(5000.0),
+            _ => Published::return_scale(env_id),
+        }
     }
 }

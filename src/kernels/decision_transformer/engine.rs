@@ -10,7 +10,7 @@ use super::network::packing::{Packing, Purpose};
 use super::shape::Shape;
 use super::trunk::memory::Memory;
 use super::trunk::weights::Weights;
-use super::trunk::{Model, backward::backward, forward::forward};
+use super::trunk::{Model, backward::backward, forward::forward, returns};
 use super::windows::Windows;
 use crate::kernels::adamw::{self, AdamW};
 use crate::kernels::buffer::Buffer;
@@ -62,7 +62,9 @@ struct Task<'a> {
     dropout: Option<&'a Dropout>,
     objective: Objective,
     count: usize,
-    /// Whether the gradient is computed, too.
+    /// What errors of returns-to-go are divided by, and how many of them the mean counts.
+    returns: (f64, usize),
+    /// Whether the gradient is wanted, too.
     learns: bool,
 }
 
@@ -302,6 +304,7 @@ impl Engine {
             dropout,
             objective,
             count,
+            returns: (windows.mean_magnitude_of_returns(), steps),
             learns,
         };
         each(pool, workers, &|index, worker| {
@@ -459,6 +462,7 @@ impl Worker {
             dropout,
             objective,
             count,
+            returns: of_returns,
             learns,
         } = task;
         let a = model.network.shape.action;
@@ -491,6 +495,7 @@ impl Worker {
                     count,
                     dz,
                 );
+                total += returns::loss(model, group, windows, of_returns, memory);
                 if learns {
                     backward(model, group, windows, dropout, memory, gradient);
                 }

@@ -84,7 +84,7 @@ impl Group {
         self.tokens += tokens;
         self.places
             .extend((0..tokens).map(|token| (window, first_token + token)));
-        let observation = token_row + condition.observation();
+        let observation = token_row + condition.answering();
         self.observations
             .extend((0..steps).map(|step| observation + stride * step));
     }

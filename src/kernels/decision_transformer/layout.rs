@@ -19,6 +19,8 @@ pub struct Layout {
     /// numbers.
     pub(crate) condition: Option<Range<usize>>,
     pub(crate) head: Pair,
+    /// From an observation token to its return-to-go, if that is predicted.
+    pub(crate) return_head: Option<Pair>,
 }
 
 impl Layout {
@@ -34,6 +36,8 @@ impl Layout {
         let condition = (shape.condition == Condition::Adaln)
             .then(|| places.view("condition.weight".into(), &[1, 2 * c]));
         let head = places.pair("head", &[c, shape.action]);
+        let predicts = shape.condition.expectile().is_some();
+        let return_head = predicts.then(|| places.pair("return_head", &[c, 1]));
         Self {
             views: places.views(),
             embedding,
@@ -42,6 +46,7 @@ impl Layout {
             final_norm,
             condition,
             head,
+            return_head,
         }
     }
 

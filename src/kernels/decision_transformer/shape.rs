@@ -54,7 +54,7 @@ pub enum MixerKind {
 }
 
 /// Where the return-to-go enters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Condition {
     /// A token before each observation: return-to-go, observation, action (Chen et al. 2021).
     #[default]
@@ -62,20 +62,34 @@ pub enum Condition {
     /// Outside the sequence of observations and actions: gain and bias of the last norm depend on
     /// it (DDT).
     Adaln,
+    /// A token behind each observation, from which it is predicted (Reinformer, Zhuang et al. 2024): observation,
+    /// return-to-go, action.
+    Predicted {
+        /// Of the returns that follow the same past, which expectile is predicted: in (0, 1), 1 being the largest.
+        expectile: f32,
+    },
 }
 
 impl Condition {
     /// Tokens per step.
     pub const fn stride(self) -> usize {
         match self {
-            Self::Token => 3,
+            Self::Token | Self::Predicted { .. } => 3,
             Self::Adaln => 2,
         }
     }
 
-    /// Index of the observation among a step's tokens; the action follows it.
-    pub const fn observation(self) -> usize {
+    /// From which of a step's tokens its action is predicted: the one in front of the action.
+    pub const fn answering(self) -> usize {
         self.stride() - 2
+    }
+
+    /// The expectile of the return-to-go that is predicted, if it is.
+    pub const fn expectile(self) -> Option<f32> {
+        match self {
+            Self::Predicted { expectile } => Some(expectile),
+            Self::Token | Self::Adaln => None,
+        }
     }
 
     /// Tokens of a sequence of steps: all but its last action.

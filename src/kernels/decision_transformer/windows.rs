@@ -2,6 +2,7 @@
 
 use super::embedding::Steps;
 use super::shape::{Condition, Shape};
+use crate::kernels::expectile;
 use std::ops::Range;
 
 /// Which side of a window that is shorter than the context is padded.
@@ -56,6 +57,14 @@ impl<'a> Windows<'a> {
             Side::Left => self.context - self.lengths[window],
             Side::Right => 0,
         }
+    }
+
+    /// The mean of |return-to-go| over the valid steps; 1 if that is zero.
+    pub fn mean_magnitude_of_returns(&self) -> f64 {
+        let windows = 0..self.lengths.len();
+        expectile::scale(
+            windows.flat_map(|window| self.sequence(window).returns_to_go.iter().copied()),
+        )
     }
 
     /// The number of valid steps in all windows.

@@ -14,6 +14,7 @@ pub(super) struct Layer<'a> {
     pub(super) network: Network<'a>,
     pub(super) at: &'a block::Parameters,
     weights: &'a block::cpu::Weights,
+    newest: usize,
 }
 
 /// Scratch memory of a row in a block.
@@ -27,12 +28,13 @@ pub(super) struct Scratch {
 }
 
 impl<'a> Layer<'a> {
-    /// Layer `index` of a model.
-    pub(super) fn new(model: Model<'a>, index: usize) -> Self {
+    /// Layer `index` of a model, where the newest token is the `newest`-th of its step.
+    pub(super) fn new(model: Model<'a>, index: usize, newest: usize) -> Self {
         Self {
             network: model.network,
             at: &model.layout.blocks[index],
             weights: &model.weights.blocks[index],
+            newest,
         }
     }
 
@@ -42,6 +44,7 @@ impl<'a> Layer<'a> {
             network: self.network,
             mixer: &self.at.mixer,
             weights: &self.weights.mixer,
+            newest: self.newest,
         }
     }
 

@@ -18,9 +18,12 @@
 //! together with the few tokens of each layer that they depend on. That is exact, too: every bit
 //! equals that of the whole window.
 //!
-//! Each row is computed by itself, so its actions have the same bits whichever other rows act. Many
-//! rows are distributed over the threads; the tokens of a single row, over two threads. With one
-//! thread, a step of one row allocates nothing.
+//! Where the model predicts its return-to-go, a step comes in two parts: up to the observation, whose token gives the
+//! return-to-go, and that, whose token gives the action.
+//!
+//! Each row is worked on alone, so its actions have the same bits whichever rows act beside it. Many rows are shared
+//! out to the threads; the tokens of a single one, to two threads. With one thread, a step of one row allocates
+//! nothing.
 
 mod layer;
 mod row;
@@ -57,7 +60,7 @@ pub struct Acting {
 pub struct StepInputs<'a> {
     /// rows x S, normalised
     pub observations: &'a [f32],
-    /// rows, scaled
+    /// rows, scaled; ignored where the model predicts them
     pub returns_to_go: &'a [f32],
     /// rows, each below the rows of the timestep table
     pub timesteps: &'a [u32],
@@ -140,8 +143,14 @@ impl Acting {
         self.rows[row].begin();
     }
 
-    /// Writes the predicted next actions of the active rows to their rows of `actions` (rows x A;
-    /// the others are unchanged).
+    /// What the row's last action was predicted with: its return-to-go of the scene or, where the model predicts it
+    /// ([`Condition::Predicted`](super::Condition::Predicted)), that.
+    pub fn return_to_go(&self, row: usize) -> f32 {
+        self.rows[row].return_to_go
+    }
+
+    /// The predictions of the active rows' next actions, into their rows of `actions` (rows x A; the others are
+    /// left alone).
     ///
     /// # Panics
     /// If an array does not fit the rows and the shape, or a timestep the table.

@@ -7,9 +7,10 @@ use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::embedding;
 use crate::kernels::decision_transformer::layout::Layout;
 use crate::kernels::decision_transformer::mixer::acting::Cache;
-use crate::kernels::decision_transformer::shape::Shape;
+use crate::kernels::decision_transformer::shape::{Condition, Shape};
 use crate::kernels::decision_transformer::trunk::Model;
 use crate::kernels::decision_transformer::trunk::forward::{apply_final_norm, apply_head};
+use crate::kernels::decision_transformer::trunk::returns;
 use rayon::ThreadPool;
 use std::ops::Range;
 
@@ -22,8 +23,12 @@ pub(super) struct Row {
     /// Tokens in memory, and how many of them the window no longer contains.
     tokens: usize,
     left: usize,
+    /// The newest token, as which of its step's, and the time of that step.
+    newest: Option<usize>,
     timestep: u32,
-    /// How many tokens a layer reaches back, if no window is needed: its tokens never change then.
+    /// That of the newest step.
+    pub(super) return_to_go: f32,
+    /// How far back a layer sees, if no window is needed: its tokens never change then.
     reach: Option<usize>,
     /// Embedded tokens.
     x: Buffer,
@@ -45,7 +50,41 @@ pub(super) struct Scratch {
     pub(super) tokens: [Tokens; 2],
 }
 
-/// A second thread for one row, and its scratch memory.
+/// What one row sees of a scene.
+struct Step<'a> {
+    observation: &'a [f32],
+    return_to_go: [f32; 1],
+    timestep: u32,
+    previous_action: &'a [f32],
+}
+
+impl<'a> Step<'a> {
+    fn of(scene: &Scene<'a>, row: usize, shape: &Shape) -> Self {
+        let (s, a) = (shape.observation, shape.action);
+        Self {
+            observation: &scene.observations[row * s..(row + 1) * s],
+            return_to_go: [scene.returns_to_go[row]],
+            timestep: scene.timesteps[row],
+            previous_action: &scene.previous_actions[row * a..(row + 1) * a],
+        }
+    }
+
+    /// The numbers of its `kind`-th token, in front of the action.
+    fn token(&self, condition: Condition, kind: usize) -> &[f32] {
+        let is_return = match condition {
+            Condition::Token => kind == 0,
+            Condition::Adaln => false,
+            Condition::Predicted { .. } => kind == 1,
+        };
+        if is_return {
+            &self.return_to_go
+        } else {
+            self.observation
+        }
+    }
+}
+
+/// A second thread for one row, and what it needs.
 pub(super) type Helper<'a> = (&'a ThreadPool, &'a mut Scratch);
 
 impl Row {
@@ -70,7 +109,9 @@ impl Row {
             steps: 0,
             tokens: 0,
             left: 0,
+            newest: None,
             timestep: 0,
+            return_to_go: 0.0,
             reach,
             x: Buffer::zeros(most * c),
             caches: caches.collect(),
@@ -79,6 +120,7 @@ impl Row {
 
     pub(super) fn begin(&mut self) {
         (self.steps, self.tokens, self.left) = (0, 0, 0);
+        self.newest = None;
     }
 
     /// One step: reads entry `row` of the inputs, writes the prediction of A numbers.
@@ -88,56 +130,74 @@ impl Row {
         inputs: &StepInputs<'_>,
         row: usize,
         scratch: &mut Scratch,
-        helper: Option<Helper<'_>>,
+        mut helper: Option<Helper<'_>>,
         action: &mut [f32],
     ) {
-        let new = self.append(model, inputs, row, scratch);
-        if self.reach.is_some() || self.steps <= model.network.shape.context {
-            self.extend(model, new, scratch);
-        } else {
-            let c = model.network.shape.width;
-            let window = self.left..self.tokens;
-            let known = Known {
-                x: &self.x[window.start * c..window.end * c],
-                kept: model.layout.blocks[0].mixer.kept(&self.caches[0], &window),
-            };
-            slide(model, known, scratch, helper);
+        let condition = model.network.shape.condition;
+        let mut step = Step::of(scene, row, model.network.shape);
+        if condition.expectile().is_some() {
+            // Up to the observation first, and its return-to-go instead of the scene's.
+            let helper = helper.as_mut().map(|(pool, other)| (*pool, &mut **other));
+            self.answer(model, &step, 0, scratch, helper);
+            let memory = (&mut scratch.normed, &mut scratch.statistics);
+            let mut predicted = [0.0];
+            returns::predict(model, &scratch.stream, memory, &mut predicted);
+            step.return_to_go = predicted;
         }
+        [self.return_to_go] = step.return_to_go;
+        self.answer(model, &step, condition.answering(), scratch, helper);
         let Scratch {
             stream,
             normed,
             statistics,
             ..
         } = scratch;
-        let returns_to_go = &inputs.returns_to_go[row..=row];
-        apply_final_norm(model, returns_to_go, stream, (normed, statistics));
+        apply_final_norm(model, &step.return_to_go, stream, (normed, statistics));
         apply_head(model, normed, action);
     }
 
-    /// Appends the new tokens, with the first layer's cache of each; returns their rows.
+    /// Adds the step's tokens up to the `newest`-th and writes to `scratch.stream` what the last layer gives of that.
+    fn answer(
+        &mut self,
+        model: Model<'_>,
+        step: &Step<'_>,
+        newest: usize,
+        scratch: &mut Scratch,
+        helper: Option<Helper<'_>>,
+    ) {
+        let new = self.append(model, step, newest, scratch);
+        if self.reach.is_some() || self.steps <= model.network.shape.context {
+            return self.extend(model, new, newest, scratch);
+        }
+        let c = model.network.shape.width;
+        let window = self.left..self.tokens;
+        let known = Known {
+            newest,
+            x: &self.x[window.start * c..window.end * c],
+            kept: model.layout.blocks[0].mixer.kept(&self.caches[0], &window),
+        };
+        slide(model, known, scratch, helper);
+    }
+
+    /// Puts the new tokens behind the others, with what the first layer makes of each; returns their rows.
     fn append(
         &mut self,
         model: Model<'_>,
-        inputs: &StepInputs<'_>,
-        row: usize,
+        step: &Step<'_>,
+        newest: usize,
         scratch: &mut Scratch,
     ) -> Range<usize> {
-        let (network, layout, first) = (model.network, model.layout, Layer::new(model, 0));
-        let (shape, stride) = (network.shape, network.shape.condition.stride());
-        let timestep = inputs.timesteps[row];
+        let (network, layout) = (model.network, model.layout);
+        let (shape, first) = (network.shape, Layer::new(model, 0, newest));
         let rows = shape.timesteps;
         assert!(
-            (timestep as usize) < rows,
-            "timestep {timestep}, the table has {rows} rows"
+            (step.timestep as usize) < rows,
+            "timestep {}, the table has {rows} rows",
+            step.timestep
         );
         let c = shape.width;
-        if let Some(reach) = self.reach {
-            self.left = self.tokens.saturating_sub(reach);
-        } else if self.steps >= shape.context {
-            self.left += stride;
-        }
-        if (self.tokens + stride) * c > self.x.len() {
-            self.forget(layout, c);
+        if self.newest.is_none_or(|at| at >= newest) {
+            self.begin_step(layout, shape);
         }
         let Scratch {
             normed,
@@ -145,9 +205,10 @@ impl Row {
             embedded,
             ..
         } = scratch;
-        self.embed(model, inputs, row, embedded);
+        self.embed(model, step, newest, embedded);
         let new = self.tokens..self.tokens + embedded.len() / c;
-        (self.steps, self.tokens, self.timestep) = (self.steps + 1, new.end, timestep);
+        (self.tokens, self.newest) = (new.end, Some(newest));
+        self.timestep = step.timestep;
         network.norm(&layout.embed_norm, embedded, normed, statistics);
         self.x[new.start * c..new.end * c].copy_from_slice(normed);
         network.norm(&first.at.norm_1, normed, embedded, statistics);
@@ -156,28 +217,42 @@ impl Row {
         new
     }
 
-    /// Embeds the new tokens: the previous action, if there was one, and those up to the
-    /// observation.
-    fn embed(&self, model: Model<'_>, inputs: &StepInputs<'_>, row: usize, x: &mut Buffer) {
+    /// Makes room for a step's tokens, and leaves the oldest step where the window slides.
+    fn begin_step(&mut self, layout: &Layout, shape: &Shape) {
+        let stride = shape.condition.stride();
+        if let Some(reach) = self.reach {
+            self.left = self.tokens.saturating_sub(reach);
+        } else if self.steps >= shape.context {
+            self.left += stride;
+        }
+        if (self.tokens + stride) * shape.width > self.x.len() {
+            self.forget(layout, shape.width);
+        }
+        self.steps += 1;
+    }
+
+    /// The embedding of the new tokens: the previous action, if there was one, and those of the step up to the
+    /// `newest`-th that are not there yet.
+    fn embed(&self, model: Model<'_>, step: &Step<'_>, newest: usize, x: &mut Buffer) {
         let network = model.network;
         let (at, panels) = (&model.layout.embedding, &model.weights.embedding);
         let (level, parameters, shape) = (network.level, network.parameters, network.shape);
-        let (c, s, a) = (shape.width, shape.observation, shape.action);
-        let actions = usize::from(self.steps > 0);
-        x.resize((shape.condition.tokens(1) + actions) * c);
-        let previous = &inputs.previous_actions[row * a..(row + 1) * a];
+        let (c, stride) = (shape.width, shape.condition.stride());
+        let begun = self.newest.filter(|at| *at < newest);
+        let actions = usize::from(self.newest.is_some() && begun.is_none());
+        let kinds = begun.map_or(0, |at| at + 1)..newest + 1;
+        x.resize((kinds.len() + actions) * c);
+        let (before, to) = x.split_at_mut(actions * c);
         if actions == 1 {
-            let before = self.timestep;
-            embedding::cpu::forward_action(level, at, parameters, panels, previous, before, x);
+            let token = (stride - 1, step.previous_action);
+            let timestep = self.timestep;
+            embedding::cpu::forward_one(level, at, parameters, panels, token, timestep, before);
         }
-        let steps = embedding::Steps {
-            observations: &inputs.observations[row * s..(row + 1) * s],
-            actions: previous,
-            returns_to_go: &inputs.returns_to_go[row..=row],
-            timesteps: &inputs.timesteps[row..=row],
-        };
-        let to = &mut x[actions * c..];
-        embedding::cpu::forward(level, at, parameters, panels, steps, to);
+        for (kind, to) in kinds.zip(to.chunks_mut(c)) {
+            let token = (kind, step.token(shape.condition, kind));
+            let timestep = step.timestep;
+            embedding::cpu::forward_one(level, at, parameters, panels, token, timestep, to);
+        }
     }
 
     /// Moves the tokens of the window to the front of the memory.
@@ -194,9 +269,14 @@ impl Row {
         (self.tokens, self.left) = (window.len(), self.left - window.start);
     }
 
-    /// While the episode fits into the context: passes the new tokens through all layers, after the
-    /// cached ones.
-    fn extend(&mut self, model: Model<'_>, new: Range<usize>, scratch: &mut Scratch) {
+    /// While the episode fits into the context: the new tokens through all layers, behind the kept ones.
+    fn extend(
+        &mut self,
+        model: Model<'_>,
+        new: Range<usize>,
+        newest: usize,
+        scratch: &mut Scratch,
+    ) {
         let c = model.network.shape.width;
         let Scratch {
             layer: memory,
@@ -208,8 +288,8 @@ impl Row {
         stream.resize(new.len() * c);
         stream.copy_from_slice(&self.x[new.start * c..new.end * c]);
         for (index, cache) in self.caches.iter_mut().enumerate() {
-            let layer = Layer::new(model, index);
-            // The last layer computes the newest token only, the observation.
+            let layer = Layer::new(model, index, newest);
+            // The last layer answers the newest token.
             let first = if model.is_last(index) {
                 new.len() - 1
             } else {
@@ -239,6 +319,8 @@ fn reach(shape: &Shape, layout: &Layout) -> Option<usize> {
     let reaches = layout.blocks.iter().map(|block| block.mixer.reach());
     let reaches: Vec<usize> = reaches.collect::<Option<_>>()?;
     let seen = reaches.iter().sum::<usize>() + 1;
-    let fits = seen <= shape.condition.tokens(shape.context);
+    // Where a return-to-go is predicted first, from the token in front of the one that actions are predicted from.
+    let before = usize::from(shape.condition.expectile().is_some());
+    let fits = seen + before <= shape.condition.tokens(shape.context);
     reaches.into_iter().max().filter(|_| fits)
 }

@@ -19,6 +19,8 @@ pub(super) struct Tokens {
 /// What a layer reads of its input tokens.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
+    /// Which of its step's tokens the newest one is.
+    pub(super) newest: usize,
     pub(super) x: &'a [f32],
     pub(super) kept: Kept<'a>,
 }
@@ -41,9 +43,9 @@ pub(super) fn slide(
     mut helper: Option<Helper<'_>>,
 ) {
     let last = model.layout.blocks.len() - 1;
-    let c = model.network.shape.width;
+    let (c, newest) = (model.network.shape.width, first.newest);
     if last == 0 {
-        let layer = Layer::new(model, 0);
+        let layer = Layer::new(model, 0, newest);
         let tokens = first.x.len() / c;
         let residual = &first.x[(tokens - 1) * c..];
         layer.mix(residual, &mut scratch.layer, |mixer, memory, branch| {
@@ -60,6 +62,7 @@ pub(super) fn slide(
             let tokens = 0..before.x.len() / c;
             let mixer = &model.layout.blocks[index].mixer;
             Known {
+                newest,
                 x: &before.x,
                 kept: mixer.kept(&before.cache, &tokens),
             }
@@ -68,9 +71,9 @@ pub(super) fn slide(
         pass(model, index, known, &mut behind, scratch, &mut helper);
         std::mem::swap(&mut before, &mut behind);
     }
-    let layer = Layer::new(model, last);
-    let newest = &before.x[before.x.len() - c..];
-    layer.mix(newest, &mut scratch.layer, |mixer, memory, branch| {
+    let layer = Layer::new(model, last, newest);
+    let row = &before.x[before.x.len() - c..];
+    layer.mix(row, &mut scratch.layer, |mixer, memory, branch| {
         mixer.answer(&before.normed, memory, branch);
     });
     scratch.stream.resize(c);
@@ -139,7 +142,7 @@ fn pass_part(
     part: Part<'_>,
     scratch: &mut layer::Scratch,
 ) {
-    let (layer, next) = (Layer::new(model, index), Layer::new(model, index + 1));
+    let [layer, next] = [index, index + 1].map(|index| Layer::new(model, index, known.newest));
     let c = model.network.shape.width;
     let Part {
         rows,

@@ -5,10 +5,11 @@ use crate::kernels::activation::Activation;
 use crate::kernels::decision_transformer::engine::Engine;
 use crate::kernels::decision_transformer::shape::{Condition, MixerKind};
 use crate::kernels::decision_transformer::testing::parameters;
+use crate::kernels::decision_transformer::trunk::reference;
 use crate::kernels::decision_transformer::windows::{Side, Windows};
-use crate::kernels::loss::Head;
+use crate::kernels::loss::{Denominator, Head, Objective};
 use crate::kernels::precision::Precision;
-use crate::kernels::testing::{assert_close, numbers};
+use crate::kernels::testing::{assert_close, numbers, to_f64};
 
 const SHAPE: Shape = Shape {
     observation: 5,
@@ -38,7 +39,13 @@ const CONVOLUTION: Shape = Shape {
     ..SHAPE
 };
 
-/// Synthetic episodes: a row's inputs at a step depend on the row and the step only.
+/// The return-to-go behind the observation, from which it is predicted.
+const PREDICTED: Shape = Shape {
+    condition: Condition::Predicted { expectile: 0.9 },
+    ..SHAPE
+};
+
+/// Episodes of made-up numbers: what a row sees at a step depends on the row and the step only.
 struct Episodes {
     shape: Shape,
     rows: usize,
@@ -66,6 +73,16 @@ impl Episodes {
 
     /// Runs the episodes of all rows of `active`; returns every action: rows x steps x A.
     fn act(&self, acting: &mut Acting, active: &[usize]) -> Vec<f32> {
+        self.act_noting(acting, active, |_, _| {})
+    }
+
+    /// The same, with a look at the policy behind each step.
+    fn act_noting(
+        &self,
+        acting: &mut Acting,
+        active: &[usize],
+        mut note: impl FnMut(&Acting, usize),
+    ) -> Vec<f32> {
         let (s, a) = (self.shape.observation, self.shape.action);
         let mut all = vec![0.0; self.rows * self.steps * a];
         for row in active {
@@ -88,7 +105,8 @@ impl Episodes {
                 previous_actions: &previous,
             };
             let mut actions = vec![f32::NAN; self.rows * a];
-            acting.act(active, &inputs, &mut actions);
+            acting.act(active, &scene, &mut actions);
+            note(acting, step);
             for row in 0..self.rows {
                 let found = &actions[row * a..(row + 1) * a];
                 if active.contains(&row) {
@@ -102,16 +120,57 @@ impl Episodes {
         all
     }
 
+    /// Steps all rows; returns every action and every return-to-go that it was predicted with.
+    fn act_and_predict(&self, acting: &mut Acting) -> (Vec<f32>, Vec<f32>) {
+        let mut returns = vec![0.0; self.rows * self.steps];
+        let rows: Vec<usize> = (0..self.rows).collect();
+        let actions = self.act_noting(acting, &rows, |acting, step| {
+            for row in 0..self.rows {
+                returns[self.at(row, step)] = acting.return_to_go(row);
+            }
+        });
+        (actions, returns)
+    }
+
+    /// The reference's predictions of the same returns-to-go, from the windows up to each step.
+    fn reference_returns(&self, parameters: &[f32]) -> Vec<f64> {
+        let exact = to_f64(parameters);
+        let mut all = Vec::new();
+        self.each_window(|windows| {
+            let task = reference::Task {
+                shape: &self.shape,
+                windows,
+                precision: Precision::F32,
+                objective: Objective::SquaredError,
+                denominator: Denominator::Valid,
+                dropout: None,
+            };
+            all.extend(reference::predicted_returns(task, &exact).last());
+        });
+        all
+    }
+
     /// The engine's predictions of the same actions.
     fn predict(&self, parameters: &[f32], level: Level) -> Vec<f32> {
+        let (a, context) = (self.shape.action, self.shape.context);
+        let mut engine = Engine::at(level, self.shape, 1, Precision::F32);
+        let mut all = Vec::new();
+        self.each_window(|windows| {
+            let mut predictions = vec![0.0; context * a];
+            engine.predict(parameters, windows, &mut predictions);
+            all.extend(&predictions[(context - 1) * a..]);
+        });
+        all
+    }
+
+    /// Each step's window, row after row.
+    fn each_window(&self, mut work: impl FnMut(&Windows<'_>)) {
         let Shape {
             observation: s,
             action: a,
             context,
             ..
         } = self.shape;
-        let mut engine = Engine::at(level, self.shape, 1, Precision::F32);
-        let mut all = Vec::new();
         for row in 0..self.rows {
             for step in 0..self.steps {
                 let length = context.min(step + 1);
@@ -127,7 +186,7 @@ impl Episodes {
                 let timesteps: Vec<u32> = (0..context)
                     .map(|i| (step + 1 + i).saturating_sub(context) as u32)
                     .collect();
-                let windows = Windows {
+                work(&Windows {
                     observations: &observations,
                     actions: &actions,
                     returns_to_go: &returns_to_go,
@@ -135,13 +194,9 @@ impl Episodes {
                     lengths: &[length],
                     side: Side::Left,
                     context,
-                };
-                let mut predictions = vec![0.0; context * a];
-                engine.predict(parameters, &windows, &mut predictions);
-                all.extend(&predictions[(context - 1) * a..]);
+                });
             }
         }
-        all
     }
 }
 
@@ -232,6 +287,52 @@ fn a_convolution_that_fits_into_the_window_acts_with_its_bits() {
 }
 
 #[test]
+fn a_predicted_return_is_the_references_and_the_action_follows_from_it() {
+    let shapes = [
+        PREDICTED,
+        Shape {
+            layers: 1,
+            width: 33,
+            heads: 1,
+            ..PREDICTED
+        },
+        Shape {
+            context: 1,
+            layers: 2,
+            ..PREDICTED
+        },
+        // Narrower than the window, and wider, so that it slides.
+        Shape {
+            mixer: MixerKind::Convolution,
+            heads: 1,
+            ..PREDICTED
+        },
+        Shape {
+            context: 5,
+            mixer: MixerKind::Convolution,
+            heads: 1,
+            ..PREDICTED
+        },
+    ];
+    for shape in shapes {
+        let parameters = parameters(&Layout::new(&shape));
+        for level in Level::available() {
+            for threads in [1, 2] {
+                let mut episodes = Episodes::new(shape, 2, 20);
+                let mut acting = Acting::at(level, shape, &parameters, 2, threads);
+                let (actions, returns) = episodes.act_and_predict(&mut acting);
+                // The history holds the predictions, not what the scenes said.
+                assert_ne!(returns, episodes.returns_to_go);
+                episodes.returns_to_go.clone_from(&returns);
+                assert_close(&actions, &episodes.predict(&parameters, level), "actions");
+                let expected = episodes.reference_returns(&parameters);
+                assert_close(&returns, &expected, "returns-to-go");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_row_acts_with_the_same_bits_whatever_rows_act_beside_it() {
     let parameters = parameters(&Layout::new(&SHAPE));
     let episodes = Episodes::new(SHAPE, 100, 9);
@@ -257,8 +358,8 @@ fn a_row_acts_with_the_same_bits_whatever_rows_act_beside_it() {
 }
 
 #[test]
-fn an_episode_does_not_depend_on_the_one_before() {
-    [SHAPE, ADALN, CONVOLUTION]
+fn an_episode_forgets_the_one_before_it() {
+    [SHAPE, ADALN, CONVOLUTION, PREDICTED]
         .into_iter()
         .for_each(check_forgetting);
 }

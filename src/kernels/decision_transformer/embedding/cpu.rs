@@ -13,10 +13,11 @@ fn kinds<'a>(
 ) -> impl Iterator<Item = (&'a [f32], usize, &'a Pair)> {
     let n = steps.timesteps.len();
     let returns = (at.return_to_go.as_ref()).map(|pair| (steps.returns_to_go, n, pair));
-    returns.into_iter().chain([
-        (steps.observations, n, &at.observation),
-        (steps.actions, n.saturating_sub(1), &at.action),
-    ])
+    let (before, behind) = at.around_the_observation(returns);
+    (before.into_iter())
+        .chain([(steps.observations, n, &at.observation)])
+        .chain(behind)
+        .chain([(steps.actions, n.saturating_sub(1), &at.action)])
 }
 
 /// Packs the weights of each kind.
@@ -54,18 +55,20 @@ pub(crate) fn forward(
     }
 }
 
-/// Writes the token of one action, C numbers.
-pub(crate) fn forward_action(
+/// Writes one token, C numbers: the `kind`-th of its step.
+pub(crate) fn forward_one(
     level: Level,
     at: &Parameters,
     parameters: &[f32],
     panels: &[Panels; 3],
-    action: &[f32],
+    (kind, input): (usize, &[f32]),
     timestep: u32,
     x: &mut [f32],
 ) {
-    let kind = (&at.action, &panels[at.stride() - 1]);
-    embed(level, at, parameters, kind, action, &[timestep], x);
+    if let Some(pair) = at.kinds().nth(kind) {
+        let kind = (pair, &panels[kind]);
+        embed(level, at, parameters, kind, input, &[timestep], x);
+    }
 }
 
 /// Writes the tokens of one kind to every p-th row, one for each timestep.

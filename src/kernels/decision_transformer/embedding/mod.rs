@@ -1,8 +1,8 @@
 //! The embedding: from the steps of a window to tokens.
 //!
-//! Step k becomes p tokens. They are p = 3, return-to-go, observation, action; or p = 2, without
-//! the return-to-go, where that enters elsewhere ([`Condition`]). Each is the product of its input
-//! with the weight of its kind, plus a bias, plus the row of the timestep table for the step:
+//! Step k becomes p tokens. They are p = 3, return-to-go, observation, action; or p = 2, without the return-to-go,
+//! where that enters elsewhere; or p = 3 with the return-to-go behind the observation ([`Condition`]). Each is the product of its numbers with a weight of
+//! its own, plus a bias, plus the row of the timestep table that all of a step share:
 //!
 //! ```text
 //! x[p k + i] = input_i[k] W_i + b_i + table[t_k]          i = 0 .. p - 1
@@ -25,6 +25,7 @@ use std::ops::Range;
 /// Where the parameters are stored.
 #[derive(Clone, Debug)]
 pub struct Parameters {
+    condition: Condition,
     pub(crate) timestep: Range<usize>,
     /// None if the return-to-go is not a token.
     pub(crate) return_to_go: Option<Pair>,
@@ -36,8 +37,9 @@ impl Parameters {
     pub(crate) fn new(places: &mut Places, shape: &Shape) -> Self {
         let c = shape.width;
         Self {
+            condition: shape.condition,
             timestep: places.view("embed.timestep".into(), &[shape.timesteps, c]),
-            return_to_go: (shape.condition == Condition::Token)
+            return_to_go: (shape.condition != Condition::Adaln)
                 .then(|| places.pair("embed.return_to_go", &[1, c])),
             observation: places.pair("embed.observation", &[shape.observation, c]),
             action: places.pair("embed.action", &[shape.action, c]),
@@ -51,7 +53,18 @@ impl Parameters {
 
     /// The kinds of tokens, in the order of a step.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = &Pair> {
-        (self.return_to_go.iter()).chain([&self.observation, &self.action])
+        let (before, behind) = self.around_the_observation(self.return_to_go.as_ref());
+        (before.into_iter().chain([&self.observation]))
+            .chain(behind)
+            .chain([&self.action])
+    }
+
+    /// What belongs to a step's return-to-go, if that is a token: in front of the observation, or behind it.
+    fn around_the_observation<T>(&self, of_return: Option<T>) -> (Option<T>, Option<T>) {
+        match self.condition {
+            Condition::Predicted { .. } => (None, of_return),
+            Condition::Token | Condition::Adaln => (of_return, None),
+        }
     }
 
     /// p, tokens per step.
@@ -85,6 +98,12 @@ mod tests {
     use crate::kernels::simd::Level;
     use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
 
+    const CONDITIONS: [Condition; 3] = [
+        Condition::Token,
+        Condition::Adaln,
+        Condition::Predicted { expectile: 0.9 },
+    ];
+
     fn shape(width: usize, condition: Condition) -> Shape {
         Shape {
             observation: 11,
@@ -108,7 +127,7 @@ mod tests {
         let actions = numbers(2, 20 * 3);
         let returns_to_go = numbers(3, 20);
         let sizes = [(1, 128), (2, 20), (20, 96)];
-        let conditions = [Condition::Token, Condition::Adaln];
+        let conditions = CONDITIONS;
         let cases = conditions.map(|condition| sizes.map(|(n, width)| (condition, n, width)));
         for (condition, n, width) in cases.into_iter().flatten() {
             let layout = Layout::new(&shape(width, condition));
@@ -158,8 +177,7 @@ mod tests {
 
     #[test]
     fn the_reference_gradient_is_the_finite_difference() {
-        let conditions = [Condition::Token, Condition::Adaln];
-        conditions.into_iter().for_each(check_gradient);
+        CONDITIONS.into_iter().for_each(check_gradient);
     }
 
     fn check_gradient(condition: Condition) {

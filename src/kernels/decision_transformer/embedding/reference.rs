@@ -1,15 +1,21 @@
 //! A naive embedding.
 
-use super::{Parameters, Steps};
+use super::{Condition, Parameters, Steps};
 use crate::kernels::parameters::Pair;
 use crate::kernels::real::Real;
 
 /// A token's step, input and parameters.
 fn token<'a>(at: &'a Parameters, steps: Steps<'a>, token: usize) -> (usize, &'a [f32], &'a Pair) {
     let step = token / at.stride();
-    let (all, pair) = match (&at.return_to_go, token % at.stride()) {
-        (Some(pair), 0) => (steps.returns_to_go, pair),
-        (Some(_), 1) | (None, 0) => (steps.observations, &at.observation),
+    let kind = token % at.stride();
+    let (of_return, of_observation) = match at.condition {
+        Condition::Token => (Some(0), 1),
+        Condition::Adaln => (None, 0),
+        Condition::Predicted { .. } => (Some(1), 0),
+    };
+    let (all, pair) = match &at.return_to_go {
+        Some(pair) if Some(kind) == of_return => (steps.returns_to_go, pair),
+        _ if kind == of_observation => (steps.observations, &at.observation),
         _ => (steps.actions, &at.action),
     };
     let width = all.len() / steps.timesteps.len();

@@ -150,10 +150,21 @@ const CONVOLUTION: Shape = Shape {
     ..SMALL
 };
 
-/// Every other combination of condition and mixer.
-const FAMILY: [Shape; 3] = [
+/// The return-to-go behind the observation, from which it is predicted.
+const PREDICTED: Shape = Shape {
+    condition: Condition::Predicted { expectile: 0.9 },
+    ..SMALL
+};
+
+/// Every other condition and mixer.
+const FAMILY: [Shape; 5] = [
     ADALN,
     CONVOLUTION,
+    PREDICTED,
+    Shape {
+        condition: Condition::Predicted { expectile: 0.99 },
+        ..CONVOLUTION
+    },
     Shape {
         condition: Condition::Adaln,
         ..CONVOLUTION
@@ -449,6 +460,7 @@ fn half_precision_is_near_the_exact_gradient_and_nearer_to_the_reference_that_ro
     check_half_precision(SMALL);
     check_half_precision(ADALN);
     check_half_precision(CONVOLUTION);
+    check_half_precision(PREDICTED);
 }
 
 fn check_half_precision(shape: Shape) {

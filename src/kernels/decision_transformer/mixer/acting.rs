@@ -41,6 +41,8 @@ pub(crate) struct Actor<'a> {
     pub(crate) network: Network<'a>,
     pub(crate) mixer: &'a Mixer,
     pub(crate) weights: &'a Weights,
+    /// Which of its step's tokens the newest one is.
+    pub(crate) newest: usize,
 }
 
 impl Mixer {
@@ -139,7 +141,8 @@ impl Actor<'_> {
                 attention::extend(at, network, weights, kept, query_rows, scratch, branch);
             }
             Mixer::Convolution(at) => {
-                convolution::extend(at, network, kept.convolution, &query_rows, branch);
+                let asking = (&asking, self.newest);
+                convolution::extend(at, network, kept.convolution, asking, branch);
             }
         }
     }
@@ -171,7 +174,9 @@ impl Actor<'_> {
             Mixer::Attention(at) => {
                 attention::answer(at, self.network, weights, normed, scratch, branch);
             }
-            Mixer::Convolution(at) => convolution::answer(at, self.network, normed, branch),
+            Mixer::Convolution(at) => {
+                convolution::answer(at, self.network, normed, self.newest, branch);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Model;
 use super::memory::Memory;
+use super::returns;
 use crate::kernels::decision_transformer::block::cpu::{self as block, Scratch};
 use crate::kernels::decision_transformer::embedding;
 use crate::kernels::decision_transformer::group::{Group, rate, undrop};
@@ -21,6 +22,7 @@ pub(crate) fn backward(
     gradient: &mut [f32],
 ) {
     head_backward(model, memory, gradient);
+    returns::backward(model, group, memory, gradient);
     for (index, at) in model.layout.blocks.iter().enumerate().rev() {
         let layer = model.layer(index, group, dropout);
         let weights = &model.weights.blocks[index];
@@ -30,7 +32,7 @@ pub(crate) fn backward(
     embed_backward(model, group, windows, dropout, memory, gradient);
 }
 
-/// Writes the gradient after the last block to `scratch.stream`.
+/// Writes the gradient behind the last block to `scratch.stream`, a row for each that the head has.
 fn head_backward(model: Model<'_>, memory: &mut Memory, gradient: &mut [f32]) {
     let Model {
         network, layout, ..
@@ -49,10 +51,11 @@ fn head_backward(model: Model<'_>, memory: &mut Memory, gradient: &mut [f32]) {
     network.linear_backward((dz, a), head, (normed, c));
     stream.resize(normed.len());
     stream.fill(0.0);
-    let given = (
-        &*memory.streams[layout.blocks.len()],
-        &*memory.final_statistics,
-    );
+    let x = match &layout.return_head {
+        None => &memory.streams[layout.blocks.len()],
+        Some(_) => &memory.returns.answering,
+    };
+    let given = (&**x, &*memory.final_statistics);
     let norm = &layout.final_norm;
     match &layout.condition {
         None => network.norm_backward(norm, given, normed, stream, gradient),

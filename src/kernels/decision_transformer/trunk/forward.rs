@@ -2,6 +2,7 @@
 
 use super::Model;
 use super::memory::Memory;
+use super::returns;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::block::cpu as block;
 use crate::kernels::decision_transformer::embedding;
@@ -30,7 +31,12 @@ pub(crate) fn forward(
         let tape = (&mut memory.blocks[index], &mut memory.scratch);
         block::forward(at, layer, weights, &before[index], tape, &mut behind[0]);
     }
-    let x = &memory.streams[layers];
+    let x = if model.layout.return_head.is_some() {
+        returns::gather(model, group, memory);
+        &memory.returns.answering
+    } else {
+        &memory.streams[layers]
+    };
     let (normed, statistics) = (&mut memory.final_normed, &mut memory.final_statistics);
     memory.returns_to_go.clear();
     if model.layout.condition.is_some() {

@@ -1,5 +1,6 @@
 //! A thread's memory for its current group. It grows to the size of the largest group.
 
+use super::returns::Returns;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::block::cpu::{Scratch, Tape};
 use crate::kernels::dropout::cpu::Row;
@@ -22,5 +23,7 @@ pub(crate) struct Memory {
     pub(crate) predictions: Buffer,
     pub(crate) logits_gradient: Buffer,
     pub(crate) targets: Vec<f32>,
+    /// Where returns-to-go are predicted.
+    pub(crate) returns: Returns,
     pub(crate) scratch: Scratch,
 }

@@ -8,6 +8,7 @@ pub(crate) mod backward;
 pub(crate) mod forward;
 pub(crate) mod memory;
 pub mod reference;
+pub(crate) mod returns;
 pub(crate) mod weights;
 
 use super::group::Group;
@@ -26,19 +27,24 @@ pub(crate) struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// Whether this is the last layer, where only the observations' rows continue.
+    /// Is this the last layer?
     pub(crate) fn is_last(&self, layer: usize) -> bool {
         layer + 1 == self.network.shape.layers
     }
 
-    /// A layer, and the group that it processes.
+    /// Is this the layer where only the observations' rows go on? Where returns are predicted too, all do.
+    fn narrows(&self, layer: usize) -> bool {
+        self.is_last(layer) && self.layout.return_head.is_none()
+    }
+
+    /// A layer's work on a group.
     fn layer(&self, index: usize, group: &'a Group, dropout: Option<&'a Dropout>) -> Layer<'a> {
         Layer {
             network: self.network,
             group,
             dropout,
             index,
-            last: self.is_last(index),
+            last: self.narrows(index),
         }
     }
 }

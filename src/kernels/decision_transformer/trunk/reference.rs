@@ -7,6 +7,7 @@ use crate::kernels::decision_transformer::network::reference::{Backward, Network
 use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::decision_transformer::windows::Windows;
 use crate::kernels::dropout::{self, Dropout, Site};
+use crate::kernels::expectile::{self, Scales};
 use crate::kernels::loss::{self, Denominator, Objective};
 use crate::kernels::precision::Precision;
 use crate::kernels::real::Real;
@@ -62,7 +63,18 @@ pub fn loss_and_gradient<R: Real>(task: Task<'_>, parameters: &[R]) -> (Vec<R>, 
                 count,
             );
             total += loss;
-            backward(task, &layout, parameters, window, &tape, &dz, &mut gradient);
+            let (loss, dr) = returns_loss(task, window, steps, &tape);
+            total += loss;
+            let at_heads = (&*dz, &*dr);
+            backward(
+                task,
+                &layout,
+                parameters,
+                window,
+                &tape,
+                at_heads,
+                &mut gradient,
+            );
             let start = windows.first_step(window) * shape.action;
             rows[start..start + y.len()].copy_from_slice(&y);
         }
@@ -71,13 +83,36 @@ pub fn loss_and_gradient<R: Real>(task: Task<'_>, parameters: &[R]) -> (Vec<R>, 
     (predictions, total, gradient)
 }
 
-/// What the forward pass stores of one window.
+/// The returns-to-go that are predicted: B x K, zero at padded steps and where none are.
+pub fn predicted_returns<R: Real>(task: Task<'_>, parameters: &[R]) -> Vec<R> {
+    let (layout, windows) = (Layout::new(task.shape), task.windows);
+    let mut all = vec![R::zero(); windows.lengths.len() * windows.context];
+    for (window, rows) in all.chunks_mut(windows.context).enumerate() {
+        if windows.lengths[window] > 0
+            && let Some(found) = forward(task, &layout, parameters, window).returns
+        {
+            let first = windows.first_step(window);
+            rows[first..first + found.predictions.len()].copy_from_slice(&found.predictions);
+        }
+    }
+    all
+}
+
+/// What forward keeps of one window.
 struct Tape<R> {
     embedded: Vec<R>,
     blocks: Vec<block::reference::Tape<R>>,
     stream: Vec<R>,
     normed: Vec<R>,
     logits: Vec<R>,
+    returns: Option<Returns<R>>,
+}
+
+/// What forward keeps of predicted returns-to-go: the observations' tokens and their norm.
+struct Returns<R> {
+    stream: Vec<R>,
+    normed: Vec<R>,
+    predictions: Vec<R>,
 }
 
 impl Task<'_> {
@@ -112,7 +147,7 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
         x = behind;
     }
     let condition = task.shape.condition;
-    let observations = x.chunks(c).skip(condition.observation());
+    let observations = x.chunks(c).skip(condition.answering());
     let stream: Vec<R> = (observations.step_by(condition.stride()).flatten())
         .copied()
         .collect();
@@ -123,13 +158,44 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
         }
     };
     let logits = exact.linear(&layout.head, &normed);
+    let returns = layout.return_head.as_ref().map(|head| {
+        let rows = x.chunks(c).step_by(condition.stride()).flatten();
+        let stream: Vec<R> = rows.copied().collect();
+        let normed = exact.norm(&layout.final_norm, &stream);
+        Returns {
+            predictions: exact.linear(head, &normed),
+            stream,
+            normed,
+        }
+    });
     Tape {
         embedded,
         blocks,
         stream,
         normed,
         logits,
+        returns,
     }
+}
+
+/// The loss of predicted returns-to-go, and the gradient at them.
+fn returns_loss<R: Real>(
+    task: Task<'_>,
+    window: usize,
+    count: usize,
+    tape: &Tape<R>,
+) -> (f64, Vec<R>) {
+    let (Some(expectile), Some(returns)) = (task.shape.condition.expectile(), &tape.returns) else {
+        return (0.0, Vec::new());
+    };
+    let scales = Scales {
+        expectile,
+        scale: task.windows.mean_magnitude_of_returns(),
+        count,
+    };
+    let found = task.windows.sequence(window).returns_to_go;
+    let found: Vec<R> = found.iter().map(|r| R::from_f64((*r).into())).collect();
+    expectile::reference::loss(scales, &returns.predictions, &found)
 }
 
 fn backward<R: Real>(
@@ -138,7 +204,7 @@ fn backward<R: Real>(
     parameters: &[R],
     window: usize,
     tape: &Tape<R>,
-    dz: &[R],
+    (dz, dr): (&[R], &[R]),
     gradient: &mut [R],
 ) {
     let (c, activation) = (task.shape.width, task.shape.activation);
@@ -158,9 +224,19 @@ fn backward<R: Real>(
     };
     let mut dx = vec![R::zero(); tape.embedded.len()];
     let condition = task.shape.condition;
-    let observations = dx.chunks_mut(c).skip(condition.observation());
+    let observations = dx.chunks_mut(c).skip(condition.answering());
     for (to, from) in (observations.step_by(condition.stride())).zip(stream.chunks(c)) {
         to.copy_from_slice(from);
+    }
+    if let (Some(head), Some(returns)) = (&layout.return_head, &tape.returns) {
+        back.network.precision = Precision::F32;
+        let normed = back.linear(head, &returns.normed, dr);
+        back.network.precision = task.precision;
+        let stream = back.norm(norm, &returns.stream, &normed);
+        let observations = dx.chunks_mut(c).step_by(condition.stride());
+        for (to, from) in observations.zip(stream.chunks(c)) {
+            to.copy_from_slice(from);
+        }
     }
     for (layer, at) in layout.blocks.iter().enumerate().rev() {
         let tape = &tape.blocks[layer];

@@ -3,7 +3,7 @@
 use crate::kernels::decision_transformer::block::cpu::Weights as BlockWeights;
 use crate::kernels::decision_transformer::embedding;
 use crate::kernels::decision_transformer::layout::Layout;
-use crate::kernels::decision_transformer::network::packing::{Matrix, Packing};
+use crate::kernels::decision_transformer::network::packing::{Matrix, Packing, Purpose};
 use crate::kernels::linear::cpu::Panels;
 
 /// W for the forward products and W^T for the backward ones.
@@ -13,6 +13,8 @@ pub(crate) struct Weights {
     pub(crate) blocks: Vec<BlockWeights>,
     pub(crate) head: Panels,
     pub(crate) head_transposed: Panels,
+    pub(crate) return_head: Panels,
+    pub(crate) return_head_transposed: Panels,
 }
 
 impl Weights {
@@ -31,10 +33,19 @@ impl Weights {
         if packing.backward() {
             head.pack_transposed(level, &mut self.head_transposed);
         }
+        if let Some(head) = &layout.return_head {
+            let head = Matrix::of(parameters, head);
+            head.pack(level, &mut self.return_head);
+            if packing.backward() {
+                head.pack_transposed(level, &mut self.return_head_transposed);
+            }
+        }
+        // In training all tokens go through the last layer where returns are predicted.
+        let narrows = layout.return_head.is_none() || packing.purpose == Purpose::Acting;
         let layers = layout.blocks.len();
         self.blocks.resize_with(layers, Default::default);
         each(&mut self.blocks, &|index, block| {
-            let last = index + 1 == layers;
+            let last = narrows && index + 1 == layers;
             block.pack(&layout.blocks[index], packing, last, parameters);
         });
     }

@@ -48,15 +48,15 @@ impl Parameters {
     }
 }
 
-/// The branch of the newest tokens, up to an observation, from all cached ones.
+/// The branch of the newest tokens, of which the last is the `newest`-th of its step, from all kept ones.
 pub(in super::super) fn extend(
     at: &Parameters,
     network: Network<'_>,
     kept: &[f32],
-    selection: &Range<usize>,
+    (asking, newest): (&Range<usize>, usize),
     branch: Branch<'_>,
 ) {
-    at.convolve(network, kept, at.up_to_observation(selection), branch);
+    at.convolve(network, kept, at.up_to(asking, newest), branch);
 }
 
 /// The branch of a run of tokens; the first cached one begins a step.
@@ -80,9 +80,10 @@ pub(in super::super) fn answer(
     at: &Parameters,
     network: Network<'_>,
     normed: &[f32],
+    newest: usize,
     branch: Branch<'_>,
 ) {
     let tokens = normed.len() / at.width;
-    let newest = at.up_to_observation(&(tokens - 1..tokens));
-    at.convolve(network, normed, newest, branch);
+    let asking = at.up_to(&(tokens - 1..tokens), newest);
+    at.convolve(network, normed, asking, branch);
 }

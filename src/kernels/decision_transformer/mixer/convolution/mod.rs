@@ -39,10 +39,13 @@ pub(crate) struct Parameters {
 impl Parameters {
     pub(super) fn new(places: &mut Places, block: &str, shape: &Shape) -> Self {
         let c = shape.width;
-        let kinds = ["return_to_go", "observation", "action"];
-        let filters = kinds[kinds.len() - shape.condition.stride()..].iter();
-        // In the order of a filter bank: each bias follows its taps.
-        let filters: Vec<_> = filters
+        let filters = match shape.condition {
+            Condition::Token => &["return_to_go", "observation", "action"][..],
+            Condition::Adaln => &["observation", "action"],
+            Condition::Predicted { .. } => &["observation", "return_to_go", "action"],
+        };
+        // One behind the other, each bias behind its taps: as a bank is.
+        let filters: Vec<_> = (filters.iter())
             .map(|kind| places.pair(&format!("{block}.convolution.{kind}"), &[TAPS, c]))
             .collect();
         let start = filters.first().map_or(0, |filter| filter.weight.start);
@@ -53,24 +56,24 @@ impl Parameters {
         }
     }
 
-    /// Some tokens that end with an observation.
-    fn up_to_observation(&self, tokens: &Range<usize>) -> TokenSelection {
-        let (stride, observation) = (self.condition.stride(), self.condition.observation());
+    /// Some tokens, of which the last is the `newest`-th of its step.
+    fn up_to(&self, tokens: &Range<usize>, newest: usize) -> Asking {
+        let stride = self.condition.stride();
         let before = tokens.len().saturating_sub(1) % stride;
         TokenSelection {
             first: tokens.start,
             stride: 1,
-            kind: (observation + stride - before) % stride,
+            kind: (newest + stride - before) % stride,
         }
     }
 
-    /// The observations, or all tokens.
-    fn selection(&self, last: bool) -> TokenSelection {
+    /// The tokens that actions are predicted from, or all.
+    fn asking(&self, last: bool) -> Asking {
         if last {
-            TokenSelection {
-                first: self.condition.observation(),
+            Asking {
+                first: self.condition.answering(),
                 stride: self.condition.stride(),
-                kind: self.condition.observation(),
+                kind: self.condition.answering(),
             }
         } else {
             TokenSelection::ALL

@@ -1,0 +1,145 @@
+//! The second head: each step's return-to-go from its observation token ([`Condition::Predicted`]).
+//!
+//! Actions and returns are predicted from different tokens, so all tokens go through the last layer:
+//!
+//! ```text
+//! R_hat[k] = norm(x[3 k]) w + b          norm: the last norm, which the action's token has too
+//! ```
+//!
+//! The loss is [`expectile`] regression on the returns-to-go of the data.
+
+use super::Model;
+use super::memory::Memory;
+use crate::kernels::buffer::Buffer;
+use crate::kernels::decision_transformer::group::Group;
+#[cfg(doc)]
+use crate::kernels::decision_transformer::shape::Condition;
+use crate::kernels::decision_transformer::windows::Windows;
+use crate::kernels::expectile::{self, Scales};
+use crate::kernels::precision::Precision;
+
+/// What a thread keeps of the second head.
+#[derive(Debug, Default)]
+pub(crate) struct Returns {
+    /// The tokens that actions are predicted from, behind the last block.
+    pub(crate) answering: Buffer,
+    observations: Buffer,
+    normed: Buffer,
+    statistics: Vec<[f32; 2]>,
+    predictions: Buffer,
+    gradient: Buffer,
+    targets: Vec<f32>,
+}
+
+/// Copies of each step the token that its action is predicted from, and the observation's.
+pub(crate) fn gather(model: Model<'_>, group: &Group, memory: &mut Memory) {
+    let c = model.network.shape.width;
+    let (x, returns) = (
+        &memory.streams[model.layout.blocks.len()],
+        &mut memory.returns,
+    );
+    group.gather_observations(x, c, &mut returns.answering);
+    returns.observations.resize(returns.answering.len());
+    let to = returns.observations.chunks_mut(c);
+    for (row, to) in observations(model, group).zip(to) {
+        to.copy_from_slice(&x[row * c..(row + 1) * c]);
+    }
+}
+
+/// The rows of the observations' tokens.
+fn observations<'a>(model: Model<'_>, group: &'a Group) -> impl Iterator<Item = usize> + 'a {
+    let behind = model.network.shape.condition.answering();
+    group.observations.iter().map(move |row| row - behind)
+}
+
+/// A return-to-go for each row of x, C numbers each.
+pub(crate) fn predict(
+    model: Model<'_>,
+    x: &[f32],
+    (normed, statistics): (&mut Buffer, &mut Vec<[f32; 2]>),
+    predictions: &mut [f32],
+) {
+    let network = model.network;
+    let Some(head) = &model.layout.return_head else {
+        return;
+    };
+    network.norm(&model.layout.final_norm, x, normed, statistics);
+    let x = (&**normed, network.shape.width);
+    let bias = network.of(&head.bias);
+    network.linear(x, model.weights.return_head.all(), bias, predictions);
+}
+
+/// The part of the loss of a group, behind its forward; keeps the gradient. 0 without this head.
+pub(crate) fn loss(
+    model: Model<'_>,
+    group: &Group,
+    windows: &Windows<'_>,
+    (scale, count): (f64, usize),
+    memory: &mut Memory,
+) -> f64 {
+    let Some(expectile) = model.network.shape.condition.expectile() else {
+        return 0.0;
+    };
+    let Returns {
+        observations,
+        normed,
+        statistics,
+        predictions,
+        gradient,
+        targets,
+        ..
+    } = &mut memory.returns;
+    let rows = group.observations.len();
+    predictions.resize(rows);
+    predict(model, observations, (normed, statistics), predictions);
+    targets.clear();
+    for sequence in &group.sequences {
+        targets.extend(windows.sequence(sequence.window).returns_to_go);
+    }
+    gradient.resize(rows);
+    let scales = Scales {
+        expectile,
+        scale,
+        count,
+    };
+    expectile::cpu::loss(scales, predictions, targets, gradient)
+}
+
+/// With the gradient at the tokens that actions are predicted from in `scratch.stream`: makes it that of all tokens.
+pub(crate) fn backward(
+    model: Model<'_>,
+    group: &Group,
+    memory: &mut Memory,
+    parameters: &mut [f32],
+) {
+    let (network, layout) = (model.network, model.layout);
+    let Some(head) = &layout.return_head else {
+        return;
+    };
+    let c = network.shape.width;
+    let scratch = &mut memory.scratch;
+    let Returns {
+        observations: x,
+        normed,
+        statistics,
+        gradient,
+        ..
+    } = &mut memory.returns;
+    let pair = (&**normed, &**gradient);
+    let factors = &mut scratch.factors;
+    network.weight_gradient(Precision::F32, head, pair, factors, parameters);
+    let weight = model.weights.return_head_transposed.all();
+    network.linear_backward((gradient, 1), weight, (&mut scratch.normed, c));
+    // The normed rows are not read any more.
+    normed.fill(0.0);
+    let (norm, given) = (&layout.final_norm, (&**x, &**statistics));
+    network.norm_backward(norm, given, &scratch.normed, normed, parameters);
+    let all = &mut scratch.branch;
+    all.resize(group.tokens * c);
+    all.fill(0.0);
+    let rows = (group.observations.iter().copied()).zip(scratch.stream.chunks(c));
+    for (row, from) in rows.chain(observations(model, group).zip(normed.chunks(c))) {
+        all[row * c..(row + 1) * c].copy_from_slice(from);
+    }
+    std::mem::swap(&mut scratch.stream, &mut scratch.branch);
+}
