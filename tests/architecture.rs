@@ -47,7 +47,7 @@ const MODULES: [&str; 31] = [
 ];
 
 /// The modules of `src/kernels/`, in order: the ground, devices, ops, networks.
-const KERNELS: [&str; 21] = [
+const KERNELS: [&str; 22] = [
     "threads",
     "real",
     "buffer",
@@ -61,6 +61,7 @@ const KERNELS: [&str; 21] = [
     "linear",
     "attention",
     "causal_convolution",
+    "selective_scan",
     "layer_norm",
     "adaptive_norm",
     "loss",

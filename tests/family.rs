@@ -10,7 +10,7 @@ use crate::workbench::{TINY, Workbench};
 
 #[test]
 fn runs_of_each_recipe_resume_to_the_same_bits() {
-    for recipe in ["convformer", "ddt", "reinformer"] {
+    for recipe in ["convformer", "ddt", "reinformer", "decision_mamba"] {
         let run = format!(
             "train --recipe {recipe} --steps 60 --seed 3 --set checkpoint_every=7 {TINY} \
              --dataset builtin/pendulum/mixed --set parts=2"
@@ -32,6 +32,11 @@ fn a_recipe_sets_its_switches_and_the_names_of_its_source() {
             "reinformer",
             ("predicted", "attention"),
             "predict_return.weight",
+        ),
+        (
+            "decision_mamba",
+            ("token", "scan"),
+            "transformer.h.0.mamba.A_log",
         ),
     ];
     for (recipe, (condition, mixer), weight) in cases {
@@ -103,6 +108,14 @@ fn excluded_combinations_of_switches_are_refused_before_there_is_a_run() {
         (
             "--recipe convformer --set decision_transformer.engine=composed",
             "mixer' is convolution: it must be attention with the composed engine",
+        ),
+        (
+            "--recipe decision_mamba --device cuda",
+            "mixer' is scan: it must be attention on a GPU",
+        ),
+        (
+            "--recipe decision_mamba --set decision_transformer.heads=2",
+            "heads' is 2: it must be 1 with mixer",
         ),
         (
             "--recipe convformer --set decision_transformer.heads=2",

@@ -68,7 +68,7 @@ fn every_recipe_gives_what_pytorch_gives() {
         compare(&case, &file);
         cases += 1;
     }
-    assert_eq!(cases, 14, "a fixture is missing");
+    assert_eq!(cases, 17, "a fixture is missing");
 }
 
 fn compare(case: &Case, file: &SafeTensors) {

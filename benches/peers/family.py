@@ -15,6 +15,9 @@ MEMBERS = {
     "attention, adaln": ["--condition", "adaln"],
     "convolution, token": ["--mixer", "convolution"],
     "convolution, adaln": ["--mixer", "convolution", "--condition", "adaln"],
+    "scan, token": ["--mixer", "scan"],
+    "scan, adaln": ["--mixer", "scan", "--condition", "adaln"],
+    "attention, predicted": ["--condition", "predicted"],
 }
 
 
@@ -34,7 +37,7 @@ def main():
             plain = sides["attention, token"]
             print(f"{what}, K {context}:")
             for name, side in sides.items():
-                print(f"  {name:>18}: {side}; {paired(side, plain):.3f} of the plain model", flush=True)
+                print(f"  {name:>20}: {side}; {paired(side, plain):.3f} of the plain model", flush=True)
 
 
 if __name__ == "__main__":

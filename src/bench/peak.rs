@@ -8,15 +8,18 @@ use gemm::{Parallelism, gemm};
 use crate::kernels::Precision;
 use crate::kernels::causal_convolution::TAPS;
 use crate::kernels::decision_transformer::mixer::attention::direct;
+use crate::kernels::decision_transformer::mixer::scan;
 use crate::kernels::decision_transformer::{MixerKind, Shape};
+use crate::kernels::selective_scan::{self, STATES};
 
 /// Floating point operations of forward and backward over B full windows, without recomputation.
 ///
 /// A product with a weight counts three times (output, input gradient, weight gradient), attention
 /// counts causal pairs only, and the last layer counts queries, projection and MLP for the K
 /// observation tokens alone, since nothing else reaches the action head. Its keys and values count
-/// for these alone too, and its attention for each head, where that is [less](direct::pays). A
-/// convolution counts its taps.
+/// for these alone too, and its attention for each head, where that is [less](direct::pays). Where
+/// returns are predicted, all tokens count in the last layer. A convolution counts its taps; a scan
+/// its filter's, and three products for each number of memory, the exponential not counted.
 pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     let [k, c, s, a] =
         [shape.context, shape.width, shape.observation, shape.action].map(|n| n as f64);
@@ -29,9 +32,25 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     let ends = 2.0 * 2.0 * k * inputs * c + products(k * c * a);
     let layers =
         |whole: f64, last: f64| batch as f64 * ((shape.layers as f64 - 1.0) * whole + last + ends);
+    let answers = if shape.condition.expectile().is_some() {
+        tokens
+    } else {
+        k
+    };
     if shape.mixer == MixerKind::Convolution {
         let block = |rows: f64| products(rows * (8.0 * c + TAPS as f64) * c);
-        return layers(block(tokens), block(k));
+        return layers(block(tokens), block(answers));
+    }
+    if shape.mixer == MixerKind::Scan {
+        let [e, r, n] = [
+            scan::EXPANSION * shape.width,
+            scan::rank(shape.width),
+            STATES,
+        ];
+        let [e, r, n] = [e, r, n].map(|n| n as f64);
+        let each = e * (c + 2.0 * (r + n) + 3.0 * n + selective_scan::TAPS as f64);
+        let block = |rows: f64| products(tokens * each + rows * (2.0 * e + 8.0 * c) * c);
+        return layers(block(tokens), block(answers));
     }
     let whole = products(tokens * 12.0 * c * c) + attention(tokens * (tokens + 1.0) / 2.0);
     let pairs_of_observations = (stride - 1.0) * k + stride * k * (k - 1.0) / 2.0;
@@ -42,7 +61,7 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     };
     let last =
         products(keys * 2.0 * c * c + k * 10.0 * c * c) + attention(pairs_of_observations * wide);
-    layers(whole, last)
+    layers(whole, if answers > k { whole } else { last })
 }
 
 /// The rate of large f32 products on this machine, measured repeatedly.

@@ -157,6 +157,7 @@ enum ConditionArg {
 enum MixerArg {
     Attention,
     Convolution,
+    Scan,
 }
 
 #[derive(Args)]
@@ -375,6 +376,7 @@ impl SizeArgs {
             mixer: match self.mixer {
                 MixerArg::Attention => MixerKind::Attention,
                 MixerArg::Convolution => MixerKind::Convolution,
+                MixerArg::Scan => MixerKind::Scan,
             },
         };
         check_heads(sizes.width, sizes.heads)?;

@@ -12,8 +12,8 @@
 //! or f64, `cpu.rs` the fast ones, written once over [`simd`] and compiled for each instruction
 //! set; for a GPU, `<op>.cu` and, in `cuda.rs`, its launches on a [`device`]. Ops do not depend on
 //! a model: [`linear`] and its epilogues (`epilogue`), [`activation`], [`attention`],
-//! [`causal_convolution`], [`layer_norm`], [`adaptive_norm`], [`dropout`], [`loss`], [`expectile`],
-//! [`adamw`].
+//! [`causal_convolution`], [`selective_scan`], [`layer_norm`], [`adaptive_norm`], [`dropout`],
+//! [`loss`], [`expectile`], [`adamw`].
 //!
 //! # Models
 //!
@@ -53,6 +53,7 @@ pub mod mlp;
 pub(crate) mod parameters;
 mod precision;
 pub mod real;
+pub mod selective_scan;
 pub mod simd;
 pub mod threads;
 #[cfg(test)]

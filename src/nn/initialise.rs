@@ -6,6 +6,7 @@ use rand_distr::{Distribution, Normal, StandardNormal, Uniform};
 use crate::kernels::causal_convolution::TAPS;
 use crate::kernels::decision_transformer::Layout;
 use crate::kernels::mlp;
+use crate::kernels::selective_scan;
 use crate::random::Stream;
 
 /// How a recipe initialises a new model.
@@ -20,10 +21,27 @@ pub enum Initialisation {
     Corl,
 }
 
-/// A new flat parameter vector. A LayerNorm starts at gain 1 and bias 0 in both recipes; the slopes
-/// of an adaptive one start at 0. Neither code's loops reach a `Conv1d`: it keeps PyTorch's
-/// default, U(-1/sqrt(taps), 1/sqrt(taps)).
-pub fn initialise(layout: &Layout, how: Initialisation, stream: &mut Stream) -> Vec<f32> {
+/// How the steps of a selective scan start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StepFill {
+    /// `mamba_ssm`: a bias that gives steps between 0.001 and 0.1, evenly in their logarithm, and
+    /// weights in U(-1/sqrt(inputs), 1/sqrt(inputs)): memories of 10 to 1000 tokens.
+    #[default]
+    Package,
+    /// Ota's Decision Mamba, whose initialisation of a GPT-2 body reaches these layers too: steps
+    /// near ln 2, and even the slowest memory is halved by each token.
+    Ota,
+}
+
+/// A new flat parameter vector. A LayerNorm starts at gain 1 and bias 0 in both recipes, and does
+/// not depend on the return-to-go yet if it is to. Neither code's loops reach a `Conv1d`: it stays
+/// as PyTorch makes it, U(-1/sqrt(taps), 1/sqrt(taps)). A scan's memory decays at the rates 1 to N
+/// a step, and D is 1.
+pub fn initialise(
+    layout: &Layout,
+    (how, steps): (Initialisation, StepFill),
+    stream: &mut Stream,
+) -> Vec<f32> {
     let mut parameters = vec![0.0; layout.len()];
     let mut inputs = 1;
     for view in layout.views() {
@@ -37,6 +55,21 @@ pub fn initialise(layout: &Layout, how: Initialisation, stream: &mut Stream) -> 
             if kind == "weight" {
                 let bound = (6.0 / (view.dims[0] + view.dims[1]) as f32).sqrt();
                 fill_uniform(values, bound, stream);
+            }
+        } else if kind == "log_decay" {
+            let rates = values.chunks_mut(view.dims[1]);
+            rates
+                .zip(1_u16..)
+                .for_each(|(row, rate)| row.fill(f32::from(rate).ln()));
+        } else if kind == "skip" {
+            values.fill(1.0);
+        } else if layer.ends_with("scan.filter") {
+            fill_uniform(values, linear_bound(selective_scan::TAPS), stream);
+        } else if layer.ends_with("scan.step") && steps == StepFill::Package {
+            if kind == "weight" {
+                fill_uniform(values, linear_bound(view.dims[0]), stream);
+            } else {
+                fill_steps(values, stream);
             }
         } else if layer.contains(".convolution.") {
             fill_uniform(values, linear_bound(TAPS), stream);
@@ -180,6 +213,16 @@ fn fill_orthogonal(values: &mut [f32], columns: usize, gain: f32, stream: &mut S
     }
 }
 
+/// Numbers x for which ln(1 + e^x) is between 0.001 and 0.1, evenly in its logarithm.
+fn fill_steps(values: &mut [f32], stream: &mut Stream) {
+    if let Ok(logarithms) = Uniform::new(1e-3_f64.ln(), 0.1_f64.ln()) {
+        for value in values {
+            let step = stream.sample(logarithms).exp();
+            *value = (step + (-(-step).exp_m1()).ln()) as f32;
+        }
+    }
+}
+
 /// N(0, deviation).
 pub(super) fn fill_normal(values: &mut [f32], deviation: f32, stream: &mut Stream) {
     if let Ok(normal) = Normal::new(0.0, deviation) {
@@ -207,6 +250,7 @@ pub(super) fn fill_uniform(values: &mut [f32], bound: f32, stream: &mut Stream) 
 mod tests {
     use super::*;
     use crate::kernels::decision_transformer::{Condition, MixerKind, Shape};
+    use crate::kernels::selective_scan::STATES;
     use crate::kernels::{Activation, Head};
 
     fn deviation(values: &[f32]) -> f64 {
@@ -266,13 +310,61 @@ mod tests {
             ),
         ];
         for (how, name, expected) in expected {
-            let parameters = initialise(&layout, how, &mut Stream::new(1, "initialisation"));
+            let stream = &mut Stream::new(1, "initialisation");
+            let parameters = initialise(&layout, (how, StepFill::Package), stream);
             let found = deviation(&parameters[layout.range(name).unwrap()]);
             assert!(
                 (found - expected).abs() <= 0.2 * expected,
                 "{how:?} {name}: {found}, not {expected}"
             );
         }
+    }
+
+    #[test]
+    fn the_steps_of_a_scan_start_as_in_the_package_or_near_ln_2() {
+        let shape = Shape {
+            observation: 3,
+            action: 2,
+            context: 4,
+            width: 128,
+            heads: 1,
+            layers: 1,
+            timesteps: 10,
+            activation: Activation::Gelu,
+            head: Head::Logits,
+            condition: Condition::Token,
+            mixer: MixerKind::Scan,
+        };
+        let layout = Layout::new(&shape);
+        let of = |fill, name: &str| {
+            let stream = &mut Stream::new(1, "initialisation");
+            let all = initialise(&layout, (Initialisation::Official, fill), stream);
+            all[layout.range(&format!("block.0.scan.{name}")).unwrap()].to_vec()
+        };
+        let steps = |fill| -> Vec<f64> {
+            let biases = of(fill, "step.bias").into_iter();
+            biases.map(|x| f64::from(x).exp().ln_1p()).collect()
+        };
+        let within = |low: f64, high: f64| move |step: &f64| (low..high).contains(step);
+        let package = steps(StepFill::Package);
+        assert!(package.iter().all(within(0.000_99, 0.101)), "{package:?}");
+        assert!(package.iter().any(within(0.0, 0.003)) && package.iter().any(within(0.03, 1.0)));
+        assert!(steps(StepFill::Ota).iter().all(within(0.693, 0.694)));
+        let expected = 1.0 / (3.0 * 8.0_f64).sqrt();
+        let found = deviation(&of(StepFill::Package, "step.weight"));
+        assert!((found - expected).abs() < 0.1 * expected, "{found}");
+        assert!((deviation(&of(StepFill::Ota, "step.weight")) - 0.02).abs() < 2e-3);
+        let decay = of(StepFill::Ota, "log_decay");
+        let row = |n: usize| &decay[n * 256..(n + 1) * 256];
+        for n in 0..STATES {
+            let expected = ((n + 1) as f32).ln();
+            assert!(row(n).iter().all(|log| (log - expected).abs() < 1e-6));
+        }
+        assert!(
+            of(StepFill::Ota, "skip")
+                .iter()
+                .all(|d| (d - 1.0).abs() < 1e-9)
+        );
     }
 
     #[test]

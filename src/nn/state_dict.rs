@@ -23,6 +23,8 @@ pub enum Naming {
     Corl,
     /// beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`.
     Convformer,
+    /// Toshihiro-Ota/decision-mamba, `gym/models/decision_mamba.py`.
+    Mamba,
 }
 
 /// How a published code stores a parameter.
@@ -145,6 +147,9 @@ pub enum StateDictError {
 
 /// The name of a parameter in a published code, and how it is stored there.
 fn peer_name(naming: Naming, view: &str) -> (String, Form) {
+    if let Some(named) = scan_name(naming, view) {
+        return named;
+    }
     let (layer, kind) = view.rsplit_once('.').unwrap_or((view, "weight"));
     let block = layer
         .strip_prefix("block.")
@@ -154,9 +159,12 @@ fn peer_name(naming: Naming, view: &str) -> (String, Form) {
             let name = convolution_name(naming, number, part);
             return (format!("{name}.{kind}"), Form::Filter);
         }
-        (Naming::Official | Naming::Convformer, Some((number, part))) => {
-            let linear = naming == Naming::Convformer && part.starts_with("mlp.");
+        (Naming::Official | Naming::Convformer | Naming::Mamba, Some((number, part))) => {
+            let linear = naming != Naming::Official && part.starts_with("mlp.");
             let part = match part {
+                "norm_1" if naming == Naming::Mamba => "norm_mamba",
+                "mlp.up" if naming == Naming::Mamba => "mlp_channels.0",
+                "mlp.down" if naming == Naming::Mamba => "mlp_channels.2",
                 "norm_1" => "ln_1",
                 "norm_2" => "ln_2",
                 "attention.qkv" => "attn.c_attn",
@@ -232,12 +240,32 @@ fn convolution_name(naming: Naming, number: &str, part: &str) -> String {
         "convolution.observation" => "obs",
         _ => "act",
     };
-    let blocks = if naming == Naming::Corl {
-        "blocks"
-    } else {
-        "transformer.h"
+    format!("{}.{number}.conv.{kind}_conv1d", blocks(naming))
+}
+
+/// The name in `mamba_ssm` of a parameter of a scan, in the blocks of this naming.
+fn scan_name(naming: Naming, view: &str) -> Option<(String, Form)> {
+    let (number, part) = view.strip_prefix("block.")?.split_once(".scan.")?;
+    let (part, form) = match part {
+        "input.weight" => ("in_proj.weight", Form::Transposed),
+        "filter.weight" => ("conv1d.weight", Form::Filter),
+        "filter.bias" => ("conv1d.bias", Form::Same),
+        "inputs.weight" => ("x_proj.weight", Form::Transposed),
+        "step.weight" => ("dt_proj.weight", Form::Transposed),
+        "step.bias" => ("dt_proj.bias", Form::Same),
+        "log_decay" => ("A_log", Form::Transposed),
+        "skip" => ("D", Form::Same),
+        _ => ("out_proj.weight", Form::Transposed),
     };
-    format!("{blocks}.{number}.conv.{kind}_conv1d")
+    Some((format!("{}.{number}.mamba.{part}", blocks(naming)), form))
+}
+
+/// What comes before a block's number.
+fn blocks(naming: Naming) -> &'static str {
+    match naming {
+        Naming::Corl => "blocks",
+        Naming::Official | Naming::Convformer | Naming::Mamba => "transformer.h",
+    }
 }
 
 /// Weights that kzl's model has and never trains: they are kept with the model so that its state
@@ -280,11 +308,11 @@ pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
     let triangle = |n: usize| (0..n * n).map(move |index| index % n <= index / n);
     let layers = match shape.mixer {
         MixerKind::Attention => shape.layers,
-        MixerKind::Convolution => 0,
+        MixerKind::Convolution | MixerKind::Scan => 0,
     };
     (0..layers)
         .flat_map(|layer| match naming {
-            Naming::Convformer => Vec::new(),
+            Naming::Convformer | Naming::Mamba => Vec::new(),
             Naming::Official => vec![
                 Entry {
                     name: format!("transformer.h.{layer}.attn.bias"),
@@ -391,7 +419,9 @@ fn peer_layer(naming: Naming, view: &str) -> String {
     let index: usize = index.unwrap_or_default();
     let kind = parts.next().unwrap_or_default();
     match naming {
-        Naming::Official | Naming::Convformer => format!("model.{}.{kind}", 3 * index),
+        Naming::Official | Naming::Convformer | Naming::Mamba => {
+            format!("model.{}.{kind}", 3 * index)
+        }
         Naming::Corl => format!("net.{}.{kind}", 2 * index),
     }
 }
@@ -543,14 +573,23 @@ mod tests {
 
     #[test]
     fn every_condition_and_mixer_goes_through_a_file_in_each_naming() {
-        let namings = [Naming::Official, Naming::Corl, Naming::Convformer];
+        let namings = [
+            Naming::Official,
+            Naming::Corl,
+            Naming::Convformer,
+            Naming::Mamba,
+        ];
         for naming in namings {
             for condition in [
                 Condition::Token,
                 Condition::Adaln,
                 Condition::Predicted { expectile: 0.9 },
             ] {
-                for mixer in [MixerKind::Attention, MixerKind::Convolution] {
+                for mixer in [
+                    MixerKind::Attention,
+                    MixerKind::Convolution,
+                    MixerKind::Scan,
+                ] {
                     let shape = Shape {
                         observation: 5,
                         action: 2,

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 
 from corl import Corl
-from family import Convformer, Ddt, Reinformer
+from family import Convformer, DecisionMamba, Ddt, Reinformer
 from official import Official
 
 # Left padding of the official recipe: zero before normalisation, so -mean/std; made up here.
@@ -47,7 +47,8 @@ class Case:
 
     @property
     def mixer(self):
-        return "convolution" if self.recipe == "convformer" else "attention"
+        mixers = {"convformer": "convolution", "decision_mamba": "scan"}
+        return mixers.get(self.recipe, "attention")
 
     @property
     def plain(self):
@@ -76,6 +77,11 @@ CASES = (
     Case("convformer_2_steps", "convformer", 11, context=2, lengths=(2,) * 4, layers=1),
     Case("convformer_7_steps", "convformer", 12, context=7, lengths=(7,) * 4),
     Case("convformer_adaln", "convformer", 13, context=7, lengths=(7,) * 4, condition="adaln"),
+    # Nor do scans.
+    Case("decision_mamba_1_step", "decision_mamba", 16, context=1, lengths=(1,) * 4, layers=1),
+    Case("decision_mamba_7_steps", "decision_mamba", 17, context=7, lengths=(7,) * 4),
+    Case("decision_mamba_adaln", "decision_mamba", 18, context=4, lengths=(4,) * 4, layers=1,
+         condition="adaln"),
 )
 
 
@@ -90,9 +96,10 @@ def network(recipe, observation, action, width, layers, heads, timesteps, contex
     """The module of a recipe. `positions` is the edge of the official causal mask."""
     sizes = dict(observation=observation, action=action, width=width, layers=layers,
                  heads=heads, timesteps=timesteps, discrete=discrete, dropout=dropout)
-    if recipe == "convformer":
+    if recipe in ("convformer", "decision_mamba"):
         del sizes["heads"]
-        return Convformer(**sizes, has_returns=condition == "token")
+        module = Convformer if recipe == "convformer" else DecisionMamba
+        return module(**sizes, has_returns=condition == "token")
     if recipe in ("ddt", "reinformer"):
         module = Ddt if recipe == "ddt" else Reinformer
         return module(**sizes, **({} if positions is None else {"positions": positions}))
@@ -115,8 +122,11 @@ def case_network(case):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             drawn = rng.standard_normal(tuple(parameter.shape))
-            if parameter.dim() == 1:
-                one = 1.0 if is_norm(name) and name.endswith("weight") else 0.0
+            if name.endswith("A_log"):
+                drawn = parameter.numpy() + 0.2 * drawn
+            elif parameter.dim() == 1:
+                norm = is_norm(name) and name.endswith("weight")
+                one = 1.0 if norm or name.endswith("mamba.D") else 0.0
                 drawn = one + 0.1 * drawn
             else:
                 drawn *= spread(name, parameter.shape)

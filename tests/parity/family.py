@@ -2,9 +2,13 @@
 
 `Ddt` has the return-to-go outside the sequence (the Decoupled Decision Transformer; after the
 paper's formula). `Convformer` has convolutions instead of attention, with the state dict of
-beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`. The code is ours. Shapes: B
-batch, K context, p tokens a step, C width, S observation, A action.
+beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`. `DecisionMamba` has selective
+scans, with the state dict of Toshihiro-Ota/decision-mamba, `gym/models/decision_mamba.py`, whose
+blocks are `mamba_ssm.Mamba`. The code is ours. Shapes: B batch, K context, p tokens a step, T
+tokens, C width, E = 2C channels of a scan, N numbers of memory, S observation, A action.
 """
+
+import math
 
 import torch
 from torch import nn
@@ -13,6 +17,8 @@ from torch.nn import functional as F
 from official import POSITIONS, Official
 
 TAPS = 6
+# Mamba's filter, and its numbers of memory in a channel.
+SCAN_TAPS, STATES = 4, 16
 # Of the return-to-go that is predicted.
 EXPECTILE = 0.99
 
@@ -58,7 +64,7 @@ class Ddt(Official):
 
 
 class Reinformer(Official):
-    """Tokens s_1, R_1, a_1, s_2, ...; the return from the state token, the action from the return's.
+    """Tokens s_1, R_1, a_1, s_2, ...; the return from the state token, the action from R's.
 
     What is of Dragon-Zhuang/Reinformer is the order, the second head and its loss; the body is the
     official one.
@@ -176,3 +182,68 @@ class Convformer(nn.Module):
         return self.predict_action(normed)
 
     loss = Official.loss
+
+
+class Scan(nn.Module):
+    """A block of Mamba-1: a filter, steps chosen by the input, a scan, a gate."""
+
+    def __init__(self, width):
+        super().__init__()
+        inner, self.rank = 2 * width, math.ceil(width / 16)
+        self.in_proj = nn.Linear(width, 2 * inner, bias=False)
+        self.conv1d = nn.Conv1d(inner, inner, SCAN_TAPS, groups=inner)
+        self.x_proj = nn.Linear(inner, self.rank + 2 * STATES, bias=False)
+        self.dt_proj = nn.Linear(self.rank, inner)
+        rates = torch.arange(1.0, STATES + 1)
+        self.A_log = nn.Parameter(rates.log().repeat(inner, 1))
+        self.D = nn.Parameter(torch.ones(inner))
+        self.out_proj = nn.Linear(inner, width, bias=False)
+        for layer in (self.in_proj, self.x_proj, self.dt_proj, self.out_proj):
+            nn.init.normal_(layer.weight, std=0.02)
+        nn.init.zeros_(self.dt_proj.bias)
+
+    def forward(self, x):
+        u, z = self.in_proj(x).chunk(2, dim=-1)
+        before = F.pad(u.transpose(1, 2), (SCAN_TAPS - 1, 0))
+        u = F.silu(self.conv1d(before).transpose(1, 2))
+        rows, b, c = self.x_proj(u).split([self.rank, STATES, STATES], dim=-1)
+        steps = F.softplus(self.dt_proj(rows))
+        decay = -self.A_log.exp()
+        memory = u.new_zeros(u.shape[0], u.shape[2], STATES)
+        y = []
+        for token in range(u.shape[1]):
+            step = steps[:, token, :, None]
+            drive = (steps * u)[:, token, :, None] * b[:, token, None]
+            memory = (step * decay).exp() * memory + drive
+            y.append((memory * c[:, token, None]).sum(dim=-1))
+        y = torch.stack(y, dim=1) + self.D * u
+        return self.out_proj(y * F.silu(z))
+
+
+class ScanBlock(nn.Module):
+    """Pre-norm; nothing of the scan is dropped."""
+
+    def __init__(self, width, dropout):
+        super().__init__()
+        self.norm_mamba = nn.LayerNorm(width)
+        self.mamba = Scan(width)
+        self.ln_2 = nn.LayerNorm(width)
+        up, down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        for layer in (up, down):
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+        self.mlp_channels = nn.Sequential(up, nn.GELU(), down, nn.Dropout(dropout))
+
+    def forward(self, x):
+        x = x + self.mamba(self.norm_mamba(x))
+        return x + self.mlp_channels(self.ln_2(x))
+
+
+class DecisionMamba(Convformer):
+    """Predicts each action from its state token. For windows without padding."""
+
+    def __init__(self, observation, action, width, layers, timesteps, has_returns=True,
+                 discrete=False, dropout=0.0):
+        super().__init__(observation, action, width, layers, timesteps, has_returns, discrete,
+                         dropout)
+        self.transformer.h = nn.ModuleList(ScanBlock(width, dropout) for _ in range(layers))

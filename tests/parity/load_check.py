@@ -1,8 +1,8 @@
 """Loads a safetensors file into the PyTorch module of its recipe, as a PyTorch user would.
 
-    load_check.py official|corl|convformer|ddt FILE [--sizes heads=1,max_action=1.0,context=20]
-                  [--fixture FIXTURE] [--tolerance 1e-5] [--prefix weights/]
-                  [--rebuild-buffers] [--print-outputs]
+    load_check.py official|corl|convformer|ddt|reinformer|decision_mamba FILE
+                  [--sizes heads=1,max_action=1.0,context=20] [--fixture FIXTURE]
+                  [--tolerance 1e-5] [--prefix weights/] [--rebuild-buffers] [--print-outputs]
 
 The state dict must fit exactly (`strict=True`): every parameter and every buffer of the
 published module, nothing else. Widths are read from the tensors' shapes. What no shape tells
@@ -42,7 +42,8 @@ NAMES = {
         "layers": r"blocks\.(\d+)\.", "buffers": (".causal_mask",),
     },
 }
-NAMES["ddt"] = NAMES["official"]
+NAMES["ddt"] = NAMES["reinformer"] = NAMES["official"]
+NAMES["decision_mamba"] = NAMES["convformer"]
 # What --sizes may say, and how it reads.
 SIZES = {
     "heads": int, "context": int, "max_action": float,

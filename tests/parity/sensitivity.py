@@ -6,6 +6,7 @@ A fixture that a broken network passes is worth nothing, so making the fixtures 
 import torch
 
 from cases import inputs
+from family import STATES
 
 SAME = 1e-12
 CHANGED = 1e-3
@@ -21,8 +22,10 @@ def check_sensitivity(case, model, batch):
         if case.mixer == "attention":
             check_masks(case, model, batch, outputs)
             check_padding(case, model, batch, outputs)
-        else:
+        elif case.mixer == "convolution":
             check_filters(case, model, batch, outputs)
+        elif case.context > 1:
+            check_scan(case, model, batch, outputs)
         if case.condition == "token":
             check_token(case, model, batch, outputs)
         elif case.condition == "predicted":
@@ -84,11 +87,11 @@ def check_token(case, model, batch, outputs):
     head = model.action_head if case.recipe == "corl" else model.predict_action
     stretch = model.stretch if case.recipe == "corl" else 1.0
     seen = []
-    body = model.transformer.h[-1] if case.mixer == "convolution" else norm
+    body = norm if case.mixer == "attention" else model.transformer.h[-1]
     handle = body.register_forward_hook(lambda module, args, output: seen.append(output))
     model(**inputs(batch))
     handle.remove()
-    if case.mixer == "convolution":
+    if case.mixer != "attention":
         seen = [norm(seen[0])]
     valid = batch["mask"] > 0
     for token in range(3):
@@ -140,3 +143,25 @@ def check_filters(case, model, batch, outputs):
         module.weight.copy_(weight)
     assert (swapped[:, -1] > CHANGED).all(), f"{case.name}: swapped filters go unseen"
     assert (reversed_taps > CHANGED).all(), f"{case.name}: reversed taps go unseen"
+
+
+def check_scan(case, model, batch, outputs):
+    """The order of the taps, of B and C, and of the memory's rates matters."""
+    scan = model.transformer.h[0].mamba
+    rank = scan.rank
+    swapped = torch.cat((torch.arange(rank), torch.arange(rank + STATES, rank + 2 * STATES),
+                         torch.arange(rank, rank + STATES)))
+    breaks = {
+        "reversed taps": (scan.conv1d.weight, lambda weight: weight.flip(-1)),
+        "swapped B and C": (scan.x_proj.weight, lambda weight: weight[swapped]),
+        "reversed rates": (scan.A_log, lambda rates: rates.flip(-1)),
+        "swapped halves": (scan.in_proj.weight, lambda weight: weight.roll(len(weight) // 2, 0)),
+        "no steps' bias": (scan.dt_proj.bias, torch.zeros_like),
+        "no D": (scan.D, torch.zeros_like),
+    }
+    for name, (parameter, change) in breaks.items():
+        kept = parameter.clone()
+        parameter.copy_(change(kept))
+        difference = (model(**inputs(batch)) - outputs).abs().amax(dim=-1)
+        parameter.copy_(kept)
+        assert (difference[:, -1] > CHANGED / 10).all(), f"{case.name}: {name}: unseen"

@@ -9,7 +9,7 @@ use crate::algorithms::PublishedCode;
 use crate::kernels::decision_transformer::{Condition, MixerKind};
 use crate::kernels::{Activation, Denominator, Precision};
 use crate::keys::{KeyError, Range, keys};
-use crate::nn::initialise::Initialisation;
+use crate::nn::initialise::{Initialisation, StepFill};
 
 /// The implementation of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,24 @@ fn expectile() -> f32 {
 pub(crate) enum MixerName {
     Attention,
     Convolution,
+    Scan,
+}
+
+/// The word for a mixer.
+fn mixer_word(mixer: MixerKind) -> &'static str {
+    match mixer {
+        MixerKind::Attention => "attention",
+        MixerKind::Convolution => "convolution",
+        MixerKind::Scan => "scan",
+    }
+}
+
+/// How the start of a scan's steps is called in a file.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "StepFill", rename_all = "lowercase")]
+enum StepFillName {
+    Package,
+    Ota,
 }
 
 /// The names of precisions in a file.
@@ -102,8 +120,10 @@ keys! {
     /// Between the two layers of a block's MLP: `relu` or `gelu`.
     activation: Activation as serde(with = "ActivationName") = match recipe {
         Recipe::Official | Recipe::Ddt => Activation::Relu,
-        Recipe::Corl | Recipe::Convformer | Recipe::Reinformer => Activation::Gelu,
-    }, Range::Words(&["relu", "gelu"]), "", "relu (official), gelu (corl, convformer, reinformer)";
+        Recipe::Corl | Recipe::Convformer | Recipe::Reinformer | Recipe::DecisionMamba => {
+            Activation::Gelu
+        }
+    }, Range::Words(&["relu", "gelu"]), "", "relu (official, ddt), gelu (all others)";
     /// Where the return-to-go enters: as a `token` of each step, outside of the sequence, by an
     /// adaptive layer norm in front of the action head (`adaln`: DDT), or `predicted`: as a token
     /// behind the observation, from which the model predicts it; the policy takes no target then.
@@ -111,19 +131,29 @@ keys! {
         Recipe::Ddt => ConditionName::Adaln,
         Recipe::Reinformer => ConditionName::Predicted,
         _ => ConditionName::Token,
-    }, Range::Words(&["token", "adaln", "predicted"]), "", "token; adaln (ddt); predicted (reinformer)";
+    }, Range::Words(&["token", "adaln", "predicted"]), "",
+        "token; adaln (ddt); predicted (reinformer)";
     /// With `condition = "predicted"`: which expectile of the return-to-go is predicted. 0.5 is the
     /// mean; the nearer it is to 1, the nearer to the largest return that followed such a past.
-    expectile: f32 as serde(default = "expectile") = 0.99, Range::BELOW_ONE, "", "0.99 (reinformer)";
-    /// What lets the tokens see each other: causal `attention`, or a causal `convolution` over six
-    /// tokens (Decision ConvFormer).
+    expectile: f32 as serde(default = "expectile") = 0.99, Range::BELOW_ONE, "",
+        "0.99 (reinformer)";
+    /// What lets the tokens see each other: causal `attention`, a causal `convolution` over six
+    /// tokens (Decision ConvFormer), or a selective `scan` (Mamba-1, Decision Mamba).
     mixer: MixerKind as serde(with = "MixerName", default) = match recipe {
         Recipe::Convformer => MixerKind::Convolution,
+        Recipe::DecisionMamba => MixerKind::Scan,
         _ => MixerKind::Attention,
-    }, Range::Words(&["attention", "convolution"]), "", "attention; convolution (convformer)";
+    }, Range::Words(&["attention", "convolution", "scan"]), "",
+        "attention; convolution (convformer); scan (decision_mamba)";
+    /// With `mixer = "scan"`, how its steps start: `package`, between 0.001 and 0.1 as in
+    /// `mamba_ssm`, or `ota`, near 0.69, to which Ota's code resets them.
+    step_initialisation: StepFill as serde(with = "StepFillName", default) = match recipe {
+        Recipe::DecisionMamba => StepFill::Ota,
+        _ => StepFill::Package,
+    }, Range::Words(&["package", "ota"]), "", "ota (decision_mamba)";
     /// Dropout on attention probabilities.
     attention_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
-    /// Dropout on the outputs of a block's mixer and MLP; none on a convolution's output.
+    /// Dropout on the two outputs of a block; a convolution's and a scan's are not dropped.
     residual_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
     /// Dropout on the embedded tokens.
     embedding_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
@@ -246,19 +276,17 @@ pub fn check_heads(width: usize, heads: usize) -> Result<(), KeyError> {
     }
 }
 
-/// The composed model and the GPU kernels support only return-to-go tokens and attention, and a
-/// convolution has no heads.
+/// The composed model and the GPU's kernels are written for return tokens and attention, and no
+/// other mixer has heads.
 ///
 /// # Errors
 /// Names the key.
 pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError> {
-    if config.mixer == MixerKind::Convolution && config.heads > 1 {
+    let mixer = mixer_word(config.mixer);
+    if config.mixer != MixerKind::Attention && config.heads > 1 {
         let key = ModelConfig::KEYS.path("heads");
-        return Err(KeyError::new(
-            &key,
-            config.heads,
-            "1 with mixer = \"convolution\"",
-        ));
+        let expected = format!("1 with mixer = \"{mixer}\"");
+        return Err(KeyError::new(&key, config.heads, expected));
     }
     let place = match (on_gpu, config.engine) {
         (true, _) => "on a GPU",
@@ -272,11 +300,7 @@ pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError
     }
     if config.mixer != MixerKind::Attention {
         let key = ModelConfig::KEYS.path("mixer");
-        return Err(KeyError::new(
-            &key,
-            "convolution",
-            format!("attention {place}"),
-        ));
+        return Err(KeyError::new(&key, mixer, format!("attention {place}")));
     }
     Ok(())
 }
@@ -298,8 +322,8 @@ pub fn check_precision(precision: Precision) -> Result<(), KeyError> {
     ))
 }
 
-/// `Hopper` of `Hopper-v5` and of `delayed/Hopper-v4`; nothing of `Hopper-v5?frame_skip=8`, for which
-/// nobody published numbers.
+/// `Hopper` of `Hopper-v5` and of `delayed/Hopper-v4`; nothing of `Hopper-v5?frame_skip=8`, for
+/// which nobody published numbers.
 pub(super) fn body(env_id: &str) -> &str {
     let id = registry::undelayed(env_id);
     if registry::base_id(id) != id {

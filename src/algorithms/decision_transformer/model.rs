@@ -43,7 +43,10 @@ impl Model {
         let mut stream = Stream::new(seed, "initialisation");
         let parameters = initialise(
             &Layout::new(&shape),
-            recipe.published().initialisation(),
+            (
+                recipe.published().initialisation(),
+                config.step_initialisation,
+            ),
             &mut stream,
         );
         let untrained = untrained(recipe.naming(), &shape, &mut stream);

@@ -21,15 +21,24 @@ pub enum Recipe {
     /// The Decoupled Decision Transformer: the official code with the return-to-go outside the
     /// sequence. It follows the paper's formula; no code is published.
     Ddt,
-    /// Dragon-Zhuang/Reinformer (Zhuang et al. 2024): the official code with returns-to-go behind the
-    /// observations, predicted by expectile regression, at the published sizes.
+    /// Dragon-Zhuang/Reinformer (Zhuang et al. 2024): the official code with returns-to-go behind
+    /// the observations, predicted by expectile regression, at the published sizes.
     Reinformer,
+    /// Toshihiro-Ota/decision-mamba, `gym/` (Ota 2024): the official code with a selective scan.
+    #[serde(rename = "decision_mamba")]
+    DecisionMamba,
 }
 
 impl Recipe {
     /// The names of the recipes, the default first.
-    pub const NAMES: &'static [&'static str] =
-        &["corl", "official", "convformer", "ddt", "reinformer"];
+    pub const NAMES: &'static [&'static str] = &[
+        "corl",
+        "official",
+        "convformer",
+        "ddt",
+        "reinformer",
+        "decision_mamba",
+    ];
 
     /// The recipe of this name; CORL's if the name is unknown.
     pub fn named(name: &str) -> Self {
@@ -38,6 +47,7 @@ impl Recipe {
             "convformer" => Self::Convformer,
             "ddt" => Self::Ddt,
             "reinformer" => Self::Reinformer,
+            "decision_mamba" => Self::DecisionMamba,
             _ => Self::Corl,
         }
     }
@@ -46,7 +56,11 @@ impl Recipe {
     pub fn published(self) -> PublishedCode {
         match self {
             Self::Corl => Published::Corl,
-            Self::Official | Self::Convformer | Self::Ddt | Self::Reinformer => Published::Official,
+            Self::Official
+            | Self::Convformer
+            | Self::Ddt
+            | Self::Reinformer
+            | Self::DecisionMamba => Published::Official,
         }
     }
 
@@ -54,6 +68,7 @@ impl Recipe {
     pub fn naming(self) -> Naming {
         match self {
             Self::Convformer => Naming::Convformer,
+            Self::DecisionMamba => Naming::Mamba,
             _ => self.published().naming(),
         }
     }
@@ -62,7 +77,7 @@ impl Recipe {
     pub fn optimiser(self) -> OptimiserConfig {
         let mut config = OptimiserConfig::default();
         match self {
-            Self::Convformer => config.learning_rate = 1e-3,
+            Self::Convformer | Self::DecisionMamba => config.learning_rate = 1e-3,
             Self::Reinformer => {
                 config.batch_size = 128;
                 config.warmup_steps = Some(5000);

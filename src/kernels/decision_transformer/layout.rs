@@ -95,6 +95,11 @@ mod tests {
             ..shape
         };
         assert_eq!(Layout::new(&convolution).len(), 535_939);
+        let scan = Shape {
+            mixer: MixerKind::Scan,
+            ..shape
+        };
+        assert_eq!(Layout::new(&scan).len(), 877_315);
         let adaln = Shape {
             condition: Condition::Adaln,
             ..shape

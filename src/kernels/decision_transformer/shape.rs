@@ -51,6 +51,8 @@ pub enum MixerKind {
     /// Depthwise causal convolution, a filter for each kind of token (Decision ConvFormer, Kim et
     /// al. 2024).
     Convolution,
+    /// A selective scan (Mamba-1, Gu and Dao 2023; Decision Mamba, Ota 2024).
+    Scan,
 }
 
 /// Where the return-to-go enters.

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! At t = 1/2 the minimum is the mean; the nearer t is to 1, the nearer it is to the largest x. The
-//! scale is the mean of |x| over a batch ([`scale`]), a constant of the gradient: Reinformer
-//! (Zhuang et al. 2024, `model/reinformer.py`). The rows are one number long, so there is nothing to
-//! vectorise: `cpu` differs from `reference` in its precision only.
+//! scale is the mean of |x| over a batch (`scale`), a constant of the gradient: Reinformer
+//! (Zhuang et al. 2024, `model/reinformer.py`). The rows are one number long, so there is nothing
+//! to vectorise: `cpu` differs from `reference` in its precision only.
 
 pub(crate) mod cpu;
 pub mod reference;

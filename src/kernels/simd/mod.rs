@@ -129,6 +129,9 @@ impl Level {
     }
 }
 
+/// 1.5 2^23: a number to which it is added is rounded to a whole one, which is left in the low bits.
+const ROUND: f32 = 12_582_912.0;
+
 /// The vector operations of the kernels. A value of the type is the proof that they may run.
 pub(crate) trait Simd: Copy {
     /// A vector of f32.
@@ -154,6 +157,19 @@ pub(crate) trait Simd: Copy {
     fn sqrt(self, a: Self::F) -> Self::F;
     /// `yes` in the lanes where `test > 0`, else `no`.
     fn if_positive(self, test: Self::F, yes: Self::F, no: Self::F) -> Self::F;
+    /// x less the whole number nearest to it, |x| below 2^22.
+    #[inline(always)]
+    fn fraction(self, x: Self::F) -> Self::F {
+        let round = self.splat(ROUND);
+        self.sub(x, self.sub(self.add(x, round), round))
+    }
+    /// a 2^n, for whole n from -126 to 127.
+    #[inline(always)]
+    fn times_power_of_2(self, a: Self::F, n: Self::F) -> Self::F {
+        let bits = self.bits(self.add(n, self.splat(ROUND)));
+        let power = self.add_bits(self.shift_left::<23>(bits), self.splat_bits(0x3f80_0000));
+        self.mul(a, self.to_float(power))
+    }
     /// `a[0], b[0], a[1], b[1], ...`, in two vectors.
     fn zip(self, a: Self::F, b: Self::F) -> (Self::F, Self::F);
     /// The lanes added up, in a fixed order.

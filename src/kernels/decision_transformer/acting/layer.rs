@@ -2,11 +2,12 @@
 
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::block;
-use crate::kernels::decision_transformer::mixer::acting::{self as mixer, Actor};
+use crate::kernels::decision_transformer::mixer::acting::{self as mixer, Actor, Cache};
 use crate::kernels::decision_transformer::mlp::cpu as mlp;
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
 use crate::kernels::decision_transformer::trunk::Model;
+use std::ops::Range;
 
 /// A block with its weights.
 #[derive(Clone, Copy)]
@@ -48,8 +49,12 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// Writes `residual` plus the mixer's branch, computed by `mix`, to `scratch.middle`: a row for
-    /// each row of the residual.
+    /// Moves what the mixer carries past new tokens, which are kept.
+    pub(super) fn advance(self, cache: &mut Cache, new: &Range<usize>, scratch: &mut Scratch) {
+        self.mixer().advance(cache, new, &mut scratch.mixer);
+    }
+
+    /// The mixer's branch, as `mix` makes it, beside `residual`: a row of `scratch.middle` for each of its rows.
     pub(super) fn mix(
         self,
         residual: &[f32],

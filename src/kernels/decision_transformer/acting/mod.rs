@@ -13,10 +13,11 @@
 //! sum_j p_j v_j = (sum_j p_j n_j) Wv + bv, because the p_j add up to one.
 //! ```
 //!
-//! Where every mixer reaches back a fixed number of tokens, and the window contains all that its
-//! newest token depends on, nothing is recomputed: a step's new tokens pass through all layers,
-//! together with the few tokens of each layer that they depend on. That is exact, too: every bit
-//! equals that of the whole window.
+//! A scan's memory moves with the newest token while the episode fits, and is computed again once the window slides.
+//!
+//! Where every mixer reaches back a fixed number of tokens, and the window holds all that its newest token depends
+//! on, nothing slides: a step's new tokens go through all layers, behind the few tokens of each layer that they see.
+//! That is exact, too: not a bit differs from the whole window's.
 //!
 //! Where the model predicts its return-to-go, a step comes in two parts: up to the observation, whose token gives the
 //! return-to-go, and that, whose token gives the action.

@@ -301,6 +301,7 @@ impl Row {
                 let places = mixer.places(cache, &new);
                 layer.mixer().keep(normed, &(first..new.len()), places);
             }
+            layer.advance(cache, &new, memory);
             let kept = mixer.kept(cache, &(0..new.end));
             let query_rows = new.start + first..new.end;
             let residual = &stream[first * c..];

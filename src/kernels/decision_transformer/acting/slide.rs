@@ -49,7 +49,7 @@ pub(super) fn slide(
         let tokens = first.x.len() / c;
         let residual = &first.x[(tokens - 1) * c..];
         layer.mix(residual, &mut scratch.layer, |mixer, memory, branch| {
-            mixer.extend(first.kept, tokens - 1..tokens, memory, branch);
+            mixer.pass(first.kept, &(tokens - 1..tokens), memory, branch);
         });
         scratch.stream.resize(c);
         return layer.finish(&mut scratch.layer, &mut scratch.stream);

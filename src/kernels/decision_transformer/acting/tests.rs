@@ -39,6 +39,13 @@ const CONVOLUTION: Shape = Shape {
     ..SHAPE
 };
 
+/// A scan, whose memory is that of the window.
+const SCAN: Shape = Shape {
+    mixer: MixerKind::Scan,
+    heads: 1,
+    ..SHAPE
+};
+
 /// The return-to-go behind the observation, from which it is predicted.
 const PREDICTED: Shape = Shape {
     condition: Condition::Predicted { expectile: 0.9 },
@@ -243,6 +250,22 @@ fn actions_are_the_engines_predictions_in_growing_and_in_sliding_windows() {
             ..CONVOLUTION
         },
         Shape { layers: 1, ..ADALN },
+        SCAN,
+        Shape {
+            layers: 1,
+            width: 33,
+            ..SCAN
+        },
+        Shape {
+            context: 1,
+            layers: 2,
+            ..SCAN
+        },
+        Shape {
+            condition: Condition::Adaln,
+            context: 20,
+            ..SCAN
+        },
         Shape {
             context: 1,
             layers: 2,
@@ -313,6 +336,11 @@ fn a_predicted_return_is_the_references_and_the_action_follows_from_it() {
             heads: 1,
             ..PREDICTED
         },
+        Shape {
+            mixer: MixerKind::Scan,
+            heads: 1,
+            ..PREDICTED
+        },
     ];
     for shape in shapes {
         let parameters = parameters(&Layout::new(&shape));
@@ -358,8 +386,28 @@ fn a_row_acts_with_the_same_bits_whatever_rows_act_beside_it() {
 }
 
 #[test]
+fn a_row_of_a_scan_acts_with_the_same_bits_on_two_threads() {
+    let parameters = parameters(&Layout::new(&SCAN));
+    let episodes = Episodes::new(SCAN, 5, 15);
+    for level in Level::available() {
+        let act = |threads: usize, active: &[usize]| {
+            let mut acting = Acting::at(level, SCAN, &parameters, 5, threads);
+            episodes.act(&mut acting, active)
+        };
+        let all = act(1, &[0, 1, 2, 3, 4]);
+        assert_eq!(all, act(2, &[0, 1, 2, 3, 4]));
+        let row = 3 * 15 * SCAN.action..4 * 15 * SCAN.action;
+        assert_eq!(
+            all[row.clone()],
+            act(2, &[3])[row],
+            "alone, on both threads"
+        );
+    }
+}
+
+#[test]
 fn an_episode_forgets_the_one_before_it() {
-    [SHAPE, ADALN, CONVOLUTION, PREDICTED]
+    [SHAPE, ADALN, CONVOLUTION, PREDICTED, SCAN]
         .into_iter()
         .for_each(check_forgetting);
 }

@@ -3,7 +3,10 @@
 //! What a mixer computes from one token alone is kept in a [`Cache`], from which a token's branch
 //! is computed.
 
-use super::{Mixer, Weights, attention::acting as attention, convolution::acting as convolution};
+use super::{Mixer, Weights};
+use super::{
+    attention::acting as attention, convolution::acting as convolution, scan::acting as scan,
+};
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
 use std::ops::Range;
@@ -13,6 +16,7 @@ use std::ops::Range;
 pub(crate) struct Cache {
     attention: attention::Cache,
     convolution: convolution::Cache,
+    scan: scan::Cache,
 }
 
 /// The entries of some tokens.
@@ -20,6 +24,7 @@ pub(crate) struct Cache {
 pub(crate) struct Kept<'a> {
     attention: attention::Kept<'a>,
     convolution: &'a [f32],
+    scan: scan::Kept<'a>,
 }
 
 /// The places of some tokens' entries, to be written.
@@ -27,12 +32,14 @@ pub(crate) struct Kept<'a> {
 pub(crate) struct Places<'a> {
     attention: attention::Places<'a>,
     convolution: &'a mut [f32],
+    scan: scan::Places<'a>,
 }
 
 /// Scratch memory of a row.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     attention: attention::Scratch,
+    scan: scan::Scratch,
 }
 
 /// A mixer with the weights of its layer.
@@ -51,6 +58,7 @@ impl Mixer {
         match self {
             Self::Attention(at) => cache.attention.resize(at, tokens),
             Self::Convolution(at) => cache.convolution.resize(at, tokens),
+            Self::Scan(at) => cache.scan.resize(at, tokens),
         }
     }
 
@@ -59,6 +67,7 @@ impl Mixer {
         match self {
             Self::Attention(at) => cache.attention.forget(at, kept),
             Self::Convolution(at) => cache.convolution.forget(at, kept),
+            Self::Scan(at) => cache.scan.forget(at, kept),
         }
     }
 
@@ -73,6 +82,10 @@ impl Mixer {
                 convolution: cache.convolution.kept(at, tokens),
                 ..Kept::default()
             },
+            Self::Scan(at) => Kept {
+                scan: cache.scan.kept(at, tokens),
+                ..Kept::default()
+            },
         }
     }
 
@@ -85,6 +98,10 @@ impl Mixer {
             },
             Self::Convolution(at) => Places {
                 convolution: cache.convolution.places(at, tokens),
+                ..Places::default()
+            },
+            Self::Scan(at) => Places {
+                scan: cache.scan.places(at, tokens),
                 ..Places::default()
             },
         }
@@ -109,6 +126,14 @@ impl Mixer {
                 };
                 (place(first), place(others))
             }
+            Self::Scan(at) => {
+                let (first, others) = places.scan.split(at, tokens);
+                let place = |scan| Places {
+                    scan,
+                    ..Places::default()
+                };
+                (place(first), place(others))
+            }
         }
     }
 }
@@ -123,6 +148,19 @@ impl Actor<'_> {
                 attention::keep(at, self.network, weights, normed, query_rows, to.attention);
             }
             Mixer::Convolution(_) => to.convolution.copy_from_slice(normed),
+            Mixer::Scan(at) => scan::keep(at, self.network, &self.weights.scan, normed, to.scan),
+        }
+    }
+
+    /// Moves what is carried from token to token past new tokens, which are [kept](Self::keep) behind all others of
+    /// the episode. To be called where they are to be [extended](Self::extend).
+    pub(crate) fn advance(self, cache: &mut Cache, new: &Range<usize>, scratch: &mut Scratch) {
+        match self.mixer {
+            Mixer::Attention(_) | Mixer::Convolution(_) => {}
+            Mixer::Scan(at) => {
+                let (cache, scratch) = (&mut cache.scan, &mut scratch.scan);
+                scan::advance(at, self.network, &self.weights.scan, cache, new, scratch);
+            }
         }
     }
 
@@ -144,6 +182,9 @@ impl Actor<'_> {
                 let asking = (&asking, self.newest);
                 convolution::extend(at, network, kept.convolution, asking, branch);
             }
+            Mixer::Scan(at) => {
+                scan::extend(at, network, &self.weights.scan, kept.scan, &asking, branch);
+            }
         }
     }
 
@@ -164,15 +205,23 @@ impl Actor<'_> {
             Mixer::Convolution(at) => {
                 convolution::pass(at, network, kept.convolution, rows, branch);
             }
+            Mixer::Scan(at) => {
+                let (kept, scratch) = (kept.scan, &mut scratch.scan);
+                scan::pass(at, network, &self.weights.scan, kept, rows, scratch, branch);
+            }
         }
     }
 
     /// The branch of the newest token in the last layer, from all normed tokens, without a cache.
     pub(crate) fn answer(self, normed: &[f32], scratch: &mut Scratch, branch: Branch<'_>) {
-        let (weights, scratch) = (&self.weights.attention, &mut scratch.attention);
         match self.mixer {
             Mixer::Attention(at) => {
+                let (weights, scratch) = (&self.weights.attention, &mut scratch.attention);
                 attention::answer(at, self.network, weights, normed, scratch, branch);
+            }
+            Mixer::Scan(at) => {
+                let (weights, scratch) = (&self.weights.scan, &mut scratch.scan);
+                scan::answer(at, self.network, weights, normed, scratch, branch);
             }
             Mixer::Convolution(at) => {
                 convolution::answer(at, self.network, normed, self.newest, branch);

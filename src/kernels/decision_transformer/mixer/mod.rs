@@ -8,8 +8,8 @@
 //!                             observations' rows
 //! ```
 //!
-//! A mixer is a folder, like an op, and one arm in each function of [`Mixer`]; there are
-//! [`attention`](self::attention) and [`convolution`](self::convolution). A mixer provides:
+//! A mixer is a folder, as an op is, and one arm in each function of [`Mixer`]; the members are
+//! [`attention`](self::attention), [`convolution`](self::convolution) and [`scan`](self::scan). What a member has to give:
 //!
 //! - `Parameters`: its ranges in the flat buffer, and `Weights`: the same, packed for products once
 //!   a call.
@@ -26,6 +26,7 @@ pub(crate) mod attention;
 pub(crate) mod convolution;
 pub(crate) mod cuda;
 pub(crate) mod reference;
+pub(crate) mod scan;
 
 use super::group::Group;
 use super::network::branch::{Branch, Gradients};
@@ -41,24 +42,28 @@ use crate::kernels::precision::Precision;
 pub(crate) enum Mixer {
     Attention(attention::Parameters),
     Convolution(convolution::Parameters),
+    Scan(scan::Parameters),
 }
 
 /// Packed weights.
 #[derive(Debug, Default)]
 pub(crate) struct Weights {
     attention: attention::Weights,
+    scan: scan::Weights,
 }
 
 /// What the forward pass stores for the backward pass.
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
     attention: attention::Tape,
+    scan: scan::Tape,
 }
 
 /// Scratch memory of a thread in one layer.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     attention: attention::Scratch,
+    scan: scan::Scratch,
 }
 
 /// One layer and the group that it processes.
@@ -83,6 +88,7 @@ impl Mixer {
             MixerKind::Convolution => {
                 Self::Convolution(convolution::Parameters::new(places, block, shape))
             }
+            MixerKind::Scan => Self::Scan(scan::Parameters::new(places, block, shape)),
         }
     }
 
@@ -94,7 +100,7 @@ impl Mixer {
     /// How many tokens a token reaches back; none if that grows with the window.
     pub(crate) fn reach(&self) -> Option<usize> {
         match self {
-            Self::Attention(_) => None,
+            Self::Attention(_) | Self::Scan(_) => None,
             Self::Convolution(_) => Some(convolution::REACH),
         }
     }
@@ -103,7 +109,7 @@ impl Mixer {
     pub(crate) fn has_shortcut(&self, precision: Precision, shape: &Shape) -> bool {
         match self {
             Self::Attention(_) => attention::direct::pays(precision, shape),
-            Self::Convolution(_) => false,
+            Self::Convolution(_) | Self::Scan(_) => false,
         }
     }
 
@@ -119,6 +125,7 @@ impl Mixer {
             Self::Attention(at) => weights.attention.pack(at, packing, last, parameters),
             // Its weights are read in place.
             Self::Convolution(_) => {}
+            Self::Scan(at) => weights.scan.pack(at, packing, parameters),
         }
     }
 
@@ -141,6 +148,14 @@ impl Mixer {
                 branch,
             ),
             Self::Convolution(at) => convolution::forward(at, layer, normed, branch),
+            Self::Scan(at) => scan::forward::forward(
+                at,
+                layer,
+                &weights.scan,
+                normed,
+                (&mut tape.scan, &mut scratch.scan),
+                branch,
+            ),
         }
     }
 
@@ -163,6 +178,14 @@ impl Mixer {
                 gradients,
             ),
             Self::Convolution(at) => convolution::backward(at, layer, normed, gradients),
+            Self::Scan(at) => scan::backward::backward(
+                at,
+                layer,
+                &weights.scan,
+                (normed, &tape.scan),
+                (&mut scratch.scan, factors),
+                gradients,
+            ),
         }
     }
 }

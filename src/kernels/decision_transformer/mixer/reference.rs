@@ -1,6 +1,6 @@
 //! Naive mixers for one window.
 
-use super::{Mixer, attention};
+use super::{Mixer, attention, scan};
 use crate::kernels::decision_transformer::network::reference::{Backward, Network, Tokens};
 use crate::kernels::real::Real;
 
@@ -8,6 +8,7 @@ use crate::kernels::real::Real;
 pub(crate) enum Tape<R> {
     Attention(attention::reference::Tape<R>),
     Convolution,
+    Scan(scan::reference::Tape<R>),
 }
 
 impl Mixer {
@@ -25,6 +26,10 @@ impl Mixer {
                 (Tape::Attention(tape), branch)
             }
             Self::Convolution(at) => (Tape::Convolution, at.reference_forward(network, normed)),
+            Self::Scan(at) => {
+                let (tape, branch) = at.reference_forward(network, normed);
+                (Tape::Scan(tape), branch)
+            }
         }
     }
 
@@ -42,7 +47,10 @@ impl Mixer {
                 at.reference_backward(back, tokens, layer, (normed, tape), branch)
             }
             (Self::Convolution(at), _) => at.reference_backward(back, normed, branch),
-            (Self::Attention(_), Tape::Convolution) => {
+            (Self::Scan(at), Tape::Scan(tape)) => {
+                at.reference_backward(back, (normed, tape), branch)
+            }
+            (Self::Attention(_) | Self::Scan(_), _) => {
                 unreachable!("forward filled the tape of its own mixer")
             }
         }

@@ -54,7 +54,17 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// A range of its columns.
+    /// A weight without a bias.
+    pub(crate) fn plain(data: &'a [f32], outputs: usize) -> Self {
+        Self {
+            data,
+            inputs: data.len() / outputs,
+            outputs,
+            stride: outputs,
+        }
+    }
+
+    /// Some of its columns.
     pub(crate) fn columns(self, start: usize, outputs: usize) -> Self {
         Self {
             data: &self.data[start..],

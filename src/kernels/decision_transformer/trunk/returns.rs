@@ -1,6 +1,7 @@
 //! The second head: each step's return-to-go from its observation token ([`Condition::Predicted`]).
 //!
-//! Actions and returns are predicted from different tokens, so all tokens go through the last layer:
+//! Actions and returns are predicted from different tokens, so all tokens go through the last
+//! layer:
 //!
 //! ```text
 //! R_hat[k] = norm(x[3 k]) w + b          norm: the last norm, which the action's token has too
@@ -105,7 +106,8 @@ pub(crate) fn loss(
     expectile::cpu::loss(scales, predictions, targets, gradient)
 }
 
-/// With the gradient at the tokens that actions are predicted from in `scratch.stream`: makes it that of all tokens.
+/// With the gradient at the tokens that actions are predicted from in `scratch.stream`: makes it
+/// that of all tokens.
 pub(crate) fn backward(
     model: Model<'_>,
     group: &Group,
