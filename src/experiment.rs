@@ -99,9 +99,9 @@ impl Experiment {
         let card = self.algorithm.card();
         let takes_target = self.takes_target();
         let unasked = if card.takes_target {
-            format!("left out: this {} predicts its returns", card.name)
+            format!("omitted: this {} predicts its returns", card.name)
         } else {
-            format!("left out: {} takes no target return", card.name)
+            format!("omitted: {} takes no target return", card.name)
         };
         if let Some(targets) = &self.evaluation.targets {
             // The target in old plans of algorithms without targets.
@@ -142,7 +142,7 @@ impl Experiment {
         Ok(self.algorithm.check(&self.tables, on_gpu)?)
     }
 
-    /// Whether its policy is asked for a return.
+    /// Whether its policy is conditioned on a target return.
     pub fn takes_target(&self) -> bool {
         self.algorithm.takes_target(&self.tables)
     }

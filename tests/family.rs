@@ -75,12 +75,12 @@ fn a_model_that_predicts_its_returns_takes_no_target() {
     assert_eq!(rows.len(), 1, "{found}");
     assert!(rows[0]["target"].is_null(), "{found}");
     let transcript = bench.transcript("evaluate run --episodes 2 --targets 100");
-    assert!(transcript.contains("leave out --targets"), "{transcript}");
+    assert!(transcript.contains("omit --targets"), "{transcript}");
     for key in ["targets=[100]", "targets=sweep", "return_range=[0,9]"] {
         let transcript = bench.transcript(&format!(
             "train --recipe reinformer --set evaluation.{key} --run-dir other"
         ));
-        let expected = "left out: this decision_transformer predicts its returns";
+        let expected = "omitted: this decision_transformer predicts its returns";
         assert!(transcript.contains(expected), "{transcript}");
         assert!(!bench.path("other").exists());
     }

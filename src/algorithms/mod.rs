@@ -90,7 +90,7 @@ pub struct Card {
     pub continuous: bool,
     /// Whether it supports discrete actions.
     pub discrete: bool,
-    /// Whether its policy is asked for a return, but for plans that say otherwise
+    /// Whether its policy is conditioned on a target return, unless a plan says otherwise
     /// ([`Algorithm::takes_target`]).
     pub takes_target: bool,
     /// Whether it can compute on a GPU.
@@ -161,12 +161,12 @@ pub trait Algorithm: Sync {
         Ok(())
     }
 
-    /// Whether the policy of a plan with these tables is asked for a return.
+    /// Whether the policy of a plan with these tables is conditioned on a target return.
     fn takes_target(&self, _plan: &Table) -> bool {
         self.card().takes_target
     }
 
-    /// Target returns that its publication asks for in an environment, the most important first.
+    /// The published target returns for an environment, the most important first.
     fn targets(&self, _env_id: &str) -> Option<Vec<f64>> {
         None
     }

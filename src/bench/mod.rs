@@ -48,7 +48,7 @@ pub struct Sizes {
     pub action: usize,
     /// Where the return-to-go enters.
     pub condition: ConditionName,
-    /// What lets the tokens see each other.
+    /// How tokens are mixed.
     #[serde(with = "MixerName")]
     pub mixer: MixerKind,
 }

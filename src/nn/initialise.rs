@@ -33,10 +33,10 @@ pub enum StepFill {
     Ota,
 }
 
-/// A new flat parameter vector. A LayerNorm starts at gain 1 and bias 0 in both recipes, and does
-/// not depend on the return-to-go yet if it is to. Neither code's loops reach a `Conv1d`: it stays
-/// as PyTorch makes it, U(-1/sqrt(taps), 1/sqrt(taps)). A scan's memory decays at the rates 1 to N
-/// a step, and D is 1.
+/// A new flat parameter vector. A LayerNorm starts at gain 1 and bias 0 in both recipes; the slopes
+/// of an adaptive one start at 0. Neither code's loops reach a `Conv1d`: it keeps PyTorch's
+/// default, U(-1/sqrt(taps), 1/sqrt(taps)). A scan's memory starts with decay rates of 1 to N, and
+/// D is 1.
 pub fn initialise(
     layout: &Layout,
     (how, steps): (Initialisation, StepFill),

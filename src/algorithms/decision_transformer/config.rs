@@ -53,7 +53,7 @@ impl ConditionName {
     }
 }
 
-/// The expectile of plans of the time before there was a choice.
+/// The expectile of plans written before the key existed.
 fn expectile() -> f32 {
     ModelConfig::of(Recipe::Corl).expectile
 }
@@ -76,7 +76,7 @@ fn mixer_word(mixer: MixerKind) -> &'static str {
     }
 }
 
-/// How the start of a scan's steps is called in a file.
+/// The names of a scan's step initialisations in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "StepFill", rename_all = "lowercase")]
 enum StepFillName {
@@ -117,16 +117,16 @@ keys! {
         Recipe::Reinformer => 8,
         _ => 1,
     }, Range::WIDTH, "", "1; 8 (reinformer)";
-    /// Between the two layers of a block's MLP: `relu` or `gelu`.
+    /// Activation between the two layers of a block's MLP: `relu` or `gelu`.
     activation: Activation as serde(with = "ActivationName") = match recipe {
         Recipe::Official | Recipe::Ddt => Activation::Relu,
         Recipe::Corl | Recipe::Convformer | Recipe::Reinformer | Recipe::DecisionMamba => {
             Activation::Gelu
         }
     }, Range::Words(&["relu", "gelu"]), "", "relu (official, ddt), gelu (all others)";
-    /// Where the return-to-go enters: as a `token` of each step, outside of the sequence, by an
-    /// adaptive layer norm in front of the action head (`adaln`: DDT), or `predicted`: as a token
-    /// behind the observation, from which the model predicts it; the policy takes no target then.
+    /// Where the return-to-go enters: as a `token` of each step, outside the sequence, through an
+    /// adaptive layer norm before the action head (`adaln`: DDT), or `predicted`: as a token after
+    /// the observation, from which the model predicts it; then the policy takes no target.
     condition: ConditionName as serde(default) = match recipe {
         Recipe::Ddt => ConditionName::Adaln,
         Recipe::Reinformer => ConditionName::Predicted,
@@ -137,8 +137,8 @@ keys! {
     /// mean; the nearer it is to 1, the nearer to the largest return that followed such a past.
     expectile: f32 as serde(default = "expectile") = 0.99, Range::BELOW_ONE, "",
         "0.99 (reinformer)";
-    /// What lets the tokens see each other: causal `attention`, a causal `convolution` over six
-    /// tokens (Decision ConvFormer), or a selective `scan` (Mamba-1, Decision Mamba).
+    /// How tokens are mixed: causal `attention`, a causal `convolution` over six tokens (Decision
+    /// ConvFormer), or a selective `scan` (Mamba-1, Decision Mamba).
     mixer: MixerKind as serde(with = "MixerName", default) = match recipe {
         Recipe::Convformer => MixerKind::Convolution,
         Recipe::DecisionMamba => MixerKind::Scan,
@@ -153,7 +153,7 @@ keys! {
     }, Range::Words(&["package", "ota"]), "", "ota (decision_mamba)";
     /// Dropout on attention probabilities.
     attention_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
-    /// Dropout on the two outputs of a block; a convolution's and a scan's are not dropped.
+    /// Dropout on the outputs of a block's mixer and MLP; none on that of a convolution or a scan.
     residual_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
     /// Dropout on the embedded tokens.
     embedding_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
@@ -241,7 +241,7 @@ impl PublishedCode {
         }
     }
 
-    /// kzl's `experiment.py` and CORL's locomotion files divide returns of these bodies by 1000.
+    /// kzl's `experiment.py` and CORL's locomotion files divide these robots' returns by 1000.
     pub(super) fn return_scale(env_id: &str) -> Option<f64> {
         ["Hopper", "HalfCheetah", "Walker2d"]
             .contains(&body(env_id))
@@ -276,7 +276,7 @@ pub fn check_heads(width: usize, heads: usize) -> Result<(), KeyError> {
     }
 }
 
-/// The composed model and the GPU's kernels are written for return tokens and attention, and no
+/// The composed model and the GPU kernels support only return-to-go tokens and attention, and no
 /// other mixer has heads.
 ///
 /// # Errors
@@ -323,7 +323,7 @@ pub fn check_precision(precision: Precision) -> Result<(), KeyError> {
 }
 
 /// `Hopper` of `Hopper-v5` and of `delayed/Hopper-v4`; nothing of `Hopper-v5?frame_skip=8`, for
-/// which nobody published numbers.
+/// which no numbers are published.
 pub(super) fn body(env_id: &str) -> &str {
     let id = registry::undelayed(env_id);
     if registry::base_id(id) != id {

@@ -1,8 +1,8 @@
 //! The policy, conditioned on a target return.
 //!
-//! The return-to-go starts at the target and falls by each reward received; a model that predicts
-//! it takes neither. Only the last K steps are seen. Rows act together: one forward pass a step for
-//! all of them.
+//! The return-to-go starts at the target, and each reward is subtracted from it; a model that
+//! predicts it uses neither. The model sees the last K steps only. Rows act together: one forward
+//! pass per step for all of them.
 
 use super::Model;
 use super::preprocessing::Preprocessing;

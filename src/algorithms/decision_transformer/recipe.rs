@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::body;
-use crate::algorithms::Published;
+use crate::algorithms::PublishedCode;
 use crate::nn::state_dict::Naming;
 use crate::optimise::OptimiserConfig;
 
@@ -55,12 +55,12 @@ impl Recipe {
     /// The code whose windows, loss and initial weights it uses.
     pub fn published(self) -> PublishedCode {
         match self {
-            Self::Corl => Published::Corl,
+            Self::Corl => PublishedCode::Corl,
             Self::Official
             | Self::Convformer
             | Self::Ddt
             | Self::Reinformer
-            | Self::DecisionMamba => Published::Official,
+            | Self::DecisionMamba => PublishedCode::Official,
         }
     }
 
@@ -91,7 +91,7 @@ impl Recipe {
     pub fn return_scale(self, env_id: &str) -> Option<f64> {
         match (self, body(env_id)) {
             (Self::Reinformer, "HalfCheetah") => Some(5000.0),
-            _ => Published::return_scale(env_id),
+            _ => PublishedCode::return_scale(env_id),
         }
     }
 }

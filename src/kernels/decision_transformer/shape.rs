@@ -64,10 +64,11 @@ pub enum Condition {
     /// Outside the sequence of observations and actions: gain and bias of the last norm depend on
     /// it (DDT).
     Adaln,
-    /// A token behind each observation, from which it is predicted (Reinformer, Zhuang et al. 2024): observation,
-    /// return-to-go, action.
+    /// A token behind each observation, from which it is predicted (Reinformer, Zhuang et al.
+    /// 2024): observation, return-to-go, action.
     Predicted {
-        /// Of the returns that follow the same past, which expectile is predicted: in (0, 1), 1 being the largest.
+        /// Of the returns that follow the same past, which expectile is predicted: in (0, 1), 1
+        /// being the largest.
         expectile: f32,
     },
 }

@@ -1,4 +1,4 @@
-//! The loss, naively.
+//! A naive loss.
 
 use super::Scales;
 use crate::kernels::real::Real;

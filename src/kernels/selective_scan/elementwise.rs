@@ -46,8 +46,8 @@ fn filter_with<S: Simd>(
 }
 
 dispatched! {
-    /// In `d`, T x E: from the gradient at u of all tokens of a sequence to that at v; writes dx and
-    /// adds to the gradient of the bank.
+    /// In `d`, T x E: from the gradient at u of all tokens of a sequence to that at v; writes dx
+    /// and adds to the gradient of the bank.
     pub(crate) fn filter_backward(
         bank: &[f32],
         x: &[f32],

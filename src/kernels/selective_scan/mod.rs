@@ -8,10 +8,12 @@
 //! y_t[d]    = sum_n h_t[d, n] C_t[n] + D[d] u_t[d]
 //! ```
 //!
-//! A is discretised exactly, B is not (`mamba_ssm`'s `selective_scan_ref`). With a_t = exp(Δ_t A)
-//! and l_t = dy_t C_t + a_{t+1} l_{t+1}, the gradient at h_t, and g_t = l_t h_{t-1} a_t:
+//! A is discretised exactly, B is not (`mamba_ssm`'s `selective_scan_ref`). Backward, l is the
+//! gradient at h:
 //!
 //! ```text
+//! a_t = exp(Δ_t A)       l_t = dy_t C_t + a_{t+1} l_{t+1}       g_t = l_t h_{t-1} a_t
+//!
 //! dC_t[n] = sum_d dy_t h_t    dB_t[n] = sum_d l_t Δ_t u_t    dA += Δ_t g_t    dD += dy_t u_t
 //! du_t = Δ_t sum_n l_t B_t + D dy_t                      dΔ_t = sum_n g_t A + u_t sum_n l_t B_t
 //! ```

@@ -1,11 +1,11 @@
-//! The scan and what stands around it, naively: token by token, number by number.
+//! A naive scan, and naive versions of what stands around it: token by token, number by number.
 
 use super::{STATES, TAPS};
 use crate::kernels::real::Real;
 
 /// What the scan of one sequence reads; letters and layouts as in the module's documentation.
 #[derive(Clone, Copy)]
-pub struct Problem<'a, R> {
+pub struct ScanInputs<'a, R> {
     /// T x E
     pub u: &'a [R],
     /// T x E
@@ -18,7 +18,7 @@ pub struct Problem<'a, R> {
     pub skip: &'a [R],
 }
 
-impl<R: Real> Problem<'_, R> {
+impl<R: Real> ScanInputs<'_, R> {
     fn width(&self) -> usize {
         self.skip.len()
     }
@@ -45,7 +45,7 @@ impl<R: Real> Problem<'_, R> {
 }
 
 /// y, T x E.
-pub fn forward<R: Real>(problem: Problem<'_, R>) -> Vec<R> {
+pub fn forward<R: Real>(problem: ScanInputs<'_, R>) -> Vec<R> {
     let e = problem.width();
     let mut y = vec![R::zero(); problem.u.len()];
     for d in 0..e {
@@ -74,7 +74,7 @@ pub struct Gradient<R> {
 }
 
 /// The gradients from dy, T x E.
-pub fn backward<R: Real>(problem: Problem<'_, R>, dy: &[R]) -> Gradient<R> {
+pub fn backward<R: Real>(problem: ScanInputs<'_, R>, dy: &[R]) -> Gradient<R> {
     let (e, tokens) = (problem.width(), problem.tokens());
     let mut gradient = Gradient {
         u: vec![R::zero(); problem.u.len()],

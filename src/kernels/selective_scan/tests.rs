@@ -59,9 +59,9 @@ impl Numbers {
     }
 }
 
-fn exact(parts: &[Vec<f64>; 5]) -> reference::Problem<'_, f64> {
+fn exact(parts: &[Vec<f64>; 5]) -> reference::ScanInputs<'_, f64> {
     let [u, steps, inputs, decay, skip] = parts;
-    reference::Problem {
+    reference::ScanInputs {
         u,
         steps,
         inputs,

@@ -129,7 +129,8 @@ impl Level {
     }
 }
 
-/// 1.5 2^23: a number to which it is added is rounded to a whole one, which is left in the low bits.
+/// 1.5 2^23: a number to which it is added is rounded to a whole one, which is left in the low
+/// bits.
 const ROUND: f32 = 12_582_912.0;
 
 /// The vector operations of the kernels. A value of the type is the proof that they may run.

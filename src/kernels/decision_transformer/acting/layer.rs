@@ -54,7 +54,8 @@ impl<'a> Layer<'a> {
         self.mixer().advance(cache, new, &mut scratch.mixer);
     }
 
-    /// The mixer's branch, as `mix` makes it, beside `residual`: a row of `scratch.middle` for each of its rows.
+    /// The mixer's branch, as `mix` makes it, beside `residual`: a row of `scratch.middle` for each
+    /// of its rows.
     pub(super) fn mix(
         self,
         residual: &[f32],

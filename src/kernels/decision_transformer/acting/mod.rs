@@ -13,18 +13,20 @@
 //! sum_j p_j v_j = (sum_j p_j n_j) Wv + bv, because the p_j add up to one.
 //! ```
 //!
-//! A scan's memory moves with the newest token while the episode fits, and is computed again once the window slides.
+//! A scan's memory moves with the newest token while the episode fits, and is computed again once
+//! the window slides.
 //!
-//! Where every mixer reaches back a fixed number of tokens, and the window holds all that its newest token depends
-//! on, nothing slides: a step's new tokens go through all layers, behind the few tokens of each layer that they see.
-//! That is exact, too: not a bit differs from the whole window's.
+//! Where every mixer reaches back a fixed number of tokens, and the window holds all that its
+//! newest token depends on, nothing slides: a step's new tokens go through all layers, behind the
+//! few tokens of each layer that they see. That is exact, too: not a bit differs from the whole
+//! window's.
 //!
-//! Where the model predicts its return-to-go, a step comes in two parts: up to the observation, whose token gives the
-//! return-to-go, and that, whose token gives the action.
+//! Where the model predicts its return-to-go, a step comes in two parts: up to the observation,
+//! whose token gives the return-to-go, and that, whose token gives the action.
 //!
-//! Each row is worked on alone, so its actions have the same bits whichever rows act beside it. Many rows are shared
-//! out to the threads; the tokens of a single one, to two threads. With one thread, a step of one row allocates
-//! nothing.
+//! Each row is worked on alone, so its actions have the same bits whichever rows act beside it.
+//! Many rows are shared out to the threads; the tokens of a single one, to two threads. With one
+//! thread, a step of one row allocates nothing.
 
 mod layer;
 mod row;
@@ -144,14 +146,14 @@ impl Acting {
         self.rows[row].begin();
     }
 
-    /// What the row's last action was predicted with: its return-to-go of the scene or, where the model predicts it
-    /// ([`Condition::Predicted`](super::Condition::Predicted)), that.
+    /// What the row's last action was predicted with: its return-to-go of the scene or, where the
+    /// model predicts it ([`Condition::Predicted`](super::Condition::Predicted)), that.
     pub fn return_to_go(&self, row: usize) -> f32 {
         self.rows[row].return_to_go
     }
 
-    /// The predictions of the active rows' next actions, into their rows of `actions` (rows x A; the others are
-    /// left alone).
+    /// The predictions of the active rows' next actions, into their rows of `actions` (rows x A;
+    /// the others are left alone).
     ///
     /// # Panics
     /// If an array does not fit the rows and the shape, or a timestep the table.

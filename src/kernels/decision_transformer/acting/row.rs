@@ -50,7 +50,7 @@ pub(super) struct Scratch {
     pub(super) tokens: [Tokens; 2],
 }
 
-/// What one row sees of a scene.
+/// What one row sees of a inputs.
 struct Step<'a> {
     observation: &'a [f32],
     return_to_go: [f32; 1],
@@ -59,13 +59,13 @@ struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn of(scene: &Scene<'a>, row: usize, shape: &Shape) -> Self {
+    fn of(inputs: &StepInputs<'a>, row: usize, shape: &Shape) -> Self {
         let (s, a) = (shape.observation, shape.action);
         Self {
-            observation: &scene.observations[row * s..(row + 1) * s],
-            return_to_go: [scene.returns_to_go[row]],
-            timestep: scene.timesteps[row],
-            previous_action: &scene.previous_actions[row * a..(row + 1) * a],
+            observation: &inputs.observations[row * s..(row + 1) * s],
+            return_to_go: [inputs.returns_to_go[row]],
+            timestep: inputs.timesteps[row],
+            previous_action: &inputs.previous_actions[row * a..(row + 1) * a],
         }
     }
 
@@ -134,9 +134,9 @@ impl Row {
         action: &mut [f32],
     ) {
         let condition = model.network.shape.condition;
-        let mut step = Step::of(scene, row, model.network.shape);
+        let mut step = Step::of(inputs, row, model.network.shape);
         if condition.expectile().is_some() {
-            // Up to the observation first, and its return-to-go instead of the scene's.
+            // Up to the observation first, and its return-to-go instead of the given one.
             let helper = helper.as_mut().map(|(pool, other)| (*pool, &mut **other));
             self.answer(model, &step, 0, scratch, helper);
             let memory = (&mut scratch.normed, &mut scratch.statistics);
@@ -156,7 +156,8 @@ impl Row {
         apply_head(model, normed, action);
     }
 
-    /// Adds the step's tokens up to the `newest`-th and writes to `scratch.stream` what the last layer gives of that.
+    /// Adds the step's tokens up to the `newest`-th and writes to `scratch.stream` what the last
+    /// layer gives of that.
     fn answer(
         &mut self,
         model: Model<'_>,
@@ -179,7 +180,8 @@ impl Row {
         slide(model, known, scratch, helper);
     }
 
-    /// Puts the new tokens behind the others, with what the first layer makes of each; returns their rows.
+    /// Puts the new tokens behind the others, with what the first layer makes of each; returns
+    /// their rows.
     fn append(
         &mut self,
         model: Model<'_>,
@@ -231,8 +233,8 @@ impl Row {
         self.steps += 1;
     }
 
-    /// The embedding of the new tokens: the previous action, if there was one, and those of the step up to the
-    /// `newest`-th that are not there yet.
+    /// The embedding of the new tokens: the previous action, if there was one, and those of the
+    /// step up to the `newest`-th that are not there yet.
     fn embed(&self, model: Model<'_>, step: &Step<'_>, newest: usize, x: &mut Buffer) {
         let network = model.network;
         let (at, panels) = (&model.layout.embedding, &model.weights.embedding);
@@ -269,7 +271,8 @@ impl Row {
         (self.tokens, self.left) = (window.len(), self.left - window.start);
     }
 
-    /// While the episode fits into the context: the new tokens through all layers, behind the kept ones.
+    /// While the episode fits into the context: the new tokens through all layers, behind the kept
+    /// ones.
     fn extend(
         &mut self,
         model: Model<'_>,
@@ -320,7 +323,8 @@ fn reach(shape: &Shape, layout: &Layout) -> Option<usize> {
     let reaches = layout.blocks.iter().map(|block| block.mixer.reach());
     let reaches: Vec<usize> = reaches.collect::<Option<_>>()?;
     let seen = reaches.iter().sum::<usize>() + 1;
-    // Where a return-to-go is predicted first, from the token in front of the one that actions are predicted from.
+    // Where a return-to-go is predicted first, from the token in front of the one that actions are
+    // predicted from.
     let before = usize::from(shape.condition.expectile().is_some());
     let fits = seen + before <= shape.condition.tokens(shape.context);
     reaches.into_iter().max().filter(|_| fits)

@@ -112,7 +112,7 @@ impl Episodes {
                 previous_actions: &previous,
             };
             let mut actions = vec![f32::NAN; self.rows * a];
-            acting.act(active, &scene, &mut actions);
+            acting.act(active, &inputs, &mut actions);
             note(acting, step);
             for row in 0..self.rows {
                 let found = &actions[row * a..(row + 1) * a];

@@ -1,8 +1,9 @@
 //! The embedding: from the steps of a window to tokens.
 //!
-//! Step k becomes p tokens. They are p = 3, return-to-go, observation, action; or p = 2, without the return-to-go,
-//! where that enters elsewhere; or p = 3 with the return-to-go behind the observation ([`Condition`]). Each is the product of its numbers with a weight of
-//! its own, plus a bias, plus the row of the timestep table that all of a step share:
+//! Step k becomes p tokens. They are p = 3, return-to-go, observation, action; or p = 2, without
+//! the return-to-go, where that enters elsewhere; or p = 3 with the return-to-go behind the
+//! observation ([`Condition`]). Each is the product of its numbers with a weight of its own, plus a
+//! bias, plus the row of the timestep table that all of a step share:
 //!
 //! ```text
 //! x[p k + i] = input_i[k] W_i + b_i + table[t_k]          i = 0 .. p - 1
@@ -59,7 +60,8 @@ impl Parameters {
             .chain([&self.action])
     }
 
-    /// What belongs to a step's return-to-go, if that is a token: in front of the observation, or behind it.
+    /// What belongs to a step's return-to-go, if that is a token: in front of the observation, or
+    /// behind it.
     fn around_the_observation<T>(&self, of_return: Option<T>) -> (Option<T>, Option<T>) {
         match self.condition {
             Condition::Predicted { .. } => (None, of_return),

@@ -152,8 +152,9 @@ impl Actor<'_> {
         }
     }
 
-    /// Moves what is carried from token to token past new tokens, which are [kept](Self::keep) behind all others of
-    /// the episode. To be called where they are to be [extended](Self::extend).
+    /// Moves what is carried from token to token past new tokens, which are [kept](Self::keep)
+    /// behind all others of the episode. To be called where they are to be
+    /// [extended](Self::extend).
     pub(crate) fn advance(self, cache: &mut Cache, new: &Range<usize>, scratch: &mut Scratch) {
         match self.mixer {
             Mixer::Attention(_) | Mixer::Convolution(_) => {}
@@ -179,11 +180,18 @@ impl Actor<'_> {
                 attention::extend(at, network, weights, kept, query_rows, scratch, branch);
             }
             Mixer::Convolution(at) => {
-                let asking = (&asking, self.newest);
-                convolution::extend(at, network, kept.convolution, asking, branch);
+                let query_rows = (&query_rows, self.newest);
+                convolution::extend(at, network, kept.convolution, query_rows, branch);
             }
             Mixer::Scan(at) => {
-                scan::extend(at, network, &self.weights.scan, kept.scan, &asking, branch);
+                scan::extend(
+                    at,
+                    network,
+                    &self.weights.scan,
+                    kept.scan,
+                    &query_rows,
+                    branch,
+                );
             }
         }
     }

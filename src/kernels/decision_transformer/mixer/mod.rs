@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A mixer is a folder, as an op is, and one arm in each function of [`Mixer`]; the members are
-//! [`attention`](self::attention), [`convolution`](self::convolution) and [`scan`](self::scan). What a member has to give:
+//! [`attention`](self::attention), [`convolution`](self::convolution) and [`scan`](self::scan).
+//! What a member has to give:
 //!
 //! - `Parameters`: its ranges in the flat buffer, and `Weights`: the same, packed for products once
 //!   a call.

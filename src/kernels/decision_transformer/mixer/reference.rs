@@ -8,7 +8,7 @@ use crate::kernels::real::Real;
 pub(crate) enum Tape<R> {
     Attention(attention::reference::Tape<R>),
     Convolution,
-    Scan(scan::reference::Tape<R>),
+    Scan(Box<scan::reference::Tape<R>>),
 }
 
 impl Mixer {
@@ -28,7 +28,7 @@ impl Mixer {
             Self::Convolution(at) => (Tape::Convolution, at.reference_forward(network, normed)),
             Self::Scan(at) => {
                 let (tape, branch) = at.reference_forward(network, normed);
-                (Tape::Scan(tape), branch)
+                (Tape::Scan(Box::new(tape)), branch)
             }
         }
     }

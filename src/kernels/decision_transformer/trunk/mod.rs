@@ -27,17 +27,18 @@ pub(crate) struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// Is this the last layer?
+    /// Whether this is the last layer.
     pub(crate) fn is_last(&self, layer: usize) -> bool {
         layer + 1 == self.network.shape.layers
     }
 
-    /// Is this the layer where only the observations' rows go on? Where returns are predicted too, all do.
+    /// Whether only the rows that answer continue behind this layer. If returns are predicted, all
+    /// rows do.
     fn narrows(&self, layer: usize) -> bool {
         self.is_last(layer) && self.layout.return_head.is_none()
     }
 
-    /// A layer's work on a group.
+    /// A layer, and the group that it processes.
     fn layer(&self, index: usize, group: &'a Group, dropout: Option<&'a Dropout>) -> Layer<'a> {
         Layer {
             network: self.network,

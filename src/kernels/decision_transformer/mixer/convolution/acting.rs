@@ -48,7 +48,8 @@ impl Parameters {
     }
 }
 
-/// The branch of the newest tokens, of which the last is the `newest`-th of its step, from all kept ones.
+/// The branch of the newest tokens, of which the last is the `newest`-th of its step, from all kept
+/// ones.
 pub(in super::super) fn extend(
     at: &Parameters,
     network: Network<'_>,

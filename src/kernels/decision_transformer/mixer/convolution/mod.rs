@@ -44,7 +44,7 @@ impl Parameters {
             Condition::Adaln => &["observation", "action"],
             Condition::Predicted { .. } => &["observation", "return_to_go", "action"],
         };
-        // One behind the other, each bias behind its taps: as a bank is.
+        // In the order of a filter bank: each bias follows its taps.
         let filters: Vec<_> = (filters.iter())
             .map(|kind| places.pair(&format!("{block}.convolution.{kind}"), &[TAPS, c]))
             .collect();
@@ -57,7 +57,7 @@ impl Parameters {
     }
 
     /// Some tokens, of which the last is the `newest`-th of its step.
-    fn up_to(&self, tokens: &Range<usize>, newest: usize) -> Asking {
+    fn up_to(&self, tokens: &Range<usize>, newest: usize) -> TokenSelection {
         let stride = self.condition.stride();
         let before = tokens.len().saturating_sub(1) % stride;
         TokenSelection {
@@ -68,9 +68,9 @@ impl Parameters {
     }
 
     /// The tokens that actions are predicted from, or all.
-    fn asking(&self, last: bool) -> Asking {
+    fn selection(&self, last: bool) -> TokenSelection {
         if last {
-            Asking {
+            TokenSelection {
                 first: self.condition.answering(),
                 stride: self.condition.stride(),
                 kind: self.condition.answering(),

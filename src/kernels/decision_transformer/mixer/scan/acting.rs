@@ -93,7 +93,7 @@ impl Cache {
     }
 }
 
-impl<'a> Places<'a> {
+impl Places<'_> {
     /// The places of the first tokens, and of the others.
     pub(in super::super) fn split(self, at: &Parameters, tokens: usize) -> (Self, Self) {
         let numbers = tokens * at.inner();

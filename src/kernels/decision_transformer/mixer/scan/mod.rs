@@ -74,7 +74,7 @@ pub(crate) struct Tape {
     channels: Channels,
     y: Buffer,
     gated: Buffer,
-    /// What the scans of the sequences note, one behind the other.
+    /// What the scans of the sequences note, concatenated.
     marks: Buffer,
 }
 

@@ -1,11 +1,11 @@
-//! The mixer, naively, for one window.
+//! A naive version of the mixer for one window.
 
 use super::Parameters;
 use crate::kernels::decision_transformer::network::reference::{Backward, Network, sum};
 use crate::kernels::linear;
 use crate::kernels::precision::Precision;
 use crate::kernels::real::Real;
-use crate::kernels::selective_scan::reference::{self as op, Problem};
+use crate::kernels::selective_scan::reference::{self as op, ScanInputs};
 use std::ops::Range;
 
 /// What forward keeps of one window.
@@ -46,8 +46,8 @@ fn product<R: Real>(a: &[R], b: &[R]) -> Vec<R> {
 }
 
 impl Parameters {
-    fn scan<'a, R>(&self, parameters: &'a [R], tape: &'a Tape<R>) -> Problem<'a, R> {
-        Problem {
+    fn scan<'a, R>(&self, parameters: &'a [R], tape: &'a Tape<R>) -> ScanInputs<'a, R> {
+        ScanInputs {
             u: &tape.u,
             steps: &tape.steps,
             inputs: &tape.inputs,
