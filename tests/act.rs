@@ -5,12 +5,12 @@ use std::fs;
 
 use rand::RngExt;
 use rtg::algorithms::decision_transformer::Model;
-use rtg::algorithms::decision_transformer::config::ModelConfig;
+use rtg::algorithms::decision_transformer::config::{ConditionName, ModelConfig};
 use rtg::algorithms::decision_transformer::preprocessing::Preprocessing;
 use rtg::algorithms::decision_transformer::recipe::Recipe;
 use rtg::algorithms::{ActionCodec, Model as _};
 use rtg::export::act;
-use rtg::kernels::decision_transformer::{Condition, MixerKind};
+use rtg::kernels::decision_transformer::MixerKind;
 use rtg::policy::{Mode, Start};
 use rtg::random::Stream;
 use rtg_act::{Actions, Error, Policy};
@@ -93,7 +93,7 @@ fn largest_difference(model: &Model) -> f64 {
 #[test]
 fn every_condition_mixer_and_head_acts_as_rtg_does() {
     for recipe in [Recipe::Corl, Recipe::Official] {
-        for condition in [Condition::Token, Condition::Adaln] {
+        for condition in [ConditionName::Token, ConditionName::Adaln] {
             for mixer in [MixerKind::Attention, MixerKind::Convolution] {
                 for (context, width, layers, heads) in [(1, 8, 1, 1), (7, 24, 2, 3), (20, 40, 3, 2)]
                 {

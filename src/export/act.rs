@@ -19,7 +19,8 @@ const WHAT: &str = "exported for rtg-act";
 /// run.
 ///
 /// # Errors
-/// [`Error::Unsupported`]: a policy that needs more memory than the crate allows.
+/// [`Error::Unsupported`]: a policy that needs more memory than the crate allows, a selective scan, a
+/// predicted return-to-go.
 pub fn policy(
     computation: &Computation,
     notes: &[(&str, String)],
@@ -33,7 +34,13 @@ pub fn policy(
     }
     match computation {
         Computation::Perceptron(of) => parts.perceptron(of),
-        Computation::Sequence(of) => parts.sequence(of),
+        Computation::Sequence(of) => {
+            let names = names(of).ok_or_else(|| {
+                let reason = "rtg-act has neither mixer = \"scan\" nor condition = \"predicted\"";
+                unsupported(reason.to_owned())
+            })?;
+            parts.sequence(of, names);
+        }
     }
     parts.vector("targets", targets);
     let Parts { mut text, entries } = parts;
@@ -48,6 +55,21 @@ pub fn policy(
     let bytes = serialised(text)?;
     Policy::load(&bytes).map_err(|error| unsupported(error.to_string()))?;
     Ok(bytes)
+}
+
+/// The names of condition and mixer, if rtg-act has them.
+fn names(policy: &Sequence) -> Option<[&'static str; 2]> {
+    let condition = match policy.shape.condition {
+        Condition::Token => "token",
+        Condition::Adaln => "adaln",
+        Condition::Predicted { .. } => return None,
+    };
+    let mixer = match policy.shape.mixer {
+        MixerKind::Attention => "attention",
+        MixerKind::Convolution => "convolution",
+        MixerKind::Scan => return None,
+    };
+    Some([condition, mixer])
 }
 
 /// What follows the header.
@@ -171,7 +193,7 @@ impl Parts {
         }
     }
 
-    fn sequence(&mut self, policy: &Sequence) {
+    fn sequence(&mut self, policy: &Sequence, [condition, mixer]: [&str; 2]) {
         let shape = &policy.shape;
         self.line("policy", "sequence");
         self.ends(shape.observation, &policy.actions);
@@ -184,15 +206,7 @@ impl Parts {
         self.line("layers", shape.layers);
         self.line("heads", shape.heads);
         self.line("episode_length", policy.episode_length.max(1));
-        let condition = match shape.condition {
-            Condition::Token => "token",
-            Condition::Adaln => "adaln",
-        };
         self.line("condition", condition);
-        let mixer = match shape.mixer {
-            MixerKind::Attention => "attention",
-            MixerKind::Convolution => "convolution",
-        };
         self.line("mixer", mixer);
         match shape.head {
             Head::Logits => self.line("head", "logits"),
