@@ -19,8 +19,8 @@ const WHAT: &str = "exported for rtg-act";
 /// run.
 ///
 /// # Errors
-/// [`Error::Unsupported`]: a policy that needs more memory than the crate allows, a selective scan, a
-/// predicted return-to-go.
+/// [`Error::Unsupported`]: a policy that needs more memory than the crate allows, a selective scan,
+/// a predicted return-to-go.
 pub fn policy(
     computation: &Computation,
     notes: &[(&str, String)],

@@ -75,7 +75,7 @@ fn a_cut_file_is_an_error() {
 fn a_footer_that_claims_more_than_it_holds_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("table");
-    // An unknown field, a list of 2^31 - 1 booleans that no bytes follow: skipping it takes seconds.
+    // An unknown field, a list of 2^31 - 1 booleans without bytes: skipping it takes seconds.
     let footer = [0xf9, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
     let length = (footer.len() as u32).to_le_bytes();
     std::fs::write(&path, [b"PAR1", &footer[..], &length, b"PAR1"].concat()).unwrap();
