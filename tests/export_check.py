@@ -213,7 +213,7 @@ class Workbench:
                          "--set decision_transformer.layers=2 --set decision_transformer.heads=2", fails=True)
         assert "'n_head' is 4, the plan needs 2" in said, said
         said = self.call("export td3_bc --hugging-face nothing", fails=True)
-        assert "Decision Transformers alone" in said, said
+        assert "only for Decision Transformers" in said, said
         assert not (self.folder / "nothing").exists()
 
 
