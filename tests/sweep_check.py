@@ -105,7 +105,7 @@ def main():
             subprocess.run(["rm", "-r", scratch / "alone"], check=True)
         check(rtg("sweep", "plan.toml", "--print") == "", "something is left to do")
         said = rtg("sweep", "plan.toml", "--slurm", **path)
-        check("nothing" in said, f"sbatch was given: {said}")
+        check("all runs are done" in said, f"sbatch was given: {said}")
         many = PLAN.format(seeds=250)
         (scratch / "many.toml").write_text(many)
         # Processor time, so that what else the machine does is not counted.
