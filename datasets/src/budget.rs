@@ -22,6 +22,8 @@ use crate::memory::free_memory;
 const EXPANSION: u64 = 1032 * 8;
 /// Bytes that may be taken regardless of the size of the files.
 const FLOOR: u64 = 256 << 20;
+/// Bytes of a text or an image besides its content: its container and the allocator's.
+pub(crate) const ITEM_BYTES: usize = 40;
 /// Groups, arrays and entries that one episode, or one file of columns, may have.
 const PARTS: u64 = 1 << 16;
 

@@ -42,6 +42,7 @@ use hdf5_reader::{
 };
 use rtg_envs::Dtype;
 
+use crate::budget::ITEM_BYTES;
 use crate::recording::{Array, Node, dtype_size, product};
 use crate::{Budget, Error, input};
 
@@ -210,7 +211,7 @@ fn leaf(reader: ReaderDataset, path: String, budget: &Budget) -> Result<Node, Er
             let size = reader.raw_byte_len().map_err(translate)? as u64;
             // The bytes, and the texts decoded from them.
             budget.take(size.saturating_mul(2), &path)?;
-            budget.take_items(reader_shape(&reader, &path)?.as_slice(), 24, &path)?;
+            budget.take_items(&reader_shape(&reader, &path)?, ITEM_BYTES, &path)?;
             let texts = reader.read_strings().map_err(translate)?;
             Ok(Node::Text(texts.into_iter().map(Some).collect()))
         }
@@ -236,11 +237,14 @@ fn leaf(reader: ReaderDataset, path: String, budget: &Budget) -> Result<Node, Er
 /// The items of a dataset of variable length.
 fn bytes(reader: &ReaderDataset, path: &str, budget: &Budget) -> Result<Vec<Vec<u8>>, Error> {
     let size = reader.raw_byte_len().map_err(translate)? as u64;
-    // The references, and for each of them the container of an item.
-    budget.take(size.saturating_mul(3), path)?;
+    let count = size as usize / reader.vlen_reference_size();
+    budget.take(size, path)?;
+    budget.take_items(&[count], ITEM_BYTES, path)?;
     let references = reader.read_raw_bytes().map_err(translate)?;
-    let mut items = Vec::new();
-    for reference in references.chunks_exact(reader.vlen_reference_size()) {
+    let references = references.chunks_exact(reader.vlen_reference_size());
+    // A vector that grows by doubling would hold up to three times what was charged.
+    let mut items = Vec::with_capacity(references.len());
+    for reference in references {
         let length = reference
             .first_chunk()
             .map_or(0, |head| u32::from_le_bytes(*head));

@@ -64,19 +64,23 @@ fn refused(path: &Path) -> String {
 
 /// The same with a budget, and less than `most` bytes used.
 fn refused_within(path: &Path, budget: &Budget, most: usize) -> String {
+    let (result, taken) = opened(path, budget);
+    let error = result.unwrap_err();
+    assert!(taken < most, "{taken} bytes: {error}");
+    assert!(error.hint().is_some(), "{error}");
+    error.to_string()
+}
+
+/// Opens a dataset, and measures the most memory that this used at once.
+fn opened(path: &Path, budget: &Budget) -> (Result<(), Error>, usize) {
     let _turn = TURN
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     PEAK.store(HELD.load(Ordering::Relaxed), Ordering::Relaxed);
     let before = PEAK.load(Ordering::Relaxed);
     let text = path.to_str().unwrap();
-    let error = open_within(text, None, Defects::Keep, budget)
-        .map(drop)
-        .unwrap_err();
-    let taken = PEAK.load(Ordering::Relaxed) - before;
-    assert!(taken < most, "{taken} bytes: {error}");
-    assert!(error.hint().is_some(), "{error}");
-    error.to_string()
+    let result = open_within(text, None, Defects::Keep, budget).map(drop);
+    (result, PEAK.load(Ordering::Relaxed) - before)
 }
 
 fn box_of(width: usize) -> Value {
@@ -161,6 +165,48 @@ fn images_of_a_few_bytes() {
         Minari::rest(&group, 2999);
     });
     assert!(refused(&path).contains("would take"));
+}
+
+#[test]
+fn images_of_one_byte() {
+    const ROWS: usize = 16 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let mut set = set();
+    set.observation_space =
+        json!({"type": "Box", "dtype": "uint8", "shape": [32, 32], "low": 0, "high": 255})
+            .to_string();
+    let path = set.create(folder.path(), "points-v0", 1, 5, |file| {
+        let group = file.root_group().create_group("episode_0").unwrap();
+        let rows = group.new_dataset::<u8>().shape([ROWS, 1]);
+        let rows = rows.chunk(&[1 << 16, 1]).create("observations");
+        rows.unwrap();
+        Minari::rest(&group, 5);
+    });
+    let error = refused(&path);
+    assert!(error.contains("would take"), "{error}");
+}
+
+/// Empty items cost a container each, of which the file says nothing.
+#[test]
+fn millions_of_empty_images() {
+    /// Where the fixture says that `/episode_0/observations` has four rows.
+    const ROWS: std::ops::Range<usize> = 2208..2216;
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/spaces/picture/hdf5-v0");
+    let path = folder.path().join("empty-v0");
+    std::fs::create_dir_all(path.join("data")).unwrap();
+    for name in ["data/metadata.json", "data/main_data.hdf5"] {
+        let mut bytes = std::fs::read(fixture.join(name)).unwrap();
+        if name.ends_with("hdf5") {
+            assert_eq!(bytes[ROWS], 4_u64.to_le_bytes());
+            bytes[ROWS].copy_from_slice(&(5_u64 << 20).to_le_bytes());
+        }
+        std::fs::write(path.join(name), bytes).unwrap();
+    }
+    // The other episode is sound.
+    let (result, taken) = opened(&path, &Budget::default());
+    result.unwrap();
+    assert!(taken < MOST_BYTES, "{taken} bytes");
 }
 
 #[test]

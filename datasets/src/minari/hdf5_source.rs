@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{catalogue, metadata};
+use crate::budget::ITEM_BYTES;
 use crate::hdf5::{File, Group};
 use crate::recording::{Array, Layout, Node, RecordedEpisode, Recording, Source};
 use crate::{Budget, Contents, Error, Finding};
@@ -69,7 +70,7 @@ impl Hdf5Source {
             let node = group.node(name, budget)?;
             let path = format!("{}/{name}", group.path());
             let node = node.ok_or_else(|| Error::Missing(path.clone()))?;
-            shaped(node, layout, &path)
+            shaped(node, layout, &path, budget)
         };
         let (mut attributes, mut infos) = (Vec::new(), None);
         if self.contents == Contents::Everything {
@@ -146,14 +147,14 @@ fn flags(group: &Group, name: &str, steps: usize, budget: &Budget) -> Result<Vec
 }
 
 /// The tree as its space has it: groups of `_index_0` ... are tuples, rows of bytes are JPEG files.
-pub(super) fn shaped(node: Node, layout: &Layout, path: &str) -> Result<Node, Error> {
+fn shaped(node: Node, layout: &Layout, path: &str, budget: &Budget) -> Result<Node, Error> {
     let missing = |name: &str| Error::Missing(format!("{path}/{name}"));
     match (node, layout) {
         (Node::Dict(mut parts), Layout::Dict(layouts)) => {
             let mut take = |name: &str, layout| {
                 let at = parts.iter().position(|(key, _)| key == name);
                 let (_, part) = parts.swap_remove(at.ok_or_else(|| missing(name))?);
-                shaped(part, layout, &format!("{path}/{name}"))
+                shaped(part, layout, &format!("{path}/{name}"), budget)
             };
             let parts = layouts
                 .iter()
@@ -165,13 +166,16 @@ pub(super) fn shaped(node: Node, layout: &Layout, path: &str) -> Result<Node, Er
                 let name = format!("_index_{index}");
                 let at = parts.iter().position(|(key, _)| *key == name);
                 let (_, part) = parts.swap_remove(at.ok_or_else(|| missing(&name))?);
-                shaped(part, layout, &format!("{path}/{name}"))
+                shaped(part, layout, &format!("{path}/{name}"), budget)
             });
             Ok(Node::Tuple(parts.collect::<Result<_, _>>()?))
         }
         (Node::Array(array), Layout::Image { shape })
             if array.shape().len() == 2 && shape.len() != 1 =>
         {
+            // The array was charged for itself, not for its rows as vectors.
+            budget.take_items(&[array.rows()], ITEM_BYTES, path)?;
+            budget.take_items(&[array.bytes().len()], 1, path)?;
             let images = array.bytes().chunks_exact(array.row_numbers().max(1));
             Ok(Node::Images(images.map(<[u8]>::to_vec).collect()))
         }

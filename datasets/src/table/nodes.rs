@@ -1,11 +1,14 @@
 //! From Arrow arrays to columns.
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array as ArrowArray, ArrayRef, GenericListArray, OffsetSizeTrait};
+use arrow_array::{
+    Array as ArrowArray, ArrayRef, GenericBinaryArray, GenericListArray, OffsetSizeTrait,
+};
 use arrow_schema::{DataType, Field};
 use rtg_envs::Dtype;
 
 use super::arrays::{ROWS, SHAPE, SINGLE};
+use crate::budget::ITEM_BYTES;
 use crate::recording::{Array, Layout, Node, dtype_size};
 use crate::{Budget, Error};
 
@@ -101,8 +104,8 @@ pub(super) fn node(
                 .map(|text| text.map(str::to_owned))
                 .collect(),
         ),
-        DataType::Binary => images(array.as_binary::<i32>().iter(), path)?,
-        DataType::LargeBinary => images(array.as_binary::<i64>().iter(), path)?,
+        DataType::Binary => images(array.as_binary::<i32>(), path)?,
+        DataType::LargeBinary => images(array.as_binary::<i64>(), path)?,
         DataType::Null => Node::Text(vec![None; rows]),
         _ => {
             let (dtype, bytes) = numbers(array).ok_or_else(unsupported)?;
@@ -157,8 +160,8 @@ fn row_bytes(data_type: &DataType) -> Option<usize> {
         DataType::Boolean | DataType::Int8 | DataType::UInt8 => 1,
         DataType::Int16 | DataType::UInt16 | DataType::Float16 => 2,
         DataType::Int32 | DataType::UInt32 | DataType::Float32 => 4,
-        // A number of 64 bits, or what holds a text or an image.
-        _ => 24,
+        // A number of 64 bits, or a text or an image besides its content.
+        _ => ITEM_BYTES,
     })
 }
 
@@ -192,13 +195,12 @@ fn ordered(
     })
 }
 
-fn images<'a>(images: impl Iterator<Item = Option<&'a [u8]>>, path: &str) -> Result<Node, Error> {
-    let images = images
-        .map(|image| image.map(<[u8]>::to_vec))
-        .collect::<Option<_>>();
-    images
-        .map(Node::Images)
-        .ok_or_else(|| Error::Missing(format!("an image of {path}")))
+fn images<O: OffsetSizeTrait>(images: &GenericBinaryArray<O>, path: &str) -> Result<Node, Error> {
+    if images.null_count() > 0 {
+        return Err(Error::Missing(format!("an image of {path}")));
+    }
+    let rows = (0..images.len()).map(|row| images.value(row).to_vec());
+    Ok(Node::Images(rows.collect()))
 }
 
 /// The shape that Minari stores for an info.
