@@ -17,7 +17,7 @@ fn td3_bc(name: &str) {
         normalise: false,
         ..td3_bc::config::Config::of(&fixture.case.recipe)
     };
-    for (key, value) in [
+    fixture.expect(&[
         ("learning_rate", config.actor_learning_rate),
         ("learning_rate", config.critic_learning_rate),
         ("discount", config.discount),
@@ -26,30 +26,16 @@ fn td3_bc(name: &str) {
         ("policy_noise", config.policy_noise),
         ("noise_clip", config.noise_clip),
         ("policy_delay", config.policy_delay as f64),
-    ] {
-        assert_eq!(fixture.case.hyperparameters[key], value, "{key}");
-    }
-    let mut learner = fixture.learner(1000, |setup| td3_bc::Learner::new(setup, config));
-    let mut comparison = Comparison::new(&fixture);
-    for number in 1..=fixture.case.updates {
-        let report = fixture.learn(&mut learner, number);
-        comparison.report(
-            number,
-            &report,
-            &[
-                ("critic_loss", "loss.critic"),
-                ("q", "q_1.mean"),
-                ("q_target", "target.mean"),
-                ("actor_loss", "loss.actor"),
-                ("cloning_loss", "loss.cloning"),
-                ("q_policy", "q_policy.mean"),
-                ("lambda", "lambda"),
-            ],
-        );
-        comparison.gradients(number, &mut learner);
-        comparison.state(number, &mut learner);
-    }
-    comparison.finish();
+    ]);
+    fixture.compare::<td3_bc::Td3Bc>(
+        1000,
+        config,
+        &[
+            ("cloning_loss", "loss.cloning"),
+            ("q_policy", "q_policy.mean"),
+            ("lambda", "lambda"),
+        ],
+    );
 }
 
 #[test]
@@ -70,7 +56,7 @@ fn td3(name: &str) {
         hidden: fixture.case.hidden.clone(),
         ..td3::config::Config::of(code)
     };
-    for (key, value) in [
+    fixture.expect(&[
         ("learning_rate", config.actor_learning_rate),
         ("learning_rate", config.critic_learning_rate),
         ("discount", config.discount),
@@ -78,28 +64,8 @@ fn td3(name: &str) {
         ("policy_noise", config.policy_noise),
         ("noise_clip", config.noise_clip),
         ("policy_delay", config.policy_delay as f64),
-    ] {
-        assert_eq!(fixture.case.hyperparameters[key], value, "{key}");
-    }
-    let mut learner = fixture.learner(1000, |setup| td3::Learner::new(setup, config));
-    let mut comparison = Comparison::new(&fixture);
-    for number in 1..=fixture.case.updates {
-        let report = fixture.learn(&mut learner, number);
-        comparison.report(
-            number,
-            &report,
-            &[
-                ("critic_loss", "loss.critic"),
-                ("q", "q_1.mean"),
-                ("q_target", "target.mean"),
-                ("actor_loss", "loss.actor"),
-                ("q_policy", "q_policy.mean"),
-            ],
-        );
-        comparison.gradients(number, &mut learner);
-        comparison.state(number, &mut learner);
-    }
-    comparison.finish();
+    ]);
+    fixture.compare::<td3::Td3>(1000, config, &[("q_policy", "q_policy.mean")]);
 }
 
 #[test]
@@ -128,7 +94,7 @@ fn iql(name: &str) {
         reward_scaling: RewardScaling::None,
         ..iql::config::Config::of(Conventions::named(&fixture.case.recipe))
     };
-    for (key, value) in [
+    fixture.expect(&[
         ("learning_rate", config.actor_learning_rate),
         ("learning_rate", config.critic_learning_rate),
         ("learning_rate", config.value_learning_rate),
@@ -136,37 +102,23 @@ fn iql(name: &str) {
         ("tau", config.tau),
         ("expectile", config.expectile),
         ("beta", config.beta),
-    ] {
-        assert_eq!(fixture.case.hyperparameters[key], value, "{key}");
-    }
+    ]);
     if let Some(bounds) = fixture.case.hyperparameters.get("log_sigma_bounds") {
         assert_eq!(bounds[0], config.log_sigma_low);
     }
     let steps = fixture.hyperparameter("schedule_steps") as u64;
-    let mut learner = fixture.learner(steps, |setup| iql::Learner::new(setup, config));
-    let mut comparison = Comparison::new(&fixture);
-    for number in 1..=fixture.case.updates {
-        let report = fixture.learn(&mut learner, number);
-        comparison.report(
-            number,
-            &report,
-            &[
-                ("value_loss", "loss.value"),
-                ("critic_loss", "loss.critic"),
-                ("actor_loss", "loss.actor"),
-                ("value", "value.mean"),
-                ("q", "q_1.mean"),
-                ("q_target", "target.mean"),
-                ("advantage", "advantage_actor.mean"),
-                ("weight", "weight.mean"),
-                ("cloning_loss", "cloning.mean"),
-                ("learning_rate", "learning_rate.actor"),
-            ],
-        );
-        comparison.gradients(number, &mut learner);
-        comparison.state(number, &mut learner);
-    }
-    comparison.finish();
+    fixture.compare::<iql::Iql>(
+        steps,
+        config,
+        &[
+            ("value_loss", "loss.value"),
+            ("value", "value.mean"),
+            ("advantage", "advantage_actor.mean"),
+            ("weight", "weight.mean"),
+            ("cloning_loss", "cloning.mean"),
+            ("learning_rate", "learning_rate.actor"),
+        ],
+    );
 }
 
 #[test]
@@ -210,15 +162,15 @@ fn bc(name: &str, actions: ActionCodec) {
         .load_weights(&SafeTensors::deserialize(&weights).unwrap())
         .unwrap();
     let mut learner = bc::Learner::new(model, optimiser, (0, 1000, 2));
-    let mut comparison = Comparison::within("actor.", &fixture);
-    for number in 1..=fixture.case.updates {
-        learner.accumulate(&fixture.windows(number));
-        let report = learner.apply();
-        comparison.report(number, &report, &[("loss", "loss.actor")]);
-        comparison.gradients(number, &mut learner);
-        comparison.state(number, &mut learner);
-    }
-    comparison.finish();
+    let comparison = Comparison::within("actor.", &fixture);
+    comparison.updates(
+        &mut learner,
+        &[("loss", "loss.actor")],
+        |learner, number| {
+            learner.accumulate(&fixture.windows(number));
+            learner.apply()
+        },
+    );
 }
 
 #[test]
@@ -249,14 +201,10 @@ fn rvs(name: &str) {
     let rate = fixture.hyperparameter("learning_rate");
     assert_eq!(rate.to_bits(), config.learning_rate.to_bits());
     let mut learner = fixture.learner(1000, |setup| rvs::Learner::new(setup, config));
-    let mut comparison = Comparison::new(&fixture);
-    for number in 1..=fixture.case.updates {
-        let report = learner.learn(&fixture.windows(number));
-        comparison.report(number, &report, &[("loss", "loss.actor")]);
-        comparison.gradients(number, &mut learner);
-        comparison.state(number, &mut learner);
-    }
-    comparison.finish();
+    let names = [("loss", "loss.actor")];
+    Comparison::new(&fixture).updates(&mut learner, &names, |learner, number| {
+        learner.learn(&fixture.windows(number))
+    });
 }
 
 #[test]

@@ -8,9 +8,7 @@
 use rtg::algorithms::ppo::advantages::{Horizon, advantages, next_values, open_ends};
 use rtg::algorithms::ppo::config::Annealing;
 use rtg::algorithms::q_learning::{self, Loss, Method};
-use rtg::algorithms::{
-    Learner, actor_critic, discrete_awac, discrete_bcq, discrete_cql, discrete_iql, dqn, ppo,
-};
+use rtg::algorithms::{Learner, discrete_awac, discrete_bcq, discrete_cql, discrete_iql, dqn, ppo};
 
 use crate::fixture::{Comparison, Fixture};
 
@@ -113,63 +111,26 @@ fn so_are_they_with_quantiles_and_a_target_that_follows() {
 fn three_updates_of_discrete_bcq_are_those_of_its_authors() {
     let fixture = Fixture::open("discrete_bcq");
     let own = discrete_bcq::config::Config::of(discrete_bcq::config::Defaults::Authors);
-    for (key, value) in [
+    fixture.expect(&[
         ("learning_rate", own.learning_rate),
         ("discount", own.discount),
-    ] {
-        assert_eq!(fixture.hyperparameter(key), value, "{key}");
-    }
+    ]);
     let config = discrete_bcq::config::Config {
         hidden: fixture.case.hidden.clone(),
         ..own
     };
     let mut learner = fixture.learner(1000, |setup| discrete_bcq::Learner::new(setup, config));
-    let mut comparison = Comparison::new(&fixture);
-    for number in 1..=fixture.case.updates {
-        let report = learner.learn(&fixture.batch(number));
-        comparison.report(
-            number,
-            &report,
-            &[
-                ("critic_loss", "loss.critic"),
-                ("td_loss", "loss.td"),
-                ("cloning_loss", "loss.cloning"),
-                ("q", "q.mean"),
-                ("q_target", "target.mean"),
-                ("actions_allowed", "allowed"),
-            ],
-        );
-        comparison.gradients(number, &mut learner);
-        comparison.state(number, &mut learner);
-    }
-    comparison.finish();
-}
-
-/// Three updates of a method whose keys are `config`.
-fn compare<M: actor_critic::Method>(
-    fixture: &Fixture,
-    steps: u64,
-    config: M::Config,
-    names: &[(&str, &str)],
-) {
-    const CRITICS: [(&str, &str); 4] = [
+    let names = [
         ("critic_loss", "loss.critic"),
-        ("q", "q_1.mean"),
+        ("td_loss", "loss.td"),
+        ("cloning_loss", "loss.cloning"),
+        ("q", "q.mean"),
         ("q_target", "target.mean"),
-        ("actor_loss", "loss.actor"),
+        ("actions_allowed", "allowed"),
     ];
-    let mut learner = fixture.learner(steps, |setup| {
-        actor_critic::Learner::<M>::new(setup, config)
+    Comparison::new(&fixture).updates(&mut learner, &names, |learner, number| {
+        learner.learn(&fixture.batch(number))
     });
-    let mut comparison = Comparison::new(fixture);
-    for number in 1..=fixture.case.updates {
-        let report = fixture.learn(&mut learner, number);
-        comparison.report(number, &report, &CRITICS);
-        comparison.report(number, &report, names);
-        comparison.gradients(number, &mut learner);
-        comparison.state(number, &mut learner);
-    }
-    comparison.finish();
 }
 
 #[test]
@@ -182,7 +143,7 @@ fn three_updates_of_discrete_iql_are_those_of_its_formulas_in_pytorch() {
         normalise: false,
         ..discrete_iql::config::Config::of(&fixture.case.recipe)
     };
-    for (key, value) in [
+    fixture.expect(&[
         ("learning_rate", config.actor_learning_rate),
         ("learning_rate", config.critic_learning_rate),
         ("learning_rate", config.value_learning_rate),
@@ -190,9 +151,7 @@ fn three_updates_of_discrete_iql_are_those_of_its_formulas_in_pytorch() {
         ("tau", config.tau),
         ("expectile", config.expectile),
         ("beta", config.beta),
-    ] {
-        assert_eq!(fixture.hyperparameter(key), value, "{key}");
-    }
+    ]);
     let steps = fixture.hyperparameter("schedule_steps") as u64;
     let names = [
         ("value_loss", "loss.value"),
@@ -202,7 +161,7 @@ fn three_updates_of_discrete_iql_are_those_of_its_formulas_in_pytorch() {
         ("cloning_loss", "cloning.mean"),
         ("learning_rate", "learning_rate.actor"),
     ];
-    compare::<discrete_iql::DiscreteIql>(&fixture, steps, config, &names);
+    fixture.compare::<discrete_iql::DiscreteIql>(steps, config, &names);
 }
 
 #[test]
@@ -215,22 +174,20 @@ fn three_updates_of_discrete_awac_are_those_of_its_formulas_in_pytorch() {
         normalise: false,
         ..discrete_awac::config::Config::of(&fixture.case.recipe)
     };
-    for (key, value) in [
+    fixture.expect(&[
         ("learning_rate", config.actor_learning_rate),
         ("learning_rate", config.critic_learning_rate),
         ("discount", config.discount),
         ("tau", config.tau),
         ("temperature", config.temperature),
-    ] {
-        assert_eq!(fixture.hyperparameter(key), value, "{key}");
-    }
+    ]);
     let names = [
         ("advantage", "advantage.mean"),
         ("weight", "weight.mean"),
         ("cloning_loss", "cloning.mean"),
         ("q_policy", "q_policy.mean"),
     ];
-    compare::<discrete_awac::DiscreteAwac>(&fixture, 1000, config, &names);
+    fixture.compare::<discrete_awac::DiscreteAwac>(1000, config, &names);
 }
 
 fn ppo(name: &str) {

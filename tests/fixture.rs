@@ -228,6 +228,35 @@ impl Fixture {
         report
     }
 
+    /// Fails unless the fixture was made with these hyperparameters.
+    pub(crate) fn expect(&self, values: &[(&str, f64)]) {
+        for (key, value) in values {
+            let expected = self.hyperparameter(key);
+            assert!(
+                (expected - value).abs() < 1e-12,
+                "{key}: {expected}, {value}"
+            );
+        }
+    }
+
+    /// Compares all updates of an actor-critic with these keys: what every method reports, and
+    /// `names`.
+    pub(crate) fn compare<M: Method>(&self, steps: u64, config: M::Config, names: &[(&str, &str)]) {
+        const CRITICS: [(&str, &str); 4] = [
+            ("critic_loss", "loss.critic"),
+            ("q", "q_1.mean"),
+            ("q_target", "target.mean"),
+            ("actor_loss", "loss.actor"),
+        ];
+        let mut learner = self.learner(steps, |setup| {
+            actor_critic::Learner::<M>::new(setup, config)
+        });
+        let names = [&CRITICS, names].concat();
+        Comparison::new(self).updates(&mut learner, &names, |learner, number| {
+            self.learn(learner, number)
+        });
+    }
+
     /// An environment with the fixture's observations and actions.
     pub(crate) fn spec(&self) -> Spec {
         let Case {
@@ -302,6 +331,22 @@ impl<'a> Comparison<'a> {
             differences: Vec::new(),
             compared: BTreeSet::new(),
         }
+    }
+
+    /// Makes every update with `learn`, and compares its metrics `names`, gradients and state.
+    pub(crate) fn updates<L: Learner>(
+        mut self,
+        learner: &mut L,
+        names: &[(&str, &str)],
+        mut learn: impl FnMut(&mut L, u32) -> Update,
+    ) {
+        for number in 1..=self.fixture.case.updates {
+            let report = learn(learner, number);
+            self.report(number, &report, names);
+            self.gradients(number, learner);
+            self.state(number, learner);
+        }
+        self.finish();
     }
 
     /// The metrics of an update, by (metric, the fixture's name): `loss.critic`, `q_1.mean`. A

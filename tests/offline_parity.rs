@@ -1,18 +1,10 @@
 //! Updates of AWAC, ReBRAC, CQL, EDAC and SAC-N compared with PyTorch's: losses, every gradient,
 //! weights, targets and moments.
 
-use rtg::algorithms::actor_critic::{Learner, Method};
+use rtg::algorithms::actor_critic::Method;
 use rtg::algorithms::{awac, cql, edac, rebrac};
 
-use crate::fixture::{Comparison, Fixture};
-
-/// The metrics of every method.
-const CRITICS: [(&str, &str); 4] = [
-    ("critic_loss", "loss.critic"),
-    ("q", "q_1.mean"),
-    ("q_target", "target.mean"),
-    ("actor_loss", "loss.actor"),
-];
+use crate::fixture::Fixture;
 
 fn compare<M: Method>(
     fixture: &Fixture,
@@ -20,23 +12,8 @@ fn compare<M: Method>(
     config: M::Config,
     names: &[(&str, &str)],
 ) {
-    for (key, value) in values {
-        let expected = fixture.hyperparameter(key);
-        assert!(
-            (expected - value).abs() < 1e-12,
-            "{key}: {expected}, {value}"
-        );
-    }
-    let mut learner = fixture.learner(1000, |setup| Learner::<M>::new(setup, config));
-    let mut comparison = Comparison::new(fixture);
-    for number in 1..=fixture.case.updates {
-        let report = fixture.learn(&mut learner, number);
-        comparison.report(number, &report, &CRITICS);
-        comparison.report(number, &report, names);
-        comparison.gradients(number, &mut learner);
-        comparison.state(number, &mut learner);
-    }
-    comparison.finish();
+    fixture.expect(values);
+    fixture.compare::<M>(1000, config, names);
 }
 
 fn awac(name: &str, weights: awac::config::AdvantageWeights) {

@@ -6,10 +6,6 @@ use rtg::algorithms::sac::config::{Config, OnlineConventions};
 use crate::fixture::{Comparison, Fixture};
 
 /// Three updates; `log_prob` is the fixture's name for the log-probabilities of the actor's loss.
-#[expect(
-    clippy::float_cmp,
-    reason = "the fixture's numbers are copies of the recipe's"
-)]
 fn sac(name: &str, log_prob: &str) {
     let fixture = Fixture::open(name);
     let config = Config {
@@ -17,15 +13,13 @@ fn sac(name: &str, log_prob: &str) {
         layers: fixture.case.hidden.len(),
         ..Config::of(OnlineConventions::named(&fixture.case.recipe))
     };
-    for (key, value) in [
+    fixture.expect(&[
         ("actor_learning_rate", config.actor_learning_rate),
         ("critic_learning_rate", config.critic_learning_rate),
         ("alpha_learning_rate", config.alpha_learning_rate),
         ("discount", config.discount),
         ("tau", config.tau),
-    ] {
-        assert_eq!(fixture.hyperparameter(key), value, "{key}");
-    }
+    ]);
     let delay = fixture.case.hyperparameters.get("policy_delay");
     assert_eq!(
         delay.map_or(1, |delay| delay.as_u64().unwrap()),
