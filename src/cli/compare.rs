@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::harmless::line;
-use super::sweep::{program, watched};
-use super::{print, watch};
+use super::print;
+use super::sweep::work_and_show;
 use crate::algorithms::AlgorithmRef;
 use crate::compare::{Budget, ComparisonPlan};
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads};
-use crate::report;
-use crate::run::write_whole;
-use crate::sweep::{Folder, Workers};
+use crate::sweep::Folder;
 
 /// Train algorithms on datasets with several seeds and compare them.
 #[derive(Args)]
@@ -63,26 +61,15 @@ impl Compare {
             drop(writeln!(std::io::stderr(), "{}", line(words)));
         }
         let folder = Folder::write(&out, &planned.sweep)?;
-        let runs = planned.sweep.runs.iter();
-        let indices: Vec<usize> = runs
-            .filter_map(|run| folder.names().iter().position(|name| *name == run.name))
-            .collect();
+        let indices = folder.indices(&planned.sweep);
         if self.plan_only {
             let (count, out) = (indices.len(), out.display());
             return print(&format!(
                 "{count} plans in {out}; `rtg sweep {out}` starts the runs\n"
             ));
         }
-        let workers = Workers {
-            program: program()?,
-            count: self.workers.map_or_else(default_threads, usize::from),
-            threads: None,
-        };
-        watch()?;
-        let outcome = watched(&workers, &folder, &indices);
-        // Failed runs are reported last, after the results of the others.
-        show(&folder, &indices, &out)?;
-        Ok(outcome?)
+        let workers = self.workers.map_or_else(default_threads, usize::from);
+        work_and_show(workers, &folder, &indices, &out)
     }
 
     fn comparison(&self) -> Result<ComparisonPlan, Error> {
@@ -96,28 +83,6 @@ impl Compare {
             settings: settings.collect::<Result<_, _>>()?,
         })
     }
-}
-
-/// Writes the page, and prints the findings and paths.
-pub(super) fn show(folder: &Folder, indices: &[usize], out: &Path) -> Result<(), Error> {
-    let paths = indices
-        .iter()
-        .map(|&index| out.join("runs").join(&folder.names()[index]));
-    let begun: Vec<PathBuf> = paths
-        .filter(|path| path.join("experiment.toml").exists())
-        .collect();
-    if begun.is_empty() {
-        return Ok(());
-    }
-    let runs = report::read(&begun)?;
-    let page = out.join("report.html");
-    let html = report::page(&runs, None);
-    write_whole(&page, |file| file.write_all(html.as_bytes()))?;
-    let (page, out) = (page.display(), out.display());
-    print(&format!(
-        "{}\npage: {page}\nruns: {out}/runs (`rtg report {out}/runs` shows each of them)\n",
-        report::brief(&runs)
-    ))
 }
 
 /// A folder named after the datasets.

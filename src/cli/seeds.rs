@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use super::compare::show;
-use super::sweep::{program, watched};
-use super::watch;
+use super::sweep::work_and_show;
 use crate::data;
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads, merged};
 use crate::keys::{Table, Value};
 use crate::parallel::World;
-use crate::sweep::{Folder, PlannedRun, SweepPlan, Workers};
+use crate::sweep::{Folder, PlannedRun, SweepPlan};
 use crate::train::new_learner;
 
 /// The most seeds at once.
@@ -86,20 +84,10 @@ impl Seeds {
             .resolve(&opened.spec, opened.data.as_ref())?;
         drop(new_learner(&experiment, &World::alone(), &opened, None)?);
         let folder = Folder::write(out, &sweep)?;
-        let own = |run: &PlannedRun| folder.names().iter().position(|name| *name == run.name);
-        let indices: Vec<usize> = sweep.runs.iter().filter_map(own).collect();
         let threads = layer.get("threads").and_then(Value::as_integer);
         let threads = threads.and_then(|threads| usize::try_from(threads).ok());
-        let workers = Workers {
-            program: program()?,
-            count: (default_threads() / threads.unwrap_or(1).max(1)).max(1),
-            threads: None,
-        };
-        watch()?;
-        let outcome = watched(&workers, &folder, &indices);
-        // Failed runs are reported last, after the results of the others.
-        show(&folder, &indices, out)?;
-        Ok(outcome?)
+        let workers = (default_threads() / threads.unwrap_or(1).max(1)).max(1);
+        work_and_show(workers, &folder, &folder.indices(&sweep), out)
     }
 }
 

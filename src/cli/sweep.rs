@@ -1,6 +1,7 @@
 //! `rtg sweep`: many runs from one plan, here or on a cluster.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use clap::Args;
 use super::{print, progress, watch};
 use crate::error::Error;
 use crate::experiment::default_threads;
-use crate::run::read_text;
+use crate::report;
+use crate::run::{read_text, write_whole};
 use crate::sweep::{self, Event, Folder, RunState, SweepPlan, Workers, submit};
 
 /// Train every run of a grid.
@@ -99,7 +101,7 @@ impl Sweep {
 }
 
 /// The path of this program, to call it again.
-pub(super) fn program() -> Result<PathBuf, Error> {
+fn program() -> Result<PathBuf, Error> {
     std::env::current_exe().map_err(|source| Error::Read {
         source,
         path: "rtg".into(),
@@ -107,11 +109,7 @@ pub(super) fn program() -> Result<PathBuf, Error> {
 }
 
 /// Does the runs `indices` and shows their progress.
-pub(super) fn watched(
-    workers: &Workers,
-    folder: &Folder,
-    indices: &[usize],
-) -> Result<(), sweep::Error> {
+fn watched(workers: &Workers, folder: &Folder, indices: &[usize]) -> Result<(), sweep::Error> {
     let mut lines = progress::Lines::new(indices.len());
     let outcome = workers.work(folder, indices, |event| match event {
         Event::Began { name } => lines.begin(name),
@@ -129,6 +127,48 @@ pub(super) fn watched(
     });
     lines.finish();
     outcome
+}
+
+/// Does the runs `indices`, `workers` at a time, and shows their results. Each run has the threads
+/// of its plan.
+pub(super) fn work_and_show(
+    workers: usize,
+    folder: &Folder,
+    indices: &[usize],
+    out: &Path,
+) -> Result<(), Error> {
+    let workers = Workers {
+        program: program()?,
+        count: workers,
+        threads: None,
+    };
+    watch()?;
+    let outcome = watched(&workers, folder, indices);
+    // Failed runs are reported last, after the results of the others.
+    show(folder, indices, out)?;
+    Ok(outcome?)
+}
+
+/// Writes the page, and prints the findings and paths.
+fn show(folder: &Folder, indices: &[usize], out: &Path) -> Result<(), Error> {
+    let paths = indices
+        .iter()
+        .map(|&index| out.join("runs").join(&folder.names()[index]));
+    let begun: Vec<PathBuf> = paths
+        .filter(|path| path.join("experiment.toml").exists())
+        .collect();
+    if begun.is_empty() {
+        return Ok(());
+    }
+    let runs = report::read(&begun)?;
+    let page = out.join("report.html");
+    let html = report::page(&runs, None);
+    write_whole(&page, |file| file.write_all(html.as_bytes()))?;
+    let (page, out) = (page.display(), out.display());
+    print(&format!(
+        "{}\npage: {page}\nruns: {out}/runs (`rtg report {out}/runs` shows each of them)\n",
+        report::brief(&runs)
+    ))
 }
 
 fn status(folder: &Folder) -> Result<String, Error> {

@@ -100,6 +100,12 @@ impl Folder {
         &self.names
     }
 
+    /// The indices of a plan's runs that this sweep has.
+    pub fn indices(&self, plan: &SweepPlan) -> Vec<usize> {
+        let own = |name: &String| self.names.iter().position(|own| own == name);
+        plan.runs.iter().filter_map(|run| own(&run.name)).collect()
+    }
+
     /// The plan of a run.
     pub fn plan(&self, index: usize) -> PathBuf {
         self.path
