@@ -15,8 +15,12 @@
 //! Other names of these are known too, see `flat/roles.rs`. Columns may be in any order; the first
 //! line names them. Numbered ones begin at 0 without gaps. Numbers are `float64`. A single `action`
 //! whose every cell is a whole number without a point is a discrete choice.
+//!
+//! Cells are separated by commas. If the first line has no comma, they are separated by semicolons
+//! or tabs, and numbers may have a decimal comma.
 
 use std::collections::HashSet;
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord};
@@ -58,7 +62,12 @@ pub(crate) fn source(path: &Path, budget: &Budget) -> Result<FlatSource, Error> 
 impl Sheet {
     fn read(path: &Path, budget: &Budget) -> Result<Self, Error> {
         let (file, _) = input::open(path, budget)?;
-        let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+        let mut file = BufReader::new(file);
+        let separator = separator(&mut file)?;
+        let mut reader = ReaderBuilder::new()
+            .delimiter(separator)
+            .trim(csv::Trim::All)
+            .from_reader(file);
         // Spreadsheets put a mark before the first name.
         let names: Vec<String> = reader
             .headers()
@@ -86,7 +95,8 @@ impl Sheet {
                 let number = match cell {
                     "true" | "True" | "TRUE" => Some(1.0),
                     "false" | "False" | "FALSE" => Some(0.0),
-                    cell => cell.parse().ok(),
+                    cell if separator == b',' => cell.parse().ok(),
+                    cell => cell.replacen(',', ".", 1).parse().ok(),
                 };
                 let number: f64 = number.ok_or_else(|| {
                     Error::Damaged(format!(
@@ -103,6 +113,16 @@ impl Sheet {
         }
         Ok(sheet)
     }
+}
+
+/// What separates the cells of the first line, which is not consumed.
+fn separator(file: &mut impl BufRead) -> io::Result<u8> {
+    let head = file.fill_buf()?;
+    let line = head.split(|&byte| byte == b'\n').next().unwrap_or(head);
+    let mut found = [b',', b';', b'\t'].into_iter();
+    Ok(found
+        .find(|separator| line.contains(separator))
+        .unwrap_or(b','))
 }
 
 fn failed(error: csv::Error) -> Error {
@@ -154,6 +174,23 @@ mod tests {
         assert_eq!(episode.observations, [1.0, 2.0, 3.0]);
         assert_eq!(episode.actions, [0.5, -3.0, 0.5, 1.0]);
         assert!(episode.truncated);
+    }
+
+    #[test]
+    fn semicolons_and_tabs_separate_cells_too() {
+        let expected =
+            read("observation,action_0,reward,done\n0.5,-1,1e-1,0\n2,0.25,3,1\n").unwrap();
+        for text in [
+            "observation;action_0;reward;done\r\n0,5;-1;1e-1;0\r\n2;0,25;3;1\r\n",
+            "observation\taction_0\treward\tdone\n0.5\t-1\t0,1\t0\n2\t0.25\t3\t1\n",
+        ] {
+            assert_eq!(read(text).unwrap().hash(), expected.hash(), "{text}");
+        }
+        let error = read("observation;action;reward;done\n1.000,5;0;1;0\n").unwrap_err();
+        assert!(
+            error.to_string().contains("'1.000,5', not a number"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -232,7 +232,7 @@ impl Error {
                 .into(),
             Self::Writing(_) => "another format may support it: arrow or parquet".into(),
             Self::NotHdf5 | Self::UnknownFile => "supported are HDF5, Parquet, pickled \
-                trajectories, .npz archives and .csv; a failed download often leaves a web page \
+                trajectories, .npz archives, .csv and .tsv; a failed download often leaves a web page \
                 under the file's name"
                 .into(),
             Self::Damaged(_) => {

@@ -52,9 +52,10 @@ fn file_source(path: &Path, contents: Contents, budget: &Budget) -> Result<Box<d
         let (mut file, _) = input::open_text(path)?;
         let mut head = Vec::new();
         (&mut file).take(8).read_to_end(&mut head)?;
-        let is_csv = path
+        let extension = path
             .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+            .map(|extension| extension.to_ascii_lowercase());
+        let is_csv = extension.is_some_and(|extension| extension == "csv" || extension == "tsv");
         Ok::<Box<dyn Source>, Error>(match head.as_slice() {
             head if *head == hdf5::SIGNATURE => return hdf5_source(path, contents, budget),
             [b'P', b'K', 3, 4, ..] => Box::new(numpy::source(path, contents, budget)?),
