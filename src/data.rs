@@ -179,7 +179,7 @@ pub fn open(experiment: &Experiment) -> Result<ExperimentData, Error> {
     } else if experiment.env.is_some() {
         Some("the plan says env = none".to_owned())
     } else {
-        Some("the dataset names no environment; --env ID names one".to_owned())
+        Some("the dataset names no environment; the key env names one".to_owned())
     };
     Ok(ExperimentData {
         data: Some(data),

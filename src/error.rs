@@ -18,7 +18,7 @@ use crate::{export, metrics, parallel, run, sweep};
 pub enum Error {
     /// An environment.
     #[error(transparent)]
-    Environment(#[from] rtg_envs::Error),
+    Environment(rtg_envs::Error),
     /// A dataset.
     #[error(transparent)]
     Dataset(#[from] rtg_datasets::Error),
@@ -192,6 +192,9 @@ pub enum Error {
     /// A command that needs an environment and was given none.
     #[error("no environment given")]
     MissingEnvironment,
+    /// Something to simulate where the plan has `env = none`.
+    #[error("there is no environment to act in (env = none)")]
+    NoEnvironment,
     /// A target return for a policy that takes none.
     #[error("this policy takes no target return")]
     NoTarget,
@@ -277,6 +280,17 @@ pub enum Error {
     },
 }
 
+impl From<rtg_envs::Error> for Error {
+    fn from(error: rtg_envs::Error) -> Self {
+        match error {
+            rtg_envs::Error::UnknownId { id, .. } if rtg_envs::registry::undelayed(&id) == NONE => {
+                Self::NoEnvironment
+            }
+            error => Self::Environment(error),
+        }
+    }
+}
+
 impl From<evaluate::Error> for Error {
     fn from(error: evaluate::Error) -> Self {
         match error {
@@ -307,11 +321,6 @@ impl Error {
     #[expect(clippy::too_many_lines, reason = "one hint for each kind of error")]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Environment(rtg_envs::Error::UnknownId { id, .. })
-                if rtg_envs::registry::undelayed(id) == NONE =>
-            {
-                "this run was trained without an environment".to_owned()
-            }
             Self::Environment(rtg_envs::Error::UnknownId { .. }) => {
                 "`rtg envs` lists them all".to_owned()
             }
@@ -393,6 +402,9 @@ impl Error {
                 "`rtg evaluate` measures returns without rendering".to_owned()
             }
             Self::Ffmpeg { .. } => "put ffmpeg on PATH, or write a .gif instead".to_owned(),
+            Self::NoEnvironment => {
+                "name one with --env ID when training; `rtg envs` lists them".to_owned()
+            }
             Self::MissingEnvironment => "name one with --env ID; `rtg envs` lists them".to_owned(),
             Self::NoTarget => "omit --targets (--target of `rtg render`)".to_owned(),
             Self::NoReturns => "name the returns, as in --targets 500,100".to_owned(),

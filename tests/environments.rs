@@ -134,11 +134,14 @@ fn without_an_environment_a_policy_is_trained_and_not_evaluated() {
     let said = train(&bench, "--steps 4 --run-dir run");
     assert!(said.contains("the dataset names no environment"), "{said}");
     train(&bench, "--steps 6 --run-dir run --resume");
-    let refused = bench.transcript("evaluate run");
-    assert!(
-        refused.contains("trained without an environment"),
-        "{refused}"
-    );
+    for command in [
+        "evaluate run",
+        "render run",
+        "train --algorithm dqn --dataset ./data-v0 --run-dir online",
+    ] {
+        let refused = bench.transcript(command);
+        assert!(refused.contains("no environment to act in"), "{refused}");
+    }
     // Another one may be named, if it fits.
     train(
         &bench,
