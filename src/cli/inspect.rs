@@ -84,8 +84,13 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
         (
             "observation",
             format!(
-                "{} numbers{}",
+                "{} {}{}",
                 data.observation_width(),
+                if data.observation_width() == 1 {
+                    "number"
+                } else {
+                    "numbers"
+                },
                 listed(&info.observation_parts)
             ),
         ),
