@@ -120,6 +120,15 @@ class Convolution(nn.Module):
         return torch.stack(filtered, dim=-1).flatten(2).transpose(1, 2)
 
 
+def perceptron(width, dropout):
+    """The second half of a block, C -> 4C -> C."""
+    up, down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+    for layer in (up, down):
+        nn.init.normal_(layer.weight, std=0.02)
+        nn.init.zeros_(layer.bias)
+    return nn.Sequential(up, nn.GELU(), down, nn.Dropout(dropout))
+
+
 class ConvolutionBlock(nn.Module):
     """Pre-norm; nothing of the convolution is dropped."""
 
@@ -128,11 +137,7 @@ class ConvolutionBlock(nn.Module):
         self.ln_1 = nn.LayerNorm(width)
         self.conv = Convolution(width, has_returns)
         self.ln_2 = nn.LayerNorm(width)
-        up, down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        for layer in (up, down):
-            nn.init.normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
-        self.mlp = nn.Sequential(up, nn.GELU(), down, nn.Dropout(dropout))
+        self.mlp = perceptron(width, dropout)
 
     def forward(self, x):
         x = x + self.conv(self.ln_1(x))
@@ -228,11 +233,7 @@ class ScanBlock(nn.Module):
         self.norm_mamba = nn.LayerNorm(width)
         self.mamba = Scan(width)
         self.ln_2 = nn.LayerNorm(width)
-        up, down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        for layer in (up, down):
-            nn.init.normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
-        self.mlp_channels = nn.Sequential(up, nn.GELU(), down, nn.Dropout(dropout))
+        self.mlp_channels = perceptron(width, dropout)
 
     def forward(self, x):
         x = x + self.mamba(self.norm_mamba(x))
