@@ -25,21 +25,27 @@ fn inputs<'a>(problem: &Problem<'a>, token: usize) -> (&'a [f32], &'a [f32]) {
     problem.inputs[token * problem.stride..][..2 * STATES].split_at(STATES)
 }
 
-/// A vector of channels of each of N rows.
+/// A vector of channels of each of W rows.
 #[inline(always)]
-fn load_states<S: Simd>(s: S, from: &[f32], width: usize, at: usize, end: usize) -> [S::F; STATES] {
+fn load_rows<S: Simd, const W: usize>(
+    s: S,
+    rows: &[f32],
+    width: usize,
+    at: usize,
+    end: usize,
+) -> [S::F; W] {
     // No closure: it would not be compiled for the instruction set.
-    let mut states = [s.splat(0.0); STATES];
-    for (n, state) in states.iter_mut().enumerate() {
-        *state = s.load(&from[n * width + at..n * width + end]);
+    let mut vectors = [s.splat(0.0); W];
+    for (i, vector) in vectors.iter_mut().enumerate() {
+        *vector = s.load(&rows[i * width + at..i * width + end]);
     }
-    states
+    vectors
 }
 
 /// A log2 e, for powers of 2.
 #[inline(always)]
 fn rates<S: Simd>(s: S, problem: &Problem<'_>, at: usize, end: usize) -> [S::F; STATES] {
-    let mut rates = load_states(s, problem.decay, problem.width, at, end);
+    let mut rates: [S::F; STATES] = load_rows(s, problem.decay, problem.width, at, end);
     for rate in &mut rates {
         *rate = s.mul(*rate, s.splat(LOG2_E));
     }
@@ -72,7 +78,7 @@ fn forward_with<S: Simd>(
     let (first, stride) = problem.asking;
     for at in (0..width).step_by(S::LANES) {
         let end = width.min(at + S::LANES);
-        let mut h = load_states(s, state, width, at, end);
+        let mut h: [S::F; STATES] = load_rows(s, state, width, at, end);
         let rates = rates(s, &problem, at, end);
         let skip = s.load(&problem.skip[at..end]);
         let (mut next, mut row) = (first, 0);
@@ -125,10 +131,9 @@ pub(crate) struct Gradients<'a> {
 pub(crate) struct Scratch {
     /// l of the token behind the chunk times its a, N x E.
     carried: Buffer,
-    /// Of a chunk and a vector of channels: h before each token and a, token x N x lanes.
-    before: Buffer,
-    decays: Buffer,
-    /// Of a chunk: dB and dC, token x N x lanes, the lanes not added up yet.
+    /// Of a chunk: u, Δ and dy, [`CHUNK`] x E each.
+    rows: [Buffer; 3],
+    /// Of a chunk: dB and dC, N x [`CHUNK`] x lanes, the lanes not added up yet.
     sums: [Buffer; 2],
 }
 
@@ -142,17 +147,13 @@ pub(crate) fn backward(
     scratch: &mut Scratch,
     gradients: &mut Gradients<'_>,
 ) {
-    let chunk = CHUNK * STATES * level.lanes();
     scratch.carried.resize(STATES * problem.width);
     scratch.carried.fill(0.0);
-    let Scratch {
-        before,
-        decays,
-        sums: [first, second],
-        ..
-    } = scratch;
-    for buffer in [before, decays, first, second] {
-        buffer.resize(chunk);
+    for rows in &mut scratch.rows {
+        rows.resize(CHUNK * problem.width);
+    }
+    for sums in &mut scratch.sums {
+        sums.resize(STATES * CHUNK * level.lanes());
     }
     backward_vectors(level, problem, marks, dy, scratch, gradients);
 }
@@ -176,6 +177,7 @@ fn backward_with<S: Simd>(
     scratch: &mut Scratch,
     gradients: &mut Gradients<'_>,
 ) {
+    const HALF: usize = CHUNK / 2;
     let (width, tokens) = (problem.width, problem.tokens());
     for chunk in (0..tokens.div_ceil(CHUNK)).rev() {
         let start = chunk * CHUNK;
@@ -183,118 +185,150 @@ fn backward_with<S: Simd>(
         for sums in &mut scratch.sums {
             sums.fill(0.0);
         }
+        let inputs = gather(&problem, &tokens, dy, &mut scratch.rows);
         for at in (0..width).step_by(S::LANES) {
-            let part = (at, width.min(at + S::LANES));
-            let behind = again(s, &problem, marks, &tokens, part, scratch);
-            chunk_backward(s, &problem, &tokens, part, behind, dy, scratch, gradients);
+            let part = Part {
+                tokens: &tokens,
+                inputs: &inputs,
+                channels: (at, width.min(at + S::LANES)),
+            };
+            if tokens.len() > HALF {
+                part.backward::<S, CHUNK>(s, &problem, marks, scratch, gradients);
+            } else {
+                part.backward::<S, HALF>(s, &problem, marks, scratch, gradients);
+            }
         }
         for (i, token) in tokens.enumerate() {
             let to = &mut gradients.inputs[token * gradients.stride..][..2 * STATES];
             for (n, to) in to.iter_mut().enumerate() {
                 let sums = &scratch.sums[n / STATES];
-                let from = (i * STATES + n % STATES) * S::LANES;
+                let from = (n % STATES * CHUNK + i) * S::LANES;
                 *to = s.sum(s.load(&sums[from..from + S::LANES]));
             }
         }
     }
 }
 
-/// Fills `before` and `decays` for a chunk; returns h behind it.
+/// B and C of a chunk.
+type ChunkInputs = [[f32; 2 * STATES]; CHUNK];
+
+/// Copies the rows of a chunk, which may be far away, in the order in which they are stored. Tokens
+/// that are missing have zeros: they change no memory and contribute nothing to a gradient.
 #[inline(always)]
-fn again<S: Simd>(
-    s: S,
+fn gather(
     problem: &Problem<'_>,
-    marks: &[f32],
     tokens: &Range<usize>,
-    (at, end): (usize, usize),
-    scratch: &mut Scratch,
-) -> [S::F; STATES] {
+    dy: &[f32],
+    rows: &mut [Buffer; 3],
+) -> ChunkInputs {
     let width = problem.width;
-    let mut h = match (tokens.start / CHUNK).checked_sub(1) {
-        None => [s.splat(0.0); STATES],
-        Some(mark) => load_states(s, &marks[mark * STATES * width..], width, at, end),
-    };
-    let rates = rates(s, problem, at, end);
+    let numbers = tokens.start * width..tokens.end * width;
+    let [u, steps, d] = rows;
+    for (to, from) in [(u, problem.u), (steps, problem.steps)] {
+        let (copied, missing) = to.split_at_mut(numbers.len());
+        copied.copy_from_slice(&from[numbers.clone()]);
+        missing.fill(0.0);
+    }
+    d.fill(0.0);
+    let (first, stride) = problem.asking;
+    let mut inputs = [[0.0; 2 * STATES]; CHUNK];
     for (i, token) in tokens.clone().enumerate() {
-        let u = s.load(&problem.u[token * width + at..token * width + end]);
-        let step = s.load(&problem.steps[token * width + at..token * width + end]);
-        let (b, _) = inputs(problem, token);
-        let drive = s.mul(step, u);
-        for (n, ((h, rate), b)) in h.iter_mut().zip(&rates).zip(b).enumerate() {
-            let place = (i * STATES + n) * S::LANES;
-            let decay = power_of_2(s, s.mul(step, *rate));
-            s.store(*h, &mut scratch.before[place..place + S::LANES]);
-            s.store(decay, &mut scratch.decays[place..place + S::LANES]);
-            *h = s.mul_add(decay, *h, s.mul(drive, s.splat(*b)));
+        inputs[i].copy_from_slice(&problem.inputs[token * problem.stride..][..2 * STATES]);
+        if let Some(behind) = token.checked_sub(first)
+            && behind % stride == 0
+        {
+            let row = behind / stride * width;
+            d[i * width..(i + 1) * width].copy_from_slice(&dy[row..row + width]);
         }
     }
-    h
+    inputs
 }
 
-#[inline(always)]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "a chunk and a vector of a sequence, and its gradients"
-)]
-fn chunk_backward<S: Simd>(
-    s: S,
-    problem: &Problem<'_>,
-    tokens: &Range<usize>,
-    (at, end): (usize, usize),
-    mut behind: [S::F; STATES],
-    dy: &[f32],
-    scratch: &mut Scratch,
-    gradients: &mut Gradients<'_>,
-) {
-    let width = problem.width;
-    let (first, stride) = problem.asking;
-    let a = load_states(s, problem.decay, width, at, end);
-    let mut carried = load_states(s, &scratch.carried, width, at, end);
-    let mut da = load_states(s, gradients.decay, width, at, end);
-    let skip = s.load(&problem.skip[at..end]);
-    let mut dskip = s.load(&gradients.skip[at..end]);
-    let [sums_b, sums_c] = &mut scratch.sums;
-    for (i, token) in tokens.clone().enumerate().rev() {
-        let numbers = token * width + at..token * width + end;
-        let u = s.load(&problem.u[numbers.clone()]);
-        let step = s.load(&problem.steps[numbers.clone()]);
-        let (b, c) = inputs(problem, token);
-        let d = match token.checked_sub(first) {
-            Some(behind) if behind % stride == 0 => {
-                let row = behind / stride * width;
-                s.load(&dy[row + at..row + end])
-            }
-            _ => s.splat(0.0),
-        };
-        let drive = s.mul(step, u);
-        let (mut along_b, mut along_a) = (s.splat(0.0), s.splat(0.0));
-        let states = carried.iter_mut().zip(&mut behind).zip(&mut da);
-        let given = a.iter().zip(b).zip(c);
-        for (n, (((carried, behind), da), ((a, b), c))) in states.zip(given).enumerate() {
-            let place = (i * STATES + n) * S::LANES;
-            let place = place..place + S::LANES;
-            let before = s.load(&scratch.before[place.clone()]);
-            let l = s.mul_add(d, s.splat(*c), *carried);
-            let to = &mut sums_c[place.clone()];
-            s.store(s.mul_add(d, *behind, s.load(to)), to);
-            let to = &mut sums_b[place.clone()];
-            s.store(s.mul_add(l, drive, s.load(to)), to);
-            along_b = s.mul_add(l, s.splat(*b), along_b);
-            *carried = s.mul(l, s.load(&scratch.decays[place]));
-            let g = s.mul(*carried, before);
-            along_a = s.mul_add(g, *a, along_a);
-            *da = s.mul_add(g, step, *da);
-            *behind = before;
+/// A vector of channels of a chunk.
+struct Part<'a> {
+    tokens: &'a Range<usize>,
+    inputs: &'a ChunkInputs,
+    channels: (usize, usize),
+}
+
+impl Part<'_> {
+    /// Of a chunk of at most W tokens: one number of memory after the other, so that those of all
+    /// tokens are in registers.
+    #[inline(always)]
+    fn backward<S: Simd, const W: usize>(
+        &self,
+        s: S,
+        problem: &Problem<'_>,
+        marks: &[f32],
+        scratch: &mut Scratch,
+        gradients: &mut Gradients<'_>,
+    ) {
+        let (width, (at, end)) = (problem.width, self.channels);
+        let mark = (self.tokens.start / CHUNK).checked_sub(1);
+        let marks = mark.map(|mark| &marks[mark * STATES * width..]);
+        let Scratch {
+            carried: all_carried,
+            rows,
+            sums: [sums_b, sums_c],
+        } = scratch;
+        let [u, steps, d] = &*rows;
+        let u: [S::F; W] = load_rows(s, u, width, at, end);
+        let steps: [S::F; W] = load_rows(s, steps, width, at, end);
+        let d: [S::F; W] = load_rows(s, d, width, at, end);
+        let mut drives = u;
+        for (drive, step) in drives.iter_mut().zip(&steps) {
+            *drive = s.mul(*step, *drive);
         }
-        let du = s.mul_add(step, along_b, s.mul(skip, d));
-        s.store(du, &mut gradients.u[numbers.clone()]);
-        s.store(
-            s.mul_add(u, along_b, along_a),
-            &mut gradients.steps[numbers],
-        );
-        dskip = s.mul_add(d, u, dskip);
+        let mut along_b = [s.splat(0.0); W];
+        let mut along_a = [s.splat(0.0); W];
+        for n in 0..STATES {
+            let channels = n * width + at..n * width + end;
+            let sums = n * CHUNK * S::LANES..(n * CHUNK + W) * S::LANES;
+            let (sums_b, sums_c) = (&mut sums_b[sums.clone()], &mut sums_c[sums]);
+            let a = s.load(&problem.decay[channels.clone()]);
+            let mut h = match marks {
+                None => s.splat(0.0),
+                Some(marks) => s.load(&marks[channels.clone()]),
+            };
+            // h before each token, and the decay at it.
+            let (mut before, mut decays) = ([h; W], [h; W]);
+            let rate = s.mul(a, s.splat(LOG2_E));
+            for (i, (before, decay)) in before.iter_mut().zip(&mut decays).enumerate() {
+                *before = h;
+                *decay = power_of_2(s, s.mul(steps[i], rate));
+                let drive = s.mul(drives[i], s.splat(self.inputs[i][n]));
+                h = s.mul_add(*decay, h, drive);
+            }
+            let mut carried = s.load(&all_carried[channels.clone()]);
+            let mut da = s.load(&gradients.decay[channels.clone()]);
+            for i in (0..W).rev() {
+                let lanes = i * S::LANES..(i + 1) * S::LANES;
+                let (b, c) = (self.inputs[i][n], self.inputs[i][STATES + n]);
+                let l = s.mul_add(d[i], s.splat(c), carried);
+                let to = &mut sums_c[lanes.clone()];
+                s.store(s.mul_add(d[i], h, s.load(to)), to);
+                let to = &mut sums_b[lanes];
+                s.store(s.mul_add(l, drives[i], s.load(to)), to);
+                along_b[i] = s.mul_add(l, s.splat(b), along_b[i]);
+                carried = s.mul(l, decays[i]);
+                let g = s.mul(carried, before[i]);
+                along_a[i] = s.mul_add(g, a, along_a[i]);
+                da = s.mul_add(g, steps[i], da);
+                h = before[i];
+            }
+            s.store(carried, &mut all_carried[channels.clone()]);
+            s.store(da, &mut gradients.decay[channels]);
+        }
+        let skip = s.load(&problem.skip[at..end]);
+        let mut dskip = s.load(&gradients.skip[at..end]);
+        for (i, token) in self.tokens.clone().take(W).enumerate().rev() {
+            let numbers = token * width + at..token * width + end;
+            let du = s.mul_add(steps[i], along_b[i], s.mul(skip, d[i]));
+            s.store(du, &mut gradients.u[numbers.clone()]);
+            let dstep = s.mul_add(u[i], along_b[i], along_a[i]);
+            s.store(dstep, &mut gradients.steps[numbers]);
+            dskip = s.mul_add(d[i], u[i], dskip);
+        }
+        s.store(dskip, &mut gradients.skip[at..end]);
     }
-    store_states(s, &carried, &mut scratch.carried, width, at, end);
-    store_states(s, &da, gradients.decay, width, at, end);
-    s.store(dskip, &mut gradients.skip[at..end]);
 }

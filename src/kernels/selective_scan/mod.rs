@@ -41,7 +41,8 @@ pub const STATES: usize = 16;
 /// Tokens visible to the filter of a token, itself included.
 pub const TAPS: usize = 4;
 
-/// Tokens that backward works on together.
+/// Tokens that backward works on together, so that their numbers of a vector of channels are in
+/// registers.
 pub(crate) const CHUNK: usize = 8;
 
 /// What the scan of one sequence reads.
