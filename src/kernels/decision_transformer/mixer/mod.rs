@@ -27,6 +27,7 @@ pub(crate) mod attention;
 pub(crate) mod convolution;
 pub(crate) mod cuda;
 pub(crate) mod reference;
+mod rows;
 pub(crate) mod scan;
 
 use super::group::Group;

@@ -4,6 +4,7 @@ use super::forward::project;
 use super::{Parameters, Weights, project_keys_values, project_queries};
 use crate::kernels::attention::{self, Visible, cpu::Problem};
 use crate::kernels::buffer::Buffer;
+use crate::kernels::decision_transformer::mixer::rows::Rows;
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
 use crate::kernels::epilogue::{Store, StoreWithBias};
@@ -13,8 +14,8 @@ use std::ops::Range;
 /// Queries, keys and values of one layer's input tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    q: Buffer,
-    kv: Buffer,
+    q: Rows,
+    kv: Rows,
 }
 
 /// The entries of some tokens.
@@ -46,23 +47,21 @@ pub(crate) struct Scratch {
 impl Cache {
     /// Resizes it to this many tokens.
     pub(in super::super) fn resize(&mut self, at: &Parameters, tokens: usize) {
-        self.q.resize(tokens * at.width());
-        self.kv.resize(tokens * 2 * at.width());
+        self.q.resize(at.width(), tokens);
+        self.kv.resize(2 * at.width(), tokens);
     }
 
     /// Moves some tokens to the front and drops the others.
     pub(in super::super) fn forget(&mut self, at: &Parameters, kept: &Range<usize>) {
-        let c = at.width();
-        self.q.copy_within(kept.start * c..kept.end * c, 0);
-        self.kv.copy_within(kept.start * 2 * c..kept.end * 2 * c, 0);
+        self.q.forget(at.width(), kept);
+        self.kv.forget(2 * at.width(), kept);
     }
 
     /// The entries of some tokens.
     pub(in super::super) fn kept(&self, at: &Parameters, tokens: &Range<usize>) -> Kept<'_> {
-        let c = at.width();
         Kept {
-            q: &self.q[tokens.start * c..tokens.end * c],
-            kv: &self.kv[tokens.start * 2 * c..tokens.end * 2 * c],
+            q: self.q.of(at.width(), tokens),
+            kv: self.kv.of(2 * at.width(), tokens),
         }
     }
 
@@ -72,10 +71,9 @@ impl Cache {
         at: &Parameters,
         tokens: &Range<usize>,
     ) -> Places<'_> {
-        let c = at.width();
         Places {
-            q: &mut self.q[tokens.start * c..tokens.end * c],
-            kv: &mut self.kv[tokens.start * 2 * c..tokens.end * 2 * c],
+            q: self.q.places(at.width(), tokens),
+            kv: self.kv.places(2 * at.width(), tokens),
         }
     }
 }

@@ -1,30 +1,29 @@
 //! The convolution in a running episode: a cache of the normed tokens in its reach.
 
 use super::{Parameters, TokenSelection};
-use crate::kernels::buffer::Buffer;
+use crate::kernels::decision_transformer::mixer::rows::Rows;
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
 use std::ops::Range;
 
 /// One layer's normed input tokens.
 #[derive(Debug, Default)]
-pub(crate) struct Cache(Buffer);
+pub(crate) struct Cache(Rows);
 
 impl Cache {
     /// Resizes it to this many tokens.
     pub(in super::super) fn resize(&mut self, at: &Parameters, tokens: usize) {
-        self.0.resize(tokens * at.width);
+        self.0.resize(at.width, tokens);
     }
 
     /// Moves some tokens to the front and drops the others.
     pub(in super::super) fn forget(&mut self, at: &Parameters, kept: &Range<usize>) {
-        let kept = kept.start * at.width..kept.end * at.width;
-        self.0.copy_within(kept, 0);
+        self.0.forget(at.width, kept);
     }
 
     /// The entries of some tokens.
     pub(in super::super) fn kept(&self, at: &Parameters, tokens: &Range<usize>) -> &[f32] {
-        &self.0[tokens.start * at.width..tokens.end * at.width]
+        self.0.of(at.width, tokens)
     }
 
     /// The places of some tokens.
@@ -33,7 +32,7 @@ impl Cache {
         at: &Parameters,
         tokens: &Range<usize>,
     ) -> &mut [f32] {
-        &mut self.0[tokens.start * at.width..tokens.end * at.width]
+        self.0.places(at.width, tokens)
     }
 }
 

@@ -4,6 +4,7 @@
 use super::forward::{choose, finish, multiply, output, problem};
 use super::{Channels, Parameters, Weights};
 use crate::kernels::buffer::Buffer;
+use crate::kernels::decision_transformer::mixer::rows::Rows;
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
 use crate::kernels::epilogue::Store;
@@ -14,10 +15,10 @@ use std::ops::Range;
 /// What is kept of the tokens in front of one layer, E numbers each.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    x: Buffer,
-    z: Buffer,
+    x: Rows,
+    z: Rows,
     /// y * silu(z), of tokens that the memory has [passed](advance).
-    gated: Buffer,
+    gated: Rows,
     /// h behind the newest of these, N x E.
     state: Buffer,
 }
@@ -52,29 +53,26 @@ impl Cache {
     /// Makes it hold this many tokens.
     pub(in super::super) fn resize(&mut self, at: &Parameters, tokens: usize) {
         let e = at.inner();
-        for buffer in [&mut self.x, &mut self.z, &mut self.gated] {
-            buffer.resize(tokens * e);
+        for rows in [&mut self.x, &mut self.z, &mut self.gated] {
+            rows.resize(e, tokens);
         }
         self.state.resize(STATES * e);
     }
 
     /// Moves some tokens to the front.
     pub(in super::super) fn forget(&mut self, at: &Parameters, kept: &Range<usize>) {
-        let e = at.inner();
-        let kept = kept.start * e..kept.end * e;
-        for buffer in [&mut self.x, &mut self.z, &mut self.gated] {
-            buffer.copy_within(kept.clone(), 0);
+        for rows in [&mut self.x, &mut self.z, &mut self.gated] {
+            rows.forget(at.inner(), kept);
         }
     }
 
     /// Some tokens.
     pub(in super::super) fn kept(&self, at: &Parameters, tokens: &Range<usize>) -> Kept<'_> {
         let e = at.inner();
-        let numbers = tokens.start * e..tokens.end * e;
         Kept {
-            x: &self.x[numbers.clone()],
-            z: &self.z[numbers.clone()],
-            gated: &self.gated[numbers],
+            x: self.x.of(e, tokens),
+            z: self.z.of(e, tokens),
+            gated: self.gated.of(e, tokens),
         }
     }
 
@@ -85,10 +83,9 @@ impl Cache {
         tokens: &Range<usize>,
     ) -> Places<'_> {
         let e = at.inner();
-        let numbers = tokens.start * e..tokens.end * e;
         Places {
-            x: &mut self.x[numbers.clone()],
-            z: &mut self.z[numbers],
+            x: self.x.places(e, tokens),
+            z: self.z.places(e, tokens),
         }
     }
 }
@@ -137,7 +134,7 @@ pub(in super::super) fn advance(
         cache.state.fill(0.0);
     }
     let first = new.start.saturating_sub(TAPS - 1);
-    let x = &cache.x[first * e..new.end * e];
+    let x = cache.x.of(e, &(first..new.end));
     filter(at, network, (x, new.start - first), &mut scratch.channels);
     choose(at, network, weights, &mut scratch.channels);
     let (all, asking) = (0..new.len(), (0, 1));
@@ -145,9 +142,8 @@ pub(in super::super) fn advance(
     scratch.y.resize(new.len() * e);
     let y = &mut scratch.y;
     cpu::forward(network.level, problem, &mut cache.state, &mut [], y);
-    let numbers = new.start * e..new.end * e;
-    let gated = &mut cache.gated[numbers.clone()];
-    elementwise::gate(network.level, y, &cache.z[numbers], gated);
+    let gated = cache.gated.places(e, new);
+    elementwise::gate(network.level, y, cache.z.of(e, new), gated);
 }
 
 /// u of the tokens of x behind its first `before`.
