@@ -1,12 +1,12 @@
-"""The table of a sweep over the Decision Transformer's family, with the time of a step and of a decision.
+"""The table of a sweep over the Decision Transformer's family, with times of steps and decisions.
 
     rtg sweep experiments/sweeps/family-maze.toml
-    python benches/family_table.py sweeps/family-maze [--rtg target/release/rtg] [--steps 40] [--rounds 3]
+    python benches/family_table.py sweeps/family-maze [--rtg FILE] [--steps 40] [--rounds 3]
 
-Returns and calibration are those of the last evaluations of the sweep's finished runs: mean and standard
-deviation (n - 1) over the seeds. Times are measured here and now on one thread, on the first seed of
-each group in turn, the median of a few rounds: a step by training anew for some steps, a decision by
-acting in one environment, its step included. `--rounds 0` measures none.
+Returns and calibration are those of the last evaluations of the sweep's finished runs: mean and
+standard deviation (n - 1) over the seeds. Times are measured now, on the first seed of each group,
+interleaved, the median of a few rounds: a step by training for some steps from the start, a
+decision by acting in one environment, its step included. `--rounds 0` measures none.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def spread(numbers, digits):
 
 
 def output(command):
-    done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
-    return done.stdout
+    words = [str(word) for word in command]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
 def step_ms(rtg, plan, steps):
@@ -65,7 +65,8 @@ def decision_ms(rtg, run, target):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweep", type=pathlib.Path)
     parser.add_argument("--rtg", default="target/release/rtg")
     parser.add_argument("--steps", type=int, default=40)
@@ -96,11 +97,14 @@ def main():
             ends.append(text if target is None else f"{target:g}: {text}")
         if returns[0][0][0] is None:
             ends[1] = "–"
-        errors = [summary["calibration"]["error"] for summary in found if summary.get("calibration")]
+        measures = [summary.get("calibration") for summary in found]
+        errors = [measure["error"] for measure in measures if measure]
         step, decision = times[group]
-        times_text = f"{statistics.median(step):.2f} | {statistics.median(decision):.3f}" if step else "– | –"
+        step_text = f"{statistics.median(step):.2f}" if step else "–"
+        decision_text = f"{statistics.median(decision):.3f}" if decision else "–"
         error = spread(errors, 3) if errors else "–"
-        cells = [group, len(found), found[0]["steps"], returns[0][0][2], *ends, error, times_text]
+        cells = [group, len(found), found[0]["steps"], returns[0][0][2], *ends, error,
+                 step_text, decision_text]
         print("|", " | ".join(map(str, cells)), "|", flush=True)
 
 
