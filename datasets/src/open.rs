@@ -52,9 +52,7 @@ fn file_source(path: &Path, contents: Contents, budget: &Budget) -> Result<Box<d
         let (mut file, _) = input::open_text(path)?;
         let mut head = Vec::new();
         (&mut file).take(8).read_to_end(&mut head)?;
-        let extension = path
-            .extension()
-            .map(|extension| extension.to_ascii_lowercase());
+        let extension = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
         let is_csv = extension.is_some_and(|extension| extension == "csv" || extension == "tsv");
         Ok::<Box<dyn Source>, Error>(match head.as_slice() {
             head if *head == hdf5::SIGNATURE => return hdf5_source(path, contents, budget),
