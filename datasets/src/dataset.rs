@@ -6,6 +6,7 @@
 //! dataset is cheap to clone, and a selection or a mixture ([`crate::select`]) is another list over
 //! the same numbers.
 
+mod labels;
 mod numbers;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use rtg_envs::Space;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::labels::{LabelKind, Labels, hash_of};
 pub(crate) use self::numbers::Numbers;
 use crate::{EnvSpec, Episode, EpisodeColumn, EpisodeView, Error, Finding};
 
@@ -111,6 +113,8 @@ pub struct Dataset {
     pub(crate) findings: Vec<Finding>,
     /// The hash, where it was computed before.
     pub(crate) known_hash: Option<String>,
+    /// What windows have in place of the returns-to-go.
+    labels: Option<Labels>,
 }
 
 /// The numbers of some episodes.
@@ -182,6 +186,7 @@ impl Dataset {
             weights: None,
             findings: Vec::new(),
             known_hash: None,
+            labels: None,
         }
     }
 
@@ -213,6 +218,7 @@ impl Dataset {
             weights.push(1.0);
         }
         self.known_hash = None;
+        self.labels = None;
         Ok(())
     }
 

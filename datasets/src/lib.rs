@@ -79,7 +79,7 @@ mod table;
 
 pub use budget::Budget;
 pub use convert::{Summary, Target, convert};
-pub use dataset::{Dataset, Defects, Info, Part};
+pub use dataset::{Dataset, Defects, Info, LabelKind, Labels, Part, hash_of};
 pub use env_spec::{EnvSpec, WrapperSpec};
 pub use episode::{Episode, EpisodeView, returns_to_go};
 pub use error::{EpisodeColumn, Error};

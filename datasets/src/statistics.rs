@@ -111,7 +111,13 @@ pub struct ReturnSummary {
 impl ReturnSummary {
     /// The summary of a dataset; all zeros if it has no episode.
     pub fn of(dataset: &Dataset) -> Self {
-        if dataset.episodes() == 0 {
+        let returns: Vec<f64> = dataset.iter().map(|episode| episode.return_()).collect();
+        Self::over(&returns)
+    }
+
+    /// The summary of these numbers; all zeros if there is none.
+    pub fn over(returns: &[f64]) -> Self {
+        if returns.is_empty() {
             return Self {
                 mean: 0.0,
                 std: 0.0,
@@ -119,7 +125,6 @@ impl ReturnSummary {
                 max: 0.0,
             };
         }
-        let returns: Vec<f64> = dataset.iter().map(|episode| episode.return_()).collect();
         let count = returns.len() as f64;
         let mean = returns.iter().sum::<f64>() / count;
         let variance = returns.iter().map(|r| (r - mean) * (r - mean)).sum::<f64>() / count;

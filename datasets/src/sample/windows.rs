@@ -114,7 +114,7 @@ pub struct Batch {
     pub actions: Vec<f32>,
     /// `B x K`: the index of each discrete action, 0 in the padding. Empty for continuous ones.
     pub labels: Vec<u32>,
-    /// `B x K`, divided by the return scale.
+    /// `B x K`, divided by the return scale; labels, where the dataset has any.
     pub returns_to_go: Vec<f32>,
     /// `B x K`, counted from the episode's start.
     pub timesteps: Vec<u32>,
@@ -197,6 +197,12 @@ impl WindowSampler {
         &self.config
     }
 
+    /// Whether only the last step of a window has its own label; then windows cannot be cut from
+    /// [`columns`](Self::columns).
+    pub fn is_consistent(&self) -> bool {
+        self.source.is_consistent()
+    }
+
     /// Numbers in an action row of a batch: those of the space, or `n` for a discrete action.
     pub fn action_width(&self) -> usize {
         self.source.action_units().width()
@@ -259,10 +265,23 @@ impl WindowSampler {
         let (s, width) = (self.padded_observation.len(), self.action_width());
         let mut place = first;
         let is_discrete = self.source.action_units().is_discrete();
+        let is_consistent = self.source.is_consistent();
+        // How far the label of the last step is above its return-to-go.
+        let mut above = 0.0;
         for [observations, stored, returns] in self.source.pieces(stretch) {
-            let next = place + returns.len();
+            let steps = returns.len() / (1 + usize::from(is_consistent));
+            let next = place + steps;
             batch.observations[place * s..next * s].copy_from_slice(observations);
-            batch.returns_to_go[place..next].copy_from_slice(returns);
+            let told = &mut batch.returns_to_go[place..next];
+            if is_consistent {
+                let (pairs, _) = returns.as_chunks();
+                for (told, &[return_to_go, gap]) in told.iter_mut().zip(pairs) {
+                    *told = return_to_go;
+                    above = gap;
+                }
+            } else {
+                told.copy_from_slice(returns);
+            }
             let actions = &mut batch.actions[place * width..next * width];
             if is_discrete {
                 let rows = actions.chunks_exact_mut(width).zip(stored);
@@ -274,6 +293,11 @@ impl WindowSampler {
                 actions.copy_from_slice(stored);
             }
             place = next;
+        }
+        if is_consistent {
+            for told in &mut batch.returns_to_go[first..last] {
+                *told += above;
+            }
         }
         let limit = self.config.max_timestep.unwrap_or(usize::MAX);
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);

@@ -15,7 +15,7 @@ pub struct Columns {
     pub actions: Vec<f32>,
     /// `N`: the index of each discrete action; empty for continuous ones.
     pub labels: Vec<u32>,
-    /// `N`, divided by the return scale.
+    /// `N`, divided by the return scale; labels, where the dataset has any.
     pub returns_to_go: Vec<f32>,
     /// The first step of each episode, and finally `N`.
     pub starts: Vec<usize>,
@@ -40,10 +40,22 @@ impl WindowSampler {
             length: steps,
         };
         let mut step = 0;
+        let is_consistent = self.source.is_consistent();
         for [observations, actions, returns] in self.source.pieces(all) {
-            let end = step + returns.len();
+            let end = step + returns.len() / (1 + usize::from(is_consistent));
             columns.observations[step * s..end * s].copy_from_slice(observations);
-            columns.returns_to_go[step..end].copy_from_slice(returns);
+            let told = &mut columns.returns_to_go[step..end];
+            if is_consistent {
+                let (pairs, _) = returns.as_chunks();
+                let labels = pairs
+                    .iter()
+                    .map(|[return_to_go, above]| return_to_go + above);
+                told.iter_mut()
+                    .zip(labels)
+                    .for_each(|(told, label)| *told = label);
+            } else {
+                told.copy_from_slice(returns);
+            }
             if is_discrete {
                 for (label, &choice) in columns.labels[step..end].iter_mut().zip(actions) {
                     *label = choice as u32;

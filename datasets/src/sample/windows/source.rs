@@ -7,7 +7,7 @@
 use super::WindowConfig;
 use crate::sample::actions::ActionUnits;
 use crate::sample::blocks::{Blocks, Filling};
-use crate::{Dataset, EpisodeColumn, Error, Normaliser, returns_to_go};
+use crate::{Dataset, EpisodeColumn, Error, LabelKind, Normaliser, returns_to_go};
 
 /// Consecutive steps of one episode.
 #[derive(Clone, Copy, Default)]
@@ -51,7 +51,10 @@ impl Units {
 #[derive(Debug)]
 pub(super) struct Source {
     actions: ActionUnits,
-    /// Observations, actions, returns-to-go.
+    /// Whether only a window's last step has its own label.
+    consistent: bool,
+    /// Observations, actions, and what the model is told: returns-to-go or labels. Consistent
+    /// labels have two numbers: the return-to-go, and how far the label is above it.
     blocks: Blocks<3>,
 }
 
@@ -61,7 +64,10 @@ impl Source {
         let s = dataset.observation_width();
         // The store fits on the disk, so a file half as large does too.
         let directory = dataset.store().map(|store| store.parent().unwrap_or(store));
-        let widths = [s, dataset.action_width(), 1];
+        let labels = dataset.labels();
+        let kind = labels.map(|labels| labels.kind());
+        let consistent = kind == Some(LabelKind::Return { consistent: true });
+        let widths = [s, dataset.action_width(), 1 + usize::from(consistent)];
         let mut filling = Filling::new(widths, dataset.steps(), directory)?;
         let (mut observations, mut actions, mut returns) = (Vec::new(), Vec::new(), Vec::new());
         for (index, episode) in dataset.iter().enumerate() {
@@ -80,14 +86,31 @@ impl Source {
             units.actions.check(index, space, episode.actions)?;
             actions.resize(episode.actions.len(), 0.0);
             units.actions.convert(episode.actions, &mut actions);
-            returns.resize(steps, 0.0);
-            units.returns(&returns_to_go(episode.rewards, 1.0), &mut returns);
+            let labels = labels.map(|labels| &labels.values()[dataset.starts()[index]..][..steps]);
+            let told = match labels {
+                None => returns_to_go(episode.rewards, 1.0),
+                Some(labels) if consistent => {
+                    let rewarded = returns_to_go(episode.rewards, 1.0);
+                    let pairs = rewarded.iter().zip(labels);
+                    pairs.flat_map(|(r, label)| [*r, label - r]).collect()
+                }
+                Some(labels) => labels.to_vec(),
+            };
+            returns.resize(told.len(), 0.0);
+            units.returns(&told, &mut returns);
             filling.push(steps, [&observations, &actions, &returns])?;
         }
         Ok(Self {
             blocks: filling.finish()?,
             actions: units.actions,
+            consistent,
         })
+    }
+
+    /// Whether only a window's last step has its own label. Then a step has two numbers in the
+    /// third column: the return-to-go, and how far its label is above it.
+    pub(super) fn is_consistent(&self) -> bool {
+        self.consistent
     }
 
     pub(super) fn action_units(&self) -> &ActionUnits {
@@ -95,7 +118,7 @@ impl Source {
     }
 
     /// The steps of a stretch: observations, normalised; actions in the model's units, a discrete
-    /// one as the index of its choice; returns-to-go, divided by the return scale.
+    /// one as the index of its choice; returns-to-go or labels, divided by the return scale.
     #[inline]
     pub(super) fn pieces(&self, stretch: EpisodeSlice) -> impl Iterator<Item = [&[f32]; 3]> {
         self.blocks.pieces(stretch.step, stretch.length)

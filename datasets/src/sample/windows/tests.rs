@@ -5,7 +5,7 @@ use rtg_envs::Space;
 
 use super::*;
 use crate::dataset::tests::staircase;
-use crate::{Episode, Info};
+use crate::{Episode, Info, LabelKind, Labels};
 
 /// Means 0.5 and 2, divisors 0.25 and 4: exact in `f32`.
 fn normaliser() -> Normaliser {
@@ -334,4 +334,40 @@ fn a_selection_is_sampled_as_if_the_rest_did_not_exist() {
         copied.push(all.episode(index).to_owned()).unwrap();
     }
     assert_eq!(drawn(&all.select(&long).unwrap()), drawn(&copied));
+}
+
+/// Five steps with rewards 1 + t and labels 10 above the return-to-go at step 2, 1 above elsewhere.
+fn labelled(kind: LabelKind) -> WindowSampler {
+    let mut dataset = staircase(&[5]);
+    let mut labels = crate::returns_to_go(dataset.episode(0).rewards, 1.0);
+    for (step, label) in labels.iter_mut().enumerate() {
+        *label += if step == 2 { 10.0 } else { 1.0 };
+    }
+    dataset.set_labels(Labels::new(kind, labels, "")).unwrap();
+    let identity = Normaliser::identity(2);
+    WindowSampler::new(&dataset, &identity, WindowConfig::official(3, 2.0, 5)).unwrap()
+}
+
+#[test]
+fn in_consistent_windows_the_last_label_decides_the_others() {
+    let sampler = labelled(LabelKind::Return { consistent: true });
+    assert!(sampler.is_consistent());
+    let returns = |step| window(&sampler, step).returns_to_go;
+    // Returns-to-go 10, 10, 9, 7, 4 of rewards 0, 1, 2, 3, 4.
+    assert_eq!(returns(0), [10.0, 10.0, 9.5]);
+    assert_eq!(returns(1), [5.5, 5.0, 4.0]);
+    // A window that is padded before its two steps.
+    assert_eq!(returns(3), [0.0, 4.0, 2.5]);
+    assert_eq!(sampler.columns().returns_to_go, [5.5, 5.5, 9.5, 4.0, 2.5]);
+}
+
+#[test]
+fn other_labels_are_those_of_the_steps() {
+    for kind in [LabelKind::Return { consistent: false }, LabelKind::Constant] {
+        let sampler = labelled(kind);
+        assert!(!sampler.is_consistent());
+        assert_eq!(window(&sampler, 1).returns_to_go, [5.5, 9.5, 4.0]);
+        assert_eq!(window(&sampler, 4).returns_to_go, [0.0, 0.0, 2.5]);
+        assert_eq!(sampler.columns().returns_to_go, [5.5, 5.5, 9.5, 4.0, 2.5]);
+    }
 }
