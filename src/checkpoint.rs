@@ -13,7 +13,7 @@ mod replay;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use rtg_datasets::free_memory;
+use rtg_datasets::{free_memory, hash_of};
 use rtg_envs::Spec;
 use safetensors::SafeTensors;
 use serde::de::DeserializeOwned;
@@ -164,6 +164,18 @@ impl Checkpoint {
             made_for,
             path: self.path.clone(),
         })
+    }
+
+    /// A hash of the model's description and of all tensors: that of another run that computed the
+    /// same bits is the same.
+    pub fn hash(&self) -> String {
+        let header = self
+            .bytes
+            .first_chunk()
+            .map_or(0, |length| u64::from_le_bytes(*length));
+        let begin = usize::try_from(HEADER_LENGTH + header).unwrap_or(usize::MAX);
+        let tensors = self.bytes.get(begin..).unwrap_or_default();
+        hash_of(&[self.notes.made_of.to_string().as_bytes(), tensors])
     }
 
     /// The whole file.

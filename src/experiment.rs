@@ -15,12 +15,13 @@ use std::convert::Infallible;
 
 use std::path::PathBuf;
 
-use rtg_datasets::Dataset;
+use rtg_datasets::{Dataset, LabelKind, ReturnSummary};
 use rtg_envs::{Spec, registry};
 use serde::de::DeserializeOwned;
 
 use self::layers::{all_keys, check_keys, known_keys, merge, rename_former, table};
 use self::targets::FORMS;
+use crate::algorithms::labels::LabelsConfig;
 use crate::algorithms::{AlgorithmRef, Facts, Input};
 use crate::device::Device;
 use crate::keys::wrong_type;
@@ -33,6 +34,10 @@ pub use self::plan::{
     EvaluationConfig, Experiment, LoggingConfig, MixPart, OnlineConfig, general, reference,
 };
 pub use self::targets::{Returns, Target, Targets};
+
+/// The percentiles of advantages that are targets by default; the first is that of the command
+/// network of ACT.
+const USUAL_ADVANTAGES: [f64; 2] = [0.98, 0.5];
 
 /// In place of an environment id: the policy is trained without evaluation.
 pub const NONE: &str = "none";
@@ -64,6 +69,11 @@ impl Experiment {
             let expected = "omitted: it is for offline algorithms that continue `from` another \
                 run";
             return Err(KeyError::new("online", "a table", expected).into());
+        }
+        if layers.iter().any(|layer| layer.contains_key("labels")) {
+            let labels = Value::try_from(LabelsConfig::of(()))
+                .map_err(|error| PlanError::Type(error.to_string()))?;
+            merged.entry("labels").or_insert(labels);
         }
         let known = known_keys(algorithm);
         for layer in layers {
@@ -126,6 +136,7 @@ impl Experiment {
             let found = format!("[{low}, {high}]");
             return Err(KeyError::new("evaluation.return_range", found, expected).into());
         }
+        self.check_labels()?;
         if let (Some(_), Some(path)) = (&self.from, &self.initial_weights) {
             let expected = "omitted: the weights are those of the run in `from`";
             return Err(KeyError::new("initial_weights", path.display(), expected).into());
@@ -140,6 +151,36 @@ impl Experiment {
             return Err(KeyError::new("parts", self.parts, expected).into());
         }
         Ok(self.algorithm.check(&self.tables, on_gpu)?)
+    }
+
+    /// Refuses labels without a critic, or that the algorithm or the device does not support.
+    fn check_labels(&self) -> Result<(), KeyError> {
+        let Some(labels) = &self.labels else {
+            return Ok(());
+        };
+        let card = self.algorithm.card();
+        if card.input != Input::Windows || !card.takes_target {
+            let expected = format!("omitted: {} does not learn from returns-to-go", card.name);
+            return Err(KeyError::new("labels", "a table", expected));
+        }
+        if labels.critic.is_none() {
+            let expected = "a run of iql, discrete_iql, cql or discrete_cql on the same data";
+            return Err(KeyError::new("labels.critic", "not given", expected));
+        }
+        if labels.kind() == (LabelKind::Return { consistent: true })
+            && matches!(self.device, Device::Cuda(_))
+        {
+            let expected = "false on a GPU";
+            return Err(KeyError::new("labels.consistent", true, expected));
+        }
+        if let (LabelKind::Constant, Some([low, high])) =
+            (labels.kind(), self.evaluation.return_range)
+        {
+            let found = format!("[{low}, {high}]");
+            let expected = "omitted: the targets are advantages, not returns";
+            return Err(KeyError::new("evaluation.return_range", found, expected));
+        }
+        Ok(())
     }
 
     /// Whether its policy is conditioned on a target return.
@@ -168,12 +209,26 @@ impl Experiment {
         {
             let range = self.evaluation.range();
             let range = range.unwrap_or_else(|| Returns::of(data).range());
-            self.evaluation.return_range = Some([range.low, range.high]);
+            if self.targets_are_returns() {
+                self.evaluation.return_range = Some([range.low, range.high]);
+            }
             self.evaluation.targets = Some(self.targets_for(&spec.id, data, range));
+        }
+        let labels = data.and_then(Dataset::labels);
+        if let Some(config) = &mut self.labels {
+            let expected = "omitted: these data were opened without labels";
+            let labels = labels.ok_or_else(|| KeyError::new("labels", "a table", expected))?;
+            config.critic_hash = Some(labels.source().to_owned());
         }
         self.env = Some(spec.id.clone());
         self.selection.delayed_rewards = registry::is_delayed(&spec.id);
         Ok(self)
+    }
+
+    /// Whether targets are returns, which an evaluation's returns can be compared with.
+    pub fn targets_are_returns(&self) -> bool {
+        let kind = self.labels.as_ref().map(LabelsConfig::kind);
+        kind != Some(LabelKind::Constant)
     }
 
     /// Target returns for this data, the deciding one first.
@@ -183,9 +238,17 @@ impl Experiment {
             let Ok(targets) = targets.returns(Some(range), returns);
             targets
         });
+        if !self.targets_are_returns() {
+            let usual = || {
+                USUAL_ADVANTAGES
+                    .map(|q| Returns::of(data).quantile(q))
+                    .to_vec()
+            };
+            return Targets::of(given.unwrap_or_else(usual));
+        }
         let targets = given.or_else(|| self.algorithm.targets(env_id));
         Targets::of(targets.unwrap_or_else(|| {
-            let summary = rtg_datasets::statistics::ReturnSummary::of(data);
+            let summary = ReturnSummary::over(&data.conditions());
             vec![rounded(summary.max), rounded(summary.mean)]
         }))
     }

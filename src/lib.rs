@@ -20,7 +20,7 @@
 //! let plan = "dataset = 'builtin/pendulum/random'\nsteps = 2\nthreads = 1\n\
 //!     optimiser.batch_size = 4\ndecision_transformer = { width = 8, layers = 1, context = 5 }";
 //! let planned = Experiment::from_layers(&[Experiment::parse_layer(plan)?])?;
-//! let opened = rtg::data::open(&planned)?;
+//! let opened = rtg::labels::open(&planned, None)?;
 //! let experiment = planned.resolve(&opened.spec, opened.data.as_ref())?;
 //! let alone = rtg::parallel::World::alone();
 //! let mut learner = rtg::train::new_learner(&experiment, &alone, &opened, None)?;
@@ -63,6 +63,7 @@ pub mod error;
 pub mod builtin;
 pub mod data;
 pub mod checkpoint;
+pub mod labels;
 pub mod video;
 pub mod collect;
 pub mod train;

@@ -1,6 +1,6 @@
 //! The policy of a run directory, for commands and other programs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rtg_envs::{Spec, registry};
 
@@ -9,6 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::data;
 use crate::error::Error;
 use crate::experiment::{Experiment, Returns, Target, Targets};
+use crate::labels;
 use crate::run::Run;
 use crate::statistics::Interval;
 use crate::train::{BEST, LATEST};
@@ -49,6 +50,8 @@ pub struct TrainedPolicy {
     pub step: u64,
     /// Whether the policy is conditioned on a target return.
     pub takes_target: bool,
+    /// The run directory.
+    path: PathBuf,
 }
 
 impl TrainedPolicy {
@@ -60,7 +63,7 @@ impl TrainedPolicy {
     pub fn open(path: &Path, which: Which, env: Option<&str>) -> Result<Self, Error> {
         let (plan, checkpoint) = checkpoint(path, which)?;
         checkpoint.check_fits(&registry::spec(env.unwrap_or(&checkpoint.notes.env))?)?;
-        Self::of(plan, checkpoint)
+        Self::of(path, plan, checkpoint)
     }
 
     /// The policy of the run at `path` and the description of its environment, which may be one
@@ -75,10 +78,10 @@ impl TrainedPolicy {
             spec => spec?,
         };
         checkpoint.check_fits(&spec)?;
-        Ok((Self::of(plan, checkpoint)?, spec))
+        Ok((Self::of(path, plan, checkpoint)?, spec))
     }
 
-    fn of(plan: Experiment, checkpoint: Checkpoint) -> Result<Self, Error> {
+    fn of(path: &Path, plan: Experiment, checkpoint: Checkpoint) -> Result<Self, Error> {
         let card = checkpoint.notes.algorithm.card();
         Ok(Self {
             model: checkpoint.model()?,
@@ -87,6 +90,7 @@ impl TrainedPolicy {
             takes_target: plan.takes_target(),
             env: checkpoint.notes.env,
             plan,
+            path: path.to_owned(),
         })
     }
 
@@ -110,12 +114,13 @@ impl TrainedPolicy {
             range => range,
         };
         let targets = targets.returns(range, || self.returns())?;
-        Ok((targets, range))
+        Ok((targets, range.filter(|_| self.plan.targets_are_returns())))
     }
 
-    /// The returns of the episodes that it learned from.
+    /// The returns of the episodes that it learned from, or their labels.
     fn returns(&self) -> Result<Returns, Error> {
-        let opened = data::open(&self.plan)?;
+        let stored = labels::stored(&self.path);
+        let opened = labels::open(&self.plan, stored.as_deref())?;
         let data = opened.data.as_ref().map(Returns::of);
         data.ok_or(Error::NoReturns)
     }

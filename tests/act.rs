@@ -38,6 +38,7 @@ fn choices() -> ActionCodec {
 
 fn model(recipe: Recipe, config: &ModelConfig, actions: ActionCodec) -> Model {
     let preprocessing = Preprocessing {
+        constant_target: false,
         normaliser: Normaliser {
             mean: vec![0.1, -2.0, 0.0],
             std: vec![1.5, 0.3, 1.0],

@@ -21,6 +21,7 @@ mod former_runs;
 mod from_run;
 mod gpu;
 mod hostile;
+mod labels;
 mod language;
 mod offline;
 mod offline_parity;

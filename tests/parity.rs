@@ -235,6 +235,7 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
         }
     };
     let preprocessing = Preprocessing {
+        constant_target: false,
         normaliser: Normaliser::identity(case.observation),
         return_scale: 1.0,
         episode_length: case.episode,

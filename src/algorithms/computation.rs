@@ -104,6 +104,8 @@ pub struct Sequence {
     pub return_scale: f64,
     /// Timesteps are clamped to the last one below this.
     pub episode_length: usize,
+    /// Whether rewards are not subtracted from the target.
+    pub constant_target: bool,
     /// Actions.
     pub actions: ActionCodec,
 }

@@ -15,6 +15,7 @@ mod cloning;
 mod computation;
 mod conventions;
 pub mod cql;
+mod critic;
 pub mod decision_transformer;
 pub mod discrete_awac;
 pub mod discrete_bcq;
@@ -24,6 +25,7 @@ pub mod dqn;
 pub mod edac;
 mod error;
 pub mod iql;
+pub mod labels;
 mod learner;
 pub(crate) mod memory;
 mod moments;
@@ -52,6 +54,7 @@ use crate::keys::{KeyError, Keys, PlanError, Table, Value};
 
 pub use self::action_codec::ActionCodec;
 pub use self::computation::{Computation, Perceptron, Rule, Sequence};
+pub use self::critic::Critic;
 pub use self::error::Error;
 pub use self::learner::{
     Fresh, Interaction, Learner, LearnerState, Metric, Model, Needs, Saved, Setup, Update,
@@ -188,6 +191,15 @@ pub trait Algorithm: Sync {
     /// # Errors
     /// A checkpoint without such a model.
     fn model(&self, saved: &Saved) -> Result<Box<dyn Model>, Error>;
+
+    /// The value function of a checkpoint; `plan` is that of its run. None if it learns no values
+    /// of states under a policy that improves on the data's.
+    ///
+    /// # Errors
+    /// A checkpoint without such networks.
+    fn critic(&self, _saved: &Saved, _plan: &Table) -> Result<Option<Critic>, Error> {
+        Ok(None)
+    }
 }
 
 /// An algorithm of [`TABLE`], by its name in files.

@@ -75,6 +75,7 @@ pub fn config(sizes: &Sizes) -> ModelConfig {
 /// A new model of these sizes.
 fn model(sizes: &Sizes) -> Model {
     let preprocessing = Preprocessing {
+        constant_target: false,
         normaliser: Normaliser::identity(sizes.observation),
         return_scale: 1000.0,
         episode_length: EPISODE_LENGTH,

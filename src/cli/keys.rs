@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{print, print_json};
 use crate::algorithms::AlgorithmRef;
+use crate::algorithms::labels::LabelsConfig;
 use crate::error::Error;
 use crate::experiment::{Experiment, OnlineConfig, general};
 use crate::keys::{Key, Keys, Table, Value};
@@ -85,6 +86,7 @@ fn sections(algorithm: Option<&str>) -> Result<Vec<Section>, Error> {
         return Ok(vec![own(AlgorithmRef::named(name)?)?]);
     }
     let plan = Experiment {
+        labels: Some(LabelsConfig::of(())),
         online: Some(OnlineConfig::of(())),
         ..Experiment::of(AlgorithmRef::default())
     };

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::sweep::work_and_show;
-use crate::data;
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads, merged};
 use crate::keys::{Table, Value};
+use crate::labels;
 use crate::parallel::World;
 use crate::sweep::{Folder, PlannedRun, SweepPlan};
 use crate::train::new_learner;
@@ -78,7 +78,7 @@ impl Seeds {
         });
         let sweep = SweepPlan::new(runs.collect::<Result<_, _>>()?, Vec::new())?;
         // All errors of the plan are reported before the first run.
-        let opened = data::open(planned)?;
+        let opened = labels::open(planned, None)?;
         let experiment = planned
             .clone()
             .resolve(&opened.spec, opened.data.as_ref())?;

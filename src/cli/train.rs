@@ -11,13 +11,14 @@ use super::ranks::Ranks;
 use super::seeds::Seeds;
 use super::{print, watch};
 use crate::checkpoint::Checkpoint;
-use crate::data::{self, ExperimentData};
+use crate::data::ExperimentData;
 use crate::device::Device;
 use crate::error::Error;
 use crate::experiment::Experiment;
 use crate::kernels::device as cuda;
 use crate::kernels::simd::Level;
 use crate::keys::{Table, Value};
+use crate::labels;
 use crate::metrics::{HparamValue, Recorder, Terminal};
 use crate::parallel::{World, cores};
 use crate::report;
@@ -115,7 +116,10 @@ impl Train {
             layers.insert(0, Table::from_iter([("threads".to_owned(), threads)]));
         }
         let planned = Experiment::from_layers(&layers)?;
-        let opened = data::open(&planned)?;
+        let stored = earlier
+            .as_ref()
+            .and_then(|earlier| earlier.labels.as_deref());
+        let opened = labels::open(&planned, stored)?;
         let experiment = planned.resolve(&opened.spec, opened.data.as_ref())?;
         if let Device::Cuda(ordinal) = experiment.device {
             cuda::check(ordinal)?;
@@ -144,8 +148,11 @@ impl Train {
             }
             Some(earlier) => earlier.run.as_ref(),
         };
-        if let (Some(run), true) = (run, resumes) {
-            run.write_experiment(&text)?;
+        if let Some(run) = run {
+            if resumes {
+                run.write_experiment(&text)?;
+            }
+            labels::store(run, &experiment, &opened)?;
         }
         let step = checkpoint.map_or(0, |checkpoint| checkpoint.notes.progress.step);
         let (mut sinks, mut warnings) = (Vec::new(), Vec::new());
@@ -257,6 +264,8 @@ struct PreviousRun {
     run: Option<Run>,
     plan: Table,
     checkpoint: Option<Checkpoint>,
+    /// Its labels, if it has any.
+    labels: Option<Vec<u8>>,
 }
 
 impl PreviousRun {
@@ -274,6 +283,7 @@ impl PreviousRun {
             None
         };
         Ok(Self {
+            labels: labels::stored(run.path()),
             run: Some(run),
             plan,
             checkpoint,
@@ -288,7 +298,8 @@ impl PreviousRun {
         let checkpoint = own.as_ref().and_then(|own| own.checkpoint.as_ref());
         let checkpoint = checkpoint.filter(|_| world.size() > 1);
         let checkpoint = checkpoint.map(|checkpoint| checkpoint.bytes().to_vec());
-        let (plan, checkpoint) = (send(plan), send(checkpoint));
+        let labels = own.as_ref().and_then(|own| own.labels.clone());
+        let (plan, checkpoint, labels) = (send(plan), send(checkpoint), send(labels));
         if let Some(own) = own {
             return Ok(own);
         }
@@ -299,6 +310,7 @@ impl PreviousRun {
             checkpoint: (!checkpoint.is_empty())
                 .then(|| Checkpoint::of(checkpoint, &path))
                 .transpose()?,
+            labels: Some(labels),
         })
     }
 }

@@ -14,10 +14,11 @@ use rtg_envs::Space;
 use self::budget::updates_in;
 pub use self::budget::{Budget, BudgetError};
 use crate::algorithms::{AlgorithmRef, Input};
-use crate::data::{self, ExperimentData};
+use crate::data::ExperimentData;
 use crate::error::{Error, describe};
 use crate::experiment::{Experiment, merged};
 use crate::keys::{Table, Value};
+use crate::labels;
 use crate::parallel::World;
 use crate::sweep::{Folder, PlannedRun, SweepPlan};
 use crate::train::new_learner;
@@ -94,7 +95,8 @@ impl ComparisonPlan {
         let offline =
             AlgorithmRef::all().find(|algorithm| algorithm.card().input != Input::Environment);
         let algorithm = first.or(offline).unwrap_or_default();
-        let opened = data::open(&Experiment::from_layers(&[self.layer(dataset, algorithm)])?)?;
+        let planned = Experiment::from_layers(&[self.layer(dataset, algorithm)])?;
+        let opened = labels::open(&planned, None)?;
         match opened.unsimulated {
             Some(reason) => Err(Error::NoComparison {
                 dataset: dataset.to_owned(),

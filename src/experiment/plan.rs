@@ -6,6 +6,7 @@ use rtg_datasets::select::Selection;
 use rtg_datasets::store::StoreMode;
 
 use super::targets::Targets;
+use crate::algorithms::labels::LabelsConfig;
 use crate::algorithms::{AlgorithmRef, Input};
 use crate::device::Device;
 use crate::keys::{Key, Keys, Range, Table, keys};
@@ -61,6 +62,8 @@ tables:
     mix: Vec<MixPart> as serde(default, skip_serializing_if = "Vec::is_empty") = Vec::new();
     /// Which episodes are used, and how.
     selection: Selection as serde(default) = Selection::default();
+    /// Labels of a critic in place of returns-to-go.
+    labels: Option<LabelsConfig> as serde(default, skip_serializing_if = "Option::is_none") = None;
     /// Evaluation in the environment while training and at the end.
     evaluation: EvaluationConfig = EvaluationConfig::of(());
     /// How acting and learning alternate, in a run that continues from another one.
@@ -95,7 +98,8 @@ keys! {
     /// one. `sweep` is 7 from the 95th percentile of the data's returns down to the 5th, evenly
     /// spaced, `sweep:11` as many as given; `quantile:0.9` is the return that 90 % of the data's
     /// episodes do not exceed. A run's plan contains the numbers. Default: the published ones for a
-    /// known environment, else the data's largest return and its mean.
+    /// known environment, else the data's largest return and its mean; with labels, of the labels at
+    /// which episodes begin. Advantages: their 98th percentile and their median.
     targets: Option<Targets> = None, Range::FINITE, "reward", "`sweep` (RADT)";
     /// The smallest and the largest return between which targets count for the calibration; only
     /// for algorithms that take targets. Default: the 5th and the 95th percentile of the data's
@@ -258,6 +262,7 @@ pub fn general() -> Vec<Keys> {
         Experiment::KEYS,
         MixPart::KEYS,
         SELECTION,
+        LabelsConfig::KEYS,
         EvaluationConfig::KEYS,
         OnlineConfig::KEYS,
         LoggingConfig::KEYS,

@@ -41,9 +41,10 @@ pub struct Targets(Vec<Target>);
 pub struct Returns(Vec<f64>);
 
 impl Returns {
-    /// Those of a dataset with at least one episode.
+    /// Those of a dataset with at least one episode; of one with labels, the labels to which a
+    /// target corresponds.
     pub fn of(data: &Dataset) -> Self {
-        let mut returns: Vec<f64> = data.iter().map(|episode| episode.return_()).collect();
+        let mut returns = data.conditions();
         returns.sort_unstable_by(f64::total_cmp);
         Self(returns)
     }
@@ -55,7 +56,7 @@ impl Returns {
     }
 
     /// The quantile `q`, 0 to 1, to a few digits.
-    fn quantile(&self, q: f64) -> f64 {
+    pub(super) fn quantile(&self, q: f64) -> f64 {
         let [low, high] = ENDS.map(|q| percentile(&self.0, q));
         rounded(percentile(&self.0, q), high - low)
     }

@@ -20,7 +20,7 @@ const WHAT: &str = "exported for rtg-act";
 ///
 /// # Errors
 /// [`Error::Unsupported`]: a policy that needs more memory than the crate allows, a selective scan,
-/// a predicted return-to-go.
+/// a predicted return-to-go, a target that is an advantage.
 pub fn policy(
     computation: &Computation,
     notes: &[(&str, String)],
@@ -34,6 +34,10 @@ pub fn policy(
     }
     match computation {
         Computation::Perceptron(of) => parts.perceptron(of),
+        Computation::Sequence(of) if of.constant_target => {
+            let reason = "rtg-act subtracts rewards from the target, which here is an advantage";
+            return Err(unsupported(reason.to_owned()));
+        }
         Computation::Sequence(of) => {
             let names = names(of).ok_or_else(|| {
                 let reason = "rtg-act has neither mixer = \"scan\" nor condition = \"predicted\"";

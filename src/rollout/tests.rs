@@ -202,6 +202,7 @@ fn a_decision_transformers_memory_is_rebuilt_by_the_replay() {
         ..ModelConfig::of(Recipe::Corl)
     };
     let preprocessing = Preprocessing {
+        constant_target: false,
         normaliser: Normaliser::identity(3),
         return_scale: 100.0,
         episode_length: 200,

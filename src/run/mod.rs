@@ -5,6 +5,7 @@
 //! metrics.jsonl           every measurement, see metrics::json_lines
 //! events.out.tfevents.*   the same for TensorBoard
 //! checkpoints/            the states that a run resumes from
+//! labels.safetensors      the labels of a critic, where the plan has any
 //! summary.json            the result, written at the end
 //! .lock                   held by the process that writes here
 //! ```

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::algorithms::{self, AlgorithmRef, Input};
-use crate::data;
 use crate::keys::Value;
+use crate::labels;
 use crate::parallel::threads;
 
 const STEPS: i64 = 6;
@@ -54,7 +54,7 @@ fn plan(algorithm: AlgorithmRef, parts: usize) -> Experiment {
 
 /// The result of a run without a directory: its learner's bytes and its evaluations.
 fn end(planned: Experiment, world: World) -> Result<(Vec<u8>, Vec<Evaluation>), Error> {
-    let opened = data::open(&planned)?;
+    let opened = labels::open(&planned, None)?;
     let experiment = planned.resolve(&opened.spec, opened.data.as_ref()).unwrap();
     let learner = new_learner(&experiment, &world, &opened, None)?;
     let recorder = Recorder::new(Vec::new());

@@ -2,8 +2,8 @@
 
 use std::marker::PhantomData;
 
-use super::{Learner, Method, Model};
-use crate::algorithms::{self, Algorithm, Card, Error, Facts, Saved, Setup};
+use super::{Learner, MadeOf, Method, Model};
+use crate::algorithms::{self, Algorithm, Card, Critic, Error, Facts, Needs, Saved, Setup};
 use crate::keys::{self, Keys, PlanError, Table};
 
 /// A method's entry in the table of algorithms.
@@ -50,5 +50,17 @@ impl<M: Method> Algorithm for ActorCriticEntry<M> {
 
     fn model(&self, saved: &Saved) -> Result<Box<dyn algorithms::Model>, Error> {
         Ok(Box::new(Model::<M>::saved(saved)?))
+    }
+
+    fn critic(&self, saved: &Saved, _plan: &Table) -> Result<Option<Critic>, Error> {
+        let made_of: MadeOf<M::Config> = saved.made_of()?;
+        let Some(compute) = M::values(&made_of, saved)? else {
+            return Ok(None);
+        };
+        let Needs::Transitions { config, .. } = M::needs(&made_of) else {
+            return Ok(None);
+        };
+        let inputs = (made_of.observation, made_of.normaliser.clone());
+        Ok(Some(Critic::new(&config, inputs, compute)))
     }
 }

@@ -27,9 +27,10 @@ pub(super) use self::model::ACTOR;
 pub use self::model::{MadeOf, Model};
 use super::action_codec::BoxUnits;
 use super::actor_policy::Decision;
+use super::critic::Compute;
 use super::networks::Trained;
 use super::vector::TrainedVector;
-use super::{ActionCodec, Card, Error, Facts, Needs, Update, general};
+use super::{ActionCodec, Card, Error, Facts, Needs, Saved, Update, general};
 use crate::kernels::mlp::{Pool, Shape};
 use crate::keys::{Keys, PlanError, Table, Value};
 use crate::nn::initialise::LayerFill;
@@ -117,6 +118,18 @@ pub trait Method: Sized + 'static {
         parts: &mut Parts<Self>,
         scratch: &mut Self::Scratch,
     ) -> Vec<(&'static str, f64)>;
+
+    /// The value of states, from the networks of a checkpoint; none for a method whose values are
+    /// not those of a policy that stays near the data.
+    ///
+    /// # Errors
+    /// A checkpoint without those networks.
+    fn values(
+        _made_of: &MadeOf<Self::Config>,
+        _saved: &Saved,
+    ) -> Result<Option<Box<Compute>>, Error> {
+        Ok(None)
+    }
 
     /// Floating-point operations of an average update, counting only products with weights, which
     /// every exact computation needs.

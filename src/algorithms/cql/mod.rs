@@ -37,14 +37,15 @@ mod update;
 
 use self::config::{Config, CqlVariant, InitialWeights};
 use self::update::{Scratch, Step};
-use super::actor_critic::update::beside_data;
+use super::actor_critic::update::{beside_data, least};
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work, temperature};
 use super::actor_policy::Decision;
-use super::networks::{Products, Trained};
+use super::critic::Compute;
+use super::networks::{self, Products, Trained};
 use super::vector::TrainedVector;
-use super::{Card, Facts, Input, Needs, Rule, Update};
-use crate::kernels::mlp::Shape;
+use super::{Card, Error, Facts, Input, Needs, Rule, Saved, Update};
 use crate::kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
+use crate::kernels::mlp::{Network, Shape};
 use crate::keys::{Keys, PlanError};
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill};
 
@@ -54,6 +55,8 @@ pub struct Cql;
 /// Trains CQL's networks.
 pub type Learner = actor_critic::Learner<Cql>;
 
+/// The name of the critics' weights in files.
+const CRITIC: &str = "critic";
 const MULTIPLIER: &str = "actor.log_std_multiplier";
 const OFFSET: &str = "actor.log_std_offset";
 const LOG_ALPHA_PRIME: &str = "log_alpha_prime";
@@ -135,7 +138,7 @@ impl Method for Cql {
         let shape = Self::actor(made_of);
         let actor = Trained::new(ACTOR, &shape, initial(&shape, of_actor), false);
         let shape = critics(made_of);
-        let critics = Trained::new("critic", &shape, initial(&shape, of_critics), true);
+        let critics = Trained::new(CRITIC, &shape, initial(&shape, of_critics), true);
         let mut vectors = vec![
             TrainedVector::new(MULTIPLIER, vec![1.0]),
             TrainedVector::new(OFFSET, vec![-1.0]),
@@ -186,6 +189,29 @@ impl Method for Cql {
         let decision = Self::decision(work.made_of, &[]);
         let [error, q, q_policy] = beside_data(work, [actor, critics], &decision);
         vec![("squared_error", error), ("q", q), ("q_policy", q_policy)]
+    }
+
+    /// The smaller of both critics at the greedy action.
+    fn values(made_of: &MadeOf<Config>, saved: &Saved) -> Result<Option<Box<Compute>>, Error> {
+        let network = |name, shape: &Shape| {
+            let parameters = networks::read(name, shape, saved.tensors)?;
+            Ok::<_, Error>(Network::new(shape, parameters))
+        };
+        let mut actor = network(ACTOR, &Self::actor(made_of))?;
+        let mut critics = network(CRITIC, &critics(made_of))?;
+        let decision = Self::decision(made_of, &[]);
+        let width = made_of.actions.width();
+        Ok(Some(Box::new(move |pool, observations, rows| {
+            let mut outputs = vec![0.0; rows * actor.shape().outputs];
+            actor.infer(pool, &[observations], &mut outputs);
+            let mut actions = vec![0.0; rows * width];
+            decision.greedy(&outputs, &mut actions);
+            let mut values = vec![0.0; rows * critics.shape().members];
+            critics.infer(pool, &[observations, &actions], &mut values);
+            let mut smaller = Vec::new();
+            least(&values, rows, &mut smaller);
+            smaller
+        })))
     }
 
     /// Many actions of one state share the state's part of a critic's first layer.

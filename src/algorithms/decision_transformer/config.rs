@@ -1,6 +1,6 @@
 //! The configuration of a Decision Transformer, with the values of the published recipes.
 
-use rtg_datasets::{Dataset, ReturnSummary};
+use rtg_datasets::{Dataset, LabelKind, Labels, ReturnSummary};
 use rtg_envs::{Spec, registry};
 use serde::{Deserialize, Serialize};
 
@@ -119,11 +119,11 @@ keys! {
     }, Range::WIDTH, "", "1; 8 (reinformer)";
     /// Activation between the two layers of a block's MLP: `relu` or `gelu`.
     activation: Activation as serde(with = "ActivationName") = match recipe {
-        Recipe::Official | Recipe::Ddt => Activation::Relu,
+        Recipe::Official | Recipe::Ddt | Recipe::Qdt => Activation::Relu,
         Recipe::Corl | Recipe::Convformer | Recipe::Reinformer | Recipe::DecisionMamba => {
             Activation::Gelu
         }
-    }, Range::Words(&["relu", "gelu"]), "", "relu (official, ddt), gelu (all others)";
+    }, Range::Words(&["relu", "gelu"]), "", "relu (official, ddt, qdt), gelu (all others)";
     /// Where the return-to-go enters: as a `token` of each step, outside the sequence, through an
     /// adaptive layer norm before the action head (`adaln`: DDT), or `predicted`: as a token after
     /// the observation, from which the model predicts it; then the policy takes no target.
@@ -159,7 +159,7 @@ keys! {
     embedding_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
     /// Returns-to-go are divided by this. Default: the published one for a known environment, else
     /// the power of ten nearest to a quarter of the data's largest absolute return (1 if all are
-    /// zero).
+    /// zero); for advantages half of their standard deviation.
     return_scale: Option<f64> = None, Range::POSITIVE, "reward",
         "1000 in Hopper, HalfCheetah and Walker2d";
     /// Longest episode that the timestep embedding covers. Default: the environment's time limit,
@@ -188,9 +188,17 @@ impl ModelConfig {
 
     /// The divisor of returns-to-go for this data.
     pub fn return_scale_for(&self, recipe: Recipe, env_id: &str, data: &Dataset) -> f64 {
-        self.return_scale
-            .or_else(|| recipe.return_scale(env_id))
-            .unwrap_or_else(|| ReturnSummary::of(data).suggested_scale())
+        let summary = || ReturnSummary::over(&data.conditions());
+        let measured = || {
+            if data.labels().map(Labels::kind) == Some(LabelKind::Constant) {
+                // As in ACT, their spread is 2 in the network.
+                Some(0.5 * summary().std).filter(|scale| scale.is_normal())
+            } else {
+                let published = recipe.return_scale(env_id);
+                Some(published.unwrap_or_else(|| summary().suggested_scale()))
+            }
+        };
+        self.return_scale.or_else(measured).unwrap_or(1.0)
     }
 
     /// The longest episode for this data.

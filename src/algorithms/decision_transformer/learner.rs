@@ -196,6 +196,7 @@ impl algorithms::Learner for Learner {
             return_scale,
             episode_length,
             actions,
+            constant_target: _,
         } = &self.model.preprocessing;
         let context = self.model.config.context;
         let mut config = match self.model.recipe.published() {
@@ -279,10 +280,11 @@ impl algorithms::Learner for Learner {
     }
 
     fn use_device(&mut self, device: Device, source: &Source) -> Result<Option<String>, Error> {
-        let on_cpu = !(self.network.is_fused() && self.model.shape.runs_on_devices());
         let Source::Windows(windows) = source else {
             return Ok(None);
         };
+        let on_cpu = !(self.network.is_fused() && self.model.shape.runs_on_devices())
+            || windows.sampler().is_consistent();
         let on = |learner: &Self, ordinal| {
             let backend = gpu::open(ordinal)?;
             DeviceLearner::new(backend, learner, windows.sampler(), MOST_STEPS)

@@ -13,7 +13,7 @@ mod policy;
 pub mod preprocessing;
 pub mod recipe;
 
-use rtg_datasets::Normaliser;
+use rtg_datasets::{LabelKind, Labels, Normaliser};
 
 use self::config::{
     ConditionName, EngineKind, ModelConfig, check_heads, check_precision, check_switches,
@@ -24,6 +24,7 @@ pub use self::model::{Model, shape};
 use self::preprocessing::Preprocessing;
 use self::recipe::Recipe;
 use super::action_codec::BoxUnits;
+use super::labels::LabelsConfig;
 use super::{
     ActionCodec, Algorithm, Card, Error, Facts, Input, PublishedCode, Saved, Setup, memory,
 };
@@ -61,6 +62,9 @@ impl Algorithm for DecisionTransformer {
         let recipe = Recipe::named(recipe);
         keys::write(&mut plan, NETWORK, &ModelConfig::of(recipe))?;
         keys::write(&mut plan, OPTIMISER, &recipe.optimiser())?;
+        if recipe == Recipe::Qdt {
+            keys::write(&mut plan, LabelsConfig::KEYS.table, &LabelsConfig::of(()))?;
+        }
         Ok(plan)
     }
 
@@ -162,6 +166,7 @@ fn new_model(setup: &Setup, config: &ModelConfig) -> Result<Model, Error> {
         episode_length: config
             .episode_length_for(published, setup.spec, data)
             .map_err(PlanError::from)?,
+        constant_target: data.labels().map(Labels::kind) == Some(LabelKind::Constant),
         actions: ActionCodec::of(units, &setup.spec.action_space).map_err(|found| {
             Error::ActionSpace {
                 algorithm: NAME,

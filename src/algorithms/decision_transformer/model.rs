@@ -132,6 +132,7 @@ impl algorithms::Model for Model {
             normaliser,
             return_scale,
             episode_length,
+            constant_target,
             actions,
         } = self.preprocessing.clone();
         Some(Computation::Sequence(Sequence {
@@ -142,6 +143,7 @@ impl algorithms::Model for Model {
             normaliser,
             return_scale,
             episode_length,
+            constant_target,
             actions,
         }))
     }

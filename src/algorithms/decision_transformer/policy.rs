@@ -1,7 +1,7 @@
 //! The policy, conditioned on a target return.
 //!
-//! The return-to-go starts at the target, and each reward is subtracted from it; a model that
-//! predicts it uses neither. The model sees the last K steps only. Rows act together: one forward
+//! The return-to-go starts at the target, and each reward is subtracted from it, unless the target
+//! is an advantage; a model that predicts it uses neither. The model sees the last K steps only. Rows act together: one forward
 //! pass per step for all of them.
 
 use super::Model;
@@ -71,7 +71,9 @@ impl Policy for TargetReturn {
         let outer = actions.len() / self.began.len();
         for &row in active {
             if !std::mem::take(&mut self.began[row]) {
-                self.returns_to_go[row] -= last_rewards[row];
+                if !self.preprocessing.constant_target {
+                    self.returns_to_go[row] -= last_rewards[row];
+                }
                 self.timesteps[row] = (self.timesteps[row] + 1).min(self.timestep_limit);
                 codec.encode(
                     &actions[row * outer..(row + 1) * outer],

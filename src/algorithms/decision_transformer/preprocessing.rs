@@ -14,6 +14,9 @@ pub struct Preprocessing {
     pub return_scale: f64,
     /// Timesteps beyond this are clamped to the last row of the table.
     pub episode_length: usize,
+    /// Whether the target stays constant in acting, because it is not a return.
+    #[serde(default)]
+    pub constant_target: bool,
     /// Actions.
     pub actions: ActionCodec,
 }

@@ -24,6 +24,9 @@ pub enum Recipe {
     /// Dragon-Zhuang/Reinformer (Zhuang et al. 2024): the official code with returns-to-go behind
     /// the observations, predicted by expectile regression, at the published sizes.
     Reinformer,
+    /// The Q-learning Decision Transformer (Yamagata et al. 2023): the official code with labels
+    /// of a critic, after takuyamagata/qdt_simple.
+    Qdt,
     /// Toshihiro-Ota/decision-mamba, `gym/` (Ota 2024): the official code with a selective scan.
     #[serde(rename = "decision_mamba")]
     DecisionMamba,
@@ -38,6 +41,7 @@ impl Recipe {
         "ddt",
         "reinformer",
         "decision_mamba",
+        "qdt",
     ];
 
     /// The recipe of this name; CORL's if the name is unknown.
@@ -47,6 +51,7 @@ impl Recipe {
             "convformer" => Self::Convformer,
             "ddt" => Self::Ddt,
             "reinformer" => Self::Reinformer,
+            "qdt" => Self::Qdt,
             "decision_mamba" => Self::DecisionMamba,
             _ => Self::Corl,
         }
@@ -60,7 +65,8 @@ impl Recipe {
             | Self::Convformer
             | Self::Ddt
             | Self::Reinformer
-            | Self::DecisionMamba => PublishedCode::Official,
+            | Self::DecisionMamba
+            | Self::Qdt => PublishedCode::Official,
         }
     }
 
@@ -82,7 +88,7 @@ impl Recipe {
                 config.batch_size = 128;
                 config.warmup_steps = Some(5000);
             }
-            Self::Corl | Self::Official | Self::Ddt => {}
+            Self::Corl | Self::Official | Self::Ddt | Self::Qdt => {}
         }
         config
     }

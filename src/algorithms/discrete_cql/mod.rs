@@ -18,7 +18,7 @@ pub mod config;
 
 use self::config::{Config, Defaults};
 use super::q_learning::{Learner, Model};
-use super::{Algorithm, Card, Error, Input, Saved, Setup};
+use super::{Algorithm, Card, Critic, Error, Input, Saved, Setup};
 use crate::keys::{self, Keys, PlanError, Table};
 
 /// Discrete CQL's entry in the table of algorithms.
@@ -66,5 +66,11 @@ impl Algorithm for DiscreteCql {
 
     fn model(&self, saved: &Saved) -> Result<Box<dyn super::Model>, Error> {
         Ok(Box::new(Model::saved(saved)?))
+    }
+
+    fn critic(&self, saved: &Saved, plan: &Table) -> Result<Option<Critic>, Error> {
+        let config: Config = keys::read(plan, NAME)?;
+        let model = Model::saved(saved)?;
+        Ok(Some(model.into_critic(&config.method().transitions)))
     }
 }

@@ -22,15 +22,19 @@ use self::config::Config;
 use self::update::Scratch;
 use super::actor_critic::categorical::{Categorical, beside_data};
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
-use super::networks::{Products, Trained};
+use super::critic::{self, Compute};
+use super::networks::{self, Products, Trained};
 use super::vector::TrainedVector;
-use super::{Card, Input, Needs, Update};
-use crate::kernels::mlp::Shape;
+use super::{Card, Error, Input, Needs, Saved, Update};
+use crate::kernels::mlp::{Network, Shape};
 use crate::keys::{Keys, Table};
 use crate::nn::initialise::LayerFill;
 
 /// Discrete IQL.
 pub struct DiscreteIql;
+
+/// The name of V's weights in files.
+const VALUE: &str = "value";
 
 /// Trains discrete IQL's networks.
 pub type Learner = actor_critic::Learner<DiscreteIql>;
@@ -90,7 +94,7 @@ impl Method for DiscreteIql {
             networks: [
                 network(ACTOR, Self::actor(made_of), false),
                 network("critic", Self::actor(made_of).ensemble(2), true),
-                network("value", of_observations(made_of, 1), false),
+                network(VALUE, of_observations(made_of, 1), false),
             ],
             vectors: [],
         }
@@ -118,6 +122,13 @@ impl Method for DiscreteIql {
         let [actor, critics, _] = &parts.networks;
         let [cloning_loss, q] = beside_data(work, [actor, critics]);
         vec![("cloning_loss", cloning_loss), ("q", q)]
+    }
+
+    /// V(s).
+    fn values(made_of: &MadeOf<Config>, saved: &Saved) -> Result<Option<Box<Compute>>, Error> {
+        let shape = of_observations(made_of, 1);
+        let parameters = networks::read(VALUE, &shape, saved.tensors)?;
+        Ok(Some(critic::of_network(Network::new(&shape, parameters))))
     }
 
     /// The first layers' inputs need no gradient.

@@ -33,17 +33,21 @@ use self::update::{Scratch, Step};
 use super::actor_critic::gaussian::{GaussianDecision, LOG_SIGMA};
 use super::actor_critic::update::beside_data;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
-use super::networks::{Products, Trained, mean};
+use super::critic::{self, Compute};
+use super::networks::{self, Products, Trained, mean};
 use super::vector::TrainedVector;
-use super::{Card, Facts, Input, Needs, Update};
-use crate::kernels::mlp::Shape;
+use super::{Card, Error, Facts, Input, Needs, Saved, Update};
 use crate::kernels::mlp::heads::gaussian::{Bound, Gaussian};
+use crate::kernels::mlp::{Network, Shape};
 use crate::keys::{Keys, PlanError};
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill};
 use crate::random::derive;
 
 /// IQL.
 pub struct Iql;
+
+/// The name of V's weights in files.
+const VALUE: &str = "value";
 
 /// Trains IQL's networks.
 pub type Learner = actor_critic::Learner<Iql>;
@@ -122,7 +126,7 @@ impl Method for Iql {
             networks: [
                 network(ACTOR, Self::actor(made_of), false),
                 network("critic", critics(made_of), true),
-                network("value", of_observations(made_of, 1), false),
+                network(VALUE, of_observations(made_of, 1), false),
             ],
             vectors: vectors
                 .map(|(name, len)| TrainedVector::new(name, vec![0.0; len]))
@@ -177,6 +181,13 @@ impl Method for Iql {
         let mut value = value.network.lock();
         value.infer(work.pool, &[&work.batch.observations], &mut values);
         vec![("squared_error", error), ("q", q), ("value", mean(&values))]
+    }
+
+    /// V(s).
+    fn values(made_of: &MadeOf<Config>, saved: &Saved) -> Result<Option<Box<Compute>>, Error> {
+        let shape = of_observations(made_of, 1);
+        let parameters = networks::read(VALUE, &shape, saved.tensors)?;
+        Ok(Some(critic::of_network(Network::new(&shape, parameters))))
     }
 
     /// The first layers' inputs need no gradient.

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rtg_datasets::Normaliser;
+use rtg_datasets::sample::TransitionConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::form::Form;
+use super::form::{Form, argmax};
 use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::{self, Shared};
-use crate::algorithms::{self, ActionCodec, Computation, Error, Rule, Saved, computation};
-use crate::kernels::mlp::{Network, Shape};
+use crate::algorithms::{self, ActionCodec, Computation, Critic, Error, Rule, Saved, computation};
+use crate::kernels::mlp::{Network, Pool, Shape};
 use crate::nn::state_dict::Entry;
 use crate::policy::{Mode, Policy};
 use crate::random::Stream;
@@ -71,6 +72,27 @@ impl Model {
             made_of,
             exploring: Exploring::default(),
         })
+    }
+
+    /// The value of the best action, learned from transitions of this form.
+    pub fn into_critic(self, transitions: &TransitionConfig) -> Critic {
+        let Self { made_of, q, .. } = self;
+        let MadeOf {
+            form,
+            normaliser,
+            observation,
+            ..
+        } = made_of;
+        let compute = move |pool: &Pool, observations: &[f32], rows: usize| {
+            let mut outputs = vec![0.0; rows * form.outputs()];
+            q.lock().infer(pool, &[observations], &mut outputs);
+            let (mut values, mut means) = (Vec::new(), Vec::new());
+            form.values(&outputs, &mut values);
+            form.means(&values, &mut means);
+            let rows = means.chunks(form.actions);
+            rows.map(|means| means[argmax(means)]).collect()
+        };
+        Critic::new(transitions, (observation, normaliser), Box::new(compute))
     }
 
     fn decision(&self) -> EpsilonGreedy {

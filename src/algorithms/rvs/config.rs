@@ -47,7 +47,7 @@ keys! {
     learning_rate: f64 = 1e-3, Range::POSITIVE, "", "1e-3";
     /// Horizon of an episode, over whose remaining steps future rewards are averaged: at step t
     /// they are divided by `horizon` - t, at least 1. Default: the length of the data's longest
-    /// episode.
+    /// episode; 1 where labels are advantages.
     horizon: Option<usize> = None, Range::at_least(1), "steps", "the data's longest episode";
     /// Average rewards are divided by this in the network's input: choose their order of magnitude
     /// if it is far from 1.

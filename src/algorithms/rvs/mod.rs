@@ -22,11 +22,22 @@ pub mod config;
 mod learner;
 mod model;
 
+use rtg_datasets::{Dataset, LabelKind, Labels};
+
 use self::config::{Config, Defaults};
 pub use self::learner::Learner;
 pub use self::model::Model;
 use super::{Algorithm, Card, Error, Facts, Input, Saved, Setup};
 use crate::keys::{self, Keys, PlanError, Table};
+
+/// T for these data: the length of the longest episode. Advantages are not divided by the remaining
+/// steps.
+fn horizon(data: &Dataset) -> usize {
+    if data.labels().map(Labels::kind) == Some(LabelKind::Constant) {
+        return 1;
+    }
+    data.iter().map(|episode| episode.len()).max().unwrap_or(1)
+}
 
 /// RvS-R's entry in the table of algorithms.
 pub struct Rvs;
@@ -60,8 +71,7 @@ impl Algorithm for Rvs {
 
     fn resolve(&self, plan: &mut Table, facts: &Facts) -> Result<(), PlanError> {
         let mut config: Config = keys::read(plan, NAME)?;
-        let longest = || facts.data?.iter().map(|episode| episode.len()).max();
-        config.horizon = config.horizon.or_else(longest);
+        config.horizon = config.horizon.or_else(|| facts.data.map(horizon));
         keys::write(plan, NAME, &config)
     }
 

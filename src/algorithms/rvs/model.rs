@@ -56,14 +56,13 @@ impl MadeOf {
     /// No data, or actions of a space that it cannot act in.
     pub(super) fn new(config: &Config, setup: &Setup) -> Result<Self, Error> {
         let data = setup.dataset()?;
-        let longest = || data.iter().map(|episode| episode.len()).max();
         let actions = ActionCodec::of(BoxUnits::Unit, &setup.spec.action_space);
         let algorithm = NAME;
         Ok(Self {
             width: config.width,
             layers: config.layers,
             dropout: config.dropout,
-            horizon: config.horizon.or_else(longest).unwrap_or(1),
+            horizon: config.horizon.unwrap_or_else(|| super::horizon(data)),
             outcome_scale: config.outcome_scale,
             normaliser: if config.normalise {
                 Normaliser::of(data, Normaliser::EPSILON)

@@ -73,6 +73,7 @@ impl Writer<'_> {
             normaliser,
             return_scale,
             episode_length,
+            constant_target: _,
             ..
         } = self.policy;
         let mut input = |name, element, last: Option<usize>| {
