@@ -1,8 +1,8 @@
-//! The data of an experiment with the labels that its plan asks for.
+//! The data of an experiment, with the labels of its plan.
 //!
-//! A run keeps its labels in [`FILE`], with hashes of the data and of the critic. It is resumed from
-//! there, so the critic's run may be deleted or trained further; without the file, or with that of
-//! other data, they are computed again, and only by the same critic.
+//! A run keeps its labels in [`FILE`], with hashes of the data and of the critic. It is resumed
+//! from there, so the critic's run may be deleted or trained further; without the file, or with
+//! that of other data, they are computed again, and only by the same critic.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use rtg_envs::Spec;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::labels::{LabelsConfig, Rule};
+use crate::algorithms::labels::{LabelRule, LabelsConfig};
 use crate::algorithms::{AlgorithmRef, Critic};
 use crate::checkpoint::Checkpoint;
 use crate::data::{self, ExperimentData};
@@ -38,7 +38,7 @@ struct Source {
     training: String,
     validation: Option<String>,
     critic: String,
-    rule: Rule,
+    rule: LabelRule,
     lambda: f64,
 }
 
@@ -168,7 +168,7 @@ fn compute(
         let expected = format!("'{}', the hash of the critic in {}", hash, run.display());
         return Err(KeyError::new("labels.critic_hash", &source.critic, expected).into());
     }
-    if labels.rule == Rule::Qdt && critic.reward.shift != 0.0 {
+    if labels.rule == LabelRule::Qdt && critic.reward.shift != 0.0 {
         let expected = "a run with reward_shift = 0: values of shifted rewards are not returns";
         return Err(KeyError::new("labels.critic", run.display(), expected).into());
     }
@@ -205,9 +205,9 @@ fn open_critic(path: &Path, spec: &Spec, data: &str) -> Result<(Critic, String),
     };
     checkpoint.check_fits(spec)?;
     if notes.progress.dataset.as_deref() != Some(data) {
+        let found = notes.progress.dataset.as_deref().unwrap_or("unknown");
         return Err(refused(format!(
-            "a run on the same data and selection, whose hash is {data:.12}...; that run's is {:.12}...",
-            notes.progress.dataset.as_deref().unwrap_or("unknown")
+            "a run on the same data and selection, of hash {data:.12}; that one's is {found:.12}"
         )));
     }
     let numbers = [critic.discount, critic.reward.scale, critic.reward.shift];

@@ -27,7 +27,7 @@ use crate::keys::{Range, keys};
 /// How labels are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Rule {
+pub enum LabelRule {
     /// Returns-to-go in which the critic's value replaces what followed, if it is larger.
     Qdt,
     /// Advantages of the episode's actions.
@@ -45,7 +45,8 @@ keys! {
     critic_hash: Option<String> = None, Range::Any, "", "";
     /// `qdt`: returns-to-go in which the value of a state replaces what followed it, if it is
     /// larger. `advantage`: generalised advantages; they and the targets stay constant in acting.
-    rule: Rule = Rule::Qdt, Range::Words(&["qdt", "advantage"]), "", "qdt; advantage (ACT)";
+    rule: LabelRule = LabelRule::Qdt, Range::Words(&["qdt", "advantage"]), "",
+        "qdt; advantage (ACT)";
     /// With `qdt`, whether only the last step of a window has its own label, and each step before
     /// it its reward plus the label after it. Not on a GPU.
     consistent: bool = true, Range::Any, "", "true (qdt)";
@@ -58,10 +59,10 @@ impl LabelsConfig {
     /// What the labels are.
     pub fn kind(&self) -> LabelKind {
         match self.rule {
-            Rule::Qdt => LabelKind::Return {
+            LabelRule::Qdt => LabelKind::Return {
                 consistent: self.consistent,
             },
-            Rule::Advantage => LabelKind::Constant,
+            LabelRule::Advantage => LabelKind::Constant,
         }
     }
 
@@ -70,11 +71,11 @@ impl LabelsConfig {
         let values = critic.values(pool, episode.observations);
         let scale = critic.reward.scale;
         match self.rule {
-            Rule::Qdt => {
+            LabelRule::Qdt => {
                 let values: Vec<f64> = values.iter().map(|value| value / scale).collect();
                 raised_returns(episode.rewards, &values)
             }
-            Rule::Advantage => {
+            LabelRule::Advantage => {
                 let rewards = episode.rewards.iter();
                 let shift = critic.reward.shift;
                 let rewards: Vec<f64> = rewards.map(|reward| scale * (reward + shift)).collect();

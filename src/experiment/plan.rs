@@ -98,8 +98,8 @@ keys! {
     /// one. `sweep` is 7 from the 95th percentile of the data's returns down to the 5th, evenly
     /// spaced, `sweep:11` as many as given; `quantile:0.9` is the return that 90 % of the data's
     /// episodes do not exceed. A run's plan contains the numbers. Default: the published ones for a
-    /// known environment, else the data's largest return and its mean; with labels, of the labels at
-    /// which episodes begin. Advantages: their 98th percentile and their median.
+    /// known environment, else the data's largest return and its mean; with labels, of the labels
+    /// at which episodes begin. Advantages: their 98th percentile and their median.
     targets: Option<Targets> = None, Range::FINITE, "reward", "`sweep` (RADT)";
     /// The smallest and the largest return between which targets count for the calibration; only
     /// for algorithms that take targets. Default: the 5th and the 95th percentile of the data's

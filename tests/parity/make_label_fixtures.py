@@ -8,11 +8,11 @@ Everything is float64. Of episode E = 0 .. 3, with T steps and windows of K = 3:
     E.rewards T, E.values T + 1 (the last is that of the final observation), E.terminated 1
     E.qdt T                      the labels of single steps
     E.windows (T - K + 1) K      the returns-to-go of all whole windows, after the procedure of
-                                 takuyamagata/qdt_simple (train_cql_dt-model-v1.py): windows from the
-                                 last to the first, their last label from the critic, the others from
-                                 rewards; it changes the data in place, as there
-    E.advantages.L T             for lambda L = 0, 0.5, 1 and a discount of 0.9, as a sum over the
-                                 rest of the episode
+                                 takuyamagata/qdt_simple (train_cql_dt-model-v1.py): windows from
+                                 the last to the first, their last label from the critic, the
+                                 others from rewards; it changes the data in place, as there
+    E.advantages.L T             for lambda L = 0, 0.5, 1 and a discount of 0.9, as a sum over
+                                 the rest of the episode
     E.std 1                      the population standard deviation of E.advantages.0.5
 """
 

@@ -1,8 +1,8 @@
 //! The policy, conditioned on a target return.
 //!
 //! The return-to-go starts at the target, and each reward is subtracted from it, unless the target
-//! is an advantage; a model that predicts it uses neither. The model sees the last K steps only. Rows act together: one forward
-//! pass per step for all of them.
+//! is an advantage; a model that predicts it uses neither. The model sees the last K steps only.
+//! Rows act together: one forward pass per step for all of them.
 
 use super::Model;
 use super::preprocessing::Preprocessing;
