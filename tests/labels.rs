@@ -177,8 +177,8 @@ fn a_run_keeps_its_labels_and_those_of_other_data_are_computed_again() {
     let run = |name: &str, options: &str| {
         format!(
             "train --recipe qdt --seed 3 {TINY} --dataset builtin/pendulum/random --set \
-             labels.critic=critic --set selection.validation_fraction=0.2 --run-dir {name} \
-             {options}"
+             labels.critic=critic --set selection.validation_fraction=0.2 --set \
+             optimiser.warmup_steps=1 --set evaluation.every=0 --run-dir {name} {options}"
         )
     };
     // The critic knows all episodes, the run would learn from some of them.
