@@ -38,8 +38,7 @@ keys! {
     /// Labels of a critic in place of returns-to-go, for algorithms that take targets.
     pub struct LabelsConfig = "labels", _any: ();
 
-    /// The run whose last checkpoint is the critic: one of iql, discrete_iql, cql or discrete_cql
-    /// on the same data. Required.
+    /// The run of IQL or CQL on the same data whose last checkpoint is the critic. Required.
     critic: Option<PathBuf> = None, Range::Any, "", "";
     /// A hash of the critic's model and weights; another critic is refused. Default: measured.
     critic_hash: Option<String> = None, Range::Any, "", "";

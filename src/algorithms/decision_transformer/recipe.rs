@@ -25,7 +25,7 @@ pub enum Recipe {
     /// the observations, predicted by expectile regression, at the published sizes.
     Reinformer,
     /// The Q-learning Decision Transformer (Yamagata et al. 2023): the official code with labels
-    /// of a critic, after takuyamagata/qdt_simple.
+    /// of a critic, after `takuyamagata/qdt_simple`.
     Qdt,
     /// Toshihiro-Ota/decision-mamba, `gym/` (Ota 2024): the official code with a selective scan.
     #[serde(rename = "decision_mamba")]

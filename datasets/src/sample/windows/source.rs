@@ -7,7 +7,7 @@
 use super::WindowConfig;
 use crate::sample::actions::ActionUnits;
 use crate::sample::blocks::{Blocks, Filling};
-use crate::{Dataset, EpisodeColumn, Error, LabelKind, Normaliser, returns_to_go};
+use crate::{Dataset, EpisodeColumn, Error, LabelKind, Labels, Normaliser, returns_to_go};
 
 /// Consecutive steps of one episode.
 #[derive(Clone, Copy, Default)]
@@ -65,7 +65,7 @@ impl Source {
         // The store fits on the disk, so a file half as large does too.
         let directory = dataset.store().map(|store| store.parent().unwrap_or(store));
         let labels = dataset.labels();
-        let kind = labels.map(|labels| labels.kind());
+        let kind = labels.map(Labels::kind);
         let consistent = kind == Some(LabelKind::Return { consistent: true });
         let widths = [s, dataset.action_width(), 1 + usize::from(consistent)];
         let mut filling = Filling::new(widths, dataset.steps(), directory)?;
