@@ -15,6 +15,19 @@ pub fn start(threads: usize, name: &'static str) -> Option<ThreadPool> {
     if threads <= 1 {
         return None;
     }
+    build(threads, name)
+}
+
+/// A pool of the threads that work beside the calling one, so that all together are `threads`.
+/// `None` as for [`start`].
+pub fn start_beside(threads: usize, name: &'static str) -> Option<ThreadPool> {
+    if threads <= 1 {
+        return None;
+    }
+    build(threads - 1, name)
+}
+
+fn build(threads: usize, name: &'static str) -> Option<ThreadPool> {
     let builder = ThreadPoolBuilder::new().num_threads(threads);
     let pool = builder.thread_name(move |index| format!("{name}-{index}"));
     match pool.build() {

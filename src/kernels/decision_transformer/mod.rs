@@ -67,7 +67,7 @@ pub(crate) mod testing;
 pub mod trunk;
 mod windows;
 
-pub use acting::{Acting, StepInputs};
+pub use acting::{Acting, Memory, StepInputs};
 pub use engine::Engine;
 pub use layout::Layout;
 pub use shape::{Condition, MixerKind, Shape};

@@ -21,7 +21,7 @@ pub(super) struct Layer<'a> {
 /// Scratch memory of a row in a block.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    mixer: mixer::Scratch,
+    pub(super) mixer: mixer::Scratch,
     middle: Buffer,
     pub(super) statistics: Vec<[f32; 2]>,
     normed: Buffer,

@@ -24,13 +24,22 @@
 //! Where the model predicts its return-to-go, a step comes in two parts: up to the observation,
 //! whose token gives the return-to-go, and that, whose token gives the action.
 //!
-//! Each row is worked on alone, so its actions have the same bits whichever rows act beside it.
-//! Many rows are shared out to the threads; the tokens of a single one, to two threads. With one
-//! thread, a step of one row allocates nothing.
+//! [`Memory::Streaming`] appends where the window would slide: each layer keeps the keys and values
+//! of the last K steps as they were computed. That is attention over the whole episode in which a
+//! token sees those steps only (`reference`).
+//!
+//! A row's actions have the same bits whichever rows act beside it: rows that append go through the
+//! products together ([`step`]), a window that slides is worked on alone ([`slide`]). Many rows are
+//! shared out to the threads; the tokens of a single one, to two threads, of which the second stays
+//! awake between two decisions for up to a millisecond. With one thread, a step of one row
+//! allocates nothing.
 
 mod layer;
+#[cfg(test)]
+mod reference;
 mod row;
 mod slide;
+mod step;
 
 use super::layout::Layout;
 use super::network::Network;
@@ -42,8 +51,22 @@ use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
 use crate::kernels::threads;
 use rayon::ThreadPool;
-use rayon::prelude::*;
-use row::{Row, Scratch};
+use row::Row;
+use slide::{Handover, Helper};
+use step::{Job, Scratch};
+
+/// What acting remembers of an episode that is longer than the context.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// The model's function of the last K steps, nothing else.
+    #[default]
+    Exact,
+    /// Each layer's keys and values of the last K steps as they were computed, from windows that
+    /// began earlier. A step costs only its new tokens, but it is another function once the window
+    /// slides: through the layers, a token depends on up to L K steps. Attention alone has it; the
+    /// other mixers act exactly.
+    Streaming,
+}
 
 /// Acts in many episodes in lock-step, or in one without allocating.
 #[derive(Debug)]
@@ -53,8 +76,11 @@ pub struct Acting {
     level: Level,
     parameters: Vec<f32>,
     weights: Weights,
+    /// The threads that work beside the calling one.
     pool: Option<ThreadPool>,
+    /// Memory for each thread.
     scratch: Vec<Scratch>,
+    handover: Handover,
     rows: Vec<Row>,
 }
 
@@ -78,16 +104,38 @@ impl Acting {
     /// # Panics
     /// If the parameters do not have the length of the shape's layout.
     pub fn new(shape: Shape, parameters: &[f32], rows: usize, threads: usize) -> Self {
-        Self::at(Level::detect(), shape, parameters, rows, threads)
+        Self::with(Memory::Exact, shape, parameters, rows, threads)
+    }
+
+    /// The same with a given memory.
+    ///
+    /// # Panics
+    /// As [`Acting::new`].
+    pub fn with(
+        memory: Memory,
+        shape: Shape,
+        parameters: &[f32],
+        rows: usize,
+        threads: usize,
+    ) -> Self {
+        Self::at(Level::detect(), memory, shape, parameters, rows, threads)
     }
 
     /// The same with a given instruction set.
     ///
     /// # Panics
     /// As [`Acting::new`].
-    pub fn at(level: Level, shape: Shape, parameters: &[f32], rows: usize, threads: usize) -> Self {
-        let pool = threads::start(threads, "acting");
-        let workers = pool.as_ref().map_or(1, ThreadPool::current_num_threads);
+    pub fn at(
+        level: Level,
+        memory: Memory,
+        shape: Shape,
+        parameters: &[f32],
+        rows: usize,
+        threads: usize,
+    ) -> Self {
+        let threads = if rows > 1 { threads } else { threads.min(2) };
+        let pool = threads::start_beside(threads, "acting");
+        let workers = 1 + pool.as_ref().map_or(0, ThreadPool::current_num_threads);
         let mut acting = Self {
             shape,
             layout: Layout::new(&shape),
@@ -96,9 +144,10 @@ impl Acting {
             weights: Weights::default(),
             pool,
             scratch: (0..workers).map(|_| Scratch::default()).collect(),
+            handover: Handover::new(shape.layers),
             rows: Vec::new(),
         };
-        let new_row = |_| Row::new(&shape, &acting.layout);
+        let new_row = |_| Row::new(&shape, &acting.layout, memory);
         acting.rows = (0..rows).map(new_row).collect();
         acting.set_parameters(parameters);
         acting
@@ -178,7 +227,9 @@ impl Acting {
             level,
             parameters,
             weights,
+            pool,
             scratch,
+            handover,
             ..
         } = self;
         let network = Network {
@@ -192,36 +243,41 @@ impl Acting {
             layout,
             weights,
         };
-        match (&self.pool, active) {
-            (_, []) => {}
-            (Some(pool), [_, _, ..]) => {
-                let mut wanted = vec![false; rows];
-                for row in active {
-                    wanted[*row] = true;
-                }
-                let all = self.rows.iter_mut().zip(actions.chunks_mut(a)).enumerate();
-                let mut jobs: Vec<_> = all.filter(|(row, _)| wanted[*row]).collect();
-                let share = jobs.len().div_ceil(scratch.len());
-                pool.install(|| {
-                    let shares = jobs.par_chunks_mut(share).zip(scratch.par_iter_mut());
-                    shares.with_max_len(1).for_each(|(jobs, scratch)| {
-                        for (index, (row, to)) in jobs {
-                            row.act(model, inputs, *index, scratch, None, to);
-                        }
-                    });
-                });
-            }
-            (pool, few) => {
-                let Some((first, others)) = scratch.split_first_mut() else {
-                    return;
-                };
-                for row in few {
-                    let helper = pool.as_ref().zip(others.first_mut());
-                    let to = &mut actions[row * a..(row + 1) * a];
-                    self.rows[*row].act(model, inputs, *row, first, helper, to);
-                }
-            }
+        let Some((first, others)) = scratch.split_first_mut() else {
+            return;
+        };
+        if let [row] = active {
+            let helper = pool.as_ref().zip(others.first_mut());
+            let helper = helper.map(|(pool, scratch)| Helper {
+                pool,
+                scratch,
+                handover,
+            });
+            let to = &mut actions[row * a..(row + 1) * a];
+            let mut job = [Job::new(*row, &mut self.rows[*row], to)];
+            return step::act(model, inputs, &mut job, first, helper);
         }
+        let mut wanted = vec![false; rows];
+        for row in active {
+            wanted[*row] = true;
+        }
+        let all = self.rows.iter_mut().zip(actions.chunks_mut(a)).enumerate();
+        let wanted = all.filter(|(index, _)| wanted[*index]);
+        let mut jobs: Vec<_> = wanted
+            .map(|(index, (row, to))| Job::new(index, row, to))
+            .collect();
+        let Some(pool) = pool else {
+            return step::act(model, inputs, &mut jobs, first, None);
+        };
+        let share = jobs.len().div_ceil(1 + others.len()).max(1);
+        let own = share.min(jobs.len());
+        let (own, shares) = jobs.split_at_mut(own);
+        pool.in_place_scope(|scope| {
+            for (jobs, scratch) in shares.chunks_mut(share).zip(others) {
+                scope.spawn(move |_| step::act(model, inputs, jobs, scratch, None));
+            }
+            step::act(model, inputs, own, first, None);
+        });
     }
 }
 

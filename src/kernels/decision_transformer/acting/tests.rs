@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kernels::activation::Activation;
+use crate::kernels::decision_transformer::embedding::Steps;
 use crate::kernels::decision_transformer::engine::Engine;
 use crate::kernels::decision_transformer::shape::{Condition, MixerKind};
 use crate::kernels::decision_transformer::testing::parameters;
@@ -157,6 +158,27 @@ impl Episodes {
         all
     }
 
+    /// What the naive streaming model predicts: actions and returns-to-go.
+    fn reference_stream(&self, parameters: &[f32]) -> (Vec<f64>, Vec<f64>) {
+        let (s, a) = (self.shape.observation, self.shape.action);
+        let exact = to_f64(parameters);
+        let timesteps: Vec<u32> = (0..self.steps as u32).collect();
+        let (mut actions, mut returns) = (Vec::new(), Vec::new());
+        for row in 0..self.rows {
+            let rows = self.at(row, 0)..self.at(row, self.steps);
+            let steps = Steps {
+                observations: &self.observations[rows.start * s..rows.end * s],
+                actions: &self.actions[rows.start * a..rows.end * a],
+                returns_to_go: &self.returns_to_go[rows],
+                timesteps: &timesteps,
+            };
+            let found = super::reference::stream(&self.shape, &exact, steps);
+            actions.extend(found.0);
+            returns.extend(found.1);
+        }
+        (actions, returns)
+    }
+
     /// The engine's predictions of the same actions.
     fn predict(&self, parameters: &[f32], level: Level) -> Vec<f32> {
         let (a, context) = (self.shape.action, self.shape.context);
@@ -276,7 +298,7 @@ fn actions_are_the_engines_predictions_in_growing_and_in_sliding_windows() {
         let parameters = parameters(&Layout::new(&shape));
         let episodes = Episodes::new(shape, 2, 20);
         for level in Level::available() {
-            let mut acting = Acting::at(level, shape, &parameters, 2, 1);
+            let mut acting = Acting::at(level, Memory::Exact, shape, &parameters, 2, 1);
             let found = episodes.act(&mut acting, &[0, 1]);
             assert_close(&found, &episodes.predict(&parameters, level), "actions");
         }
@@ -301,7 +323,7 @@ fn a_convolution_that_fits_into_the_window_acts_with_its_bits() {
         let episodes = Episodes::new(shape, 3, 40);
         for level in Level::available() {
             for threads in [1, 2] {
-                let mut acting = Acting::at(level, shape, &parameters, 3, threads);
+                let mut acting = Acting::at(level, Memory::Exact, shape, &parameters, 3, threads);
                 let found = episodes.act(&mut acting, &[0, 1, 2]);
                 assert_eq!(found, episodes.predict(&parameters, level), "{shape:?}");
             }
@@ -347,7 +369,7 @@ fn a_predicted_return_is_the_references_and_the_action_follows_from_it() {
         for level in Level::available() {
             for threads in [1, 2] {
                 let mut episodes = Episodes::new(shape, 2, 20);
-                let mut acting = Acting::at(level, shape, &parameters, 2, threads);
+                let mut acting = Acting::at(level, Memory::Exact, shape, &parameters, 2, threads);
                 let (actions, returns) = episodes.act_and_predict(&mut acting);
                 // The history holds the predictions, not what the scenes said.
                 assert_ne!(returns, episodes.returns_to_go);
@@ -366,8 +388,8 @@ fn a_row_acts_with_the_same_bits_whatever_rows_act_beside_it() {
     let episodes = Episodes::new(SHAPE, 100, 9);
     let a = SHAPE.action * episodes.steps;
     for level in Level::available() {
-        let mut acting = Acting::at(level, SHAPE, &parameters, 100, 2);
-        let mut alone = Acting::at(level, SHAPE, &parameters, 100, 1);
+        let mut acting = Acting::at(level, Memory::Exact, SHAPE, &parameters, 100, 2);
+        let mut alone = Acting::at(level, Memory::Exact, SHAPE, &parameters, 100, 1);
         let everyone: Vec<usize> = (0..100).rev().collect();
         let all = episodes.act(&mut acting, &everyone);
         for active in [&[7][..], &[99, 7, 30], &[30]] {
@@ -391,7 +413,7 @@ fn a_row_of_a_scan_acts_with_the_same_bits_on_two_threads() {
     let episodes = Episodes::new(SCAN, 5, 15);
     for level in Level::available() {
         let act = |threads: usize, active: &[usize]| {
-            let mut acting = Acting::at(level, SCAN, &parameters, 5, threads);
+            let mut acting = Acting::at(level, Memory::Exact, SCAN, &parameters, 5, threads);
             episodes.act(&mut acting, active)
         };
         let all = act(1, &[0, 1, 2, 3, 4]);
@@ -420,4 +442,97 @@ fn check_forgetting(shape: Shape) {
     assert_eq!(first, episodes.act(&mut acting, &[0]));
     acting.set_parameters(&parameters);
     assert_eq!(first, episodes.act(&mut acting, &[0]));
+}
+
+/// Shapes with attention, in which a window of `context` steps slides.
+fn streaming_shapes() -> [Shape; 6] {
+    let narrow = Shape {
+        layers: 2,
+        heads: 1,
+        width: 33,
+        context: 4,
+        ..SHAPE
+    };
+    [
+        SHAPE,
+        narrow,
+        Shape {
+            layers: 1,
+            ..narrow
+        },
+        Shape {
+            context: 1,
+            ..narrow
+        },
+        ADALN,
+        Shape {
+            head: Head::Logits,
+            activation: Activation::Relu,
+            ..SHAPE
+        },
+    ]
+}
+
+#[test]
+fn streaming_is_attention_over_the_tokens_of_the_last_steps_as_they_were() {
+    for shape in streaming_shapes() {
+        let parameters = parameters(&Layout::new(&shape));
+        let episodes = Episodes::new(shape, 2, 24);
+        let (expected, _) = episodes.reference_stream(&parameters);
+        for level in Level::available() {
+            let mut acting = Acting::at(level, Memory::Streaming, shape, &parameters, 2, 2);
+            let found = episodes.act(&mut acting, &[0, 1]);
+            assert_close(&found, &expected, "actions");
+        }
+    }
+}
+
+#[test]
+fn streaming_predicts_the_references_returns_too() {
+    let parameters = parameters(&Layout::new(&PREDICTED));
+    for level in Level::available() {
+        let mut episodes = Episodes::new(PREDICTED, 2, 25);
+        let mut acting = Acting::at(level, Memory::Streaming, PREDICTED, &parameters, 2, 1);
+        let (actions, returns) = episodes.act_and_predict(&mut acting);
+        episodes.returns_to_go.clone_from(&returns);
+        let (expected, expected_returns) = episodes.reference_stream(&parameters);
+        assert_close(&actions, &expected, "actions");
+        assert_close(&returns, &expected_returns, "returns-to-go");
+    }
+}
+
+#[test]
+fn streaming_is_exact_until_the_window_slides_and_differs_then() {
+    let (parameters, a) = (parameters(&Layout::new(&SHAPE)), SHAPE.action);
+    let episodes = Episodes::new(SHAPE, 1, 15);
+    for level in Level::available() {
+        let act = |memory| {
+            let mut acting = Acting::at(level, memory, SHAPE, &parameters, 1, 1);
+            episodes.act(&mut acting, &[0])
+        };
+        let (exact, streamed) = (act(Memory::Exact), act(Memory::Streaming));
+        let full = SHAPE.context * a;
+        assert_eq!(exact[..full], streamed[..full]);
+        assert_ne!(exact[full..], streamed[full..]);
+    }
+}
+
+#[test]
+fn a_streaming_row_acts_with_the_same_bits_whatever_rows_act_beside_it() {
+    let parameters = parameters(&Layout::new(&SHAPE));
+    let episodes = Episodes::new(SHAPE, 40, 25);
+    let a = SHAPE.action * episodes.steps;
+    for level in Level::available() {
+        let new = |threads| Acting::at(level, Memory::Streaming, SHAPE, &parameters, 40, threads);
+        let everyone: Vec<usize> = (0..40).collect();
+        let all = episodes.act(&mut new(1), &everyone);
+        assert_eq!(all, episodes.act(&mut new(2), &everyone), "two threads");
+        for active in [&[7][..], &[39, 7, 30]] {
+            let some = episodes.act(&mut new(2), active);
+            for row in active {
+                let part = row * a..(row + 1) * a;
+                assert_eq!(some[part.clone()], all[part], "row {row} of {active:?}");
+            }
+        }
+    }
 }

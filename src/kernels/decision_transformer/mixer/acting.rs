@@ -107,33 +107,12 @@ impl Mixer {
         }
     }
 
-    /// Splits places into those of the first tokens and those of the others.
-    pub(crate) fn split<'a>(&self, places: Places<'a>, tokens: usize) -> (Places<'a>, Places<'a>) {
+    /// Copies what later tokens need of some tokens.
+    pub(crate) fn copy_past(&self, from: Kept<'_>, to: Places<'_>) {
         match self {
-            Self::Attention(at) => {
-                let (first, others) = places.attention.split(at, tokens);
-                let place = |attention| Places {
-                    attention,
-                    ..Places::default()
-                };
-                (place(first), place(others))
-            }
-            Self::Convolution(at) => {
-                let (first, others) = at.split(places.convolution, tokens);
-                let place = |convolution| Places {
-                    convolution,
-                    ..Places::default()
-                };
-                (place(first), place(others))
-            }
-            Self::Scan(at) => {
-                let (first, others) = places.scan.split(at, tokens);
-                let place = |scan| Places {
-                    scan,
-                    ..Places::default()
-                };
-                (place(first), place(others))
-            }
+            Self::Attention(_) => to.attention.copy_past(from.attention),
+            Self::Convolution(_) => to.convolution.copy_from_slice(from.convolution),
+            Self::Scan(_) => to.scan.copy_past(from.scan),
         }
     }
 }
@@ -165,33 +144,68 @@ impl Actor<'_> {
         }
     }
 
-    /// The branch of a few tokens; each depends on all cached ones up to itself.
-    pub(crate) fn extend(
+    /// Caches new normed tokens of several episodes: the places of so many tokens each.
+    pub(crate) fn keep_each<'a>(
         self,
-        kept: Kept<'_>,
-        query_rows: Range<usize>,
+        normed: &[f32],
+        places: impl Iterator<Item = (usize, Places<'a>)>,
+        scratch: &mut Scratch,
+    ) {
+        if let Mixer::Attention(at) = self.mixer {
+            let (weights, scratch) = (&self.weights.attention, &mut scratch.attention);
+            let places = places.map(|(_, places)| places.attention);
+            return attention::keep_each(at, self.network, weights, normed, places, scratch);
+        }
+        let c = self.network.shape.width;
+        let mut rest = normed;
+        for (tokens, places) in places {
+            let (these, others) = rest.split_at(tokens * c);
+            self.keep(these, &(0..tokens), places);
+            rest = others;
+        }
+    }
+
+    /// The branch of a few tokens of several episodes: of each, what is kept and which of its rows
+    /// ask. Each depends on all kept ones up to itself.
+    pub(crate) fn extend_each<'a>(
+        self,
+        runs: impl Iterator<Item = (Kept<'a>, Range<usize>)>,
         scratch: &mut Scratch,
         branch: Branch<'_>,
     ) {
-        let (network, weights) = (self.network, &self.weights.attention);
+        if let Mixer::Attention(at) = self.mixer {
+            let (weights, scratch) = (&self.weights.attention, &mut scratch.attention);
+            let runs = runs.map(|(kept, rows)| (kept.attention, rows));
+            return attention::extend_each(at, self.network, weights, runs, scratch, branch);
+        }
+        let c = self.network.shape.width;
+        let (mut residual, mut to) = (branch.residual, branch.to);
+        for (kept, rows) in runs {
+            let numbers = rows.len() * c;
+            let (beside, other_residual) = residual.split_at(numbers);
+            let (these, others) = to.split_at_mut(numbers);
+            let branch = Branch {
+                masks: None,
+                residual: beside,
+                to: these,
+            };
+            self.extend(kept, &rows, branch);
+            (residual, to) = (other_residual, others);
+        }
+    }
+
+    /// The branch of a few tokens of an episode.
+    fn extend(self, kept: Kept<'_>, rows: &Range<usize>, branch: Branch<'_>) {
+        let network = self.network;
         match self.mixer {
-            Mixer::Attention(at) => {
-                let (kept, scratch) = (kept.attention, &mut scratch.attention);
-                attention::extend(at, network, weights, kept, query_rows, scratch, branch);
-            }
+            // With the others, in `extend_each`.
+            Mixer::Attention(_) => {}
             Mixer::Convolution(at) => {
-                let query_rows = (&query_rows, self.newest);
-                convolution::extend(at, network, kept.convolution, query_rows, branch);
+                let rows = (rows, self.newest);
+                convolution::extend(at, network, kept.convolution, rows, branch);
             }
             Mixer::Scan(at) => {
-                scan::extend(
-                    at,
-                    network,
-                    &self.weights.scan,
-                    kept.scan,
-                    &query_rows,
-                    branch,
-                );
+                scan::extend(at, network, &self.weights.scan, kept.scan, rows, branch);
             }
         }
     }

@@ -36,6 +36,7 @@ pub(crate) struct Places<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     q: Buffer,
+    kv: Buffer,
     attended: Buffer,
     logs: Buffer,
     scores: Buffer,
@@ -79,15 +80,9 @@ impl Cache {
 }
 
 impl Places<'_> {
-    /// Splits into those of the first tokens and those of the others.
-    pub(in super::super) fn split(self, at: &Parameters, tokens: usize) -> (Self, Self) {
-        let (q, other_q) = self.q.split_at_mut(tokens * at.width());
-        let (kv, other_kv) = self.kv.split_at_mut(tokens * 2 * at.width());
-        let other = Places {
-            q: other_q,
-            kv: other_kv,
-        };
-        (Places { q, kv }, other)
+    /// Copies what later tokens need of some tokens.
+    pub(in super::super) fn copy_past(self, from: Kept<'_>) {
+        self.kv.copy_from_slice(from.kv);
     }
 }
 
@@ -110,13 +105,38 @@ pub(in super::super) fn keep(
     project_keys_values(at, network, &weights.keys_values, normed, to.kv);
 }
 
-/// The branch of a few tokens; each attends to all cached ones up to itself.
-pub(in super::super) fn extend(
+/// Caches new normed tokens of several episodes.
+pub(in super::super) fn keep_each<'a>(
     at: &Parameters,
     network: Network<'_>,
     weights: &Weights,
-    kept: Kept<'_>,
-    query_rows: Range<usize>,
+    normed: &[f32],
+    places: impl Iterator<Item = Places<'a>>,
+    scratch: &mut Scratch,
+) {
+    let Scratch { q, kv, .. } = scratch;
+    q.resize(normed.len());
+    kv.resize(2 * normed.len());
+    project_queries(at, network, &weights.query, normed, q);
+    project_keys_values(at, network, &weights.keys_values, normed, kv);
+    let (mut q, mut kv) = (&**q, &**kv);
+    for to in places {
+        let (these, others) = q.split_at(to.q.len());
+        to.q.copy_from_slice(these);
+        q = others;
+        let (these, others) = kv.split_at(to.kv.len());
+        to.kv.copy_from_slice(these);
+        kv = others;
+    }
+}
+
+/// The branch of a few tokens of several episodes: of each, what is kept and which of its rows ask.
+/// A token attends to all kept ones up to itself.
+pub(in super::super) fn extend_each<'a>(
+    at: &Parameters,
+    network: Network<'_>,
+    weights: &Weights,
+    runs: impl Iterator<Item = (Kept<'a>, Range<usize>)>,
     scratch: &mut Scratch,
     branch: Branch<'_>,
 ) {
@@ -124,13 +144,16 @@ pub(in super::super) fn extend(
     let Scratch {
         attended, scores, ..
     } = scratch;
-    attended.resize(query_rows.len() * c);
-    for (token, out) in query_rows.zip(attended.chunks_mut(c)) {
-        let (q, kv) = (
-            &kept.q[token * c..(token + 1) * c],
-            &kept.kv[..(token + 1) * 2 * c],
-        );
-        ask(at, network, q, kv, scores, out);
+    attended.resize(branch.residual.len());
+    let mut outs = attended.chunks_mut(c);
+    for (kept, rows) in runs {
+        for (token, out) in rows.zip(outs.by_ref()) {
+            let (q, kv) = (
+                &kept.q[token * c..(token + 1) * c],
+                &kept.kv[..(token + 1) * 2 * c],
+            );
+            ask(at, network, q, kv, scores, out);
+        }
     }
     project(at, network, weights, attended, branch);
 }

@@ -35,8 +35,8 @@ use crate::kernels::parameters::{Pair, Places};
 pub(crate) struct Parameters {
     pub(super) heads: usize,
     /// C x 3 C: queries, keys, values.
-    pub(super) qkv: Pair,
-    pub(super) projection: Pair,
+    pub(crate) qkv: Pair,
+    pub(crate) projection: Pair,
 }
 
 /// What the forward pass stores.

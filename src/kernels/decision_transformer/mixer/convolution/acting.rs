@@ -36,17 +36,6 @@ impl Cache {
     }
 }
 
-impl Parameters {
-    /// Splits places into those of the first tokens and those of the others.
-    pub(in super::super) fn split<'a>(
-        &self,
-        places: &'a mut [f32],
-        tokens: usize,
-    ) -> (&'a mut [f32], &'a mut [f32]) {
-        places.split_at_mut(tokens * self.width)
-    }
-}
-
 /// The branch of the newest tokens, of which the last is the `newest`-th of its step, from all kept
 /// ones.
 pub(in super::super) fn extend(

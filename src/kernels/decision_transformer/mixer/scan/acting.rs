@@ -91,16 +91,9 @@ impl Cache {
 }
 
 impl Places<'_> {
-    /// The places of the first tokens, and of the others.
-    pub(in super::super) fn split(self, at: &Parameters, tokens: usize) -> (Self, Self) {
-        let numbers = tokens * at.inner();
-        let (x, other_x) = self.x.split_at_mut(numbers);
-        let (z, other_z) = self.z.split_at_mut(numbers);
-        let other = Self {
-            x: other_x,
-            z: other_z,
-        };
-        (Self { x, z }, other)
+    /// Copies what later tokens need of some tokens.
+    pub(in super::super) fn copy_past(self, from: Kept<'_>) {
+        self.x.copy_from_slice(from.x);
     }
 }
 

@@ -1,0 +1,77 @@
+//! Naive streaming: the whole episode as one sequence, in which a token attends to the tokens of the
+//! last K steps, at the time when it is new, up to itself.
+
+use crate::kernels::attention::{Visible, reference as attention};
+use crate::kernels::decision_transformer::embedding::{self, Steps};
+use crate::kernels::decision_transformer::layout::Layout;
+use crate::kernels::decision_transformer::mixer::Mixer;
+use crate::kernels::decision_transformer::network::reference::{Network, sum};
+use crate::kernels::decision_transformer::shape::Shape;
+use crate::kernels::loss;
+use crate::kernels::precision::Precision;
+use crate::kernels::real::Real;
+
+/// The prediction of each step's action, steps x A, with the given returns-to-go; and that of each
+/// step's return-to-go, where the model predicts them.
+pub(super) fn stream<R: Real>(
+    shape: &Shape,
+    parameters: &[R],
+    steps: Steps<'_>,
+) -> (Vec<R>, Vec<R>) {
+    let (c, layout) = (shape.width, Layout::new(shape));
+    let network = Network {
+        precision: Precision::F32,
+        parameters,
+    };
+    let embedded = embedding::reference::forward(&layout.embedding, parameters, steps);
+    let mut x = network.norm(&layout.embed_norm, &embedded);
+    for block in &layout.blocks {
+        let Mixer::Attention(at) = &block.mixer else {
+            panic!("attention alone streams");
+        };
+        let qkv = network.linear(&at.qkv, &network.norm(&block.norm_1, &x));
+        let mut attended = Vec::new();
+        for token in 0..x.len() / c {
+            // An action is seen, and computed, with the step behind it.
+            let stride = shape.condition.stride();
+            let step = (token + 1) / stride;
+            let first = (step + 1).saturating_sub(shape.context) * stride;
+            // With a context of one step, no later token sees the action.
+            let first = first.min(token);
+            let problem = attention::Problem {
+                width: c,
+                heads: shape.heads,
+                visible: Visible::behind(token - first),
+                mask: None,
+            };
+            let rows = qkv[first * 3 * c..(token + 1) * 3 * c].chunks(3 * c);
+            let kv: Vec<R> = rows.flat_map(|row| row[c..].to_vec()).collect();
+            let q = &qkv[token * 3 * c..][..c];
+            attended.extend(attention::forward(problem, q, &kv));
+        }
+        let middle = sum(&x, &network.linear(&at.projection, &attended));
+        let normed = network.norm(&block.norm_2, &middle);
+        let (_, branch) = (block.mlp).reference_forward(network, shape.activation, &normed);
+        x = sum(&middle, &branch);
+    }
+    let every_step = |first: usize| -> Vec<R> {
+        let rows = x.chunks(c).skip(first).step_by(shape.condition.stride());
+        rows.flatten().copied().collect()
+    };
+    let answering = every_step(shape.condition.answering());
+    let normed = match &layout.condition {
+        None => network.norm(&layout.final_norm, &answering),
+        Some(slopes) => network.adaptive_norm(
+            (&layout.final_norm, slopes),
+            steps.returns_to_go,
+            &answering,
+        ),
+    };
+    let logits = network.linear(&layout.head, &normed);
+    let returns = layout.return_head.as_ref().map(|head| {
+        let normed = network.norm(&layout.final_norm, &every_step(0));
+        network.linear(head, &normed)
+    });
+    let actions = loss::reference::predict(shape.head, &logits);
+    (actions, returns.unwrap_or_default())
+}
