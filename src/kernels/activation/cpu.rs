@@ -5,7 +5,7 @@ use crate::kernels::epilogue::Finish;
 use crate::kernels::simd::{Simd, functions::normal};
 
 /// output = f(product + bias). GELU also stores its slope for the backward pass, which shares the
-/// costly part with the value; `ReLU` does not touch `slope`.
+/// costly part with the value, unless `slope` is empty; `ReLU` does not touch `slope`.
 pub(crate) struct Activate<'a> {
     pub(crate) activation: Activation,
     pub(crate) bias: &'a [f32],
@@ -23,8 +23,10 @@ impl Finish for Activate<'_> {
             Activation::Relu => s.max(s.splat(0.0), x),
             Activation::Gelu => {
                 let (distribution, density) = normal(s, x);
-                let slope = s.mul_add(x, density, distribution);
-                s.store(slope, &mut self.slope[at..at + lanes]);
+                if !self.slope.is_empty() {
+                    let slope = s.mul_add(x, density, distribution);
+                    s.store(slope, &mut self.slope[at..at + lanes]);
+                }
                 s.mul(x, distribution)
             }
         };

@@ -88,6 +88,7 @@ impl<'a> Layer<'a> {
             to: behind,
         };
         let weights = &self.weights.mlp;
+        let tape = (tape, false);
         mlp::forward(&self.at.mlp, self.network, weights, normed, tape, branch);
     }
 }

@@ -107,7 +107,7 @@ pub(crate) fn forward(
         residual: &tape.middle,
         to: behind,
     };
-    let mlp_tape = &mut tape.mlp;
+    let mlp_tape = (&mut tape.mlp, true);
     mlp::forward(
         &at.mlp,
         network,

@@ -49,19 +49,20 @@ impl Weights {
     }
 }
 
-/// Computes the branch from `normed`, and fills `tape`.
+/// Computes the branch from `normed`, and fills `tape`, except for the slopes if nothing learns
+/// from them.
 pub(crate) fn forward(
     at: &Parameters,
     network: Network<'_>,
     weights: &Weights,
     normed: &[f32],
-    tape: &mut Tape,
+    (tape, learns): (&mut Tape, bool),
     branch: Branch<'_>,
 ) {
     let (c, inner) = (at.down.bias.len(), at.up.bias.len());
     let rows = normed.len() / c;
     tape.hidden.resize(rows * inner);
-    if network.shape.activation == Activation::Gelu {
+    if learns && network.shape.activation == Activation::Gelu {
         tape.slope.resize(rows * inner);
     }
     let finish = Activate {
