@@ -26,6 +26,7 @@ use crate::algorithms::{AlgorithmRef, Facts, Input};
 use crate::device::Device;
 use crate::keys::wrong_type;
 use crate::keys::{KeyError, PlanError, Table, Value};
+use crate::policy::Acting;
 use crate::statistics::Interval;
 
 pub use self::error::ExperimentError;
@@ -141,6 +142,7 @@ impl Experiment {
             let expected = "omitted: the weights are those of the run in `from`";
             return Err(KeyError::new("initial_weights", path.display(), expected).into());
         }
+        self.check_acting(self.evaluation.acting)?;
         let on_gpu = matches!(self.device, Device::Cuda(_));
         if on_gpu && !card.cuda {
             let expected = format!("cpu: {} has no other device", card.name);
@@ -181,6 +183,17 @@ impl Experiment {
             return Err(KeyError::new("evaluation.return_range", found, expected));
         }
         Ok(())
+    }
+
+    /// Refuses a way of acting that its policy does not support.
+    ///
+    /// # Errors
+    /// Names the key `evaluation.acting`.
+    pub fn check_acting(&self, acting: Acting) -> Result<(), ExperimentError> {
+        match acting {
+            Acting::Exact => Ok(()),
+            Acting::Streaming => Ok(self.algorithm.check_streaming(&self.tables)?),
+        }
     }
 
     /// Whether its policy is conditioned on a target return.

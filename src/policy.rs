@@ -24,6 +24,31 @@ pub enum Mode {
     Explore,
 }
 
+/// What a policy that sees the last K steps remembers of an episode that is longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Acting {
+    /// Nothing but those steps.
+    #[default]
+    Exact,
+    /// What its layers computed of those steps when they were new. A decision costs less, but it is
+    /// another function once the episode is longer than K steps.
+    Streaming,
+}
+
+impl Acting {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Exact, Self::Streaming];
+
+    /// Its name in plans and options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Streaming => "streaming",
+        }
+    }
+}
+
 /// Acts in several episodes at once, one in each row.
 ///
 /// An episode's actions depend on its start and its observations alone: not on the row, on the

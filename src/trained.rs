@@ -10,6 +10,7 @@ use crate::data;
 use crate::error::Error;
 use crate::experiment::{Experiment, Returns, Target, Targets};
 use crate::labels;
+use crate::policy::Acting;
 use crate::run::Run;
 use crate::statistics::Interval;
 use crate::train::{BEST, LATEST};
@@ -92,6 +93,16 @@ impl TrainedPolicy {
             plan,
             path: path.to_owned(),
         })
+    }
+
+    /// How its policy acts in long episodes: as given, else as in the run's evaluations.
+    ///
+    /// # Errors
+    /// Streaming, which not every policy supports.
+    pub fn acting(&self, given: Option<Acting>) -> Result<Acting, Error> {
+        let acting = given.unwrap_or(self.plan.evaluation.acting);
+        self.plan.check_acting(acting)?;
+        Ok(acting)
     }
 
     /// The target returns of its policy: those given, else the run's, and none if the policy takes

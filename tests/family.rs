@@ -129,6 +129,56 @@ fn excluded_combinations_of_switches_are_refused_before_there_is_a_run() {
         assert!(transcript.contains(expected), "{transcript}");
         assert!(!bench.path("run").exists(), "{options}");
     }
+    let streaming = [
+        (
+            "--recipe convformer",
+            "it must be exact with mixer = \"convolution\"",
+        ),
+        (
+            "--recipe decision_mamba",
+            "it must be exact with mixer = \"scan\"",
+        ),
+        ("--algorithm bc", "it must be exact with algorithm = \"bc\""),
+    ];
+    for (options, expected) in streaming {
+        let transcript = bench.transcript(&format!(
+            "train {options} --set evaluation.acting=streaming --run-dir run"
+        ));
+        let expected = format!("'evaluation.acting' is streaming: {expected}");
+        assert!(transcript.contains(&expected), "{transcript}");
+        assert!(!bench.path("run").exists(), "{options}");
+    }
+    let transcript = bench.transcript("bench act --acting streaming --mixer scan");
+    assert!(transcript.contains("it must be exact"), "{transcript}");
     let transcript = bench.transcript("bench train-step --engine composed --mixer convolution");
     assert!(transcript.contains("it must be attention"), "{transcript}");
+}
+
+#[test]
+fn streaming_is_off_until_a_plan_or_an_option_says_so() {
+    let bench = Workbench::new();
+    let run = |name: &str, more: &str| {
+        bench.succeed(&format!(
+            "train --dataset builtin/pendulum/mixed --steps 3 {TINY} {more} --run-dir {name} \
+             --set decision_transformer.layers=2"
+        ));
+    };
+    let returns = |evaluate: &str| {
+        let found = bench.succeed(&format!("evaluate {evaluate} --episodes 6 --json"));
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        found["targets"].clone()
+    };
+    run("exact", "");
+    run("streaming", "--set evaluation.acting=streaming");
+    // The plan is all that differs.
+    let weights = |name: &str| {
+        let path = format!("{name}/checkpoints/weights.safetensors");
+        std::fs::read(bench.path(&path)).unwrap()
+    };
+    assert_eq!(weights("exact"), weights("streaming"));
+    let (exact, streaming) = (returns("exact"), returns("streaming"));
+    assert_ne!(exact, streaming);
+    assert_eq!(exact, returns("streaming --acting exact"));
+    assert_eq!(streaming, returns("exact --acting streaming"));
+    assert_eq!(streaming, returns("exact --acting streaming --rows 1"));
 }

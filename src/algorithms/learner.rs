@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::keys::Table;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
 use crate::parallel::Division;
-use crate::policy::{Mode, Policy};
+use crate::policy::{Acting, Mode, Policy};
 
 /// The inputs of a new learner.
 pub struct Setup<'a> {
@@ -224,6 +224,12 @@ pub trait Model {
     /// A policy for up to `rows` episodes at once. Its greedy actions have the same bits for any
     /// number of rows and threads.
     fn policy(&self, mode: Mode, rows: usize, threads: usize) -> Box<dyn Policy>;
+
+    /// A greedy policy that remembers long episodes in a given way. Streaming is for plans that
+    /// [`Algorithm::check_streaming`](super::Algorithm::check_streaming) accepts.
+    fn greedy(&self, _acting: Acting, rows: usize, threads: usize) -> Box<dyn Policy> {
+        self.policy(Mode::Greedy, rows, threads)
+    }
 
     /// A description from which this model can be rebuilt, except for its weights.
     fn made_of(&self) -> Value;

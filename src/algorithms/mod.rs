@@ -133,6 +133,9 @@ impl Facts<'_> {
     }
 }
 
+/// The key, and its value, that not every policy supports.
+const STREAMING: (&str, &str) = ("evaluation.acting", "streaming");
+
 /// One algorithm: an entry of [`TABLE`].
 pub trait Algorithm: Sync {
     /// Its properties.
@@ -154,6 +157,16 @@ pub trait Algorithm: Sync {
     /// The first such key.
     fn check(&self, _plan: &Table, _on_gpu: bool) -> Result<(), PlanError> {
         Ok(())
+    }
+
+    /// Refuses `evaluation.acting = "streaming"` where the policy of a plan with these tables has
+    /// only one way of acting.
+    ///
+    /// # Errors
+    /// Names the key.
+    fn check_streaming(&self, _plan: &Table) -> Result<(), PlanError> {
+        let expected = format!("exact with algorithm = \"{}\"", self.card().name);
+        Err(KeyError::new(STREAMING.0, STREAMING.1, expected).into())
     }
 
     /// Fills in defaults that follow from the data, so that the plan is complete.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::clock::{Milliseconds, timed, timed_on_request};
 use super::{Sizes, instructions, model};
-use crate::policy::Start;
+use crate::policy::{Acting, Start};
 use crate::random::Stream;
 
 /// The result of `rtg bench act`.
@@ -17,9 +17,10 @@ pub struct Act {
     what: &'static str,
     sizes: Sizes,
     rows: usize,
+    acting: Acting,
     threads: usize,
     /// The instruction set of the kernels.
-    instructions: &'static str,
+    pub instructions: &'static str,
     /// Milliseconds until all rows have their action.
     #[serde(flatten)]
     pub decision: Milliseconds,
@@ -28,12 +29,14 @@ pub struct Act {
 }
 
 /// Times the policy alone, past the first K steps of its episodes.
-pub fn act(sizes: Sizes, rows: usize, threads: usize) -> Act {
-    let decision = timed(Duration::from_secs(2), decide(sizes, rows, threads));
+pub fn act(sizes: Sizes, (acting, rows): (Acting, usize), threads: usize) -> Act {
+    let work = decide(sizes, (acting, rows), threads);
+    let decision = timed(Duration::from_secs(2), work);
     Act {
         what: "act",
         sizes,
         rows,
+        acting,
         threads,
         instructions: instructions(),
         decision,
@@ -45,13 +48,13 @@ pub fn act(sizes: Sizes, rows: usize, threads: usize) -> Act {
 ///
 /// # Errors
 /// Those of standard input and output.
-pub fn act_on_request(sizes: Sizes, rows: usize, threads: usize) -> io::Result<()> {
+pub fn act_on_request(sizes: Sizes, rows: (Acting, usize), threads: usize) -> io::Result<()> {
     timed_on_request(decide(sizes, rows, threads))
 }
 
 /// One action of every row with a full context.
-fn decide(sizes: Sizes, rows: usize, threads: usize) -> impl FnMut() {
-    let mut policy = model(&sizes).policy(rows, threads);
+fn decide(sizes: Sizes, (acting, rows): (Acting, usize), threads: usize) -> impl FnMut() {
+    let mut policy = model(&sizes).policy(acting, rows, threads);
     let mut stream = Stream::new(0, "bench");
     let observations: Vec<f64> = (0..rows * sizes.observation)
         .map(|_| stream.random_range(-1.0..1.0))

@@ -26,7 +26,7 @@ pub struct TrainStep {
     engine: EngineKind,
     precision: &'static str,
     /// The instruction set of the kernels.
-    instructions: &'static str,
+    pub instructions: &'static str,
     /// Milliseconds of one optimiser step.
     #[serde(flatten)]
     pub step: Milliseconds,

@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::{print, print_json};
 use crate::algorithms::AlgorithmRef;
 use crate::algorithms::decision_transformer::config::{
-    ConditionName, EngineKind, ModelConfig, check_heads, check_precision, check_switches,
+    ConditionName, EngineKind, ModelConfig, check_heads, check_precision, check_streaming,
+    check_switches,
 };
 use crate::bench::{self, Milliseconds, Sizes};
 use crate::error::Error;
@@ -18,6 +19,7 @@ use crate::experiment::{Experiment, default_threads};
 use crate::kernels::Precision;
 use crate::kernels::decision_transformer::MixerKind;
 use crate::keys::{Range, Table, Value};
+use crate::policy::Acting;
 
 /// Benchmark one part of rtg on this machine.
 #[derive(Args)]
@@ -71,6 +73,9 @@ enum What {
         /// Episodes that act in lock-step.
         #[arg(long, default_value = "1")]
         rows: NonZeroUsize,
+        /// How the model acts past the first K steps.
+        #[arg(long, value_enum, default_value_t = Acting::Exact)]
+        acting: Acting,
         #[command(flatten)]
         run: RunArgs,
         #[command(flatten)]
@@ -223,8 +228,9 @@ impl Bench {
                 }
                 let answer = bench::train_step(sizes, threads, engine, precision);
                 let line = format!(
-                    "{} per step: {:.1} GFLOP at {:.0} GFLOP/s, {:.0} % of the {:.0} that large matrix products reach\n",
+                    "{} per step with {}: {:.1} GFLOP at {:.0} GFLOP/s, {:.0} % of the {:.0} that large matrix products reach\n",
                     times(&answer.step),
+                    answer.instructions,
                     answer.gigaflops_per_step,
                     answer.gigaflops,
                     100.0 * answer.peak_share,
@@ -266,14 +272,16 @@ impl Bench {
             What::Act {
                 sizes,
                 rows,
+                acting,
                 run,
                 pace,
-            } => act(
-                sizes.checked(EngineKind::Fused, false)?,
-                rows.get(),
-                &run,
-                &pace,
-            ),
+            } => {
+                let sizes = sizes.checked(EngineKind::Fused, false)?;
+                if acting == Acting::Streaming {
+                    check_streaming(&bench::config(&sizes))?;
+                }
+                act(sizes, (acting, rows.get()), &run, &pace)
+            }
             What::Update {
                 algorithm,
                 recipe,
@@ -300,16 +308,17 @@ impl Bench {
     }
 }
 
-fn act(sizes: Sizes, rows: usize, run: &RunArgs, pace: &PaceArgs) -> Result<(), Error> {
+fn act(sizes: Sizes, rows: (Acting, usize), run: &RunArgs, pace: &PaceArgs) -> Result<(), Error> {
     let threads = run.threads();
     if pace.on_request {
         return answered(bench::act_on_request(sizes, rows, threads));
     }
     let answer = bench::act(sizes, rows, threads);
     let line = format!(
-        "{} per action, {:.0} actions per second\n",
+        "{} per action, {:.0} actions per second with {}\n",
         times(&answer.decision),
-        answer.per_second
+        answer.per_second,
+        answer.instructions
     );
     say(run.json, &answer, &line)
 }

@@ -13,7 +13,7 @@ use crate::evaluate::{self, EvaluationPlan, EvaluationResult};
 use crate::experiment::Target;
 use crate::metrics::spread;
 use crate::parallel::{World, cores};
-use crate::policy::Mode;
+use crate::policy::Acting;
 use crate::statistics::Calibration;
 use crate::trained::{TrainedPolicy, Which};
 
@@ -38,6 +38,10 @@ pub(super) struct Evaluate {
     /// Which checkpoint: the latest, or the one with the best return for the run's first target.
     #[arg(long, value_enum, default_value_t = Which::Latest)]
     checkpoint: Which,
+    /// How a Decision Transformer acts in episodes longer than its context; `streaming` is faster,
+    /// and another function than `exact` [default: the run's evaluation.acting].
+    #[arg(long, value_enum)]
+    acting: Option<Acting>,
     /// Environments that are stepped together; affects the speed, not the result.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     rows: Option<u64>,
@@ -56,6 +60,7 @@ impl Evaluate {
     fn evaluate(&self, world: &World) -> Result<(), Error> {
         let trained = TrainedPolicy::open(&self.run, self.checkpoint, None)?;
         let (targets, return_range) = trained.targets(self.targets.as_deref())?;
+        let acting = trained.acting(self.acting)?;
         let TrainedPolicy {
             model, env, plan, ..
         } = trained;
@@ -72,7 +77,7 @@ impl Evaluate {
         let bar = bar(0, "episodes");
         let evaluation = evaluate::share(
             world,
-            &mut |rows| model.policy(Mode::Greedy, rows, threads),
+            &mut |rows| model.greedy(acting, rows, threads),
             &plan,
             |ended, all| {
                 if world.is_first() {

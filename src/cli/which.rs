@@ -1,11 +1,22 @@
-//! `--checkpoint latest|best`.
+//! `--checkpoint latest|best` and `--acting exact|streaming`.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
+use crate::policy::Acting;
 use crate::trained::Which;
 
 impl ValueEnum for Which {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
+}
+
+impl ValueEnum for Acting {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
     }

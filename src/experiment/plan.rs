@@ -10,6 +10,7 @@ use crate::algorithms::labels::LabelsConfig;
 use crate::algorithms::{AlgorithmRef, Input};
 use crate::device::Device;
 use crate::keys::{Key, Keys, Range, Table, keys};
+use crate::policy::Acting;
 
 keys! {
     /// Everything that determines a run.
@@ -105,6 +106,13 @@ keys! {
     /// for algorithms that take targets. Default: the 5th and the 95th percentile of the data's
     /// returns.
     return_range: Option<[f64; 2]> = None, Range::FINITE, "reward", "";
+    /// How a Decision Transformer acts in episodes longer than its context: `exact`, as its last K
+    /// steps determine it, or `streaming`, from what each layer computed of the last K steps when
+    /// they were new. Streaming is many times faster; once an episode is longer than K steps it is
+    /// another function than the trained one, and its returns may differ. For evaluations; videos
+    /// and collections act exactly.
+    acting: Acting as serde(default) = Acting::Exact,
+        Range::Words(&["exact", "streaming"]), "", "exact";
     /// Seed of the first evaluation episode's start.
     seed: u64 = 42, Range::at_least(0), "", "42 (CORL)";
 }

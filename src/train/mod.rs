@@ -31,7 +31,6 @@ use crate::kernels::threads;
 use crate::keys::{KeyError, Table};
 use crate::metrics::{self, Recorder};
 use crate::parallel::{self, Division, World};
-use crate::policy::Mode;
 use crate::run::{self, Evaluation, Run, Summary};
 use crate::statistics::Calibration;
 
@@ -394,7 +393,8 @@ impl<'a> Training<'a> {
         };
         let step = self.progress.step;
         let (model, threads) = (self.learner.model(), self.experiment.threads);
-        let policy = &mut |rows| model.policy(Mode::Greedy, rows, threads);
+        let acting = self.experiment.evaluation.acting;
+        let policy = &mut |rows| model.greedy(acting, rows, threads);
         let warned_before = mujoco::warnings().count;
         let results = evaluate::share(&self.world, policy, &plan, |_, _| ())?;
         let (instabilities, calibration) = (results.instabilities, results.calibration);

@@ -5,7 +5,7 @@ use rtg_envs::{Spec, registry};
 use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
-use crate::algorithms::PublishedCode;
+use crate::algorithms::{PublishedCode, STREAMING};
 use crate::kernels::decision_transformer::{Condition, MixerKind};
 use crate::kernels::{Activation, Denominator, Precision};
 use crate::keys::{KeyError, Range, keys};
@@ -311,6 +311,19 @@ pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError
         return Err(KeyError::new(&key, mixer, format!("attention {place}")));
     }
     Ok(())
+}
+
+/// Only attention keeps what it computed of earlier tokens; the other mixers do not gain from it.
+///
+/// # Errors
+/// Names the key.
+pub fn check_streaming(config: &ModelConfig) -> Result<(), KeyError> {
+    if config.mixer == MixerKind::Attention {
+        return Ok(());
+    }
+    let (key, found) = STREAMING;
+    let expected = format!("exact with mixer = \"{}\"", mixer_word(config.mixer));
+    Err(KeyError::new(key, found, expected))
 }
 
 /// Not every CPU has bfloat16 instructions.

@@ -16,7 +16,8 @@ pub mod recipe;
 use rtg_datasets::{LabelKind, Labels, Normaliser};
 
 use self::config::{
-    ConditionName, EngineKind, ModelConfig, check_heads, check_precision, check_switches,
+    ConditionName, EngineKind, ModelConfig, check_heads, check_precision, check_streaming,
+    check_switches,
 };
 pub use self::device::DeviceLearner;
 pub use self::learner::{Learner, windows};
@@ -80,6 +81,10 @@ impl Algorithm for DecisionTransformer {
             return Err(KeyError::new(&key, "composed", "fused on a GPU").into());
         }
         Ok(())
+    }
+
+    fn check_streaming(&self, plan: &Table) -> Result<(), PlanError> {
+        Ok(check_streaming(&keys::read(plan, NETWORK)?)?)
     }
 
     fn resolve(&self, plan: &mut Table, facts: &Facts) -> Result<(), PlanError> {

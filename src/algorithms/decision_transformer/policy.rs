@@ -6,12 +6,12 @@
 
 use super::Model;
 use super::preprocessing::Preprocessing;
-use crate::kernels::decision_transformer::{Acting, StepInputs};
-use crate::policy::{Policy, Start};
+use crate::kernels::decision_transformer::{self as kernels, Memory, StepInputs};
+use crate::policy::{Acting, Policy, Start};
 
 /// The greedy policy of a [`Model`] for several episodes at once.
 pub(super) struct TargetReturn {
-    acting: Acting,
+    acting: kernels::Acting,
     preprocessing: Preprocessing,
     timestep_limit: u32,
     /// Return-to-go of each row, in the units of the environment.
@@ -28,10 +28,14 @@ pub(super) struct TargetReturn {
 }
 
 impl TargetReturn {
-    pub(super) fn new(model: &Model, rows: usize, threads: usize) -> Self {
+    pub(super) fn new(model: &Model, acting: Acting, rows: usize, threads: usize) -> Self {
         let shape = &model.shape;
+        let memory = match acting {
+            Acting::Exact => Memory::Exact,
+            Acting::Streaming => Memory::Streaming,
+        };
         Self {
-            acting: Acting::new(*shape, &model.parameters, rows, threads),
+            acting: kernels::Acting::with(memory, *shape, &model.parameters, rows, threads),
             preprocessing: model.preprocessing.clone(),
             timestep_limit: model.preprocessing.episode_length.saturating_sub(1) as u32,
             returns_to_go: vec![0.0; rows],
