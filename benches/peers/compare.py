@@ -104,14 +104,18 @@ def main():
         show(sides)
 
     acting = {side: [program, "bench", "act", "--on-request", *threads] for side, program in ours.items()}
-    acting["100 rows"] = [options.rtg, "bench", "act", "--on-request", "--rows", 100, *threads]
+    others = {"one row, streaming": ["--acting", "streaming"], "100 rows in lock-step": ["--rows", 100],
+              "100 rows in lock-step, streaming": ["--rows", 100, "--acting", "streaming"]}
+    for name, how in others.items():
+        acting[name] = [options.rtg, "bench", "act", "--on-request", *how, *threads]
     acting["sdpa"] = [python, act, "--on-request", *threads]
     sides = race(acting, options.rounds, calls=20)
-    hundred = sides.pop("100 rows")
+    others = {name: sides.pop(name) for name in others}
     print("act, 1 row:")
     show(sides)
-    faster = 100 / paired(hundred, sides["sdpa"])
-    print(f"act, 100 rows in lock-step: {hundred}, {faster:.2f} times sdpa's loop of one row")
+    for name, side in others.items():
+        faster = (100 if "100" in name else 1) / paired(side, sides["sdpa"])
+        print(f"act, {name}: {side}, {faster:.2f} times sdpa's loop of one row")
 
 
 def show(sides):
