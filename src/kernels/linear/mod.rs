@@ -19,7 +19,7 @@
 //! alone, not on how many rows are computed together or by which thread. Bias, activation, dropout
 //! and residual are applied before the tile is stored (`epilogue`).
 //!
-//! Three changes were measured in pairs on a Zen 5 and left out, because none was faster: copying
+//! Three changes were measured in pairs on a Zen 5 and rejected, because none was faster: copying
 //! X^T where it is small (1.02 of a step's time), blocks of 48 rows outside the panels (1.00), and
 //! prefetching what a tile will write (0.98 to 1.01).
 //!

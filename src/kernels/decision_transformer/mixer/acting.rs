@@ -144,7 +144,8 @@ impl Actor<'_> {
         }
     }
 
-    /// Caches new normed tokens of several episodes: the places of so many tokens each.
+    /// Caches new normed tokens of several episodes: for each, the number of its tokens and
+    /// their places.
     pub(crate) fn keep_each<'a>(
         self,
         normed: &[f32],
