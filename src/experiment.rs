@@ -26,7 +26,7 @@ use crate::algorithms::{AlgorithmRef, Facts, Input};
 use crate::device::Device;
 use crate::keys::wrong_type;
 use crate::keys::{KeyError, PlanError, Table, Value};
-use crate::policy::Acting;
+use crate::policy::ActingMode;
 use crate::statistics::Interval;
 
 pub use self::error::ExperimentError;
@@ -189,10 +189,10 @@ impl Experiment {
     ///
     /// # Errors
     /// Names the key `evaluation.acting`.
-    pub fn check_acting(&self, acting: Acting) -> Result<(), ExperimentError> {
+    pub fn check_acting(&self, acting: ActingMode) -> Result<(), ExperimentError> {
         match acting {
-            Acting::Exact => Ok(()),
-            Acting::Streaming => Ok(self.algorithm.check_streaming(&self.tables)?),
+            ActingMode::Exact => Ok(()),
+            ActingMode::Streaming => Ok(self.algorithm.check_streaming(&self.tables)?),
         }
     }
 

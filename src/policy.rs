@@ -27,7 +27,7 @@ pub enum Mode {
 /// What a policy that sees the last K steps remembers of an episode that is longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Acting {
+pub enum ActingMode {
     /// Nothing but those steps.
     #[default]
     Exact,
@@ -36,7 +36,7 @@ pub enum Acting {
     Streaming,
 }
 
-impl Acting {
+impl ActingMode {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Exact, Self::Streaming];
 

@@ -10,7 +10,7 @@ use crate::data;
 use crate::error::Error;
 use crate::experiment::{Experiment, Returns, Target, Targets};
 use crate::labels;
-use crate::policy::Acting;
+use crate::policy::ActingMode;
 use crate::run::Run;
 use crate::statistics::Interval;
 use crate::train::{BEST, LATEST};
@@ -99,7 +99,7 @@ impl TrainedPolicy {
     ///
     /// # Errors
     /// Streaming, which not every policy supports.
-    pub fn acting(&self, given: Option<Acting>) -> Result<Acting, Error> {
+    pub fn acting(&self, given: Option<ActingMode>) -> Result<ActingMode, Error> {
         let acting = given.unwrap_or(self.plan.evaluation.acting);
         self.plan.check_acting(acting)?;
         Ok(acting)

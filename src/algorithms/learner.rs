@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::keys::Table;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
 use crate::parallel::Division;
-use crate::policy::{Acting, Mode, Policy};
+use crate::policy::{ActingMode, Mode, Policy};
 
 /// The inputs of a new learner.
 pub struct Setup<'a> {
@@ -227,7 +227,7 @@ pub trait Model {
 
     /// A greedy policy that remembers long episodes in a given way. Streaming is for plans that
     /// [`Algorithm::check_streaming`](super::Algorithm::check_streaming) accepts.
-    fn greedy(&self, _acting: Acting, rows: usize, threads: usize) -> Box<dyn Policy> {
+    fn greedy(&self, _acting: ActingMode, rows: usize, threads: usize) -> Box<dyn Policy> {
         self.policy(Mode::Greedy, rows, threads)
     }
 

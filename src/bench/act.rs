@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::clock::{Milliseconds, timed, timed_on_request};
 use super::{Sizes, instructions, model};
-use crate::policy::{Acting, Start};
+use crate::policy::{ActingMode, Start};
 use crate::random::Stream;
 
 /// The result of `rtg bench act`.
@@ -17,7 +17,7 @@ pub struct Act {
     what: &'static str,
     sizes: Sizes,
     rows: usize,
-    acting: Acting,
+    acting: ActingMode,
     threads: usize,
     /// The instruction set of the kernels.
     pub instructions: &'static str,
@@ -29,7 +29,7 @@ pub struct Act {
 }
 
 /// Times the policy alone, past the first K steps of its episodes.
-pub fn act(sizes: Sizes, (acting, rows): (Acting, usize), threads: usize) -> Act {
+pub fn act(sizes: Sizes, (acting, rows): (ActingMode, usize), threads: usize) -> Act {
     let work = decide(sizes, (acting, rows), threads);
     let decision = timed(Duration::from_secs(2), work);
     Act {
@@ -48,12 +48,12 @@ pub fn act(sizes: Sizes, (acting, rows): (Acting, usize), threads: usize) -> Act
 ///
 /// # Errors
 /// Those of standard input and output.
-pub fn act_on_request(sizes: Sizes, rows: (Acting, usize), threads: usize) -> io::Result<()> {
+pub fn act_on_request(sizes: Sizes, rows: (ActingMode, usize), threads: usize) -> io::Result<()> {
     timed_on_request(decide(sizes, rows, threads))
 }
 
 /// One action of every row with a full context.
-fn decide(sizes: Sizes, (acting, rows): (Acting, usize), threads: usize) -> impl FnMut() {
+fn decide(sizes: Sizes, (acting, rows): (ActingMode, usize), threads: usize) -> impl FnMut() {
     let mut policy = model(&sizes).policy(acting, rows, threads);
     let mut stream = Stream::new(0, "bench");
     let observations: Vec<f64> = (0..rows * sizes.observation)

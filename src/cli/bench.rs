@@ -19,7 +19,7 @@ use crate::experiment::{Experiment, default_threads};
 use crate::kernels::Precision;
 use crate::kernels::decision_transformer::MixerKind;
 use crate::keys::{Range, Table, Value};
-use crate::policy::Acting;
+use crate::policy::ActingMode;
 
 /// Benchmark one part of rtg on this machine.
 #[derive(Args)]
@@ -74,8 +74,8 @@ enum What {
         #[arg(long, default_value = "1")]
         rows: NonZeroUsize,
         /// How the model acts past the first K steps.
-        #[arg(long, value_enum, default_value_t = Acting::Exact)]
-        acting: Acting,
+        #[arg(long, value_enum, default_value_t = ActingMode::Exact)]
+        acting: ActingMode,
         #[command(flatten)]
         run: RunArgs,
         #[command(flatten)]
@@ -277,7 +277,7 @@ impl Bench {
                 pace,
             } => {
                 let sizes = sizes.checked(EngineKind::Fused, false)?;
-                if acting == Acting::Streaming {
+                if acting == ActingMode::Streaming {
                     check_streaming(&bench::config(&sizes))?;
                 }
                 act(sizes, (acting, rows.get()), &run, &pace)
@@ -308,7 +308,12 @@ impl Bench {
     }
 }
 
-fn act(sizes: Sizes, rows: (Acting, usize), run: &RunArgs, pace: &PaceArgs) -> Result<(), Error> {
+fn act(
+    sizes: Sizes,
+    rows: (ActingMode, usize),
+    run: &RunArgs,
+    pace: &PaceArgs,
+) -> Result<(), Error> {
     let threads = run.threads();
     if pace.on_request {
         return answered(bench::act_on_request(sizes, rows, threads));

@@ -13,7 +13,7 @@ use crate::evaluate::{self, EvaluationPlan, EvaluationResult};
 use crate::experiment::Target;
 use crate::metrics::spread;
 use crate::parallel::{World, cores};
-use crate::policy::Acting;
+use crate::policy::ActingMode;
 use crate::statistics::Calibration;
 use crate::trained::{TrainedPolicy, Which};
 
@@ -41,7 +41,7 @@ pub(super) struct Evaluate {
     /// How a Decision Transformer acts in episodes longer than its context; `streaming` is faster,
     /// and another function than `exact` [default: the run's evaluation.acting].
     #[arg(long, value_enum)]
-    acting: Option<Acting>,
+    acting: Option<ActingMode>,
     /// Environments that are stepped together; affects the speed, not the result.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     rows: Option<u64>,

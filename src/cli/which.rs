@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::policy::Acting;
+use crate::policy::ActingMode;
 use crate::trained::Which;
 
 impl ValueEnum for Which {
@@ -16,7 +16,7 @@ impl ValueEnum for Which {
     }
 }
 
-impl ValueEnum for Acting {
+impl ValueEnum for ActingMode {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
     }

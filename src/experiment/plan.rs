@@ -10,7 +10,7 @@ use crate::algorithms::labels::LabelsConfig;
 use crate::algorithms::{AlgorithmRef, Input};
 use crate::device::Device;
 use crate::keys::{Key, Keys, Range, Table, keys};
-use crate::policy::Acting;
+use crate::policy::ActingMode;
 
 keys! {
     /// Everything that determines a run.
@@ -111,7 +111,7 @@ keys! {
     /// they were new. Streaming is many times faster; once an episode is longer than K steps it is
     /// another function than the trained one, and its returns may differ. For evaluations; videos
     /// and collections act exactly.
-    acting: Acting as serde(default) = Acting::Exact,
+    acting: ActingMode as serde(default) = ActingMode::Exact,
         Range::Words(&["exact", "streaming"]), "", "exact";
     /// Seed of the first evaluation episode's start.
     seed: u64 = 42, Range::at_least(0), "", "42 (CORL)";

@@ -10,7 +10,7 @@ use crate::algorithms::decision_transformer::config::ModelConfig;
 use crate::algorithms::decision_transformer::preprocessing::Preprocessing;
 use crate::algorithms::decision_transformer::recipe::Recipe;
 use crate::behaviour::{Noisy, Random};
-use crate::policy::Acting;
+use crate::policy::ActingMode;
 
 /// A transition as a sink received it, with every number as bits.
 #[derive(Clone, Debug, PartialEq)]
@@ -221,13 +221,17 @@ fn a_decision_transformers_memory_is_rebuilt_by_the_replay() {
         };
         Rollout::open(env, 2, 1, move |index| Some(start(index))).unwrap()
     };
-    let whole = record(&mut open(), &mut *model.policy(Acting::Exact, 2, 1), 520);
+    let whole = record(
+        &mut open(),
+        &mut *model.policy(ActingMode::Exact, 2, 1),
+        520,
+    );
     for pause in [3, 150, 417] {
-        let (mut rollout, mut policy) = (open(), model.policy(Acting::Exact, 2, 1));
+        let (mut rollout, mut policy) = (open(), model.policy(ActingMode::Exact, 2, 1));
         let mut parts = record(&mut rollout, &mut *policy, pause);
         let state = rollout.state(&*policy);
         assert!(state.policy.is_null());
-        let mut policy = model.policy(Acting::Exact, 2, 1);
+        let mut policy = model.policy(ActingMode::Exact, 2, 1);
         let mut rollout = open().restore(&state, &mut *policy).unwrap();
         parts.extend(record(&mut rollout, &mut *policy, 520 - pause));
         assert!(parts == whole, "paused after {pause} steps");

@@ -11,7 +11,7 @@ use crate::algorithms::{self, Computation, Error, Saved, Sequence};
 use crate::kernels::decision_transformer::{Layout, Shape};
 use crate::nn::initialise::initialise;
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile, untrained};
-use crate::policy::{Acting, Mode, Policy};
+use crate::policy::{ActingMode, Mode, Policy};
 use crate::random::Stream;
 
 /// A Decision Transformer, trained or new.
@@ -98,7 +98,7 @@ impl Model {
 
     /// A policy for up to `rows` episodes at once, conditioned on each episode's target return. Its
     /// actions have the same bits for any number of rows and threads.
-    pub fn policy(&self, acting: Acting, rows: usize, threads: usize) -> Box<dyn Policy> {
+    pub fn policy(&self, acting: ActingMode, rows: usize, threads: usize) -> Box<dyn Policy> {
         Box::new(policy::TargetReturn::new(self, acting, rows, threads))
     }
 }
@@ -113,10 +113,10 @@ struct MadeOf {
 impl algorithms::Model for Model {
     /// Both modes are the same: no action is drawn at random.
     fn policy(&self, _: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
-        self.policy(Acting::Exact, rows, threads)
+        self.policy(ActingMode::Exact, rows, threads)
     }
 
-    fn greedy(&self, acting: Acting, rows: usize, threads: usize) -> Box<dyn Policy> {
+    fn greedy(&self, acting: ActingMode, rows: usize, threads: usize) -> Box<dyn Policy> {
         self.policy(acting, rows, threads)
     }
 

@@ -7,7 +7,7 @@
 use super::Model;
 use super::preprocessing::Preprocessing;
 use crate::kernels::decision_transformer::{self as kernels, Memory, StepInputs};
-use crate::policy::{Acting, Policy, Start};
+use crate::policy::{ActingMode, Policy, Start};
 
 /// The greedy policy of a [`Model`] for several episodes at once.
 pub(super) struct TargetReturn {
@@ -28,11 +28,11 @@ pub(super) struct TargetReturn {
 }
 
 impl TargetReturn {
-    pub(super) fn new(model: &Model, acting: Acting, rows: usize, threads: usize) -> Self {
+    pub(super) fn new(model: &Model, acting: ActingMode, rows: usize, threads: usize) -> Self {
         let shape = &model.shape;
         let memory = match acting {
-            Acting::Exact => Memory::Exact,
-            Acting::Streaming => Memory::Streaming,
+            ActingMode::Exact => Memory::Exact,
+            ActingMode::Streaming => Memory::Streaming,
         };
         Self {
             acting: kernels::Acting::with(memory, *shape, &model.parameters, rows, threads),

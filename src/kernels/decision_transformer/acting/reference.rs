@@ -1,5 +1,5 @@
-//! Naive streaming: the whole episode as one sequence, in which a token attends to the tokens of the
-//! last K steps, at the time when it is new, up to itself.
+//! Naive streaming: the whole episode as one sequence, in which a token attends to the tokens of
+//! the last K steps, at the time when it is new, up to itself.
 
 use crate::kernels::attention::{Visible, reference as attention};
 use crate::kernels::decision_transformer::embedding::{self, Steps};
