@@ -277,9 +277,6 @@ impl Bench {
                 pace,
             } => {
                 let sizes = sizes.checked(EngineKind::Fused, false)?;
-                if acting == ActingMode::Streaming {
-                    check_streaming(&bench::config(&sizes))?;
-                }
                 act(sizes, (acting, rows.get()), &run, &pace)
             }
             What::Update {
@@ -314,6 +311,9 @@ fn act(
     run: &RunArgs,
     pace: &PaceArgs,
 ) -> Result<(), Error> {
+    if rows.0 == ActingMode::Streaming {
+        check_streaming(&bench::config(&sizes))?;
+    }
     let threads = run.threads();
     if pace.on_request {
         return answered(bench::act_on_request(sizes, rows, threads));
