@@ -36,7 +36,7 @@ fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
 
 #[test]
 fn labels_are_those_of_the_python_script() {
-    let bytes = fs::read(repository("tests/parity/labels.safetensors")).unwrap();
+    let bytes = fs::read(repository("tests/parity/labels/critic.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     for episode in 0..4 {
         let of = |name: &str| tensor(&file, episode, name);

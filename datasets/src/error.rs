@@ -232,8 +232,8 @@ impl Error {
                 .into(),
             Self::Writing(_) => "another format may support it: arrow or parquet".into(),
             Self::NotHdf5 | Self::UnknownFile => "supported are HDF5, Parquet, pickled \
-                trajectories, .npz archives, .csv and .tsv; a failed download often leaves a web page \
-                under the file's name"
+                trajectories, .npz archives, .csv and .tsv; a failed download often leaves a web \
+                page under the file's name"
                 .into(),
             Self::Damaged(_) => {
                 "the file was cut short, altered or written incorrectly: download, \

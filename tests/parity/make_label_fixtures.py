@@ -1,4 +1,4 @@
-"""Writes tests/parity/labels.safetensors: labels of four episodes from given values of states.
+"""Writes tests/parity/labels/critic.safetensors: labels of four episodes from given values of states.
 
     make_label_fixtures.py            writes the file
     make_label_fixtures.py --check    computes it again and compares
@@ -22,7 +22,7 @@ import sys
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-PATH = pathlib.Path(__file__).with_name("labels.safetensors")
+PATH = pathlib.Path(__file__).parent / "labels" / "critic.safetensors"
 CONTEXT, DISCOUNT, DECAYS = 3, 0.9, (0.0, 0.5, 1.0)
 
 
