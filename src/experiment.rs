@@ -155,7 +155,8 @@ impl Experiment {
         Ok(self.algorithm.check(&self.tables, on_gpu)?)
     }
 
-    /// Refuses labels without a critic, or that the algorithm or the device does not support.
+    /// Refuses labels that the algorithm or the device does not support. The critic may still be
+    /// missing: a file without it is completed on the command line.
     fn check_labels(&self) -> Result<(), KeyError> {
         let Some(labels) = &self.labels else {
             return Ok(());
@@ -164,10 +165,6 @@ impl Experiment {
         if card.input != Input::Windows || !card.takes_target {
             let expected = format!("omitted: {} does not learn from returns-to-go", card.name);
             return Err(KeyError::new("labels", "a table", expected));
-        }
-        if labels.critic.is_none() {
-            let expected = "a run of iql, discrete_iql, cql or discrete_cql on the same data";
-            return Err(KeyError::new("labels.critic", "not given", expected));
         }
         if labels.kind() == (LabelKind::Return { consistent: true })
             && matches!(self.device, Device::Cuda(_))

@@ -50,9 +50,8 @@ struct Source {
 /// algorithm without values of states, or another critic than the plan's.
 pub fn open(planned: &Experiment, stored: Option<&[u8]>) -> Result<ExperimentData, Error> {
     let mut opened = data::open(planned)?;
-    if let (Some(labels), Some(critic)) = (&planned.labels, critic_of(planned))
-        && let Some(training) = &opened.data
-    {
+    if let (Some(labels), Some(training)) = (&planned.labels, &opened.data) {
+        let critic = labels.critic.as_deref().ok_or_else(missing_critic)?;
         let mut source = Source {
             training: training.hash(),
             validation: opened.validation.as_ref().map(Dataset::hash),
@@ -76,8 +75,9 @@ pub fn open(planned: &Experiment, stored: Option<&[u8]>) -> Result<ExperimentDat
     Ok(opened)
 }
 
-fn critic_of(planned: &Experiment) -> Option<&Path> {
-    planned.labels.as_ref()?.critic.as_deref()
+fn missing_critic() -> KeyError {
+    let expected = "a run of iql, discrete_iql, cql or discrete_cql on the same data";
+    KeyError::new("labels.critic", "not given", expected)
 }
 
 /// The content of the file of a run directory, if there is one.

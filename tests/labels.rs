@@ -109,7 +109,9 @@ fn every_critic_labels_the_windows_of_a_decision_transformer() {
         let bench = Workbench::new();
         critic(&bench, algorithm, data);
         let run = format!("train --dataset {data} --steps 3 {TINY} --set labels.critic=critic");
-        bench.succeed(&format!("{run} --recipe qdt --run-dir qdt"));
+        // A file may leave the critic to the command line.
+        fs::write(bench.path("plan.toml"), "recipe = \"qdt\"\n").unwrap();
+        bench.succeed(&format!("{run} --run-dir qdt plan.toml"));
         bench.succeed(&format!(
             "{run} --set labels.rule=advantage --run-dir advantage"
         ));
