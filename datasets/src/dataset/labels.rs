@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn targets_correspond_to_first_labels_or_to_all_constant_ones() {
-        assert_eq!(staircase(&[2, 3]).conditions(), [1.0, 3.0]);
+        assert_eq!(staircase(&[2, 3]).conditions(), [1.0, 6.0]);
         let kind = LabelKind::Return { consistent: true };
         assert_eq!(labelled(kind).conditions(), [5.0, 3.0]);
         let all = labelled(LabelKind::Constant).conditions();

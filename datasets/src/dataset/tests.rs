@@ -14,7 +14,7 @@ pub(crate) fn unbounded(width: usize) -> Space {
     })
 }
 
-/// A dataset of the given lengths: observation `[e + t/100, t]`, action `10 e + t`, reward 1.
+/// A dataset of the given lengths: observation `[e + t/100, t]`, action `10 e + t`, reward `e + t`.
 pub(crate) fn staircase(lengths: &[usize]) -> Dataset {
     let info = Info {
         provenance: "made for tests".into(),
