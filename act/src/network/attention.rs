@@ -54,7 +54,7 @@ impl Attention {
         })
     }
 
-    /// The branch of the last `answering` tokens from their normed rows.
+    /// The branch of the last `predicting` tokens from their normed rows.
     pub(super) fn mix(
         &mut self,
         bytes: &[u8],
@@ -65,21 +65,22 @@ impl Attention {
         let Tokens {
             first,
             normed,
-            answering,
+            predicting,
         } = tokens;
         let width = self.projection.outputs;
         let rows = normed.len() / width;
         let kept = &mut self.kept[first * 2 * width..][..rows * 2 * width];
         self.qkv
             .columns(bytes, width..3 * width, normed, scratch, kept);
-        if answering == 0 {
+        if predicting == 0 {
             return;
         }
-        let before = rows - answering;
-        let asking = &normed[before * width..];
-        let queries = &mut working.queries[..answering * width];
-        self.qkv.columns(bytes, 0..width, asking, scratch, queries);
-        let attended = &mut working.attended[..answering * width];
+        let before = rows - predicting;
+        let requested = &normed[before * width..];
+        let queries = &mut working.queries[..predicting * width];
+        self.qkv
+            .columns(bytes, 0..width, requested, scratch, queries);
+        let attended = &mut working.attended[..predicting * width];
         let pairs = queries
             .chunks_exact(width)
             .zip(attended.chunks_exact_mut(width));

@@ -40,17 +40,17 @@ impl Convolution {
         })
     }
 
-    /// The branch of the last `answering` tokens from their normed rows.
+    /// The branch of the last `predicting` tokens from their normed rows.
     pub(super) fn mix(&mut self, bytes: &[u8], tokens: Tokens<'_>, branch: &mut [f32]) {
         let Tokens {
             first,
             normed,
-            answering,
+            predicting,
         } = tokens;
         let width = self.width;
         self.kept[first * width..][..normed.len()].copy_from_slice(normed);
         let end = first + normed.len() / width;
-        for (token, to) in (end - answering..end).zip(branch.chunks_exact_mut(width)) {
+        for (token, to) in (end - predicting..end).zip(branch.chunks_exact_mut(width)) {
             let filter = self.filters[token % self.filters.len()];
             let (taps, bias) = (filter.weight.of(bytes), filter.bias.of(bytes));
             for (to, bias) in to.iter_mut().zip(bias) {

@@ -33,7 +33,7 @@ pub(super) struct Tokens<'a> {
     /// Rows x C.
     pub(super) normed: &'a [f32],
     /// How many of them, counted from the last, have a row in the branch.
-    pub(super) answering: usize,
+    pub(super) predicting: usize,
 }
 
 /// Memory for some tokens.
@@ -85,12 +85,12 @@ impl Layer {
     }
 
     /// The tokens of `buffers.stream`, of which the first is the window's `first`, through the
-    /// block. The last `answering` of them stay in the stream, and their count is returned.
+    /// block. The last `predicting` of them stay in the stream, and their count is returned.
     pub(super) fn forward(
         &mut self,
         bytes: &[u8],
         activation: Activation,
-        (first, rows, answering): (usize, usize, usize),
+        (first, rows, predicting): (usize, usize, usize),
         buffers: &mut Buffers,
     ) -> usize {
         let Buffers {
@@ -108,28 +108,28 @@ impl Layer {
         let tokens = Tokens {
             first,
             normed: all,
-            answering,
+            predicting,
         };
-        let branch = &mut branch[..answering * width];
+        let branch = &mut branch[..predicting * width];
         match &mut self.mixer {
             Mixer::Attention(mixer) => {
                 mixer.mix(bytes, tokens, (&mut *attention, &mut *scratch), branch);
             }
             Mixer::Convolution(mixer) => mixer.mix(bytes, tokens, branch),
         }
-        stream.copy_within((rows - answering) * width..rows * width, 0);
-        if answering > 0 {
-            let stream = &mut stream[..answering * width];
+        stream.copy_within((rows - predicting) * width..rows * width, 0);
+        if predicting > 0 {
+            let stream = &mut stream[..predicting * width];
             add(stream, branch);
-            let normed = &mut normed[..answering * width];
+            let normed = &mut normed[..predicting * width];
             self.norm_2.norm(bytes, EPSILON, stream, normed);
-            let hidden = &mut hidden[..4 * answering * width];
+            let hidden = &mut hidden[..4 * predicting * width];
             self.up.forward(bytes, normed, scratch, hidden);
             activation.apply(hidden);
             self.down.forward(bytes, hidden, scratch, branch);
             add(stream, branch);
         }
-        answering
+        predicting
     }
 
     /// The window's first tokens leave, and the others stay known.

@@ -160,12 +160,12 @@ impl Sequence {
         let is_newest = self.known == self.window.len();
         let (mut rows, last) = (self.known - first, self.layers.len() - 1);
         for (index, layer) in self.layers.iter_mut().enumerate() {
-            let answering = if index == last {
+            let predicting = if index == last {
                 usize::from(is_newest)
             } else {
                 rows
             };
-            let rows_of = (first, rows, answering);
+            let rows_of = (first, rows, predicting);
             rows = layer.forward(bytes, self.activation, rows_of, &mut self.buffers);
         }
     }

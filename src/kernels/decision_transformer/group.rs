@@ -84,7 +84,7 @@ impl Group {
         self.tokens += tokens;
         self.places
             .extend((0..tokens).map(|token| (window, first_token + token)));
-        let observation = token_row + condition.answering();
+        let observation = token_row + condition.predicting_token();
         self.observations
             .extend((0..steps).map(|step| observation + stride * step));
     }

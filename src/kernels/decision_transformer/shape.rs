@@ -83,7 +83,7 @@ impl Condition {
     }
 
     /// From which of a step's tokens its action is predicted: the one in front of the action.
-    pub const fn answering(self) -> usize {
+    pub const fn predicting_token(self) -> usize {
         self.stride() - 2
     }
 

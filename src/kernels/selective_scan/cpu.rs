@@ -75,7 +75,7 @@ fn forward_with<S: Simd>(
     y: &mut [f32],
 ) {
     let width = problem.width;
-    let (first, stride) = problem.asking;
+    let (first, stride) = problem.requested;
     for at in (0..width).step_by(S::LANES) {
         let end = width.min(at + S::LANES);
         let mut h: [S::F; STATES] = load_rows(s, state, width, at, end);
@@ -230,7 +230,7 @@ fn gather(
         missing.fill(0.0);
     }
     d.fill(0.0);
-    let (first, stride) = problem.asking;
+    let (first, stride) = problem.requested;
     let mut inputs = [[0.0; 2 * STATES]; CHUNK];
     for (i, token) in tokens.clone().enumerate() {
         inputs[i].copy_from_slice(&problem.inputs[token * problem.stride..][..2 * STATES]);

@@ -62,7 +62,7 @@ pub(crate) struct Problem<'a> {
     /// E
     pub(crate) skip: &'a [f32],
     /// the first token whose y is wanted, and the distance to the next
-    pub(crate) asking: (usize, usize),
+    pub(crate) requested: (usize, usize),
 }
 
 impl Problem<'_> {

@@ -41,7 +41,7 @@ impl Numbers {
         }
     }
 
-    fn problem(&self, asking: (usize, usize)) -> Problem<'_> {
+    fn problem(&self, requested: (usize, usize)) -> Problem<'_> {
         Problem {
             width: self.width,
             u: &self.u,
@@ -50,7 +50,7 @@ impl Numbers {
             stride: 2 * STATES,
             decay: &self.decay,
             skip: &self.skip,
-            asking,
+            requested,
         }
     }
 
@@ -71,26 +71,29 @@ fn exact(parts: &[Vec<f64>; 5]) -> reference::ScanInputs<'_, f64> {
 }
 
 /// The requested rows of T x E numbers.
-fn requested<T: Copy>(all: &[T], width: usize, (first, stride): (usize, usize)) -> Vec<T> {
+fn select<T: Copy>(all: &[T], width: usize, (first, stride): (usize, usize)) -> Vec<T> {
     let rows = all.chunks(width).skip(first).step_by(stride);
     rows.flatten().copied().collect()
 }
 
 #[test]
 fn the_fast_scan_is_the_reference_in_value_and_every_gradient() {
-    for (tokens, width, asking) in CASES {
+    for (tokens, width, requested) in CASES {
         let numbers_read = Numbers::new(tokens, width);
         let parts = numbers_read.exact();
-        let expected = requested(&reference::forward(exact(&parts)), width, asking);
+        let expected = select(&reference::forward(exact(&parts)), width, requested);
         let dy = numbers(6, expected.len());
         let mut all_dy = vec![0.0; tokens * width];
-        let rows = all_dy.chunks_mut(width).skip(asking.0).step_by(asking.1);
+        let rows = all_dy
+            .chunks_mut(width)
+            .skip(requested.0)
+            .step_by(requested.1);
         for (to, from) in rows.zip(dy.chunks(width)) {
             to.copy_from_slice(&to_f64(from));
         }
         let gradient = reference::backward(exact(&parts), &all_dy);
         for level in Level::available() {
-            check(level, &numbers_read, asking, (&expected, &dy), &gradient);
+            check(level, &numbers_read, requested, (&expected, &dy), &gradient);
         }
     }
 }
@@ -98,11 +101,11 @@ fn the_fast_scan_is_the_reference_in_value_and_every_gradient() {
 fn check(
     level: Level,
     read: &Numbers,
-    asking: (usize, usize),
+    requested: (usize, usize),
     (expected, dy): (&[f64], &[f32]),
     gradient: &Gradient<f64>,
 ) {
-    let problem = read.problem(asking);
+    let problem = read.problem(requested);
     let (tokens, width) = (problem.tokens(), read.width);
     let mut state = vec![0.0; STATES * width];
     let mut noted = vec![f32::NAN; marks(tokens, width)];

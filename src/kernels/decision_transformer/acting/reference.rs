@@ -58,13 +58,13 @@ pub(super) fn stream<R: Real>(
         let rows = x.chunks(c).skip(first).step_by(shape.condition.stride());
         rows.flatten().copied().collect()
     };
-    let answering = every_step(shape.condition.answering());
+    let predicting = every_step(shape.condition.predicting_token());
     let normed = match &layout.condition {
-        None => network.norm(&layout.final_norm, &answering),
+        None => network.norm(&layout.final_norm, &predicting),
         Some(slopes) => network.adaptive_norm(
             (&layout.final_norm, slopes),
             steps.returns_to_go,
-            &answering,
+            &predicting,
         ),
     };
     let logits = network.linear(&layout.head, &normed);

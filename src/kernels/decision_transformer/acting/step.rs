@@ -96,7 +96,14 @@ fn act_together(
         let predicted = &mut scratch.returns_to_go;
         returns::predict(model, &scratch.answers, memory, predicted);
     }
-    answer(model, inputs, jobs, condition.answering(), scratch, helper);
+    answer(
+        model,
+        inputs,
+        jobs,
+        condition.predicting_token(),
+        scratch,
+        helper,
+    );
     let Scratch {
         answers,
         normed,
@@ -240,13 +247,16 @@ fn extend(
         }
         let runs = jobs.iter_mut().filter(appends).map(|job| {
             let (window, fresh) = (job.row.window(), job.fresh());
-            let asking = if last {
+            let requested = if last {
                 fresh.end - 1..fresh.end
             } else {
                 fresh
             };
             let kept = mixer.kept(&job.row.caches[index], &window);
-            (kept, asking.start - window.start..asking.end - window.start)
+            (
+                kept,
+                requested.start - window.start..requested.end - window.start,
+            )
         });
         layer.mix(stream, memory, |mixer, scratch, branch| {
             mixer.extend_each(runs, scratch, branch);

@@ -53,7 +53,7 @@ fn head_backward(model: Model<'_>, memory: &mut Memory, gradient: &mut [f32]) {
     stream.fill(0.0);
     let x = match &layout.return_head {
         None => &memory.streams[layout.blocks.len()],
-        Some(_) => &memory.returns.answering,
+        Some(_) => &memory.returns.predicting,
     };
     let given = (&**x, &*memory.final_statistics);
     let norm = &layout.final_norm;

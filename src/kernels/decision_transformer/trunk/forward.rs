@@ -33,7 +33,7 @@ pub(crate) fn forward(
     }
     let x = if model.layout.return_head.is_some() {
         returns::gather(model, group, memory);
-        &memory.returns.answering
+        &memory.returns.predicting
     } else {
         &memory.streams[layers]
     };

@@ -147,7 +147,7 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
         x = behind;
     }
     let condition = task.shape.condition;
-    let observations = x.chunks(c).skip(condition.answering());
+    let observations = x.chunks(c).skip(condition.predicting_token());
     let stream: Vec<R> = (observations.step_by(condition.stride()).flatten())
         .copied()
         .collect();
@@ -224,7 +224,7 @@ fn backward<R: Real>(
     };
     let mut dx = vec![R::zero(); tape.embedded.len()];
     let condition = task.shape.condition;
-    let observations = dx.chunks_mut(c).skip(condition.answering());
+    let observations = dx.chunks_mut(c).skip(condition.predicting_token());
     for (to, from) in (observations.step_by(condition.stride())).zip(stream.chunks(c)) {
         to.copy_from_slice(from);
     }

@@ -23,7 +23,7 @@ use crate::kernels::precision::Precision;
 #[derive(Debug, Default)]
 pub(crate) struct Returns {
     /// The tokens that actions are predicted from, behind the last block.
-    pub(crate) answering: Buffer,
+    pub(crate) predicting: Buffer,
     observations: Buffer,
     normed: Buffer,
     statistics: Vec<[f32; 2]>,
@@ -39,8 +39,8 @@ pub(crate) fn gather(model: Model<'_>, group: &Group, memory: &mut Memory) {
         &memory.streams[model.layout.blocks.len()],
         &mut memory.returns,
     );
-    group.gather_observations(x, c, &mut returns.answering);
-    returns.observations.resize(returns.answering.len());
+    group.gather_observations(x, c, &mut returns.predicting);
+    returns.observations.resize(returns.predicting.len());
     let to = returns.observations.chunks_mut(c);
     for (row, to) in observations(model, group).zip(to) {
         to.copy_from_slice(&x[row * c..(row + 1) * c]);
@@ -49,7 +49,7 @@ pub(crate) fn gather(model: Model<'_>, group: &Group, memory: &mut Memory) {
 
 /// The rows of the observations' tokens.
 fn observations<'a>(model: Model<'_>, group: &'a Group) -> impl Iterator<Item = usize> + 'a {
-    let behind = model.network.shape.condition.answering();
+    let behind = model.network.shape.condition.predicting_token();
     group.observations.iter().map(move |row| row - behind)
 }
 

@@ -85,7 +85,7 @@ impl Parameters {
 
 /// Only the observation of each step is a query.
 fn observations(condition: Condition) -> Visible {
-    Visible::every(condition.stride(), condition.answering() + 1)
+    Visible::every(condition.stride(), condition.predicting_token() + 1)
 }
 
 /// Which keys a layer's queries attend to.

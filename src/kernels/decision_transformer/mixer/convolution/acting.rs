@@ -42,10 +42,10 @@ pub(in super::super) fn extend(
     at: &Parameters,
     network: Network<'_>,
     kept: &[f32],
-    (asking, newest): (&Range<usize>, usize),
+    (requested, newest): (&Range<usize>, usize),
     branch: Branch<'_>,
 ) {
-    at.convolve(network, kept, at.up_to(asking, newest), branch);
+    at.convolve(network, kept, at.up_to(requested, newest), branch);
 }
 
 /// The branch of a run of tokens; the first cached one begins a step.
@@ -73,6 +73,6 @@ pub(in super::super) fn answer(
     branch: Branch<'_>,
 ) {
     let tokens = normed.len() / at.width;
-    let asking = at.up_to(&(tokens - 1..tokens), newest);
-    at.convolve(network, normed, asking, branch);
+    let requested = at.up_to(&(tokens - 1..tokens), newest);
+    at.convolve(network, normed, requested, branch);
 }

@@ -71,9 +71,9 @@ impl Parameters {
     fn selection(&self, last: bool) -> TokenSelection {
         if last {
             TokenSelection {
-                first: self.condition.answering(),
+                first: self.condition.predicting_token(),
                 stride: self.condition.stride(),
-                kind: self.condition.answering(),
+                kind: self.condition.predicting_token(),
             }
         } else {
             TokenSelection::ALL

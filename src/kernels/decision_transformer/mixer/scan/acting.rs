@@ -130,8 +130,8 @@ pub(in super::super) fn advance(
     let x = cache.x.of(e, &(first..new.end));
     filter(at, network, (x, new.start - first), &mut scratch.channels);
     choose(at, network, weights, &mut scratch.channels);
-    let (all, asking) = (0..new.len(), (0, 1));
-    let problem = problem(at, network, weights, &scratch.channels, all, asking);
+    let (all, requested) = (0..new.len(), (0, 1));
+    let problem = problem(at, network, weights, &scratch.channels, all, requested);
     scratch.y.resize(new.len() * e);
     let y = &mut scratch.y;
     cpu::forward(network.level, problem, &mut cache.state, &mut [], y);
@@ -160,11 +160,11 @@ pub(in super::super) fn extend(
     network: Network<'_>,
     weights: &Weights,
     kept: Kept<'_>,
-    asking: &Range<usize>,
+    requested: &Range<usize>,
     branch: Branch<'_>,
 ) {
     let e = at.inner();
-    let gated = &kept.gated[asking.start * e..asking.end * e];
+    let gated = &kept.gated[requested.start * e..requested.end * e];
     output(at, network, weights, gated, branch);
 }
 
@@ -219,8 +219,15 @@ fn whole(
     let tokens = x.len() / e;
     filter(at, network, (x, 0), &mut scratch.channels);
     choose(at, network, weights, &mut scratch.channels);
-    let asking = (tokens - z.len() / e, 1);
-    let problem = problem(at, network, weights, &scratch.channels, 0..tokens, asking);
+    let requested = (tokens - z.len() / e, 1);
+    let problem = problem(
+        at,
+        network,
+        weights,
+        &scratch.channels,
+        0..tokens,
+        requested,
+    );
     scratch.state.resize(STATES * e);
     scratch.state.fill(0.0);
     scratch.y.resize(z.len());

@@ -62,12 +62,12 @@ pub(in super::super) fn backward(
     let input = &mut parameters[at.input.clone()];
     let to = (&mut *input, 2 * e);
     weight_gradient(network, precision, (normed, c), (dx, e), factors, to);
-    let asking = if layer.last { &*tape.asking } else { normed };
+    let requested = if layer.last { &*tape.requested } else { normed };
     let to = (&mut input[e..], 2 * e);
     weight_gradient(
         network,
         precision,
-        (asking, c),
+        (requested, c),
         (&scratch.z, e),
         factors,
         to,
@@ -121,8 +121,15 @@ fn scans(
         let (mine, others) = notes.split_at(marks(sequence.tokens, e));
         notes = others;
         let (rows, outputs) = (sequence.token_rows(), sequence.outputs(layer.last));
-        let asking = at.asking(layer);
-        let problem = problem(at, network, weights, &tape.channels, rows.clone(), asking);
+        let requested = at.requested(layer);
+        let problem = problem(
+            at,
+            network,
+            weights,
+            &tape.channels,
+            rows.clone(),
+            requested,
+        );
         let mut to = cpu::Gradients {
             u: &mut u[rows.start * e..rows.end * e],
             steps: &mut steps[rows.start * e..rows.end * e],

@@ -21,13 +21,13 @@ pub(in super::super) fn forward(
 ) {
     let Layer { network, group, .. } = layer;
     let (c, e) = (at.width, at.inner());
-    let asking = if layer.last {
-        group.gather_observations(normed, c, &mut tape.asking);
-        &tape.asking
+    let requested = if layer.last {
+        group.gather_observations(normed, c, &mut tape.requested);
+        &tape.requested
     } else {
         normed
     };
-    multiply(network, (asking, c), &weights.z, (&mut tape.z, e));
+    multiply(network, (requested, c), &weights.z, (&mut tape.z, e));
     multiply(network, (normed, c), &weights.x, (&mut tape.x, e));
     let channels = &mut tape.channels;
     channels.v.resize(group.tokens * e);
@@ -58,8 +58,8 @@ pub(in super::super) fn forward(
         let (mine, others) = std::mem::take(&mut notes).split_at_mut(noted(sequence.tokens));
         notes = others;
         let outputs = sequence.outputs(layer.last);
-        let (rows, asking) = (sequence.token_rows(), at.asking(layer));
-        let problem = problem(at, network, weights, channels, rows, asking);
+        let (rows, requested) = (sequence.token_rows(), at.requested(layer));
+        let problem = problem(at, network, weights, channels, rows, requested);
         scratch.state.resize(STATES * e);
         scratch.state.fill(0.0);
         let y = &mut tape.y[outputs.start * e..outputs.end * e];
@@ -131,7 +131,7 @@ pub(super) fn problem<'a>(
     weights: &'a Weights,
     channels: &'a Channels,
     rows: Range<usize>,
-    asking: (usize, usize),
+    requested: (usize, usize),
 ) -> Problem<'a> {
     let (e, stride) = (at.inner(), at.row());
     Problem {
@@ -142,7 +142,7 @@ pub(super) fn problem<'a>(
         stride,
         decay: &weights.decay,
         skip: network.of(&at.skip),
-        asking,
+        requested,
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) struct Parameters {
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
     /// In the last layer: the normed rows that ask.
-    asking: Buffer,
+    requested: Buffer,
     x: Buffer,
     z: Buffer,
     channels: Channels,
@@ -150,9 +150,9 @@ impl Parameters {
     }
 
     /// The first token of a sequence whose row is an output, and the distance to the next.
-    fn asking(&self, layer: Layer<'_>) -> (usize, usize) {
+    fn requested(&self, layer: Layer<'_>) -> (usize, usize) {
         if layer.last {
-            (self.condition.answering(), self.condition.stride())
+            (self.condition.predicting_token(), self.condition.stride())
         } else {
             (0, 1)
         }
