@@ -19,13 +19,14 @@
 //!
 //! 1. The weights and their transposes are packed into panels, once for all threads.
 //! 2. Each thread gets a contiguous run of windows, which is divided into groups of about six
-//!    windows. A group's valid tokens are the rows of every matrix; there are no rows for padding.
+//!    windows, four if the mixer is a scan. A group's valid tokens are the rows of every matrix;
+//!    there are no rows for padding.
 //! 3. A thread computes a group's forward pass through all layers, its loss, and its backward pass
 //!    ([`trunk`]), which adds to the thread's gradient. A thread stores the activations of one
 //!    group only, a few megabytes, which stay in the cache.
 //! 4. The threads synchronise once: their gradients are summed in the order of the threads.
 //!
-//! Nine tenths of the time are spent in one register tile, `linear::cpu::tile`, at the speed of the
+//! Nine tenths of the time are spent in one register tile, `linear::tile`, at the speed of the
 //! CPU's multiply-add units. Other operations are applied as a tile is written from the registers
 //! (`epilogue`: bias, activation, dropout, residual) or between products on a few rows (norms,
 //! softmax).

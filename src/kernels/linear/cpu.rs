@@ -1,6 +1,7 @@
 //! The fast product: a packed right factor, a register tile, one order of summation.
 
 use super::pairs;
+use super::tile::{Factors, product_of};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::epilogue::Finish;
 use crate::kernels::precision::Precision;
@@ -45,7 +46,7 @@ impl<'a> Left<'a> {
 
     /// Where a row begins; tiles have `tile` rows.
     #[inline(always)]
-    fn start(&self, row: usize, tile: usize) -> usize {
+    pub(super) fn start(&self, row: usize, tile: usize) -> usize {
         match self.tile_stride {
             Some(stride) => row / tile * stride + row % tile * self.row_stride,
             None => row * self.row_stride,
@@ -256,7 +257,7 @@ fn copy_tiles_of<const R: usize>(from: &[f32], columns: usize, tiles: &mut [f32]
 }
 
 impl<'a> Right<'a> {
-    fn panel(&self, index: usize) -> &'a [f32] {
+    pub(super) fn panel(&self, index: usize) -> &'a [f32] {
         let (all, lines) = (
             self.panels.lines(self.panels.depth),
             self.panels.lines(self.depth),
@@ -267,6 +268,15 @@ impl<'a> Right<'a> {
 
     pub(super) fn depth(&self) -> usize {
         self.depth
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Columns of a panel.
+    pub(super) fn panel_width(&self) -> usize {
+        self.panels.width
     }
 }
 
@@ -378,21 +388,6 @@ fn product_with<S: Simd, F: Finish>(s: S, left: Left<'_>, right: Right<'_>, fini
     product_of(Floats(s), left, right, finish);
 }
 
-/// The element type of two factors.
-pub(super) trait Factors: Copy {
-    /// The vectors of the sums.
-    type S: Simd;
-
-    fn simd(self) -> Self::S;
-    /// sum + a b
-    fn add_product(
-        self,
-        a: <Self::S as Simd>::F,
-        b: <Self::S as Simd>::F,
-        sum: <Self::S as Simd>::F,
-    ) -> <Self::S as Simd>::F;
-}
-
 #[derive(Clone, Copy)]
 struct Floats<S>(S);
 
@@ -407,194 +402,5 @@ impl<S: Simd> Factors for Floats<S> {
     #[inline(always)]
     fn add_product(self, a: S::F, b: S::F, sum: S::F) -> S::F {
         self.0.mul_add(a, b, sum)
-    }
-}
-
-#[inline(always)]
-pub(super) fn product_of<V: Factors, F: Finish>(
-    v: V,
-    left: Left<'_>,
-    right: Right<'_>,
-    mut finish: F,
-) {
-    assert_eq!(
-        right.panels.width,
-        2 * V::S::LANES,
-        "panels are packed for the level that reads them"
-    );
-    // Two loops, so that the compiler knows which of the strides is one.
-    if left.depth_stride == 1 {
-        tiles_of::<V, F, true>(v, left, right, &mut finish);
-    } else {
-        assert_eq!(left.row_stride, 1, "rows or the depth are contiguous");
-        tiles_of::<V, F, false>(v, left, right, &mut finish);
-    }
-}
-
-/// All tiles, panel by panel. ALONG: the depth runs along a row.
-#[inline(always)]
-fn tiles_of<V: Factors, F: Finish, const ALONG: bool>(
-    v: V,
-    left: Left<'_>,
-    right: Right<'_>,
-    finish: &mut F,
-) {
-    let most = V::S::TILE_ROWS;
-    for column in (0..right.columns).step_by(2 * V::S::LANES) {
-        let panel = right.panel(column / (2 * V::S::LANES));
-        let place = |row| Place {
-            row,
-            column,
-            columns: right.columns,
-        };
-        let mut row = 0;
-        while row < left.rows {
-            let (rows, at) = ((left.rows - row).min(most), place(row));
-            // The largest tile that fits; compilers drop those above TILE_ROWS.
-            row += match rows {
-                12.. if most >= 12 => tile::<V, F, 12, ALONG>(v, left, panel, at, finish),
-                8.. if most >= 8 => tile::<V, F, 8, ALONG>(v, left, panel, at, finish),
-                6.. if most == 6 => tile::<V, F, 6, ALONG>(v, left, panel, at, finish),
-                5 if most == 6 => tile::<V, F, 5, ALONG>(v, left, panel, at, finish),
-                4.. => tile::<V, F, 4, ALONG>(v, left, panel, at, finish),
-                3 => tile::<V, F, 3, ALONG>(v, left, panel, at, finish),
-                2 => tile::<V, F, 2, ALONG>(v, left, panel, at, finish),
-                _ => tile::<V, F, 1, ALONG>(v, left, panel, at, finish),
-            };
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Place {
-    row: usize,
-    column: usize,
-    columns: usize,
-}
-
-/// One register tile, R rows x two vectors, over the whole depth. Returns R.
-#[inline(always)]
-fn tile<V: Factors, F: Finish, const R: usize, const ALONG: bool>(
-    v: V,
-    left: Left<'_>,
-    panel: &[f32],
-    place: Place,
-    finish: &mut F,
-) -> usize {
-    let (s, lanes) = (v.simd(), V::S::LANES);
-    let depth = panel.len() / (2 * lanes);
-    let start = left.start(place.row, V::S::TILE_ROWS);
-    let last = start + (R - 1) * left.row_stride + depth.saturating_sub(1) * left.depth_stride;
-    assert!(last < left.data.len(), "the left factor holds its rows");
-    let data = &left.data[start..];
-    let sums = if ALONG {
-        sums_along::<V, R>(v, data, left.row_stride, panel)
-    } else {
-        sums_across::<V, R>(v, data, left.depth_stride, panel)
-    };
-    if place.columns - place.column >= 2 * lanes {
-        for (r, sums) in sums.into_iter().enumerate() {
-            finish.finish(s, place.row + r, place.column, lanes, sums[0]);
-            finish.finish(s, place.row + r, place.column + lanes, lanes, sums[1]);
-        }
-        return R;
-    }
-    let some = (place.columns - place.column).min(lanes);
-    let more = place.columns - place.column - some;
-    for (r, sums) in sums.into_iter().enumerate() {
-        finish.finish(s, place.row + r, place.column, some, sums[0]);
-        if more > 0 {
-            finish.finish(s, place.row + r, place.column + lanes, more, sums[1]);
-        }
-    }
-    R
-}
-
-/// The vectors of the sums of `V`.
-type Vectors<V> = [<<V as Factors>::S as Simd>::F; 2];
-
-/// The sums of R rows that are `stride` apart, number after number. `data` begins at the first
-/// row's first number and holds all rows over the panel's depth.
-#[inline(always)]
-fn sums_along<V: Factors, const R: usize>(
-    v: V,
-    data: &[f32],
-    stride: usize,
-    panel: &[f32],
-) -> [Vectors<V>; R] {
-    let lanes = V::S::LANES;
-    let mut sums = [[v.simd().splat(0.0); 2]; R];
-    // One pointer reaches three rows: an address is a pointer and a stride, none, once or twice.
-    let mut first = data.as_ptr();
-    let mut fourth = first.wrapping_add(3 * stride);
-    let mut seventh = first.wrapping_add(6 * stride);
-    let mut tenth = first.wrapping_add(9 * stride);
-    // Small tiles have too few products a line to hide the loop's overhead; large ones need all
-    // registers.
-    let unrolled = if V::S::TILE_ROWS > 6 { 1 } else { 4 };
-    let mut blocks = panel.chunks_exact(unrolled * 2 * lanes);
-    for block in blocks.by_ref() {
-        for (ahead, line) in block.chunks_exact(2 * lanes).enumerate() {
-            let number = |r: usize| {
-                let pointer = match r / 3 {
-                    0 => first,
-                    1 => fourth,
-                    2 => seventh,
-                    _ => tenth,
-                };
-                pointer.wrapping_add(r % 3 * stride + ahead)
-            };
-            add_line(v, number, line, &mut sums);
-        }
-        first = first.wrapping_add(unrolled);
-        fourth = fourth.wrapping_add(unrolled);
-        seventh = seventh.wrapping_add(unrolled);
-        tenth = tenth.wrapping_add(unrolled);
-    }
-    for line in blocks.remainder().chunks_exact(2 * lanes) {
-        add_line(v, |r| first.wrapping_add(r * stride), line, &mut sums);
-        first = first.wrapping_add(1);
-    }
-    sums
-}
-
-/// The sums of R adjacent rows; the depth is `stride` apart. `data` begins at the first number and
-/// holds all rows over the panel's depth.
-#[inline(always)]
-fn sums_across<V: Factors, const R: usize>(
-    v: V,
-    data: &[f32],
-    stride: usize,
-    panel: &[f32],
-) -> [Vectors<V>; R] {
-    let mut sums = [[v.simd().splat(0.0); 2]; R];
-    let mut pointer = data.as_ptr();
-    for line in panel.chunks_exact(2 * V::S::LANES) {
-        add_line(v, |r| pointer.wrapping_add(r), line, &mut sums);
-        pointer = pointer.wrapping_add(stride);
-    }
-    sums
-}
-
-/// Adds a line of the panel, times a number of each row, to the rows' sums.
-#[inline(always)]
-fn add_line<V: Factors, const R: usize>(
-    v: V,
-    number: impl Fn(usize) -> *const f32,
-    line: &[f32],
-    sums: &mut [Vectors<V>; R],
-) {
-    let s = v.simd();
-    let (line_0, line_1) = line.split_at(V::S::LANES);
-    let (b_0, b_1) = (s.load(line_0), s.load(line_1));
-    for (r, sums) in sums.iter_mut().enumerate() {
-        #[expect(
-            unsafe_code,
-            reason = "in the innermost loop, without a check of bounds"
-        )]
-        // SAFETY: `tile` has checked that the left factor holds all its rows over the whole depth.
-        let a = s.splat(unsafe { *number(r) });
-        sums[0] = v.add_product(a, b_0, sums[0]);
-        sums[1] = v.add_product(a, b_1, sums[1]);
     }
 }

@@ -15,7 +15,8 @@
 //! large: `cpu::Tiles`). W and W^T are packed once for a training step and shared by all threads;
 //! dY is packed once for its group of rows, and db is computed in that pass. A register tile of
 //! rows x two vectors gathers its sums over the whole depth, each element by one chain of
-//! multiply-adds in the order of the depth. So an element's bits depend on its row and column
+//! multiply-adds in the order of the depth. Columns of which the last panel has too few for its
+//! second vector are computed with one. So an element's bits depend on its row and column
 //! alone, not on how many rows are computed together or by which thread. Bias, activation, dropout
 //! and residual are applied before the tile is stored (`epilogue`).
 //!
@@ -29,6 +30,7 @@ pub(crate) mod cpu;
 pub(crate) mod cuda;
 mod pairs;
 pub mod reference;
+mod tile;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,8 @@
 //! rows; if the depth runs down its rows, into register tiles, one after the other, whose lines
 //! hold a pair for each row of the tile.
 
-use super::cpu::{Factors, Left, Right, product_of, transpose};
+use super::cpu::{Left, Right, transpose};
+use super::tile::{Factors, product_of};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::epilogue::Finish;
 use crate::kernels::simd::pairs::{MOST_LANES, Pairs, Vector, dispatched_pairs};
