@@ -7,7 +7,7 @@ use super::group::Group;
 use super::layout::Layout;
 use super::network::Network;
 use super::network::packing::{Packing, Purpose};
-use super::shape::Shape;
+use super::shape::{MixerKind, Shape};
 use super::trunk::memory::Memory;
 use super::trunk::weights::Weights;
 use super::trunk::{Model, backward::backward, forward::forward, returns};
@@ -25,9 +25,13 @@ use std::ops::Range;
 
 /// The most tokens that a thread processes together, except for a window that has more: enough rows
 /// to amortise the memory traffic of weights and their gradients, few enough that a layer's
-/// activations stay in the cache.
+/// activations stay in the cache. A scan keeps twice as many numbers of a token as attention.
 fn group_tokens(shape: &Shape) -> usize {
-    shape.width.max(384)
+    let least = match shape.mixer {
+        MixerKind::Scan => 240,
+        MixerKind::Attention | MixerKind::Convolution => 384,
+    };
+    shape.width.max(least)
 }
 
 /// Trains and predicts on the CPU. Owns its threads and all memory, and allocates nothing after the

@@ -2,7 +2,7 @@
 
 use super::{CHUNK, Problem, STATES};
 use crate::kernels::buffer::Buffer;
-use crate::kernels::simd::functions::power_of_2;
+use crate::kernels::simd::functions::{power_of_2, powers_of_2};
 use crate::kernels::simd::{Level, Simd, dispatched};
 use std::f32::consts::LOG2_E;
 use std::ops::Range;
@@ -131,8 +131,6 @@ pub(crate) struct Gradients<'a> {
 pub(crate) struct Scratch {
     /// l of the token behind the chunk times its a, N x E.
     carried: Buffer,
-    /// Of a chunk: u, Δ and dy, [`CHUNK`] x E each.
-    rows: [Buffer; 3],
     /// Of a chunk: dB and dC, N x [`CHUNK`] x lanes, the lanes not added up yet.
     sums: [Buffer; 2],
 }
@@ -149,9 +147,6 @@ pub(crate) fn backward(
 ) {
     scratch.carried.resize(STATES * problem.width);
     scratch.carried.fill(0.0);
-    for rows in &mut scratch.rows {
-        rows.resize(CHUNK * problem.width);
-    }
     for sums in &mut scratch.sums {
         sums.resize(STATES * CHUNK * level.lanes());
     }
@@ -185,7 +180,7 @@ fn backward_with<S: Simd>(
         for sums in &mut scratch.sums {
             sums.fill(0.0);
         }
-        let inputs = gather(&problem, &tokens, dy, &mut scratch.rows);
+        let inputs = chunk_inputs(&problem, &tokens);
         for at in (0..width).step_by(S::LANES) {
             let part = Part {
                 tokens: &tokens,
@@ -193,9 +188,9 @@ fn backward_with<S: Simd>(
                 channels: (at, width.min(at + S::LANES)),
             };
             if tokens.len() > HALF {
-                part.backward::<S, CHUNK>(s, &problem, marks, scratch, gradients);
+                part.backward::<S, CHUNK>(s, &problem, (marks, dy), scratch, gradients);
             } else {
-                part.backward::<S, HALF>(s, &problem, marks, scratch, gradients);
+                part.backward::<S, HALF>(s, &problem, (marks, dy), scratch, gradients);
             }
         }
         for (i, token) in tokens.enumerate() {
@@ -209,39 +204,25 @@ fn backward_with<S: Simd>(
     }
 }
 
-/// B and C of a chunk.
+/// B and C of the tokens of a chunk; of missing tokens, zeros.
 type ChunkInputs = [[f32; 2 * STATES]; CHUNK];
 
-/// Copies the rows of a chunk, which may be far away, in the order in which they are stored. Tokens
-/// that are missing have zeros: they change no memory and contribute nothing to a gradient.
-#[inline(always)]
-fn gather(
-    problem: &Problem<'_>,
-    tokens: &Range<usize>,
-    dy: &[f32],
-    rows: &mut [Buffer; 3],
-) -> ChunkInputs {
-    let width = problem.width;
-    let numbers = tokens.start * width..tokens.end * width;
-    let [u, steps, d] = rows;
-    for (to, from) in [(u, problem.u), (steps, problem.steps)] {
-        let (copied, missing) = to.split_at_mut(numbers.len());
-        copied.copy_from_slice(&from[numbers.clone()]);
-        missing.fill(0.0);
-    }
-    d.fill(0.0);
-    let (first, stride) = problem.requested;
+fn chunk_inputs(problem: &Problem<'_>, tokens: &Range<usize>) -> ChunkInputs {
     let mut inputs = [[0.0; 2 * STATES]; CHUNK];
-    for (i, token) in tokens.clone().enumerate() {
-        inputs[i].copy_from_slice(&problem.inputs[token * problem.stride..][..2 * STATES]);
-        if let Some(behind) = token.checked_sub(first)
-            && behind % stride == 0
-        {
-            let row = behind / stride * width;
-            d[i * width..(i + 1) * width].copy_from_slice(&dy[row..row + width]);
-        }
+    for (to, token) in inputs.iter_mut().zip(tokens.clone()) {
+        to.copy_from_slice(&problem.inputs[token * problem.stride..][..2 * STATES]);
     }
     inputs
+}
+
+/// exp(Δ A), from Δ and A log2 e.
+#[inline(always)]
+fn decays<S: Simd, const W: usize>(s: S, steps: &[S::F; W], rate: S::F) -> [S::F; W] {
+    let mut exponents = *steps;
+    for exponent in &mut exponents {
+        *exponent = s.mul(*exponent, rate);
+    }
+    powers_of_2(s, exponents)
 }
 
 /// A vector of channels of a chunk.
@@ -252,6 +233,36 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
+    /// These channels of the first W tokens, T x E in `rows`. Missing tokens have zeros: they
+    /// change no memory and contribute nothing to a gradient.
+    #[inline(always)]
+    fn load<S: Simd, const W: usize>(&self, s: S, rows: &[f32], width: usize) -> [S::F; W] {
+        let (at, end) = self.channels;
+        // No closure: it would not be compiled for the instruction set.
+        let mut vectors = [s.splat(0.0); W];
+        for (vector, token) in vectors.iter_mut().zip(self.tokens.clone()) {
+            *vector = s.load(&rows[token * width + at..token * width + end]);
+        }
+        vectors
+    }
+
+    /// As [`Self::load`], of rows that are those of the requested tokens.
+    #[inline(always)]
+    fn load_requested<S: Simd, const W: usize>(
+        &self,
+        s: S,
+        rows: &[f32],
+        problem: &Problem<'_>,
+    ) -> [S::F; W] {
+        let (at, end) = self.channels;
+        let mut vectors = [s.splat(0.0); W];
+        for (vector, token) in vectors.iter_mut().zip(self.tokens.clone()) {
+            if let Some(row) = problem.row_of(token) {
+                *vector = s.load(&rows[row * problem.width + at..row * problem.width + end]);
+            }
+        }
+        vectors
+    }
     /// Of a chunk of at most W tokens: one number of memory after the other, so that those of all
     /// tokens are in registers.
     #[inline(always)]
@@ -259,7 +270,7 @@ impl Part<'_> {
         &self,
         s: S,
         problem: &Problem<'_>,
-        marks: &[f32],
+        (marks, dy): (&[f32], &[f32]),
         scratch: &mut Scratch,
         gradients: &mut Gradients<'_>,
     ) {
@@ -268,13 +279,11 @@ impl Part<'_> {
         let marks = mark.map(|mark| &marks[mark * STATES * width..]);
         let Scratch {
             carried: all_carried,
-            rows,
             sums: [sums_b, sums_c],
         } = scratch;
-        let [u, steps, d] = &*rows;
-        let u: [S::F; W] = load_rows(s, u, width, at, end);
-        let steps: [S::F; W] = load_rows(s, steps, width, at, end);
-        let d: [S::F; W] = load_rows(s, d, width, at, end);
+        let u: [S::F; W] = self.load(s, problem.u, width);
+        let steps: [S::F; W] = self.load(s, problem.steps, width);
+        let d: [S::F; W] = self.load_requested(s, dy, problem);
         let mut drives = u;
         for (drive, step) in drives.iter_mut().zip(&steps) {
             *drive = s.mul(*step, *drive);
@@ -291,26 +300,27 @@ impl Part<'_> {
                 Some(marks) => s.load(&marks[channels.clone()]),
             };
             // h before each token, and the decay at it.
-            let (mut before, mut decays) = ([h; W], [h; W]);
-            let rate = s.mul(a, s.splat(LOG2_E));
-            for (i, (before, decay)) in before.iter_mut().zip(&mut decays).enumerate() {
-                *before = h;
-                *decay = power_of_2(s, s.mul(steps[i], rate));
+            let mut before = [h; W];
+            let decays = decays(s, &steps, s.mul(a, s.splat(LOG2_E)));
+            for i in 0..W {
+                before[i] = h;
                 let drive = s.mul(drives[i], s.splat(self.inputs[i][n]));
-                h = s.mul_add(*decay, h, drive);
+                h = s.mul_add(decays[i], h, drive);
             }
             let mut carried = s.load(&all_carried[channels.clone()]);
             let mut da = s.load(&gradients.decay[channels.clone()]);
             for i in (0..W).rev() {
                 let lanes = i * S::LANES..(i + 1) * S::LANES;
                 let (b, c) = (self.inputs[i][n], self.inputs[i][STATES + n]);
-                let l = s.mul_add(d[i], s.splat(c), carried);
+                let dc = s.mul(d[i], s.splat(c));
+                let l = s.add(dc, carried);
                 let to = &mut sums_c[lanes.clone()];
                 s.store(s.mul_add(d[i], h, s.load(to)), to);
                 let to = &mut sums_b[lanes];
                 s.store(s.mul_add(l, drives[i], s.load(to)), to);
                 along_b[i] = s.mul_add(l, s.splat(b), along_b[i]);
-                carried = s.mul(l, decays[i]);
+                // l a, in a form in which a token waits for one operation of the token behind it.
+                carried = s.mul_add(carried, decays[i], s.mul(dc, decays[i]));
                 let g = s.mul(carried, before[i]);
                 along_a[i] = s.mul_add(g, a, along_a[i]);
                 da = s.mul_add(g, steps[i], da);

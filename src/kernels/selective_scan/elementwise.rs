@@ -1,57 +1,46 @@
 //! What stands around the scan, by vectors of channels.
 
-use super::TAPS;
+use super::{CHUNK, TAPS};
 use crate::kernels::simd::functions::{ln_1_plus_exp, sigmoid};
 use crate::kernels::simd::{Simd, dispatched};
 
 dispatched! {
-    /// v and u = v sigmoid(v) of the tokens of x behind its first `before`: (T - before) x E each.
-    /// `bank` has the taps, oldest first, and the bias, E numbers each.
+    /// u = v sigmoid(v) of the tokens of x behind its first `before`: (T - before) x E. `bank` has
+    /// the taps, oldest first, and the bias, E numbers each.
     pub(crate) fn filter(
         width: usize,
         bank: &[f32],
         before: usize,
         x: &[f32],
-        v: &mut [f32],
         u: &mut [f32],
     ) = filter_with;
 }
 
 #[inline(always)]
-fn filter_with<S: Simd>(
-    s: S,
-    width: usize,
-    bank: &[f32],
-    before: usize,
-    x: &[f32],
-    v: &mut [f32],
-    u: &mut [f32],
-) {
+fn filter_with<S: Simd>(s: S, width: usize, bank: &[f32], before: usize, x: &[f32], u: &mut [f32]) {
     for (at, token) in (before..x.len() / width).enumerate() {
         let taps = TAPS.min(token + 1);
         let (tap, row) = ((TAPS - taps) * width, (token + 1 - taps) * width);
         for channel in (0..width).step_by(S::LANES) {
             let end = width.min(channel + S::LANES);
-            let mut sum = s.load(&bank[TAPS * width + channel..TAPS * width + end]);
+            let mut v = s.load(&bank[TAPS * width + channel..TAPS * width + end]);
             for behind in (0..taps * width).step_by(width) {
                 let weight = s.load(&bank[tap + behind + channel..tap + behind + end]);
                 let from = s.load(&x[row + behind + channel..row + behind + end]);
-                sum = s.mul_add(weight, from, sum);
+                v = s.mul_add(weight, from, v);
             }
             let to = at * width;
-            s.store(sum, &mut v[to + channel..to + end]);
-            s.store(s.mul(sum, sigmoid(s, sum)), &mut u[to + channel..to + end]);
+            s.store(s.mul(v, sigmoid(s, v)), &mut u[to + channel..to + end]);
         }
     }
 }
 
 dispatched! {
-    /// In `d`, T x E: from the gradient at u of all tokens of a sequence to that at v; writes dx
-    /// and adds to the gradient of the bank.
+    /// In `d`, T x E: from the gradient at u of all tokens of a sequence to that at v, which is
+    /// computed again; writes dx and adds to the gradient of the bank.
     pub(crate) fn filter_backward(
         bank: &[f32],
         x: &[f32],
-        v: &[f32],
         d: &mut [f32],
         dx: &mut [f32],
         gradient: &mut [f32],
@@ -63,35 +52,63 @@ fn filter_backward_with<S: Simd>(
     s: S,
     bank: &[f32],
     x: &[f32],
-    v: &[f32],
     d: &mut [f32],
     dx: &mut [f32],
     gradient: &mut [f32],
 ) {
-    for (v, d) in v.chunks(S::LANES).zip(d.chunks_mut(S::LANES)) {
-        s.store(silu_backward(s, s.load(v), s.load(d)), d);
-    }
     let width = bank.len() / (TAPS + 1);
     let tokens = x.len() / width;
-    for token in 0..tokens {
-        // The tokens that see this one: itself and up to three behind it.
-        let seen_by = TAPS.min(tokens - token);
+    // Some tokens at a time, the last first, so that their rows are in the cache.
+    for start in (0..tokens).step_by(CHUNK).rev() {
+        let after = tokens.min(start + CHUNK);
         for channel in (0..width).step_by(S::LANES) {
             let end = width.min(channel + S::LANES);
-            let here = s.load(&x[token * width + channel..token * width + end]);
-            let mut sum = s.splat(0.0);
-            for later in 0..seen_by {
-                let row = (token + later) * width;
-                let tap = (TAPS - 1 - later) * width;
-                let dv = s.load(&d[row + channel..row + end]);
-                sum = s.mul_add(s.load(&bank[tap + channel..tap + end]), dv, sum);
-                let to = &mut gradient[tap + channel..tap + end];
-                s.store(s.mul_add(here, dv, s.load(to)), to);
+            // The taps and the bias, and their gradients.
+            let (mut bank_here, mut gradients) =
+                ([s.splat(0.0); TAPS + 1], [s.splat(0.0); TAPS + 1]);
+            for (row, (weight, sum)) in bank_here.iter_mut().zip(&mut gradients).enumerate() {
+                *weight = s.load(&bank[row * width + channel..row * width + end]);
+                *sum = s.load(&gradient[row * width + channel..row * width + end]);
             }
-            s.store(sum, &mut dx[token * width + channel..token * width + end]);
-            let dv = s.load(&d[token * width + channel..token * width + end]);
-            let to = &mut gradient[TAPS * width + channel..TAPS * width + end];
-            s.store(s.add(s.load(to), dv), to);
+            let [taps @ .., bias] = &bank_here;
+            // dv of the tokens behind, the nearest first; x of the tokens visible to the last,
+            // itself first.
+            let mut behind = [s.splat(0.0); TAPS - 1];
+            for (token, dv) in (after..tokens).zip(&mut behind) {
+                *dv = s.load(&d[token * width + channel..token * width + end]);
+            }
+            let mut visible = [s.splat(0.0); TAPS];
+            for (token, x_here) in (0..after).rev().zip(&mut visible) {
+                *x_here = s.load(&x[token * width + channel..token * width + end]);
+            }
+            for token in (start..after).rev() {
+                let mut v = *bias;
+                for (weight, x_here) in taps.iter().zip(visible.iter().rev()) {
+                    v = s.mul_add(*weight, *x_here, v);
+                }
+                let numbers = token * width + channel..token * width + end;
+                let dv = silu_backward(s, v, s.load(&d[numbers.clone()]));
+                s.store(dv, &mut d[numbers.clone()]);
+                gradients[TAPS] = s.add(gradients[TAPS], dv);
+                gradients[TAPS - 1] = s.mul_add(visible[0], dv, gradients[TAPS - 1]);
+                let mut dx_here = s.mul(taps[TAPS - 1], dv);
+                for (later, dv) in behind.iter().enumerate() {
+                    let tap = TAPS - 2 - later;
+                    dx_here = s.mul_add(taps[tap], *dv, dx_here);
+                    gradients[tap] = s.mul_add(visible[0], *dv, gradients[tap]);
+                }
+                s.store(dx_here, &mut dx[numbers]);
+                behind = [dv, behind[0], behind[1]];
+                let next = match token.checked_sub(TAPS) {
+                    None => s.splat(0.0),
+                    Some(token) => s.load(&x[token * width + channel..token * width + end]),
+                };
+                visible = [visible[1], visible[2], visible[3], next];
+            }
+            for (row, sum) in gradients.iter().enumerate() {
+                let to = &mut gradient[row * width + channel..row * width + end];
+                s.store(*sum, to);
+            }
         }
     }
 }

@@ -70,6 +70,13 @@ impl Problem<'_> {
     pub(crate) fn tokens(&self) -> usize {
         self.u.len() / self.width
     }
+
+    /// The row of y of a token, if it is requested.
+    fn row_of(&self, token: usize) -> Option<usize> {
+        let (first, stride) = self.requested;
+        let behind = token.checked_sub(first)?;
+        behind.is_multiple_of(stride).then_some(behind / stride)
+    }
 }
 
 /// Numbers that forward notes of a sequence.

@@ -30,13 +30,14 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     s.mul(series, s.to_float(power))
 }
 
-/// 2^x, for x of at most 127, clamped to -126 below (the normal numbers); NaN stays NaN.
+/// 2^x of W vectors, for x of at most 127, clamped to -126 below (the normal numbers); NaN stays
+/// NaN.
 ///
 /// As [`exp`], without the reduction by ln 2; the polynomial is a minimax fit made for this file,
 /// of relative error 2e-9 on -1/2..1/2. For many powers of products whose one factor may hold log2
-/// e.
+/// e. The vectors go through the series side by side: none waits for its own last step.
 #[inline(always)]
-pub(crate) fn power_of_2<S: Simd>(s: S, x: S::F) -> S::F {
+pub(crate) fn powers_of_2<S: Simd, const W: usize>(s: S, mut x: [S::F; W]) -> [S::F; W] {
     const FIT: [f32; 7] = [
         1.534_581_2e-4,
         1.339_993_1e-3,
@@ -47,13 +48,28 @@ pub(crate) fn power_of_2<S: Simd>(s: S, x: S::F) -> S::F {
         1.0,
     ];
 
-    let x = s.max(s.splat(-126.0), x);
-    let r = s.fraction(x);
-    let mut series = s.splat(FIT[0]);
-    for coefficient in &FIT[1..] {
-        series = s.mul_add(series, r, s.splat(*coefficient));
+    let mut r = x;
+    for (x, r) in x.iter_mut().zip(&mut r) {
+        *x = s.max(s.splat(-126.0), *x);
+        *r = s.fraction(*x);
     }
-    s.times_power_of_2(series, s.sub(x, r))
+    let mut series = [s.splat(FIT[0]); W];
+    for coefficient in &FIT[1..] {
+        for (series, r) in series.iter_mut().zip(&r) {
+            *series = s.mul_add(*series, *r, s.splat(*coefficient));
+        }
+    }
+    for ((series, x), r) in series.iter_mut().zip(&x).zip(&r) {
+        *series = s.times_power_of_2(*series, s.sub(*x, *r));
+    }
+    series
+}
+
+/// [`powers_of_2`] of one vector.
+#[inline(always)]
+pub(crate) fn power_of_2<S: Simd>(s: S, x: S::F) -> S::F {
+    let [power] = powers_of_2(s, [x]);
+    power
 }
 
 /// (Phi(x), phi(x)): the standard normal distribution, Phi(x) = (1 + erf(x / sqrt 2)) / 2, and its

@@ -148,10 +148,9 @@ fn filter(
 ) {
     let e = at.inner();
     let numbers = x.len() - before * e;
-    let Channels { v, u, .. } = channels;
-    v.resize(numbers);
+    let u = &mut channels.u;
     u.resize(numbers);
-    elementwise::filter(network.level, e, network.of(&at.bank()), before, x, v, u);
+    elementwise::filter(network.level, e, network.of(&at.bank()), before, x, u);
 }
 
 /// The branch of a few tokens that the memory has passed.

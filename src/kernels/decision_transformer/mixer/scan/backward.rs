@@ -53,7 +53,6 @@ pub(in super::super) fn backward(
             level,
             network.of(&at.bank()),
             &tape.x[numbers.clone()],
-            &tape.channels.v[numbers.clone()],
             &mut scratch.u[numbers.clone()],
             &mut dx[numbers],
             &mut parameters[at.bank()],
@@ -189,7 +188,7 @@ fn choices(
     product(level, left, weights.transposed.inputs.all(), finish);
 }
 
-/// dW += x^T dy, rows of W `stride` apart.
+/// dW += x^T dy, rows of W `stride` apart; some rows of x and dy at a time, which stay in the cache.
 fn weight_gradient(
     network: Network<'_>,
     precision: Precision,
@@ -198,10 +197,18 @@ fn weight_gradient(
     factors: &mut Factors,
     (to, stride): (&mut [f32], usize),
 ) {
-    let rows = dy.len() / outputs;
+    const MOST_ROWS: usize = 480;
     let Factors { panels, tiles } = factors;
     panels.hold(precision);
-    panels.pack(network.level, dy, outputs, rows, outputs, None);
-    let left = tiles.columns(network.level, panels, x, rows, inputs);
-    product(network.level, left, panels.all(), Accumulate { to, stride });
+    let rows = x.chunks(MOST_ROWS * inputs);
+    for (x, dy) in rows.zip(dy.chunks(MOST_ROWS * outputs)) {
+        let rows = dy.len() / outputs;
+        panels.pack(network.level, dy, outputs, rows, outputs, None);
+        let left = tiles.columns(network.level, panels, x, rows, inputs);
+        let finish = Accumulate {
+            to: &mut *to,
+            stride,
+        };
+        product(network.level, left, panels.all(), finish);
+    }
 }

@@ -30,7 +30,6 @@ pub(in super::super) fn forward(
     multiply(network, (requested, c), &weights.z, (&mut tape.z, e));
     multiply(network, (normed, c), &weights.x, (&mut tape.x, e));
     let channels = &mut tape.channels;
-    channels.v.resize(group.tokens * e);
     channels.u.resize(group.tokens * e);
     for sequence in &group.sequences {
         let rows = sequence.token_rows();
@@ -41,7 +40,6 @@ pub(in super::super) fn forward(
             network.of(&at.bank()),
             0,
             &tape.x[numbers.clone()],
-            &mut channels.v[numbers.clone()],
             &mut channels.u[numbers],
         );
     }

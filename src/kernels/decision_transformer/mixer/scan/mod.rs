@@ -81,7 +81,6 @@ pub(crate) struct Tape {
 /// What stands between the products, a row for each token.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
-    v: Buffer,
     u: Buffer,
     /// d, B and C.
     inputs: Buffer,
