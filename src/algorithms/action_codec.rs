@@ -130,6 +130,26 @@ impl ActionCodec {
         }
     }
 
+    /// The bounds of the environment's actions: the lower ones, the upper ones; none of discrete
+    /// actions.
+    pub fn bounds(&self) -> Option<[Vec<f64>; 2]> {
+        let Self::Continuous {
+            offset,
+            scale,
+            max_action,
+        } = self
+        else {
+            return None;
+        };
+        let reach = |sign: f64| {
+            let numbers = offset.iter().zip(scale);
+            numbers
+                .map(|(offset, scale)| offset + sign * max_action * scale)
+                .collect()
+        };
+        Some([reach(-1.0), reach(1.0)])
+    }
+
     /// The function of the network's last layer.
     pub fn head(&self) -> Head {
         match self {
@@ -219,6 +239,7 @@ mod tests {
             assert_eq!(action.map(f64::to_bits), [-1.0_f64, 0.5].map(f64::to_bits));
             let map = codec.action_map().unwrap();
             assert_eq!((map.offset, map.scale), (vec![1.0, 0.5], vec![2.0, 1.0]));
+            assert_eq!(codec.bounds(), Some([vec![-1.0, 0.5], vec![3.0, 0.5]]));
         }
     }
 }

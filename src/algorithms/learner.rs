@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Computation, Error, Source, ValidationBatch};
+use crate::behaviour::ActionNoise;
 use crate::device::Device;
 use crate::keys::Table;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
@@ -151,6 +152,8 @@ pub struct Interaction {
     pub learning_starts: u64,
     /// Number of first environment steps with actions drawn uniformly from the action space.
     pub random_steps: u64,
+    /// Noise that is added to those actions too, by a learner whose policy explores with it.
+    pub action_noise: Option<ActionNoise>,
     /// Environment steps between two rounds of updates.
     pub update_every: u64,
     /// Updates in a round.

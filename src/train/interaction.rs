@@ -8,7 +8,7 @@
 //! from their starts and actions.
 
 use rtg_datasets::sample::{Experience, ReplayBuffer, ReplayInfo};
-use rtg_envs::Spec;
+use rtg_envs::{Space, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::former;
@@ -17,7 +17,7 @@ use crate::algorithms::{
     Error as AlgorithmError, Fresh, FreshInfo, FreshSource, Interaction, Learner, LearnerState,
     Needs, ReplaySource, Source, Update,
 };
-use crate::behaviour::Random;
+use crate::behaviour::{Random, WithActionNoise};
 use crate::checkpoint::{Checkpoint, Progress, replay_entries};
 use crate::data::ExperimentData;
 use crate::error::Error;
@@ -54,6 +54,24 @@ impl Pace {
         match self {
             Self::Replay(interaction) => steps < interaction.random_steps,
             Self::Fresh(_) => false,
+        }
+    }
+
+    /// The policy of the random actions, with the learner's exploration noise.
+    fn random(&self, space: &Space, rows: usize) -> Box<dyn Policy> {
+        let random = Box::new(Random::new(space, rows));
+        match (self, space) {
+            (
+                Self::Replay(Interaction {
+                    action_noise: Some(noise),
+                    ..
+                }),
+                Space::Box(bounds),
+            ) => {
+                let bounds = [bounds.low.to_vec(), bounds.high.to_vec()];
+                Box::new(WithActionNoise::new(random, *noise, bounds, rows))
+            }
+            _ => random,
         }
     }
 
@@ -117,7 +135,7 @@ impl Interacting {
         let policy = learner.model().policy(Mode::Explore, rows, threads);
         let random = pace
             .is_random(0)
-            .then(|| Random::new(&opened.spec.action_space, rows));
+            .then(|| pace.random(&opened.spec.action_space, rows));
         let mut policy = WarmUp::new(&opened.spec, (policy, random), rows);
         let notes: Option<Notes> = checkpoint.map(Checkpoint::interaction).transpose()?;
         let saved = checkpoint.zip(notes.as_ref());
@@ -321,7 +339,7 @@ fn open_fresh(
 /// start and steps, whichever action was taken.
 struct WarmUp {
     /// None where no step is random.
-    random: Option<Random>,
+    random: Option<Box<dyn Policy>>,
     policy: Box<dyn Policy>,
     is_random: bool,
     /// rows x A: what the random policy chose.
@@ -331,7 +349,11 @@ struct WarmUp {
 }
 
 impl WarmUp {
-    fn new(spec: &Spec, (policy, random): (Box<dyn Policy>, Option<Random>), rows: usize) -> Self {
+    fn new(
+        spec: &Spec,
+        (policy, random): (Box<dyn Policy>, Option<Box<dyn Policy>>),
+        rows: usize,
+    ) -> Self {
         let width = spec.action_space.width();
         Self {
             random,

@@ -110,6 +110,7 @@ fn in_environment<'a>(needs: Needs<'a>, online: Option<&OnlineConfig>) -> Needs<
             capacity: online.capacity,
             learning_starts: 0,
             random_steps: 0,
+            action_noise: None,
             update_every: online.update_every,
             updates: online.updates,
         }),

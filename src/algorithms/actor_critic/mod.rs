@@ -31,6 +31,7 @@ use super::critic::Compute;
 use super::networks::Trained;
 use super::vector::TrainedVector;
 use super::{ActionCodec, Card, Error, Facts, Needs, Saved, Update, general};
+use crate::behaviour::ActionNoise;
 use crate::kernels::mlp::{Pool, Shape};
 use crate::keys::{Keys, PlanError, Table, Value};
 use crate::nn::initialise::LayerFill;
@@ -84,6 +85,11 @@ pub trait Method: Sized + 'static {
 
     /// The part of it that needs whole batches, so that batches cannot be divided, if there is one.
     fn whole_batches(_config: &Self::Config) -> Option<&'static str> {
+        None
+    }
+
+    /// Noise that is added to its policy's exploring actions, if there is any.
+    fn action_noise(_config: &Self::Config) -> Option<ActionNoise> {
         None
     }
 

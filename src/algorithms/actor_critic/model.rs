@@ -10,6 +10,7 @@ use super::{Method, codec};
 use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::{self, Shared};
 use crate::algorithms::{self, ActionCodec, Computation, Error, Needs, Saved, Setup, computation};
+use crate::behaviour::WithActionNoise;
 use crate::kernels::mlp::{Network, Shape};
 use crate::nn::state_dict::{Entry, read_linear};
 use crate::policy::{Mode, Policy};
@@ -158,13 +159,18 @@ impl<M: Method> algorithms::Model for Model<M> {
             made_of: self.made_of.clone(),
             vectors: self.vectors.clone(),
         };
-        Box::new(ActorPolicy::new(
+        let policy = Box::new(ActorPolicy::new(
             (self.actor.clone(), decision),
             self.made_of.normaliser.clone(),
             self.made_of.actions.clone(),
             mode,
             (rows, threads),
-        ))
+        ));
+        let noise = (mode == Mode::Explore).then(|| M::action_noise(&self.made_of.config));
+        match noise.flatten().zip(self.made_of.actions.bounds()) {
+            Some((noise, bounds)) => Box::new(WithActionNoise::new(policy, noise, bounds, rows)),
+            None => policy,
+        }
     }
 
     fn made_of(&self) -> Value {

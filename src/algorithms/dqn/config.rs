@@ -105,6 +105,7 @@ impl Config {
                     capacity: self.capacity,
                     learning_starts,
                     random_steps: code.pick(0, learning_starts),
+                    action_noise: None,
                     update_every: self.update_every,
                     updates: self.updates,
                 },

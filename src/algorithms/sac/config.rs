@@ -1,6 +1,7 @@
 //! The configuration of SAC, with the published values.
 
 pub use crate::algorithms::conventions::OnlineConventions;
+use crate::behaviour::NoiseProcess;
 use crate::keys::{Range, keys};
 
 keys! {
@@ -33,6 +34,14 @@ keys! {
     /// Updates of the critics per update of the actor and the temperature. `cleanrl` then updates
     /// both this many times, `sb3` once.
     policy_delay: u64 = code.pick(2, 1), Range::ROWS, "updates", "2; sb3 1";
+    /// The process of noise that is added to the policy's samples and to the random actions before
+    /// them: `gaussian`, each step's on its own, or `ornstein_uhlenbeck`, correlated over hundreds of
+    /// steps. Default: no noise.
+    exploration: Option<NoiseProcess> as serde(default) = None,
+        Range::Words(NoiseProcess::NAMES), "", "none";
+    /// The scale of that noise, sigma: for `gaussian` its standard deviation.
+    exploration_noise: f64 as serde(default) = 0.1, Range::NOT_NEGATIVE,
+        "of half the action's range", "";
     /// Environments that are stepped together.
     environments: usize = 1, Range::between(1.0, 4096.0), "environments", "1";
     /// Capacity of the replay buffer, at most 2^24; a dataset's steps are stored first.

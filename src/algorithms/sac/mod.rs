@@ -26,6 +26,9 @@
 //! in each of `policy_delay` rounds one for the actor and one for the temperature; `sb3` one at the
 //! observations, if the actor is updated, and one at the next observations.
 //!
+//! It explores with samples of pi, to which noise may be added (`sac.exploration`, after
+//! Stable-Baselines3's `action_noise`); it is added to the random actions of the warm-up too.
+//!
 //! Learning rates and the warm-up differ too: see [`config`]. Targets move in every update.
 
 pub mod config;
@@ -38,6 +41,7 @@ use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Wo
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Facts, Input, Interaction, Needs, Update};
+use crate::behaviour::ActionNoise;
 use crate::kernels::mlp::Shape;
 use crate::kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
 use crate::keys::{Keys, PlanError, Table};
@@ -92,6 +96,14 @@ impl Method for Sac {
         facts.fit_into("sac.capacity", config.capacity)
     }
 
+    fn action_noise(config: &Config) -> Option<ActionNoise> {
+        let of = |process| ActionNoise {
+            process,
+            sigma: config.exploration_noise,
+        };
+        config.exploration.map(of)
+    }
+
     fn needs(made_of: &MadeOf<Config>) -> Needs<'_> {
         let config = &made_of.config;
         Needs::Environment(Interaction {
@@ -112,6 +124,7 @@ impl Method for Sac {
             capacity: config.capacity,
             learning_starts: config.learning_starts.unwrap_or_default(),
             random_steps: config.learning_starts.unwrap_or_default(),
+            action_noise: Self::action_noise(config),
             update_every: config.update_every,
             updates: config.updates,
         })

@@ -1,6 +1,7 @@
 //! The configuration of TD3, with the published values.
 
 pub use crate::algorithms::conventions::OnlineConventions;
+use crate::behaviour::NoiseProcess;
 use crate::keys::{Range, keys};
 
 keys! {
@@ -28,9 +29,14 @@ keys! {
     noise_clip: f64 = 0.5, Range::NOT_NEGATIVE, "of half the action's range", "0.5";
     /// Updates of the critics per update of the actor and the targets.
     policy_delay: u64 = 2, Range::ROWS, "updates", "2";
-    /// Standard deviation of the exploration noise.
+    /// The process of the exploration noise: `gaussian`, each step's on its own, or
+    /// `ornstein_uhlenbeck`, correlated over hundreds of steps.
+    exploration: NoiseProcess as serde(default) = NoiseProcess::Gaussian,
+        Range::Words(NoiseProcess::NAMES), "",
+        "gaussian; sb3 none, its tuned plans either";
+    /// The scale of the exploration noise, sigma: for `gaussian` its standard deviation.
     exploration_noise: f64 = 0.1, Range::NOT_NEGATIVE, "of half the action's range",
-        "0.1; sb3 none, its tuned plans 0.1";
+        "0.1; sb3 none, its tuned plans 0.1, with ornstein_uhlenbeck 0.5";
     /// Environments that are stepped together.
     environments: usize = 1, Range::between(1.0, 4096.0), "environments", "1";
     /// Capacity of the replay buffer, at most 2^24; a dataset's steps are stored first.

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! and steps the critics; if `policy_delay` divides k it steps the actor, with the new critics, and
-//! moves the targets. It explores with clip(pi(s) + 0.1 e, -1, 1).
+//! moves the targets. It explores with clip(pi(s) + 0.1 e, -1, 1), or with noise that is correlated in
+//! time ([`NoiseProcess::OrnsteinUhlenbeck`]), which is added to the random actions of the warm-up too.
 //!
 //! After `CleanRL`'s `td3_continuous_action.py` and Stable-Baselines3's `td3.py`. The input of
 //! `cleanrl`'s critics is the environment's action, that of `sb3`'s critics the action in -1..1;
@@ -31,6 +32,7 @@ use super::actor_critic::{self, Initial, MadeOf, Method, Noise, Parts, Work};
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Facts, Input, Interaction, Needs, Update};
+use crate::behaviour::{ActionNoise, NoiseProcess};
 use crate::kernels::mlp::Shape;
 use crate::keys::{Keys, PlanError, Table};
 use crate::random::Stream;
@@ -80,6 +82,15 @@ impl Method for Td3 {
         facts.fit_into("td3.capacity", config.capacity)
     }
 
+    /// Gaussian noise is the decision's.
+    fn action_noise(config: &Config) -> Option<ActionNoise> {
+        let process = config.exploration;
+        (process != NoiseProcess::Gaussian).then_some(ActionNoise {
+            process,
+            sigma: config.exploration_noise,
+        })
+    }
+
     fn needs(made_of: &MadeOf<Config>) -> Needs<'_> {
         let config = &made_of.config;
         let learning_starts = config.learning_starts.unwrap_or_default();
@@ -101,6 +112,7 @@ impl Method for Td3 {
             capacity: config.capacity,
             learning_starts,
             random_steps: learning_starts,
+            action_noise: Self::action_noise(config),
             update_every: config.update_every,
             updates: config.updates,
         })
@@ -116,9 +128,13 @@ impl Method for Td3 {
     }
 
     fn decision(made_of: &MadeOf<Config>, _vectors: &[Vec<f32>]) -> Tanh {
+        let config = &made_of.config;
         Tanh {
             scale: made_of.max_action(),
-            noise: made_of.config.exploration_noise as f32,
+            noise: match Self::action_noise(config) {
+                Some(_) => 0.0,
+                None => config.exploration_noise as f32,
+            },
         }
     }
 
