@@ -26,7 +26,8 @@ fn a_run_killed_at_any_moment_resumes_to_the_bits_of_an_uninterrupted_one() {
     // The buffer is full after 700 steps, and episodes are cut in their middle.
     for options in [
         "",
-        "--recipe sb3 --set sac.environments=3 --set sac.n_step=3",
+        "--recipe sb3 --set sac.environments=3 --set sac.n_step=3 \
+         --set sac.exploration=ornstein_uhlenbeck",
     ] {
         let bench = Workbench::new();
         let run = format!(
@@ -57,7 +58,12 @@ fn a_run_killed_at_any_moment_resumes_to_the_bits_of_an_uninterrupted_one() {
 #[test]
 fn a_killed_td3_resumes_to_the_bits_of_an_uninterrupted_one() {
     // Checkpoints fall between two moves of the actor.
-    for options in ["", "--recipe sb3 --set td3.environments=3"] {
+    // Noise that is correlated in time continues where it was.
+    for options in [
+        "",
+        "--recipe sb3 --set td3.environments=3",
+        "--set td3.exploration=ornstein_uhlenbeck --set td3.exploration_noise=0.5",
+    ] {
         let bench = Workbench::new();
         let run = format!(
             "train --algorithm td3 --env Pendulum-v1 --threads 2 {options} --steps 2400 --seed 3 \
@@ -77,6 +83,62 @@ fn a_killed_td3_resumes_to_the_bits_of_an_uninterrupted_one() {
             assert!(tensors.iter().any(|(found, _)| found == name), "{name}");
         }
     }
+}
+
+/// The actions in a run's replay buffer, in halves of Pendulum's range.
+fn actions(bench: &Workbench, run: &str) -> Vec<f32> {
+    let tensors = checkpoint_tensors(bench, run);
+    let rows = tensors.iter().find(|(name, _)| name == "rtg.replay.rows");
+    // Observation, action, reward, terminated, successor.
+    let rows = rows.unwrap().1.chunks_exact(4 * (3 + 1 + 3));
+    let action = |row: &[u8]| f32::from_le_bytes(row[12..16].try_into().unwrap());
+    rows.map(|row| action(row) / 2.0).collect()
+}
+
+#[test]
+fn correlated_noise_is_added_to_random_actions_and_to_those_of_the_policy() {
+    let bench = Workbench::new();
+    let noise = "exploration=ornstein_uhlenbeck --set";
+    let random = |name: &str, options: &str| {
+        let options = format!("--steps 150 --set sac.learning_starts=150 {options}");
+        bench.succeed(&format!("{RUN} {options} --run-dir {name}"));
+        actions(&bench, name)
+    };
+    let plain = random("plain", "");
+    let options = format!("--set sac.{noise} sac.exploration_noise=0.5");
+    let noisy = random("noisy", &options);
+    // The same random actions, so the difference is the noise, where the sum was not clipped.
+    let noise_of = |step: usize| (noisy[step].abs() < 1.0).then(|| noisy[step] - plain[step]);
+    let noises: Vec<Option<f32>> = (0..150).map(noise_of).collect();
+    let steps = noises
+        .windows(2)
+        .filter_map(|pair| Some((pair[1]? - pair[0]?).abs()));
+    let steps: Vec<f32> = steps.collect();
+    assert!(steps.len() > 50, "{} steps", steps.len());
+    // 0.05 is the standard deviation of a step.
+    let largest = steps.iter().copied().fold(0.0, f32::max);
+    assert!((0.05..0.3).contains(&largest), "{largest}");
+    let furthest = noises.iter().flatten().map(|noise| noise.abs());
+    assert!(furthest.fold(0.0, f32::max) > 0.2, "it wanders");
+
+    // An actor before it has learned much: its own actions change slowly.
+    let td3 = |name: &str, options: &str| {
+        bench.succeed(&format!(
+            "train --algorithm td3 --env Pendulum-v1 --steps 150 --set td3.hidden=[16,12] \
+             --set td3.batch_size=16 --set td3.learning_starts=0 --set evaluation.episodes=1 \
+             --set evaluation.final_episodes=1 --set td3.exploration_noise=0.5 {options} \
+             --run-dir {name}"
+        ));
+        let steps = actions(&bench, name);
+        let steps = steps.windows(2).map(|pair| (pair[1] - pair[0]).abs());
+        steps.fold(0.0, f32::max)
+    };
+    let independent = td3("gaussian", "");
+    let correlated = td3("correlated", "--set td3.exploration=ornstein_uhlenbeck");
+    assert!(
+        independent > 1.0 && correlated < 0.6,
+        "{independent}, {correlated}"
+    );
 }
 
 #[test]

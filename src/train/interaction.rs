@@ -43,7 +43,7 @@ pub(super) struct Interacting {
 /// When updates are due.
 enum Pace {
     /// From a replay buffer, in rounds.
-    Replay(Interaction),
+    Replay(Box<Interaction>),
     /// Whenever a collection is complete.
     Fresh(Fresh),
 }
@@ -60,16 +60,14 @@ impl Pace {
     /// The policy of the random actions, with the learner's exploration noise.
     fn random(&self, space: &Space, rows: usize) -> Box<dyn Policy> {
         let random = Box::new(Random::new(space, rows));
-        match (self, space) {
-            (
-                Self::Replay(Interaction {
-                    action_noise: Some(noise),
-                    ..
-                }),
-                Space::Box(bounds),
-            ) => {
-                let bounds = [bounds.low.to_vec(), bounds.high.to_vec()];
-                Box::new(WithActionNoise::new(random, *noise, bounds, rows))
+        let noise = match self {
+            Self::Replay(interaction) => interaction.action_noise,
+            Self::Fresh(_) => None,
+        };
+        match (noise, space) {
+            (Some(noise), Space::Box(bounds)) => {
+                let bounds = [bounds.low.clone(), bounds.high.clone()];
+                Box::new(WithActionNoise::new(random, noise, bounds, rows))
             }
             _ => random,
         }
@@ -123,7 +121,7 @@ impl Interacting {
         let (pace, rows) = match needs {
             Needs::Environment(interaction) => {
                 let rows = interaction.environments;
-                (Pace::Replay(interaction), rows)
+                (Pace::Replay(Box::new(interaction)), rows)
             }
             Needs::Fresh(fresh) => (Pace::Fresh(fresh), fresh.environments),
             Needs::Windows { .. } | Needs::Transitions { .. } => {
