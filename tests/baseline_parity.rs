@@ -48,6 +48,11 @@ fn so_are_they_where_actions_reach_to_two() {
     td3_bc("td3_bc_max_action_2");
 }
 
+#[test]
+fn so_are_they_where_d3rlpy_counts_from_zero() {
+    td3_bc("td3_bc_d3rlpy");
+}
+
 fn td3(name: &str) {
     let fixture = Fixture::open(name);
     assert_eq!(fixture.case.algorithm, "td3");

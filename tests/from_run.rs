@@ -34,7 +34,9 @@ fn every_continuous_algorithm_continues_with_its_weights_and_its_data() {
         ("td3_bc", ""),
         ("iql", "--recipe paper"),
         ("awac", ""),
+        ("awac", "--recipe d3rlpy --set awac.layers=2"),
         ("cql", "--set cql.samples=3"),
+        ("cql", "--recipe d3rlpy --set cql.samples=3"),
         ("cql", "--recipe cal_ql --set cql.samples=3"),
         ("edac", "--set edac.members=3"),
     ] {

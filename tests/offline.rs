@@ -51,6 +51,30 @@ fn a_killed_run_of_awac_resumes_to_the_bits_of_an_uninterrupted_one() {
 }
 
 #[test]
+fn killed_runs_with_the_recipes_of_d3rlpy_resume_to_the_same_bits() {
+    for (algorithm, options) in [
+        ("td3_bc", "--set td3_bc.policy_delay=3"),
+        ("awac", "--set awac.layers=2"),
+        ("rebrac", "--set rebrac.policy_delay=3"),
+        ("cql", "--set cql.samples=3"),
+    ] {
+        let bench = Workbench::new();
+        let options = format!("{CUT_OFTEN} --recipe d3rlpy {options}");
+        kill_and_resume(&bench, &train(algorithm, &options), Duration::ZERO);
+    }
+}
+
+#[test]
+fn d3rlpys_cql_has_no_multiplier() {
+    let bench = Workbench::new();
+    let options = "--recipe d3rlpy --dataset builtin/pendulum/mixed --steps 5 \
+         --set cql.lagrange=true --run-dir run";
+    let transcript = bench.transcript(&train("cql", options));
+    let expected = "error: 'cql.lagrange' is true: it must be false with recipe = \"d3rlpy\"";
+    assert!(transcript.contains(expected), "{transcript}");
+}
+
+#[test]
 fn a_killed_run_of_rebrac_resumes_between_two_updates_of_its_actor() {
     let bench = Workbench::new();
     let run = train(

@@ -35,6 +35,9 @@ fn awac(name: &str, weights: awac::config::AdvantageWeights) {
         ("discount", config.discount),
         ("tau", config.tau),
     ];
+    let decay = fixture.case.hyperparameters.get("weight_decay");
+    let decay = decay.map_or(0.0, |decay| decay.as_f64().unwrap());
+    assert_eq!(decay.to_bits(), config.actor_weight_decay.to_bits());
     let names = [
         ("advantage", "advantage.mean"),
         ("weight", "weight.mean"),
@@ -54,14 +57,19 @@ fn so_are_they_with_weights_from_a_softmax() {
 }
 
 #[test]
-fn three_updates_of_rebrac_are_those_of_its_authors() {
-    let fixture = Fixture::open("rebrac");
+fn so_are_they_as_d3rlpy_has_them() {
+    awac("awac_d3rlpy", awac::config::AdvantageWeights::Softmax);
+}
+
+fn rebrac(name: &str) {
+    let fixture = Fixture::open(name);
     assert_eq!(fixture.case.algorithm, "rebrac");
     let config = rebrac::config::Config {
         width: fixture.case.hidden[0],
         layers: fixture.case.hidden.len(),
         actor_penalty: fixture.hyperparameter("actor_penalty"),
         critic_penalty: fixture.hyperparameter("critic_penalty"),
+        normalise: false,
         ..rebrac::config::Config::of(&fixture.case.recipe)
     };
     let values = [
@@ -80,6 +88,16 @@ fn three_updates_of_rebrac_are_those_of_its_authors() {
         ("lambda", "lambda"),
     ];
     compare::<rebrac::Rebrac>(&fixture, &values, config, &names);
+}
+
+#[test]
+fn three_updates_of_rebrac_are_those_of_its_authors() {
+    rebrac("rebrac");
+}
+
+#[test]
+fn three_updates_of_rebrac_are_those_of_d3rlpy() {
+    rebrac("rebrac_d3rlpy");
 }
 
 fn cql(name: &str, names: &[(&str, &str)]) {
@@ -125,6 +143,16 @@ fn cql(name: &str, names: &[(&str, &str)]) {
 #[test]
 fn three_updates_of_cql_are_those_of_pytorch() {
     cql("cql", &[]);
+}
+
+#[test]
+fn so_are_they_with_the_values_of_young_geng() {
+    cql("cql_young_geng", &[]);
+}
+
+#[test]
+fn so_are_they_one_by_one_as_in_d3rlpy() {
+    cql("cql_d3rlpy", &[]);
 }
 
 #[test]

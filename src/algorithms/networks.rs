@@ -83,6 +83,15 @@ impl Trained {
             .step_scaled(pool, rate, scale, &self.gradient, parameters);
     }
 
+    /// One step of Adam with the current gradient plus `decay` times the parameters: PyTorch's
+    /// `weight_decay` of Adam. `sum` is scratch memory.
+    pub(super) fn step_decayed(&mut self, pool: &Pool, rate: f64, decay: f64, sum: &mut Vec<f32>) {
+        let mut network = self.network.lock();
+        let parameters = network.parameters_mut();
+        decayed(decay, &self.gradient, parameters, sum);
+        self.adam.step(pool, rate, sum, parameters);
+    }
+
     /// Replaces Adam's epsilon, 1e-8.
     pub(super) fn with_epsilon(mut self, epsilon: f64) -> Self {
         self.adam = self.adam.with_epsilon(epsilon);
@@ -176,6 +185,14 @@ impl Trained {
             (name, &parameters[place.clone()], &self.gradient[place])
         })
     }
+}
+
+/// A gradient plus `decay` times the parameters, into `sum`.
+pub(super) fn decayed(decay: f64, gradient: &[f32], parameters: &[f32], sum: &mut Vec<f32>) {
+    let decay = decay as f32;
+    sum.clear();
+    let numbers = gradient.iter().zip(parameters);
+    sum.extend(numbers.map(|(gradient, parameter)| gradient + decay * parameter));
 }
 
 /// The mean of a batch's numbers, in f64; 0 for an empty batch.

@@ -1,6 +1,7 @@
 //! Learned vectors that belong to no layer: log standard deviations, a temperature.
 
 use super::adam::Adam;
+use super::networks::decayed;
 use super::{Error, Saved};
 use crate::kernels::mlp::Pool;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile, read_linear};
@@ -46,6 +47,13 @@ impl TrainedVector {
     pub(super) fn step_scaled(&mut self, pool: &Pool, rate: f64, scale: f64) {
         self.adam
             .step_scaled(pool, rate, scale, &self.gradient, &mut self.values);
+    }
+
+    /// One step of Adam with the current gradient plus `decay` times the values. `sum` is scratch
+    /// memory.
+    pub(super) fn step_decayed(&mut self, pool: &Pool, rate: f64, decay: f64, sum: &mut Vec<f32>) {
+        decayed(decay, &self.gradient, &self.values, sum);
+        self.adam.step(pool, rate, sum, &mut self.values);
     }
 
     /// Replaces Adam's epsilon, 1e-8.

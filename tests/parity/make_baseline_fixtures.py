@@ -31,6 +31,8 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
         awac                    0 at the next observations, 1 at the observations
         cql                     0 at the observations, 1 at the next ones (antmaze: BnA), 2 BnA,
                                 uniform in [-1, 1], 3 BnA at the observations, 4 BnA at the next
+        cql, d3rlpy             0 BnA, uniform in [-1, 1], 1 BnA at the observations, 2 BnA at the
+                                next ones, 3 at the observations (temperature, actor)
         edac                    0 and 1 at the observations (temperature, actor), 2 at the next
     update.U.loss.NAME          1, before the step: `critic`; `actor` if it moved; iql `value`; sac
                                 `alpha`; cleanrl also `critic_1`, `critic_2` (their sum is
@@ -56,7 +58,8 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
                                 `q_policy`, `lambda`, `cloning`
         cql                     `alpha_before`, `alpha_after`, `log_prob`, `difference` (of both
                                 critics, mean), `loss.total`, with the penalty; antmaze also
-                                `alpha_prime` (before its step), `loss.alpha_prime`; cal_ql also
+                                `alpha_prime` (before its step), `loss.alpha_prime`, `clipped`, the
+                                share of differences below the bound; cal_ql also
                                 `bounded`, the share of the policy's values that count as a return
         edac                    `alpha_after`, `log_prob`; edac `loss.diversity`
         bc                      `outputs` (actions or logits), no others
@@ -70,7 +73,7 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
                                 far), `norm`, `loss.critic`, and `actor_and_1`, `kl_and_1`: the
                                 actor's loss and the divergence, each with a 1 behind it
     update.U.gradient.P         at the first step of P's optimiser: in update 1, but for TD3's and
-                                TD3+BC's actor and CleanRL's actor and log_alpha in update 2 (first round)
+                                TD3+BC's actor (not d3rlpy's) and CleanRL's actor and log_alpha in update 2 (first round)
     after.U.P                   after updates U = 1 and 3, targets included
     after.U.moment_1.P, .moment_2.P     Adam's running means of the gradient and of its square;
                                 of every trained P, zero where no step was done

@@ -60,7 +60,7 @@ impl<M: Method> Learner<M> {
             steps: setup.steps,
         };
         // An unsupported action space is reported first.
-        codec::<M>(&setup.spec.action_space)?;
+        codec::<M>(setup.recipe, &setup.spec.action_space)?;
         if matches!(M::CARD.input, Input::Transitions) {
             setup.dataset()?;
         }

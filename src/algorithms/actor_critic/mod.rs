@@ -51,13 +51,16 @@ pub trait Method: Sized + 'static {
 
     /// Its properties.
     const CARD: Card;
-    /// How a box of actions is represented in the networks.
-    const UNITS: BoxUnits = BoxUnits::Unit;
     /// The name of the random stream of updates.
     const NOISE: &'static str;
 
     /// The declaration of its keys.
     fn keys() -> Keys;
+
+    /// How a box of actions is represented in the networks.
+    fn units(_recipe: &str) -> BoxUnits {
+        BoxUnits::Unit
+    }
 
     /// Its keys with a recipe's values.
     fn config(recipe: &str) -> Self::Config;
@@ -143,12 +146,12 @@ pub trait Method: Sized + 'static {
 }
 
 /// The representation of a space's actions in the networks of a method.
-fn codec<M: Method>(space: &Space) -> Result<ActionCodec, Error> {
+fn codec<M: Method>(recipe: &str, space: &Space) -> Result<ActionCodec, Error> {
     let name = M::CARD.name;
     if M::CARD.discrete {
         ActionCodec::discrete(name, space)
     } else {
-        ActionCodec::continuous(name, M::UNITS, space)
+        ActionCodec::continuous(name, M::units(recipe), space)
     }
 }
 

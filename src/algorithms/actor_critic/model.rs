@@ -121,7 +121,7 @@ impl<M: Method> Model<M> {
     pub(super) fn made_of(setup: &Setup, config: M::Config) -> Result<MadeOf<M::Config>, Error> {
         let space = &setup.spec.action_space;
         let mut made_of = MadeOf {
-            actions: codec::<M>(space)?,
+            actions: codec::<M>(setup.recipe, space)?,
             config,
             recipe: setup.recipe.to_owned(),
             normaliser: None,

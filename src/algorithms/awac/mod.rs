@@ -16,6 +16,19 @@
 //! and moves the targets. Noise: rows x A at the next observations, then at the observations. After
 //! CORL's `algorithms/offline/awac.py`; the authors' code in rlkit uses the softmax. The greedy
 //! action is the mean, which may be outside [-1, 1]; the environment decides what it does then.
+//!
+//! d3rlpy (`d3rlpy/algos/qlearning/torch/awac_impl.py`) differs in more than default values:
+//!
+//! | | `corl` | `d3rlpy` |
+//! |---|---|---|
+//! | mean | the outputs z | tanh z |
+//! | log sigma | p, clamped to -20..2 | -6 + 6 sigmoid(p) |
+//! | a' | clip(mean + sigma e) | tanh(z + sigma e) |
+//! | y | as above | of SAC: `min_j Q_j'(s', a')` - log pi(a'|s'), a temperature of 1 |
+//! | `L_pi` | the mean over the batch | the sum |
+//!
+//! The entropy in d3rlpy's target comes from the class that it inherits from: its log-temperature is
+//! a dummy, 0. d3rlpy 1 had a temperature of 1e-20 instead.
 
 pub mod config;
 mod update;
@@ -25,6 +38,7 @@ use self::update::{Scratch, Step};
 use super::actor_critic::gaussian::{GaussianDecision, LOG_SIGMA};
 use super::actor_critic::update::beside_data;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
+use super::conventions::OfflineConventions;
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Input, Needs, Update};
@@ -39,11 +53,24 @@ pub struct Awac;
 /// Trains AWAC's networks.
 pub type Learner = actor_critic::Learner<Awac>;
 
-const GAUSSIAN: Gaussian = Gaussian {
-    low: -20.0,
-    high: 2.0,
-    bound: Bound::Clamp,
-};
+fn code(made_of: &MadeOf<Config>) -> OfflineConventions {
+    OfflineConventions::named(&made_of.recipe)
+}
+
+fn gaussian(code: OfflineConventions) -> Gaussian {
+    match code {
+        OfflineConventions::Corl => Gaussian {
+            low: -20.0,
+            high: 2.0,
+            bound: Bound::Clamp,
+        },
+        OfflineConventions::D3rlpy => Gaussian {
+            low: -6.0,
+            high: 0.0,
+            bound: Bound::Sigmoid,
+        },
+    }
+}
 
 impl Method for Awac {
     type Config = Config;
@@ -61,7 +88,7 @@ impl Method for Awac {
         discrete: false,
         takes_target: false,
         cuda: false,
-        recipes: &["corl"],
+        recipes: OfflineConventions::RECIPES,
         former_tables: &[],
     };
     const NOISE: &'static str = "policy noise";
@@ -108,10 +135,12 @@ impl Method for Awac {
         vec![(LOG_SIGMA, made_of.actions.width())]
     }
 
-    fn decision(_made_of: &MadeOf<Config>, vectors: &[Vec<f32>]) -> GaussianDecision {
+    fn decision(made_of: &MadeOf<Config>, vectors: &[Vec<f32>]) -> GaussianDecision {
         GaussianDecision {
-            squash: false,
-            noise: vectors.first().map(|values| (GAUSSIAN, values.clone())),
+            squash: code(made_of) == OfflineConventions::D3rlpy,
+            noise: vectors
+                .first()
+                .map(|values| (gaussian(code(made_of)), values.clone())),
         }
     }
 
@@ -121,7 +150,7 @@ impl Method for Awac {
         noise: &mut Noise<'_>,
         scratch: &mut Scratch,
     ) -> Update {
-        Step { work, parts }.run(noise, scratch)
+        Step::of(work, parts).run(noise, scratch)
     }
 
     /// The actor's distance from the data's actions, and the first critic's values of both.

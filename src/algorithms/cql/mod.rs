@@ -25,6 +25,13 @@
 //! returns that were reached, so that it does not unlearn at first when it continues in the
 //! environment.
 //!
+//! d3rlpy's code has another order: critics, temperature, actor, each with what the step before it
+//! left. There a' is the greedy action, tanh of the mean, unless `max_target_backup` samples n; the
+//! raw log sigma is not scaled; and the temperature's loss is -alpha mean (log pi + H) with the
+//! actor's sample. Its constant -10 next to `D_j` has no gradient. Its noise: uniform; normal at the
+//! observations, at the next ones, at the observations for the actor; with `max_target_backup` that
+//! of the targets comes first.
+//!
 //! Noise, rows x A or rows x n x A: normal at the observations, at the next ones; uniform; normal
 //! at the observations, at the next ones. After CORL's `algorithms/offline/cql.py`, whose results
 //! on D4RL's v2 datasets are the ones to compare with, and `algorithms/finetune/cal_ql.py`, except
@@ -46,7 +53,7 @@ use super::vector::TrainedVector;
 use super::{Card, Error, Facts, Input, Needs, Rule, Saved, Update};
 use crate::kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
 use crate::kernels::mlp::{Network, Shape};
-use crate::keys::{Keys, PlanError};
+use crate::keys::{KeyError, Keys, PlanError};
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill};
 
 /// CQL.
@@ -57,16 +64,19 @@ pub type Learner = actor_critic::Learner<Cql>;
 
 /// The name of the critics' weights in files.
 const CRITIC: &str = "critic";
-const MULTIPLIER: &str = "actor.log_std_multiplier";
-const OFFSET: &str = "actor.log_std_offset";
+/// The factor and the offset of the raw log sigma: their names in files, and their first values.
+const SCALARS: [(&str, f32); 2] = [
+    ("actor.log_std_multiplier", 1.0),
+    ("actor.log_std_offset", -1.0),
+];
 const LOG_ALPHA_PRIME: &str = "log_alpha_prime";
 
 impl Method for Cql {
     type Config = Config;
     type Decision = Scaled;
     type Networks = [Trained; 2];
-    /// The factor and the offset of the raw log sigma, the temperature's logarithm, and with
-    /// `lagrange` that of its multiplier.
+    /// The factor and the offset of the raw log sigma (not in d3rlpy), the temperature's logarithm,
+    /// and with `lagrange` that of its multiplier.
     type Vectors = Vec<TrainedVector>;
     type Scratch = Scratch;
 
@@ -95,6 +105,11 @@ impl Method for Cql {
         let action = facts.spec.action_space.width();
         config.critic_layers.get_or_insert(config.layers);
         config.target_entropy.get_or_insert(-(action as f64));
+        if config.lagrange && CqlVariant::named(facts.recipe) == CqlVariant::D3rlpy {
+            let key = Config::KEYS.path("lagrange");
+            let expected = "false with recipe = \"d3rlpy\"";
+            return Err(KeyError::new(&key, true, expected).into());
+        }
         Ok(())
     }
 
@@ -134,16 +149,19 @@ impl Method for Cql {
                 [wide, orthogonal(0.01)],
             ],
             InitialWeights::Orthogonal => [[wide; 2]; 2],
+            InitialWeights::SmallXavier => {
+                [[LayerFill::DEFAULT, fill(WeightFill::Xavier(0.01))]; 2]
+            }
+            InitialWeights::Pytorch => [[LayerFill::DEFAULT; 2]; 2],
         };
         let shape = Self::actor(made_of);
         let actor = Trained::new(ACTOR, &shape, initial(&shape, of_actor), false);
         let shape = critics(made_of);
         let critics = Trained::new(CRITIC, &shape, initial(&shape, of_critics), true);
-        let mut vectors = vec![
-            TrainedVector::new(MULTIPLIER, vec![1.0]),
-            TrainedVector::new(OFFSET, vec![-1.0]),
-            temperature::new(config.initial_alpha),
-        ];
+        let scalars = SCALARS[..scalars(made_of)].iter();
+        let scalars = scalars.map(|(name, value)| TrainedVector::new(name, vec![*value]));
+        let mut vectors: Vec<_> = scalars.collect();
+        vectors.push(temperature::new(config.initial_alpha));
         if config.lagrange {
             vectors.push(TrainedVector::new(LOG_ALPHA_PRIME, vec![1.0]));
         }
@@ -153,20 +171,21 @@ impl Method for Cql {
         }
     }
 
-    fn policy_vectors(_made_of: &MadeOf<Config>) -> Vec<(&'static str, usize)> {
-        vec![(MULTIPLIER, 1), (OFFSET, 1)]
+    fn policy_vectors(made_of: &MadeOf<Config>) -> Vec<(&'static str, usize)> {
+        let scalars = SCALARS[..scalars(made_of)].iter();
+        scalars.map(|(name, _)| (*name, 1)).collect()
     }
 
     fn decision(made_of: &MadeOf<Config>, vectors: &[Vec<f32>]) -> Scaled {
-        let number = |index: usize| {
-            vectors
-                .get(index)
-                .and_then(|vector| vector.first().copied())
+        // Of the greedy action these are no part.
+        let [multiplier, offset] = match vectors {
+            [multiplier, offset, ..] if scalars(made_of) > 0 => [multiplier[0], offset[0]],
+            _ => [1.0, 0.0],
         };
         Scaled {
             head: head(made_of),
-            multiplier: number(0).unwrap_or(1.0),
-            offset: number(1).unwrap_or(-1.0),
+            multiplier,
+            offset,
         }
     }
 
@@ -238,6 +257,20 @@ fn critics(made_of: &MadeOf<Config>) -> Shape {
     let config = &made_of.config;
     let layers = config.critic_layers.unwrap_or(config.layers);
     made_of.critics(config.width, layers, 2)
+}
+
+/// The published code.
+fn code(made_of: &MadeOf<Config>) -> CqlVariant {
+    CqlVariant::named(&made_of.recipe)
+}
+
+/// How many of [`SCALARS`] are trained. They come first among the vectors, then the temperature's
+/// logarithm, then that of the multiplier.
+fn scalars(made_of: &MadeOf<Config>) -> usize {
+    match code(made_of) {
+        CqlVariant::D3rlpy => 0,
+        CqlVariant::Cql | CqlVariant::CalQl | CqlVariant::YoungGeng => SCALARS.len(),
+    }
 }
 
 /// The distribution of scaled outputs.

@@ -1,7 +1,8 @@
 //! One update of CQL, part by part.
 
+use super::config::CqlVariant;
 use super::penalty::Penalty;
-use super::{Cql, Scaled};
+use super::{Cql, Scaled, code, scalars};
 use crate::algorithms::Update;
 use crate::algorithms::actor_critic::squashed::{Policy, Units};
 use crate::algorithms::actor_critic::temperature::{self, Loss};
@@ -41,8 +42,11 @@ pub struct Scratch {
 pub(super) struct Step<'a, 'b> {
     work: &'a Work<'b, Cql>,
     parts: &'a mut Parts<Cql>,
+    code: CqlVariant,
     scaled: Scaled,
     units: Units,
+    /// The index of the temperature's logarithm among the vectors.
+    log_alpha: usize,
 }
 
 /// Rows, each `count` times.
@@ -60,64 +64,109 @@ impl<'a, 'b> Step<'a, 'b> {
         Self {
             scaled: Cql::decision(work.made_of, &vectors),
             units: Units::identity(work.made_of.actions.width()),
+            code: code(work.made_of),
+            log_alpha: scalars(work.made_of),
             work,
             parts,
         }
     }
 
-    /// Computes the whole update: all losses first, then all steps.
+    /// Computes the whole update.
     pub(super) fn run(&mut self, noise: &mut Noise<'_>, with: &mut Scratch) -> Update {
-        let (work, config) = (self.work, self.work.config());
-        let log_alpha = 2;
-        let alpha = temperature::alpha(&self.parts.vectors[log_alpha]);
-        let actor_loss = self.policy(alpha, noise, with);
-        let excess =
-            mean(&with.policy.samples.log_probabilities) + config.target_entropy.unwrap_or(0.0);
-        let step = (config.alpha_learning_rate, excess);
-        let report = Update::default();
-        let report = self.critics(report, noise, with);
-
-        let [actor, critics] = &mut self.parts.networks;
-        let vectors = &mut self.parts.vectors;
-        let alpha_loss =
-            temperature::step(&mut vectors[log_alpha], work.pool, Loss::LogAlpha, step);
-        actor.step(work.pool, config.actor_learning_rate);
-        for vector in &mut vectors[..log_alpha] {
-            vector.step(work.pool, config.actor_learning_rate);
-        }
-        critics.step(work.pool, config.critic_learning_rate);
-        critics.follow(work.pool, config.tau);
+        let [actor, _] = &self.parts.networks;
+        let mut network = actor.network.lock();
+        let inputs: [&[f32]; 1] = [&self.work.batch.observations];
+        network.forward(self.work.pool, &inputs, &mut with.policy.pass);
+        drop(network);
+        self.scaled
+            .apply(with.policy.pass.outputs(), &mut with.here);
+        let (report, [actor_loss, alpha_loss]) = match self.code {
+            CqlVariant::D3rlpy => self.one_by_one(noise, with),
+            CqlVariant::Cql | CqlVariant::CalQl | CqlVariant::YoungGeng => {
+                self.at_once(noise, with)
+            }
+        };
+        let [_, critics] = &mut self.parts.networks;
+        critics.follow(self.work.pool, self.work.config().tau);
         report
             .mean("actor_loss", actor_loss)
             .mean("alpha_loss", alpha_loss)
             .mean("entropy", with.policy.entropy())
             .mean("q_policy", mean(&with.policy.values))
-            .last("alpha", temperature::alpha(&vectors[log_alpha]))
+            .last("alpha", self.alpha())
     }
 
-    /// The actor's loss, and its gradient.
-    fn policy(&mut self, alpha: f64, noise: &mut Noise<'_>, with: &mut Scratch) -> f64 {
+    /// All losses first, then all steps. Returns the losses of actor and temperature.
+    fn at_once(&mut self, noise: &mut Noise<'_>, with: &mut Scratch) -> (Update, [f64; 2]) {
+        with.policy.draw(&self.scaled.head, &with.here, noise);
+        let actor_loss = self.policy(self.alpha(), with);
+        let report = self.critics(Update::default(), noise, with);
+        let alpha_loss = self.step_temperature(Loss::LogAlpha, with);
+        self.step_actor();
+        self.step_critics();
+        (report, [actor_loss, alpha_loss])
+    }
+
+    /// The critics, the temperature and the actor, each with what the step before left.
+    fn one_by_one(&mut self, noise: &mut Noise<'_>, with: &mut Scratch) -> (Update, [f64; 2]) {
+        let report = self.critics(Update::default(), noise, with);
+        self.step_critics();
+        with.policy.draw(&self.scaled.head, &with.here, noise);
+        let alpha_loss = self.step_temperature(Loss::Alpha, with);
+        let actor_loss = self.policy(self.alpha(), with);
+        self.step_actor();
+        (report, [actor_loss, alpha_loss])
+    }
+
+    fn alpha(&self) -> f64 {
+        temperature::alpha(&self.parts.vectors[self.log_alpha])
+    }
+
+    /// Steps the temperature with the last sample. Returns its loss.
+    fn step_temperature(&mut self, kind: Loss, with: &Scratch) -> f64 {
+        let config = self.work.config();
+        let logs = &with.policy.samples.log_probabilities;
+        let excess = mean(logs) + config.target_entropy.unwrap_or(0.0);
+        let log_alpha = &mut self.parts.vectors[self.log_alpha];
+        let step = (config.alpha_learning_rate, excess);
+        temperature::step(log_alpha, self.work.pool, kind, step)
+    }
+
+    fn step_actor(&mut self) {
+        let (pool, rate) = (self.work.pool, self.work.config().actor_learning_rate);
+        let [actor, _] = &mut self.parts.networks;
+        actor.step(pool, rate);
+        for vector in &mut self.parts.vectors[..self.log_alpha] {
+            vector.step(pool, rate);
+        }
+    }
+
+    fn step_critics(&mut self) {
+        let rate = self.work.config().critic_learning_rate;
+        let [_, critics] = &mut self.parts.networks;
+        critics.step(self.work.pool, rate);
+    }
+
+    /// The actor's loss at the last sample, and its gradient.
+    fn policy(&mut self, alpha: f64, with: &mut Scratch) -> f64 {
         let work = self.work;
         let [actor, critics] = &mut self.parts.networks;
         let policy = &mut with.policy;
-        let mut network = actor.network.lock();
-        network.forward(work.pool, &[&work.batch.observations], &mut policy.pass);
-        drop(network);
-        self.scaled.apply(policy.pass.outputs(), &mut with.here);
         let head = &self.scaled.head;
-        policy.draw(head, &with.here, noise);
         let through = (&*critics, head, &self.units);
         let loss = policy.through_critics(work, &with.here, through, alpha);
         let outputs = policy.pass.outputs();
         let gradients = self.scaled.backward(outputs, &mut policy.gradients);
-        for (vector, gradient) in self.parts.vectors.iter_mut().zip(gradients) {
+        let scalars = &mut self.parts.vectors[..self.log_alpha];
+        for (vector, gradient) in scalars.iter_mut().zip(gradients) {
             vector.gradient[0] = gradient;
         }
         policy.backward(work, actor);
         loss
     }
 
-    /// y = r + gamma (1 - terminated) min Q'(s', a'), with a' from pi(s') or the best of n.
+    /// y = r + gamma (1 - terminated) min Q'(s', a'), with a' from pi(s') or the best of n; in d3rlpy
+    /// tanh of the mean instead of a sample.
     fn targets(&mut self, noise: &mut Noise<'_>, to: &mut Scratch) {
         let (work, config) = (self.work, self.work.config());
         let batch = work.batch;
@@ -136,7 +185,13 @@ impl<'a, 'b> Step<'a, 'b> {
         let [s, a] = work.made_of.widths();
         to.repeated.clear();
         repeat(&to.there, 2 * a, count, &mut to.repeated);
-        to.drawn.draw(&self.scaled.head, &to.repeated, noise);
+        if self.code == CqlVariant::D3rlpy && !config.max_target_backup {
+            to.drawn.samples.actions.resize(batch.rows * a, 0.0);
+            let head = &self.scaled.head;
+            head.mode(&to.there, &mut to.drawn.samples.actions);
+        } else {
+            to.drawn.draw(&self.scaled.head, &to.repeated, noise);
+        }
         to.observations.clear();
         repeat(next, s, count, &mut to.observations);
         let Some(target) = &mut critics.target else {
@@ -195,7 +250,7 @@ impl<'a, 'b> Step<'a, 'b> {
         let mut network = critics.network.lock();
         let inputs: [&[f32]; 2] = [&with.observations, &with.actions];
         network.forward(work.pool, &inputs, &mut with.pass);
-        let multiplier = self.parts.vectors.get(3).map(lagrange);
+        let multiplier = self.parts.vectors.get(self.log_alpha + 1).map(lagrange);
         let weight = (config.conservative_weight * multiplier.unwrap_or(1.0)) as f32;
         let values = with.pass.outputs();
         with.gradients.clear();
@@ -232,7 +287,7 @@ impl<'a, 'b> Step<'a, 'b> {
         };
         let above = gaps[0] + gaps[1] - 2.0 * config.gap;
         let loss = -0.5 * config.conservative_weight * multiplier * above;
-        let log_alpha_prime = &mut self.parts.vectors[3];
+        let log_alpha_prime = &mut self.parts.vectors[self.log_alpha + 1];
         // The derivative of exp is exp; at the upper bound it is 0.
         log_alpha_prime.gradient[0] = if multiplier < MOST { loss as f32 } else { 0.0 };
         log_alpha_prime.step(work.pool, config.critic_learning_rate);

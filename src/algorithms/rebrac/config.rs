@@ -2,11 +2,12 @@
 
 use rtg_datasets::sample::TruncatedLast;
 
+use crate::algorithms::conventions::OfflineConventions;
 use crate::keys::{Range, keys};
 
 keys! {
     /// ReBRAC's networks, batches and update.
-    pub struct Config = "rebrac", _recipe: &str;
+    pub struct Config = "rebrac", recipe: &str;
 
     /// Units in each hidden layer of actor and critics.
     width: usize = 256, Range::WIDTH, "", "256";
@@ -47,7 +48,7 @@ keys! {
     /// Standard deviation of the exploration noise, for recording datasets with this policy.
     exploration_noise: f64 = 0.1, Range::NOT_NEGATIVE, "of the largest action", "0.1 (TD3)";
     /// Whether observations are normalised by mean and standard deviation (plus 1e-3) of the data.
-    normalise: bool = false, Range::Any, "", "false; d3rlpy true";
+    normalise: bool = OfflineConventions::named(recipe).pick(false, true), Range::Any, "", "false; d3rlpy true";
     /// The last step of a truncated episode: `keep` it, or `drop` it as CORL does. No action
     /// follows it, so it is dropped in either case.
     truncated_last: TruncatedLast =

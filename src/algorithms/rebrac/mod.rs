@@ -16,6 +16,9 @@
 //! new critics, and moves the targets: the critics' towards the new critics, the actor's towards
 //! the actor as it was before its step. That lag is in the published code (`DT6A/ReBRAC`, CORL's
 //! `algorithms/offline/rebrac.py`), so it is reproduced. Noise: rows x A in each update.
+//!
+//! d3rlpy (`d3rlpy/algos/qlearning/torch/rebrac_impl.py`) has no lag, adds 1e-5 to the variance in its
+//! layer norms (CORL 1e-6), and starts with PyTorch's weights instead of small last layers.
 
 pub mod config;
 mod update;
@@ -25,6 +28,7 @@ use self::update::{Scratch, Step};
 use super::actor_critic::deterministic::Tanh;
 use super::actor_critic::update::beside_data;
 use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Work};
+use super::conventions::OfflineConventions;
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Input, Needs, Update};
@@ -38,8 +42,14 @@ pub struct Rebrac;
 /// Trains ReBRAC's networks.
 pub type Learner = actor_critic::Learner<Rebrac>;
 
-/// Flax's default.
-const EPSILON: f32 = 1e-6;
+/// Added to a layer norm's variance: Flax's default, and PyTorch's.
+fn epsilon(code: OfflineConventions) -> f32 {
+    code.pick(1e-6, 1e-5)
+}
+
+fn code(made_of: &MadeOf<Config>) -> OfflineConventions {
+    OfflineConventions::named(&made_of.recipe)
+}
 
 impl Method for Rebrac {
     type Config = Config;
@@ -56,7 +66,7 @@ impl Method for Rebrac {
         discrete: false,
         takes_target: false,
         cuda: false,
-        recipes: &["corl"],
+        recipes: OfflineConventions::RECIPES,
         former_tables: &[],
     };
     const NOISE: &'static str = "target noise";
@@ -83,16 +93,21 @@ impl Method for Rebrac {
     }
 
     fn parts(made_of: &MadeOf<Config>, initial: &mut Initial<'_>) -> Parts<Self> {
-        let hidden = LayerFill {
-            weight: WeightFill::Default,
-            bias: BiasFill::Constant(0.1),
+        let fill = |bound| match code(made_of) {
+            OfflineConventions::Corl => [
+                LayerFill {
+                    weight: WeightFill::Default,
+                    bias: BiasFill::Constant(0.1),
+                },
+                LayerFill {
+                    weight: WeightFill::Uniform(bound),
+                    bias: BiasFill::Uniform(bound),
+                },
+            ],
+            OfflineConventions::D3rlpy => [LayerFill::DEFAULT; 2],
         };
         let mut network = |name, shape: Shape, bound| {
-            let last = LayerFill {
-                weight: WeightFill::Uniform(bound),
-                bias: BiasFill::Uniform(bound),
-            };
-            Trained::new(name, &shape, initial(&shape, [hidden, last]), true)
+            Trained::new(name, &shape, initial(&shape, fill(bound)), true)
         };
         let actor = network(ACTOR, Self::actor(made_of), 1e-3);
         Parts {
@@ -151,7 +166,7 @@ fn critics(made_of: &MadeOf<Config>) -> Shape {
     Shape {
         norm: critic_norm.then_some(Norm {
             place: Place::AfterActivation,
-            epsilon: EPSILON,
+            epsilon: epsilon(code(made_of)),
         }),
         ..made_of.critics(width, layers, 2)
     }

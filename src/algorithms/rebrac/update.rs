@@ -1,10 +1,11 @@
 //! One update of ReBRAC, part by part.
 
-use super::Rebrac;
+use super::{Rebrac, code};
 use crate::algorithms::Update;
 use crate::algorithms::actor_critic::deterministic::Smoothing;
 use crate::algorithms::actor_critic::update::{Critics, bootstrap, least, least_gradient};
 use crate::algorithms::actor_critic::{Noise, Parts, Work};
+use crate::algorithms::conventions::OfflineConventions;
 use crate::algorithms::networks::mean;
 use crate::kernels::mlp::heads::tanh;
 use crate::kernels::mlp::{Pass, Want};
@@ -47,9 +48,14 @@ impl Step<'_, '_> {
         }
         let report = self.actor_gradient(report, scratch);
         let [actor, critics] = &mut self.parts.networks;
-        // The actor's target lags by a step.
-        actor.follow(work.pool, config.tau);
+        let lags = code(work.made_of) == OfflineConventions::Corl;
+        if lags {
+            actor.follow(work.pool, config.tau);
+        }
         actor.step(work.pool, config.actor_learning_rate);
+        if !lags {
+            actor.follow(work.pool, config.tau);
+        }
         critics.follow(work.pool, config.tau);
         report
     }

@@ -12,6 +12,8 @@
 //!
 //! and steps the critics; if `policy_delay` divides k it steps the actor, with the new critics, and
 //! moves the targets. After `sfujim/TD3_BC` and CORL's `algorithms/offline/td3_bc.py`, which agree.
+//! d3rlpy (`d3rlpy/algos/qlearning/torch/td3_plus_bc_impl.py`) counts updates from 0, so that the
+//! first one moves the actor, and its actions are always mapped onto [-1, 1]: m = 1.
 
 pub mod config;
 mod update;
@@ -22,6 +24,7 @@ use super::action_codec::BoxUnits;
 use super::actor_critic::deterministic::{self, Tanh};
 use super::actor_critic::update::beside_data;
 use super::actor_critic::{self, Initial, MadeOf, Method, Noise, Parts, Work};
+use super::conventions::OfflineConventions;
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Input, Needs, Update};
@@ -49,14 +52,17 @@ impl Method for Td3Bc {
         discrete: false,
         takes_target: false,
         cuda: false,
-        recipes: &["corl"],
+        recipes: OfflineConventions::RECIPES,
         former_tables: &[],
     };
-    const UNITS: BoxUnits = BoxUnits::Symmetric;
     const NOISE: &'static str = "target noise";
 
     fn keys() -> Keys {
         Config::KEYS
+    }
+
+    fn units(recipe: &str) -> BoxUnits {
+        OfflineConventions::named(recipe).pick(BoxUnits::Symmetric, BoxUnits::Unit)
     }
 
     fn config(recipe: &str) -> Config {

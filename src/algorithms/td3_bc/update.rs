@@ -6,6 +6,7 @@ use crate::algorithms::actor_critic::deterministic::{Ascent, Smoothing};
 use crate::algorithms::actor_critic::squashed::Units;
 use crate::algorithms::actor_critic::update::{Critics, bootstrap};
 use crate::algorithms::actor_critic::{Noise, Parts, Work};
+use crate::algorithms::conventions::OfflineConventions;
 use crate::algorithms::networks::mean;
 
 /// Scratch memory of an update, kept for the next one.
@@ -34,7 +35,10 @@ impl Step<'_, '_> {
         let report = scratch
             .critics
             .step(Update::default(), self.work, critics, step);
-        if !self.work.number.is_multiple_of(config.policy_delay) {
+        // d3rlpy counts from 0.
+        let counted = OfflineConventions::named(&self.work.made_of.recipe)
+            .pick(self.work.number, self.work.number - 1);
+        if !counted.is_multiple_of(config.policy_delay) {
             return report;
         }
         let report = self.actor(report, scratch);

@@ -1,8 +1,10 @@
-"""AWAC (Nair et al., 2020) as CORL's `awac.py` computes it; the code is ours."""
+"""AWAC (Nair et al., 2020) as CORL's `awac.py` and d3rlpy compute it; the code is ours."""
 
 import copy
+import math
 
 import torch
+from torch.distributions import Normal
 from torch.nn import functional as F
 
 from .networks import Critic, Gaussian, adam, ignore, soft_update, step
@@ -14,12 +16,17 @@ class Awac:
     `weights`: `clip` is min(exp(advantage / temperature), limit), `softmax` the softmax over the
     batch times the batch's rows. Noise, drawn through `noise(like)`: BA at the next observations,
     then BA at the observations.
+
+    `recipe` "d3rlpy": the mean is a tanh and a sigmoid bounds log sigma; the targets are those of SAC
+    with a temperature of 1; the actor's loss is a sum over the batch, and its Adam has a weight decay.
     """
 
     def __init__(self, observation, action, hidden, discount=0.99, tau=0.005, temperature=1 / 3,
                  weight_limit=100.0, weights="clip", learning_rate=3e-4,
-                 log_sigma_bounds=(-20.0, 2.0)):
-        self.actor = Gaussian(observation, action, hidden, log_sigma_bounds, squash=False)
+                 log_sigma_bounds=(-20.0, 2.0), recipe="corl", weight_decay=0.0):
+        self.recipe = recipe
+        self.actor = Gaussian(observation, action, hidden, log_sigma_bounds,
+                              squash=recipe == "d3rlpy", smooth=recipe == "d3rlpy")
         self.critic_1 = Critic(observation, action, hidden)
         self.critic_2 = Critic(observation, action, hidden)
         self.networks = {
@@ -27,8 +34,11 @@ class Awac:
             "critic_1_target": copy.deepcopy(self.critic_1),
             "critic_2_target": copy.deepcopy(self.critic_2),
         }
-        self.optimisers = {name: adam([self.networks[name]], learning_rate)
-                           for name in ("actor", "critic_1", "critic_2")}
+        self.optimisers = {
+            "actor": adam([self.actor], learning_rate, weight_decay),
+            "critic_1": adam([self.critic_1], learning_rate),
+            "critic_2": adam([self.critic_2], learning_rate),
+        }
         self.discount, self.tau, self.temperature = discount, tau, temperature
         self.weight_limit, self.weights = weight_limit, weights
         self.noise, self.record = torch.randn_like, ignore
@@ -36,6 +46,14 @@ class Awac:
     def sample(self, observations):
         normal = self.actor(observations)
         return (normal.mean + normal.stddev * self.noise(normal.mean)).clamp(-1.0, 1.0)
+
+    def soft_sample(self, observations):
+        """SAC's actions, and their log-probabilities."""
+        unbounded, sigma = self.actor.net[:-1](observations), self.actor(observations).stddev
+        drawn = unbounded + sigma * self.noise(unbounded)
+        slope = 2.0 * (math.log(2.0) - drawn - F.softplus(-2.0 * drawn))
+        log_prob = Normal(unbounded, sigma).log_prob(drawn) - slope
+        return drawn.tanh(), log_prob.sum(-1, keepdim=True)
 
     def least(self, observations, actions, which=""):
         return torch.min(self.networks[f"critic_1{which}"](observations, actions),
@@ -45,8 +63,11 @@ class Awac:
         """One update from a batch of BS, BA, B1, BS, B1; the losses as numbers."""
         losses = {}
         with torch.no_grad():
-            next_actions = self.sample(next_observations)
-            next_q = self.least(next_observations, next_actions, "_target")
+            if self.recipe == "d3rlpy":
+                next_actions, next_log_prob = self.soft_sample(next_observations)
+            else:
+                next_actions, next_log_prob = self.sample(next_observations), 0.0
+            next_q = self.least(next_observations, next_actions, "_target") - next_log_prob
             target = rewards + (1 - terminated) * self.discount * next_q
         self.record("next_actions", next_actions)
         self.record("target", target)
@@ -71,6 +92,8 @@ class Awac:
                 weight = F.softmax(advantage / self.temperature, dim=0) * len(advantage)
         cloning = -self.actor(observations).log_prob(actions).sum(-1, keepdim=True)
         actor_loss = (cloning * weight).mean()
+        if self.recipe == "d3rlpy":
+            actor_loss = (cloning * weight).sum()
         losses["actor"] = actor_loss.item()
         self.record("policy_actions", policy_actions)
         self.record("advantage", advantage)

@@ -12,7 +12,7 @@ import torch
 from .awac import Awac
 from .bc import Bc
 from .bcq import DiscreteBcq
-from .cql import Cql
+from .cql import Cql, D3rlpyCql
 from .discrete import DiscreteAwac, DiscreteIql
 from .edac import Edac
 from .iql import Iql
@@ -56,7 +56,7 @@ class Case:
         """The learner with the case's weights, in float32 or float64."""
         kinds = {"bc": Bc, "rvs": Rvs, "td3": Td3, "td3_bc": Td3Bc, "iql": Iql, "awac": Awac,
                  "rebrac": Rebrac,
-                 "cql": Cql, "edac": Edac,
+                 "cql": D3rlpyCql if self.recipe == "d3rlpy" else Cql, "edac": Edac,
                  "dqn": QLearning, "discrete_cql": QLearning, "discrete_bcq": DiscreteBcq,
                  "discrete_iql": DiscreteIql, "discrete_awac": DiscreteAwac,
                  "ppo": Ppo,
@@ -98,6 +98,7 @@ CASES = (
     Case("td3_bc", "td3_bc", "corl", 17, dict(max_action=1.0, **TD3_BC)),
     Case("td3_bc_max_action_2", "td3_bc", "corl", 26, dict(max_action=2.0, **TD3_BC),
          low=(-2.0,) * ACTION, high=(2.0,) * ACTION),
+    Case("td3_bc_d3rlpy", "td3_bc", "d3rlpy", 18, dict(max_action=1.0, count_from=0, **TD3_BC)),
     Case("iql_corl_gaussian", "iql", "corl", 121, IQL | dict(
         recipe="corl", deterministic=False, log_sigma_bounds=(-20.0, 2.0))),
     Case("iql_corl_deterministic", "iql", "corl", 34, IQL | dict(
@@ -119,10 +120,21 @@ CASES = (
     Case("awac_clip", "awac", "corl", 60, dict(AWAC | dict(temperature=0.1), weights="clip",
                                                weight_limit=10.0)),
     Case("awac_softmax", "awac", "corl", 62, dict(AWAC, weights="softmax")),
+    Case("awac_d3rlpy", "awac", "d3rlpy", 62, dict(
+        AWAC | dict(temperature=1.0), weights="softmax", recipe="d3rlpy", weight_decay=1e-4,
+        log_sigma_bounds=(-6.0, 0.0))),
     Case("rebrac", "rebrac", "corl", 61, REBRAC),
+    Case("rebrac_d3rlpy", "rebrac", "d3rlpy", 65, dict(REBRAC, lag=False, epsilon=1e-5)),
     Case("cql", "cql", "corl", 70, dict(CQL, penalty=10.0)),
     Case("cql_antmaze", "cql", "corl", 91, dict(
         CQL, penalty=5.0, lagrange=True, gap=0.8, penalty_low=3.0, max_target_backup=True)),
+    Case("cql_young_geng", "cql", "young_geng", 66, dict(
+        CQL | dict(actor_learning_rate=3e-4), penalty=5.0),
+        # The actions of the data are clipped.
+        low=(-0.999,) * ACTION, high=(0.999,) * ACTION),
+    Case("cql_d3rlpy", "cql", "d3rlpy", 81, dict(
+        CQL | dict(actor_learning_rate=1e-4), penalty=5.0, alpha_learning_rate=1e-4,
+        threshold=10.0)),
     Case("cal_ql", "cql", "cal_ql", 72, dict(CQL, penalty=10.0)),
     Case("edac_sac_n", "edac", "sac_n", 61, dict(EDAC, members=3, eta=0.0), hidden=(24, 24)),
     Case("edac", "edac", "edac", 64, dict(EDAC, members=5, eta=1.0), hidden=(20, 20)),
@@ -178,7 +190,8 @@ def set_weights(case, learner):
         layer = name.split(".", 1)[1] if "." in name else name
         if layer == f"{last if 'critic' in name else 'net.4'}.weight" and not case.discrete:
             wide = name.startswith(("critic_1_target", "critic_2_target"))
-            drawn *= (8.0 if name.startswith("actor") else
+            drawn *= (3.0 if name.startswith("actor") and case.name == "awac_d3rlpy" else
+                      8.0 if name.startswith("actor") else
                       12.0 if wide and case.algorithm == "iql" else 4.0)
         if case.algorithm in ("discrete_iql", "discrete_awac") and layer == "net.4.weight":
             # Values far apart, so that some weights reach their limit.
@@ -274,10 +287,11 @@ def noise(case, number):
         there = many[1] if case.hyperparameters.get("max_target_backup") else there
         normal = lambda source: resolvable(
             case, rng.standard_normal((*source.shape[:-1], ACTION)), source)
-        first = [normal(here), normal(there)]
-        uniform = torch.from_numpy(
+        uniform = lambda: torch.from_numpy(
             rng.uniform(-1.0, 1.0, (BATCH, count, ACTION)).astype(np.float32))
-        return [*first, uniform, *map(normal, many)]
+        if case.recipe == "d3rlpy":
+            return [uniform(), *map(normal, many), normal(here)]
+        return [normal(here), normal(there), uniform(), *map(normal, many)]
     if case.algorithm == "edac":
         sources = [here, here, there]
     elif case.recipe == "sb3":

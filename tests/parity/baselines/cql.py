@@ -1,4 +1,4 @@
-"""CQL (Kumar et al., 2020) as CORL's `cql.py` computes it; the code is ours."""
+"""CQL (Kumar et al., 2020) as CORL's `cql.py` and d3rlpy compute it; the code is ours."""
 
 import copy
 import math
@@ -12,16 +12,20 @@ from .networks import Critic, adam, ignore, perceptron, soft_update, step
 
 
 class Policy(nn.Module):
-    """Mean and log sigma, each (..)A; two trained numbers scale and shift the raw log sigma."""
+    """Mean and log sigma, each (..)A; `scaled` by two trained numbers, a factor and an offset."""
 
-    def __init__(self, observation, action, hidden):
+    def __init__(self, observation, action, hidden, scaled=True):
         super().__init__()
-        self.net = perceptron(observation, hidden, 2 * action)
+        self.net, self.scaled = perceptron(observation, hidden, 2 * action), scaled
+        if not scaled:
+            return
         self.log_std_multiplier = nn.Parameter(torch.ones(1))
         self.log_std_offset = nn.Parameter(-torch.ones(1))
 
     def forward(self, observations):
         mean, raw = self.net(observations).chunk(2, -1)
+        if not self.scaled:
+            return mean, raw
         return mean, self.log_std_multiplier * raw + self.log_std_offset
 
 
@@ -123,7 +127,7 @@ class Cql:
         with torch.no_grad():
             current_actions, current_log_prob = self.sample(observations, count)
             next_actions, next_log_prob = self.sample(next_observations, count)
-        differences, bounded = [], []
+        differences, bounded, clipped = [], [], []
         for critic, q in ((self.critic_1, q_1), (self.critic_2, q_2)):
             of_policy = [self.values(critic, observations, policy_actions)
                          for policy_actions in (next_actions, current_actions)]
@@ -134,8 +138,11 @@ class Cql:
                 self.values(critic, observations, random_actions) + width * math.log(2.0),
                 of_policy[0] - next_log_prob, of_policy[1] - current_log_prob], 1)
             outside = self.temperature * torch.logsumexp(candidates / self.temperature, 1)
+            clipped.append((outside - q < self.penalty_low).to(q.dtype))
             differences.append((outside - q).clamp(min=self.penalty_low).mean())
         self.record("difference", sum(differences) / 2)
+        if self.penalty_low > -math.inf:
+            self.record("clipped", torch.stack(clipped).mean())
         if bounded:
             self.record("bounded", torch.stack(bounded).mean())
         if self.lagrange:
@@ -164,6 +171,72 @@ class Cql:
         self.optimisers["actor"].step()
         self.optimisers["critics"].step()
         self.record("alpha_after", self.log_alpha.exp())
+        for name in ("critic_1", "critic_2"):
+            soft_update(networks[f"{name}_target"], networks[name], self.tau)
+        return losses
+
+
+class D3rlpyCql(Cql):
+    """CQL in d3rlpy's order: critics, temperature, actor, each with what the step before it left.
+
+    The targets' actions are the greedy ones. Draws: `uniform` BnA; `noise` BnA at the observations,
+    BnA at the next ones, BA at the observations for the actor.
+    """
+
+    def __init__(self, observation, action, hidden, threshold=10.0, alpha_learning_rate=1e-4,
+                 **others):
+        super().__init__(observation, action, hidden, **others)
+        self.actor = self.networks["actor"] = Policy(observation, action, hidden, scaled=False)
+        self.optimisers |= {
+            "actor": adam([self.actor], others["actor_learning_rate"]),
+            "alpha": torch.optim.Adam([self.log_alpha], lr=alpha_learning_rate),
+        }
+        self.threshold = threshold
+
+    def update(self, observations, actions, rewards, next_observations, terminated):
+        """One update from a batch of BS, BA, B1, BS, B1; the losses as numbers."""
+        losses, networks = {}, self.networks
+        rewards, terminated = rewards.squeeze(-1), terminated.squeeze(-1)
+        count, width = self.samples, actions.shape[1]
+        with torch.no_grad():
+            next_actions = torch.tanh(self.actor(next_observations)[0])
+            next_q = torch.min(
+                self.values(networks["critic_1_target"], next_observations, next_actions),
+                self.values(networks["critic_2_target"], next_observations, next_actions))
+            target = rewards + (1 - terminated) * self.discount * next_q
+            random_actions = self.uniform(actions.unsqueeze(1).repeat(1, count, 1))
+            current_actions, current_log_prob = self.sample(observations, count)
+            next_samples, next_log_prob = self.sample(next_observations, count)
+        squares, differences = 0.0, []
+        for number, critic in enumerate((self.critic_1, self.critic_2), 1):
+            q = self.values(critic, observations, actions)
+            self.record(f"q_{number}", q)
+            squares = squares + F.mse_loss(q, target)
+            candidates = torch.cat([
+                self.values(critic, observations, current_actions) - current_log_prob,
+                self.values(critic, observations, next_samples) - next_log_prob,
+                self.values(critic, observations, random_actions) - math.log(0.5 ** width)], 1)
+            differences.append((torch.logsumexp(candidates, 1) - q).mean())
+        self.record("target", target)
+        self.record("difference", sum(differences) / 2)
+        losses["critic"] = squares.item()
+        loss = squares + sum(self.penalty * (difference - self.threshold)
+                             for difference in differences)
+        losses["total"] = loss.item()
+        step(self.optimisers["critics"], loss)
+
+        policy_actions, log_prob = self.sample(observations)
+        self.record("log_prob", log_prob)
+        self.record("alpha_before", self.log_alpha.exp())
+        alpha_loss = -(self.log_alpha.exp() * (log_prob.detach() - width)).mean()
+        losses["alpha"] = alpha_loss.item()
+        step(self.optimisers["alpha"], alpha_loss)
+        self.record("alpha_after", self.log_alpha.exp())
+        q = torch.min(self.values(self.critic_1, observations, policy_actions),
+                      self.values(self.critic_2, observations, policy_actions))
+        actor_loss = (self.log_alpha.exp().detach() * log_prob - q).mean()
+        losses["actor"] = actor_loss.item()
+        step(self.optimisers["actor"], actor_loss)
         for name in ("critic_1", "critic_2"):
             soft_update(networks[f"{name}_target"], networks[name], self.tau)
         return losses

@@ -91,11 +91,11 @@ class Critic(nn.Module):
 class NormedCritic(nn.Module):
     """Q with a LayerNorm behind each ReLU, as ReBRAC has it; Flax adds 1e-6 to the variance."""
 
-    def __init__(self, observation, action, hidden):
+    def __init__(self, observation, action, hidden, epsilon=1e-6):
         super().__init__()
         layers = []
         for narrow, wide in pairwise([observation + action, *hidden]):
-            layers += [nn.Linear(narrow, wide), nn.ReLU(), nn.LayerNorm(wide, eps=1e-6)]
+            layers += [nn.Linear(narrow, wide), nn.ReLU(), nn.LayerNorm(wide, eps=epsilon)]
         self.net = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
 
     def forward(self, observations, actions):
@@ -147,10 +147,10 @@ class Value(nn.Module):
         return self.net(observations)
 
 
-def adam(modules, learning_rate):
+def adam(modules, learning_rate, weight_decay=0.0):
     """One Adam for the parameters of several modules, PyTorch's defaults otherwise."""
     parameters = [parameter for module in modules for parameter in module.parameters()]
-    return torch.optim.Adam(parameters, lr=learning_rate)
+    return torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay)
 
 
 def step(optimiser, loss):

@@ -1,4 +1,4 @@
-"""ReBRAC (Tarasov et al., 2023) as its authors' code computes it; the code is ours."""
+"""ReBRAC (Tarasov et al., 2023) as its authors' and d3rlpy's code compute it; the code is ours."""
 
 import copy
 
@@ -12,15 +12,16 @@ class Rebrac:
     """TD3 with penalties on leaving the data, in the actor's loss and in the critics' target.
 
     The first of every `policy_delay` updates moves actor and targets; the actor's target follows
-    the actor as it was before its step. Noise: one BA standard normal in each update.
+    the actor as it was before its step, but in d3rlpy as it is behind it. Noise: one BA standard
+    normal in each update.
     """
 
     def __init__(self, observation, action, hidden, discount=0.99, tau=0.005, policy_noise=0.2,
                  noise_clip=0.5, policy_delay=2, actor_penalty=0.01, critic_penalty=0.01,
-                 learning_rate=1e-3):
+                 learning_rate=1e-3, lag=True, epsilon=1e-6):
         self.actor = Tanh(observation, action, hidden)
-        self.critic_1 = NormedCritic(observation, action, hidden)
-        self.critic_2 = NormedCritic(observation, action, hidden)
+        self.critic_1 = NormedCritic(observation, action, hidden, epsilon)
+        self.critic_2 = NormedCritic(observation, action, hidden, epsilon)
         self.networks = {
             "actor": self.actor, "critic_1": self.critic_1, "critic_2": self.critic_2,
             "actor_target": copy.deepcopy(self.actor),
@@ -31,7 +32,7 @@ class Rebrac:
             "actor": adam([self.actor], learning_rate),
             "critics": adam([self.critic_1, self.critic_2], learning_rate),
         }
-        self.discount, self.tau = discount, tau
+        self.discount, self.tau, self.lag = discount, tau, lag
         self.policy_noise, self.noise_clip, self.policy_delay = policy_noise, noise_clip, policy_delay
         self.actor_penalty, self.critic_penalty, self.updates = actor_penalty, critic_penalty, 0
         self.noise, self.record = torch.randn_like, ignore
@@ -75,8 +76,11 @@ class Rebrac:
             self.record("cloning", cloning)
             self.optimisers["actor"].zero_grad()
             actor_loss.backward()
-            soft_update(networks["actor_target"], networks["actor"], self.tau)
+            if self.lag:
+                soft_update(networks["actor_target"], networks["actor"], self.tau)
             self.optimisers["actor"].step()
+            if not self.lag:
+                soft_update(networks["actor_target"], networks["actor"], self.tau)
             for name in ("critic_1", "critic_2"):
                 soft_update(networks[f"{name}_target"], networks[name], self.tau)
         self.updates += 1

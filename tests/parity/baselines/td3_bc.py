@@ -1,4 +1,4 @@
-"""TD3+BC (Fujimoto and Gu, 2021) as CORL's `td3_bc.py` computes it; the code is ours."""
+"""TD3+BC (Fujimoto and Gu, 2021) as CORL's `td3_bc.py` and d3rlpy compute it; the code is ours."""
 
 import copy
 
@@ -11,11 +11,13 @@ from .networks import Critic, Tanh, adam, ignore, soft_update, step
 class Td3Bc:
     """Twin critics with smoothed targets; every `policy_delay`-th update moves actor and targets.
 
-    Noise, drawn through `noise(like)`: one BA standard normal in each update.
+    The first update has the number `count_from`: 1, in d3rlpy 0. Noise, drawn through
+    `noise(like)`: one BA standard normal in each update.
     """
 
     def __init__(self, observation, action, hidden, max_action=1.0, discount=0.99, tau=0.005,
-                 policy_noise=0.2, noise_clip=0.5, policy_delay=2, alpha=2.5, learning_rate=3e-4):
+                 policy_noise=0.2, noise_clip=0.5, policy_delay=2, alpha=2.5, learning_rate=3e-4,
+                 count_from=1):
         self.actor = Tanh(observation, action, hidden, max_action)
         self.critic_1 = Critic(observation, action, hidden)
         self.critic_2 = Critic(observation, action, hidden)
@@ -30,7 +32,7 @@ class Td3Bc:
         self.max_action, self.discount, self.tau, self.alpha = max_action, discount, tau, alpha
         # Both in the units of the action.
         self.policy_noise, self.noise_clip = policy_noise * max_action, noise_clip * max_action
-        self.policy_delay, self.updates = policy_delay, 0
+        self.policy_delay, self.updates = policy_delay, count_from - 1
         self.noise, self.record = torch.randn_like, ignore
 
     def update(self, observations, actions, rewards, next_observations, terminated):

@@ -127,7 +127,8 @@ impl Gaussian {
         terms.sum()
     }
 
-    fn log_sigma(self, raw: f32) -> f32 {
+    /// The log sigma of a parameter, within the bounds.
+    pub fn log_sigma(self, raw: f32) -> f32 {
         match self.bound {
             Bound::Clamp => raw.clamp(self.low, self.high),
             Bound::Sigmoid => self.low + (self.high - self.low) * sigmoid(raw),
