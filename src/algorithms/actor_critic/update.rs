@@ -166,25 +166,15 @@ impl Expectile {
         targets: &[f32],
         (expectile, rate): (f64, f64),
     ) -> Update {
-        let (rows, expectile) = (work.batch.rows as f32, expectile as f32);
         let mut network = value.network.lock();
         network.forward(work.pool, &[&work.batch.observations], &mut self.pass);
+        let advantages = self.pass.outputs().iter().zip(targets);
         self.advantages.clear();
-        self.gradients.clear();
-        let mut loss = 0.0_f64;
-        for (value, target) in self.pass.outputs().iter().zip(targets) {
-            let advantage = target - value;
-            let weight = if advantage < 0.0 {
-                1.0 - expectile
-            } else {
-                expectile
-            };
-            loss += f64::from(weight * advantage) * f64::from(advantage);
-            self.advantages.push(advantage);
-            self.gradients.push(-2.0 * weight * advantage / rows);
-        }
+        self.advantages
+            .extend(advantages.map(|(value, target)| target - value));
+        let loss = asymmetric(expectile as f32, &self.advantages, &mut self.gradients);
         let report = Update::default()
-            .mean("value_loss", loss / f64::from(rows))
+            .mean("value_loss", loss)
             .mean("value", mean(self.pass.outputs()));
         let want = Want::parameters(&mut value.gradient);
         network.backward(work.pool, &self.gradients, want, &mut self.pass);
@@ -192,6 +182,24 @@ impl Expectile {
         value.step(work.pool, rate);
         report
     }
+}
+
+/// L = mean |t - 1\[A < 0\]| A^2 of the advantages A = target - value, and its gradient with respect
+/// to the values.
+fn asymmetric(expectile: f32, advantages: &[f32], gradients: &mut Vec<f32>) -> f64 {
+    let rows = advantages.len() as f32;
+    let mut loss = 0.0_f64;
+    gradients.clear();
+    for advantage in advantages {
+        let weight = if *advantage < 0.0 {
+            1.0 - expectile
+        } else {
+            expectile
+        };
+        loss += f64::from(weight * advantage) * f64::from(*advantage);
+        gradients.push(-2.0 * weight * advantage / rows);
+    }
+    loss / f64::from(rows)
 }
 
 /// The mean squared error between the actor's greedy actions and the data's, and the first critic's
@@ -219,4 +227,31 @@ pub(in crate::algorithms) fn beside_data<M: Method>(
     let squares: f64 = errors.map(|(a, b)| f64::from(a - b).powi(2)).sum();
     let error = squares / actions.len().max(1) as f64;
     [error, q_data, q_policy]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_expectile_loss_is_the_published_number() {
+        let mut gradients = Vec::new();
+        let loss = asymmetric(0.7, &[-0.5, 0.2], &mut gradients);
+        assert!((loss - 0.0515).abs() < 1e-7, "{loss}");
+        // -2 weight advantage / rows
+        for (found, expected) in gradients.iter().zip([0.15, -0.14]) {
+            assert!((found - expected).abs() < 1e-6, "{gradients:?}");
+        }
+    }
+
+    #[test]
+    fn of_equal_values_the_first_member_has_the_gradient() {
+        // Three members, two rows: a tie of the last two, and one of all.
+        let values = [3.0, 1.0, 2.0, 1.0, 2.0, 1.0];
+        let (mut smallest, mut gradients) = (Vec::new(), Vec::new());
+        least(&values, 2, &mut smallest);
+        least_gradient(&values, 2, -0.5, &mut gradients);
+        assert_eq!(smallest, [2.0, 1.0]);
+        assert_eq!(gradients, [0.0, -0.5, -0.5, 0.0, 0.0, 0.0]);
+    }
 }

@@ -144,6 +144,36 @@ fn the_three_log_probabilities_have_their_golden_values() {
 }
 
 #[test]
+fn the_corrections_have_their_golden_values_in_both_tails() {
+    for (u, exact, floored) in [
+        (3.0, -4.6187, -4.6186),
+        (5.0, -8.6138, -8.6083),
+        (7.0, -12.6137, -12.3508),
+        (9.0, -16.6137, -13.7564),
+    ] {
+        for mean in [u, -u] {
+            for (log_probability, expected) in [
+                (LogProbability::Exact, exact),
+                (LogProbability::Floored, floored),
+            ] {
+                let head = Squashed {
+                    action: 1,
+                    log_sigma: CLAMP,
+                    log_probability,
+                };
+                let mut samples = Samples::default();
+                head.sample(&[mean, 0.0], &[0.0], &mut samples);
+                let found = -LOG_ROOT_TAU - f64::from(samples.log_probabilities[0]);
+                assert!(
+                    (found - expected).abs() < 1e-4,
+                    "{head:?} at {mean}: {found}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn the_mode_is_the_squashed_mean() {
     let head = Squashed {
         action: 2,
