@@ -13,6 +13,7 @@ use rtg_datasets::{Contents, EnvSpec, Episode, open_source};
 use rtg_envs::{Spec, registry};
 use serde_json::{Value, json};
 
+use crate::behaviour::mixture::{Part, describe};
 use crate::error::Error;
 use crate::interrupt;
 use crate::policy::{Policy, Start};
@@ -31,8 +32,10 @@ pub struct CollectionPlan {
     pub targets: Vec<f64>,
     /// Name of the policy: the dataset's `algorithm_name`.
     pub policy: String,
-    /// The noise of the actions, for the dataset's description.
+    /// The noise of the actions, without a mixture.
     pub noise: f64,
+    /// Parts with different noise, played one after the other; none for a single one.
+    pub mixture: &'static [Part],
     /// Environments that step together. Changes the speed, not the data.
     pub rows: usize,
     /// Threads that step them, where a step is long enough.
@@ -42,20 +45,42 @@ pub struct CollectionPlan {
 impl CollectionPlan {
     /// The settings that must be equal when a collection is resumed.
     fn settings(&self) -> Value {
-        json!({
+        let mut settings = json!({
             "env": self.env,
             "seed": self.seed,
             "targets": self.targets,
             "policy": self.policy,
             "noise": self.noise,
-        })
+        });
+        if !self.mixture.is_empty() {
+            settings["mixture"] = json!(self.mixture);
+            settings["steps"] = json!(self.steps);
+        }
+        settings
+    }
+
+    /// Each part's noise, and how many steps there are at its end; the last episode of a part is
+    /// completed.
+    fn parts(&self) -> Vec<(Option<f64>, usize)> {
+        let mut whole = 0.0;
+        let ends = self.mixture.iter().map(|(share, noise)| {
+            whole += share;
+            (*noise, (self.steps as f64 * whole).round() as usize)
+        });
+        let mut parts: Vec<_> = ends.collect();
+        if parts.is_empty() {
+            parts.push((Some(self.noise), self.steps));
+        }
+        parts
     }
 
     /// The dataset's metadata.
     fn recording(&self, id: &str, spec: &Spec, env_spec: &EnvSpec) -> Recording {
-        let disturbed = match self.noise {
-            0.0 => String::new(),
-            noise => format!(" with noise {noise}"),
+        let parts: Vec<String> = self.mixture.iter().map(|part| describe(*part)).collect();
+        let disturbed = match (self.noise, parts.as_slice()) {
+            (0.0, []) => String::new(),
+            (noise, []) => format!(" with noise {noise}"),
+            (_, parts) => format!(" ({})", parts.join(", ")),
         };
         let targets = match self.targets.as_slice() {
             [] => String::new(),
@@ -168,11 +193,28 @@ impl Collection {
         self.journal.steps()
     }
 
-    /// Plays until there are enough steps. `progress` is called with the steps after each flush to
-    /// disk.
+    /// Plays until there are enough steps, part by part. `policy` makes the policy of a part for a
+    /// number of rows: with this noise, or the random one. `progress` is called with the steps after
+    /// each flush to disk.
     pub fn play(
         &mut self,
+        policy: &mut dyn FnMut(Option<f64>, usize) -> Box<dyn Policy>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(), Error> {
+        for (noise, end) in self.plan.parts() {
+            let missing = end.saturating_sub(self.steps());
+            if missing > 0 {
+                self.play_part(&mut |rows| policy(noise, rows), missing, progress)?;
+            }
+        }
+        progress(self.steps());
+        Ok(())
+    }
+
+    fn play_part(
+        &mut self,
         policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
+        missing: usize,
         progress: &mut dyn FnMut(usize),
     ) -> Result<(), Error> {
         let rows = self.plan.rows.max(1);
@@ -180,7 +222,7 @@ impl Collection {
         let rollout = Rollout::open(&self.plan.env, rows, self.plan.threads, move |index| {
             Some(plan.start(first + index))
         })?;
-        let missing = CollectionSize::Steps(self.plan.steps.saturating_sub(self.steps()));
+        let missing = CollectionSize::Steps(missing);
         let mut unflushed = 0;
         let mut keep = |episode: Episode| -> Result<(), Error> {
             let recorded = RecordedEpisode::of(&episode, &self.recording)?;
@@ -202,9 +244,7 @@ impl Collection {
             Ok(())
         };
         rollout.collect(&mut *policy(rows), missing, &mut keep)?;
-        self.journal.flush()?;
-        progress(self.steps());
-        Ok(())
+        Ok(self.journal.flush()?)
     }
 
     /// Writes the dataset and removes the journal.

@@ -207,6 +207,9 @@ pub enum Error {
         /// The environment.
         env: String,
     },
+    /// A mixture whose policy is the random one.
+    #[error("a mixture of the random policy is random: --mixture needs another policy")]
+    MixtureOfRandom,
     /// A collection that was interrupted.
     #[error("a collection was interrupted here: {}", path.display())]
     UnfinishedCollection {
@@ -410,6 +413,9 @@ impl Error {
             Self::NoReturns => "name the returns, as in --targets 500,100".to_owned(),
             Self::NoController { .. } => {
                 "--policy random always works, or name a run directory".to_owned()
+            }
+            Self::MixtureOfRandom => {
+                "name a run directory with --policy, or --policy controller".to_owned()
             }
             Self::UnfinishedCollection { path } => {
                 format!(

@@ -210,6 +210,17 @@ fn every_command_accepts_an_online_run() {
     }
     bench.succeed("evaluate run --episodes 2 --checkpoint best");
     bench.succeed("collect --policy run --steps 250 --out own-v0 --format hdf5");
+    let mixed =
+        "collect --policy run --mixture mixed --steps 4000 --seed 3 --out ./mixed-v0 --json";
+    let mixed: Value = serde_json::from_str(&bench.succeed(mixed)).unwrap();
+    assert_eq!(mixed["steps"], 4000, "{mixed}");
+    let metadata = fs::read_to_string(bench.path("mixed-v0/data/metadata.json")).unwrap();
+    assert!(metadata.contains("25 % with noise 0.5"), "{metadata}");
+    let transcript =
+        bench.transcript("collect --env Pendulum-v1 --mixture mixed --steps 9 --out ./x-v0");
+    let expected =
+        "error: a mixture of the random policy is random: --mixture needs another policy";
+    assert!(transcript.contains(expected), "{transcript}");
     let film = bench.succeed("render run --out film");
     assert!(film.starts_with("episode 1: return "), "{film}");
     let report = bench.succeed("report run");

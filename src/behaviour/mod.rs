@@ -9,6 +9,7 @@
 mod action_noise;
 mod controller;
 pub mod laws;
+pub mod mixture;
 mod noisy;
 mod random;
 

@@ -12,6 +12,7 @@ use rtg_datasets::{Dataset, EnvSpec, Info};
 use rtg_envs::registry;
 
 use crate::behaviour;
+use crate::behaviour::mixture::{self, Part, RANDOM};
 use crate::error::Error;
 use crate::policy::{Policy, Start};
 use crate::random::derive;
@@ -47,11 +48,6 @@ enum Contents {
     Paths,
 }
 
-/// A part of a dataset: its share, and the controller's noise; `None` is the random policy.
-type Part = (f64, Option<f64>);
-
-const RANDOM: &[Part] = &[(1.0, None)];
-
 const STEPS: CollectionSize = CollectionSize::Steps(60_000);
 
 const GRADED: [Kind; 3] = [
@@ -61,19 +57,11 @@ const GRADED: [Kind; 3] = [
     },
     Kind {
         name: "mixed",
-        contents: Contents::Played(
-            STEPS,
-            &[
-                (0.1, None),
-                (0.25, Some(0.5)),
-                (0.25, Some(0.2)),
-                (0.4, Some(0.0)),
-            ],
-        ),
+        contents: Contents::Played(STEPS, mixture::MIXED),
     },
     Kind {
         name: "expert",
-        contents: Contents::Played(STEPS, &[(1.0, Some(0.0))]),
+        contents: Contents::Played(STEPS, mixture::EXPERT),
     },
 ];
 

@@ -4,12 +4,14 @@ use std::fmt::Write;
 use std::path::Path;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use rtg_datasets::Target;
 use rtg_envs::registry;
 use serde_json::json;
 
 use super::progress::bar;
 use super::{Format, format, print, print_json, watch};
+use crate::behaviour::mixture::{MIXTURES, Part};
 use crate::behaviour::{Noisy, Random, controller};
 use crate::collect::{Collection, CollectionPlan, is_complete};
 use crate::error::Error;
@@ -52,6 +54,10 @@ pub(super) struct Collect {
     /// Noise on actions, 0 to 1: the probability of a random choice, or a fraction of the range.
     #[arg(long, default_value_t = 0.0, value_parser = noise)]
     noise: f64,
+    /// Shares with different noise, as in the built-in datasets: `mixed` is 10 % random actions, 25 %
+    /// with noise 0.5, 25 % with 0.2 and 40 % with none; `random` and `expert` are one of these alone.
+    #[arg(long, value_parser = PossibleValuesParser::new(MIXTURES.map(|(name, _)| name)), conflicts_with = "noise")]
+    mixture: Option<String>,
     /// Which checkpoint of a run.
     #[arg(long, value_enum, default_value_t = Which::Latest)]
     checkpoint: Which,
@@ -72,6 +78,17 @@ fn noise(text: &str) -> Result<f64, String> {
 }
 
 impl Collect {
+    fn mixture(&self) -> Result<&'static [Part], Error> {
+        match &self.mixture {
+            None => Ok(&[]),
+            Some(_) if self.policy == "random" => Err(Error::MixtureOfRandom),
+            Some(wanted) => {
+                let found = MIXTURES.iter().find(|(name, _)| name == wanted);
+                Ok(found.map_or(&[], |(_, parts)| parts))
+            }
+        }
+    }
+
     pub(super) fn run(self) -> Result<(), Error> {
         let trained = match self.policy.as_str() {
             "random" | "controller" => None,
@@ -103,6 +120,7 @@ impl Collect {
                 Some(trained) => format!("{} after {} steps", self.policy, trained.step),
             },
             noise: self.noise,
+            mixture: self.mixture()?,
             rows: ROWS,
             threads: default_threads(),
         };
@@ -125,15 +143,19 @@ impl Collect {
         let bar = bar(self.steps as usize, "steps");
         bar.set_position(collection.steps() as u64);
         let threads = default_threads();
-        let mut policy = |rows: usize| -> Box<dyn Policy> {
+        let random = |rows| Box::new(Random::new(&spec.action_space, rows));
+        let mut policy = |noise: Option<f64>, rows: usize| -> Box<dyn Policy> {
+            let Some(noise) = noise else {
+                return random(rows);
+            };
             let policy: Box<dyn Policy> = match &trained {
                 Some(trained) => trained.model.policy(Mode::Greedy, rows, threads),
                 None => (self.policy == "controller")
                     .then(|| controller(&env, 0.0, rows))
                     .flatten()
-                    .unwrap_or_else(|| Box::new(Random::new(&spec.action_space, rows))),
+                    .unwrap_or_else(|| random(rows)),
             };
-            Box::new(Noisy::new(policy, self.noise, &spec.action_space, rows))
+            Box::new(Noisy::new(policy, noise, &spec.action_space, rows))
         };
         watch()?;
         collection.play(&mut policy, &mut |steps| bar.set_position(steps as u64))?;

@@ -3,7 +3,7 @@ use std::path::Path;
 use rtg_datasets::MinariFormat;
 
 use super::*;
-use crate::behaviour;
+use crate::behaviour::{self, mixture};
 
 fn plan(steps: usize, rows: usize) -> CollectionPlan {
     CollectionPlan {
@@ -13,13 +13,19 @@ fn plan(steps: usize, rows: usize) -> CollectionPlan {
         targets: Vec::new(),
         policy: "controller".to_owned(),
         noise: 0.5,
+        mixture: &[],
         rows,
         threads: 2,
     }
 }
 
-fn controller(rows: usize) -> Box<dyn Policy> {
-    behaviour::controller("CartPole-v1", 0.5, rows).unwrap()
+/// The controller, and for a part without noise of its own the random policy.
+fn controller(noise: Option<f64>, rows: usize) -> Box<dyn Policy> {
+    let space = registry::spec("CartPole-v1").unwrap().action_space;
+    match noise {
+        Some(noise) => behaviour::controller("CartPole-v1", noise, rows).unwrap(),
+        None => Box::new(behaviour::Random::new(&space, rows)),
+    }
 }
 
 fn in_folder(root: &Path, id: &str) -> Target {
@@ -140,4 +146,71 @@ fn entry_points_are_gymnasiums() {
     ] {
         assert_eq!(registry::entry_point(env).as_deref(), Some(expected));
     }
+}
+
+/// Plays as if it were killed after this many steps.
+fn play_until(collection: &mut Collection, most: usize) {
+    for (noise, end) in collection.plan.parts() {
+        let missing = end.min(most).saturating_sub(collection.steps());
+        if missing > 0 {
+            let mut policy = |rows| controller(noise, rows);
+            let played = collection.play_part(&mut policy, missing, &mut |_| ());
+            played.unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_mixture_has_its_parts_in_order_and_resumes_in_any_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mixed = |rows| CollectionPlan {
+        noise: 0.0,
+        mixture: mixture::MIXED,
+        ..plan(4000, rows)
+    };
+    let mut whole = Collection::begin(mixed(3), "whole-v0", in_folder(root, "whole-v0")).unwrap();
+    whole.play(&mut controller, &mut |_| ()).unwrap();
+    whole.finish().unwrap();
+    let data = open(root, "whole-v0");
+    let metadata = std::fs::read_to_string(root.join("whole-v0/data/metadata.json")).unwrap();
+    assert!(metadata.contains("25 % with noise 0.5"), "{metadata}");
+
+    // Which part an episode is in follows from the steps before it.
+    let ends = [400, 1400, 2400, 4000];
+    let (mut before, mut lengths) = (0, [const { Vec::new() }; 4]);
+    for (index, episode) in data.iter().enumerate() {
+        assert_eq!(episode.seed, Some(7 + index as u64));
+        let part = ends.iter().position(|&end| before < end).unwrap();
+        lengths[part].push(episode.len());
+        before += episode.len();
+    }
+    let mean = |of: &[usize]| of.iter().sum::<usize>() as f64 / of.len() as f64;
+    let means: Vec<f64> = lengths.iter().map(|of| mean(of)).collect();
+    assert!(means[0] < 40.0 && means[3] > 499.0, "{means:?}");
+    assert!(means.is_sorted(), "{means:?}");
+
+    // Killed in each part.
+    let target = || in_folder(root, "parts-v0");
+    let mut parts = Collection::begin(mixed(2), "parts-v0", target()).unwrap();
+    for steps in [200, 900, 2000] {
+        play_until(&mut parts, steps);
+        drop(parts);
+        parts = Collection::resume(mixed(1 + steps % 4), "parts-v0", target()).unwrap();
+    }
+    parts.play(&mut controller, &mut |_| ()).unwrap();
+    parts.finish().unwrap();
+    assert_eq!(open(root, "parts-v0").hash(), data.hash());
+
+    let longer = CollectionPlan {
+        steps: 5000,
+        ..mixed(1)
+    };
+    let other = Collection::begin(mixed(1), "other-v0", in_folder(root, "other-v0"));
+    drop(other.unwrap());
+    let error = Collection::resume(longer, "other-v0", in_folder(root, "other-v0")).err();
+    assert!(
+        matches!(error, Some(Error::OtherCollection { .. })),
+        "{error:?}"
+    );
 }
