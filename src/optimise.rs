@@ -26,10 +26,27 @@ impl Schedule {
     }
 }
 
+/// How a gradient becomes a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimiserMethod {
+    /// [`adamw`]: the same rate for all weights.
+    #[default]
+    Adamw,
+    /// [`lamb`](crate::kernels::lamb): the step of a weight matrix is as long as the rate times the
+    /// matrix.
+    Lamb,
+}
+
 keys! {
-    /// AdamW and its schedule, for algorithms that minimise one loss.
+    /// The optimiser and its schedule, for algorithms that minimise one loss.
     pub struct OptimiserConfig = "optimiser", _recipe: ();
 
+    /// `adamw`, or `lamb`: as AdamW, with each weight matrix and vector moved by the learning rate
+    /// times its length.
+    method: OptimiserMethod as serde(default) = OptimiserMethod::Adamw,
+        Range::Words(&["adamw", "lamb"]), "",
+        "adamw; lamb (online_dt, reinformer)";
     /// Windows in a batch.
     batch_size: usize = 64, Range::ROWS, "windows",
         "64; CORL's locomotion files 4096; behaviour cloning in CORL 256";
@@ -89,11 +106,21 @@ impl OptimiserConfig {
         self.warmup_steps.unwrap_or(PUBLISHED.min(steps / 10))
     }
 
+    /// The learning rate of step `step` (from 0) of `steps` before the schedule: it rises during
+    /// the warm-up.
+    pub fn warmed_up(&self, step: u64, steps: u64) -> f64 {
+        let warmup = self.warmup(steps);
+        if step < warmup {
+            return self.learning_rate * (step + 1) as f64 / warmup as f64;
+        }
+        self.learning_rate
+    }
+
     /// The learning rate of step `step` (from 0) of `steps`.
     pub fn learning_rate_at(&self, step: u64, steps: u64) -> f64 {
         let warmup = self.warmup(steps);
         if step < warmup {
-            return self.learning_rate * (step + 1) as f64 / warmup as f64;
+            return self.warmed_up(step, steps);
         }
         let progress = (step - warmup) as f64 / (steps - warmup).max(1) as f64;
         self.learning_rate * self.schedule.factor(progress)

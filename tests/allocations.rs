@@ -55,6 +55,7 @@ const SHAPE: Shape = Shape {
     head: Head::Tanh { scale: 1.0 },
     condition: Condition::Token,
     mixer: MixerKind::Attention,
+    deviation: None,
 };
 
 #[global_allocator]

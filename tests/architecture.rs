@@ -48,7 +48,7 @@ const MODULES: [&str; 32] = [
 ];
 
 /// The modules of `src/kernels/`, in order: the ground, devices, ops, networks.
-const KERNELS: [&str; 22] = [
+const KERNELS: [&str; 24] = [
     "threads",
     "real",
     "buffer",
@@ -67,7 +67,9 @@ const KERNELS: [&str; 22] = [
     "adaptive_norm",
     "loss",
     "expectile",
+    "likelihood",
     "adamw",
+    "lamb",
     "mlp",
     "decision_transformer",
     "testing",

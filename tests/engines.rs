@@ -20,6 +20,7 @@ const SHAPE: Shape = Shape {
     head: Head::Tanh { scale: 2.0 },
     condition: Condition::Token,
     mixer: MixerKind::Attention,
+    deviation: None,
 };
 
 /// A batch that owns its numbers.

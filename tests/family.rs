@@ -10,7 +10,13 @@ use crate::workbench::{TINY, Workbench};
 
 #[test]
 fn runs_of_each_recipe_resume_to_the_same_bits() {
-    for recipe in ["convformer", "ddt", "reinformer", "decision_mamba"] {
+    for recipe in [
+        "convformer",
+        "ddt",
+        "reinformer",
+        "decision_mamba",
+        "online_dt",
+    ] {
         let run = format!(
             "train --recipe {recipe} --steps 60 --seed 3 --set checkpoint_every=7 {TINY} \
              --dataset builtin/pendulum/mixed --set parts=2"
@@ -55,6 +61,84 @@ fn a_recipe_sets_its_switches_and_the_names_of_its_source() {
         if condition != "predicted" {
             bench.succeed("evaluate run --targets 100 --episodes 2");
         }
+    }
+}
+
+#[test]
+fn a_head_fits_the_actions_and_its_weights_have_the_names_of_its_source() {
+    let bench = Workbench::new();
+    let train = |name: &str, options: &str| {
+        bench.succeed(&format!(
+            "train {options} --steps 3 {TINY} --run-dir {name}"
+        ));
+        let plan = std::fs::read_to_string(bench.path(&format!("{name}/experiment.toml"))).unwrap();
+        let plan: Table = plan.parse().unwrap();
+        let path = bench.path(&format!("{name}/checkpoints/weights.safetensors"));
+        let bytes = std::fs::read(path).unwrap();
+        let names: Vec<String> = (SafeTensors::deserialize(&bytes)
+            .unwrap()
+            .names()
+            .into_iter())
+        .map(str::to_owned)
+        .collect();
+        (plan["decision_transformer"].clone(), names)
+    };
+    let pendulum = "--dataset builtin/pendulum/mixed";
+    let cases = [
+        (
+            format!("--recipe online_dt {pendulum}"),
+            "squashed_gaussian",
+            ["predict_action.mu.weight", "predict_action.log_std.weight"],
+        ),
+        (
+            format!("--recipe reinformer {pendulum}"),
+            "gaussian",
+            ["predict_action.mu.bias", "predict_action.log_std"],
+        ),
+        (
+            format!("--set decision_transformer.action_head=gaussian {pendulum}"),
+            "gaussian",
+            ["action_head.mu.weight", "action_head.log_std"],
+        ),
+        (
+            format!("--set decision_transformer.action_head=tanh {pendulum}"),
+            "tanh",
+            ["action_head.0.weight", "action_head.0.bias"],
+        ),
+        (
+            "--recipe reinformer".to_owned(),
+            "",
+            ["predict_action.0.weight", "predict_action.0.bias"],
+        ),
+    ];
+    for (index, (options, head, weights)) in cases.into_iter().enumerate() {
+        let (switches, names) = train(&format!("run-{index}"), &options);
+        let found = switches.get("action_head").and_then(|value| value.as_str());
+        assert_eq!(found.unwrap_or_default(), head, "{options}");
+        let target = switches.get("target_entropy").map(toml::Value::as_float);
+        let is_gaussian = head.ends_with("gaussian");
+        assert_eq!(target, is_gaussian.then_some(Some(-1.0)), "{options}");
+        for weight in weights {
+            assert!(names.iter().any(|name| name == weight), "{names:?}");
+        }
+    }
+}
+
+#[test]
+fn a_gaussian_is_measured_by_its_likelihood() {
+    let bench = Workbench::new();
+    bench.succeed(&format!(
+        "train --recipe online_dt --dataset builtin/pendulum/mixed --steps 20 {TINY} \
+         --set selection.validation_fraction=0.2 --set logging.every=10 --run-dir run"
+    ));
+    let metrics = std::fs::read_to_string(bench.path("run/metrics.jsonl")).unwrap();
+    for metric in [
+        "train/nll",
+        "train/entropy",
+        "train/alpha",
+        "validation/nll",
+    ] {
+        assert!(metrics.contains(metric), "{metric}: {metrics}");
     }
 }
 
@@ -112,6 +196,30 @@ fn excluded_combinations_of_switches_are_refused_before_there_is_a_run() {
         (
             "--recipe decision_mamba --device cuda",
             "mixer' is scan: it must be attention on a GPU",
+        ),
+        (
+            "--recipe online_dt --device cuda --dataset builtin/pendulum/mixed",
+            "action_head' is squashed_gaussian: it must be tanh or logits on a GPU",
+        ),
+        (
+            "--set decision_transformer.action_head=gaussian --device cuda",
+            "action_head' is gaussian: it must be tanh or logits on a GPU",
+        ),
+        (
+            "--set optimiser.method=lamb --device cuda",
+            "method' is lamb: it must be adamw on a GPU",
+        ),
+        (
+            "--recipe online_dt --set decision_transformer.engine=composed",
+            "action_head' is squashed_gaussian: it must be tanh or logits with the composed engine",
+        ),
+        (
+            "--recipe online_dt",
+            "action_head' is squashed_gaussian: it must be logits with discrete actions",
+        ),
+        (
+            "--set decision_transformer.action_head=logits --dataset builtin/pendulum/mixed",
+            "it must be tanh, squashed_gaussian or gaussian with continuous actions",
         ),
         (
             "--recipe decision_mamba --set decision_transformer.heads=2",

@@ -178,6 +178,7 @@ mod tests {
             head: Head::Tanh { scale: 1.0 },
             condition: Condition::Token,
             mixer: MixerKind::Attention,
+            deviation: None,
         };
         let billions = step_flops(&shape, 64) / 1e9;
         assert!((11.0..12.0).contains(&billions), "{billions}");

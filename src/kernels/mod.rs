@@ -13,7 +13,8 @@
 //! set; for a GPU, `<op>.cu` and, in `cuda.rs`, its launches on a [`device`]. Ops do not depend on
 //! a model: [`linear`] and its epilogues (`epilogue`), [`activation`], [`attention`],
 //! [`causal_convolution`], [`selective_scan`], [`layer_norm`], [`adaptive_norm`], [`dropout`],
-//! [`loss`], [`expectile`], [`adamw`].
+//! [`loss`], [`expectile`], [`likelihood`],
+//! [`adamw`], [`lamb`].
 //!
 //! # Models
 //!
@@ -46,7 +47,9 @@ pub mod device;
 pub mod dropout;
 pub(crate) mod epilogue;
 pub mod expectile;
+pub mod lamb;
 pub mod layer_norm;
+pub mod likelihood;
 pub mod linear;
 pub mod loss;
 pub mod mlp;
@@ -61,6 +64,7 @@ pub(crate) mod testing;
 
 pub use activation::Activation;
 pub use dropout::{Dropout, Site};
+pub use likelihood::Deviation;
 pub use loss::{Denominator, Head, Objective};
 pub use parameters::View;
 pub use precision::Precision;

@@ -13,6 +13,7 @@ use dfdx::prelude::*;
 
 use super::transformer::Traced;
 use crate::kernels::decision_transformer::{Engine, Windows};
+use crate::kernels::likelihood::Entropy;
 use crate::kernels::{Denominator, Dropout, Objective};
 
 /// An engine and the gradient that it computes.
@@ -91,6 +92,11 @@ impl Fused {
         old.resize(values.len(), 0.0);
         std::mem::swap(values, old);
         *is_old = true;
+    }
+
+    /// How the entropy of a stochastic policy counts.
+    pub(super) fn set_entropy(&self, entropy: Entropy) {
+        self.engine.borrow_mut().set_entropy(entropy);
     }
 
     /// The engine, whose threads the optimiser uses too.

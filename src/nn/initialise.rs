@@ -36,7 +36,8 @@ pub enum StepFill {
 /// A new flat parameter vector. A LayerNorm starts at gain 1 and bias 0 in both recipes; the slopes
 /// of an adaptive one start at 0. Neither code's loops reach a `Conv1d`: it keeps PyTorch's
 /// default, U(-1/sqrt(taps), 1/sqrt(taps)). A scan's memory starts with decay rates of 1 to N, and
-/// D is 1.
+/// D is 1. Both heads of a squashed
+/// Gaussian start orthogonal without biases, as in online-dt; free logarithms of deviations at 0.
 pub fn initialise(
     layout: &Layout,
     (how, steps): (Initialisation, StepFill),
@@ -44,13 +45,18 @@ pub fn initialise(
 ) -> Vec<f32> {
     let mut parameters = vec![0.0; layout.len()];
     let mut inputs = 1;
+    let is_squashed = layout.range("log_sigma.weight").is_some();
     for view in layout.views() {
         let values = &mut parameters[view.range.clone()];
         let (layer, kind) = view.name.rsplit_once('.').unwrap_or((&view.name, ""));
         if layer.contains("norm") {
             values.fill(if kind == "weight" { 1.0 } else { 0.0 });
-        } else if layer == "condition" {
+        } else if layer == "condition" || view.name == "log_sigma" {
             values.fill(0.0);
+        } else if is_squashed && (layer == "mean" || layer == "log_sigma") {
+            if kind == "weight" {
+                fill_orthogonal(values, view.dims[1], 1.0, stream);
+            }
         } else if how == Initialisation::Corl && layer.ends_with("qkv") {
             if kind == "weight" {
                 let bound = (6.0 / (view.dims[0] + view.dims[1]) as f32).sqrt();
@@ -277,6 +283,7 @@ mod tests {
             head: Head::Logits,
             condition: Condition::Token,
             mixer: MixerKind::Attention,
+            deviation: None,
         };
         let layout = Layout::new(&shape);
         let uniform = |bound: f64| bound / 3.0_f64.sqrt();
@@ -334,6 +341,7 @@ mod tests {
             head: Head::Logits,
             condition: Condition::Token,
             mixer: MixerKind::Scan,
+            deviation: None,
         };
         let layout = Layout::new(&shape);
         let of = |fill, name: &str| {

@@ -9,6 +9,8 @@ use super::loss;
 use super::transformer::{ParameterTensor, Transformer};
 use crate::kernels::adamw::{self, AdamW};
 use crate::kernels::decision_transformer::{Engine, Layout, Shape, Windows};
+use crate::kernels::lamb;
+use crate::kernels::likelihood::{Entropy, Likelihood};
 use crate::kernels::{Denominator, Dropout, Objective, Precision};
 
 /// The sizes of a model and its engine. The owner keeps the parameters, as one flat vector.
@@ -47,6 +49,23 @@ impl SequenceNetwork {
             shape,
             layout,
             compute,
+        }
+    }
+
+    /// How the entropy of a stochastic policy counts in the following batches. The composed engine
+    /// has deterministic ones only.
+    pub fn set_entropy(&mut self, entropy: Entropy) {
+        if let Compute::Fused(fused) = &self.compute {
+            fused.set_entropy(entropy);
+        }
+    }
+
+    /// The likelihood of the last batch's actions in a stochastic policy, or of the part of it that
+    /// was computed; zeros of a deterministic one.
+    pub fn likelihood(&self) -> Likelihood {
+        match &self.compute {
+            Compute::Fused(fused) => fused.engine().likelihood(),
+            Compute::Composed { .. } => Likelihood::default(),
         }
     }
 
@@ -177,6 +196,36 @@ impl SequenceNetwork {
                 .update(adamw, rate, step, clip, gradient, weights, mean, square),
             Compute::Composed { .. } => {
                 adamw::update(adamw, rate, step, clip, gradient, weights, mean, square);
+            }
+        }
+    }
+
+    /// One update of LAMB, on the engine's threads if it has any; the arguments are those of
+    /// [`lamb::update`] without the tensors, which are those of the layout.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "three buffers of state, a gradient, and four numbers"
+    )]
+    pub fn update_by_tensor(
+        &self,
+        constants: &AdamW,
+        rate: f64,
+        step: u64,
+        clip: f64,
+        gradient: &[f32],
+        weights: &mut [f32],
+        mean: &mut [f32],
+        square: &mut [f32],
+    ) {
+        match &self.compute {
+            Compute::Fused(fused) => fused
+                .engine()
+                .update_by_tensor(constants, rate, step, clip, gradient, weights, mean, square),
+            Compute::Composed { .. } => {
+                let lengths = self.layout.views().map(|view| view.range.len());
+                lamb::update(
+                    lengths, constants, rate, step, clip, gradient, weights, mean, square,
+                );
             }
         }
     }

@@ -150,6 +150,11 @@ fn peer_name(naming: Naming, view: &str) -> (String, Form) {
     if let Some(named) = scan_name(naming, view) {
         return named;
     }
+    if view == "log_sigma" {
+        // A vector of parameters, not a layer.
+        let name = peer_name(naming, "log_sigma.bias").0;
+        return (name.trim_end_matches(".bias").to_owned(), Form::Same);
+    }
     let (layer, kind) = view.rsplit_once('.').unwrap_or((view, "weight"));
     let block = layer
         .strip_prefix("block.")
@@ -209,6 +214,8 @@ fn peer_name(naming: Naming, view: &str) -> (String, Form) {
                 "final_norm" => ("transformer.ln_f", "out_norm"),
                 "condition" => ("condition", "condition"),
                 "return_head" => ("predict_return", "return_head"),
+                "mean" => ("predict_action.mu", "action_head.mu"),
+                "log_sigma" => ("predict_action.log_std", "action_head.log_std"),
                 _ => ("predict_action.0", "action_head.0"),
             };
             let name = if naming == Naming::Corl {

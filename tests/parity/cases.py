@@ -15,6 +15,7 @@ from safetensors import safe_open
 from corl import Corl
 from family import Convformer, DecisionMamba, Ddt, Reinformer
 from official import Official
+from stochastic import GaussianReinformer, OnlineDt
 
 # Left padding of the official recipe: zero before normalisation, so -mean/std; made up here.
 PADDED_OBSERVATION = np.array([0.7, -1.3, 0.4])
@@ -32,6 +33,8 @@ class Case:
     discrete: bool = False
     max_action: float = 1.0
     condition: str = "token"
+    action_head: str = "tanh"
+    method: str = "adamw"
     width: int = 16
     layers: int = 2
     context: int = 5
@@ -57,7 +60,9 @@ class Case:
 
     def sizes(self):
         """Everything that a reader of the fixture needs to build the same network."""
-        return asdict(self) | {"timesteps": self.timesteps}
+        sizes = asdict(self) | {"timesteps": self.timesteps}
+        usual = {"action_head": "tanh", "method": "adamw"}
+        return {name: size for name, size in sizes.items() if usual.get(name) != size}
 
 
 CASES = (
@@ -82,6 +87,13 @@ CASES = (
     Case("decision_mamba_7_steps", "decision_mamba", 17, context=7, lengths=(7,) * 4),
     Case("decision_mamba_adaln", "decision_mamba", 18, context=4, lengths=(4,) * 4, layers=1,
          condition="adaln"),
+    # Entropies of padded steps count in both codes.
+    Case("online_dt", "online_dt", 19, heads=2, episode=1, lengths=(5,) * 4, width=8,
+         action_head="squashed_gaussian", method="lamb"),
+    Case("online_dt_1_step", "online_dt", 20, action=3, episode=1, context=1, lengths=(1,) * 4,
+         width=8, layers=1, action_head="squashed_gaussian"),
+    Case("reinformer_gaussian", "reinformer", 21, heads=2, condition="predicted", lengths=(5,) * 4,
+         layers=1, action_head="gaussian", method="lamb"),
 )
 
 
@@ -92,7 +104,8 @@ def fixture_case(path):
 
 
 def network(recipe, observation, action, width, layers, heads, timesteps, context,
-            max_action=1.0, discrete=False, dropout=0.0, positions=None, condition="token"):
+            max_action=1.0, discrete=False, dropout=0.0, positions=None, condition="token",
+            action_head="tanh"):
     """The module of a recipe. `positions` is the edge of the official causal mask."""
     sizes = dict(observation=observation, action=action, width=width, layers=layers,
                  heads=heads, timesteps=timesteps, discrete=discrete, dropout=dropout)
@@ -100,8 +113,10 @@ def network(recipe, observation, action, width, layers, heads, timesteps, contex
         del sizes["heads"]
         module = Convformer if recipe == "convformer" else DecisionMamba
         return module(**sizes, has_returns=condition == "token")
-    if recipe in ("ddt", "reinformer"):
-        module = Ddt if recipe == "ddt" else Reinformer
+    if recipe in ("ddt", "online_dt", "reinformer"):
+        module = {"ddt": Ddt, "online_dt": OnlineDt, "reinformer": Reinformer}[recipe]
+        if action_head == "gaussian":
+            module = GaussianReinformer
         return module(**sizes, **({} if positions is None else {"positions": positions}))
     if recipe == "official":
         return Official(**sizes, **({} if positions is None else {"positions": positions}))
@@ -117,7 +132,7 @@ def case_network(case):
     """
     model = network(case.recipe, case.observation, case.action, case.width, case.layers,
                     case.heads, case.timesteps, case.context, case.max_action, case.discrete,
-                    positions=16, condition=case.condition)
+                    positions=16, condition=case.condition, action_head=case.action_head)
     rng = np.random.default_rng(1000 + case.seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -4,7 +4,7 @@
 paper's formula). `Convformer` has convolutions instead of attention, with the state dict of
 beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`. `DecisionMamba` has selective
 scans, with the state dict of Toshihiro-Ota/decision-mamba, `gym/models/decision_mamba.py`, whose
-blocks are `mamba_ssm.Mamba`. The code is ours. Shapes: B batch, K context, p tokens a step, T
+blocks are `mamba_ssm.Mamba`. Stochastic policies are in `stochastic.py`. The code is ours. Shapes: B batch, K context, p tokens a step, T
 tokens, C width, E = 2C channels of a scan, N numbers of memory, S observation, A action.
 """
 
@@ -94,12 +94,16 @@ class Reinformer(Official):
         return self.predict_action(x[:, :, 1])
 
     def loss(self, predicted, actions, mask, discrete):
-        """The actions' loss and the returns', which is divided by their mean magnitude."""
+        """The actions' loss and the returns'."""
+        return super().loss(predicted, actions, mask, discrete) + self.returns_loss(mask)
+
+    def returns_loss(self, mask):
+        """The error is divided by the mean magnitude of the returns."""
         kept = mask > 0
         returns = self.returns[kept]
         error = (returns - self.predicted_returns[kept]) / returns.abs().mean()
         weight = (EXPECTILE - (error < 0).to(error.dtype)).abs()
-        return super().loss(predicted, actions, mask, discrete) + (weight * error ** 2).mean()
+        return (weight * error ** 2).mean()
 
 
 class Convolution(nn.Module):

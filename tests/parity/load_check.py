@@ -1,6 +1,6 @@
 """Loads a safetensors file into the PyTorch module of its recipe, as a PyTorch user would.
 
-    load_check.py official|corl|convformer|ddt|reinformer|decision_mamba FILE
+    load_check.py official|corl|convformer|ddt|reinformer|decision_mamba|online_dt FILE
                   [--sizes heads=1,max_action=1.0,context=20] [--fixture FIXTURE]
                   [--tolerance 1e-5] [--prefix weights/] [--rebuild-buffers] [--print-outputs]
 
@@ -42,7 +42,7 @@ NAMES = {
         "layers": r"blocks\.(\d+)\.", "buffers": (".causal_mask",),
     },
 }
-NAMES["ddt"] = NAMES["reinformer"] = NAMES["official"]
+NAMES["ddt"] = NAMES["reinformer"] = NAMES["online_dt"] = NAMES["official"]
 NAMES["decision_mamba"] = NAMES["convformer"]
 # What --sizes may say, and how it reads.
 SIZES = {
@@ -126,6 +126,8 @@ def read_sizes(recipe, state, told):
         "timesteps": state[names["timesteps"]].shape[0],
         "heads": 1,
         "context": 20,
+        # Of a Gaussian with free deviations, which are a vector.
+        "action_head": "gaussian" if "predict_action.log_std" in state else "tanh",
     } | told
     mask = state.get(names["mask"])
     if mask is not None and recipe != "corl":

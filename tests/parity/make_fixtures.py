@@ -14,6 +14,7 @@ Tensors of a fixture:
     gradient_norm       their global L2 norm
     after/NAME          every parameter after three optimiser steps on the same batch
     loss/after_N        after step N
+    alpha/after_N       the temperature after step N, of stochastic policies
 
 The metadata entry `case` is JSON: the sizes, the optimiser, the parameters without gradient
 (AdamW leaves those alone, weight decay too), and the tolerance to compare with. The values are
@@ -34,6 +35,7 @@ from safetensors.torch import load_file, save_file
 
 from cases import CASES, case_batch, case_network, fixture_case, inputs, network, spread
 from sensitivity import check_sensitivity
+from stochastic import Lamb, Stochastic
 
 OPTIMISER = {
     "steps": 3, "learning_rate": 1e-3, "weight_decay": 1e-2, "betas": [0.9, 0.999],
@@ -48,7 +50,7 @@ ZERO = 1e-13
 # Trainable and unused parameters together, hopper (11 observations, 3 actions), 128 wide.
 PUBLISHED_PARAMETERS = {"official": 727_695, "corl": 728_579, "convformer": 535_939,
                         "decision_mamba": 877_315}
-SIZE_LIMIT = 1_500_000
+SIZE_LIMIT = 1_600_000
 
 
 def main():
@@ -121,7 +123,8 @@ def fixture(case):
                         if f"gradients/{name}" not in exact]
     facts = case.sizes() | {
         "optimiser": OPTIMISER,
-        "loss": ("cross_entropy" if case.discrete else "mean_squared_error"),
+        "loss": ("cross_entropy" if case.discrete else "mean_squared_error"
+                 if case.action_head == "tanh" else "likelihood"),
         "loss_denominator": ("all" if case.recipe == "corl" else "valid"),
         "without_gradient": without_gradient,
         "tolerance": TOLERANCE,
@@ -135,13 +138,17 @@ def fixture(case):
 def train(case, model, batch):
     """Outputs, loss, gradients, and what three optimiser steps make of the parameters."""
     model.train()
-    optimiser = torch.optim.AdamW(
+    method = Lamb if case.method == "lamb" else torch.optim.AdamW
+    optimiser = method(
         model.parameters(), lr=OPTIMISER["learning_rate"],
         weight_decay=OPTIMISER["weight_decay"], betas=OPTIMISER["betas"],
         eps=OPTIMISER["epsilon"])
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min((step + 1) / OPTIMISER["warmup_steps"], 1))
     computed = {}
+    is_stochastic = isinstance(model, Stochastic)
+    if is_stochastic:
+        model.begin()
     for step in range(OPTIMISER["steps"] + 1):
         outputs = model(**inputs(batch))
         loss = model.loss(outputs, batch["actions"], batch["mask"], case.discrete)
@@ -160,6 +167,8 @@ def train(case, model, batch):
             computed["gradient_norm"] = norm
         optimiser.step()
         schedule.step()
+        if is_stochastic:
+            computed[f"alpha/after_{step + 1}"] = model.step_temperature()
     computed |= {f"after/{name}": parameter.detach().clone()
                  for name, parameter in model.named_parameters()}
     return computed
@@ -192,7 +201,7 @@ def deviation(case, valid, exact, single):
     found = {"outputs": 0.0, "loss": 0.0, "gradients": 0.0, "after": 0.0, "after_key_bias": 0.0}
     for name, truth in exact.items():
         difference = (single[name].double() - truth).abs()
-        group = name.split("/")[0].replace("gradient_norm", "gradients")
+        group = name.split("/")[0].replace("gradient_norm", "gradients").replace("alpha", "loss")
         if name.endswith(("c_attn.bias", "in_proj_bias")):
             key = slice(case.width, 2 * case.width)
             if group == "after":

@@ -86,6 +86,9 @@ def check_token(case, model, batch, outputs):
     norm = model.out_norm if case.recipe == "corl" else model.transformer.ln_f
     head = model.action_head if case.recipe == "corl" else model.predict_action
     stretch = model.stretch if case.recipe == "corl" else 1.0
+    if case.action_head == "squashed_gaussian":
+        def head(x):
+            return torch.tanh(model.predict_action(x)[0])
     seen = []
     body = norm if case.mixer == "attention" else model.transformer.h[-1]
     handle = body.register_forward_hook(lambda module, args, output: seen.append(output))

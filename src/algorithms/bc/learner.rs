@@ -10,10 +10,10 @@ use crate::algorithms::{
     self, Error, LearnerState, Needs, PublishedCode, Saved, Source, Update, ValidationBatch,
     moments,
 };
-use crate::kernels::adamw;
 use crate::kernels::mlp::{Gradient, Pass, Pool, Want};
+use crate::kernels::{adamw, lamb};
 use crate::nn::state_dict::{StateDictError, TensorFile};
-use crate::optimise::{Moments, OptimiserConfig};
+use crate::optimise::{Moments, OptimiserConfig, OptimiserMethod};
 use crate::parallel::Division;
 use crate::random::{derive, mix};
 
@@ -107,7 +107,7 @@ impl Learner {
         }));
     }
 
-    /// One AdamW step with the mean of the accumulated gradients.
+    /// One step of the optimiser with the mean of the accumulated gradients.
     pub fn apply(&mut self) -> Update {
         let batches = self.losses.len().max(1) as f64;
         for value in &mut self.gradient {
@@ -118,16 +118,38 @@ impl Learner {
         let clip = optimiser.clip(norm);
         let learning_rate = optimiser.learning_rate_at(self.step, self.steps);
         self.step += 1;
-        self.pool.adam(
-            &optimiser.adamw(),
-            learning_rate,
-            self.step,
-            clip,
-            &self.gradient,
-            self.model.network.lock().parameters_mut(),
-            &mut self.moments.first,
-            &mut self.moments.second,
-        );
+        let (constants, step) = (optimiser.adamw(), self.step);
+        let (gradient, rate) = (&self.gradient, learning_rate);
+        let Moments { first, second } = &mut self.moments;
+        let mut network = self.model.network.lock();
+        match optimiser.method {
+            OptimiserMethod::Adamw => self.pool.adam(
+                &constants,
+                rate,
+                step,
+                clip,
+                gradient,
+                network.parameters_mut(),
+                first,
+                second,
+            ),
+            OptimiserMethod::Lamb => {
+                let lengths = network.layout().views().map(|view| view.range.len());
+                let lengths: Vec<usize> = lengths.collect();
+                lamb::update(
+                    lengths.into_iter(),
+                    &constants,
+                    rate,
+                    step,
+                    clip,
+                    gradient,
+                    network.parameters_mut(),
+                    first,
+                    second,
+                );
+            }
+        }
+        drop(network);
         Update::default()
             .mean("loss", self.losses.drain(..).sum::<f64>() / batches)
             .last("learning_rate", learning_rate)

@@ -1,13 +1,13 @@
 //! The configuration of a Decision Transformer, with the values of the published recipes.
 
 use rtg_datasets::{Dataset, LabelKind, Labels, ReturnSummary};
-use rtg_envs::{Spec, registry};
+use rtg_envs::{Space, Spec, registry};
 use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
 use crate::algorithms::{PublishedCode, STREAMING};
 use crate::kernels::decision_transformer::{Condition, MixerKind};
-use crate::kernels::{Activation, Denominator, Precision};
+use crate::kernels::{Activation, Denominator, Deviation, Precision};
 use crate::keys::{KeyError, Range, keys};
 use crate::nn::initialise::{Initialisation, StepFill};
 
@@ -51,6 +51,51 @@ impl ConditionName {
             Self::Predicted => "predicted",
         }
     }
+}
+
+/// What gives continuous actions, by its name in a file; discrete ones have logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionHead {
+    /// The largest of the logits of discrete actions.
+    Logits,
+    /// tanh of a linear layer.
+    Tanh,
+    /// [`Deviation::Squashed`].
+    SquashedGaussian,
+    /// [`Deviation::Free`].
+    Gaussian,
+}
+
+impl ActionHead {
+    /// Its name.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Logits => "logits",
+            Self::Tanh => "tanh",
+            Self::SquashedGaussian => "squashed_gaussian",
+            Self::Gaussian => "gaussian",
+        }
+    }
+
+    /// How its deviation is computed; none of a deterministic one.
+    pub fn deviation(self) -> Option<Deviation> {
+        match self {
+            Self::Logits | Self::Tanh => None,
+            Self::SquashedGaussian => Some(Deviation::Squashed),
+            Self::Gaussian => Some(Deviation::Free),
+        }
+    }
+}
+
+/// The temperature and its learning rate of plans written before the keys existed.
+fn initial_alpha() -> f64 {
+    ModelConfig::of(Recipe::Corl).initial_alpha
+}
+
+/// See [`initial_alpha`].
+fn alpha_learning_rate() -> f64 {
+    ModelConfig::of(Recipe::Corl).alpha_learning_rate
 }
 
 /// The expectile of plans written before the key existed.
@@ -104,26 +149,29 @@ keys! {
     }, Range::WIDTH, "steps", "20; 5 (reinformer)";
     /// Channels of a token, C.
     width: usize = match recipe {
+        Recipe::OnlineDt => 512,
         Recipe::Reinformer => 256,
         _ => 128,
-    }, Range::WIDTH, "", "128; 256 (reinformer)";
+    }, Range::WIDTH, "", "128; 256 (reinformer); 512 (online_dt)";
     /// Transformer blocks, L.
     layers: usize = match recipe {
-        Recipe::Reinformer => 4,
+        Recipe::OnlineDt | Recipe::Reinformer => 4,
         _ => 3,
-    }, Range::LAYERS, "", "3; 4 (reinformer)";
+    }, Range::LAYERS, "", "3; 4 (reinformer, online_dt)";
     /// Attention heads, H; divides the width. Without attention, 1.
     heads: usize = match recipe {
+        Recipe::OnlineDt => 4,
         Recipe::Reinformer => 8,
         _ => 1,
-    }, Range::WIDTH, "", "1; 8 (reinformer)";
+    }, Range::WIDTH, "", "1; 8 (reinformer); 4 (online_dt)";
     /// Activation between the two layers of a block's MLP: `relu` or `gelu`.
     activation: Activation as serde(with = "ActivationName") = match recipe {
-        Recipe::Official | Recipe::Ddt | Recipe::Qdt => Activation::Relu,
+        Recipe::Official | Recipe::Ddt | Recipe::OnlineDt | Recipe::Qdt => Activation::Relu,
         Recipe::Corl | Recipe::Convformer | Recipe::Reinformer | Recipe::DecisionMamba => {
             Activation::Gelu
         }
-    }, Range::Words(&["relu", "gelu"]), "", "relu (official, ddt, qdt), gelu (all others)";
+    }, Range::Words(&["relu", "gelu"]), "",
+        "relu (official, ddt, online_dt, qdt), gelu (all others)";
     /// Where the return-to-go enters: as a `token` of each step, outside the sequence, through an
     /// adaptive layer norm before the action head (`adaln`: DDT), or `predicted`: as a token after
     /// the observation, from which the model predicts it; then the policy takes no target.
@@ -137,6 +185,26 @@ keys! {
     /// mean; the nearer it is to 1, the nearer to the largest return that followed such a past.
     expectile: f32 as serde(default = "expectile") = 0.99, Range::BELOW_ONE, "",
         "0.99 (reinformer)";
+    /// What gives an action. `tanh`: the function of a linear layer, for continuous actions;
+    /// `logits`: the largest, for discrete ones. Continuous ones can have a distribution that is
+    /// learned by its likelihood: `squashed_gaussian`, whose mean and deviation depend on the past
+    /// (Online Decision Transformer), or `gaussian`, around tanh of a linear layer with one
+    /// deviation for all pasts (Reinformer). Evaluations take its mean. Default: the recipe's for
+    /// continuous actions, which is `tanh` where it is not a Gaussian.
+    action_head: Option<ActionHead> as serde(default) = match recipe {
+        Recipe::OnlineDt => Some(ActionHead::SquashedGaussian),
+        _ => None,
+    }, Range::Words(&["tanh", "logits", "squashed_gaussian", "gaussian"]), "",
+        "tanh; squashed_gaussian (online_dt); gaussian (reinformer)";
+    /// With a Gaussian head: the weight of its entropy in the loss before the first update, alpha.
+    initial_alpha: f64 as serde(default = "initial_alpha") = 0.1, Range::POSITIVE, "", "0.1";
+    /// With a Gaussian head: Adam's learning rate of alpha's logarithm; 0 keeps alpha constant.
+    alpha_learning_rate: f64 as serde(default = "alpha_learning_rate") = 1e-4,
+        Range::NOT_NEGATIVE, "", "1e-4";
+    /// With a Gaussian head: the entropy to which alpha is adapted. Default: minus the number of
+    /// action dimensions.
+    target_entropy: Option<f64> as serde(default) = None, Range::FINITE, "nats",
+        "minus the action dimensions";
     /// How tokens are mixed: causal `attention`, a causal `convolution` over six tokens (Decision
     /// ConvFormer), or a selective `scan` (Mamba-1, Decision Mamba).
     mixer: MixerKind as serde(with = "MixerName", default) = match recipe {
@@ -163,8 +231,12 @@ keys! {
     return_scale: Option<f64> = None, Range::POSITIVE, "reward",
         "1000 in Hopper, HalfCheetah and Walker2d";
     /// Longest episode that the timestep embedding covers. Default: the environment's time limit,
-    /// or the longest episode of the data where that is longer.
-    episode_length: Option<usize> = None, Range::between(1.0, 16_777_216.0), "steps", "1000";
+    /// or the longest episode of the data where that is longer. Except with the recipe `corl` it
+    /// may be less; at 1 all steps have the same embedding, and the model no positions.
+    episode_length: Option<usize> = match recipe {
+        Recipe::OnlineDt => Some(1),
+        _ => None,
+    }, Range::between(1.0, 16_777_216.0), "steps", "1000; no positions (online_dt)";
     /// Implementation of a training step: `fused` (rtg's kernels) or `composed` (dfdx's operations:
     /// slow, the reference).
     engine: EngineKind = EngineKind::Fused, Range::Words(&["fused", "composed"]), "", "";
@@ -184,6 +256,39 @@ impl ModelConfig {
                 expectile: self.expectile,
             },
         }
+    }
+
+    /// How the standard deviation of actions is computed, if there is one.
+    pub fn deviation(&self) -> Option<Deviation> {
+        self.action_head.and_then(ActionHead::deviation)
+    }
+
+    /// Fills in a Gaussian head and its target entropy for this action space. Deterministic ones
+    /// follow from the space.
+    ///
+    /// # Errors
+    /// A head for other actions.
+    pub fn resolve_head(&mut self, recipe: Recipe, space: &Space) -> Result<(), KeyError> {
+        let is_discrete = matches!(space, Space::Discrete { .. });
+        if recipe == Recipe::Reinformer && !is_discrete {
+            self.action_head.get_or_insert(ActionHead::Gaussian);
+        }
+        let Some(head) = self.action_head else {
+            return Ok(());
+        };
+        if (head == ActionHead::Logits) != is_discrete {
+            let expected = if is_discrete {
+                "logits with discrete actions"
+            } else {
+                "tanh, squashed_gaussian or gaussian with continuous actions"
+            };
+            let key = Self::KEYS.path("action_head");
+            return Err(KeyError::new(&key, head.word(), expected));
+        }
+        if head.deviation().is_some() {
+            self.target_entropy.get_or_insert(-(space.width() as f64));
+        }
+        Ok(())
     }
 
     /// The divisor of returns-to-go for this data.
@@ -284,8 +389,8 @@ pub fn check_heads(width: usize, heads: usize) -> Result<(), KeyError> {
     }
 }
 
-/// The composed model and the GPU kernels support only return-to-go tokens and attention, and no
-/// other mixer has heads.
+/// The composed model and the GPU kernels support only return-to-go tokens, attention and
+/// deterministic actions, and no other mixer has heads.
 ///
 /// # Errors
 /// Names the key.
@@ -310,7 +415,17 @@ pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError
         let key = ModelConfig::KEYS.path("mixer");
         return Err(KeyError::new(&key, mixer, format!("attention {place}")));
     }
+    if config.deviation().is_some() {
+        return Err(deterministic_only(config, place));
+    }
     Ok(())
+}
+
+/// What is wrong with a Gaussian head in this place.
+pub(super) fn deterministic_only(config: &ModelConfig, place: &str) -> KeyError {
+    let key = ModelConfig::KEYS.path("action_head");
+    let found = config.action_head.map_or("", ActionHead::word);
+    KeyError::new(&key, found, format!("tanh or logits {place}"))
 }
 
 /// Only attention keeps what it computed of earlier tokens; the other mixers do not gain from it.

@@ -1,10 +1,12 @@
 //! Training a Decision Transformer.
 
 use rtg_datasets::sample::{Batch, WindowConfig};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::config::{EngineKind, ModelConfig};
+use super::config::{ActionHead, EngineKind, ModelConfig, deterministic_only};
 use super::preprocessing::Preprocessing;
+use super::temperature::Temperature;
 use super::{DeviceLearner, Model};
 use crate::algorithms::{
     self, Error, LearnerState, Needs, PublishedCode, Saved, Source, Update, ValidationBatch,
@@ -12,10 +14,12 @@ use crate::algorithms::{
 };
 use crate::device::Device;
 use crate::kernels::decision_transformer::{Side, Windows};
+use crate::kernels::likelihood::{Entropy, Likelihood};
 use crate::kernels::{Dropout, Objective, adamw, device as gpu};
+use crate::keys::{KeyError, PlanError};
 use crate::nn::network::SequenceNetwork;
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
-use crate::optimise::{Moments, OptimiserConfig};
+use crate::optimise::{Moments, OptimiserConfig, OptimiserMethod};
 use crate::parallel::Division;
 use crate::random::{derive, mix};
 
@@ -31,12 +35,17 @@ pub struct Learner {
     pub(super) dropout: Dropout,
     pub(super) objective: Objective,
     pub(super) moments: Moments,
-    /// Optimiser steps done.
+    /// Optimiser steps done, in an environment those since the first run.
     pub(super) step: u64,
     /// Optimiser steps of the whole run.
     pub(super) steps: u64,
+    /// In an environment: the part of the run that has passed.
+    online: Option<Online>,
     dropout_key: u64,
+    /// Of a stochastic model.
+    temperature: Option<Temperature>,
     losses: Vec<f64>,
+    likelihood: Likelihood,
     pub(super) gradient: Vec<f32>,
     batch: Batch,
     /// How batches are divided among processes, if they are, and the gradients of this process's
@@ -45,6 +54,17 @@ pub struct Learner {
     parts: Vec<Vec<f32>>,
     /// A GPU, whose state is newer than the fields here until it is fetched.
     device: Option<DeviceLearner>,
+}
+
+/// What a learner in an environment counts besides its updates.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Online {
+    /// Updates since the first run.
+    updates: u64,
+    /// Environment steps.
+    #[serde(skip)]
+    steps: u64,
 }
 
 impl Learner {
@@ -61,6 +81,8 @@ impl Learner {
         let fused = (config.engine == EngineKind::Fused).then_some(precision.unwrap_or_default());
         let network = SequenceNetwork::new(model.shape, fused, threads);
         Self {
+            temperature: Temperature::of(&model, seed),
+            likelihood: Likelihood::default(),
             objective: model.preprocessing.actions.objective(),
             dropout: Dropout {
                 probability_attention: config.attention_dropout,
@@ -74,6 +96,7 @@ impl Learner {
             model,
             step: 0,
             steps,
+            online: None,
             dropout_key: derive(seed, "dropout"),
             losses: Vec::new(),
             gradient: Vec::new(),
@@ -88,6 +111,10 @@ impl Learner {
     pub fn accumulate(&mut self, batch: &Batch) {
         let part = self.losses.len() as u64;
         self.dropout.key = self.key(self.step, part);
+        if let Some(temperature) = &self.temperature {
+            let batch = self.batches(self.step, part);
+            self.network.set_entropy(temperature.entropy(batch));
+        }
         let denominator = self.model.recipe.published().denominator();
         let dropout = Some(&self.dropout).filter(|dropout| is_on(dropout));
         let (objective, windows) = (self.objective, &windows(batch));
@@ -95,9 +122,10 @@ impl Learner {
         let Some(division) = &self.division else {
             let loss = network.accumulate(parameters, windows, objective, denominator, dropout);
             self.losses.push(loss);
+            self.likelihood = self.likelihood.plus(network.likelihood());
             return;
         };
-        let mut losses = Vec::new();
+        let (mut losses, mut likelihoods) = (Vec::new(), [Vec::new(), Vec::new()]);
         let shares = windows.shares(0..batch.rows, division.parts());
         for (share, sum) in shares[division.own()].iter().zip(&mut self.parts) {
             let share = (windows, share.clone());
@@ -108,6 +136,9 @@ impl Learner {
                 denominator,
                 dropout,
             ));
+            let likelihood = network.likelihood();
+            likelihoods[0].push(likelihood.negative_log);
+            likelihoods[1].push(likelihood.entropy);
             if part == 0 {
                 network.take_gradient(sum);
             } else {
@@ -117,18 +148,28 @@ impl Learner {
             }
         }
         self.losses.push(division.total(&losses));
+        if self.temperature.is_some() {
+            let [negative_log, entropy] = likelihoods.map(|parts| division.total(&parts));
+            self.likelihood = self.likelihood.plus(Likelihood {
+                negative_log,
+                entropy,
+            });
+        }
     }
 
-    /// The loss on a batch, without dropout and without learning from it.
+    /// The loss on a batch, without dropout and without learning from it. That of a stochastic
+    /// model has the negative log-likelihood, without the entropy.
     pub fn loss(&mut self, batch: &Batch) -> f64 {
+        self.network.set_entropy(Entropy::default());
         let denominator = self.model.recipe.published().denominator();
         let parameters = &self.model.parameters;
         self.network
             .loss(parameters, &windows(batch), self.objective, denominator)
     }
 
-    /// One AdamW step with the mean of the accumulated gradients.
+    /// One step of the optimiser with the mean of the accumulated gradients.
     pub fn apply(&mut self) -> Update {
+        let learning_rate = self.learning_rate();
         let gradient = &mut self.gradient;
         match &self.division {
             None => self.network.take_gradient(gradient),
@@ -145,17 +186,31 @@ impl Learner {
         }
         let norm = adamw::norm(gradient);
         let clip = self.config.clip(norm);
-        let learning_rate = self.config.learning_rate_at(self.step, self.steps);
         let loss = self.losses.drain(..).sum::<f64>() / batches;
         self.step += 1;
         let optimiser = self.config.adamw();
         let parameters = &mut self.model.parameters;
         let Moments { first, second } = &mut self.moments;
         let (rate, step) = (learning_rate, self.step);
-        self.network.update(
-            &optimiser, rate, step, clip, gradient, parameters, first, second,
-        );
-        report(loss, norm, learning_rate)
+        match self.config.method {
+            OptimiserMethod::Adamw => self.network.update(
+                &optimiser, rate, step, clip, gradient, parameters, first, second,
+            ),
+            OptimiserMethod::Lamb => self.network.update_by_tensor(
+                &optimiser, rate, step, clip, gradient, parameters, first, second,
+            ),
+        }
+        let update = report(loss, norm, learning_rate);
+        let likelihood = std::mem::take(&mut self.likelihood);
+        let Some(temperature) = &mut self.temperature else {
+            return update;
+        };
+        let entropy = likelihood.entropy / batches;
+        temperature.step(entropy);
+        update
+            .mean("nll", likelihood.negative_log / batches)
+            .mean("entropy", entropy)
+            .last("alpha", temperature.alpha())
     }
 
     /// The current model.
@@ -179,13 +234,38 @@ impl Learner {
     pub fn restore(&mut self, saved: &Saved) -> Result<(), Error> {
         self.moments = moments::read(saved, self.model.parameters.len())?;
         self.step = saved.step;
-        Ok(())
+        if !saved.notes.is_null() {
+            let online: Online = saved.notes()?;
+            self.step = online.updates;
+            self.online = Some(online);
+        }
+        match &mut self.temperature {
+            None => Ok(()),
+            Some(temperature) => temperature.restore(saved, self.step),
+        }
+    }
+
+    /// The rate of the next step. In an environment the warm-up continues with the updates, and the
+    /// schedule spans the run's environment steps.
+    fn learning_rate(&self) -> f64 {
+        let config = &self.config;
+        match self.online {
+            None => config.learning_rate_at(self.step, self.steps),
+            Some(online) => {
+                let progress = online.steps as f64 / self.steps.max(1) as f64;
+                config.warmed_up(self.step, self.steps) * config.schedule.factor(progress)
+            }
+        }
     }
 
     /// Dropout's key for a batch of a step.
     pub(super) fn key(&self, step: u64, part: u64) -> u64 {
-        let batch = step * self.config.accumulation as u64 + part;
-        mix(self.dropout_key.wrapping_add(batch))
+        mix(self.dropout_key.wrapping_add(self.batches(step, part)))
+    }
+
+    /// Batches before this part of a step.
+    fn batches(&self, step: u64, part: u64) -> u64 {
+        step * self.config.accumulation as u64 + part
     }
 }
 
@@ -250,7 +330,13 @@ impl algorithms::Learner for Learner {
 
     fn validate(&mut self, batch: &ValidationBatch) -> Vec<(&'static str, f64)> {
         match batch {
-            ValidationBatch::Windows(batch) => vec![("loss", self.loss(batch))],
+            ValidationBatch::Windows(batch) => {
+                let mut found = vec![("loss", self.loss(batch))];
+                if self.temperature.is_some() {
+                    found.push(("nll", self.network.likelihood().negative_log));
+                }
+                found
+            }
             ValidationBatch::Transitions(_) => Vec::new(),
         }
     }
@@ -263,10 +349,42 @@ impl algorithms::Learner for Learner {
     }
 
     fn state(&self) -> LearnerState {
+        let mut tensors = moments::entries(&self.moments);
+        let temperature = self.temperature.iter();
+        tensors.extend(temperature.flat_map(Temperature::state));
         LearnerState {
-            tensors: moments::entries(&self.moments),
-            notes: Value::Null,
+            tensors,
+            notes: self.online.map_or(Value::Null, |online| {
+                json!(Online {
+                    updates: self.step,
+                    ..online
+                })
+            }),
         }
+    }
+
+    fn at_step(&mut self, steps: u64) {
+        if let Some(online) = &mut self.online {
+            online.steps = steps;
+        }
+    }
+
+    fn go_online(&mut self, seed: u64) -> Result<(), Error> {
+        let Some(temperature) = &mut self.temperature else {
+            let key = ModelConfig::KEYS.path("action_head");
+            let found = self.model.config.action_head;
+            let found = found.map_or("deterministic", ActionHead::word);
+            let expected = "squashed_gaussian or gaussian to continue in an environment: others do \
+                not explore";
+            return Err(PlanError::from(KeyError::new(&key, found, expected)).into());
+        };
+        temperature.reseed(seed);
+        self.dropout_key = derive(seed, "dropout");
+        self.online = Some(Online {
+            updates: self.step,
+            steps: 0,
+        });
+        Ok(())
     }
 
     fn divide(&mut self, division: Division) -> Result<(), Error> {
@@ -284,6 +402,7 @@ impl algorithms::Learner for Learner {
             return Ok(None);
         };
         let on_cpu = !(self.network.is_fused() && self.model.shape.runs_on_devices())
+            || self.config.method == OptimiserMethod::Lamb
             || windows.sampler().is_consistent();
         let on = |learner: &Self, ordinal| {
             let backend = gpu::open(ordinal)?;
@@ -291,6 +410,10 @@ impl algorithms::Learner for Learner {
         };
         self.device = match device {
             Device::Cpu => None,
+            Device::Cuda(_) if self.temperature.is_some() => {
+                let error = deterministic_only(&self.model.config, "on a GPU");
+                return Err(PlanError::from(error).into());
+            }
             Device::Cuda(ordinal) => Some(on(self, ordinal)?),
             // The composed engine uses dfdx's own operations, which exist for the model of Chen et
             // al. only.

@@ -10,6 +10,7 @@ mod device;
 mod learner;
 mod model;
 mod policy;
+mod temperature;
 pub mod preprocessing;
 pub mod recipe;
 
@@ -30,7 +31,7 @@ use super::{
     ActionCodec, Algorithm, Card, Error, Facts, Input, PublishedCode, Saved, Setup, memory,
 };
 use crate::keys::{self, KeyError, Keys, PlanError, Table};
-use crate::optimise::OptimiserConfig;
+use crate::optimise::{OptimiserConfig, OptimiserMethod};
 
 /// The Decision Transformer's entry in the table of algorithms.
 pub struct DecisionTransformer;
@@ -76,6 +77,11 @@ impl Algorithm for DecisionTransformer {
         if !on_gpu {
             return Ok(check_precision(config.precision)?);
         }
+        let optimiser: OptimiserConfig = keys::read(plan, OPTIMISER)?;
+        if optimiser.method == OptimiserMethod::Lamb {
+            let key = OptimiserConfig::KEYS.path("method");
+            return Err(KeyError::new(&key, "lamb", "adamw on a GPU").into());
+        }
         if config.engine == EngineKind::Composed {
             let key = ModelConfig::KEYS.path("engine");
             return Err(KeyError::new(&key, "composed", "fused on a GPU").into());
@@ -96,6 +102,7 @@ impl Algorithm for DecisionTransformer {
         config.return_scale = Some(config.return_scale_for(recipe, &facts.spec.id, data));
         let published = recipe.published();
         config.episode_length = Some(config.episode_length_for(published, facts.spec, data)?);
+        config.resolve_head(recipe, &facts.spec.action_space)?;
         let mut optimiser: OptimiserConfig = keys::read(plan, OPTIMISER)?;
         optimiser.warmup_steps = Some(optimiser.warmup(facts.steps));
         keys::write(plan, NETWORK, &config)?;

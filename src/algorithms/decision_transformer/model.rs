@@ -96,6 +96,21 @@ impl Model {
         Ok(())
     }
 
+    /// The network of the greedy policy: of a stochastic model, that of its mean.
+    pub(super) fn greedy_network(&self) -> (Shape, Vec<f32>) {
+        let shape = Shape {
+            deviation: None,
+            ..self.shape
+        };
+        let own = Layout::new(&self.shape);
+        let of_mean = own
+            .views()
+            .filter(|view| !view.name.starts_with("log_sigma"));
+        // The other parameters have the same order in both.
+        let parameters = of_mean.flat_map(|view| &self.parameters[view.range.clone()]);
+        (shape, parameters.copied().collect())
+    }
+
     /// A policy for up to `rows` episodes at once, conditioned on each episode's target return. Its
     /// actions have the same bits for any number of rows and threads.
     pub fn policy(&self, acting: ActingMode, rows: usize, threads: usize) -> Box<dyn Policy> {
@@ -111,8 +126,11 @@ struct MadeOf {
 }
 
 impl algorithms::Model for Model {
-    /// Both modes are the same: no action is drawn at random.
-    fn policy(&self, _: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
+    /// A deterministic model acts alike in both modes.
+    fn policy(&self, mode: Mode, rows: usize, threads: usize) -> Box<dyn Policy> {
+        if mode == Mode::Explore && self.shape.deviation.is_some() {
+            return Box::new(policy::TargetReturn::exploring(self, rows, threads));
+        }
         self.policy(ActingMode::Exact, rows, threads)
     }
 
@@ -139,9 +157,10 @@ impl algorithms::Model for Model {
             constant_target,
             actions,
         } = self.preprocessing.clone();
+        let (shape, parameters) = self.greedy_network();
         Some(Computation::Sequence(Sequence {
-            shape: self.shape,
-            parameters: self.parameters.clone(),
+            shape,
+            parameters,
             untrained: self.untrained.clone(),
             naming: self.recipe.naming(),
             normaliser,
@@ -167,5 +186,6 @@ pub fn shape(recipe: Recipe, config: &ModelConfig, preprocessing: &Preprocessing
         head: preprocessing.actions.head(),
         condition: config.condition(),
         mixer: config.mixer,
+        deviation: config.deviation(),
     }
 }

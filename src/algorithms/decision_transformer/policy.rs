@@ -2,14 +2,16 @@
 //!
 //! The return-to-go starts at the target, and each reward is subtracted from it, unless the target
 //! is an advantage; a model that predicts it uses neither. The model sees the last K steps only.
-//! Rows act together: one forward pass per step for all of them.
+//! Rows act together: one forward pass per step for all of them. A stochastic model's greedy action
+//! is its mean; exploring, it is a sample.
 
 use super::Model;
 use super::preprocessing::Preprocessing;
 use crate::kernels::decision_transformer::{self as kernels, Memory, StepInputs};
 use crate::policy::{ActingMode, Policy, Start};
+use crate::random::Stream;
 
-/// The greedy policy of a [`Model`] for several episodes at once.
+/// The policy of a [`Model`] for several episodes at once.
 pub(super) struct TargetReturn {
     acting: kernels::Acting,
     preprocessing: Preprocessing,
@@ -25,7 +27,18 @@ pub(super) struct TargetReturn {
     began: Vec<bool>,
     /// Whether the model predicts its returns-to-go.
     predicts: bool,
+    /// Draws actions from a stochastic model, with a stream for each row.
+    exploration: Option<Exploration>,
 }
+
+/// The noise of exploring actions.
+struct Exploration {
+    streams: Vec<Stream>,
+    /// A numbers, of one row.
+    noise: Vec<f32>,
+}
+
+const STREAM: &str = "exploration";
 
 impl TargetReturn {
     pub(super) fn new(model: &Model, acting: ActingMode, rows: usize, threads: usize) -> Self {
@@ -46,6 +59,19 @@ impl TargetReturn {
             outputs: vec![0.0; rows * shape.action],
             began: vec![false; rows],
             predicts: shape.condition.expectile().is_some(),
+            exploration: None,
+        }
+    }
+
+    /// A policy that draws its actions from a stochastic model's distribution.
+    pub(super) fn exploring(model: &Model, rows: usize, threads: usize) -> Self {
+        let exploration = Exploration {
+            streams: vec![Stream::new(0, STREAM); rows],
+            noise: vec![0.0; model.shape.action],
+        };
+        Self {
+            exploration: Some(exploration),
+            ..Self::new(model, ActingMode::Exact, rows, threads)
         }
     }
 }
@@ -60,6 +86,9 @@ impl Policy for TargetReturn {
         self.returns_to_go[row] = start.target.unwrap_or_default();
         self.timesteps[row] = 0;
         self.began[row] = true;
+        if let Some(exploration) = &mut self.exploration {
+            exploration.streams[row] = Stream::new(start.seed, STREAM);
+        }
     }
 
     fn act(
@@ -100,9 +129,117 @@ impl Policy for TargetReturn {
         };
         self.acting.act(active, &inputs, &mut self.outputs);
         for &row in active {
-            let inside = row * inner..(row + 1) * inner;
+            let output = &mut self.outputs[row * inner..(row + 1) * inner];
+            if let Some(Exploration { streams, noise }) = &mut self.exploration {
+                streams[row].fill_normal(noise);
+                self.acting.sample(row, noise, output);
+            }
             let action = &mut actions[row * outer..(row + 1) * outer];
-            codec.decode(&self.outputs[inside], action);
+            codec.decode(output, action);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithms::ActionCodec;
+    use crate::algorithms::decision_transformer::config::{ActionHead, ModelConfig};
+    use crate::algorithms::decision_transformer::recipe::Recipe;
+    use rtg_datasets::Normaliser;
+
+    const STEPS: usize = 9;
+
+    fn model(head: ActionHead) -> Model {
+        let config = ModelConfig {
+            context: 4,
+            width: 16,
+            layers: 1,
+            heads: 1,
+            action_head: Some(head),
+            ..ModelConfig::of(Recipe::OnlineDt)
+        };
+        let preprocessing = Preprocessing {
+            normaliser: Normaliser::identity(2),
+            return_scale: 10.0,
+            episode_length: 1,
+            constant_target: false,
+            actions: ActionCodec::Continuous {
+                offset: vec![0.5; 2],
+                scale: vec![2.0; 2],
+                max_action: 1.0,
+            },
+        };
+        Model::new(Recipe::OnlineDt, &config, preprocessing, 3)
+    }
+
+    /// The actions of an episode of this seed in `row`, among others.
+    fn episode(policy: &mut TargetReturn, rows: usize, row: usize, seed: u64) -> Vec<f64> {
+        for other in 0..rows {
+            let start = Start {
+                seed: seed + (row.abs_diff(other)) as u64,
+                target: Some(7.0),
+            };
+            policy.begin(other, &start);
+        }
+        let active: Vec<usize> = (0..rows).collect();
+        let mut actions = vec![0.0; 2 * rows];
+        let mut all = Vec::new();
+        for step in 0..STEPS {
+            let observations: Vec<f64> = (active.iter())
+                .flat_map(|other| {
+                    let apart = row.abs_diff(*other) as f64;
+                    [(step as f64).sin() + apart, 0.3 * step as f64]
+                })
+                .collect();
+            policy.act(&active, &observations, &vec![0.5; rows], &mut actions);
+            all.extend_from_slice(&actions[2 * row..][..2]);
+        }
+        all
+    }
+
+    #[test]
+    fn exploring_actions_follow_from_the_episode_and_are_samples_around_the_mean() {
+        for head in [ActionHead::SquashedGaussian, ActionHead::Gaussian] {
+            let model = model(head);
+            let alone = episode(&mut TargetReturn::exploring(&model, 1, 1), 1, 0, 5);
+            let third = episode(&mut TargetReturn::exploring(&model, 3, 2), 3, 2, 5);
+            assert_eq!(alone, third, "{head:?}");
+            let other = episode(&mut TargetReturn::exploring(&model, 1, 1), 1, 0, 6);
+            assert_ne!(alone, other);
+            let bounds = -1.5..=2.5;
+            assert!(
+                alone.iter().all(|action| bounds.contains(action)),
+                "{alone:?}"
+            );
+            // Of many first actions, the mean is near the greedy one, the deviation near sigma's.
+            let exact = ActingMode::Exact;
+            let mut greedy = TargetReturn::new(&model, exact, 1, 1);
+            let expected = episode(&mut greedy, 1, 0, 0)[0];
+            let mut policy = TargetReturn::exploring(&model, 1, 1);
+            let mut first = |seed| episode(&mut policy, 1, 0, seed)[0] - expected;
+            let moved: Vec<f64> = (0..300).map(&mut first).collect();
+            let mean = moved.iter().sum::<f64>() / 300.0;
+            let spread = (moved.iter().map(|x| x * x).sum::<f64>() / 300.0).sqrt();
+            assert!(spread > 0.05, "{head:?}: {spread}");
+            assert!(mean.abs() < 0.5 * spread, "{head:?}: {mean} of {spread}");
+        }
+    }
+
+    #[test]
+    fn the_exported_network_acts_as_the_greedy_policy() {
+        for head in [ActionHead::SquashedGaussian, ActionHead::Gaussian] {
+            let model = model(head);
+            let (shape, parameters) = model.greedy_network();
+            let plain = Model {
+                shape,
+                parameters,
+                ..model.clone()
+            };
+            let exact = ActingMode::Exact;
+            let own = episode(&mut TargetReturn::new(&model, exact, 1, 1), 1, 0, 5);
+            let mut exported = TargetReturn::new(&plain, exact, 1, 1);
+            assert_eq!(own, episode(&mut exported, 1, 0, 5));
         }
     }
 }

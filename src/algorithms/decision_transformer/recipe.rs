@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::config::body;
 use crate::algorithms::PublishedCode;
 use crate::nn::state_dict::Naming;
-use crate::optimise::OptimiserConfig;
+use crate::optimise::{OptimiserConfig, OptimiserMethod};
 
 /// A published variant of the Decision Transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,10 @@ pub enum Recipe {
     /// The Q-learning Decision Transformer (Yamagata et al. 2023): the official code with labels
     /// of a critic, after `takuyamagata/qdt_simple`.
     Qdt,
+    /// facebookresearch/online-dt (Zheng et al. 2022): the official code with a squashed Gaussian,
+    /// without positions, at the published sizes.
+    #[serde(rename = "online_dt")]
+    OnlineDt,
     /// Toshihiro-Ota/decision-mamba, `gym/` (Ota 2024): the official code with a selective scan.
     #[serde(rename = "decision_mamba")]
     DecisionMamba,
@@ -41,6 +45,7 @@ impl Recipe {
         "ddt",
         "reinformer",
         "decision_mamba",
+        "online_dt",
         "qdt",
     ];
 
@@ -51,6 +56,7 @@ impl Recipe {
             "convformer" => Self::Convformer,
             "ddt" => Self::Ddt,
             "reinformer" => Self::Reinformer,
+            "online_dt" => Self::OnlineDt,
             "qdt" => Self::Qdt,
             "decision_mamba" => Self::DecisionMamba,
             _ => Self::Corl,
@@ -66,6 +72,7 @@ impl Recipe {
             | Self::Ddt
             | Self::Reinformer
             | Self::DecisionMamba
+            | Self::OnlineDt
             | Self::Qdt => PublishedCode::Official,
         }
     }
@@ -84,7 +91,14 @@ impl Recipe {
         let mut config = OptimiserConfig::default();
         match self {
             Self::Convformer | Self::DecisionMamba => config.learning_rate = 1e-3,
+            Self::OnlineDt => {
+                config.method = OptimiserMethod::Lamb;
+                config.batch_size = 256;
+                config.weight_decay = 5e-4;
+                config.warmup_steps = Some(10_000);
+            }
             Self::Reinformer => {
+                config.method = OptimiserMethod::Lamb;
                 config.batch_size = 128;
                 config.warmup_steps = Some(5000);
             }

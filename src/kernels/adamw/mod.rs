@@ -65,7 +65,7 @@ pub(crate) struct Coefficients {
 }
 
 impl AdamW {
-    fn coefficients(&self, rate: f64, step: u64, clip: f64) -> Coefficients {
+    pub(crate) fn coefficients(&self, rate: f64, step: u64, clip: f64) -> Coefficients {
         let power = step as f64;
         Coefficients {
             keep: (1.0 - rate * self.decay) as f32,

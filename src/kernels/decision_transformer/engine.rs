@@ -10,11 +10,11 @@ use super::network::packing::{Packing, Purpose};
 use super::shape::{MixerKind, Shape};
 use super::trunk::memory::Memory;
 use super::trunk::weights::Weights;
-use super::trunk::{Model, backward::backward, forward::forward, returns};
+use super::trunk::{Model, backward::backward, deviations, forward::forward, returns};
 use super::windows::Windows;
-use crate::kernels::adamw::{self, AdamW};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::dropout::Dropout;
+use crate::kernels::likelihood::{Entropy, Likelihood};
 use crate::kernels::loss::{self, Denominator, Objective};
 use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
@@ -47,6 +47,7 @@ pub struct Engine {
     pool: Option<ThreadPool>,
     weights: Weights,
     workers: Vec<Worker>,
+    entropy: Entropy,
 }
 
 /// The state of one thread.
@@ -56,6 +57,7 @@ struct Worker {
     memory: Memory,
     gradient: Buffer,
     loss: f64,
+    likelihood: Likelihood,
 }
 
 /// What a thread computes for each group.
@@ -66,6 +68,8 @@ struct Task<'a> {
     dropout: Option<&'a Dropout>,
     objective: Objective,
     count: usize,
+    /// Of a stochastic policy: how its entropy counts.
+    entropy: Entropy,
     /// What errors of returns-to-go are divided by, and how many of them the mean counts.
     returns: (f64, usize),
     /// Whether the gradient is wanted, too.
@@ -136,6 +140,7 @@ impl Engine {
             pool,
             weights: Weights::default(),
             workers: (0..workers).map(|_| Worker::default()).collect(),
+            entropy: Entropy::default(),
         }
     }
 
@@ -164,9 +169,23 @@ impl Engine {
         self.precision
     }
 
-    /// The loss of a batch; its gradient is added to `gradient` (as long as the parameters). A
-    /// batch without valid steps has loss 0 and no gradient. The same input and number of threads
-    /// give the same bits.
+    /// How the entropy of a stochastic policy counts in the following batches; at first, not at
+    /// all. A deterministic one has none.
+    pub fn set_entropy(&mut self, entropy: Entropy) {
+        self.entropy = entropy;
+    }
+
+    /// The likelihood of the last batch's actions, or of what was computed of it, in a stochastic
+    /// policy; zeros of a deterministic one.
+    pub fn likelihood(&self) -> Likelihood {
+        let parts = self.workers.iter().map(|worker| worker.likelihood);
+        parts.fold(Likelihood::default(), Likelihood::plus)
+    }
+
+    /// The loss of a batch: `objective` or, for a stochastic policy, that of
+    /// [`likelihood`](crate::kernels::likelihood). Its gradient is added to `gradient` (as long as
+    /// the parameters). A batch without valid steps has loss 0 and no gradient. The same input and
+    /// number of threads give the same bits.
     ///
     /// # Panics
     /// If an array does not fit the shape, or a timestep the table.
@@ -295,19 +314,25 @@ impl Engine {
             }
         }
         if windows.steps() == 0 {
+            let workers = self.workers.iter_mut();
+            workers.for_each(|worker| worker.likelihood = Likelihood::default());
             return 0.0;
         }
-        let shortcut = self.shortcut;
+        let (shortcut, entropy) = (self.shortcut, self.entropy);
         self.pack(parameters, Purpose::Training { shortcut });
         let shares = windows.shares(part, self.workers.len());
         let (model, workers, pool) = self.split(parameters);
-        let count = objective.count(steps, model.network.shape.action);
+        let count = match model.network.shape.deviation {
+            None => objective.count(steps, model.network.shape.action),
+            Some(_) => steps,
+        };
         let task = Task {
             model,
             windows,
             dropout,
             objective,
             count,
+            entropy,
             returns: (windows.mean_magnitude_of_returns(), steps),
             learns,
         };
@@ -347,34 +372,6 @@ impl Engine {
         }
         each(pool, &mut jobs, &|_, (worker, share, mine)| {
             worker.predict(model, windows, share.clone(), mine);
-        });
-    }
-
-    /// One update of AdamW on the engine's threads; the arguments are those of [`adamw::update`].
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "three buffers of state, a gradient, and four numbers"
-    )]
-    pub fn update(
-        &self,
-        adamw: &AdamW,
-        rate: f64,
-        step: u64,
-        clip: f64,
-        gradient: &[f32],
-        weights: &mut [f32],
-        mean: &mut [f32],
-        square: &mut [f32],
-    ) {
-        let part = gradient.len().div_ceil(self.workers.len()).max(1);
-        let moments = mean.chunks_mut(part).zip(square.chunks_mut(part));
-        let parts = gradient
-            .chunks(part)
-            .zip(weights.chunks_mut(part))
-            .zip(moments);
-        let mut parts: Vec<_> = parts.collect();
-        each(self.pool.as_ref(), &mut parts, &|_, ((g, w), (m, v))| {
-            adamw::update_at(self.level, adamw, rate, step, clip, g, w, m, v);
         });
     }
 
@@ -466,11 +463,12 @@ impl Worker {
             dropout,
             objective,
             count,
+            entropy,
             returns: of_returns,
             learns,
         } = task;
-        let a = model.network.shape.action;
-        let mut total = 0.0;
+        let shape = model.network.shape;
+        let (mut total, mut likelihood) = (0.0, Likelihood::default());
         self.groups(
             windows,
             share,
@@ -483,29 +481,29 @@ impl Worker {
                         .targets
                         .extend(windows.sequence(sequence.window).actions);
                 }
-                let Memory {
-                    predictions,
-                    targets,
-                    logits_gradient: dz,
-                    ..
-                } = memory;
-                dz.resize(predictions.len());
-                total += loss::cpu::loss(
-                    model.network.shape.head,
-                    objective,
-                    predictions,
-                    targets,
-                    a,
-                    count,
-                    dz,
-                );
+                if let Some(deviation) = shape.deviation {
+                    let scales = (entropy, count);
+                    let part = deviations::loss((model, deviation), group, scales, memory);
+                    likelihood = likelihood.plus(part);
+                    total += part.loss(entropy.temperature);
+                } else {
+                    let Memory {
+                        predictions,
+                        targets,
+                        logits_gradient: dz,
+                        ..
+                    } = memory;
+                    dz.resize(predictions.len());
+                    let (head, a) = (shape.head, shape.action);
+                    total += loss::cpu::loss(head, objective, predictions, targets, a, count, dz);
+                }
                 total += returns::loss(model, group, windows, of_returns, memory);
                 if learns {
                     backward(model, group, windows, dropout, memory, gradient);
                 }
             },
         );
-        self.loss = total;
+        (self.loss, self.likelihood) = (total, likelihood);
     }
 
     fn predict(
@@ -549,6 +547,8 @@ fn each<T: Send>(
             .for_each(|(i, item)| work(i, item)),
     }
 }
+
+mod update;
 
 #[cfg(test)]
 mod tests;

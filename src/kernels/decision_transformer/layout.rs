@@ -3,6 +3,7 @@
 use super::block;
 use super::embedding;
 use super::shape::{Condition, Shape};
+use crate::kernels::likelihood::Deviation;
 use crate::kernels::parameters::{Pair, Places, View};
 use std::ops::Range;
 
@@ -21,6 +22,17 @@ pub struct Layout {
     pub(crate) head: Pair,
     /// From an observation token to its return-to-go, if that is predicted.
     pub(crate) return_head: Option<Pair>,
+    /// The raw deviations of actions, if the policy is stochastic.
+    pub(crate) log_sigma: Option<LogSigma>,
+}
+
+/// Where the raw logarithms of the deviations of actions are from.
+#[derive(Clone, Debug)]
+pub(crate) enum LogSigma {
+    /// From the tokens that actions are predicted from.
+    Head(Pair),
+    /// They are parameters, A numbers.
+    Free(Range<usize>),
 }
 
 impl Layout {
@@ -35,9 +47,18 @@ impl Layout {
         let final_norm = places.pair("final_norm", &[c]);
         let condition = (shape.condition == Condition::Adaln)
             .then(|| places.view("condition.weight".into(), &[1, 2 * c]));
-        let head = places.pair("head", &[c, shape.action]);
+        let name = if shape.deviation.is_none() {
+            "head"
+        } else {
+            "mean"
+        };
+        let head = places.pair(name, &[c, shape.action]);
         let predicts = shape.condition.expectile().is_some();
         let return_head = predicts.then(|| places.pair("return_head", &[c, 1]));
+        let log_sigma = shape.deviation.map(|deviation| match deviation {
+            Deviation::Squashed => LogSigma::Head(places.pair("log_sigma", &[c, shape.action])),
+            Deviation::Free => LogSigma::Free(places.view("log_sigma".into(), &[shape.action])),
+        });
         Self {
             views: places.views(),
             embedding,
@@ -47,6 +68,7 @@ impl Layout {
             condition,
             head,
             return_head,
+            log_sigma,
         }
     }
 
@@ -89,6 +111,7 @@ mod tests {
             head: Head::Tanh { scale: 1.0 },
             condition: Condition::Token,
             mixer: MixerKind::Attention,
+            deviation: None,
         };
         let convolution = Shape {
             mixer: MixerKind::Convolution,

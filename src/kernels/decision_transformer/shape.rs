@@ -1,6 +1,7 @@
 //! The sizes of the model.
 
 use crate::kernels::activation::Activation;
+use crate::kernels::likelihood::Deviation;
 use crate::kernels::loss::Head;
 
 /// The sizes of the model. `width` must be a multiple of `heads`, and none may be zero.
@@ -28,17 +29,28 @@ pub struct Shape {
     pub condition: Condition,
     /// how tokens are mixed
     pub mixer: MixerKind,
+    /// how the standard deviation of continuous actions is computed, if the policy is stochastic;
+    /// the head gives its mean
+    pub deviation: Option<Deviation>,
 }
 
 impl Shape {
     /// Whether a GPU has kernels for this model.
     pub fn runs_on_devices(&self) -> bool {
-        self.has_return_tokens_and_attention()
+        self.has_return_tokens_and_attention() && self.deviation.is_none()
     }
 
     /// Whether this is the network of Chen et al. 2021.
     pub fn has_return_tokens_and_attention(&self) -> bool {
         self.condition == Condition::Token && self.mixer == MixerKind::Attention
+    }
+
+    /// The largest action that the head gives; 1 for logits.
+    pub fn largest_action(&self) -> f32 {
+        match self.head {
+            Head::Tanh { scale } => scale,
+            Head::Logits => 1.0,
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::kernels::decision_transformer::Condition;
-use crate::kernels::{Activation, Head};
+use crate::kernels::{Activation, Deviation, Head};
 
 #[test]
-fn every_condition_and_mixer_goes_through_a_file_in_each_naming() {
+fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
     let namings = [
         Naming::Official,
         Naming::Corl,
@@ -23,20 +23,23 @@ fn every_condition_and_mixer_goes_through_a_file_in_each_naming() {
                 MixerKind::Convolution,
                 MixerKind::Scan,
             ] {
-                let shape = Shape {
-                    observation: 5,
-                    action: 2,
-                    context: 4,
-                    width: 6,
-                    heads: 1,
-                    layers: 2,
-                    timesteps: 9,
-                    activation: Activation::Relu,
-                    head: Head::Logits,
-                    condition,
-                    mixer,
-                };
-                check(naming, &shape);
+                for deviation in [None, Some(Deviation::Squashed), Some(Deviation::Free)] {
+                    let shape = Shape {
+                        observation: 5,
+                        action: 2,
+                        context: 4,
+                        width: 6,
+                        heads: 1,
+                        layers: 2,
+                        timesteps: 9,
+                        activation: Activation::Relu,
+                        head: Head::Logits,
+                        condition,
+                        mixer,
+                        deviation,
+                    };
+                    check(naming, &shape);
+                }
             }
         }
     }

@@ -47,6 +47,7 @@ use super::network::packing::{Packing, Purpose};
 use super::shape::Shape;
 use super::trunk::Model;
 use super::trunk::weights::Weights;
+use crate::kernels::likelihood;
 use crate::kernels::precision::Precision;
 use crate::kernels::simd::Level;
 use crate::kernels::threads;
@@ -199,6 +200,28 @@ impl Acting {
     /// model predicts it ([`Condition::Predicted`](super::Condition::Predicted)), that.
     pub fn return_to_go(&self, row: usize) -> f32 {
         self.rows[row].return_to_go
+    }
+
+    /// A sample of a stochastic policy for the row's last step, with noise from N(0, 1): A numbers
+    /// each. Of a deterministic policy, nothing.
+    ///
+    /// # Panics
+    /// If noise or action are shorter.
+    pub fn sample(&self, row: usize, noise: &[f32], action: &mut [f32]) {
+        let Some(deviation) = self.shape.deviation else {
+            return;
+        };
+        let Row {
+            means,
+            raw_deviations,
+            ..
+        } = &self.rows[row];
+        assert!(
+            noise.len().min(action.len()) >= means.len(),
+            "noise and action have A numbers"
+        );
+        let kind = (deviation, self.shape.largest_action());
+        likelihood::cpu::sample(kind, (means, raw_deviations), noise, action);
     }
 
     /// The predictions of the active rows' next actions, into their rows of `actions` (rows x A;

@@ -23,6 +23,9 @@ pub(super) struct Row {
     timestep: u32,
     /// That of the newest step.
     pub(super) return_to_go: f32,
+    /// The raw means and deviations of a stochastic policy, A numbers each.
+    pub(super) means: Vec<f32>,
+    pub(super) raw_deviations: Vec<f32>,
     past: Past,
     /// Embedded tokens.
     x: Buffer,
@@ -104,6 +107,7 @@ impl Row {
             block.mixer.resize(&mut cache, tokens);
             cache
         });
+        let stochastic = vec![0.0; shape.deviation.map_or(0, |_| shape.action)];
         Self {
             steps: 0,
             tokens: 0,
@@ -111,6 +115,8 @@ impl Row {
             newest: None,
             timestep: 0,
             return_to_go: 0.0,
+            means: stochastic.clone(),
+            raw_deviations: stochastic,
             past,
             x: Buffer::zeros(most * c),
             caches: caches.collect(),

@@ -11,7 +11,8 @@ use super::slide::{Helper, Known, Tokens, slide};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::trunk::Model;
 use crate::kernels::decision_transformer::trunk::forward::{apply_final_norm, apply_head};
-use crate::kernels::decision_transformer::trunk::returns;
+use crate::kernels::decision_transformer::trunk::{deviations, returns};
+use crate::kernels::loss;
 use std::ops::Range;
 
 /// The most rows that are worked on together: enough to share the reading of the weights, few
@@ -33,6 +34,8 @@ pub(super) struct Scratch {
     answers: Buffer,
     returns_to_go: Vec<f32>,
     predictions: Buffer,
+    /// The raw deviations of a stochastic policy.
+    raw: Buffer,
 }
 
 /// A row that acts.
@@ -110,12 +113,23 @@ fn act_together(
         statistics,
         returns_to_go,
         predictions,
+        raw,
         ..
     } = scratch;
     apply_final_norm(model, returns_to_go, answers, (normed, statistics));
     let a = model.network.shape.action;
     predictions.resize(jobs.len() * a);
     apply_head(model, normed, predictions);
+    deviations::compute(model, normed, raw);
+    if !raw.is_empty() {
+        // Those of each row, or the same for all.
+        let raw = raw.chunks(a).cycle();
+        for (job, (means, raw)) in jobs.iter_mut().zip(predictions.chunks(a).zip(raw)) {
+            job.row.means.copy_from_slice(means);
+            job.row.raw_deviations.copy_from_slice(raw);
+        }
+    }
+    loss::cpu::predict(model.network.shape.head, predictions);
     let found = predictions.chunks(a).zip(returns_to_go);
     for (job, (action, return_to_go)) in jobs.iter_mut().zip(found) {
         job.action.copy_from_slice(action);

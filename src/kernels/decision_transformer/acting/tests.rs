@@ -8,6 +8,7 @@ use crate::kernels::decision_transformer::shape::{Condition, MixerKind};
 use crate::kernels::decision_transformer::testing::parameters;
 use crate::kernels::decision_transformer::trunk::reference;
 use crate::kernels::decision_transformer::windows::{Side, Windows};
+use crate::kernels::likelihood::Entropy;
 use crate::kernels::loss::{Denominator, Head, Objective};
 use crate::kernels::precision::Precision;
 use crate::kernels::testing::{assert_close, numbers, to_f64};
@@ -24,6 +25,7 @@ const SHAPE: Shape = Shape {
     head: Head::Tanh { scale: 1.5 },
     condition: Condition::Token,
     mixer: MixerKind::Attention,
+    deviation: None,
 };
 
 /// The return-to-go outside the sequence: two tokens a step.
@@ -152,6 +154,7 @@ impl Episodes {
                 objective: Objective::SquaredError,
                 denominator: Denominator::Valid,
                 dropout: None,
+                entropy: Entropy::default(),
             };
             all.extend(reference::predicted_returns(task, &exact).last());
         });

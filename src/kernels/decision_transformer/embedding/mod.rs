@@ -119,6 +119,7 @@ mod tests {
             head: Head::Logits,
             condition,
             mixer: MixerKind::Attention,
+            deviation: None,
         }
     }
 

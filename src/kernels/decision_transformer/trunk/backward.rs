@@ -2,7 +2,7 @@
 
 use super::Model;
 use super::memory::Memory;
-use super::returns;
+use super::{deviations, returns};
 use crate::kernels::decision_transformer::block::cpu::{self as block, Scratch};
 use crate::kernels::decision_transformer::embedding;
 use crate::kernels::decision_transformer::group::{Group, rate, undrop};
@@ -49,6 +49,8 @@ fn head_backward(model: Model<'_>, memory: &mut Memory, gradient: &mut [f32]) {
     network.weight_gradient(Precision::F32, &layout.head, x, factors, gradient);
     let head = model.weights.head_transposed.all();
     network.linear_backward((dz, a), head, (normed, c));
+    let rows = (&*memory.final_normed, &mut **normed);
+    deviations::backward(model, rows, &mut memory.deviations, factors, gradient);
     stream.resize(normed.len());
     stream.fill(0.0);
     let x = match &layout.return_head {

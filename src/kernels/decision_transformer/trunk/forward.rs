@@ -2,7 +2,7 @@
 
 use super::Model;
 use super::memory::Memory;
-use super::returns;
+use super::{deviations, returns};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::block::cpu as block;
 use crate::kernels::decision_transformer::embedding;
@@ -48,6 +48,8 @@ pub(crate) fn forward(
     let numbers = x.len() / shape.width * shape.action;
     memory.predictions.resize(numbers);
     apply_head(model, normed, &mut memory.predictions);
+    deviations::forward(model, memory);
+    loss::cpu::predict(shape.head, &mut memory.predictions);
 }
 
 fn embed(
@@ -108,11 +110,10 @@ pub(crate) fn apply_final_norm(
     }
 }
 
-/// Computes the predictions from normed rows.
-pub(crate) fn apply_head(model: Model<'_>, normed: &[f32], predictions: &mut [f32]) {
+/// Computes the head's outputs from normed rows.
+pub(crate) fn apply_head(model: Model<'_>, normed: &[f32], outputs: &mut [f32]) {
     let network = model.network;
     let (head, bias) = (&model.weights.head, network.of(&model.layout.head.bias));
     let x = (normed, network.shape.width);
-    network.linear(x, head.all(), bias, predictions);
-    loss::cpu::predict(network.shape.head, predictions);
+    network.linear(x, head.all(), bias, outputs);
 }

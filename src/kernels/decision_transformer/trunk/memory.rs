@@ -1,5 +1,6 @@
 //! A thread's memory for its current group. It grows to the size of the largest group.
 
+use super::deviations::Deviations;
 use super::returns::Returns;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::block::cpu::{Scratch, Tape};
@@ -23,6 +24,8 @@ pub(crate) struct Memory {
     pub(crate) predictions: Buffer,
     pub(crate) logits_gradient: Buffer,
     pub(crate) targets: Vec<f32>,
+    /// Where the policy is stochastic.
+    pub(crate) deviations: Deviations,
     /// Where returns-to-go are predicted.
     pub(crate) returns: Returns,
     pub(crate) scratch: Scratch,

@@ -5,6 +5,7 @@
 //! `memory::Memory`, `backward` reads it and adds to a gradient of all parameters.
 
 pub(crate) mod backward;
+pub(crate) mod deviations;
 pub(crate) mod forward;
 pub(crate) mod memory;
 pub mod reference;

@@ -2,12 +2,13 @@
 
 use crate::kernels::decision_transformer::block;
 use crate::kernels::decision_transformer::embedding;
-use crate::kernels::decision_transformer::layout::Layout;
-use crate::kernels::decision_transformer::network::reference::{Backward, Network, Tokens};
+use crate::kernels::decision_transformer::layout::{Layout, LogSigma};
+use crate::kernels::decision_transformer::network::reference::{Backward, Network, Tokens, sum};
 use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::decision_transformer::windows::Windows;
 use crate::kernels::dropout::{self, Dropout, Site};
 use crate::kernels::expectile::{self, Scales};
+use crate::kernels::likelihood::{self, Entropy, Numbers};
 use crate::kernels::loss::{self, Denominator, Objective};
 use crate::kernels::precision::Precision;
 use crate::kernels::real::Real;
@@ -27,6 +28,8 @@ pub struct Task<'a> {
     pub denominator: Denominator,
     /// masks, or none
     pub dropout: Option<&'a Dropout>,
+    /// how the entropy of a stochastic policy counts
+    pub entropy: Entropy,
 }
 
 /// Predictions (B x K x A, zero at padded steps), loss, and the gradient of every parameter.
@@ -34,7 +37,6 @@ pub fn loss_and_gradient<R: Real>(task: Task<'_>, parameters: &[R]) -> (Vec<R>, 
     let Task {
         shape,
         windows,
-        objective,
         denominator,
         ..
     } = task;
@@ -43,7 +45,6 @@ pub fn loss_and_gradient<R: Real>(task: Task<'_>, parameters: &[R]) -> (Vec<R>, 
         Denominator::Valid => windows.steps(),
         Denominator::All => windows.lengths.len() * windows.context,
     };
-    let count = objective.count(steps, shape.action) as f64;
     let mut predictions = Vec::new();
     let mut total = 0.0;
     let mut gradient = vec![R::zero(); layout.len()];
@@ -52,20 +53,12 @@ pub fn loss_and_gradient<R: Real>(task: Task<'_>, parameters: &[R]) -> (Vec<R>, 
         let mut rows = vec![R::zero(); windows.context * shape.action];
         if length > 0 {
             let tape = forward(task, &layout, parameters, window);
-            let actions = windows.sequence(window).actions;
-            let actions: Vec<R> = actions.iter().map(|a| R::from_f64((*a).into())).collect();
-            let (y, loss, dz) = loss::reference::loss(
-                shape.head,
-                objective,
-                &tape.logits,
-                &actions,
-                shape.action,
-                count,
-            );
+            let y = loss::reference::predict(shape.head, &tape.logits);
+            let (loss, dz, draw) = actions_loss(task, window, steps, &tape);
             total += loss;
             let (loss, dr) = returns_loss(task, window, steps, &tape);
             total += loss;
-            let at_heads = (&*dz, &*dr);
+            let at_heads = [&*dz, &*dr, &*draw];
             backward(
                 task,
                 &layout,
@@ -105,6 +98,7 @@ struct Tape<R> {
     stream: Vec<R>,
     normed: Vec<R>,
     logits: Vec<R>,
+    raw_deviations: Vec<R>,
     returns: Option<Returns<R>>,
 }
 
@@ -158,6 +152,11 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
         }
     };
     let logits = exact.linear(&layout.head, &normed);
+    let raw_deviations = match &layout.log_sigma {
+        None => Vec::new(),
+        Some(LogSigma::Head(head)) => exact.linear(head, &normed),
+        Some(LogSigma::Free(range)) => parameters[range.clone()].to_vec(),
+    };
     let returns = layout.return_head.as_ref().map(|head| {
         let rows = x.chunks(c).step_by(condition.stride()).flatten();
         let stream: Vec<R> = rows.copied().collect();
@@ -174,8 +173,53 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
         stream,
         normed,
         logits,
+        raw_deviations,
         returns,
     }
+}
+
+/// The loss of the actions, and the gradients at the head's outputs and at the raw deviations.
+fn actions_loss<R: Real>(
+    task: Task<'_>,
+    window: usize,
+    steps: usize,
+    tape: &Tape<R>,
+) -> (f64, Vec<R>, Vec<R>) {
+    let Task {
+        shape,
+        windows,
+        objective,
+        entropy,
+        ..
+    } = task;
+    let a = shape.action;
+    let reals = |x: &[f32]| -> Vec<R> { x.iter().map(|x| R::from_f64((*x).into())).collect() };
+    let actions = reals(windows.sequence(window).actions);
+    let Some(deviation) = shape.deviation else {
+        let count = objective.count(steps, a) as f64;
+        let (_, loss, dz) =
+            loss::reference::loss(shape.head, objective, &tape.logits, &actions, a, count);
+        return (loss, dz, Vec::new());
+    };
+    let mut noise = vec![0.0; actions.len()];
+    for (step, noise) in (windows.first_step(window)..).zip(noise.chunks_mut(a)) {
+        likelihood::noise(entropy.key, window, step, noise);
+    }
+    let scales = likelihood::LikelihoodScales {
+        deviation,
+        largest: shape.largest_action(),
+        temperature: entropy.temperature,
+        count: steps,
+        action: a,
+    };
+    let numbers = Numbers {
+        means: &tape.logits,
+        raw: &tape.raw_deviations,
+        actions: &actions,
+        noise: &reals(&noise),
+    };
+    let (found, dz, draw) = likelihood::reference::loss(scales, numbers);
+    (found.loss(entropy.temperature), dz, draw)
 }
 
 /// The loss of predicted returns-to-go, and the gradient at them.
@@ -204,7 +248,7 @@ fn backward<R: Real>(
     parameters: &[R],
     window: usize,
     tape: &Tape<R>,
-    (dz, dr): (&[R], &[R]),
+    [dz, dr, draw]: [&[R]; 3],
     gradient: &mut [R],
 ) {
     let (c, activation) = (task.shape.width, task.shape.activation);
@@ -214,7 +258,17 @@ fn backward<R: Real>(
         parameters,
     };
     let mut back = Backward { network, gradient };
-    let normed = back.linear(&layout.head, &tape.normed, dz);
+    let mut normed = back.linear(&layout.head, &tape.normed, dz);
+    match &layout.log_sigma {
+        None => {}
+        Some(LogSigma::Head(head)) => {
+            normed = sum(&normed, &back.linear(head, &tape.normed, draw));
+        }
+        Some(LogSigma::Free(range)) => {
+            let sums = back.gradient[range.clone()].iter_mut().zip(draw);
+            sums.for_each(|(sum, part)| *sum += *part);
+        }
+    }
     back.network.precision = task.precision;
     let steps = task.windows.sequence(window);
     let (norm, x) = (&layout.final_norm, &tape.stream);

@@ -2,7 +2,7 @@
 
 use crate::kernels::decision_transformer::block::cpu::Weights as BlockWeights;
 use crate::kernels::decision_transformer::embedding;
-use crate::kernels::decision_transformer::layout::Layout;
+use crate::kernels::decision_transformer::layout::{Layout, LogSigma};
 use crate::kernels::decision_transformer::network::packing::{Matrix, Packing, Purpose};
 use crate::kernels::linear::cpu::Panels;
 
@@ -15,6 +15,8 @@ pub(crate) struct Weights {
     pub(crate) head_transposed: Panels,
     pub(crate) return_head: Panels,
     pub(crate) return_head_transposed: Panels,
+    pub(crate) log_sigma: Panels,
+    pub(crate) log_sigma_transposed: Panels,
 }
 
 impl Weights {
@@ -38,6 +40,13 @@ impl Weights {
             head.pack(level, &mut self.return_head);
             if packing.backward() {
                 head.pack_transposed(level, &mut self.return_head_transposed);
+            }
+        }
+        if let Some(LogSigma::Head(head)) = &layout.log_sigma {
+            let head = Matrix::of(parameters, head);
+            head.pack(level, &mut self.log_sigma);
+            if packing.backward() {
+                head.pack_transposed(level, &mut self.log_sigma_transposed);
             }
         }
         // In training all tokens go through the last layer where returns are predicted.

@@ -30,6 +30,7 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
             head: Head::Logits,
             condition: Condition::Token,
             mixer: MixerKind::Attention,
+            deviation: None,
         };
         let layout = Layout::new(&shape);
         let weights = numbers(1, layout.len());

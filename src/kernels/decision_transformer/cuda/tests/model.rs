@@ -11,6 +11,7 @@ use crate::kernels::decision_transformer::windows::Side;
 use crate::kernels::device::backend::Backend;
 use crate::kernels::device::tests::backends;
 use crate::kernels::dropout::Dropout;
+use crate::kernels::likelihood::Entropy;
 use crate::kernels::loss::{Denominator, Head, Objective};
 use crate::kernels::precision::Precision;
 use crate::kernels::testing::{assert_close, to_f64};
@@ -27,6 +28,7 @@ pub(super) const SMALL: Shape = Shape {
     head: Head::Tanh { scale: 0.8 },
     condition: Condition::Token,
     mixer: MixerKind::Attention,
+    deviation: None,
 };
 
 pub(super) const DROPOUT: Dropout = Dropout {
@@ -65,6 +67,7 @@ fn check(backend: Box<dyn Backend>, setup: TrainerSetup, lengths: &[usize], side
         objective: setup.objective,
         denominator: setup.denominator,
         dropout: setup.dropout.as_ref(),
+        entropy: Entropy::default(),
     };
     let exact = to_f64(&weights);
     let (_, exact_loss, exact_gradient) = reference::loss_and_gradient(task, &exact);
@@ -242,6 +245,7 @@ fn rounding_precisions_are_near_the_exact_gradient_and_nearer_to_the_reference_t
             objective: Objective::SquaredError,
             denominator: Denominator::Valid,
             dropout: Some(&DROPOUT),
+            entropy: Entropy::default(),
         };
         let (_, loss, gradient) = reference::loss_and_gradient(task, &to_f64(&weights));
         (loss, gradient)

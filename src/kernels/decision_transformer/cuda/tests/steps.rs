@@ -27,6 +27,7 @@ const SHAPE: Shape = Shape {
     head: Head::Tanh { scale: 1.5 },
     condition: Condition::Token,
     mixer: MixerKind::Attention,
+    deviation: None,
 };
 
 /// The number of steps: few on the emulator, many on a device.
