@@ -9,6 +9,7 @@ mod form;
 mod former;
 mod progress;
 mod replay;
+mod trajectories;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use crate::run;
 use self::form::Form;
 pub use self::progress::{Curve, Progress};
 pub use self::replay::replay_entries;
+pub use self::trajectories::trajectory_entries;
 
 const NOTES: &str = "rtg";
 /// Bytes of a safetensors file that hold the length of its header.
@@ -235,6 +237,21 @@ impl Checkpoint {
         let values = file.and_then(|file| {
             let view = file.tensor(name).ok()?;
             Some(state_dict::floats(view.data()))
+        });
+        values.ok_or_else(|| weights_error(&self.path, StateDictError::Missing(name.to_owned())))
+    }
+
+    /// A float64 tensor.
+    ///
+    /// # Errors
+    /// There is no tensor of that name and type.
+    pub fn doubles(&self, name: &str) -> Result<Vec<f64>, Error> {
+        let file = SafeTensors::deserialize(&self.bytes).ok();
+        let values = file.and_then(|file| {
+            let view = file.tensor(name).ok()?;
+            let numbers = view.data().as_chunks::<8>().0.iter();
+            let numbers = numbers.map(|bytes| f64::from_le_bytes(*bytes));
+            (view.dtype() == safetensors::Dtype::F64).then(|| numbers.collect())
         });
         values.ok_or_else(|| weights_error(&self.path, StateDictError::Missing(name.to_owned())))
     }

@@ -32,7 +32,8 @@ use crate::statistics::Interval;
 pub use self::error::ExperimentError;
 pub use self::layers::merged;
 pub use self::plan::{
-    EvaluationConfig, Experiment, LoggingConfig, MixPart, OnlineConfig, general, reference,
+    EvaluationConfig, Experiment, LoggingConfig, MixPart, OnlineConfig, TrajectoriesConfig,
+    general, reference,
 };
 pub use self::targets::{Returns, Target, Targets};
 
@@ -62,14 +63,23 @@ impl Experiment {
         let mut merged = table(&Self::of(algorithm))?;
         merge(&mut merged, algorithm.defaults(&recipe)?);
         let from = last::<PathBuf>(layers, "from")?;
-        if from.is_some() && card.input != Input::Environment {
-            let online = Value::try_from(OnlineConfig::of(()))
-                .map_err(|error| PlanError::Type(error.to_string()))?;
-            merged.insert("online".to_owned(), online);
-        } else if layers.iter().any(|layer| layer.contains_key("online")) {
-            let expected = "omitted: it is for offline algorithms that continue `from` another \
-                run";
-            return Err(KeyError::new("online", "a table", expected).into());
+        let own = (from.is_some()).then(|| Self::interaction(card.input, card.takes_target));
+        let own = own.transpose()?.flatten();
+        for (name, what) in [
+            (
+                "online",
+                "offline algorithms that learn from transitions and",
+            ),
+            ("trajectories", "Decision Transformers that"),
+        ] {
+            let is_own = own.as_ref().is_some_and(|(own, _)| *own == name);
+            if !is_own && layers.iter().any(|layer| layer.contains_key(name)) {
+                let expected = format!("omitted: it is for {what} continue `from` another run");
+                return Err(KeyError::new(name, "a table", expected).into());
+            }
+        }
+        if let Some((name, table)) = own {
+            merged.insert(name.to_owned(), table);
         }
         if layers.iter().any(|layer| layer.contains_key("labels")) {
             let labels = Value::try_from(LabelsConfig::of(()))
@@ -103,6 +113,23 @@ impl Experiment {
         experiment.tables = own;
         experiment.validate()?;
         Ok(experiment)
+    }
+
+    /// The table of a run that continues from another one, and its defaults: none for an algorithm
+    /// whose own table has these keys.
+    fn interaction(
+        input: Input,
+        takes_target: bool,
+    ) -> Result<Option<(&'static str, Value)>, ExperimentError> {
+        let (name, table) = match input {
+            Input::Environment => return Ok(None),
+            Input::Windows if takes_target => {
+                ("trajectories", Value::try_from(TrajectoriesConfig::of(())))
+            }
+            _ => ("online", Value::try_from(OnlineConfig::of(()))),
+        };
+        let table = table.map_err(|error| PlanError::Type(error.to_string()))?;
+        Ok(Some((name, table)))
     }
 
     /// Refuses invalid combinations of values.
@@ -143,6 +170,15 @@ impl Experiment {
             return Err(KeyError::new("initial_weights", path.display(), expected).into());
         }
         self.check_acting(self.evaluation.acting)?;
+        if let Some(trajectories) = &self.trajectories {
+            if let (Some(target), false) = (trajectories.target, takes_target) {
+                return Err(KeyError::new("trajectories.target", target, unasked).into());
+            }
+            if self.labels.is_some() {
+                let expected = "omitted with `from`: a run's own trajectories have no labels";
+                return Err(KeyError::new("labels", "a table", expected).into());
+            }
+        }
         let on_gpu = matches!(self.device, Device::Cuda(_));
         if on_gpu && !card.cuda {
             let expected = format!("cpu: {} has no other device", card.name);
@@ -223,6 +259,13 @@ impl Experiment {
                 self.evaluation.return_range = Some([range.low, range.high]);
             }
             self.evaluation.targets = Some(self.targets_for(&spec.id, data, range));
+        }
+        if let Some(trajectories) = &mut self.trajectories {
+            (trajectories.drop_worst).get_or_insert(self.recipe == "online_dt");
+            let targets = self.evaluation.targets.as_ref().map(Targets::numbers);
+            let first = targets.and_then(|targets| targets.first().copied());
+            let double = first.map(|target| target + target.abs());
+            trajectories.target = trajectories.target.or(double);
         }
         let labels = data.and_then(Dataset::labels);
         if let Some(config) = &mut self.labels {

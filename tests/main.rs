@@ -26,6 +26,7 @@ mod language;
 mod offline;
 mod offline_parity;
 mod online;
+mod online_dt;
 mod parity;
 #[cfg(unix)]
 mod restless;

@@ -1,10 +1,11 @@
-//! Training batches drawn from trajectories: windows, transitions, and a replay buffer.
+//! Training batches drawn from trajectories: windows, transitions, and replay buffers of both.
 //!
 //! | | rows are | drawn from |
 //! |---|---|---|
 //! | [`windows`] | `K` consecutive steps of one episode | a [`Dataset`](crate::Dataset) |
 //! | [`transitions`] | `(s, a, r, s')`, also over `n` steps | a [`Dataset`](crate::Dataset) |
 //! | [`replay`] | the same transitions | the last steps of an agent |
+//! | [`trajectories`] | windows | the best recorded and the last own episodes of an agent |
 //!
 //! A dataset's numbers are converted once, into `f32` in the model's units, and stored in blocks of
 //! pages (`blocks.rs`): in memory for a dataset in memory, in a file next to its store for a mapped
@@ -17,6 +18,7 @@ mod blocks;
 mod draws;
 mod prefetch;
 pub mod replay;
+pub mod trajectories;
 pub mod transitions;
 pub mod windows;
 
@@ -25,6 +27,7 @@ use rand::Rng;
 pub use self::actions::ActionMap;
 pub use self::prefetch::Prefetcher;
 pub use self::replay::{Experience, ReplayBuffer, ReplayInfo};
+pub use self::trajectories::{NewTrajectory, TrajectoryBuffer, TrajectoryInfo};
 pub use self::transitions::{
     ReturnsToGo, RewardTransform, TransitionConfig, TransitionSampler, Transitions, TruncatedLast,
 };

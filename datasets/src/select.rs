@@ -211,7 +211,7 @@ impl Dataset {
     }
 
     /// The episodes of these indices, in this order.
-    fn of(&self, episodes: &[usize]) -> Self {
+    pub(crate) fn of(&self, episodes: &[usize]) -> Self {
         let places = episodes.iter().map(|&index| self.places[index]).collect();
         let mut part = Self::over(
             self.info.clone(),

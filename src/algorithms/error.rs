@@ -101,7 +101,8 @@ impl Error {
             ),
             Self::StaysOffline => Some(
                 "td3_bc, iql, awac, cql, edac, discrete_iql, discrete_awac, sac, td3 and dqn can: they \
-                 explore, and learn from single transitions"
+                 explore, and learn from single transitions; so can a decision_transformer with a \
+                 Gaussian head"
                     .to_owned(),
             ),
             Self::Notes(_) | Self::Weights(_) => None,

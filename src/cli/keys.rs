@@ -9,7 +9,7 @@ use super::{print, print_json};
 use crate::algorithms::AlgorithmRef;
 use crate::algorithms::labels::LabelsConfig;
 use crate::error::Error;
-use crate::experiment::{Experiment, OnlineConfig, general};
+use crate::experiment::{Experiment, OnlineConfig, TrajectoriesConfig, general};
 use crate::keys::{Key, Keys, Table, Value};
 
 /// List every key of a plan.
@@ -88,6 +88,7 @@ fn sections(algorithm: Option<&str>) -> Result<Vec<Section>, Error> {
     let plan = Experiment {
         labels: Some(LabelsConfig::of(())),
         online: Some(OnlineConfig::of(())),
+        trajectories: Some(TrajectoriesConfig::of(())),
         ..Experiment::of(AlgorithmRef::default())
     };
     let mut sections = vec![Section {

@@ -69,6 +69,9 @@ tables:
     evaluation: EvaluationConfig = EvaluationConfig::of(());
     /// How acting and learning alternate, in a run that continues from another one.
     online: Option<OnlineConfig> as serde(default, skip_serializing_if = "Option::is_none") = None;
+    /// The same for a Decision Transformer.
+    trajectories: Option<TrajectoriesConfig>
+        as serde(default, skip_serializing_if = "Option::is_none") = None;
     /// Metrics.
     logging: LoggingConfig = LoggingConfig::of(());
     /// The algorithm's own tables.
@@ -144,6 +147,27 @@ keys! {
     update_every: u64 = 1, Range::at_least(1), "steps", "1";
     /// Updates in a round.
     updates: u64 = 1, Range::ROWS, "updates", "1";
+}
+
+keys! {
+    /// How a Decision Transformer alternates between acting and learning, where the run continues
+    /// `from` another one. Its policy draws its actions: `decision_transformer.action_head` is
+    /// `squashed_gaussian` or `gaussian`.
+    pub struct TrajectoriesConfig = "trajectories", _any: ();
+
+    /// Trajectories in the replay, the best of the dataset at first. When it is full, a new one
+    /// replaces another, the worst of the dataset first.
+    capacity: usize = 1000, Range::between(1.0, 1_048_576.0), "trajectories", "1000";
+    /// Whether the trajectory of the least return in the dataset is not used. Default: with the
+    /// recipe `online_dt`.
+    drop_worst: Option<bool> as serde(default) = None, Range::Any, "", "true (online_dt)";
+    /// The target return while exploring. Default: the first of `evaluation.targets` plus its
+    /// magnitude, which is twice as much if it is positive, else 0. None for a model that predicts
+    /// its returns.
+    target: Option<f64> as serde(default) = None, Range::FINITE, "reward",
+        "twice that of evaluations";
+    /// Updates after each episode.
+    updates: u64 = 300, Range::ROWS, "updates", "300";
 }
 
 impl OnlineConfig {
@@ -273,6 +297,7 @@ pub fn general() -> Vec<Keys> {
         LabelsConfig::KEYS,
         EvaluationConfig::KEYS,
         OnlineConfig::KEYS,
+        TrajectoriesConfig::KEYS,
         LoggingConfig::KEYS,
     ]
 }

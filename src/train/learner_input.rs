@@ -3,6 +3,7 @@
 use rtg_datasets::sample::{ReturnsToGo, TransitionConfig};
 
 use super::interaction::Interacting;
+use super::rollouts::Rollouts;
 use crate::algorithms::{
     Error as AlgorithmError, Interaction, Learner, LearnerState, Needs, Source, Update,
 };
@@ -18,6 +19,8 @@ pub(super) enum LearnerInput {
     Dataset(Box<Source>),
     /// Its own steps.
     Environment(Box<Interacting>),
+    /// Its own episodes, in windows.
+    Rollouts(Box<Rollouts>),
 }
 
 /// The result of an advance.
@@ -36,6 +39,11 @@ impl LearnerInput {
         opened: &ExperimentData,
         (progress, checkpoint): (&Progress, Option<&Checkpoint>),
     ) -> Result<Self, Error> {
+        if let Some(config) = &experiment.trajectories {
+            let at = (progress, checkpoint);
+            let rollouts = Rollouts::open(experiment, config, learner, opened, at)?;
+            return Ok(Self::Rollouts(Box::new(rollouts)));
+        }
         let needs = match &experiment.from {
             Some(_) => in_environment(learner.needs(), experiment.online.as_ref()),
             None => learner.needs(),
@@ -56,6 +64,7 @@ impl LearnerInput {
         match self {
             Self::Dataset(source) => source,
             Self::Environment(interacting) => interacting.source(),
+            Self::Rollouts(rollouts) => rollouts.source(),
         }
     }
 
@@ -74,6 +83,7 @@ impl LearnerInput {
                 })
             }
             Self::Environment(interacting) => interacting.advance(learner, most),
+            Self::Rollouts(rollouts) => rollouts.advance(learner, most),
         }
     }
 
@@ -82,6 +92,7 @@ impl LearnerInput {
         match self {
             Self::Dataset(_) => Ok(LearnerState::default()),
             Self::Environment(interacting) => interacting.state(),
+            Self::Rollouts(rollouts) => rollouts.state(),
         }
     }
 }

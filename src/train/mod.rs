@@ -5,6 +5,7 @@ mod former;
 mod health;
 mod interaction;
 mod processor;
+mod rollouts;
 #[cfg(test)]
 mod tests;
 mod validation;
