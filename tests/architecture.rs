@@ -161,7 +161,7 @@ const ACT: [&str; 11] = [
 const CRATES: [&str; 5] = ["src", "envs/src", "datasets/src", "python/src", "act/src"];
 
 /// Where a foreign crate may be named; paths from the root of the repository.
-const FOREIGN: [(&str, &[&str]); 42] = [
+const FOREIGN: [(&str, &[&str]); 41] = [
     ("signal_hook", &["src/interrupt.rs"]),
     ("rustix", &["src/interrupt.rs"]),
     ("dfdx", &["src/nn/"]),
@@ -225,11 +225,11 @@ const FOREIGN: [(&str, &[&str]); 42] = [
         "libloading",
         &[
             "envs/src/mujoco/library",
+            "src/kernels/device/driver/interface.rs",
             "src/kernels/device/emulated.rs",
             "src/parallel/mpi/interface.rs",
         ],
     ),
-    ("cudarc", &["src/kernels/device/driver.rs"]),
     ("hdf5_reader", &["datasets/src/hdf5"]),
     ("rust_hdf5", &["datasets/src/hdf5"]),
     ("arrow_array", &["datasets/src/table"]),

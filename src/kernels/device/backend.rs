@@ -56,6 +56,9 @@ impl LaunchWork {
     }
 }
 
+/// Each byte of new memory: floats of it are NaN, so what is read before it is written shows.
+pub(crate) const POISON: u8 = 0xff;
+
 /// Threads of most blocks, as `device.h` has it.
 pub(crate) const THREADS: u32 = 128;
 /// Threads of the blocks that add up all parameters, as `adamw.cu` has it.
@@ -107,7 +110,7 @@ pub trait Backend: Debug + Send {
     /// Its name, for display.
     fn name(&self) -> String;
 
-    /// `words` zeros.
+    /// `words` words, each byte [`POISON`].
     fn allocate(&mut self, words: usize) -> Result<Address, Error>;
 
     /// Bytes that can still be allocated, if that is known.
@@ -138,6 +141,9 @@ pub enum Error {
     /// No driver library.
     #[error("no NVIDIA driver was found (libcuda)")]
     NoDriver,
+    /// The library that programs are linked to where there is no driver.
+    #[error("libcuda is a stub of a CUDA toolkit, not NVIDIA's driver")]
+    Stub,
     /// A driver that cannot load these kernels.
     #[error("the NVIDIA driver supports CUDA {found}, this program needs {needed}")]
     OldDriver {
@@ -162,13 +168,15 @@ pub enum Error {
         /// Its compute capability.
         found: (i32, i32),
     },
-    /// A model and batch that do not fit.
-    #[error("the step needs {} MiB on the device, {} MiB are free", needed >> 20, free >> 20)]
+    /// A model, batch and dataset that do not fit.
+    #[error("{doing}: out of device memory{}", amounts(*needed, *free))]
     Memory {
-        /// Bytes needed.
-        needed: u64,
-        /// Bytes free.
-        free: u64,
+        /// What was being done.
+        doing: &'static str,
+        /// Bytes needed, if that is known.
+        needed: Option<u64>,
+        /// Bytes free, if that is known.
+        free: Option<u64>,
     },
     /// A model that has no kernels here.
     #[error("this model has no kernels for a GPU")]
@@ -181,7 +189,15 @@ pub enum Error {
         /// The driver's message.
         reason: String,
     },
-    /// An error that the emulator found.
+    /// An error of a kernel that ran before the call that reports it.
+    #[error("{doing}: a kernel failed: {reason}")]
+    Fault {
+        /// What was being done.
+        doing: &'static str,
+        /// The driver's message.
+        reason: String,
+    },
+    /// A kernel that does not run, or in which the emulator found an error.
     #[error("kernel {kernel}: {reason}")]
     Kernel {
         /// The kernel.
@@ -215,11 +231,22 @@ pub enum Error {
     },
 }
 
+/// `, 3 MiB needed, 2 MiB free`: what is known of it.
+fn amounts(needed: Option<u64>, free: Option<u64>) -> String {
+    let needed = needed.map(|bytes| format!(", {} MiB needed", bytes.div_ceil(1 << 20)));
+    let free = free.map(|bytes| format!(", {} MiB free", bytes >> 20));
+    needed.into_iter().chain(free).collect()
+}
+
 impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoDriver => "install NVIDIA's driver, or compute on the CPU: --device cpu",
+            Self::Stub => {
+                "remove the toolkit's folder 'stubs' from LD_LIBRARY_PATH, or compute on the CPU: \
+                    --device cpu"
+            }
             Self::OldDriver { .. } => "update NVIDIA's driver, or compute on the CPU: --device cpu",
             Self::NoDevice { .. } => "`rtg devices` lists the devices found; or use --device cpu",
             Self::OldDevice { .. } => {
@@ -227,12 +254,16 @@ impl Error {
             }
             Self::Memory { .. } => {
                 "use a smaller optimiser.batch_size and a larger optimiser.accumulation for the \
-                    same step"
+                    same step, or a smaller dataset"
             }
             Self::Model => "compute on the CPU: --device cpu",
             Self::Driver { .. } => "`rtg devices` shows the driver; --device cpu works without it",
+            Self::Fault { .. } => {
+                "RTG_CUDA_SYNC=1 names the kernel, slowly; --device cpu works without the driver"
+            }
             Self::Emulator { .. } => "build it with src/kernels/device/emulator/build.sh",
-            Self::Kernel { .. } | Self::Batch { .. } | Self::Place { .. } => return None,
+            Self::Kernel { .. } => "--device cpu works without kernels for a GPU",
+            Self::Batch { .. } | Self::Place { .. } => return None,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The backend without a GPU: kernels compiled by g++, loaded as a library, run on this thread.
 #![expect(unsafe_code, reason = "calls a library that works on raw addresses")]
 
-use super::backend::{Address, Backend, Error, Graph, Launch};
+use super::backend::{Address, Backend, Error, Graph, Launch, POISON};
 use libloading::Library;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_ulong, c_void};
@@ -70,7 +70,7 @@ impl Backend for Emulated {
     }
 
     fn allocate(&mut self, words: usize) -> Result<Address, Error> {
-        let mut memory = vec![0; words.max(1)];
+        let mut memory = vec![u32::from_ne_bytes([POISON; 4]); words.max(1)];
         let address = memory.as_mut_ptr() as u64;
         self.allocations.insert(address, memory);
         Ok(Address(address))

@@ -26,7 +26,7 @@ use std::path::Path;
 /// device.
 pub fn check(ordinal: usize) -> Result<(), Error> {
     if std::env::var_os(EMULATOR_VARIABLE).is_none() {
-        driver::device(ordinal)?;
+        driver::check(ordinal)?;
     }
     Ok(())
 }

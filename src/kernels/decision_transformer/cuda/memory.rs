@@ -101,7 +101,11 @@ impl Memory {
         })?;
         let needed = 4 * words;
         if let Some(free) = backend.free_bytes()?.filter(|free| *free < needed) {
-            return Err(Error::Memory { needed, free });
+            return Err(Error::Memory {
+                doing: "preparing a step",
+                needed: Some(needed),
+                free: Some(free),
+            });
         }
         Self::take(shape, layout, sizes, &mut |count| backend.allocate(count))
     }

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Builds the kernels for the CPU: build.sh OUT.so [options of g++]. RTG_CUDA_EMULATOR=OUT.so makes `--device cuda`
-# run on them.
+# Builds the kernels for the CPU: build.sh OUT.so [options of g++].
+#
+# RTG_CUDA_EMULATOR=OUT.so makes `--device cuda` run on them directly. The library also has the functions of NVIDIA's
+# driver: as libcuda.so.1 in a folder of LD_LIBRARY_PATH it runs the same kernels through the program's driver layer.
 set -euo pipefail
 out=$1
 shift
+here=$(dirname "$0")
 exec g++ -std=c++17 -O2 -march=native -DRTG_EMULATED -shared -fPIC -Wall -Wextra -Werror -Wno-unknown-pragmas \
-    -x c++ "$(dirname "$0")/../../kernels.cu" -o "$out" "$@"
+    -x c++ "$here/../../kernels.cu" "$here/driver/driver.cpp" -o "$out" -ldl "$@"

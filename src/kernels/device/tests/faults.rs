@@ -24,7 +24,7 @@ fn copy(from: &Path, to: &Path) {
         let (path, target) = (entry.path(), to.join(entry.file_name()));
         let seen = |path: &Path| {
             let extension = path.extension().unwrap_or_default();
-            ["cu", "h", "sh"].iter().any(|kind| extension == *kind)
+            ["cu", "cpp", "h", "sh"].iter().any(|kind| extension == *kind)
         };
         if path.is_dir() {
             copy(&path, &target);
@@ -225,11 +225,20 @@ fn under_sanitizers(library: &Path, tests: &str) -> (bool, String) {
             .unwrap();
         String::from_utf8(found.stdout).unwrap().trim().to_owned()
     });
+    let preload = preload.join(" ");
+    let settings = [
+        ("LD_PRELOAD", preload.as_str()),
+        ("ASAN_OPTIONS", "detect_leaks=0"),
+        ("UBSAN_OPTIONS", "print_stacktrace=1"),
+    ];
+    again(library, tests, &settings)
+}
+
+/// Runs tests of this program again with these kernels: whether they passed, and what they printed.
+pub(super) fn again(library: &Path, tests: &str, settings: &[(&str, &str)]) -> (bool, String) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([tests, "--test-threads", "2"])
-        .env("LD_PRELOAD", preload.join(" "))
-        .env("ASAN_OPTIONS", "detect_leaks=0")
-        .env("UBSAN_OPTIONS", "print_stacktrace=1")
+        .envs(settings.iter().copied())
         .env(LIBRARY_VARIABLE, library)
         .output()
         .unwrap();

@@ -6,6 +6,7 @@
 
 use super::backend::{Address, Backend, Launch};
 use super::driver::Cuda;
+pub(crate) use super::driver::tests::fake;
 use super::emulated::Emulated;
 use super::transfer::{bits, get};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,11 @@ fn has_compiler() -> bool {
         }
         found
     })
+}
+
+/// The library of the unchanged kernels, which is also a fake driver; none without g++ or on a GPU.
+pub(crate) fn fake_driver() -> Option<&'static Path> {
+    (gpu().is_none() && has_compiler()).then(library)
 }
 
 /// Compiles the kernels under `sources` with more options of g++.
