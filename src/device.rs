@@ -9,12 +9,42 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Device {
-    /// The first usable GPU, or else the CPU engine.
+    /// The driver's first GPU if it can be used, or else the CPU engine.
     Auto,
     /// The CPU engine.
     Cpu,
     /// The GPU with this number.
     Cuda(usize),
+}
+
+/// Where a learner computes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChosenDevice {
+    /// The CPU, as planned.
+    Cpu,
+    /// The CPU in place of a GPU, and why.
+    Fallback(String),
+    /// The GPU of this name.
+    Gpu(String),
+}
+
+impl ChosenDevice {
+    /// The CPU, where a GPU is not possible for this reason.
+    pub fn cpu(planned: Device, reason: impl fmt::Display) -> Self {
+        match planned {
+            Device::Auto => Self::Fallback(reason.to_string()),
+            Device::Cpu | Device::Cuda(_) => Self::Cpu,
+        }
+    }
+
+    /// What a run says about it; nothing where it is as planned.
+    pub fn message(&self) -> Option<String> {
+        match self {
+            Self::Cpu => None,
+            Self::Fallback(reason) => Some(format!("computes on the CPU: {reason}")),
+            Self::Gpu(name) => Some(format!("computes on {name}")),
+        }
+    }
 }
 
 impl FromStr for Device {

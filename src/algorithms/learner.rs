@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Computation, Error, Source, ValidationBatch};
 use crate::behaviour::ActionNoise;
-use crate::device::Device;
+use crate::device::{ChosenDevice, Device};
 use crate::keys::Table;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
 use crate::parallel::Division;
@@ -318,12 +318,15 @@ pub trait Learner {
         Err(Error::Undivided { what })
     }
 
-    /// Computes on a device from now on, if possible. Returns the device's name.
+    /// Computes on a device from now on, if possible.
     ///
     /// # Errors
     /// A GPU that was requested and cannot be used.
-    fn use_device(&mut self, _device: Device, _source: &Source) -> Result<Option<String>, Error> {
-        Ok(None)
+    fn use_device(&mut self, device: Device, _source: &Source) -> Result<ChosenDevice, Error> {
+        Ok(ChosenDevice::cpu(
+            device,
+            "this algorithm has no kernels for a GPU",
+        ))
     }
 
     /// Updates model and state to those of the device.

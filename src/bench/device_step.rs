@@ -66,6 +66,7 @@ pub fn device_step(
         probability_embedding: sizes.dropout,
         key: 0,
     };
+    let data = Data::new(&sizes);
     let setup = TrainerSetup {
         shape: model.shape,
         windows: sizes.batch,
@@ -77,11 +78,11 @@ pub fn device_step(
         denominator: Denominator::All,
         adamw: AdamW::default(),
         largest_norm: 0.25,
+        dataset_bytes: data.columns().bytes(),
     };
     let mut trainer = Trainer::new(open(ordinal)?, setup)?;
     let zeros = vec![0.0; model.parameters.len()];
     trainer.load(&model.parameters, &zeros, &zeros)?;
-    let data = Data::new(&sizes);
     trainer.set_dataset(&data.columns())?;
     let mut stream = Stream::new(1, "bench");
     let last = (data.returns_to_go.len() - sizes.context) as u32;

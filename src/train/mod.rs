@@ -23,7 +23,7 @@ use self::validation::Validation;
 use crate::algorithms::{self, Learner, Setup, memory};
 use crate::checkpoint::{self, Checkpoint, Header, Progress};
 use crate::data::ExperimentData;
-use crate::device::Device;
+use crate::device::{ChosenDevice, Device};
 use crate::error::Error;
 use crate::evaluate::{self, EvaluationPlan, TargetScore};
 use crate::experiment::{Experiment, Targets};
@@ -152,11 +152,17 @@ impl<'a> Training<'a> {
         if ranks > 1 {
             recorder.message(&format!("{ranks} ranks, connected by {}", world.name()));
         }
-        // A GPU computes whole batches.
-        if experiment.parts == 1
-            && let Some(name) = learner.use_device(experiment.device, input.source())?
-        {
-            recorder.message(&format!("computes on {name}"));
+        let device = experiment.device;
+        let chosen = if experiment.parts == 1 {
+            learner.use_device(device, input.source())?
+        } else {
+            ChosenDevice::cpu(
+                device,
+                "a GPU computes whole batches, and 'parts' is above 1",
+            )
+        };
+        if let Some(message) = chosen.message() {
+            recorder.message(&message);
         }
         Ok(Self {
             experiment,

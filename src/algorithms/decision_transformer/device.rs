@@ -37,6 +37,8 @@ impl DeviceLearner {
     ) -> Result<Self, Error> {
         let model = &learner.model;
         let config = &learner.config;
+        let columns = sampler.columns();
+        let columns = on_device(&columns, sampler, model.shape.timesteps);
         let setup = TrainerSetup {
             shape: model.shape,
             windows: config.batch_size,
@@ -48,12 +50,12 @@ impl DeviceLearner {
             denominator: model.recipe.published().denominator(),
             adamw: learner.config.adamw(),
             largest_norm: config.gradient_clip,
+            dataset_bytes: columns.bytes(),
         };
         let mut trainer = Trainer::new(backend, setup)?;
         let moments = &learner.moments;
         trainer.load(&model.parameters, &moments.first, &moments.second)?;
-        let columns = sampler.columns();
-        trainer.set_dataset(&on_device(&columns, sampler, model.shape.timesteps))?;
+        trainer.set_dataset(&columns)?;
         Ok(Self {
             trainer,
             most_steps,

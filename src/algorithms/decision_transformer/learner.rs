@@ -12,7 +12,7 @@ use crate::algorithms::{
     self, Error, LearnerState, Needs, PublishedCode, Saved, Source, Update, ValidationBatch,
     moments,
 };
-use crate::device::Device;
+use crate::device::{ChosenDevice, Device};
 use crate::kernels::decision_transformer::{Side, Windows};
 use crate::kernels::likelihood::{Entropy, Likelihood};
 use crate::kernels::{Dropout, Objective, adamw, device as gpu};
@@ -397,30 +397,48 @@ impl algorithms::Learner for Learner {
         Ok(())
     }
 
-    fn use_device(&mut self, device: Device, source: &Source) -> Result<Option<String>, Error> {
+    fn use_device(&mut self, device: Device, source: &Source) -> Result<ChosenDevice, Error> {
         let Source::Windows(windows) = source else {
-            return Ok(None);
+            return Ok(ChosenDevice::cpu(
+                device,
+                "there are no windows to copy to a GPU",
+            ));
         };
-        let on_cpu = !(self.network.is_fused() && self.model.shape.runs_on_devices())
-            || self.config.method == OptimiserMethod::Lamb
-            || windows.sampler().is_consistent();
+        let sampler = windows.sampler();
+        self.device = None;
+        // The composed engine uses dfdx's own operations, which exist for the model of Chen et al.
+        // only.
+        let on_cpu = if !self.network.is_fused() {
+            Some("decision_transformer.engine = \"composed\" has no kernels for a GPU")
+        } else if !self.model.shape.runs_on_devices() {
+            Some("this model has no kernels for a GPU")
+        } else if sampler.is_consistent() {
+            Some("labels.consistent = true is not possible on a GPU")
+        } else if self.config.method == OptimiserMethod::Lamb {
+            Some("optimiser.method = \"lamb\" has no kernels for a GPU")
+        } else {
+            None
+        };
         let on = |learner: &Self, ordinal| {
             let backend = gpu::open(ordinal)?;
-            DeviceLearner::new(backend, learner, windows.sampler(), MOST_STEPS)
+            DeviceLearner::new(backend, learner, sampler, MOST_STEPS)
         };
-        self.device = match device {
-            Device::Cpu => None,
-            Device::Cuda(_) if self.temperature.is_some() => {
+        let learner = match (device, on_cpu) {
+            (Device::Cpu, _) => return Ok(ChosenDevice::Cpu),
+            (Device::Auto, Some(reason)) => return Ok(ChosenDevice::cpu(device, reason)),
+            (Device::Auto, None) => match on(self, 0) {
+                Ok(learner) => learner,
+                Err(error) => return Ok(ChosenDevice::cpu(device, error)),
+            },
+            (Device::Cuda(_), _) if self.temperature.is_some() => {
                 let error = deterministic_only(&self.model.config, "on a GPU");
                 return Err(PlanError::from(error).into());
             }
-            Device::Cuda(ordinal) => Some(on(self, ordinal)?),
-            // The composed engine uses dfdx's own operations, which exist for the model of Chen et
-            // al. only.
-            Device::Auto if on_cpu => None,
-            Device::Auto => on(self, 0).ok(),
+            (Device::Cuda(ordinal), _) => on(self, ordinal)?,
         };
-        Ok(self.device.as_ref().map(DeviceLearner::name))
+        let name = learner.name();
+        self.device = Some(learner);
+        Ok(ChosenDevice::Gpu(name))
     }
 
     fn synchronise(&mut self) -> Result<(), Error> {

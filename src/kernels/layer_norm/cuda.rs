@@ -53,7 +53,7 @@ pub(crate) fn blocks(rows: usize) -> (usize, usize) {
 impl Norm {
     pub(crate) fn launch(&self) -> Launch {
         let blocks = (self.rows as usize).div_ceil(WARPS);
-        let work = LaunchWork::of(2 * (self.rows * self.width) as usize, 0);
+        let work = LaunchWork::of(2 * self.rows as usize * self.width as usize, 0);
         Launch::new("layer_norm", [blocks, 1, 1], THREADS, self).doing(work)
     }
 }
@@ -64,7 +64,29 @@ impl NormBackward {
         let beside = usize::from(self.beside != Address::NULL);
         let dropped = usize::from(self.dropped != Address::NULL);
         let matrices = 3 + beside + dropped;
-        let work = LaunchWork::of(matrices * (self.rows * self.width) as usize, 0);
+        let work = LaunchWork::of(matrices * self.rows as usize * self.width as usize, 0);
         Launch::new("layer_norm_backward", [blocks, 1, 1], THREADS, self).doing(work)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_work_of_more_numbers_than_an_i32_counts_is_right() {
+        let (rows, width) = (1 << 20, 1 << 12);
+        let norm = Norm {
+            x: Address::NULL,
+            gain: Address::NULL,
+            bias: Address::NULL,
+            y: Address::NULL,
+            statistics: Address::NULL,
+            drop: Drop::NONE,
+            rows,
+            width,
+        };
+        let numbers = 2.0 * f64::from(rows) * f64::from(width);
+        assert_eq!(norm.launch().work.bytes, 4.0 * numbers);
     }
 }

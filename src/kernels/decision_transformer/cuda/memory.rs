@@ -55,6 +55,8 @@ pub(crate) struct Sizes {
     /// Steps and batches of the longest queue.
     pub(crate) steps: usize,
     pub(crate) parts: usize,
+    /// Of the dataset, which is allocated later.
+    pub(crate) dataset_bytes: u64,
 }
 
 impl Parts {
@@ -87,7 +89,7 @@ impl Parts {
 }
 
 impl Memory {
-    /// Allocates the memory, if it fits.
+    /// Allocates the memory, if it and the dataset fit.
     pub(crate) fn allocate(
         backend: &mut dyn Backend,
         shape: &Shape,
@@ -99,7 +101,7 @@ impl Memory {
             words += count as u64;
             Ok(Address::NULL)
         })?;
-        let needed = 4 * words;
+        let needed = 4 * words + sizes.dataset_bytes;
         if let Some(free) = backend.free_bytes()?.filter(|free| *free < needed) {
             return Err(Error::Memory {
                 doing: "preparing a step",

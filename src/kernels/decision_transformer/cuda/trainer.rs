@@ -46,6 +46,8 @@ pub struct TrainerSetup {
     pub adamw: AdamW,
     /// the largest norm of the gradient; 0 for no limit
     pub largest_norm: f64,
+    /// bytes of the dataset that [`Trainer::set_dataset`] will copy to the device
+    pub dataset_bytes: u64,
 }
 
 /// The next steps. With n steps of P batches of B windows:
@@ -98,6 +100,7 @@ impl Trainer {
             windows: setup.windows,
             steps: setup.most_steps,
             parts: setup.most_steps * setup.accumulation,
+            dataset_bytes: setup.dataset_bytes,
         };
         let memory = Memory::allocate(&mut *backend, &setup.shape, &layout, sizes)?;
         let mut bytes = Vec::new();
@@ -292,6 +295,16 @@ impl Trainer {
     /// If the queue's arrays do not fit each other, it is longer than the longest one, or there
     /// is no dataset.
     pub fn steps(&mut self, queue: &StepQueue<'_>) -> Result<(), Error> {
+        self.put_queue(queue)?;
+        let step = self.step.expect("a dataset comes before steps");
+        for _ in queue.rates {
+            self.backend.replay(step)?;
+        }
+        Ok(())
+    }
+
+    /// Uploads a queue, from which each step then takes its part.
+    pub(super) fn put_queue(&mut self, queue: &StepQueue<'_>) -> Result<(), Error> {
         let TrainerSetup {
             windows,
             accumulation,
@@ -311,7 +324,6 @@ impl Trainer {
             queue.keys.len() * windows,
             "a start for each window"
         );
-        let step = self.step.expect("a dataset comes before steps");
         let mut bytes = Vec::new();
         for (rate, step) in queue.rates.iter().zip(queue.done + 1..) {
             Rates::of(adamw, *rate, step).write(&mut bytes);
@@ -322,9 +334,6 @@ impl Trainer {
         backend.upload(at.starts, queue.starts)?;
         backend.upload(at.keys, &halves(queue.keys))?;
         backend.upload(at.rates, &words(&bytes))?;
-        for _ in 0..steps {
-            backend.replay(step)?;
-        }
         self.asked = steps;
         Ok(())
     }

@@ -31,7 +31,7 @@ parameters! {
 
 impl Gather {
     pub(crate) fn launch(&self) -> Launch {
-        let steps = (self.windows * self.context) as usize;
+        let steps = self.windows as usize * self.context as usize;
         let row = (self.observation + self.action + 2) as usize;
         let work = LaunchWork::of(2 * steps * row, 0);
         Launch::new("gather", [self.windows as usize, 1, 1], THREADS, self).doing(work)

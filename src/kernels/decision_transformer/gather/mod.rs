@@ -44,6 +44,16 @@ impl Columns<'_> {
         self.returns_to_go.len()
     }
 
+    /// Bytes of their copy on a device.
+    pub fn bytes(&self) -> u64 {
+        let actions = match self.actions {
+            Actions::Numbers(numbers) => numbers.len(),
+            Actions::Labels(labels) => labels.len(),
+        };
+        // Returns-to-go, and what `places` returns.
+        4 * (self.observations.len() + actions + 3 * self.steps()) as u64
+    }
+
     /// For each step, the end of its episode, and its timestep.
     pub(crate) fn places(&self) -> (Vec<u32>, Vec<u32>) {
         let episodes = self.starts.windows(2).map(|ends| ends[0]..ends[1]);

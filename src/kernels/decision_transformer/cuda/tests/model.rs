@@ -50,6 +50,7 @@ pub(super) fn setup(shape: Shape, windows: usize) -> TrainerSetup {
         denominator: Denominator::Valid,
         adamw: AdamW::default(),
         largest_norm: 0.25,
+        dataset_bytes: 0,
     }
 }
 
