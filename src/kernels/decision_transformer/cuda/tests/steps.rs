@@ -10,7 +10,8 @@ use crate::kernels::decision_transformer::layout::Layout;
 use crate::kernels::decision_transformer::shape::{Condition, MixerKind, Shape};
 use crate::kernels::decision_transformer::testing::parameters;
 use crate::kernels::decision_transformer::windows::{Side, Windows};
-use crate::kernels::device::tests::backends;
+use crate::kernels::device::backend::Backend;
+use crate::kernels::device::tests::{backends, fake};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::loss::Head;
 use crate::kernels::testing::{numbers, relative_error};
@@ -242,37 +243,84 @@ fn steps_on_the_device_are_steps_on_the_cpu() {
     }
 }
 
-#[test]
-fn the_same_steps_give_the_same_bits_in_either_order() {
+/// How steps are launched.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    /// As graphs.
+    Replays,
+    /// Launch by launch.
+    Launches,
+}
+
+/// Weights and moments after 4 steps in queues of these lengths, of at most `most_steps`.
+fn buffers(
+    backend: Box<dyn Backend>,
+    most_steps: usize,
+    queues: &[usize],
+    how: How,
+) -> [Vec<f32>; 3] {
     let data = Data::new();
     let setup = TrainerSetup {
-        most_steps: 2,
+        most_steps,
         dropout: Some(DROPOUT),
         ..setup(SHAPE, WINDOWS)
     };
-    let count = Layout::new(&SHAPE).len();
-    let runs: Vec<_> = backends()
-        .into_iter()
-        .map(|backend| {
-            let mut trainer = Trainer::new(backend, setup).unwrap();
-            let zeros = vec![0.0; count];
-            trainer
-                .load(&parameters(&Layout::new(&SHAPE)), &zeros, &zeros)
-                .unwrap();
-            trainer.set_dataset(&data.columns()).unwrap();
-            let (starts, keys, rates) = queue();
-            let queue = StepQueue {
-                starts: &starts[..2 * WINDOWS],
-                keys: &keys[..2],
-                rates: &rates[..2],
-                done: 0,
-            };
-            trainer.steps(&queue).unwrap();
-            let mut buffers = [zeros.clone(), zeros.clone(), zeros];
-            let [weights, mean, square] = &mut buffers;
-            trainer.store(weights, mean, square).unwrap();
-            buffers
-        })
-        .collect();
-    assert!(runs.windows(2).all(|pair| pair[0] == pair[1]));
+    let layout = Layout::new(&SHAPE);
+    let mut trainer = Trainer::new(backend, setup).unwrap();
+    let zeros = vec![0.0; layout.len()];
+    trainer.load(&parameters(&layout), &zeros, &zeros).unwrap();
+    trainer.set_dataset(&data.columns()).unwrap();
+    let (starts, keys, rates) = queue();
+    let mut done = 0;
+    for count in queues {
+        let steps = done..done + count;
+        let queue = StepQueue {
+            starts: &starts[steps.start * WINDOWS..steps.end * WINDOWS],
+            keys: &keys[steps.clone()],
+            rates: &rates[steps],
+            done: done as u64,
+        };
+        match how {
+            How::Replays => trainer.steps(&queue).unwrap(),
+            How::Launches => {
+                trainer.put_queue(&queue).unwrap();
+                for _ in 0..*count {
+                    for launch in trainer.launches.clone() {
+                        trainer.backend.launch(&launch).unwrap();
+                    }
+                }
+            }
+        }
+        done += count;
+    }
+    let mut buffers = [zeros.clone(), zeros.clone(), zeros];
+    let [weights, mean, square] = &mut buffers;
+    trainer.store(weights, mean, square).unwrap();
+    buffers
+}
+
+#[test]
+fn the_same_steps_give_the_same_bits_in_either_order_and_however_they_are_launched() {
+    let mut all = Vec::new();
+    for (most_steps, queues, how) in [
+        (4, &[4][..], How::Replays),
+        // Once more: on a GPU, the same device.
+        (4, &[4], How::Replays),
+        (4, &[1, 3], How::Replays),
+        (2, &[2, 2], How::Replays),
+        (4, &[4], How::Launches),
+    ] {
+        let through_driver = fake().map(|cuda| Box::new(cuda) as Box<dyn Backend>);
+        for backend in backends().into_iter().chain(through_driver) {
+            let name = backend.name();
+            let found = buffers(backend, most_steps, queues, how);
+            all.push((format!("{name}, {queues:?} as {how:?}"), found));
+        }
+    }
+    let Some((_, expected)) = all.first() else {
+        return;
+    };
+    for (how, found) in &all {
+        assert!(found == expected, "{how}: other bits");
+    }
 }
