@@ -65,6 +65,10 @@ const BLOCKS: usize = 256;
 /// More slices cost more to add up than they gain.
 const MOST_SLICES: usize = 32;
 
+/// The most rows that one slice adds up. Tensor cores cut sums off, so the error of a sum of equal
+/// signs grows with its depth; here it stays below 1e-4.
+pub(crate) const MOST_DEPTH: usize = 16_384;
+
 /// Which factor is transposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Across {
@@ -159,7 +163,8 @@ fn slice_depth(depth: usize, slices: usize) -> usize {
 pub(crate) fn slices(inputs: usize, outputs: usize, rows: usize) -> usize {
     let tiles = inputs.div_ceil(TILE) * outputs.div_ceil(TILE);
     let wanted = (BLOCKS / tiles).clamp(1, MOST_SLICES);
-    wanted.min(rows.div_ceil(DEPTH)).max(1)
+    let wanted = wanted.min(rows.div_ceil(DEPTH)).max(1);
+    wanted.max(rows.div_ceil(MOST_DEPTH))
 }
 
 /// rows x columns, each a sum over `depth`.

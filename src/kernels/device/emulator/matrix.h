@@ -2,8 +2,13 @@
 //
 // As on a device, the elements of a fragment are spread over the lanes: element e (row by row) belongs to lane
 // e / (elements of a lane). A device spreads them in another, unspecified way, so no kernel may rely on it.
+//
+// A tensor core multiplies exactly, adds the products of one instruction to the accumulator with more bits than f32
+// has, and cuts the sum off: each instruction is off by up to one unit in the last place, always towards zero
+// (Fasi, Higham, Mikaitis, Pranesh, Numerical behavior of NVIDIA tensor cores, 2021). So long sums are biased here, too.
 #pragma once
 #include "warp.h"
+#include <cmath>
 #include <type_traits>
 
 namespace nvcuda {
@@ -47,6 +52,12 @@ inline float __float_to_tf32(float value) {
     return value;
 }
 
+/// The f32 next to `value` towards zero.
+inline float cut_off(double value) {
+    float nearest = float(value);
+    return std::fabs(double(nearest)) > std::fabs(value) ? std::nextafter(nearest, 0.f) : nearest;
+}
+
 template <class T>
 void check_place(const T* place, unsigned stride) {
     if (reinterpret_cast<uintptr_t>(place) % 32 != 0) emulator::fail("a matrix does not begin at 32 bytes");
@@ -88,15 +99,15 @@ void mma_sync(
         for (int i = 0; i < to.num_elements; i++) {
             unsigned element = lane * to.num_elements + i;
             unsigned row = element / N, column = element % N;
-            float sum = add.x[i];
+            double sum = add.x[i];
             for (unsigned k = 0; k < unsigned(K); k++) {
                 unsigned left = row * K + k, right = k * N + column;
                 auto of = [](unsigned owner) { return emulator::published<Factors>(owner); };
                 float x = of(left / A::num_elements).a->x[left % A::num_elements];
                 float y = of(right / B::num_elements).b->x[right % B::num_elements];
-                sum += x * y;
+                sum += double(x) * double(y);
             }
-            to.x[i] = sum;
+            to.x[i] = cut_off(sum);
         }
         return 0;
     });

@@ -4,7 +4,7 @@ use super::{backends, put, run, take, unwritten};
 use crate::kernels::activation::{self, Activation};
 use crate::kernels::device::backend::{Address, Backend};
 use crate::kernels::linear::cuda::{
-    Across, Finish, Matrix, Rows, Sizes, Slices, product, slices, weight_gradient,
+    Across, Finish, MOST_DEPTH, Matrix, Rows, Sizes, Slices, product, slices, weight_gradient,
 };
 use crate::kernels::linear::reference;
 use crate::kernels::precision::Precision;
@@ -125,6 +125,44 @@ fn products_are_the_reference_in_value_and_every_gradient() {
                 check(&mut *backend, precision, sizes);
             }
         }
+    }
+}
+
+/// Sums of one sign, whose errors do not cancel, at the largest depth that `slices` allows.
+#[test]
+fn the_deepest_slice_is_near_the_exact_sum() {
+    let rows = MOST_DEPTH;
+    let positive = |seed| {
+        let numbers = numbers(seed, rows);
+        numbers.into_iter().map(f32::abs).collect::<Vec<f32>>()
+    };
+    let (x, dy) = (positive(1), positive(2));
+    for mut backend in backends() {
+        let backend = &mut *backend;
+        let factors = [&x, &dy].map(|numbers| Matrix::new(put(backend, numbers), 1));
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+            let expected = reference::backward(precision, &to_f64(&x), &[1.0], &to_f64(&dy), 1);
+            let parts = Slices {
+                count: 1,
+                weight: unwritten(backend, 1),
+                stride: 1,
+                weight_slice: 1,
+                bias: unwritten(backend, 1),
+                bias_slice: 1,
+            };
+            let [x, dy] = factors;
+            run(
+                backend,
+                [weight_gradient(precision, (1, 1, rows), (x, dy), parts)],
+            );
+            let error = relative_error(&take(backend, parts.weight, 1), &expected.weight);
+            assert!(error < 1e-4, "{precision:?}: {error:e}");
+        }
+    }
+    // Batches of 4096 windows have so many rows that one slice would be too deep.
+    for (inputs, outputs) in [(512, 2048), (128, 128), (11, 3)] {
+        let rows: usize = 3 * 20 * 4096;
+        assert!(rows.div_ceil(slices(inputs, outputs, rows)) <= MOST_DEPTH);
     }
 }
 
