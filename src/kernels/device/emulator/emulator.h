@@ -11,9 +11,9 @@
 // What it does not show: races between blocks beyond the two orders, memory access patterns, time.
 #pragma once
 #include "block.h"
+#include "math.h"
 #include "matrix.h"
 #include "warp.h"
-#include <cmath>
 
 #define __global__
 #define __device__

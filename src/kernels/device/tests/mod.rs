@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 
 mod ends;
 mod faults;
+mod inexact;
 mod ops;
 mod products;
 
