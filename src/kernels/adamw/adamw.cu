@@ -3,6 +3,8 @@
 #include "../device/device.h"
 
 constexpr int WIDE = 256;
+/// Slices that are loaded before the first of them is added, so that a thread does not wait for each.
+constexpr int LOADS = 8;
 
 /// A piece of the gradient with contiguous slices.
 struct Piece {
@@ -36,7 +38,16 @@ extern "C" __global__ void __launch_bounds__(WIDE) add_up(AddUp p) {
     double squares = 0;
     for (u32 i = threadIdx.x; i < piece.length; i += WIDE) {
         float sum = p.adds ? p.gradient[piece.to + i] : 0.f;
-        for (u32 slice = 0; slice < piece.slices; slice++) sum += p.workspace[piece.from + slice * piece.stride + i];
+        const float* from = p.workspace + piece.from + i;
+        u32 slice = 0;
+        for (; slice + LOADS <= piece.slices; slice += LOADS) {
+            float loaded[LOADS];
+#pragma unroll
+            for (int k = 0; k < LOADS; k++) loaded[k] = from[(slice + k) * piece.stride];
+#pragma unroll
+            for (int k = 0; k < LOADS; k++) sum += loaded[k];
+        }
+        for (; slice < piece.slices; slice++) sum += from[slice * piece.stride];
         if (p.divisor > 1) sum /= p.divisor;
         p.gradient[piece.to + i] = sum;
         squares += double(sum) * double(sum);

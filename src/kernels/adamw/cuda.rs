@@ -64,8 +64,8 @@ parameters! {
     }
 }
 
-/// Numbers of a piece: enough work for a block.
-const MOST_LENGTH: usize = 4096;
+/// Numbers of a piece: four for each thread of a block.
+const MOST_LENGTH: usize = 1024;
 /// Blocks of the update; each adds up the squares of all pieces for itself.
 const MOST_BLOCKS: usize = 512;
 
@@ -85,8 +85,10 @@ pub(crate) fn pieces(range: &Range<usize>, from: usize, slices: usize) -> Vec<Pi
 
 impl AddUp {
     pub(crate) fn launch(&self, pieces: &[Piece]) -> Launch {
-        let numbers = pieces.iter().map(|piece| (piece.slices + 1) * piece.length);
-        let work = LaunchWork::of(numbers.sum::<u32>() as usize, 0);
+        let numbers = pieces
+            .iter()
+            .map(|piece| (piece.slices as usize + 1) * piece.length as usize);
+        let work = LaunchWork::of(numbers.sum(), 0);
         Launch::new("add_up", [pieces.len(), 1, 1], WIDE, self).doing(work)
     }
 }
