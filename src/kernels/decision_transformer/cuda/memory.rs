@@ -2,6 +2,7 @@
 
 use crate::kernels::adamw::cuda::Piece;
 use crate::kernels::decision_transformer::block::cuda as block;
+use crate::kernels::decision_transformer::embedding::cuda::table_slices;
 use crate::kernels::decision_transformer::layout::Layout;
 use crate::kernels::decision_transformer::network::cuda::{Inputs, QueueMemory, Scratch, Take};
 use crate::kernels::decision_transformer::network::workspace::Workspace;
@@ -66,7 +67,8 @@ impl Parts {
         let tokens = 3 * steps;
         let mut workspace = Workspace::new(at);
         let embedding = &layout.embedding;
-        let table = workspace.take(&embedding.timestep, 1);
+        let (slices, _) = table_slices(steps);
+        let table = workspace.take(&embedding.timestep, slices);
         let inputs = embedding.kinds();
         let inputs = inputs.map(|pair| workspace.linear(pair, steps)).collect();
         let embed_norm = workspace.norm(&layout.embed_norm, tokens);

@@ -31,7 +31,19 @@ parameters! {
         steps: i32,
         context: i32,
         width: i32,
+        slice_steps: i32,
     }
+}
+
+/// Steps that one block adds up, and the most slices of them.
+const SLICE_STEPS: usize = 4096;
+const MOST_SLICES: usize = 16;
+
+/// Slices of the table's gradient over this many steps, and the steps of each.
+pub(crate) fn table_slices(steps: usize) -> (usize, usize) {
+    let wanted = steps.div_ceil(SLICE_STEPS).clamp(1, MOST_SLICES);
+    let each = steps.div_ceil(wanted).next_multiple_of(THREADS as usize);
+    (steps.div_ceil(each).max(1), each)
 }
 
 /// Steps of a thread block, as in `embedding.cu`.
@@ -51,7 +63,8 @@ impl Table {
     pub(crate) fn launch(&self, rows: usize) -> Launch {
         let columns = (self.width as usize).div_ceil(THREADS as usize);
         let (steps, width) = (self.steps as usize, self.width as usize);
-        let work = LaunchWork::of((3 * steps + rows) * width, 0);
-        Launch::new("table_backward", [rows, columns, 1], THREADS, self).doing(work)
+        let slices = steps.div_ceil(self.slice_steps as usize).max(1);
+        let work = LaunchWork::of((3 * steps + slices * rows) * width, 0);
+        Launch::new("table_backward", [rows, columns, slices], THREADS, self).doing(work)
     }
 }

@@ -34,16 +34,23 @@ extern "C" __global__ void __launch_bounds__(THREADS) embed(Embed p) {
                 sums[s] = fmaf(x, weight, sums[s]);
             }
         }
+        // Everything is loaded before the first store, after which loads would have to wait.
+        float bias = p.bias[c], times[STEPS];
+        int valid[STEPS];
+#pragma unroll
+        for (int s = 0; s < STEPS; s++) {
+            int step = s < count ? first + s : first;
+            // Tokens after the last valid observation are zero, because the last action has no
+            // effect.
+            valid[s] = 3 * p.lengths[step / p.context] - 1;
+            times[s] = p.table[u64(p.timesteps[step]) * p.width + c];
+        }
 #pragma unroll
         for (int s = 0; s < STEPS; s++) {
             if (s >= count) continue;
             int step = first + s;
-            // Tokens after the last valid observation are zero, because the last action has no
-            // effect.
-            int valid = 3 * p.lengths[step / p.context] - 1;
-            float time = p.table[u64(p.timesteps[step]) * p.width + c];
-            float token = sums[s] + p.bias[c] + time;
-            p.to[(u64(step) * 3 + p.kind) * p.width + c] = step % p.context * 3 + p.kind < valid ? token : 0.f;
+            float token = sums[s] + bias + times[s];
+            p.to[(u64(step) * 3 + p.kind) * p.width + c] = step % p.context * 3 + p.kind < valid[s] ? token : 0.f;
         }
     }
 }
@@ -53,21 +60,26 @@ struct Table {
     const float* dx;
     const u32* timesteps;
     const int* lengths;
-    /// timesteps x C
+    /// slices x timesteps x C
     float* to;
     int steps, context, width;
+    /// Steps of a slice.
+    int slice_steps;
 };
 
-/// One block for a row of the table and 128 channels. It checks for every step of the batch, in order, whether it used
-/// the row: so sums have a fixed order, and there is no race.
+/// One block for a row of the table, 128 channels and a slice of the steps. It checks for every step of the slice, in
+/// order, whether it used the row: so sums have a fixed order, and there is no race. Without slices one block would add
+/// up all steps of a batch where all have the same timestep, as those after a recipe's largest do.
 extern "C" __global__ void __launch_bounds__(THREADS) table_backward(Table p) {
     typedef u32 Found[WARPS];
     SHARED(Found, found);
     int c = blockIdx.y * THREADS + threadIdx.x;
     float sum = 0.f;
-    for (int first = 0; first < p.steps; first += THREADS) {
+    int begin = blockIdx.z * p.slice_steps;
+    int end = begin + p.slice_steps < p.steps ? begin + p.slice_steps : p.steps;
+    for (int first = begin; first < end; first += THREADS) {
         int step = first + threadIdx.x;
-        bool uses = step < p.steps && step % p.context < p.lengths[step / p.context] &&
+        bool uses = step < end && step % p.context < p.lengths[step / p.context] &&
                     p.timesteps[step] == blockIdx.x;
         u32 votes = __ballot_sync(ALL_LANES, uses);
         if (threadIdx.x % LANES == 0) found[threadIdx.x / LANES] = votes;
@@ -82,6 +94,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) table_backward(Table p) {
         }
         __syncthreads();
     }
-    if (c < p.width) p.to[u64(blockIdx.x) * p.width + c] = sum;
+    u64 row = u64(blockIdx.z) * gridDim.x + blockIdx.x;
+    if (c < p.width) p.to[row * p.width + c] = sum;
 }
 EXPORT(table_backward)

@@ -2,7 +2,7 @@
 //! parameter.
 
 use super::Sequence;
-use crate::kernels::decision_transformer::embedding::cuda::Table;
+use crate::kernels::decision_transformer::embedding::cuda::{Table, table_slices};
 use crate::kernels::decision_transformer::network::cuda::{ExtraGradient, PLAIN, observations};
 use crate::kernels::device::backend::Launch;
 use crate::kernels::dropout::Site;
@@ -85,6 +85,7 @@ impl Sequence<'_> {
             steps: steps as i32,
             context: network.shape.context as i32,
             width: c as i32,
+            slice_steps: table_slices(steps).1 as i32,
         };
         launches.push(table.launch(network.shape.timesteps));
     }

@@ -129,22 +129,26 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
                 }
             }
             assert_close(&take(backend, x, 3 * steps * width), &expected, "tokens");
-            let table = Table {
-                dx: at_dx,
-                timesteps: at_timesteps,
-                lengths: at_lengths,
-                to: unwritten(backend, shape.timesteps * width),
-                steps: steps as i32,
-                context: context as i32,
-                width: width as i32,
-            };
-            run(backend, [table.launch(shape.timesteps)]);
-            let found = take(backend, table.to, shape.timesteps * width);
-            assert_close(
-                &found,
-                &gradient[layout.embedding.timestep.clone()],
-                "table",
-            );
+            let length = shape.timesteps * width;
+            for slice_steps in [steps, 2, 1] {
+                let slices = steps.div_ceil(slice_steps);
+                let table = Table {
+                    dx: at_dx,
+                    timesteps: at_timesteps,
+                    lengths: at_lengths,
+                    to: unwritten(backend, slices * length),
+                    steps: steps as i32,
+                    context: context as i32,
+                    width: width as i32,
+                    slice_steps: slice_steps as i32,
+                };
+                run(backend, [table.launch(shape.timesteps)]);
+                let parts = take(backend, table.to, slices * length);
+                let of = |i| parts.chunks(length).map(|part| part[i]).sum::<f32>();
+                let found: Vec<f32> = (0..length).map(of).collect();
+                let expected = &gradient[layout.embedding.timestep.clone()];
+                assert_close(&found, expected, &format!("table in {slices} slices"));
+            }
         }
     }
 }
