@@ -1,8 +1,8 @@
-"""Makes the committed PTX of the kernels, or checks it: `build.py [--check]`.
+"""Makes the committed PTX of the kernels and the account of its machine code, or checks them: `build.py [--check]`.
 
 Needs the wheels of ptx/requirements.txt (about 100 MB) in the Python that runs it. --check fails if the committed
-PTX is not what nvcc makes of the sources, or if ptxas reports for any kernel on any architecture that registers
-spill or that a kernel needs a stack.
+PTX is not what nvcc makes of the sources, if account.md is not what account.py makes of the PTX, or if ptxas reports
+for any kernel on any architecture that registers spill or that a kernel needs a stack.
 """
 
 import argparse
@@ -12,10 +12,15 @@ import subprocess
 import sys
 import tempfile
 
+import account
+
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parents[1] / "kernels.cu"
 # The least compute capability with bfloat16 and TF32 on tensor cores; later devices run the same PTX.
 VIRTUAL = "compute_80"
+# The PTX version of CUDA 12.4, the first driver with all functions that the program calls. nvcc writes its own, a later
+# one; ptxas, below, refuses what the older version does not have.
+VERSION = "8.4"
 # Devices that the driver will compile it for.
 REAL = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
 
@@ -35,7 +40,9 @@ def compile_ptx(cuda):
         # Relative paths, so that no folder of this machine can get into the text.
         command = [cuda / "bin/nvcc", "--ptx", f"-arch={VIRTUAL}", "-O3", "-std=c++17", "-Werror", "all-warnings"]
         subprocess.run([*command, SOURCE.name, "-o", out], check=True, cwd=SOURCE.parent)
-        return out.read_text()
+        ptx, count = re.subn(r"^\.version \d+\.\d+$", f".version {VERSION}", out.read_text(), flags=re.MULTILINE)
+        assert count == 1, "PTX has one version"
+        return ptx
 
 
 def spills(cuda, ptx):
@@ -67,12 +74,13 @@ def main():
     cuda = toolkit()
     ptx = compile_ptx(cuda)
     complaints, table = spills(cuda, ptx)
-    committed = HERE / f"{VIRTUAL}.ptx"
-    if check:
-        if not committed.exists() or committed.read_text() != ptx:
+    with tempfile.TemporaryDirectory() as folder:
+        accounted = account.table(cuda, ptx, pathlib.Path(folder))
+    for committed, made in ((HERE / f"{VIRTUAL}.ptx", ptx), (HERE / "account.md", accounted)):
+        if not check:
+            committed.write_text(made)
+        elif not committed.exists() or committed.read_text() != made:
             complaints.append(f"{committed.name} is stale: run {pathlib.Path(__file__).name}")
-    else:
-        committed.write_text(ptx)
     kernels = len(table) // len(REAL)
     most = max((registers for _, _, registers in table), default=0)
     print(f"{kernels} kernels, {len(ptx)} bytes of PTX, at most {most} registers on {', '.join(REAL)}")
