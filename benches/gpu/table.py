@@ -1,52 +1,114 @@
-"""The tables of run.sh's results, in Markdown: `table.py RESULTS`."""
+"""The tables of run.sh's results, in Markdown: `table.py RESULTS`. What was not measured yet is left open."""
 
 import json
 import pathlib
 import sys
 
+WAYS = ("eager", "compiled", "graph")
+# Largest relative difference to the CPU's f32 in the first steps, by precision: bfloat16 has 8 significant bits.
+MOST_DIFFERENCE = {"f32": 1e-4, "tf32": 1e-2, "bf16": 5e-2}
+
 
 def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
 
 
 def key(answer):
     sizes = answer["sizes"]
-    return tuple(sizes[name] for name in ("batch", "width", "layers", "heads", "context"))
+    return tuple(sizes[name] for name in ("batch", "width", "layers", "heads", "context")) + (answer["precision"],)
+
+
+def latest(answers, of):
+    """The last answer for each key, in the order of the first."""
+    return list({of(answer): answer for answer in answers}.values())
+
+
+def row(cells):
+    return "| " + " | ".join(cells) + " |"
+
+
+def header(*cells):
+    return row(cells) + "\n" + "|---" * len(cells) + "|"
+
+
+def difference(answer):
+    """The largest relative difference of loss and norm to the CPU's, in the first steps."""
+    pairs = zip(answer["first_steps"], answer["reference"])
+    return max(abs(ours[name] / theirs[name] - 1) for ours, theirs in pairs for name in ("loss", "norm"))
+
+
+def steps_table(ours, theirs):
+    yield header("batch", "width", "layers", "precision", "ours, ms", "deciles", "kernels, ms", "host, ms",
+                 *(f"PyTorch {way}, ms" for way in WAYS), *(f"of {way}" for way in WAYS), "off the CPU by")
+    for answer in ours:
+        times = {other["way"]: other["median_ms"] for other in theirs if key(other) == key(answer)}
+        sizes, median = answer["sizes"], answer["median_ms"]
+        cells = [str(sizes[name]) for name in ("batch", "width", "layers")] + [answer["precision"]]
+        cells += [f"{median:.3f}", " ".join(f"{ms:.3f}" for ms in answer["deciles_ms"])]
+        cells += [f"{answer['kernels_ms']:.3f}", f"{median - answer['kernels_ms']:+.3f}"]
+        cells += [f"{times[way]:.3f}" if way in times else "-" for way in WAYS]
+        cells += [f"{median / times[way]:.2f}" if way in times else "-" for way in WAYS]
+        if answer["reference"] is None:
+            cells.append("-")
+        else:
+            off, most = difference(answer), MOST_DIFFERENCE[answer["precision"]]
+            cells.append(f"{off:.1e}" + ("" if off < most else f" **(more than {most:.0e})**"))
+        yield row(cells)
+
+
+def kernels_table(answer, peak):
+    yield header("kernel", "launches", "ms", "GB/s", "of the copy", "TFLOP/s", "of the product")
+    for kernel in answer["kernels"]:
+        # Only the large products use the step's precision; everything else is f32.
+        precision = answer["precision"] if kernel["kernel"].startswith(f"product_{answer['precision']}") else "f32"
+        shares = [
+            f"{100 * kernel[name] / peak[of]:.0f} %" if of in peak else "-"
+            for name, of in (("gigabytes_per_second", "gigabytes_per_second"), ("teraflops", f"{precision}_teraflops"))
+        ]
+        yield row([f"`{kernel['kernel']}`", str(kernel["launches"]), f"{kernel['ms']:.4f}",
+                   f"{kernel['gigabytes_per_second']:.0f}", shares[0], f"{kernel['teraflops']:.2f}", shares[1]])
+
+
+def curves(folder):
+    """Loss and gradient norm of the runs on the CPU, on the GPU and on both, at their last common step."""
+    found = {}
+    for name in ("cpu", "cuda", "both"):
+        points = {line["step"]: line for line in lines(folder / name / "metrics.jsonl") if "train/loss" in line}
+        if points:
+            found[name] = points
+    if "cpu" not in found or len(found) < 2:
+        return
+    step = max(set.intersection(*(set(points) for points in found.values())))
+    yield header("run", f"loss at step {step}", "gradient norm", "off the CPU by")
+    for name, points in found.items():
+        values = [points[step][metric] for metric in ("train/loss", "train/gradient_norm")]
+        others = [found["cpu"][step][metric] for metric in ("train/loss", "train/gradient_norm")]
+        off = max(abs(value / other - 1) for value, other in zip(values, others))
+        yield row([name, *(f"{value:.6f}" for value in values), f"{off:.1e}"])
 
 
 def main():
     folder = pathlib.Path(sys.argv[1])
-    ours, theirs = lines(folder / "ours.jsonl"), lines(folder / "pytorch.jsonl")
-    peak = json.loads((folder / "peaks.json").read_text()) if (folder / "peaks.json").exists() else {}
-    if not ours:
-        sys.exit("no timings")
-    print(f"Device: {ours[0]['device']}\n")
-    print("| batch | width | layers | precision | ours, ms | PyTorch eager, ms | compiled, ms | of eager | of compiled |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for answer in ours:
-        same = [other for other in theirs if key(other) == key(answer) and other["precision"] == answer["precision"]]
-        times = {other["what"].split()[-1]: other["median_ms"] for other in same}
-        cells = [f"{answer['median_ms']:.3f}"]
-        cells += [f"{times[way]:.3f}" if way in times else "-" for way in ("eager", "compiled")]
-        cells += [f"{answer['median_ms'] / times[way]:.3f}" if way in times else "-" for way in ("eager", "compiled")]
-        sizes = answer["sizes"]
-        print(f"| {sizes['batch']} | {sizes['width']} | {sizes['layers']} | {answer['precision']} | " +
-              " | ".join(cells) + " |")
+    ours = latest(lines(folder / "ours.jsonl"), key)
+    theirs = latest(lines(folder / "pytorch.jsonl"), lambda answer: (key(answer), answer["way"]))
+    peak_file = folder / "peaks.json"
+    peak = json.loads(peak_file.read_text()) if peak_file.exists() and peak_file.read_text() else {}
+    if (folder / "clocks.csv").exists() and (clocks := (folder / "clocks.csv").read_text().strip()):
+        names, values = (line.split(", ") for line in clocks.splitlines()[:2])
+        print(*(f"{name}: {value}" for name, value in zip(names, values)), sep="  \n", end="\n\n")
+    if ours:
+        print(f"Device: {ours[0]['device']}; opened in {ours[0]['open_secs']:.1f} s\n")
+        print(*steps_table(ours, theirs), sep="\n")
+    if runs := list(curves(folder / "runs")):
+        print("\nTraining, CPU and GPU:\n")
+        print(*runs, sep="\n")
     for answer in ours:
         sizes = answer["sizes"]
         print(f"\nBatch {sizes['batch']}, width {sizes['width']}, {answer['precision']}:\n")
-        print("| kernel | launches | ms | GB/s | of the copy | TFLOP/s | of the product |")
-        print("|---|---|---|---|---|---|---|")
-        for kernel in answer["kernels"]:
-            # Only the large products use the step's precision; everything else is f32.
-            precision = answer["precision"] if kernel["kernel"].startswith(f"product_{answer['precision']}") else "f32"
-            shares = [
-                f"{100 * kernel[name] / peak[of]:.0f} %" if of in peak else "-"
-                for name, of in (("gigabytes_per_second", "gigabytes_per_second"),
-                                 ("teraflops", f"{precision}_teraflops"))
-            ]
-            print(f"| `{kernel['kernel']}` | {kernel['launches']} | {kernel['ms']:.4f} | "
-                  f"{kernel['gigabytes_per_second']:.0f} | {shares[0]} | {kernel['teraflops']:.2f} | {shares[1]} |")
+        print(*kernels_table(answer, peak), sep="\n")
+    notes = folder / "notes.txt"
+    if notes.exists():
+        print("\nNotes:\n", *(f"- {line}" for line in notes.read_text().splitlines()), sep="\n")
 
 
 main()

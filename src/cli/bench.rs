@@ -13,7 +13,7 @@ use crate::algorithms::decision_transformer::config::{
     ConditionName, EngineKind, ModelConfig, check_heads, check_precision, check_streaming,
     check_switches,
 };
-use crate::bench::{self, Milliseconds, Sizes};
+use crate::bench::{self, DeviceStepPlan, Milliseconds, Sizes};
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads};
 use crate::kernels::Precision;
@@ -58,9 +58,15 @@ enum What {
         /// Number format of the factors in large products.
         #[arg(long, value_enum, default_value_t = DeviceFactors::F32)]
         precision: DeviceFactors,
-        /// Repetitions of 64 timed steps.
+        /// Most queues of up to 64 steps that are timed.
         #[arg(long, default_value = "20")]
         repeats: NonZeroUsize,
+        /// Seconds after which no further queue is timed.
+        #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+        seconds: f64,
+        /// Compute the first steps on the CPU, too, in f32.
+        #[arg(long)]
+        reference: bool,
         /// Print the result as JSON.
         #[arg(long)]
         json: bool,
@@ -243,6 +249,8 @@ impl Bench {
                 ordinal,
                 precision,
                 repeats,
+                seconds,
+                reference,
                 json,
             } => {
                 let precision = match precision {
@@ -251,11 +259,38 @@ impl Bench {
                     DeviceFactors::Bf16 => Precision::Bf16,
                 };
                 let sizes = sizes.checked(EngineKind::Fused, true)?;
-                let answer = bench::device_step(sizes, ordinal, precision, repeats.get())?;
+                let plan = DeviceStepPlan {
+                    ordinal,
+                    precision,
+                    repeats: repeats.get(),
+                    seconds,
+                    reference_threads: reference.then(default_threads),
+                };
+                let answer = bench::device_step(sizes, plan)?;
                 let mut text = format!(
-                    "{:.3} ms per step on {}: {:.1} GFLOP at {:.1} TFLOP/s\n",
-                    answer.median_ms, answer.device, answer.gigaflops_per_step, answer.teraflops
+                    "{:.3} ms per step on {} (deciles {:.3} and {:.3}, all kernels {:.3}): \
+                     {:.1} GFLOP at {:.1} TFLOP/s\n",
+                    answer.median_ms,
+                    answer.device,
+                    answer.deciles_ms[0],
+                    answer.deciles_ms[1],
+                    answer.kernels_ms,
+                    answer.gigaflops_per_step,
+                    answer.teraflops
                 );
+                for (number, step) in answer.first_steps.iter().enumerate() {
+                    let of = answer.reference.as_ref().map(|steps| steps[number]);
+                    let of = of.map_or_else(String::new, |of| {
+                        format!(", on the CPU {:.6} and {:.6}", of.loss, of.norm)
+                    });
+                    let _ = writeln!(
+                        text,
+                        "step {}: loss {:.6}, gradient norm {:.6}{of}",
+                        number + 1,
+                        step.loss,
+                        step.norm
+                    );
+                }
                 for kernel in &answer.kernels {
                     let _ = writeln!(
                         text,
@@ -408,6 +443,12 @@ impl RunArgs {
     fn threads(&self) -> usize {
         self.threads.map_or_else(default_threads, usize::from)
     }
+}
+
+/// A positive number of seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    let found = text.parse().ok().filter(|secs: &f64| *secs > 0.0);
+    found.ok_or_else(|| "expected a number of seconds above 0".to_owned())
 }
 
 fn say(json: bool, answer: &impl Serialize, line: &str) -> Result<(), Error> {
