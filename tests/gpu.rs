@@ -4,8 +4,9 @@
 #![expect(clippy::print_stderr, reason = "what is skipped must be seen")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -16,23 +17,38 @@ const RUN: &str = "train --dataset builtin/cartpole/mixed --seed 3 --set checkpo
     --set logging.every=3 --set logging.histograms_every=5 --set optimiser.accumulation=2 \
     --set optimiser.learning_rate=1e-3 --set optimiser.warmup_steps=5 --set evaluation.every=0";
 
-/// Kernels for the CPU, or a word about why there are none.
-fn emulator(bench: &Workbench) -> Option<PathBuf> {
+/// The emulated kernels, which are also a fake driver (`emulator/build.sh`); none without g++, and
+/// a message that says so.
+pub(crate) fn emulator() -> Option<&'static Path> {
+    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    BUILT.get_or_init(build).as_deref()
+}
+
+fn build() -> Option<PathBuf> {
     if Command::new("g++").arg("--version").output().is_err() {
         let required = std::env::var_os("RTG_REQUIRE_GPP").is_some();
         assert!(!required, "RTG_REQUIRE_GPP is set and there is no g++");
         eprintln!("SKIPPED: no g++, so the kernels are not tested");
         return None;
     }
-    let out = bench.path("kernels.so");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulator");
+    fs::create_dir_all(&folder).unwrap();
+    // Another process of these tests may use the file.
+    let made = folder.join(format!("made-by-{}", std::process::id()));
     let script = repository("src/kernels/device/emulator/build.sh");
-    let status = Command::new("bash").arg(script).arg(&out).status().unwrap();
+    let status = Command::new("bash")
+        .arg(script)
+        .arg(&made)
+        .status()
+        .unwrap();
     assert!(status.success());
-    Some(out)
+    let library = folder.join("libcuda.so.1");
+    fs::rename(made, &library).unwrap();
+    Some(library)
 }
 
 /// Runs on the emulated device.
-fn on_device(bench: &Workbench, library: &PathBuf, arguments: &str) -> String {
+fn on_device(bench: &Workbench, library: &Path, arguments: &str) -> String {
     let output = bench
         .command(arguments)
         .env("RTG_CUDA_EMULATOR", library)
@@ -44,7 +60,7 @@ fn on_device(bench: &Workbench, library: &PathBuf, arguments: &str) -> String {
 }
 
 /// Step and value of a metric of a run.
-fn metric(bench: &Workbench, run: &str, name: &str) -> Vec<(u64, f64)> {
+pub(crate) fn metric(bench: &Workbench, run: &str, name: &str) -> Vec<(u64, f64)> {
     let text = fs::read_to_string(bench.path(run).join("metrics.jsonl")).unwrap();
     let point = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -54,7 +70,7 @@ fn metric(bench: &Workbench, run: &str, name: &str) -> Vec<(u64, f64)> {
 }
 
 /// All final weights of a run, in the order of their names.
-fn weights(bench: &Workbench, run: &str) -> Vec<f32> {
+pub(crate) fn weights(bench: &Workbench, run: &str) -> Vec<f32> {
     let path = bench.path(run).join("checkpoints/weights.safetensors");
     let bytes = fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -79,17 +95,17 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn training_on_a_device_is_training_on_the_cpu_and_a_run_may_change_between_them() {
     let bench = Workbench::new();
-    let Some(library) = emulator(&bench) else {
+    let Some(library) = emulator() else {
         return;
     };
     bench.succeed(&format!("{RUN} {TINY} --steps 12 --run-dir cpu"));
     let device = format!("{RUN} {TINY} --steps 12 --device cuda --run-dir device");
-    let said = on_device(&bench, &library, &device);
+    let said = on_device(&bench, library, &device);
     assert!(said.contains("computes on emulated CUDA device"), "{said}");
     // Six steps here, six there.
     bench.succeed(&format!("{RUN} {TINY} --steps 6 --run-dir both"));
     let rest = "train --resume --steps 12 --device cuda --run-dir both";
-    on_device(&bench, &library, rest);
+    on_device(&bench, library, rest);
 
     for run in ["device", "both"] {
         for name in ["train/loss", "train/gradient_norm"] {
@@ -123,7 +139,13 @@ fn without_a_driver_a_gpu_is_an_error_with_a_hint_and_auto_is_the_cpu() {
         "{told}"
     );
     assert!(!bench.path("gpu").exists(), "nothing was begun");
-    bench.succeed(&format!(
+    let output = bench.run(&format!(
         "train {TINY} --steps 2 --device auto --run-dir auto"
     ));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("computes on the CPU: no NVIDIA driver"),
+        "{said}"
+    );
 }

@@ -20,6 +20,7 @@ mod fixture;
 mod former_runs;
 mod from_run;
 mod gpu;
+mod gpu_driver;
 mod hostile;
 mod labels;
 mod language;

@@ -71,17 +71,17 @@ devices() {
 parity() { "${tests[@]}"; }
 
 train() {
-    local run=("$rtg" train --dataset builtin/cartpole/mixed --seed 3 --steps "$steps" --set logging.every=10
+    local run=("$rtg" train --dataset builtin/cartpole/mixed --seed 3 --set logging.every=10
         --set evaluation.every=0 --set evaluation.final_episodes=10)
     [ -z "$fake" ] || run+=(--set decision_transformer.width=16 --set decision_transformer.layers=1
         --set optimiser.batch_size=8)
     local ok=0 folder=$results/runs
     rm -rf "$folder" && mkdir -p "$folder"
-    "${run[@]}" --device cpu --run-dir "$folder/cpu" || ok=1
-    "${run[@]}" --device "cuda:$gpu" --run-dir "$folder/cuda" || ok=1
+    "${run[@]}" --steps "$steps" --device cpu --run-dir "$folder/cpu" || ok=1
+    "${run[@]}" --steps "$steps" --device "cuda:$gpu" --run-dir "$folder/cuda" || ok=1
     "${run[@]}" --device cpu --steps $((steps / 2)) --run-dir "$folder/both" || ok=1
     "$rtg" train --resume --run-dir "$folder/both" --steps "$steps" --device "cuda:$gpu" || ok=1
-    "${run[@]}" --device auto --run-dir "$folder/auto" 2>&1 | tee "$results/auto.txt" || ok=1
+    "${run[@]}" --steps "$steps" --device auto --run-dir "$folder/auto" 2>&1 | tee "$results/auto.txt" || ok=1
     grep -q 'computes on the CPU' "$results/auto.txt" && { note train "auto did not use the GPU"; ok=1; }
     expect_error "there is no CUDA device 99" "${run[@]}" --device cuda:99 --run-dir "$folder/none" || ok=1
     expect_error "out of device memory" "${run[@]}" --device "cuda:$gpu" --run-dir "$folder/large" \

@@ -24,7 +24,9 @@ fn copy(from: &Path, to: &Path) {
         let (path, target) = (entry.path(), to.join(entry.file_name()));
         let seen = |path: &Path| {
             let extension = path.extension().unwrap_or_default();
-            ["cu", "cpp", "h", "sh"].iter().any(|kind| extension == *kind)
+            ["cu", "cpp", "h", "sh"]
+                .iter()
+                .any(|kind| extension == *kind)
         };
         if path.is_dir() {
             copy(&path, &target);

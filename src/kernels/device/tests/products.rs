@@ -159,7 +159,7 @@ fn the_deepest_slice_is_near_the_exact_sum() {
             assert!(error < 1e-4, "{precision:?}: {error:e}");
         }
     }
-    // Batches of 4096 windows have so many rows that one slice would be too deep.
+    // One slice of a batch of 4096 windows would be too deep.
     for (inputs, outputs) in [(512, 2048), (128, 128), (11, 3)] {
         let rows: usize = 3 * 20 * 4096;
         assert!(rows.div_ceil(slices(inputs, outputs, rows)) <= MOST_DEPTH);
