@@ -194,8 +194,8 @@ impl Collection {
     }
 
     /// Plays until there are enough steps, part by part. `policy` makes the policy of a part for a
-    /// number of rows: with this noise, or the random one. `progress` is called with the steps after
-    /// each flush to disk.
+    /// number of rows: with this noise, or the random one. `progress` is called with the steps
+    /// after each flush to disk.
     pub fn play(
         &mut self,
         policy: &mut dyn FnMut(Option<f64>, usize) -> Box<dyn Policy>,

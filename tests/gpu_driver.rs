@@ -31,6 +31,10 @@ impl<'a> Fake<'a> {
         })
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers and texts, as they are"
+    )]
     fn with(&self, variable: &'a str, value: impl ToString) -> Self {
         let mut settings = self.settings.clone();
         settings.push((variable, value.to_string()));

@@ -1,8 +1,8 @@
 //! Behaviour policies that need no training: they make datasets and define 0 and 100 of a score.
 //!
 //! [`Random`] draws every action; a [`Controller`] follows a hand-written [law](mod@laws);
-//! [`Noisy`] adds noise to any policy, [`WithActionNoise`] that with which online algorithms explore.
-//! The randomness of an episode follows from its
+//! [`Noisy`] adds noise to any policy, [`WithActionNoise`] that with which online algorithms
+//! explore. The randomness of an episode follows from its
 //! [`Start`](crate::policy::Start) alone, so neither the number of rows nor their order changes an
 //! episode.
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use self::act::{act, act_on_request};
 pub use self::clock::Milliseconds;
-pub use self::device_step::{DeviceStepPlan, device_step};
+pub use self::device_step::{DeviceStep, DeviceStepPlan, device_step};
 pub use self::env::env;
 pub use self::load::load;
 pub use self::train_step::{train_step, train_step_on_request};

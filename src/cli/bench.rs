@@ -13,7 +13,7 @@ use crate::algorithms::decision_transformer::config::{
     ConditionName, EngineKind, ModelConfig, check_heads, check_precision, check_streaming,
     check_switches,
 };
-use crate::bench::{self, DeviceStepPlan, Milliseconds, Sizes};
+use crate::bench::{self, DeviceStep, DeviceStepPlan, Milliseconds, Sizes};
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads};
 use crate::kernels::Precision;
@@ -267,42 +267,7 @@ impl Bench {
                     reference_threads: reference.then(default_threads),
                 };
                 let answer = bench::device_step(sizes, plan)?;
-                let mut text = format!(
-                    "{:.3} ms per step on {} (deciles {:.3} and {:.3}, all kernels {:.3}): \
-                     {:.1} GFLOP at {:.1} TFLOP/s\n",
-                    answer.median_ms,
-                    answer.device,
-                    answer.deciles_ms[0],
-                    answer.deciles_ms[1],
-                    answer.kernels_ms,
-                    answer.gigaflops_per_step,
-                    answer.teraflops
-                );
-                for (number, step) in answer.first_steps.iter().enumerate() {
-                    let of = answer.reference.as_ref().map(|steps| steps[number]);
-                    let of = of.map_or_else(String::new, |of| {
-                        format!(", on the CPU {:.6} and {:.6}", of.loss, of.norm)
-                    });
-                    let _ = writeln!(
-                        text,
-                        "step {}: loss {:.6}, gradient norm {:.6}{of}",
-                        number + 1,
-                        step.loss,
-                        step.norm
-                    );
-                }
-                for kernel in &answer.kernels {
-                    let _ = writeln!(
-                        text,
-                        "{:>22} {:>3} x {:>9.4} ms {:>8.1} GB/s {:>8.2} TFLOP/s",
-                        kernel.name,
-                        kernel.launches,
-                        kernel.ms,
-                        kernel.gigabytes_per_second,
-                        kernel.teraflops
-                    );
-                }
-                say(json, &answer, &text)
+                say(json, &answer, &device_step_text(&answer))
             }
             What::Act {
                 sizes,
@@ -338,6 +303,42 @@ impl Bench {
             }
         }
     }
+}
+
+/// What `bench device-step` prints.
+fn device_step_text(answer: &DeviceStep) -> String {
+    let mut text = format!(
+        "{:.3} ms per step on {} (deciles {:.3} and {:.3}, all kernels {:.3}): \
+         {:.1} GFLOP at {:.1} TFLOP/s\n",
+        answer.median_ms,
+        answer.device,
+        answer.deciles_ms[0],
+        answer.deciles_ms[1],
+        answer.kernels_ms,
+        answer.gigaflops_per_step,
+        answer.teraflops
+    );
+    for (number, step) in answer.first_steps.iter().enumerate() {
+        let of = answer.reference.as_ref().map(|steps| steps[number]);
+        let of = of.map_or_else(String::new, |of| {
+            format!(", on the CPU {:.6} and {:.6}", of.loss, of.norm)
+        });
+        let _ = writeln!(
+            text,
+            "step {}: loss {:.6}, gradient norm {:.6}{of}",
+            number + 1,
+            step.loss,
+            step.norm
+        );
+    }
+    for kernel in &answer.kernels {
+        let _ = writeln!(
+            text,
+            "{:>22} {:>3} x {:>9.4} ms {:>8.1} GB/s {:>8.2} TFLOP/s",
+            kernel.name, kernel.launches, kernel.ms, kernel.gigabytes_per_second, kernel.teraflops
+        );
+    }
+    text
 }
 
 fn act(

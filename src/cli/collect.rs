@@ -54,8 +54,9 @@ pub(super) struct Collect {
     /// Noise on actions, 0 to 1: the probability of a random choice, or a fraction of the range.
     #[arg(long, default_value_t = 0.0, value_parser = noise)]
     noise: f64,
-    /// Shares with different noise, as in the built-in datasets: `mixed` is 10 % random actions, 25 %
-    /// with noise 0.5, 25 % with 0.2 and 40 % with none; `random` and `expert` are one of these alone.
+    /// Shares with different noise, as in the built-in datasets: `mixed` is 10 % random actions, 25
+    /// % with noise 0.5, 25 % with 0.2 and 40 % with none; `random` and `expert` are one of these
+    /// alone.
     #[arg(long, value_parser = PossibleValuesParser::new(MIXTURES.map(|(name, _)| name)), conflicts_with = "noise")]
     mixture: Option<String>,
     /// Which checkpoint of a run.

@@ -184,8 +184,8 @@ impl Expectile {
     }
 }
 
-/// L = mean |t - 1\[A < 0\]| A^2 of the advantages A = target - value, and its gradient with respect
-/// to the values.
+/// L = mean |t - 1\[A < 0\]| A^2 of the advantages A = target - value, and its gradient with
+/// respect to the values.
 fn asymmetric(expectile: f32, advantages: &[f32], gradients: &mut Vec<f32>) -> f64 {
     let rows = advantages.len() as f32;
     let mut loss = 0.0_f64;

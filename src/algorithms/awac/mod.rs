@@ -27,8 +27,8 @@
 //! | y | as above | of SAC: `min_j Q_j'(s', a')` - log pi(a'|s'), a temperature of 1 |
 //! | `L_pi` | the mean over the batch | the sum |
 //!
-//! The entropy in d3rlpy's target comes from the class that it inherits from: its log-temperature is
-//! a dummy, 0. d3rlpy 1 had a temperature of 1e-20 instead.
+//! The entropy in d3rlpy's target comes from the class that it inherits from: its log-temperature
+//! is a dummy, 0. d3rlpy 1 had a temperature of 1e-20 instead.
 
 pub mod config;
 mod update;

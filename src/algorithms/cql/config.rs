@@ -131,7 +131,8 @@ keys! {
     /// Upper bound at which that difference is clipped. Default: no bound.
     difference_high: Option<f64> = None, Range::FINITE, "", "none";
     /// Whether the term's weight is multiplied by a learned multiplier that drives the difference
-    /// to `gap`. Not available with `d3rlpy`, whose published plans have a learning rate of 0 for it.
+    /// to `gap`. Not available with `d3rlpy`, whose published plans have a learning rate of 0 for
+    /// it.
     lagrange: bool = false, Range::Any, "", "false; antmaze, maze2d true";
     /// The target difference of `lagrange`.
     gap: f64 = 5.0, Range::FINITE, "", "0.8 (antmaze), 5";

@@ -28,9 +28,9 @@
 //! d3rlpy's code has another order: critics, temperature, actor, each with what the step before it
 //! left. There a' is the greedy action, tanh of the mean, unless `max_target_backup` samples n; the
 //! raw log sigma is not scaled; and the temperature's loss is -alpha mean (log pi + H) with the
-//! actor's sample. Its constant -10 next to `D_j` has no gradient. Its noise: uniform; normal at the
-//! observations, at the next ones, at the observations for the actor; with `max_target_backup` that
-//! of the targets comes first.
+//! actor's sample. Its constant -10 next to `D_j` has no gradient. Its noise: uniform; normal at
+//! the observations, at the next ones, at the observations for the actor; with `max_target_backup`
+//! that of the targets comes first.
 //!
 //! Noise, rows x A or rows x n x A: normal at the observations, at the next ones; uniform; normal
 //! at the observations, at the next ones. After CORL's `algorithms/offline/cql.py`, whose results

@@ -165,8 +165,8 @@ impl<'a, 'b> Step<'a, 'b> {
         loss
     }
 
-    /// y = r + gamma (1 - terminated) min Q'(s', a'), with a' from pi(s') or the best of n; in d3rlpy
-    /// tanh of the mean instead of a sample.
+    /// y = r + gamma (1 - terminated) min Q'(s', a'), with a' from pi(s') or the best of n; in
+    /// d3rlpy tanh of the mean instead of a sample.
     fn targets(&mut self, noise: &mut Noise<'_>, to: &mut Scratch) {
         let (work, config) = (self.work, self.work.config());
         let batch = work.batch;

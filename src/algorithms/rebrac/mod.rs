@@ -17,8 +17,8 @@
 //! the actor as it was before its step. That lag is in the published code (`DT6A/ReBRAC`, CORL's
 //! `algorithms/offline/rebrac.py`), so it is reproduced. Noise: rows x A in each update.
 //!
-//! d3rlpy (`d3rlpy/algos/qlearning/torch/rebrac_impl.py`) has no lag, adds 1e-5 to the variance in its
-//! layer norms (CORL 1e-6), and starts with PyTorch's weights instead of small last layers.
+//! d3rlpy (`d3rlpy/algos/qlearning/torch/rebrac_impl.py`) has no lag, adds 1e-5 to the variance in
+//! its layer norms (CORL 1e-6), and starts with PyTorch's weights instead of small last layers.
 
 pub mod config;
 mod update;

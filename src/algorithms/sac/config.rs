@@ -35,8 +35,8 @@ keys! {
     /// both this many times, `sb3` once.
     policy_delay: u64 = code.pick(2, 1), Range::ROWS, "updates", "2; sb3 1";
     /// The process of noise that is added to the policy's samples and to the random actions before
-    /// them: `gaussian`, each step's on its own, or `ornstein_uhlenbeck`, correlated over hundreds of
-    /// steps. Default: no noise.
+    /// them: `gaussian`, each step's on its own, or `ornstein_uhlenbeck`, correlated over hundreds
+    /// of steps. Default: no noise.
     exploration: Option<NoiseProcess> as serde(default) = None,
         Range::Words(NoiseProcess::NAMES), "", "none";
     /// The scale of that noise, sigma: for `gaussian` its standard deviation.

@@ -12,8 +12,9 @@
 //! ```
 //!
 //! and steps the critics; if `policy_delay` divides k it steps the actor, with the new critics, and
-//! moves the targets. It explores with clip(pi(s) + 0.1 e, -1, 1), or with noise that is correlated in
-//! time ([`NoiseProcess::OrnsteinUhlenbeck`]), which is added to the random actions of the warm-up too.
+//! moves the targets. It explores with clip(pi(s) + 0.1 e, -1, 1), or with noise that is correlated
+//! in time ([`NoiseProcess::OrnsteinUhlenbeck`]), which is added to the random actions of the
+//! warm-up too.
 //!
 //! After `CleanRL`'s `td3_continuous_action.py` and Stable-Baselines3's `td3.py`. The input of
 //! `cleanrl`'s critics is the environment's action, that of `sb3`'s critics the action in -1..1;

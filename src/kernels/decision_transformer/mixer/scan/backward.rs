@@ -188,7 +188,8 @@ fn choices(
     product(level, left, weights.transposed.inputs.all(), finish);
 }
 
-/// dW += x^T dy, rows of W `stride` apart; some rows of x and dy at a time, which stay in the cache.
+/// dW += x^T dy, rows of W `stride` apart; some rows of x and dy at a time, which stay in the
+/// cache.
 fn weight_gradient(
     network: Network<'_>,
     precision: Precision,
