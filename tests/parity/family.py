@@ -4,8 +4,9 @@
 paper's formula). `Convformer` has convolutions instead of attention, with the state dict of
 beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`. `DecisionMamba` has selective
 scans, with the state dict of Toshihiro-Ota/decision-mamba, `gym/models/decision_mamba.py`, whose
-blocks are `mamba_ssm.Mamba`. Stochastic policies are in `stochastic.py`. The code is ours. Shapes: B batch, K context, p tokens a step, T
-tokens, C width, E = 2C channels of a scan, N numbers of memory, S observation, A action.
+blocks are `mamba_ssm.Mamba`. Stochastic policies are in `stochastic.py`. The code is ours. Shapes:
+B batch, K context, p tokens a step, T tokens, C width, E = 2C channels of a scan, N numbers of
+memory, S observation, A action.
 """
 
 import math
