@@ -110,7 +110,7 @@ pub trait Backend: Debug + Send {
     /// Its name, for display.
     fn name(&self) -> String;
 
-    /// `words` words, each byte [`POISON`].
+    /// `words` words, each byte 0xff.
     fn allocate(&mut self, words: usize) -> Result<Address, Error>;
 
     /// Bytes that can still be allocated, if that is known.
