@@ -78,15 +78,18 @@ fn tiles_of_panel<V: Factors, F: Finish, const N: usize, const ALONG: bool>(
             column,
             columns,
         };
-        // The largest tile that fits; compilers drop those above TILE_ROWS.
+        // The largest tile that fits; compilers drop those above TILE_ROWS. One vector is rare and
+        // has few tiles: each is compiled for each level and each end of a product.
         row += match rows {
             12.. if most >= 12 => tile::<V, F, 12, N, ALONG>(v, left, panel, at, finish),
-            8.. if most >= 8 => tile::<V, F, 8, N, ALONG>(v, left, panel, at, finish),
+            8.. if most == 8 || most > 8 && N == 2 => {
+                tile::<V, F, 8, N, ALONG>(v, left, panel, at, finish)
+            }
             6.. if most == 6 => tile::<V, F, 6, N, ALONG>(v, left, panel, at, finish),
-            5 if most == 6 => tile::<V, F, 5, N, ALONG>(v, left, panel, at, finish),
+            5 if most == 6 && N == 2 => tile::<V, F, 5, N, ALONG>(v, left, panel, at, finish),
             4.. => tile::<V, F, 4, N, ALONG>(v, left, panel, at, finish),
-            3 => tile::<V, F, 3, N, ALONG>(v, left, panel, at, finish),
-            2 => tile::<V, F, 2, N, ALONG>(v, left, panel, at, finish),
+            3 if N == 2 => tile::<V, F, 3, N, ALONG>(v, left, panel, at, finish),
+            2.. if N == 2 => tile::<V, F, 2, N, ALONG>(v, left, panel, at, finish),
             _ => tile::<V, F, 1, N, ALONG>(v, left, panel, at, finish),
         };
     }
