@@ -102,14 +102,27 @@ extern "C" __global__ void __launch_bounds__(WIDE) update(Update p) {
     // A norm of NaN must reach the weights, as it does on the CPU.
     float clip = p.largest > 0 && !(ratio > 1) ? float(ratio) : 1.f;
     Rates rates = p.rates[step];
-    for (u32 i = blockIdx.x * WIDE + threadIdx.x; i < p.count; i += gridDim.x * WIDE) {
-        float g = p.gradient[i] * clip;
-        float mean = fmaf(p.beta_1, p.mean[i], p.other_1 * g);
-        float square = fmaf(p.beta_2, p.square[i], p.other_2 * (g * g));
+    auto change = [&](float g, float& weight, float& mean, float& square) {
+        g *= clip;
+        mean = fmaf(p.beta_1, mean, p.other_1 * g);
+        square = fmaf(p.beta_2, square, p.other_2 * (g * g));
         float divisor = fmaf(sqrtf(square), rates.root, p.epsilon);
-        p.weights[i] = fmaf(p.weights[i], rates.keep, mean * -rates.rate / divisor);
-        p.mean[i] = mean;
-        p.square[i] = square;
+        weight = fmaf(weight, rates.keep, mean * -rates.rate / divisor);
+    };
+    auto four = [](const float* from, u32 i) { return reinterpret_cast<const float4*>(from)[i]; };
+    u32 quads = p.count / 4, thread = blockIdx.x * WIDE + threadIdx.x;
+    for (u32 i = thread; i < quads; i += gridDim.x * WIDE) {
+        float4 g = four(p.gradient, i), weights = four(p.weights, i);
+        float4 mean = four(p.mean, i), square = four(p.square, i);
+        change(g.x, weights.x, mean.x, square.x);
+        change(g.y, weights.y, mean.y, square.y);
+        change(g.z, weights.z, mean.z, square.z);
+        change(g.w, weights.w, mean.w, square.w);
+        reinterpret_cast<float4*>(p.weights)[i] = weights;
+        reinterpret_cast<float4*>(p.mean)[i] = mean;
+        reinterpret_cast<float4*>(p.square)[i] = square;
     }
+    u32 last = 4 * quads + thread;
+    if (last < p.count) change(p.gradient[last], p.weights[last], p.mean[last], p.square[last]);
 }
 EXPORT(update)

@@ -33,10 +33,11 @@ struct Attention {
     int visible_stride, visible_offset;
 };
 
+/// Rows are padded by 16 bytes, so that lanes that read quads of different rows read different banks.
 struct Tiles {
-    float a[SIDE][CHUNK + 1];
-    float b[SIDE][CHUNK + 1];
-    float p[SIDE][SIDE + 1];
+    __align__(16) float a[SIDE][CHUNK + 4];
+    __align__(16) float b[SIDE][CHUNK + 4];
+    __align__(16) float p[SIDE][SIDE + 4];
     float logs[SIDE];
     float deltas[SIDE];
     Bits bits[SIDE];
@@ -77,14 +78,16 @@ struct Scene {
 };
 
 /// Channels c.. of rows row.. into a tile; zero after the last row and channel.
+template <bool VECTOR>
 __device__ inline void lay_rows(
-    float (&to)[SIDE][CHUNK + 1], const float* from, int stride, int row, int rows, int c, int d) {
-    int channel = threadIdx.x;
-    // Four loads in flight at a time: more would push the sums out of the registers.
-#pragma unroll 4
-    for (int r = 0; r < SIDE; r++) {
-        bool inside = row + r < rows && c + channel < d;
-        to[r][channel] = inside ? from[u64(row + r) * stride + c + channel] : 0.f;
+    float (&to)[SIDE][CHUNK + 4], const float* from, int stride, int row, int rows, int c, int d) {
+    int channel = threadIdx.x % LANES * 4;
+    // As many loads in flight at a time: more would push the sums out of the registers.
+#pragma unroll VECTOR ? 4 : 1
+    for (int r = threadIdx.x / LANES; r < SIDE; r += WARPS) {
+        const float* quad = from + u64(row + r) * stride + c + channel;
+        float4 x = load4<VECTOR>(quad, row + r < rows ? d - c - channel : 0);
+        *reinterpret_cast<float4*>(&to[r][channel]) = x;
     }
 }
 
@@ -94,7 +97,16 @@ struct Place {
     __device__ Place() : row(threadIdx.x / 8), column(threadIdx.x % 8) {}
 };
 
+/// Four neighbours of a tile.
+__device__ inline float4 quad(const float* at) { return *reinterpret_cast<const float4*>(at); }
+
+/// sum + a . b, in the order of the channels.
+__device__ inline float add_dot(float sum, float4 a, float4 b) {
+    return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
+}
+
 /// sums = A B^T for 32 rows of each.
+template <bool VECTOR>
 __device__ inline void dots(
     Tiles& s, float (&sums)[2][4], const float* a, int a_stride, int a_row, int a_rows, const float* b, int b_stride,
     int b_row, int b_rows, int d) {
@@ -102,46 +114,58 @@ __device__ inline void dots(
     for (auto& row : sums)
         for (float& sum : row) sum = 0.f;
     for (int c = 0; c < d; c += CHUNK) {
-        lay_rows(s.a, a, a_stride, a_row, a_rows, c, d);
-        lay_rows(s.b, b, b_stride, b_row, b_rows, c, d);
+        lay_rows<VECTOR>(s.a, a, a_stride, a_row, a_rows, c, d);
+        lay_rows<VECTOR>(s.b, b, b_stride, b_row, b_rows, c, d);
         __syncthreads();
+        // What is after the last channel is zero.
         int channels = d - c < CHUNK ? d - c : CHUNK;
-#pragma unroll 4
-        for (int e = 0; e < channels; e++)
+#pragma unroll 2
+        for (int e = 0; e < channels; e += 4) {
+            float4 left[2], right[4];
+            for (int i = 0; i < 2; i++) left[i] = quad(&s.a[at.row + 16 * i][e]);
+            for (int j = 0; j < 4; j++) right[j] = quad(&s.b[at.column + 8 * j][e]);
             for (int i = 0; i < 2; i++)
-                for (int j = 0; j < 4; j++)
-                    sums[i][j] = fmaf(s.a[at.row + 16 * i][e], s.b[at.column + 8 * j][e], sums[i][j]);
+                for (int j = 0; j < 4; j++) sums[i][j] = add_dot(sums[i][j], left[i], right[j]);
+        }
         __syncthreads();
     }
 }
 
-/// sums[row][channel] += sum over the tile of p[row][j] b[j][channel]: a warp has 8 rows, a lane every 32nd channel.
+/// sums[row][channel] += sum over the tile of p[row][j] b[j][channel]: a warp has 8 rows, a lane four neighbouring
+/// channels.
 __device__ inline void add_mixed(const Tiles& s, float (&sums)[8][4]) {
-    int row = threadIdx.x / LANES * 8, lane = threadIdx.x % LANES;
-#pragma unroll 2
-    for (int j = 0; j < SIDE; j++) {
-        float b[4];
-        for (int n = 0; n < 4; n++) b[n] = s.b[j][lane + LANES * n];
+    int row = threadIdx.x / LANES * 8, channel = threadIdx.x % LANES * 4;
+#pragma unroll 1
+    for (int j = 0; j < SIDE; j += 4) {
+        float4 b[4];
+        for (int n = 0; n < 4; n++) b[n] = quad(&s.b[j + n][channel]);
         for (int r = 0; r < 8; r++) {
-            float weight = s.p[row + r][j];
-            for (int n = 0; n < 4; n++) sums[r][n] = fmaf(weight, b[n], sums[r][n]);
+            float4 weights = quad(&s.p[row + r][j]);
+            float of[4] = {weights.x, weights.y, weights.z, weights.w};
+            for (int n = 0; n < 4; n++) {
+                sums[r][0] = fmaf(of[n], b[n].x, sums[r][0]);
+                sums[r][1] = fmaf(of[n], b[n].y, sums[r][1]);
+                sums[r][2] = fmaf(of[n], b[n].z, sums[r][2]);
+                sums[r][3] = fmaf(of[n], b[n].w, sums[r][3]);
+            }
         }
     }
 }
 
 /// Writes these sums, times a factor for each row, to the rows that exist.
+template <bool VECTOR>
 __device__ inline void write_mixed(
     const float (&sums)[8][4], const float (&factors)[8], float* to, int stride, int first, int rows, int c, int d) {
-    int row = first + threadIdx.x / LANES * 8, lane = threadIdx.x % LANES;
-    for (int r = 0; r < 8; r++)
-        for (int n = 0; n < 4; n++) {
-            int channel = c + lane + LANES * n;
-            if (row + r < rows && channel < d) to[u64(row + r) * stride + channel] = sums[r][n] * factors[r];
-        }
+    int row = first + threadIdx.x / LANES * 8, channel = c + threadIdx.x % LANES * 4;
+    for (int r = 0; r < 8; r++) {
+        float x = factors[r];
+        float4 four = {sums[r][0] * x, sums[r][1] * x, sums[r][2] * x, sums[r][3] * x};
+        store4<VECTOR>(to + u64(row + r) * stride + channel, four, row + r < rows ? d - channel : 0);
+    }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) attention(Attention p) {
-    SHARED(Tiles, s);
+template <bool VECTOR>
+__device__ void attend(const Attention& p, Tiles& s) {
     int tiles = (p.queries + SIDE - 1) / SIDE;
     Scene scene(p, blockIdx.x / tiles);
     int first = blockIdx.x % tiles * SIDE, d = scene.d;
@@ -161,11 +185,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention(Attention p) {
         for (int key = 0; key < keys; key += SIDE) {
             Place at;
             float scores[2][4];
-            dots(s, scores, scene.q_rows(p.q), p.q_stride, first, scene.queries, scene.k_rows(), p.kv_stride, key,
-                 scene.keys, d);
+            dots<VECTOR>(s, scores, scene.q_rows(p.q), p.q_stride, first, scene.queries, scene.k_rows(), p.kv_stride,
+                         key, scene.keys, d);
             for (int i = 0; i < 2; i++)
                 for (int j = 0; j < 4; j++) s.p[at.row + 16 * i][at.column + 8 * j] = scores[i][j] * scale;
-            lay_rows(s.b, scene.v_rows(), p.kv_stride, key, scene.keys, c, d);
+            lay_rows<VECTOR>(s.b, scene.v_rows(), p.kv_stride, key, scene.keys, c, d);
             __syncthreads();
             // A row belongs to one warp from here on. Sums computed with a smaller maximum are
             // rescaled.
@@ -192,14 +216,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention(Attention p) {
             if (lane == 0 && c == 0 && query < p.queries)
                 p.logs[scene.log_at(query)] = totals[r] > 0.f ? most[r] + logf(totals[r]) : 0.f;
         }
-        write_mixed(sums, inverse, p.out + scene.query_row * p.width + scene.head * d, p.width, first, p.queries, c, d);
+        float* to = p.out + scene.query_row * p.width + scene.head * d;
+        write_mixed<VECTOR>(sums, inverse, to, p.width, first, p.queries, c, d);
     }
 }
-EXPORT(attention)
 
 /// dq of 32 queries, and the dot products of output and gradient that the keys need.
-extern "C" __global__ void __launch_bounds__(THREADS) attention_queries(Attention p) {
-    SHARED(Tiles, s);
+template <bool VECTOR>
+__device__ void back_to_queries(const Attention& p, Tiles& s) {
     int tiles = (p.queries + SIDE - 1) / SIDE;
     Scene scene(p, blockIdx.x / tiles);
     int first = blockIdx.x % tiles * SIDE, d = scene.d;
@@ -211,9 +235,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_queries(Attentio
         int query = first + r;
         float delta = 0.f;
         if (query < scene.queries)
-            for (int e = lane; e < d; e += LANES) {
+            for (int e = 4 * lane; e < d; e += 4 * LANES) {
                 u64 at = u64(query) * p.width + e;
-                delta = fmaf(scene.out_rows(p.dout)[at], scene.out_rows(p.out)[at], delta);
+                float4 dout = load4<VECTOR>(scene.out_rows(p.dout) + at, d - e);
+                delta = add_dot(delta, dout, load4<VECTOR>(scene.out_rows(p.out) + at, d - e));
             }
         delta = warp_sum(delta);
         if (lane == 0) {
@@ -233,10 +258,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_queries(Attentio
         for (int key = 0; key < keys; key += SIDE) {
             Place at;
             float scores[2][4], slopes[2][4];
-            dots(s, scores, scene.q_rows(p.q), p.q_stride, first, scene.queries, scene.k_rows(), p.kv_stride, key,
-                 scene.keys, d);
-            dots(s, slopes, scene.out_rows(p.dout), p.width, first, scene.queries, scene.v_rows(), p.kv_stride, key,
-                 scene.keys, d);
+            dots<VECTOR>(s, scores, scene.q_rows(p.q), p.q_stride, first, scene.queries, scene.k_rows(), p.kv_stride,
+                         key, scene.keys, d);
+            dots<VECTOR>(s, slopes, scene.out_rows(p.dout), p.width, first, scene.queries, scene.v_rows(),
+                         p.kv_stride, key, scene.keys, d);
             for (int i = 0; i < 2; i++)
                 for (int j = 0; j < 4; j++) {
                     int r = at.row + 16 * i, k = at.column + 8 * j;
@@ -249,19 +274,19 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_queries(Attentio
                     }
                     s.p[r][k] = ds;
                 }
-            lay_rows(s.b, scene.k_rows(), p.kv_stride, key, scene.keys, c, d);
+            lay_rows<VECTOR>(s.b, scene.k_rows(), p.kv_stride, key, scene.keys, c, d);
             __syncthreads();
             add_mixed(s, sums);
             __syncthreads();
         }
-        write_mixed(sums, ones, p.dq + scene.query_row * p.q_stride + scene.head * d, p.q_stride, first, p.queries, c, d);
+        float* to = p.dq + scene.query_row * p.q_stride + scene.head * d;
+        write_mixed<VECTOR>(sums, ones, to, p.q_stride, first, p.queries, c, d);
     }
 }
-EXPORT(attention_queries)
 
 /// dk and dv of 32 keys. Runs after `attention_queries`.
-extern "C" __global__ void __launch_bounds__(THREADS) attention_keys(Attention p) {
-    SHARED(Tiles, s);
+template <bool VECTOR>
+__device__ void back_to_keys(const Attention& p, Tiles& s) {
     int tiles = (p.keys + SIDE - 1) / SIDE;
     Scene scene(p, blockIdx.x / tiles);
     int first = blockIdx.x % tiles * SIDE, d = scene.d;
@@ -284,10 +309,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_keys(Attention p
             }
             Place at;
             float scores[2][4], slopes[2][4];
-            dots(s, scores, scene.k_rows(), p.kv_stride, first, scene.keys, scene.q_rows(p.q), p.q_stride, query,
-                 scene.queries, d);
-            dots(s, slopes, scene.v_rows(), p.kv_stride, first, scene.keys, scene.out_rows(p.dout), p.width, query,
-                 scene.queries, d);
+            dots<VECTOR>(s, scores, scene.k_rows(), p.kv_stride, first, scene.keys, scene.q_rows(p.q), p.q_stride,
+                         query, scene.queries, d);
+            dots<VECTOR>(s, slopes, scene.v_rows(), p.kv_stride, first, scene.keys, scene.out_rows(p.dout), p.width,
+                         query, scene.queries, d);
             // First the masked probabilities, for dv; the slopes become ds, for dk.
             for (int i = 0; i < 2; i++)
                 for (int j = 0; j < 4; j++) {
@@ -304,20 +329,40 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_keys(Attention p
                     s.p[key][q] = weight;
                     slopes[i][j] = ds;
                 }
-            lay_rows(s.b, scene.out_rows(p.dout), p.width, query, scene.queries, c, d);
+            lay_rows<VECTOR>(s.b, scene.out_rows(p.dout), p.width, query, scene.queries, c, d);
             __syncthreads();
             add_mixed(s, dv);
             __syncthreads();
             for (int i = 0; i < 2; i++)
                 for (int j = 0; j < 4; j++) s.p[at.row + 16 * i][at.column + 8 * j] = slopes[i][j];
-            lay_rows(s.b, scene.q_rows(p.q), p.q_stride, query, scene.queries, c, d);
+            lay_rows<VECTOR>(s.b, scene.q_rows(p.q), p.q_stride, query, scene.queries, c, d);
             __syncthreads();
             add_mixed(s, dk);
             __syncthreads();
         }
         float* to = p.dkv + scene.key_row * p.kv_stride + scene.head * d;
-        write_mixed(dk, ones, to, p.kv_stride, first, p.keys, c, d);
-        write_mixed(dv, ones, to + p.width, p.kv_stride, first, p.keys, c, d);
+        write_mixed<VECTOR>(dk, ones, to, p.kv_stride, first, p.keys, c, d);
+        write_mixed<VECTOR>(dv, ones, to + p.width, p.kv_stride, first, p.keys, c, d);
     }
 }
-EXPORT(attention_keys)
+
+/// Whether four channels of a head can be read at once.
+__device__ inline bool is_aligned(const Attention& p) {
+    u64 addresses = u64(p.q) | u64(p.kv) | u64(p.out) | u64(p.dout) | u64(p.dq) | u64(p.dkv);
+    return addresses % 16 == 0 && (p.width | p.width / p.heads | p.q_stride | p.kv_stride) % 4 == 0;
+}
+
+// The whole grid takes one way.
+#define ATTENTION(name, of)                                                                                        \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2) name(Attention p) {                                   \
+        SHARED(Tiles, s);                                                                                          \
+        if (is_aligned(p))                                                                                         \
+            of<true>(p, s);                                                                                        \
+        else                                                                                                       \
+            of<false>(p, s);                                                                                       \
+    }                                                                                                              \
+    EXPORT(name)
+
+ATTENTION(attention, attend)
+ATTENTION(attention_queries, back_to_queries)
+ATTENTION(attention_keys, back_to_keys)

@@ -1,22 +1,23 @@
 // What all kernels share. nvcc compiles them for a GPU; g++, with RTG_EMULATED, for tests without one.
 //
 // Every kernel takes one plain struct by value, which mirrors a Rust struct next to its launch.
-// Numbers are read one by one, never as vectors: parameters may be anywhere in the flat buffer, so
-// wider loads would be misaligned. Shared memory is static and below 48 KB, so no launch has to
-// request more. Blocks have one dimension; grids put what can be large into x, whose limit is 2^31.
+// Four numbers are read at once where every row begins at 16 bytes, which is so if widths are multiples of four;
+// other rows have a kernel, or a way through one, of their own. Shared memory is static and below 48 KB, so no launch
+// has to request more. Blocks have one dimension; grids put what can be large into x, whose limit is 2^31.
 // Warps are never split: every lane reaches every shuffle.
 #pragma once
 #ifdef RTG_EMULATED
 #include "emulator/emulator.h"
 #else
-#include <cuda_bf16.h>
-#include <mma.h>
 #define SHARED(type, name) __shared__ type name
 #define EXPORT(kernel)
 #endif
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
+#ifndef RTG_EMULATED
+#include "matrix.h"
+#endif
 
 constexpr u32 ALL_LANES = 0xffffffffu;
 constexpr int LANES = 32;
@@ -37,6 +38,27 @@ struct Rows {
     int stride, offset;
     __device__ int token_row(int row) const { return stride * row + offset; }
 };
+
+/// Four numbers at an address of 16 bytes; or, without VECTOR, the first `count` of four at any address, then zeros.
+template <bool VECTOR>
+__device__ inline float4 load4(const float* from, int count) {
+    if (VECTOR) return count > 0 ? *reinterpret_cast<const float4*>(from) : float4{0.f, 0.f, 0.f, 0.f};
+    float x = count > 0 ? from[0] : 0.f, y = count > 1 ? from[1] : 0.f;
+    return {x, y, count > 2 ? from[2] : 0.f, count > 3 ? from[3] : 0.f};
+}
+
+/// Stores what `load4` loads.
+template <bool VECTOR>
+__device__ inline void store4(float* to, float4 x, int count) {
+    if (VECTOR) {
+        if (count > 0) *reinterpret_cast<float4*>(to) = x;
+        return;
+    }
+    if (count > 0) to[0] = x.x;
+    if (count > 1) to[1] = x.y;
+    if (count > 2) to[2] = x.z;
+    if (count > 3) to[3] = x.w;
+}
 
 __device__ inline float warp_sum(float x) {
     for (int by = LANES / 2; by > 0; by /= 2) x += __shfl_xor_sync(ALL_LANES, x, by);

@@ -42,7 +42,14 @@ parameters! {
 
 /// Fewer rows are not worth a separate block; more blocks cost more to add up.
 const LEAST_ROWS: usize = 16;
-const MOST_BLOCKS: usize = 256;
+const MOST_BLOCKS: usize = 512;
+/// Channels of a block of the backward, as `layer_norm.cu` has it.
+const SPAN: usize = 512;
+
+/// Whether four numbers of a row can be read at once.
+fn is_aligned(width: i32, addresses: &[Address]) -> bool {
+    width % 4 == 0 && addresses.iter().all(|at| at.0.is_multiple_of(16))
+}
 
 /// Rows of a block of the backward, and how many blocks that makes.
 pub(crate) fn blocks(rows: usize) -> (usize, usize) {
@@ -54,7 +61,13 @@ impl Norm {
     pub(crate) fn launch(&self) -> Launch {
         let blocks = (self.rows as usize).div_ceil(WARPS);
         let work = LaunchWork::of(2 * self.rows as usize * self.width as usize, 0);
-        Launch::new("layer_norm", [blocks, 1, 1], THREADS, self).doing(work)
+        let addresses = [self.x, self.gain, self.bias, self.y];
+        let kernel = if is_aligned(self.width, &addresses) {
+            "layer_norm"
+        } else {
+            "layer_norm_any"
+        };
+        Launch::new(kernel, [blocks, 1, 1], THREADS, self).doing(work)
     }
 }
 
@@ -65,7 +78,21 @@ impl NormBackward {
         let dropped = usize::from(self.dropped != Address::NULL);
         let matrices = 3 + beside + dropped;
         let work = LaunchWork::of(matrices * self.rows as usize * self.width as usize, 0);
-        Launch::new("layer_norm_backward", [blocks, 1, 1], THREADS, self).doing(work)
+        let addresses = [
+            self.x,
+            self.gain,
+            self.dy,
+            self.beside,
+            self.dx,
+            self.dropped,
+        ];
+        let kernel = if is_aligned(self.width, &addresses) {
+            "layer_norm_backward"
+        } else {
+            "layer_norm_any_backward"
+        };
+        let grid = [blocks, (self.width as usize).div_ceil(SPAN), 1];
+        Launch::new(kernel, grid, THREADS, self).doing(work)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Products on a GPU: the twin of `Product` in `linear.cu`, and its launches.
 
 use crate::kernels::activation::Activation;
-use crate::kernels::device::backend::{Address, Launch, LaunchWork, THREADS};
+use crate::kernels::device::backend::{Address, Launch, LaunchWork};
 use crate::kernels::device::parameters::parameters;
 use crate::kernels::dropout::cuda::Drop;
 use crate::kernels::precision::Precision;
@@ -51,6 +51,7 @@ parameters! {
         to_stride: i32,
         finish: i32,
         activation: i32,
+        rounding: i32,
         to_slice: u64,
         sums_slice: u64,
     }
@@ -62,6 +63,9 @@ const DEPTH: usize = 32;
 /// Blocks that a product should have, so that every multiprocessor of a large device has one or
 /// two.
 const BLOCKS: usize = 256;
+/// Blocks of large tiles from which on these are faster: as many as a large device has
+/// multiprocessors.
+const LARGE_BLOCKS: usize = 128;
 /// More slices cost more to add up than they gain.
 const MOST_SLICES: usize = 32;
 
@@ -69,14 +73,14 @@ const MOST_SLICES: usize = 32;
 /// signs grows with its depth; here it stays below 1e-4.
 pub(crate) const MOST_DEPTH: usize = 16_384;
 
-/// Which factor is transposed.
+/// Which factor is transposed, and so which epilogues there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Across {
-    /// C = A B
+    /// C = A B: stored, activated, or added to a residual.
     Neither,
-    /// C = A B^T: the gradient of an input.
+    /// C = A B^T, the gradient of an input: stored, added, or multiplied with a slope.
     Right,
-    /// C = A^T B: the gradient of a weight.
+    /// C = A^T B, the gradient of a weight: stored.
     Left,
 }
 
@@ -139,18 +143,89 @@ fn number(activation: Activation) -> i32 {
     }
 }
 
-/// The kernel of a product.
-fn kernel(precision: Precision, across: Across) -> &'static str {
-    match (precision, across) {
-        (Precision::F32, Across::Neither) => "product_f32",
-        (Precision::F32, Across::Right) => "product_f32_back",
-        (Precision::F32, Across::Left) => "product_f32_weight",
-        (Precision::Tf32, Across::Neither) => "product_tf32",
-        (Precision::Tf32, Across::Right) => "product_tf32_back",
-        (Precision::Tf32, Across::Left) => "product_tf32_weight",
-        (Precision::Bf16, Across::Neither) => "product_bf16",
-        (Precision::Bf16, Across::Right) => "product_bf16_back",
-        (Precision::Bf16, Across::Left) => "product_bf16_weight",
+/// How a kernel divides the result, and what it can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Tiles of 64 x 64, numbers one by one.
+    Any,
+    /// Tiles of 64 x 64, four numbers at a time.
+    Tiles,
+    /// Tiles of 128 x 128, four numbers at a time.
+    Large,
+}
+
+impl Form {
+    fn tile(self) -> usize {
+        if self == Self::Large { 2 * TILE } else { TILE }
+    }
+
+    /// The fastest for a product. Kernels that read four numbers at a time need rows that begin at
+    /// 16 bytes; and whole tiles of a factor whose rows lie across the depth.
+    fn of(precision: Precision, across: Across, slices: usize, product: &Product) -> Self {
+        let sizes = [product.rows, product.columns, product.depth].map(|size| size as usize);
+        let [rows, columns, depth] = sizes;
+        let addresses = [
+            product.a,
+            product.b,
+            product.bias,
+            product.residual,
+            product.input,
+            product.to,
+        ];
+        let strides = [product.a_stride, product.b_stride, product.to_stride];
+        let aligned = addresses.iter().all(|address| address.0.is_multiple_of(16))
+            && strides.iter().all(|stride| stride % 4 == 0)
+            && product.to_slice.is_multiple_of(4);
+        let fits = |tile| match across {
+            Across::Neither => columns.is_multiple_of(tile) && depth.is_multiple_of(4),
+            Across::Right => columns.is_multiple_of(4) && depth.is_multiple_of(4),
+            Across::Left => rows.is_multiple_of(tile) && columns.is_multiple_of(tile),
+        };
+        let large = Self::Large.tile();
+        let blocks = rows.div_ceil(large) * columns.div_ceil(large) * slices;
+        if !aligned || !fits(TILE) {
+            Self::Any
+        } else if precision == Precision::Bf16 && fits(large) && blocks >= LARGE_BLOCKS {
+            Self::Large
+        } else {
+            Self::Tiles
+        }
+    }
+
+    /// The kernel of a product.
+    fn kernel(self, precision: Precision, across: Across) -> &'static str {
+        let names = match (self, precision) {
+            (Self::Any, _) => ["product_any", "product_any_back", "product_any_weight"],
+            (_, Precision::F32) => ["product_f32", "product_f32_back", "product_f32_weight"],
+            (_, Precision::Tf32) => ["product_tf32", "product_tf32_back", "product_tf32_weight"],
+            (Self::Tiles, Precision::Bf16) => {
+                ["product_bf16", "product_bf16_back", "product_bf16_weight"]
+            }
+            (Self::Large, Precision::Bf16) => [
+                "product_bf16_large",
+                "product_bf16_large_back",
+                "product_bf16_large_weight",
+            ],
+        };
+        names[across as usize]
+    }
+
+    /// The launch of a product in this many slices.
+    fn launch(precision: Precision, across: Across, slices: usize, product: Product) -> Launch {
+        let form = Self::of(precision, across, slices, &product);
+        let tiles = |size: i32| (size as usize).div_ceil(form.tile());
+        let grid = [tiles(product.rows), tiles(product.columns), slices];
+        let rounding = match precision {
+            Precision::F32 => 0,
+            Precision::Tf32 => 1,
+            Precision::Bf16 => 2,
+        };
+        let product = Product {
+            rounding,
+            ..product
+        };
+        let threads = 2 * form.tile() as u32;
+        Launch::new(form.kernel(precision, across), grid, threads, &product)
     }
 }
 
@@ -198,6 +273,11 @@ pub(crate) fn product(
     (to, to_stride): (Address, usize),
 ) -> Launch {
     let mut parameters = plain(sizes, a, b, to, to_stride);
+    debug_assert!(match finish {
+        Finish::Store { .. } => true,
+        Finish::Activate { .. } | Finish::Residual { .. } => across == Across::Neither,
+        Finish::Add { .. } | Finish::Slope { .. } => across == Across::Right,
+    });
     let results = match finish {
         Finish::Activate {
             activation: Activation::Relu,
@@ -239,9 +319,8 @@ pub(crate) fn product(
             parameters.input = input;
         }
     }
-    let grid = [sizes.rows.div_ceil(TILE), sizes.columns.div_ceil(TILE), 1];
     let work = sizes.work(results * sizes.rows * sizes.columns);
-    Launch::new(kernel(precision, across), grid, THREADS, &parameters).doing(work)
+    Form::launch(precision, across, 1, parameters).doing(work)
 }
 
 /// Where the slices of a gradient go.
@@ -275,9 +354,8 @@ pub(crate) fn weight_gradient(
         sums_slice: slices.bias_slice as u64,
         ..plain(sizes, x, dy, slices.weight, slices.stride)
     };
-    let grid = [inputs.div_ceil(TILE), outputs.div_ceil(TILE), slices.count];
     let work = sizes.work(slices.count * inputs * outputs);
-    Launch::new(kernel(precision, Across::Left), grid, THREADS, &parameters).doing(work)
+    Form::launch(precision, Across::Left, slices.count, parameters).doing(work)
 }
 
 /// A product in one slice that is just stored.
@@ -304,6 +382,7 @@ fn plain(sizes: Sizes, a: Matrix, b: Matrix, to: Address, to_stride: usize) -> P
         to_stride: to_stride as i32,
         finish: 0,
         activation: 0,
+        rounding: 0,
         to_slice: 0,
         sums_slice: 0,
     }

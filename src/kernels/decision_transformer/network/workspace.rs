@@ -27,11 +27,11 @@ impl Workspace {
         }
     }
 
-    /// Space for `count` parts of the gradient of some parameters.
+    /// Space for `count` parts of the gradient of some parameters, from 16 bytes on.
     pub(crate) fn take(&mut self, range: &Range<usize>, count: usize) -> Address {
         let from = self.words;
         self.pieces.extend(pieces(range, from, count));
-        self.words += range.len() * count;
+        self.words += (range.len() * count).next_multiple_of(4);
         self.at.words(from)
     }
 

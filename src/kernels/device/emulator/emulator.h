@@ -39,23 +39,21 @@
         return emulator::launch(kernel, grid, threads, parameters, bytes, reversed);                              \
     }
 
+inline float __uint_as_float(unsigned bits) { return emulator::float_of_bits(bits); }
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
-/// The upper half of an f32.
-struct __nv_bfloat16 {
-    uint16_t bits;
-    operator float() const {
-        uint32_t wide = uint32_t(bits) << 16;
-        float value;
-        std::memcpy(&value, &wide, sizeof value);
-        return value;
-    }
+struct __attribute__((aligned(16))) float4 {
+    float x, y, z, w;
 };
 
-/// Rounds to the nearest, ties to even.
-inline __nv_bfloat16 __float2bfloat16_rn(float value) {
-    uint32_t wide;
-    std::memcpy(&wide, &value, sizeof wide);
-    if (value != value) return {0x7fff};
-    return {uint16_t((wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16)};
-}
+struct __attribute__((aligned(8))) float2 {
+    float x, y;
+};
+
+struct __attribute__((aligned(8))) uint2 {
+    unsigned x, y;
+};
+
+struct __attribute__((aligned(16))) uint4 {
+    unsigned x, y, z, w;
+};

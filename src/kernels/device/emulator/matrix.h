@@ -1,7 +1,4 @@
-// nvcuda::wmma: products of small matrices by a whole warp.
-//
-// As on a device, the elements of a fragment are spread over the lanes: element e (row by row) belongs to lane
-// e / (elements of a lane). A device spreads them in another, unspecified way, so no kernel may rely on it.
+// The instructions of ../matrix.h, with each element in the lane that the PTX ISA gives it to.
 //
 // A tensor core multiplies exactly, adds the products of one instruction to the accumulator with more bits than f32
 // has, and cuts the sum off: each instruction is off by up to one unit in the last place, always towards zero
@@ -9,47 +6,25 @@
 #pragma once
 #include "warp.h"
 #include <cmath>
-#include <type_traits>
 
-namespace nvcuda {
-namespace wmma {
+namespace emulator {
 
-struct matrix_a;
-struct matrix_b;
-struct accumulator;
-struct row_major;
-struct col_major;
-enum layout_t { mem_row_major, mem_col_major };
-
-namespace precision {
-struct tf32;
-}
-
-/// What a fragment of this element type stores.
-template <class Element>
-struct storage {
-    using type = Element;
-};
-template <>
-struct storage<precision::tf32> {
-    using type = float;
-};
-
-template <class Use, int M, int N, int K, class Element, class Layout = void>
-struct fragment {
-    static constexpr int ROWS = std::is_same<Use, matrix_b>::value ? K : M;
-    static constexpr int COLUMNS = std::is_same<Use, matrix_a>::value ? K : N;
-    static constexpr int num_elements = ROWS * COLUMNS / int(emulator::WARP);
-    typename storage<Element>::type x[num_elements];
-};
-
-/// Rounds to the 11 significant bits of TF32, ties away from zero, as the instruction cvt.rna does.
-inline float __float_to_tf32(float value) {
+inline uint32_t bits_of_float(float value) {
     uint32_t bits;
     std::memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7f800000u) != 0x7f800000u) bits = (bits + 0x1000u) & ~0x1fffu;
-    std::memcpy(&value, &bits, sizeof bits);
+    return bits;
+}
+
+inline float float_of_bits(uint32_t bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
     return value;
+}
+
+inline uint32_t bf16(float value) {
+    uint32_t wide = bits_of_float(value);
+    if (value != value) return 0x7fff;
+    return (wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16;
 }
 
 /// The f32 next to `value` towards zero.
@@ -58,73 +33,97 @@ inline float cut_off(double value) {
     return std::fabs(double(nearest)) > std::fabs(value) ? std::nextafter(nearest, 0.f) : nearest;
 }
 
-template <class T>
-void check_place(const T* place, unsigned stride) {
-    if (reinterpret_cast<uintptr_t>(place) % 32 != 0) emulator::fail("a matrix does not begin at 32 bytes");
-    if (stride * sizeof(T) % 16 != 0) emulator::fail("rows of a matrix are not a multiple of 16 bytes apart");
+/// Word `word` of a row of a matrix whose rows the lanes gave.
+inline uint32_t word_of(unsigned owner, unsigned word) {
+    uint32_t found;
+    std::memcpy(&found, static_cast<const char*>(published<const void*>(owner)) + 4 * word, sizeof found);
+    return found;
 }
 
-template <class Use, int M, int N, int K, class Element>
-void fill_fragment(fragment<Use, M, N, K, Element>& to, float value) {
-    for (auto& x : to.x) x = value;
+inline void check_row(const void* row) {
+    if (reinterpret_cast<uintptr_t>(row) % 16 != 0) fail("a row of a matrix does not begin at 16 bytes");
 }
 
-template <class Use, int M, int N, int K, class Element, class Layout>
-void load_matrix_sync(
-    fragment<Use, M, N, K, Element, Layout>& to, const typename storage<Element>::type* from, unsigned stride) {
-    using Fragment = fragment<Use, M, N, K, Element, Layout>;
-    check_place(from, stride);
-    emulator::warp_barrier(__LINE__);
-    unsigned lane = emulator::running->current % emulator::WARP;
-    for (int i = 0; i < Fragment::num_elements; i++) {
-        unsigned element = lane * Fragment::num_elements + i;
-        unsigned row = element / Fragment::COLUMNS, column = element % Fragment::COLUMNS;
-        bool by_rows = std::is_same<Layout, row_major>::value;
-        to.x[i] = from[by_rows ? row * stride + column : column * stride + row];
-    }
-}
+/// The factors of a lane.
+struct Factors {
+    uint32_t a[4], b[2];
+};
 
-template <int M, int N, int K, class Element, class LayoutA, class LayoutB>
-void mma_sync(
-    fragment<accumulator, M, N, K, float>& to, const fragment<matrix_a, M, N, K, Element, LayoutA>& a,
-    const fragment<matrix_b, M, N, K, Element, LayoutB>& b, const fragment<accumulator, M, N, K, float>& add) {
-    using A = fragment<matrix_a, M, N, K, Element, LayoutA>;
-    using B = fragment<matrix_b, M, N, K, Element, LayoutB>;
-    struct Factors {
-        const A* a;
-        const B* b;
-    } mine = {&a, &b};
-    emulator::exchange(emulator::ALL_LANES, mine, __LINE__, [&] {
-        unsigned lane = emulator::running->current % emulator::WARP;
-        for (int i = 0; i < to.num_elements; i++) {
-            unsigned element = lane * to.num_elements + i;
-            unsigned row = element / N, column = element % N;
-            double sum = add.x[i];
-            for (unsigned k = 0; k < unsigned(K); k++) {
-                unsigned left = row * K + k, right = k * N + column;
-                auto of = [](unsigned owner) { return emulator::published<Factors>(owner); };
-                float x = of(left / A::num_elements).a->x[left % A::num_elements];
-                float y = of(right / B::num_elements).b->x[right % B::num_elements];
-                sum += double(x) * double(y);
-            }
-            to.x[i] = cut_off(sum);
+/// sums += a b, where the lane that has element (row, k) of A, and (k, column) of B, is known from `left` and `right`.
+template <int DEPTH, class Left, class Right>
+void multiply(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, int line, Left left, Right right) {
+    Factors mine = {{a[0], a[1], a[2], a[3]}, {b0, b1}};
+    exchange(ALL_LANES, mine, line, [&] {
+        unsigned lane = running->current % WARP;
+        for (unsigned i = 0; i < 4; i++) {
+            unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+            double sum = sums[i];
+            for (unsigned k = 0; k < DEPTH; k++) sum += double(left(row, k)) * double(right(k, column));
+            sums[i] = cut_off(sum);
         }
         return 0;
     });
 }
 
-template <int M, int N, int K>
-void store_matrix_sync(float* to, const fragment<accumulator, M, N, K, float>& from, unsigned stride, layout_t layout) {
-    check_place(to, stride);
-    emulator::warp_barrier(__LINE__);
-    unsigned lane = emulator::running->current % emulator::WARP;
-    for (int i = 0; i < from.num_elements; i++) {
-        unsigned element = lane * from.num_elements + i;
-        unsigned row = element / N, column = element % N;
-        to[layout == mem_row_major ? row * stride + column : column * stride + row] = from.x[i];
-    }
-    emulator::warp_barrier(__LINE__);
+}  // namespace emulator
+
+inline uint32_t pack_bf16(float low, float high) { return emulator::bf16(high) << 16 | emulator::bf16(low); }
+
+inline uint32_t round_tf32(float value) {
+    uint32_t bits = emulator::bits_of_float(value);
+    return (bits & 0x7f800000u) != 0x7f800000u ? (bits + 0x1000u) & ~0x1fffu : bits;
 }
 
-}  // namespace wmma
-}  // namespace nvcuda
+inline void load_matrices(uint32_t (&to)[4], const void* row) {
+    emulator::check_row(row);
+    emulator::exchange(emulator::ALL_LANES, row, __LINE__, [&] {
+        unsigned lane = emulator::running->current % emulator::WARP;
+        for (unsigned i = 0; i < 4; i++) to[i] = emulator::word_of(8 * i + lane / 4, lane % 4);
+        return 0;
+    });
+}
+
+inline void load_transposed(uint32_t (&to)[4], const void* row) {
+    emulator::check_row(row);
+    emulator::exchange(emulator::ALL_LANES, row, __LINE__, [&] {
+        unsigned lane = emulator::running->current % emulator::WARP;
+        // Halves (2 w, r) and (2 w + 1, r), where (r, 2 w) and (r, 2 w + 1) would be.
+        unsigned column = lane / 4, shift = column % 2 * 16;
+        for (unsigned i = 0; i < 4; i++) {
+            unsigned first = emulator::word_of(8 * i + lane % 4 * 2, column / 2) >> shift & 0xffffu;
+            unsigned second = emulator::word_of(8 * i + lane % 4 * 2 + 1, column / 2) >> shift & 0xffffu;
+            to[i] = second << 16 | first;
+        }
+        return 0;
+    });
+}
+
+inline void multiply_bf16(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    // A word has two neighbours along the depth.
+    auto half = [](uint32_t word, unsigned k) {
+        return emulator::float_of_bits(k % 2 ? word & 0xffff0000u : word << 16);
+    };
+    auto left = [&](unsigned row, unsigned k) {
+        const auto& owner = emulator::published<emulator::Factors>(row % 8 * 4 + k % 8 / 2);
+        return half(owner.a[row / 8 + k / 8 * 2], k);
+    };
+    auto right = [&](unsigned k, unsigned column) {
+        const auto& owner = emulator::published<emulator::Factors>(column * 4 + k % 8 / 2);
+        return half(owner.b[k / 8], k);
+    };
+    emulator::multiply<16>(sums, a, b0, b1, __LINE__, left, right);
+}
+
+inline void multiply_tf32(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    // The hardware does not read the lower bits.
+    auto number = [](uint32_t word) { return emulator::float_of_bits(word & ~0x1fffu); };
+    auto left = [&](unsigned row, unsigned k) {
+        const auto& owner = emulator::published<emulator::Factors>(row % 8 * 4 + k % 4);
+        return number(owner.a[row / 8 + k / 4 * 2]);
+    };
+    auto right = [&](unsigned k, unsigned column) {
+        const auto& owner = emulator::published<emulator::Factors>(column * 4 + k % 4);
+        return number(owner.b[k / 4]);
+    };
+    emulator::multiply<8>(sums, a, b0, b1, __LINE__, left, right);
+}

@@ -1,8 +1,9 @@
 """Makes the committed PTX of the kernels and the account of its machine code, or checks them: `build.py [--check]`.
 
 Needs the wheels of ptx/requirements.txt (about 100 MB) in the Python that runs it. --check fails if the committed
-PTX is not what nvcc makes of the sources, if account.md is not what account.py makes of the PTX, or if ptxas reports
-for any kernel on any architecture that registers spill or that a kernel needs a stack.
+PTX is not what nvcc makes of the sources, if account.md is not what account.py makes of it,
+if a kernel misses a bar of account.py, or if ptxas reports for any kernel on any architecture that registers spill
+or that a kernel needs a stack.
 """
 
 import argparse
@@ -75,8 +76,10 @@ def main():
     ptx = compile_ptx(cuda)
     complaints, table = spills(cuda, ptx)
     with tempfile.TemporaryDirectory() as folder:
-        accounted = account.table(cuda, ptx, pathlib.Path(folder))
-    for committed, made in ((HERE / f"{VIRTUAL}.ptx", ptx), (HERE / "account.md", accounted)):
+        found = account.account(cuda, ptx, pathlib.Path(folder))
+    complaints.extend(account.complaints(found))
+    files = {f"{VIRTUAL}.ptx": ptx, "account.md": account.table(found)}
+    for committed, made in ((HERE / name, text) for name, text in files.items()):
         if not check:
             committed.write_text(made)
         elif not committed.exists() or committed.read_text() != made:

@@ -54,7 +54,7 @@ fn planted(name: &str, file: &str, right: &str, wrong: &str) -> Vec<Emulated> {
 
 /// The error of a product of these kernels against the reference.
 fn product_error(backend: &mut dyn Backend) -> Result<f64, Error> {
-    let (rows, inputs, outputs) = (70, 96, 70);
+    let (rows, inputs, outputs) = (70, 128, 128);
     let (x, weight) = (numbers(1, rows * inputs), numbers(2, inputs * outputs));
     let factors = (
         Matrix::new(put(backend, &x), inputs),
@@ -129,15 +129,15 @@ fn a_removed_barrier_is_detected() {
     let backends = planted(
         "barrier",
         "linear/linear.cu",
-        "        sums.add(s);\n        __syncthreads();",
-        "        sums.add(s);",
+        "            __syncthreads();\n            load(1);",
+        "            load(1);",
     );
     assert!(worst(backends, product_error).is_none_or(|error| error > 1e-3));
     let backends = planted(
-        "barrier-in-front",
+        "last-barrier",
         "linear/linear.cu",
-        "        __syncthreads();\n        if (k + DEPTH < end)",
-        "        if (k + DEPTH < end)",
+        "        __syncthreads();\n        load_part(0, piece + 2);",
+        "        load_part(0, piece + 2);",
     );
     assert!(worst(backends, product_error).is_none_or(|error| error > 1e-3));
 }
@@ -147,8 +147,8 @@ fn a_wrong_index_is_detected() {
     let backends = planted(
         "index",
         "layer_norm/layer_norm.cu",
-        "fmaf((x[c] - mean) * scale, p.gain[c], p.bias[c])",
-        "fmaf((x[c] - mean) * scale, p.gain[lane], p.bias[c])",
+        "fmaf((x.x[i][j] - mean) * scale, gain.x[i][j], bias.x[i][j])",
+        "fmaf((x.x[i][j] - mean) * scale, gain.x[i][0], bias.x[i][j])",
     );
     assert!(worst(backends, norm_error).is_none_or(|error| error > 1e-3));
 }
@@ -160,15 +160,15 @@ fn a_barrier_that_some_threads_do_not_reach_is_an_error() {
         (
             "left",
             "linear/linear.cu",
-            "    sums.lay(s.c);\n",
-            "    if (threadIdx.x >= 64) return;\n    sums.lay(s.c);\n",
+            "    totals.clear();\n",
+            "    if (threadIdx.x >= 64) return;\n    totals.clear();\n",
         ),
         // Two halves wait in two places.
         (
             "apart",
             "linear/linear.cu",
-            "        sums.add(s);\n        __syncthreads();",
-            "        sums.add(s);\n        if (threadIdx.x < 32) __syncthreads();\n        else\n            __syncthreads();",
+            "        __syncthreads();\n        load_part(0, piece + 2);",
+            "        if (threadIdx.x < 32) __syncthreads();\n        else\n            __syncthreads();\n        load_part(0, piece + 2);",
         ),
     ];
     for (name, file, right, wrong) in cases {
