@@ -1,8 +1,9 @@
-"""Makes the committed PTX of the kernels and the account of its machine code, or checks them: `build.py [--check]`.
+"""Makes the committed PTX of the kernels, the account of its machine code and the estimate of a step, or checks them:
+`build.py [--check]`.
 
 Needs the wheels of ptx/requirements.txt (about 100 MB) in the Python that runs it. --check fails if the committed
-PTX is not what nvcc makes of the sources, if account.md is not what account.py makes of it,
-if a kernel misses a bar of account.py, or if ptxas reports for any kernel on any architecture that registers spill
+PTX is not what nvcc makes of the sources, if account.md and estimate.md are not what account.py and estimate.py make of
+it, if a kernel misses a bar of account.py, or if ptxas reports for any kernel on any architecture that registers spill
 or that a kernel needs a stack.
 """
 
@@ -14,6 +15,7 @@ import sys
 import tempfile
 
 import account
+import estimate
 
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parents[1] / "kernels.cu"
@@ -78,7 +80,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         found = account.account(cuda, ptx, pathlib.Path(folder))
     complaints.extend(account.complaints(found))
-    files = {f"{VIRTUAL}.ptx": ptx, "account.md": account.table(found)}
+    files = {f"{VIRTUAL}.ptx": ptx, "account.md": account.table(found), "estimate.md": estimate.text(found)}
     for committed, made in ((HERE / name, text) for name, text in files.items()):
         if not check:
             committed.write_text(made)

@@ -1,0 +1,215 @@
+"""What a training step should take on an H100, from the machine code of its kernels: estimate.md.
+
+None of it was measured. The launches and their sizes are those of `sequence.rs`; instructions are those that
+account.py finds in the machine code. A launch takes as long as the slowest of
+
+- issuing: a scheduler issues an instruction in most cycles, not in all, shared memory answers one request of 128 bytes
+  a cycle, and tensor cores reach a part of their peak with `mma.sync`;
+- waiting: a thread that needs a number from memory waits for it, once a piece or a row, unless other blocks of the
+  multiprocessor have work;
+- moving: bytes through the second-level cache, or from memory if they do not fit there;
+
+in each of as many rounds as the blocks need that do not fit on the card at a time; and the launch itself.
+"""
+
+from math import ceil
+
+MULTIPROCESSORS, CLOCK = 132, 1.755e9
+# Of each scheduler's cycles, and of the tensor cores' multiplications, 2048 in a cycle.
+ISSUED, TENSOR = 0.65, 0.62
+CACHE_BYTES, CACHE_RATE, MEMORY_RATE = 50e6, 5.5e12, 0.85 * 3.35e12
+CACHE_WAIT, MEMORY_WAIT = 600, 900
+BARRIER, START_AND_END = 60, 2500
+NODE = 1.5e-6
+# batch, width, layers, heads; and the milliseconds that such a step is to take.
+STEPS = [((64, 128, 3, 1), 0.30), ((4096, 512, 4, 4), 60.0)]
+# Hopper, K 20.
+CONTEXT, OBSERVATION, ACTION, TIMESTEPS = 20, 11, 3, 1000
+
+HEADER = """# What a step in bfloat16 should take
+
+Made by `build.py` from the machine code, by the method of `estimate.py`. Not measured: a card may well differ by half.
+Context 20, 11 observations and 3 actions, ReLU, on an H100 SXM.
+"""
+
+
+class Card:
+    """Times of launches, in seconds, by kernel."""
+
+    def __init__(self, kernels, fits):
+        self.kernels, self.times = kernels, {}
+        self.wait = CACHE_WAIT if fits else MEMORY_WAIT
+        self.rate = CACHE_RATE if fits else MEMORY_RATE
+
+    def launch(self, name, blocks, alone, together, moved, cached=0.0):
+        """`alone`: cycles of a block that has a multiprocessor for itself; `together`: that it takes from others."""
+        resident = self.kernels[name]["resident"]
+        full, rest = divmod(blocks, MULTIPROCESSORS * resident)
+        cycles = full * max(alone, resident * together)
+        if rest:
+            cycles += max(alone, ceil(rest / MULTIPROCESSORS) * together)
+        seconds = NODE + max((cycles + START_AND_END) / CLOCK, moved / self.rate, cached / CACHE_RATE)
+        count, total = self.times.get(name, (0, 0.0))
+        self.times[name] = (count + 1, total + seconds)
+
+    def issue(self, instructions, threads):
+        """Cycles of a multiprocessor for this many instructions of each warp of a block."""
+        return instructions * threads / 32 / 4 / ISSUED
+
+    def product(self, precision, across, rows, columns, depth, slices=1, results=1):
+        """A product of `linear.cu`; see `Form::of` in linear/cuda.rs for its kernel."""
+        across_tiles = {"": [columns], "_back": [], "_weight": [rows, columns]}[across]
+        along = [] if across == "_weight" else [depth]
+        along += [columns] if across == "_back" else []
+
+        def whole(tile):
+            return not any(size % tile for size in across_tiles) and not any(size % 4 for size in along)
+
+        large = whole(128) and precision == "bf16" and ceil(rows / 128) * ceil(columns / 128) * slices >= 128
+        tile = 128 if large else 64
+        name = "product_any" if not whole(64) else f"product_{precision}{'_large' * large}"
+        name += across
+        kernel = self.kernels[name]
+        pieces = ceil(ceil(depth / slices) / 32)
+        # Of a warp's share of a piece: multiply-adds of each thread, or instructions of tensor cores.
+        if kernel["hmma"]:
+            a_piece = 16 * (2 if large else 1) * (2 if precision == "tf32" else 1)
+            parts = kernel["hmma"] / a_piece
+            tensor = a_piece * kernel["threads"] / 32 * 2048 / (2 if precision == "tf32" else 1) / 2048 / TENSOR
+        else:
+            parts, tensor = kernel["ffma"] / 1024, 0.0
+        busy = max(self.issue(kernel["loop"] / parts, kernel["threads"]), tensor,
+                   kernel["shared_requests"] / parts * kernel["threads"] / 32)
+        blocks = ceil(rows / tile) * ceil(columns / tile) * slices
+        # Whole pieces are loaded two ahead.
+        ahead = 1 if name.startswith("product_any") else 2
+        alone = pieces * (max(self.wait / ahead, busy) + BARRIER)
+        moved = 4 * (rows * depth + depth * columns + results * slices * rows * columns)
+        self.launch(name, blocks, alone, pieces * (busy + BARRIER), moved, 4 * blocks * pieces * 32 * 2 * tile)
+
+    def attention(self, name, windows, heads, width, last, dots, mixed, matrices):
+        kernel, channels = self.kernels[name], width // heads
+        queries, keys = CONTEXT * (1 if last else 3), 3 * CONTEXT
+        chunks = ceil(channels / 128)
+        own = keys if name == "attention_keys" else queries
+        tiles = ceil(own / 32)
+        pairs = tiles * (tiles + 1) // 2 if queries == keys else ceil(queries / 32) * ceil(keys / 32)
+        fused = dots * 8 * channels + mixed * 1024 * chunks
+        busy = self.issue(fused * kernel["loop"] / kernel["ffma"] + 300, kernel["threads"]) * pairs / tiles
+        # Each tile is read in two rounds of loads.
+        waits = 2 * (2 * dots + mixed) * chunks * self.wait * pairs / tiles
+        moved = 4 * windows * width * (matrices[0] * queries + matrices[1] * keys)
+        self.launch(name, tiles * windows * heads, waits + busy, busy, moved)
+
+    def rows(self, name, blocks, rounds, moved):
+        """A kernel whose threads wait this often."""
+        wait = rounds * self.wait
+        self.launch(name, blocks, wait, wait / self.kernels[name]["resident"], moved)
+
+
+def slices(inputs, outputs, rows):
+    """As in linear/cuda.rs."""
+    tiles = ceil(inputs / 64) * ceil(outputs / 64)
+    wanted = max(1, min(min(max(256 // tiles, 1), 32), ceil(rows / 32)))
+    return max(wanted, ceil(rows / 16384))
+
+
+def step(kernels, batch, width, layers, heads):
+    """The launches of a step, in their order in `sequence.rs`."""
+    steps, tokens = batch * CONTEXT, 3 * batch * CONTEXT
+    c = width
+    card = Card(kernels, fits=4 * tokens * c * 8 < CACHE_BYTES)
+    norm_slices, gradients = [], []
+
+    def norm(rows):
+        card.rows("layer_norm", ceil(rows / 4), 3, 4 * 2 * rows * c)
+
+    def norm_back(rows, matrices):
+        block_rows = max(ceil(rows / 512), 16)
+        blocks = ceil(rows / block_rows)
+        norm_slices.append(blocks)
+        card.rows("layer_norm_backward", blocks, 1.5 * block_rows / 4 + 2, 4 * matrices * rows * c)
+
+    def weight(precision, inputs, outputs, rows):
+        count = slices(inputs, outputs, rows)
+        gradients.append((inputs * outputs, count))
+        card.product(precision, "_weight", inputs, outputs, rows, count)
+
+    def forward(precision, rows, columns, depth, results):
+        card.product(precision, "", rows, columns, depth, 1, results)
+
+    def back(precision, rows, columns, depth, results=1):
+        card.product(precision, "_back", rows, columns, depth, 1, results)
+
+    card.rows("gather", batch, 5, 8 * steps * (OBSERVATION + ACTION + 2))
+    for inputs in (1, OBSERVATION, ACTION):
+        card.rows("embed", ceil(steps / 8), 3 + inputs / 4, 4 * steps * (inputs + c))
+    norm(tokens)
+    for layer in range(layers):
+        last = layer + 1 == layers
+        rows = steps if last else tokens
+        norm(tokens)
+        if last:
+            forward("bf16", steps, c, c, 1)
+            forward("bf16", tokens, 2 * c, c, 1)
+        else:
+            forward("bf16", tokens, 3 * c, c, 1)
+        card.attention("attention", batch, heads, c, last, 1, 1, (2, 2))
+        forward("bf16", rows, c, c, 2)
+        norm(rows)
+        forward("bf16", rows, 4 * c, c, 1)
+        forward("bf16", rows, c, 4 * c, 2)
+    norm(steps)
+    card.rows("head_and_loss", min(ceil(steps / 4), 256), 4 * ceil(steps / 1024), 4 * steps * (c + 3 * ACTION))
+    weight("f32", c, ACTION, steps)
+    back("f32", steps, c, ACTION)
+    norm_back(steps, 4)
+    for layer in reversed(range(layers)):
+        last = layer + 1 == layers
+        rows = steps if last else tokens
+        weight("bf16", 4 * c, c, rows)
+        back("bf16", rows, 4 * c, c, 2)
+        weight("bf16", c, 4 * c, rows)
+        back("bf16", rows, c, 4 * c)
+        norm_back(rows, 5)
+        weight("bf16", c, c, rows)
+        back("bf16", rows, c, c)
+        card.attention("attention_queries", batch, heads, c, last, 2, 1, (4, 2))
+        card.attention("attention_keys", batch, heads, c, last, 2, 2, (2, 4))
+        if last:
+            weight("bf16", c, c, steps)
+            weight("bf16", c, 2 * c, tokens)
+            back("bf16", tokens, c, 2 * c)
+            back("bf16", steps, c, c, 2)
+        else:
+            weight("bf16", c, 3 * c, tokens)
+            back("bf16", tokens, c, 3 * c)
+        norm_back(tokens, 5)
+    norm_back(tokens, 3)
+    for inputs in (1, OBSERVATION, ACTION):
+        weight("f32", inputs, c, steps)
+    scanned = min(steps, 4096)
+    parts = ceil(steps / 4096)
+    card.rows("table_backward", TIMESTEPS * ceil(c / 128) * min(parts, 16), 2 * max(scanned, steps / 16) / 128,
+              4 * (3 * steps + TIMESTEPS) * c)
+    numbers = sum(length * (count + 1) for length, count in gradients)
+    parameters = sum(length for length, _ in gradients) + TIMESTEPS * c
+    # A thread has four numbers of a piece, and reads eight slices at a time; norms have many slices of few numbers.
+    rounds = max(4 * max(count for _, count in gradients), max(norm_slices)) / 8
+    card.rows("add_up", ceil(parameters / 1024), rounds, 4 * numbers)
+    card.rows("update", min(ceil(parameters / 256), 512), 4, 7 * 4 * parameters)
+    return card.times
+
+
+def text(kernels):
+    """The whole file."""
+    lines = [HEADER]
+    for (batch, width, layers, heads), bar in STEPS:
+        times = step(kernels, batch, width, layers, heads)
+        total, nodes = sum(time for _, time in times.values()), sum(count for count, _ in times.values())
+        lines.append(f"\n## Batch {batch}, width {width}, {layers} layers, {heads} heads\n\n")
+        lines.append("| kernel | launches | ms |\n|---|---|---|\n")
+        for name, (count, time) in sorted(times.items(), key=lambda item: -item[1][1]):
+            lines.append(f"| `{name}` | {count} | {1e3 * time:.3g} |\n")
+        lines.append(f"| all | {nodes} | {1e3 * total:.3g} |\n\nIt is to take {bar:g} ms, in at most 40 launches.\n")
+    return "".join(lines)
