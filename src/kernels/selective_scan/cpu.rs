@@ -3,7 +3,7 @@
 use super::{CHUNK, Problem, STATES};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::simd::functions::{power_of_2, powers_of_2};
-use crate::kernels::simd::{Level, Simd, dispatched};
+use crate::kernels::simd::{Level, Simd, dispatched, prefetch};
 use std::f32::consts::LOG2_E;
 use std::ops::Range;
 
@@ -270,17 +270,33 @@ impl Part<'_> {
         &self,
         s: S,
         problem: &Problem<'_>,
-        (marks, dy): (&[f32], &[f32]),
+        (all_marks, dy): (&[f32], &[f32]),
         scratch: &mut Scratch,
         gradients: &mut Gradients<'_>,
     ) {
         let (width, (at, end)) = (problem.width, self.channels);
         let mark = (self.tokens.start / CHUNK).checked_sub(1);
-        let marks = mark.map(|mark| &marks[mark * STATES * width..]);
+        let marks = mark.map(|mark| &all_marks[mark * STATES * width..]);
         let Scratch {
             carried: all_carried,
             sums: [sums_b, sums_c],
         } = scratch;
+        // Otherwise the next chunk, which comes before this one, waits for memory: its rows are
+        // too short for the processor to foresee them.
+        for token in self.tokens.start.saturating_sub(CHUNK)..self.tokens.start {
+            let place = token * width + at;
+            for rows in [problem.u, problem.steps, &*gradients.u, &*gradients.steps] {
+                prefetch(rows, place);
+            }
+            if let Some(row) = problem.row_of(token) {
+                prefetch(dy, row * width + at);
+            }
+        }
+        if let Some(earlier) = mark.and_then(|mark| mark.checked_sub(1)) {
+            for n in 0..STATES {
+                prefetch(all_marks, (earlier * STATES + n) * width + at);
+            }
+        }
         let u: [S::F; W] = self.load(s, problem.u, width);
         let steps: [S::F; W] = self.load(s, problem.steps, width);
         let d: [S::F; W] = self.load_requested(s, dy, problem);

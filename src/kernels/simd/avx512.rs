@@ -10,11 +10,13 @@ use std::arch::x86_64::{
     _mm512_add_epi32, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
     _mm512_cmpge_epu32_mask, _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps,
     _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps,
-    _mm512_min_ps, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_permutex2var_ps, _mm512_reduce_add_ps,
-    _mm512_reduce_max_ps, _mm512_reduce_ps, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setr_epi32, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_sqrt_ps, _mm512_srli_epi32,
-    _mm512_storeu_ps, _mm512_sub_ps, _mm512_xor_si512,
+    _mm512_min_ps, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_permutex2var_ps,
+    _mm512_permutexvar_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_reduce_ps,
+    _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_ps,
+    _mm512_slli_epi32, _mm512_sqrt_ps, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
+    _mm512_xor_si512,
 };
+use std::f32::consts::SQRT_2;
 
 /// Proof that the CPU has AVX-512 F and DQ.
 #[derive(Clone, Copy)]
@@ -33,6 +35,12 @@ impl Avx512 {
 fn first(lanes: usize) -> __mmask16 {
     ((1_u32 << lanes) - 1) as __mmask16
 }
+
+/// 2^(k / 16)
+const ROOTS_OF_2: [f32; 16] = [
+    1.0, 1.0442737, 1.0905077, 1.1387886, 1.1892071, 1.2418578, 1.2968396, 1.3542556, SQRT_2,
+    1.4768262, 1.5422108, 1.6104903, 1.6817929, 1.7562522, 1.8340081, 1.9152066,
+];
 
 impl Simd for Avx512 {
     type F = __m512;
@@ -120,6 +128,34 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn times_power_of_2(self, a: __m512, n: __m512) -> __m512 {
         unsafe { _mm512_scalef_ps(a, n) }
+    }
+
+    /// x = k / 16 + r with |r| <= 1 / 32; 2^(k / 16) from a table of 16 and 2^r by a polynomial, a
+    /// fit made for this file, of relative error 3e-9: three multiplications fewer than the series
+    /// for |r| <= 1 / 2.
+    #[inline(always)]
+    fn powers_of_2<const W: usize>(self, mut x: [__m512; W]) -> [__m512; W] {
+        /// Rounds to 4 bits behind the point.
+        const SIXTEENTHS: i32 = (4 << 4) | _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        /// A number to which k / 16 is added is left with k in its low bits.
+        const ROUND: f32 = super::ROUND / 16.0;
+        const FIT: [f32; 3] = [0.055505086, 0.24023356, 0.6931472];
+        for x in &mut x {
+            unsafe {
+                let roots = _mm512_loadu_ps(ROOTS_OF_2.as_ptr());
+                let r = _mm512_reduce_ps::<SIXTEENTHS>(*x);
+                let rest = _mm512_sub_ps(*x, r);
+                let k = _mm512_castps_si512(_mm512_add_ps(rest, _mm512_set1_ps(ROUND)));
+                let root = _mm512_permutexvar_ps(k, roots);
+                let mut fit = _mm512_set1_ps(FIT[0]);
+                for coefficient in &FIT[1..] {
+                    fit = _mm512_fmadd_ps(fit, r, _mm512_set1_ps(*coefficient));
+                }
+                let power = _mm512_fmadd_ps(root, _mm512_mul_ps(fit, r), root);
+                *x = _mm512_scalef_ps(power, rest);
+            }
+        }
+        x
     }
 
     #[inline(always)]

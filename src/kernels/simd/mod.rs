@@ -133,6 +133,22 @@ impl Level {
 /// bits.
 const ROUND: f32 = 12_582_912.0;
 
+/// Fetches the numbers at `at` into the nearest cache, where the CPU has an instruction for that.
+#[inline(always)]
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "the address lies within the slice")
+)]
+pub(crate) fn prefetch(numbers: &[f32], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(number) = numbers.get(at) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (numbers, at);
+}
+
 /// The vector operations of the kernels. A value of the type is the proof that they may run.
 pub(crate) trait Simd: Copy {
     /// A vector of f32.
@@ -170,6 +186,11 @@ pub(crate) trait Simd: Copy {
         let bits = self.bits(self.add(n, self.splat(ROUND)));
         let power = self.add_bits(self.shift_left::<23>(bits), self.splat_bits(0x3f80_0000));
         self.mul(a, self.to_float(power))
+    }
+    /// See [`functions::powers_of_2`].
+    #[inline(always)]
+    fn powers_of_2<const W: usize>(self, x: [Self::F; W]) -> [Self::F; W] {
+        functions::powers_by_series(self, x)
     }
     /// `a[0], b[0], a[1], b[1], ...`, in two vectors.
     fn zip(self, a: Self::F, b: Self::F) -> (Self::F, Self::F);
