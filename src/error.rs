@@ -201,6 +201,15 @@ pub enum Error {
     /// A target that the data's returns decide, for a run without data.
     #[error("this run has no dataset whose returns could decide the targets")]
     NoReturns,
+    /// A run that learned without a dataset, where one is needed.
+    #[error("this run learned from no dataset")]
+    NoRecordings,
+    /// Simulation for comparison, where there is none.
+    #[error("no episode can be simulated here: {reason}")]
+    NothingToSimulate {
+        /// Why.
+        reason: String,
+    },
     /// An environment without a hand-written controller.
     #[error("there is no hand-written controller for {env}")]
     NoController {
@@ -411,6 +420,8 @@ impl Error {
             Self::MissingEnvironment => "name one with --env ID; `rtg envs` lists them".to_owned(),
             Self::NoTarget => "omit --targets (--target of `rtg render`)".to_owned(),
             Self::NoReturns => "name the returns, as in --targets 500,100".to_owned(),
+            Self::NoRecordings => "name one with --dataset".to_owned(),
+            Self::NothingToSimulate { .. } => "omit --rollouts".to_owned(),
             Self::NoController { .. } => {
                 "--policy random always works, or name a run directory".to_owned()
             }

@@ -68,6 +68,7 @@ pub mod video;
 pub mod collect;
 pub mod train;
 pub mod trained;
+pub mod off_policy;
 pub mod compare;
 pub mod report;
 pub mod bench;

@@ -23,6 +23,7 @@ fn help_fits_a_screen_and_has_an_example() {
         "convert",
         "train",
         "evaluate",
+        "estimate",
         "render",
         "export",
         "compare",

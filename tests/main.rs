@@ -24,6 +24,7 @@ mod gpu_driver;
 mod hostile;
 mod labels;
 mod language;
+mod off_policy;
 mod offline;
 mod offline_parity;
 mod online;

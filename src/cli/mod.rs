@@ -12,6 +12,7 @@ mod convert;
 mod datasets;
 mod devices;
 mod envs;
+mod estimate;
 mod evaluate;
 mod export;
 mod generate;
@@ -64,6 +65,7 @@ enum Command {
     Convert(convert::Convert),
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
+    Estimate(estimate::Estimate),
     Render(render::Render),
     Export(export::Export),
     Compare(compare::Compare),
@@ -95,6 +97,7 @@ pub fn run() -> ExitCode {
         Command::Convert(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Evaluate(command) => command.run(),
+        Command::Estimate(command) => command.run(),
         Command::Render(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Compare(command) => command.run(),

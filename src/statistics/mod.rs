@@ -14,6 +14,7 @@ mod calibration;
 mod caution;
 mod comparison;
 mod curve;
+mod importance;
 mod scores;
 mod spread;
 
@@ -23,5 +24,6 @@ pub use calibration::{Calibration, TargetResult, mean_interval};
 pub use caution::Caution;
 pub use comparison::{chance_of_separation, probability_of_improvement};
 pub use curve::{CurvePoint, by_step, by_time, thin};
+pub use importance::{Importance, ImportanceEstimates, WeighedEpisode};
 pub use scores::Scores;
 pub use spread::{largest, mean, median, population_std, sample_std};

@@ -4,7 +4,7 @@
     make_baseline_fixtures.py --check [NAMES...]    computes them again and compares
 
 Networks: `actor`, `critic_1`, `critic_2` (EDAC and SAC-N: up to N), IQL's `value`, and the targets
-`actor_target` (TD3, TD3+BC, ReBRAC), `critic_1_target`, `critic_2_target`; of dqn and discrete_cql `q`
+`actor_target` (TD3, TD3+BC, ReBRAC), `critic_1_target`, `critic_2_target`; of dqn, fqe and discrete_cql `q`
 and `q_target`; of discrete_bcq `bcq_1` (values), `bcq_2` (logits) and their targets; of ppo `actor`
 and `critic`. A parameter P is `NETWORK.net.N.weight` (outputs x inputs) or `.bias` with N = 0, 2, 4
 (two hidden layers), `actor.log_std` (A) of rvs, iql, awac and ppo's Gaussian, SAC's `log_alpha` (1). The
@@ -19,7 +19,7 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
     update.U.observations BS, .actions BA (one-hot if discrete); of rvs also .returns_to_go B
         and .timesteps B; but for bc and rvs also .rewards B,
         .next_observations BS, .terminated B (0 or 1)       what update U = 1, 2, 3 is given;
-        rebrac also .following_actions BA, those after the batch's; cal_ql .returns B; ppo also .truncated B, and
+        rebrac also .following_actions BA, those after the batch's, and fqe those of its policy; cal_ql .returns B; ppo also .truncated B, and
         .order (epochs x B), the rows in the order of the minibatches; row t E + e is step t of
         environment e
     update.U.noise.I            BA, the I-th standard normal that update U draws, from 0:
@@ -64,6 +64,8 @@ multiplier is `log_alpha_prime`. All tensors are float32. Shapes: B batch, S obs
         edac                    `alpha_after`, `log_prob`; edac `loss.diversity`
         bc                      `outputs` (actions or logits), no others
         rvs                     `outcomes` B, no others
+        fqe                     `q`, `target`, in units of the scaled rewards, and `value`, `q` in those of
+                                the rewards
         dqn, discrete_cql       `q` (at the batch's actions, with quantiles BN), `target`; `gap` (the
                                 conservative one), `loss.td`, `gradient_norm` before clipping
         discrete_bcq            `q`, `target`, `likelihood` BA, `allowed` (their share), `loss.td`,

@@ -15,6 +15,7 @@ from .bcq import DiscreteBcq
 from .cql import Cql, D3rlpyCql
 from .discrete import DiscreteAwac, DiscreteIql
 from .edac import Edac
+from .fqe import FittedQ
 from .iql import Iql
 from .ppo import Ppo, collection
 from .q_learning import QLearning
@@ -28,6 +29,16 @@ OBSERVATION, ACTION, HIDDEN, BATCH, UPDATES = 11, 3, (32, 32), 32, 3
 # Where numbers start that are learned and are no weights.
 SCALARS = {"log_alpha": -0.7, "log_alpha_prime": 0.4, "actor.log_std_multiplier": 1.3,
            "actor.log_std_offset": -0.8}
+# Cases whose first row is zeros and whose critics' hidden biases are negative: every ReLU is off
+# there, and the values are the last biases. EDAC's gradients at the action vanish, two actions of
+# double DQN tie, and a quantile is its target exactly.
+DEAD = ("edac", "edac_two_members", "dqn_sb3_double_dueling", "discrete_cql_quantiles")
+LAST_BIASES = {
+    # Three advantages and the value.
+    "dqn_sb3_double_dueling": np.array([0.3, 0.3, -0.2, 0.1]),
+    # Five quantiles of three actions.
+    "discrete_cql_quantiles": np.tile([-0.5, -0.125, 0.25, 0.5, 1.0], 3),
+}
 # sigma below this is left without noise: float32 does not resolve (u - mean) / sigma there.
 SMALLEST_LOG_SIGMA = -4.0
 # Largest |u| of a sample: float32 does not resolve 1 - tanh(u)^2 far beyond.
@@ -59,7 +70,7 @@ class Case:
                  "cql": D3rlpyCql if self.recipe == "d3rlpy" else Cql, "edac": Edac,
                  "dqn": QLearning, "discrete_cql": QLearning, "discrete_bcq": DiscreteBcq,
                  "discrete_iql": DiscreteIql, "discrete_awac": DiscreteAwac,
-                 "ppo": Ppo,
+                 "ppo": Ppo, "fqe": FittedQ,
                  "sac": CleanRl if self.recipe == "cleanrl" else StableBaselines3}
         torch.set_default_dtype(dtype)
         learner = kinds[self.algorithm](OBSERVATION, ACTION, self.hidden, **self.hyperparameters)
@@ -137,13 +148,13 @@ CASES = (
         threshold=10.0)),
     Case("cal_ql", "cql", "cal_ql", 72, dict(CQL, penalty=10.0)),
     Case("edac_sac_n", "edac", "sac_n", 61, dict(EDAC, members=3, eta=0.0), hidden=(24, 24)),
-    Case("edac", "edac", "edac", 64, dict(EDAC, members=5, eta=1.0), hidden=(20, 20)),
+    Case("edac", "edac", "edac", 61, dict(EDAC, members=5, eta=1.0), hidden=(20, 20)),
     Case("edac_two_members", "edac", "edac", 61, dict(EDAC, members=2, eta=5.0),
          hidden=(20, 20)),
     Case("dqn_cleanrl", "dqn", "cleanrl", 60, DISCRETE | dict(
         recipe="cleanrl", learning_rate=2.5e-4, loss="squared", update_every=10,
         target_every=20)),
-    Case("dqn_sb3_double_dueling", "dqn", "sb3", 61, DISCRETE | dict(
+    Case("dqn_sb3_double_dueling", "dqn", "sb3", 60, DISCRETE | dict(
         recipe="sb3", learning_rate=1e-4, update_every=10, target_every=20,
         gradient_limit=0.5, double=True, dueling=True)),
     Case("discrete_cql", "discrete_cql", "d3rlpy", 62, DISCRETE | dict(
@@ -156,6 +167,10 @@ CASES = (
         schedule_steps=10)),
     Case("discrete_awac", "discrete_awac", "rtg", 130, DISCRETE | dict(
         tau=0.005, temperature=1 / 3, weight_limit=2.0, learning_rate=3e-4)),
+    Case("fqe", "fqe", "d3rlpy", 71, dict(
+        learning_rate=1e-4, discount=0.99, target_every=2, reward_scale=0.25)),
+    Case("fqe_discrete", "fqe", "d3rlpy", 72, DISCRETE | dict(
+        learning_rate=1e-4, target_every=2, reward_scale=0.25)),
     Case("ppo_cleanrl", "ppo", "cleanrl", 68, dict(
         recipe="cleanrl", discrete=True, learning_rate=2.5e-4, bootstrap=False, clip=0.002,
         value_clip=0.002, entropy_weight=0.01)),
@@ -222,6 +237,11 @@ def set_weights(case, learner):
             drawn = {"value.net.4.bias": np.array([0.25]),
                      "critic_1_target.net.4.bias": np.array([0.25]),
                      "critic_2_target.net.4.bias": np.array([1.0])}.get(name, drawn)
+        if case.name in DEAD and name.startswith(("critic.", "q.")):
+            if layer in ("net.0.bias", "net.2.bias"):
+                drawn = -np.abs(drawn)
+            elif layer == "net.4.bias":
+                drawn = LAST_BIASES.get(case.name, drawn)
         parameter.copy_(torch.from_numpy(drawn.astype(np.float32)))
     if case.algorithm == "sac" and case.recipe == "cleanrl":
         learner.alpha = learner.log_alpha.exp().item()
@@ -242,8 +262,12 @@ def batch(case, number):
     rewards[4] *= 10.0
     terminated = np.zeros(BATCH)
     terminated[[5, 11, 12, BATCH - 1]] = 1.0
-    if case.algorithm == "iql":
+    if case.algorithm == "iql" or case.name in DEAD:
         observations[0], actions[0] = 0.0, 0.0
+    if case.name in DEAD and case.discrete:
+        next_observations[0], terminated[0], rewards[0] = 0.0, 0.0, 0.25
+    if case.name == "discrete_cql_quantiles":
+        terminated[0] = 1.0
     if case.discrete:
         actions = np.eye(ACTION)[rng.integers(ACTION, size=BATCH)]
     arrays = dict(observations=observations, actions=actions)
@@ -256,7 +280,10 @@ def batch(case, number):
     elif case.algorithm != "bc":
         arrays |= dict(rewards=rewards, next_observations=next_observations,
                        terminated=terminated)
-    if case.algorithm == "rebrac":
+    if case.algorithm == "fqe" and case.discrete:
+        following_actions = np.eye(ACTION)[rng.integers(ACTION, size=BATCH)]
+        arrays |= dict(following_actions=following_actions)
+    elif case.algorithm in ("rebrac", "fqe"):
         following_actions = low + (high - low) * rng.uniform(0.0, 1.0, (BATCH, ACTION))
         following_actions[terminated == 1] = 0.0
         arrays |= dict(following_actions=following_actions)
@@ -269,7 +296,7 @@ def noise(case, number):
     """The BA standard normals of an update, in the order in which the learner draws them."""
     rng = np.random.default_rng([3000 + case.seed, number])
     if case.algorithm in ("bc", "rvs", "iql", "dqn", "discrete_cql", "discrete_bcq", "discrete_iql",
-                          "discrete_awac", "ppo"):
+                          "discrete_awac", "ppo", "fqe"):
         return []
     if case.algorithm in ("td3", "td3_bc", "rebrac"):
         drawn = rng.standard_normal((BATCH, ACTION))

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from .cases import BATCH, SMALLEST_LOG_SIGMA, batch, noise
+from .cases import BATCH, DEAD, SMALLEST_LOG_SIGMA, batch, noise
 from .iql import ADVANTAGE_WEIGHT_LIMIT
 
 
@@ -26,6 +26,26 @@ def check_kinks(learner):
     return lambda: nearest[0]
 
 
+def check_dead(case, first):
+    """The first row is where every ReLU is off: its values are the last biases."""
+    learner = case.learner(torch.float64)
+    if case.algorithm == "edac":
+        biases = learner.critic.net[4].bias.flatten()
+        for number, bias in enumerate(biases[:2], 1):
+            assert first[f"q_{number}"][0] == bias, f"{case.name}: a gradient that does not vanish"
+        return
+    biases = learner.q.net[4].bias
+    if case.name == "discrete_cql_quantiles":
+        assert torch.equal(first["q"][0], biases[:5]), f"{case.name}: other quantiles"
+        assert (first["target"][0] == biases[2]).all(), f"{case.name}: no quantile on its target"
+        return
+    values = learner.q(torch.zeros(1, learner.q.net[0].in_features, dtype=torch.float64))[0, :, 0]
+    assert values[0] == values[1] > values[2], f"{case.name}: no tie: {values}"
+    # The two tied actions differ in the target network, so that the choice is seen.
+    others = learner.q_target(torch.zeros(1, learner.q.net[0].in_features, dtype=torch.float64))
+    assert (others[0, 0, 0] - others[0, 1, 0]).abs() > 1e-2
+
+
 def check_corners(case, exact):
     """`exact`: what the three updates compute, by the fixture's names."""
     first = {name.removeprefix("update.1."): tensor for name, tensor in exact.items()
@@ -42,12 +62,23 @@ def check_corners(case, exact):
         horizon = case.hyperparameters["horizon"]
         assert {0, horizon - 1} <= set(arrays["timesteps"].int().tolist())
         return
+    if case.algorithm == "fqe":
+        scale = case.hyperparameters["reward_scale"]
+        target, value, ends = first["target"], first["q"], arrays["terminated"] == 1
+        assert 0 < ends.sum() < BATCH
+        assert torch.equal(target[ends], arrays["rewards"][ends].double() * scale)
+        assert torch.equal(first["value"] * scale, value)
+        near = ((target - value).abs() < 1).sum()
+        assert 0 < near < BATCH, f"{case.name}: {near} errors below 1"
+        return
     if case.algorithm != "bc":
         # y = r where an episode ends.
         ended = arrays["terminated"] == 1
         assert 0 < ended.sum() < BATCH
         target, rewards = first["target"][ended].float(), arrays["rewards"][ended]
         assert torch.equal(target, rewards.reshape(-1, *[1] * (target.dim() - 1)).expand_as(target))
+    if case.name in DEAD:
+        check_dead(case, first)
     if case.algorithm in ("dqn", "discrete_cql"):
         errors = first["q"] - first["target"]
         small = (errors.abs() < 1).double().mean()
