@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::adamw::{self, AdamW};
+use crate::kernels::adamw::{self, AdamW, Buffers, Step};
 use crate::keys::{Range, keys};
 
 /// The learning rate after the warm-up.
@@ -90,6 +90,16 @@ impl OptimiserConfig {
         }
     }
 
+    /// The step of this number (from 1) and rate, with a gradient of this norm.
+    pub fn step(&self, rate: f64, number: u64, norm: f64) -> Step {
+        Step {
+            constants: self.adamw(),
+            rate,
+            number,
+            clip: self.clip(norm),
+        }
+    }
+
     /// The factor that clips a gradient of this norm to `gradient_clip`, if that is above 0.
     pub fn clip(&self, norm: f64) -> f64 {
         if self.gradient_clip > 0.0 {
@@ -137,6 +147,16 @@ pub struct Moments {
 }
 
 impl Moments {
+    /// What a step with this gradient moves.
+    pub fn buffers<'a>(&'a mut self, gradient: &'a [f32], weights: &'a mut [f32]) -> Buffers<'a> {
+        Buffers {
+            gradient,
+            weights,
+            mean: &mut self.first,
+            square: &mut self.second,
+        }
+    }
+
     /// Before the first step of `count` parameters.
     pub fn zeros(count: usize) -> Self {
         Self {

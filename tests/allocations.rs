@@ -85,7 +85,7 @@ fn a_step_allocates_nothing_that_grows_with_the_model_or_the_batch() {
         probability_embedding: 0.1,
         key: 7,
     };
-    let adamw = OptimiserConfig::default().adamw();
+    let how = OptimiserConfig::default().step(1e-4, 1, 1.0);
     for threads in [1, 2] {
         let mut network = SequenceNetwork::new(shape, Some(Precision::F32), threads);
         let mut gradient = Vec::new();
@@ -94,17 +94,7 @@ fn a_step_allocates_nothing_that_grows_with_the_model_or_the_batch() {
             let (denominator, dropout) = (Denominator::Valid, Some(&dropout));
             network.accumulate(&parameters, &windows, objective, denominator, dropout);
             network.take_gradient(&mut gradient);
-            let Moments { first, second } = &mut moments;
-            network.update(
-                &adamw,
-                1e-4,
-                1,
-                1.0,
-                &gradient,
-                &mut parameters,
-                first,
-                second,
-            );
+            network.update(&how, moments.buffers(&gradient, &mut parameters));
         };
         for _ in 0..3 {
             step();

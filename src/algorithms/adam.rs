@@ -1,7 +1,7 @@
 //! Adam of the baselines: one optimiser per network, with neither weight decay nor clipping.
 
 use super::{Error, Saved};
-use crate::kernels::adamw::AdamW;
+use crate::kernels::adamw::{AdamW, Step};
 use crate::kernels::mlp::Pool;
 use crate::nn::state_dict::Entry;
 use crate::optimise::Moments;
@@ -58,16 +58,19 @@ impl Adam {
         gradient: &[f32],
         parameters: &mut [f32],
     ) {
-        let adam = AdamW {
-            decay: 0.0,
-            epsilon: self.epsilon,
-            ..AdamW::default()
-        };
         self.steps += 1;
-        let Moments { first, second } = &mut self.moments;
-        pool.adam(
-            &adam, rate, self.steps, scale, gradient, parameters, first, second,
-        );
+        let step = Step {
+            constants: AdamW {
+                decay: 0.0,
+                epsilon: self.epsilon,
+                ..AdamW::default()
+            },
+            rate,
+            number: self.steps,
+            clip: scale,
+        };
+        let buffers = self.moments.buffers(gradient, parameters);
+        pool.adam(&step, buffers);
     }
 
     /// The moments, under `name`, for a checkpoint.

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::kernels::Dropout;
-use crate::kernels::adamw;
+use crate::kernels::adamw::{self, Buffers, Step};
 use crate::kernels::decision_transformer::cuda::TrainerSetup;
 use crate::kernels::decision_transformer::gather::{Columns, reference};
 use crate::kernels::decision_transformer::{Engine, Windows};
@@ -47,16 +47,19 @@ pub(super) fn first_steps(
         );
         let norm = adamw::norm(&gradient);
         let clip = adamw::clip(norm, setup.largest_norm);
-        adamw::update(
-            &setup.adamw,
+        let how = Step {
+            constants: setup.adamw,
             rate,
-            step,
+            number: step,
             clip,
-            &gradient,
-            &mut weights,
-            &mut mean,
-            &mut square,
-        );
+        };
+        let buffers = Buffers {
+            gradient: &gradient,
+            weights: &mut weights,
+            mean: &mut mean,
+            square: &mut square,
+        };
+        adamw::update(&how, buffers);
         FirstStep { loss, norm }
     };
     batches.map(step).collect()

@@ -7,7 +7,7 @@ use dfdx::prelude::*;
 use super::fused::Fused;
 use super::loss;
 use super::transformer::{ParameterTensor, Transformer};
-use crate::kernels::adamw::{self, AdamW};
+use crate::kernels::adamw::{self, Buffers, Step};
 use crate::kernels::decision_transformer::{Engine, Layout, Shape, Windows};
 use crate::kernels::lamb;
 use crate::kernels::likelihood::{Entropy, Likelihood};
@@ -173,59 +173,21 @@ impl SequenceNetwork {
         matches!(self.compute, Compute::Fused(_))
     }
 
-    /// One update of `AdamW`, on the engine's threads if it has any; the arguments are those of
-    /// [`adamw::update`].
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "three buffers of state, a gradient, and four numbers"
-    )]
-    pub fn update(
-        &self,
-        adamw: &AdamW,
-        rate: f64,
-        step: u64,
-        clip: f64,
-        gradient: &[f32],
-        weights: &mut [f32],
-        mean: &mut [f32],
-        square: &mut [f32],
-    ) {
+    /// One step of AdamW, on the engine's threads if it has any.
+    pub fn update(&self, step: &Step, buffers: Buffers<'_>) {
         match &self.compute {
-            Compute::Fused(fused) => fused
-                .engine()
-                .update(adamw, rate, step, clip, gradient, weights, mean, square),
-            Compute::Composed { .. } => {
-                adamw::update(adamw, rate, step, clip, gradient, weights, mean, square);
-            }
+            Compute::Fused(fused) => fused.engine().update(step, buffers),
+            Compute::Composed { .. } => adamw::update(step, buffers),
         }
     }
 
-    /// One update of LAMB, on the engine's threads if it has any; the arguments are those of
-    /// [`lamb::update`] without the tensors, which are those of the layout.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "three buffers of state, a gradient, and four numbers"
-    )]
-    pub fn update_by_tensor(
-        &self,
-        constants: &AdamW,
-        rate: f64,
-        step: u64,
-        clip: f64,
-        gradient: &[f32],
-        weights: &mut [f32],
-        mean: &mut [f32],
-        square: &mut [f32],
-    ) {
+    /// One step of LAMB, on the engine's threads if it has any, of the layout's tensors.
+    pub fn update_by_tensor(&self, step: &Step, buffers: Buffers<'_>) {
         match &self.compute {
-            Compute::Fused(fused) => fused
-                .engine()
-                .update_by_tensor(constants, rate, step, clip, gradient, weights, mean, square),
+            Compute::Fused(fused) => fused.engine().update_by_tensor(step, buffers),
             Compute::Composed { .. } => {
                 let lengths = self.layout.views().map(|view| view.range.len());
-                lamb::update(
-                    lengths, constants, rate, step, clip, gradient, weights, mean, square,
-                );
+                lamb::update(lengths, step, buffers);
             }
         }
     }

@@ -188,15 +188,12 @@ impl Place<'_> {
     fn show(&self, observation: &mut [f64], action: &mut [f64], reward: &mut f64) {
         let (seen, acted) = (observation.len(), action.len());
         observation.copy_from_slice(&self.episode.observations[self.step * seen..][..seen]);
-        match self.step.checked_sub(1) {
-            Some(before) => {
-                action.copy_from_slice(&self.episode.actions[before * acted..][..acted]);
-                *reward = self.episode.rewards[before];
-            }
-            None => {
-                action.fill(0.0);
-                *reward = 0.0;
-            }
+        if let Some(before) = self.step.checked_sub(1) {
+            action.copy_from_slice(&self.episode.actions[before * acted..][..acted]);
+            *reward = self.episode.rewards[before];
+        } else {
+            action.fill(0.0);
+            *reward = 0.0;
         }
     }
 }

@@ -18,8 +18,8 @@ use crate::statistics::{Bootstrap, Importance, WeighedEpisode};
 
 /// The smallest probability of a recorded action.
 const FLOOR: f64 = 1e-3;
-/// Updates of the classifier.
-const UPDATES: usize = 5000;
+/// The most updates of the classifier, which has as many as the fitted values.
+const UPDATES: u64 = 5000;
 /// Rows of which probabilities are computed at once.
 const ROWS: usize = 4096;
 
@@ -57,8 +57,8 @@ impl Logged {
         let mut stream = Stream::new(plan.seed, "recording policy");
         let mut policy = LoggedPolicy::new(seen, actions, &mut stream);
         let (mut inputs, mut wanted) = (Vec::new(), Vec::new());
-        for update in 0..UPDATES {
-            if update % 100 == 0 {
+        for update in 0..plan.updates.min(UPDATES) {
+            if update.is_multiple_of(100) {
                 interrupt::check()?;
             }
             inputs.clear();

@@ -198,7 +198,7 @@ mod tests {
         close(found.weighted_per_decision, 8.8);
     }
 
-    /// Episodes of unequal lengths: w_1 = 2, 1; w_2 = 0.5 kept; gamma 0.5.
+    /// Episodes of unequal lengths: weights 2, 1 and 0.5, kept; gamma 0.5.
     #[test]
     fn an_ended_episode_keeps_its_weight() {
         let episodes = [episode(&[2.0, 0.5], &[1.0, 6.0]), episode(&[0.5], &[3.0])];

@@ -115,39 +115,17 @@ impl Learner {
         }
         let optimiser = &self.optimiser;
         let norm = adamw::norm(&self.gradient);
-        let clip = optimiser.clip(norm);
         let learning_rate = optimiser.learning_rate_at(self.step, self.steps);
         self.step += 1;
-        let (constants, step) = (optimiser.adamw(), self.step);
-        let (gradient, rate) = (&self.gradient, learning_rate);
-        let Moments { first, second } = &mut self.moments;
+        let step = optimiser.step(learning_rate, self.step, norm);
         let mut network = self.model.network.lock();
+        let lengths = network.layout().views().map(|view| view.range.len());
+        let lengths: Vec<usize> = lengths.collect();
+        let parameters = network.parameters_mut();
+        let buffers = self.moments.buffers(&self.gradient, parameters);
         match optimiser.method {
-            OptimiserMethod::Adamw => self.pool.adam(
-                &constants,
-                rate,
-                step,
-                clip,
-                gradient,
-                network.parameters_mut(),
-                first,
-                second,
-            ),
-            OptimiserMethod::Lamb => {
-                let lengths = network.layout().views().map(|view| view.range.len());
-                let lengths: Vec<usize> = lengths.collect();
-                lamb::update(
-                    lengths.into_iter(),
-                    &constants,
-                    rate,
-                    step,
-                    clip,
-                    gradient,
-                    network.parameters_mut(),
-                    first,
-                    second,
-                );
-            }
+            OptimiserMethod::Adamw => self.pool.adam(&step, buffers),
+            OptimiserMethod::Lamb => lamb::update(lengths, &step, buffers),
         }
         drop(network);
         Update::default()

@@ -185,20 +185,13 @@ impl Learner {
             }
         }
         let norm = adamw::norm(gradient);
-        let clip = self.config.clip(norm);
         let loss = self.losses.drain(..).sum::<f64>() / batches;
         self.step += 1;
-        let optimiser = self.config.adamw();
-        let parameters = &mut self.model.parameters;
-        let Moments { first, second } = &mut self.moments;
-        let (rate, step) = (learning_rate, self.step);
+        let step = self.config.step(learning_rate, self.step, norm);
+        let buffers = self.moments.buffers(gradient, &mut self.model.parameters);
         match self.config.method {
-            OptimiserMethod::Adamw => self.network.update(
-                &optimiser, rate, step, clip, gradient, parameters, first, second,
-            ),
-            OptimiserMethod::Lamb => self.network.update_by_tensor(
-                &optimiser, rate, step, clip, gradient, parameters, first, second,
-            ),
+            OptimiserMethod::Adamw => self.network.update(&step, buffers),
+            OptimiserMethod::Lamb => self.network.update_by_tensor(&step, buffers),
         }
         let update = report(loss, norm, learning_rate);
         let likelihood = std::mem::take(&mut self.likelihood);

@@ -1,6 +1,6 @@
 //! AdamW and the norm by vectors.
 
-use super::{AdamW, Coefficients};
+use super::{Buffers, Coefficients, Step};
 use crate::kernels::simd::{Level, Simd, dispatched};
 
 /// The L2 norm.
@@ -28,53 +28,19 @@ fn squares_with<S: Simd>(s: S, x: &[f32]) -> f32 {
     s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
 }
 
-/// One update of `weights` and both moments; `step` counts from 1, the gradient is multiplied by
-/// `clip`. All buffers have one length, which may be a part of the model: updates of different
-/// parts are independent.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "three buffers of state, a gradient, and four numbers"
-)]
-pub fn update(
-    adamw: &AdamW,
-    rate: f64,
-    step: u64,
-    clip: f64,
-    gradient: &[f32],
-    weights: &mut [f32],
-    mean: &mut [f32],
-    square: &mut [f32],
-) {
-    update_at(
-        Level::detect(),
-        adamw,
-        rate,
-        step,
-        clip,
+/// One step of AdamW.
+pub fn update(step: &Step, mut buffers: Buffers<'_>) {
+    update_at(Level::detect(), step, &mut buffers);
+}
+
+pub(crate) fn update_at(level: Level, step: &Step, buffers: &mut Buffers<'_>) {
+    let Buffers {
         gradient,
         weights,
         mean,
         square,
-    );
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "three buffers of state, a gradient, and four numbers"
-)]
-pub(crate) fn update_at(
-    level: Level,
-    adamw: &AdamW,
-    rate: f64,
-    step: u64,
-    clip: f64,
-    gradient: &[f32],
-    weights: &mut [f32],
-    mean: &mut [f32],
-    square: &mut [f32],
-) {
-    let coefficients = adamw.coefficients(rate, step, clip);
-    run(level, coefficients, gradient, weights, mean, square);
+    } = buffers;
+    run(level, step.coefficients(), gradient, weights, mean, square);
 }
 
 dispatched! {

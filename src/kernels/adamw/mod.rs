@@ -20,6 +20,64 @@ pub mod reference;
 pub(crate) use cpu::update_at;
 pub use cpu::{norm, update};
 
+/// One step of an optimiser: its constants, and what differs from step to step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// the same in every step
+    pub constants: AdamW,
+    /// the learning rate
+    pub rate: f64,
+    /// steps including this one
+    pub number: u64,
+    /// the gradient is multiplied by it
+    pub clip: f64,
+}
+
+/// What a step reads and moves: buffers of one length, which may be a part of the model. Steps of
+/// different parts are independent.
+#[derive(Debug)]
+pub struct Buffers<'a> {
+    /// read
+    pub gradient: &'a [f32],
+    /// moved
+    pub weights: &'a mut [f32],
+    /// m, updated
+    pub mean: &'a mut [f32],
+    /// v, updated
+    pub square: &'a mut [f32],
+}
+
+impl Buffers<'_> {
+    /// Parts of these lengths, until the numbers or the lengths end.
+    pub(crate) fn parts(self, lengths: impl IntoIterator<Item = usize>) -> Vec<Self> {
+        let mut rest = self;
+        let mut parts = Vec::new();
+        for length in lengths {
+            let length = length.min(rest.gradient.len());
+            let (gradient, gradients) = rest.gradient.split_at(length);
+            let (weights, more_weights) = rest.weights.split_at_mut(length);
+            let (mean, means) = rest.mean.split_at_mut(length);
+            let (square, squares) = rest.square.split_at_mut(length);
+            parts.push(Self {
+                gradient,
+                weights,
+                mean,
+                square,
+            });
+            rest = Self {
+                gradient: gradients,
+                weights: more_weights,
+                mean: means,
+                square: squares,
+            };
+            if rest.gradient.is_empty() {
+                break;
+            }
+        }
+        parts
+    }
+}
+
 /// The constants of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
@@ -64,6 +122,13 @@ pub(crate) struct Coefficients {
     pub(crate) clip: f32,
 }
 
+impl Step {
+    fn coefficients(&self) -> Coefficients {
+        self.constants
+            .coefficients(self.rate, self.number, self.clip)
+    }
+}
+
 impl AdamW {
     pub(crate) fn coefficients(&self, rate: f64, step: u64, clip: f64) -> Coefficients {
         let power = step as f64;
@@ -102,17 +167,19 @@ mod tests {
             };
             for step in 1..=10 {
                 let gradient = numbers(step + 1, 101);
-                cpu::update_at(
-                    level,
-                    &adamw,
-                    1e-2,
-                    step,
-                    0.7,
-                    &gradient,
-                    &mut weights,
-                    &mut mean,
-                    &mut square,
-                );
+                let how = Step {
+                    constants: adamw,
+                    rate: 1e-2,
+                    number: step,
+                    clip: 0.7,
+                };
+                let mut buffers = Buffers {
+                    gradient: &gradient,
+                    weights: &mut weights,
+                    mean: &mut mean,
+                    square: &mut square,
+                };
+                cpu::update_at(level, &how, &mut buffers);
                 let scaled: Vec<f64> = gradient.iter().map(|g| 0.7 * f64::from(*g)).collect();
                 exact.update(&adamw, 1e-2, step, &scaled);
             }

@@ -1,7 +1,6 @@
 //! LAMB by vectors.
 
-use super::Tensor;
-use crate::kernels::adamw::{AdamW, Coefficients};
+use crate::kernels::adamw::{self, Buffers, Coefficients};
 use crate::kernels::simd::{Level, Simd, dispatched};
 
 /// Numbers whose squares are added in f32 before the sum continues in f64.
@@ -14,15 +13,17 @@ struct Step {
     decay: f32,
 }
 
-/// One update of a tensor, with rate, step (from 1) and the factor that clips the gradient.
-pub(crate) fn update_at(
-    level: Level,
-    constants: &AdamW,
-    (rate, step, clip): (f64, u64, f64),
-    (gradient, weights, mean, square): Tensor<'_>,
-) {
+/// One step of a tensor.
+pub(crate) fn update_at(level: Level, step: &adamw::Step, tensor: &mut Buffers<'_>) {
+    let Buffers {
+        gradient,
+        weights,
+        mean,
+        square,
+    } = tensor;
+    let constants = step.constants;
     let with = Step {
-        adamw: constants.coefficients(1.0, step, clip),
+        adamw: constants.coefficients(1.0, step.number, step.clip),
         decay: constants.decay as f32,
     };
     let (mut of_weights, mut of_steps) = (0.0, 0.0);
@@ -41,7 +42,14 @@ pub(crate) fn update_at(
     } else {
         1.0
     };
-    move_at(level, with, (rate * ratio) as f32, weights, mean, square);
+    move_at(
+        level,
+        with,
+        (step.rate * ratio) as f32,
+        weights,
+        mean,
+        square,
+    );
 }
 
 dispatched! {

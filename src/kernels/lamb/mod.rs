@@ -20,59 +20,22 @@
 mod cpu;
 pub mod reference;
 
-use super::adamw::AdamW;
+use super::adamw::{Buffers, Step};
 use super::simd::Level;
 pub(crate) use cpu::update_at;
 
-/// A tensor's gradient, weights and moments.
-pub(crate) type Tensor<'a> = (&'a [f32], &'a mut [f32], &'a mut [f32], &'a mut [f32]);
-
-/// Divides flat buffers into tensors of these lengths.
-pub(crate) fn tensors<'a>(
-    lengths: impl Iterator<Item = usize>,
-    gradient: &'a [f32],
-    [mut weights, mut mean, mut square]: [&'a mut [f32]; 3],
-) -> Vec<Tensor<'a>> {
-    let mut rest = gradient;
-    let mut divided = Vec::new();
-    for length in lengths {
-        let (g, other_gradients) = rest.split_at(length);
-        let (w, other_weights) = std::mem::take(&mut weights).split_at_mut(length);
-        let (m, other_means) = std::mem::take(&mut mean).split_at_mut(length);
-        let (v, other_squares) = std::mem::take(&mut square).split_at_mut(length);
-        divided.push((g, w, m, v));
-        rest = other_gradients;
-        (weights, mean, square) = (other_weights, other_means, other_squares);
-    }
-    divided
-}
-
-/// One update of all tensors, whose lengths add up to that of the buffers; the other arguments are
-/// those of [`adamw::update`](super::adamw::update).
-#[expect(
-    clippy::too_many_arguments,
-    reason = "three buffers of state, a gradient, and four numbers"
-)]
-pub fn update(
-    lengths: impl Iterator<Item = usize>,
-    constants: &AdamW,
-    rate: f64,
-    step: u64,
-    clip: f64,
-    gradient: &[f32],
-    weights: &mut [f32],
-    mean: &mut [f32],
-    square: &mut [f32],
-) {
+/// One step of LAMB of all tensors, whose lengths add up to that of the buffers.
+pub fn update(lengths: impl IntoIterator<Item = usize>, step: &Step, buffers: Buffers<'_>) {
     let level = Level::detect();
-    for tensor in tensors(lengths, gradient, [weights, mean, square]) {
-        update_at(level, constants, (rate, step, clip), tensor);
+    for mut tensor in buffers.parts(lengths) {
+        update_at(level, step, &mut tensor);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::adamw::AdamW;
     use crate::kernels::testing::{assert_close, numbers, to_f64};
 
     /// Of three tensors: ordinary, all zero at first, without gradient.
@@ -92,9 +55,20 @@ mod tests {
             for step in 1..=10 {
                 let mut gradient = numbers(step + 1, 101);
                 gradient[79..].fill(0.0);
-                let buffers = [&mut weights[..], &mut mean, &mut square];
-                for tensor in tensors(LENGTHS.into_iter(), &gradient, buffers) {
-                    update_at(level, &constants, (1e-2, step, 0.7), tensor);
+                let buffers = Buffers {
+                    gradient: &gradient,
+                    weights: &mut weights,
+                    mean: &mut mean,
+                    square: &mut square,
+                };
+                let how = Step {
+                    constants,
+                    rate: 1e-2,
+                    number: step,
+                    clip: 0.7,
+                };
+                for mut tensor in buffers.parts(LENGTHS) {
+                    update_at(level, &how, &mut tensor);
                 }
                 let scaled: Vec<f64> = gradient.iter().map(|g| 0.7 * f64::from(*g)).collect();
                 exact.update(&LENGTHS, &constants, 1e-2, step, &scaled);
@@ -117,17 +91,19 @@ mod tests {
         let mut gradient = numbers(2, 101);
         gradient[79..].fill(0.0);
         let (mut mean, mut square) = (vec![0.0; 101], vec![0.0; 101]);
-        update(
-            LENGTHS.into_iter(),
-            &constants,
-            1e-2,
-            1,
-            1.0,
-            &gradient,
-            &mut weights,
-            &mut mean,
-            &mut square,
-        );
+        let step = Step {
+            constants,
+            rate: 1e-2,
+            number: 1,
+            clip: 1.0,
+        };
+        let buffers = Buffers {
+            gradient: &gradient,
+            weights: &mut weights,
+            mean: &mut mean,
+            square: &mut square,
+        };
+        update(LENGTHS, &step, buffers);
         assert_eq!(weights[79..], start[79..]);
         // The first step of Adam is the rate times the sign of the gradient.
         for (moved, gradient) in weights[70..79].iter().zip(&gradient[70..79]) {

@@ -1,6 +1,6 @@
 //! A naive LAMB in f64.
 
-use super::AdamW;
+use crate::kernels::adamw::AdamW;
 
 /// Weights and moments of all tensors, concatenated.
 #[derive(Clone, Debug)]

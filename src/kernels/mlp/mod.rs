@@ -28,7 +28,7 @@
 //! All arrays are whole batches, so an update reads like its paper. This is TD3+BC:
 //!
 //! ```
-//! use rtg::kernels::adamw::AdamW;
+//! use rtg::kernels::adamw::{AdamW, Buffers, Step};
 //! use rtg::kernels::mlp::{Layout, Network, Pass, Pool, Shape, Want, heads::tanh};
 //!
 //! # let rows = 4;
@@ -41,7 +41,8 @@
 //! let mut target_critics = critics.clone();
 //! // One for each pass of an update, kept from update to update.
 //! let (mut of_critics, mut of_actor) = (Pass::new(), Pass::new());
-//! let adam = AdamW { decay: 0.0, ..AdamW::default() };
+//! let constants = AdamW { decay: 0.0, ..AdamW::default() };
+//! let step = Step { constants, rate: 3e-4, number: 1, clip: 1.0 };
 //! let mut gradient = vec![0.0; critics.layout().len()];
 //! let (mut mean, mut square) = (gradient.clone(), gradient.clone());
 //!
@@ -56,7 +57,8 @@
 //!         .collect();
 //!     critics.backward(&pool, &dq, Want::parameters(&mut gradient), &mut of_critics);
 //!     let weights = critics.parameters_mut();
-//!     pool.adam(&adam, 3e-4, 1, 1.0, &gradient, weights, &mut mean, &mut square);
+//!     let (mean, square) = (&mut mean, &mut square);
+//!     pool.adam(&step, Buffers { gradient: &gradient, weights, mean, square });
 //!
 //!     // Actor: L = -lambda mean Q_0(s, pi(s)) + mean (pi(s) - a)^2: the first critic, dQ/da.
 //!     actor.forward(&pool, &[&s], &mut of_actor);

@@ -1,6 +1,6 @@
 //! The threads of a learner, and the loops over flat vectors that they share.
 
-use crate::kernels::adamw::{self, AdamW};
+use crate::kernels::adamw::{self, Buffers, Step};
 use crate::kernels::simd::{Level, Simd, dispatched};
 use crate::kernels::threads;
 use crate::parallel::Division;
@@ -95,39 +95,19 @@ impl Pool {
         len.div_ceil(self.threads()).max(LEAST_NUMBERS)
     }
 
-    /// One update of `weights` and both moments by AdamW; with [`AdamW::decay`] 0 it is Adam.
-    /// `step` counts from 1, the gradient is multiplied by `clip`. The bits do not depend on the
-    /// number of threads.
+    /// One step of AdamW; with [`AdamW::decay`](adamw::AdamW::decay) 0 it is Adam. The bits do not
+    /// depend on the number of threads.
     ///
     /// # Panics
-    /// If the vectors differ in length.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "three buffers of state, a gradient, and four numbers"
-    )]
-    pub fn adam(
-        &self,
-        adamw: &AdamW,
-        rate: f64,
-        step: u64,
-        clip: f64,
-        gradient: &[f32],
-        weights: &mut [f32],
-        mean: &mut [f32],
-        square: &mut [f32],
-    ) {
-        let len = gradient.len();
-        let fits = [weights.len(), mean.len(), square.len()] == [len; 3];
+    /// If the buffers differ in length.
+    pub fn adam(&self, step: &Step, buffers: Buffers<'_>) {
+        let len = buffers.gradient.len();
+        let others = [&*buffers.weights, &*buffers.mean, &*buffers.square];
+        let fits = others.map(<[f32]>::len) == [len; 3];
         assert!(fits, "a gradient and two moments for each weight");
-        let part = self.part(len);
-        let moments = mean.chunks_mut(part).zip(square.chunks_mut(part));
-        let parts = gradient
-            .chunks(part)
-            .zip(weights.chunks_mut(part))
-            .zip(moments);
-        let mut parts: Vec<_> = parts.collect();
-        self.each(parts.len(), &mut parts, |((g, w), (m, v))| {
-            adamw::update_at(self.level, adamw, rate, step, clip, g, w, m, v);
+        let mut parts = buffers.parts(std::iter::repeat(self.part(len)));
+        self.each(parts.len(), &mut parts, |part| {
+            adamw::update_at(self.level, step, part);
         });
     }
 
@@ -161,6 +141,7 @@ fn move_towards_with<S: Simd>(s: S, keep: f32, tau: f32, weights: &[f32], target
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::adamw::AdamW;
     use crate::kernels::testing::{assert_close, numbers};
 
     const LEN: usize = 3 * LEAST_NUMBERS + 17;
@@ -168,25 +149,28 @@ mod tests {
     #[test]
     fn adam_is_adam_and_has_the_same_bits_on_any_number_of_threads() {
         // Golden values of PyTorch's Adam: rate 1e-3, weight 1, gradients .5, -.2, .1.
-        let adam = AdamW {
+        let constants = AdamW {
             decay: 0.0,
             ..AdamW::default()
+        };
+        let step_of = |number, clip| Step {
+            constants,
+            rate: 1e-3,
+            number,
+            clip,
         };
         let (mut weight, mut mean, mut square) = ([1.0], [0.0], [0.0]);
         let expected = [0.999, 0.998_654_4, 0.998_275];
         for (step, gradient) in [0.5, -0.2, 0.1].into_iter().enumerate() {
             let number = step as u64 + 1;
             let pool = Pool::new(1);
-            pool.adam(
-                &adam,
-                1e-3,
-                number,
-                1.0,
-                &[gradient],
-                &mut weight,
-                &mut mean,
-                &mut square,
-            );
+            let buffers = Buffers {
+                gradient: &[gradient],
+                weights: &mut weight,
+                mean: &mut mean,
+                square: &mut square,
+            };
+            pool.adam(&step_of(number, 1.0), buffers);
             assert!((weight[0] - expected[step]).abs() < 1.2e-7, "{}", weight[0]);
         }
         let after = |threads| {
@@ -194,16 +178,13 @@ mod tests {
             let (mut mean, mut square) = (numbers(2, LEN), vec![0.5; LEN]);
             let gradient = numbers(3, LEN);
             let pool = Pool::new(threads);
-            pool.adam(
-                &adam,
-                1e-3,
-                3,
-                0.5,
-                &gradient,
-                &mut weights,
-                &mut mean,
-                &mut square,
-            );
+            let buffers = Buffers {
+                gradient: &gradient,
+                weights: &mut weights,
+                mean: &mut mean,
+                square: &mut square,
+            };
+            pool.adam(&step_of(3, 0.5), buffers);
             (weights, mean, square)
         };
         assert_eq!(after(1), after(3));

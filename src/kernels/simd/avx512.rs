@@ -16,7 +16,7 @@ use std::arch::x86_64::{
     _mm512_slli_epi32, _mm512_sqrt_ps, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
     _mm512_xor_si512,
 };
-use std::f32::consts::SQRT_2;
+use std::f32::consts::{LN_2, SQRT_2};
 
 /// Proof that the CPU has AVX-512 F and DQ.
 #[derive(Clone, Copy)]
@@ -38,8 +38,22 @@ fn first(lanes: usize) -> __mmask16 {
 
 /// 2^(k / 16)
 const ROOTS_OF_2: [f32; 16] = [
-    1.0, 1.0442737, 1.0905077, 1.1387886, 1.1892071, 1.2418578, 1.2968396, 1.3542556, SQRT_2,
-    1.4768262, 1.5422108, 1.6104903, 1.6817929, 1.7562522, 1.8340081, 1.9152066,
+    1.0,
+    1.044_273_7,
+    1.090_507_7,
+    1.138_788_6,
+    1.189_207_1,
+    1.241_857_8,
+    1.296_839_6,
+    1.354_255_6,
+    SQRT_2,
+    1.476_826_2,
+    1.542_210_8,
+    1.610_490_3,
+    1.681_792_9,
+    1.756_252_2,
+    1.834_008_1,
+    1.915_206_6,
 ];
 
 impl Simd for Avx512 {
@@ -139,7 +153,7 @@ impl Simd for Avx512 {
         const SIXTEENTHS: i32 = (4 << 4) | _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
         /// A number to which k / 16 is added is left with k in its low bits.
         const ROUND: f32 = super::ROUND / 16.0;
-        const FIT: [f32; 3] = [0.055505086, 0.24023356, 0.6931472];
+        const FIT: [f32; 3] = [0.055_505_086, 0.240_233_56, LN_2];
         for x in &mut x {
             unsafe {
                 let roots = _mm512_loadu_ps(ROOTS_OF_2.as_ptr());

@@ -4,7 +4,7 @@ mod half_precision;
 
 use super::*;
 use crate::kernels::activation::Activation;
-use crate::kernels::adamw::{self, AdamW};
+use crate::kernels::adamw::{self, AdamW, Buffers, Step};
 use crate::kernels::decision_transformer::shape::{Condition, MixerKind};
 use crate::kernels::decision_transformer::testing::{Batch, parameters};
 use crate::kernels::decision_transformer::trunk::reference;
@@ -333,32 +333,33 @@ fn an_adaptive_norm_starts_as_the_unconditioned_model() {
 #[test]
 fn an_update_on_three_threads_is_the_update_on_one() {
     let engine = Engine::new(SMALL, 3);
-    let adamw = AdamW::default();
+    let step = Step {
+        constants: AdamW::default(),
+        rate: 1e-3,
+        number: 3,
+        clip: 0.5,
+    };
     let start = parameters(engine.layout());
     let gradient = numbers(4, start.len());
-    let state = || {
-        (
-            start.clone(),
-            vec![0.1; start.len()],
-            vec![0.1; start.len()],
-        )
+    let after = |update: &dyn Fn(Buffers<'_>)| {
+        let moments = || vec![0.1; start.len()];
+        let (mut weights, mut mean, mut square) = (start.clone(), moments(), moments());
+        update(Buffers {
+            gradient: &gradient,
+            weights: &mut weights,
+            mean: &mut mean,
+            square: &mut square,
+        });
+        (weights, mean, square)
     };
-    let (mut w, mut m, mut v) = state();
-    engine.update(&adamw, 1e-3, 3, 0.5, &gradient, &mut w, &mut m, &mut v);
-    let found = (w, m, v);
-    let (mut w, mut m, mut v) = state();
-    adamw::update(&adamw, 1e-3, 3, 0.5, &gradient, &mut w, &mut m, &mut v);
-    assert_eq!(found, (w, m, v));
-    let (mut w, mut m, mut v) = state();
-    engine.update_by_tensor(&adamw, 1e-3, 3, 0.5, &gradient, &mut w, &mut m, &mut v);
-    let found = (w, m, v);
-    let (mut w, mut m, mut v) = state();
-    let lengths = engine.layout().views().map(|view| view.range.len());
-    let all = (&mut w, &mut m, &mut v);
-    lamb::update(
-        lengths, &adamw, 1e-3, 3, 0.5, &gradient, all.0, all.1, all.2,
-    );
-    assert_eq!(found, (w, m, v));
+    let found = after(&|buffers| engine.update(&step, buffers));
+    assert_eq!(found, after(&|buffers| adamw::update(&step, buffers)));
+    let found = after(&|buffers| engine.update_by_tensor(&step, buffers));
+    let expected = after(&|buffers| {
+        let lengths = engine.layout().views().map(|view| view.range.len());
+        lamb::update(lengths, &step, buffers);
+    });
+    assert_eq!(found, expected);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::model::{DROPOUT, setup};
 use crate::kernels::activation::Activation;
-use crate::kernels::adamw::{self, AdamW};
+use crate::kernels::adamw::{self, AdamW, Buffers, Step};
 use crate::kernels::decision_transformer::cuda::trainer::{StepQueue, Trainer, TrainerSetup};
 use crate::kernels::decision_transformer::engine::Engine;
 use crate::kernels::decision_transformer::gather::{Actions, Columns, reference as gather};
@@ -145,16 +145,19 @@ fn on_the_cpu(data: &Data, setup: &TrainerSetup) -> State {
         let clip = adamw::clip(norm, setup.largest_norm);
         let step = step as u64 + 1;
         let rate = rates[step as usize - 1];
-        adamw::update(
-            &setup.adamw,
+        let how = Step {
+            constants: setup.adamw,
             rate,
-            step,
+            number: step,
             clip,
-            &gradient,
-            &mut weights,
-            &mut mean,
-            &mut square,
-        );
+        };
+        let buffers = Buffers {
+            gradient: &gradient,
+            weights: &mut weights,
+            mean: &mut mean,
+            square: &mut square,
+        };
+        adamw::update(&how, buffers);
         losses.push(loss / PARTS as f64);
         norms.push(norm);
     }
