@@ -125,7 +125,7 @@ impl Estimate {
 
 fn table(estimation: &Estimation) -> String {
     let mut text = format!(
-        "{} episodes, {} steps, discount {}, {:.1} s\n{:>10} {:<36} {:>12} {:>24}\n",
+        "{} episodes, {} steps, discount {}, {:.1} s\n{:>10} {:<43} {:>12} {:>24}\n",
         estimation.episodes,
         estimation.steps,
         estimation.discount,
@@ -167,7 +167,7 @@ fn row(text: &mut String, target: &str, name: &str, value: f64, interval: Option
         format!("{} to {}", spread(low, None), spread(high, None))
     });
     let value = spread(value, None);
-    let _ = writeln!(text, "{target:>10} {name:<36} {value:>12} {interval:>24}");
+    let _ = writeln!(text, "{target:>10} {name:<43} {value:>12} {interval:>24}");
 }
 
 /// What a reader has to know of the estimates of one target.
