@@ -32,7 +32,7 @@ pub use self::transitions::{
     ReturnsToGo, RewardTransform, TransitionConfig, TransitionSampler, Transitions, TruncatedLast,
 };
 pub use self::windows::{
-    Batch, Columns, PaddedObservation, Padding, Side, WindowConfig, WindowSampler,
+    Anchor, Batch, Columns, PaddedObservation, Padding, Side, WindowConfig, WindowSampler,
 };
 
 /// Rows that are drawn before the first of them is copied, so that memory can fetch them meanwhile.

@@ -1,20 +1,22 @@
 //! Training windows: `K` consecutive steps of one episode, padded where the episode is shorter.
 //!
-//! Both peers draw an episode with a probability proportional to its length and then a start in
-//! it uniformly. That is one uniform draw over all steps, and the step fixes the episode. In a
+//! The peers draw an episode with a probability proportional to its length and then a step in it
+//! uniformly. That is one uniform draw over all steps, and the step fixes the episode. In a
 //! mixture an episode's probability is its length times its weight. The window runs from the drawn
-//! step on, to the episode's end at most.
+//! step on, to the episode's end at most, or up to it, from the episode's start at most.
 //!
-//! | | official (kzl) | CORL |
-//! |---|---|---|
-//! | padding | before the steps | after the steps |
-//! | observation in the padding | 0 before normalisation, `-mean / std` after | 0 after normalisation |
-//! | action in the padding | -10 in every number | 0 |
-//! | return-to-go in the padding | 0 | 0 |
-//! | timestep in the padding | 0 | runs on past the episode |
-//! | timestep of a step | at most `max_episode_steps - 1` | not limited |
+//! | | official (kzl) | CORL | d3rlpy |
+//! |---|---|---|---|
+//! | drawn step | the first | the first | the last |
+//! | padding | before the steps | after the steps | before the steps |
+//! | observation in the padding | 0 before normalisation, `-mean / std` after | 0 after normalisation | as official |
+//! | action in the padding | -10 in every number | 0 | 0 |
+//! | return-to-go in the padding | 0 | 0 | 0 |
+//! | timestep in the padding | 0 | runs on past the episode | 0 |
+//! | timestep of a step | from 0, at most `max_episode_steps - 1` | from 0, not limited | from 1, at most `max_episode_steps` |
 //!
-//! [`WindowConfig::official`] and [`WindowConfig::corl`] are these two columns.
+//! [`WindowConfig::official`], [`WindowConfig::corl`] and [`WindowConfig::d3rlpy`] are these
+//! columns.
 
 mod columns;
 mod source;
@@ -36,6 +38,16 @@ pub enum Side {
     /// After the steps: the first step is always at the first position.
     #[default]
     Right,
+}
+
+/// Which step of a window is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Anchor {
+    /// Its first step.
+    #[default]
+    First,
+    /// Its last step.
+    Last,
 }
 
 /// The values of the padding.
@@ -61,12 +73,16 @@ pub enum PaddedObservation {
 pub struct WindowConfig {
     /// Steps in a window, `K`.
     pub context: usize,
+    /// Which of its steps is drawn.
+    pub anchor: Anchor,
     /// Where the padding is.
     pub side: Side,
     /// The values of the padding.
     pub padding: Padding,
     /// Returns-to-go are divided by this.
     pub return_scale: f64,
+    /// The timestep of an episode's first step.
+    pub first_timestep: u32,
     /// The largest timestep; later ones become this one. `None`: no limit.
     pub max_timestep: Option<usize>,
     /// The map of continuous actions into the model's units. `None`: as they are stored.
@@ -78,12 +94,14 @@ impl WindowConfig {
     pub fn official(context: usize, return_scale: f64, max_episode_steps: usize) -> Self {
         Self {
             context,
+            anchor: Anchor::First,
             side: Side::Left,
             padding: Padding {
                 observation: PaddedObservation::ZeroBeforeNormalisation,
                 action: -10.0,
             },
             return_scale,
+            first_timestep: 0,
             max_timestep: Some(max_episode_steps.saturating_sub(1)),
             action_map: None,
         }
@@ -93,14 +111,30 @@ impl WindowConfig {
     pub fn corl(context: usize, return_scale: f64) -> Self {
         Self {
             context,
+            anchor: Anchor::First,
             side: Side::Right,
             padding: Padding {
                 observation: PaddedObservation::ZeroAfterNormalisation,
                 action: 0.0,
             },
             return_scale,
+            first_timestep: 0,
             max_timestep: None,
             action_map: None,
+        }
+    }
+
+    /// The windows of d3rlpy's Decision Transformer.
+    pub fn d3rlpy(context: usize, return_scale: f64, max_episode_steps: usize) -> Self {
+        Self {
+            anchor: Anchor::Last,
+            padding: Padding {
+                observation: PaddedObservation::ZeroBeforeNormalisation,
+                action: 0.0,
+            },
+            first_timestep: 1,
+            max_timestep: Some(max_episode_steps),
+            ..Self::official(context, return_scale, max_episode_steps)
         }
     }
 }
@@ -116,7 +150,7 @@ pub struct Batch {
     pub labels: Vec<u32>,
     /// `B x K`, divided by the return scale; labels, where the dataset has any.
     pub returns_to_go: Vec<f32>,
-    /// `B x K`, counted from the episode's start.
+    /// `B x K`, counted from the episode's start, which is [`WindowConfig::first_timestep`].
     pub timesteps: Vec<u32>,
     /// `B`: the number of steps in each window, at most `K`.
     pub lengths: Vec<usize>,
@@ -241,13 +275,22 @@ impl WindowSampler {
         (batch.side, batch.rows, batch.context) = (self.config.side, rows, context);
     }
 
-    /// The window that begins at `step`, counted over all episodes.
+    /// The window that begins or ends at `step`, counted over all episodes.
     fn stretch(&self, step: usize) -> EpisodeSlice {
         let (episode, starts) = (self.draws.episode(step), self.draws.starts());
+        let (context, begin) = (self.config.context, starts[episode]);
+        let first = match self.config.anchor {
+            Anchor::First => step,
+            Anchor::Last => begin.max((step + 1).saturating_sub(context)),
+        };
+        let end = match self.config.anchor {
+            Anchor::First => starts[episode + 1].min(step + context),
+            Anchor::Last => step + 1,
+        };
         EpisodeSlice {
-            first: step - starts[episode],
-            step,
-            length: self.config.context.min(starts[episode + 1] - step),
+            first: first - begin,
+            step: first,
+            length: end - first,
         }
     }
 
@@ -304,7 +347,7 @@ impl WindowSampler {
         batch.timesteps[begin..first].fill(0);
         for (timestep, here) in batch.timesteps[first..end]
             .iter_mut()
-            .zip(stretch.first as u32..)
+            .zip(self.config.first_timestep + stretch.first as u32..)
         {
             *timestep = here.min(limit);
         }

@@ -1,6 +1,6 @@
 //! Training of behaviour cloning.
 
-use rtg_datasets::sample::{Batch, PaddedObservation, Padding, Side, WindowConfig};
+use rtg_datasets::sample::{Anchor, Batch, PaddedObservation, Padding, Side, WindowConfig};
 use serde_json::Value;
 
 use super::Model;
@@ -157,9 +157,11 @@ impl algorithms::Learner for Learner {
         };
         let config = WindowConfig {
             context: self.model.config.context,
+            anchor: Anchor::First,
             side: Side::Left,
             padding,
             return_scale: 1.0,
+            first_timestep: 0,
             max_timestep: None,
             action_map: self.model.actions.action_map(),
         };

@@ -1,6 +1,6 @@
 //! Training of RvS-R.
 
-use rtg_datasets::sample::{Batch, PaddedObservation, Padding, Side, WindowConfig};
+use rtg_datasets::sample::{Anchor, Batch, PaddedObservation, Padding, Side, WindowConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -212,12 +212,14 @@ impl algorithms::Learner for Learner {
         } = &self.model.made_of;
         let config = WindowConfig {
             context: 1,
+            anchor: Anchor::First,
             side: Side::Left,
             padding: Padding {
                 observation: PaddedObservation::ZeroAfterNormalisation,
                 action: 0.0,
             },
             return_scale: 1.0,
+            first_timestep: 0,
             max_timestep: None,
             action_map: actions.action_map(),
         };

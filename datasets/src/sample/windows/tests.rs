@@ -73,6 +73,34 @@ fn the_corl_recipe_pads_on_the_right_as_its_table_says() {
 }
 
 #[test]
+fn the_d3rlpy_recipe_ends_windows_at_the_drawn_step_and_counts_from_one() {
+    let dataset = staircase(&[3, 3]);
+    let config = WindowConfig::d3rlpy(4, 2.0, 2);
+    let sampler = WindowSampler::new(&dataset, &normaliser(), config).unwrap();
+    let batch = window(&sampler, 4);
+    assert_eq!(
+        (batch.lengths[0], batch.valid(0), batch.side),
+        (2, 2..4, Side::Left)
+    );
+    assert!(close(
+        &batch.observations,
+        &[-2.0, -0.5, -2.0, -0.5, 2.0, -0.5, 2.04, -0.25]
+    ));
+    assert_eq!(batch.actions, [0.0, 0.0, 10.0, 11.0]);
+    // The steps behind the window count.
+    assert_eq!(batch.returns_to_go, [0.0, 0.0, 3.0, 2.5]);
+    assert_eq!(batch.timesteps, [0, 0, 1, 2]);
+    // The last step's timestep is clamped to the table, whose row 0 is the padding's.
+    assert_eq!(window(&sampler, 5).timesteps, [0, 1, 2, 2]);
+    // The window holds the newest steps of an episode that is longer.
+    let config = WindowConfig::d3rlpy(2, 2.0, 9);
+    let sampler = WindowSampler::new(&dataset, &normaliser(), config).unwrap();
+    let batch = window(&sampler, 5);
+    assert_eq!((batch.lengths[0], &*batch.timesteps), (2, &[2, 3][..]));
+    assert_eq!(batch.actions, [11.0, 12.0]);
+}
+
+#[test]
 fn a_window_that_the_episode_fills_has_no_padding() {
     let dataset = staircase(&[2, 6]);
     let config = WindowConfig::official(3, 1.0, 1000);
