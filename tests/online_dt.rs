@@ -83,8 +83,22 @@ fn three_episodes_join_a_replay_of_four_and_updates_follow_each() {
     );
     let notes = self::notes(&bench, "again");
     assert_eq!(notes["learner"]["updates"], 37);
-    let transcript = bench.transcript("convert run replay");
-    assert!(transcript.contains("exit code 1"), "{transcript}");
+    // The replay as a dataset: the best of the recorded trajectories and three new ones, of which
+    // a second run can start. The fourth had not ended.
+    let said = bench.succeed("convert run ./replay-v0");
+    assert!(said.contains("4 episodes, 800 steps as hdf5"), "{said}");
+    bench.succeed(&format!(
+        "train --recipe online_dt {TINY} --dataset ./replay-v0 --steps 2 --run-dir second"
+    ));
+    let path = bench.path("replay-v0").display().to_string();
+    let replay = rtg_datasets::open(&path, None).unwrap();
+    let env = replay.info().env_spec.as_ref().unwrap().environment();
+    assert_eq!(env, "Pendulum-v1");
+    let found = replay.iter().skip(1).map(|episode| episode.return_());
+    let played = (lines.iter()).filter_map(|line| line["train/episode_return"].as_f64());
+    let pairs: Vec<[f64; 2]> = found.zip(played).map(|(a, b)| [a, b]).collect();
+    assert_eq!(pairs.len(), 3);
+    assert!(pairs.iter().all(|[a, b]| (a - b).abs() < 1e-6), "{pairs:?}");
 }
 
 #[test]

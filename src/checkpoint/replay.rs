@@ -62,24 +62,29 @@ impl Checkpoint {
         let info = info.ok_or_else(|| Error::NoReplay {
             path: self.path.clone(),
         })?;
+        let mut data = self.replay_dataset()?;
+        let spaces = (&data.info().observation_space, &data.info().action_space);
+        let config = TransitionConfig::default();
+        let mut replay = ReplayBuffer::new(spaces.0, spaces.1, info.capacity, config)?;
+        self.restore_replay(&mut replay, &info)?;
+        for episode in replay.episodes() {
+            data.push(episode)?;
+        }
+        Ok(data)
+    }
+
+    /// A dataset without episodes, for those of its replay.
+    pub(super) fn replay_dataset(&self) -> Result<Dataset, Error> {
         let notes = &self.notes;
         let spec = registry::spec(&notes.env)?;
-        let (observation, action) = (spec.observation_space, spec.action_space);
-        let config = TransitionConfig::default();
-        let mut replay = ReplayBuffer::new(&observation, &action, info.capacity, config)?;
-        self.restore_replay(&mut replay, &info)?;
-        let mut data = Dataset::new(Info {
+        Ok(Dataset::new(Info {
             env_spec: EnvSpec::of(&notes.env).ok(),
             max_episode_steps: spec.max_episode_steps,
             provenance: format!(
                 "the replay buffer of a run of {:?} ({}) after its step {}, recorded by rtg",
                 notes.algorithm, notes.recipe, notes.progress.step
             ),
-            ..Info::new("replay", observation, action)
-        });
-        for episode in replay.episodes() {
-            data.push(episode)?;
-        }
-        Ok(data)
+            ..Info::new("replay", spec.observation_space, spec.action_space)
+        }))
     }
 }

@@ -13,6 +13,7 @@ use super::{Format, format, print, print_json};
 use crate::checkpoint::Checkpoint;
 use crate::data::{in_memory, open_source};
 use crate::error::Error;
+use crate::experiment::Experiment;
 use crate::run::Run;
 use crate::train::LATEST;
 
@@ -40,8 +41,13 @@ impl Convert {
     pub(super) fn run(self) -> Result<(), Error> {
         let mut source: Box<dyn Source> = match Run::open(Path::new(&self.source)) {
             Ok(run) => {
-                let latest = run.checkpoints().join(LATEST);
-                Box::new(in_memory(Checkpoint::load(&latest)?.replayed()?))
+                let checkpoint = Checkpoint::load(&run.checkpoints().join(LATEST))?;
+                let plan = Experiment::parse_layer(&run.experiment()?)?;
+                let trajectories = checkpoint.trajectories(&Experiment::from_layers(&[plan])?)?;
+                Box::new(in_memory(match trajectories {
+                    Some(trajectories) => trajectories,
+                    None => checkpoint.replayed()?,
+                }))
             }
             Err(_) => open_source(&self.source)?,
         };
