@@ -188,7 +188,7 @@ impl Experiment {
             let expected = "1 on a GPU; parts and --mpi are for the CPU";
             return Err(KeyError::new("parts", self.parts, expected).into());
         }
-        Ok(self.algorithm.check(&self.tables, on_gpu)?)
+        Ok(self.algorithm.check(&self.recipe, &self.tables, on_gpu)?)
     }
 
     /// Refuses labels that the algorithm or the device does not support. The critic may still be

@@ -93,7 +93,12 @@ fn largest_difference(model: &Model) -> f64 {
 
 #[test]
 fn every_condition_mixer_and_head_acts_as_rtg_does() {
-    for recipe in [Recipe::Corl, Recipe::Official] {
+    for recipe in [
+        Recipe::Corl,
+        Recipe::Official,
+        Recipe::HuggingFace,
+        Recipe::D3rlpy,
+    ] {
         for condition in [ConditionName::Token, ConditionName::Adaln] {
             for mixer in [MixerKind::Attention, MixerKind::Convolution] {
                 for (context, width, layers, heads) in [(1, 8, 1, 1), (7, 24, 2, 3), (20, 40, 3, 2)]

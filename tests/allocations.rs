@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rtg::kernels::decision_transformer::{
     self as kernels, Acting, Condition, Memory, MixerKind, Shape, Side, StepInputs, Windows,
 };
+use rtg::kernels::layer_norm::EPSILON;
 use rtg::kernels::{Activation, Denominator, Dropout, Head, Objective, Precision};
 use rtg::nn::network::SequenceNetwork;
 use rtg::optimise::{Moments, OptimiserConfig};
@@ -56,6 +57,8 @@ const SHAPE: Shape = Shape {
     condition: Condition::Token,
     mixer: MixerKind::Attention,
     deviation: None,
+    positions: 0,
+    norm_epsilon: EPSILON,
 };
 
 #[global_allocator]

@@ -3,6 +3,7 @@
 
 use rand::RngExt;
 use rtg::kernels::decision_transformer::{Condition, Layout, MixerKind, Shape, Side, Windows};
+use rtg::kernels::layer_norm::EPSILON;
 use rtg::kernels::{Activation, Denominator, Dropout, Head, Objective, Precision};
 use rtg::nn::network::SequenceNetwork;
 use rtg::nn::transformer::Transformer;
@@ -21,6 +22,8 @@ const SHAPE: Shape = Shape {
     condition: Condition::Token,
     mixer: MixerKind::Attention,
     deviation: None,
+    positions: 0,
+    norm_epsilon: EPSILON,
 };
 
 /// A batch that owns its numbers.

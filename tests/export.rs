@@ -31,6 +31,36 @@ fn a_run_starts_from_the_folder_that_another_left() {
 }
 
 #[test]
+fn the_weights_of_the_class_come_back_to_the_bit() {
+    let options = "--dataset builtin/pendulum/random --recipe huggingface";
+    let bench = exported(options);
+    let next = format!("train {options} --steps 0 {TINY} --set initial_weights=policy");
+    bench.succeed(&format!("{next} --run-dir second"));
+    let weights = |path: &str| fs::read(bench.path(path)).unwrap();
+    assert!(
+        weights("run/checkpoints/weights.safetensors")
+            == weights("second/checkpoints/weights.safetensors")
+    );
+    // The table of positions has as many rows as the plan says; the first is the one that counts.
+    bench.succeed(&format!(
+        "{next} --set decision_transformer.positions=1 --run-dir third"
+    ));
+    let returns = |run: &str| {
+        let found = bench.succeed(&format!("evaluate {run} --episodes 2 --json"));
+        serde_json::from_str::<Value>(&found).unwrap()["targets"].clone()
+    };
+    assert_eq!(returns("third"), returns("run"));
+    let transcript = bench.transcript(
+        &format!("train {options} --recipe d3rlpy {TINY} --run-dir fourth").replace(
+            "--recipe huggingface",
+            "--set decision_transformer.norm_epsilon=1e-5 --set initial_weights=policy",
+        ),
+    );
+    let expected = "the recipe d3rlpy counts time steps from 1";
+    assert!(transcript.contains(expected), "{transcript}");
+}
+
+#[test]
 fn a_configuration_that_differs_from_the_plan_is_refused_with_the_key_that_decides() {
     let bench = exported(OFFICIAL);
     let path = "policy/config.json";
@@ -50,6 +80,11 @@ fn a_configuration_that_differs_from_the_plan_is_refused_with_the_key_that_decid
             "'add_cross_attention' is true",
         ),
         ("n_inner", Value::from(17), "'n_inner' is 17"),
+        (
+            "layer_norm_epsilon",
+            Value::from(3e-3),
+            "'layer_norm_epsilon' is 0.003",
+        ),
         ("model_type", Value::from("gpt2"), "its model_type is gpt2"),
         ("state_dim", Value::Null, "'state_dim' is null"),
     ] {

@@ -44,6 +44,9 @@ RUNS = {
     "dt-corl-discrete": f"{CARTPOLE} --recipe corl {SMALL}",
     "dt-convformer": f"{PENDULUM} --recipe convformer {SMALL} --set decision_transformer.heads=1",
     "dt-ddt": f"{PENDULUM} --recipe ddt {SMALL}",
+    "dt-huggingface": f"{PENDULUM} --recipe huggingface {SMALL}",
+    "dt-huggingface-discrete": f"{CARTPOLE} --recipe huggingface {SMALL}",
+    "dt-d3rlpy": f"{PENDULUM} --recipe d3rlpy {SMALL}",
     "rvs": f"{PENDULUM} --algorithm rvs",
     "rvs-discrete": f"{CARTPOLE} --algorithm rvs",
     "bc-official": f"{PENDULUM} --algorithm bc --recipe official --set bc.context=4",
@@ -74,9 +77,11 @@ def main():
             if replay:
                 told.append(f"rtg-act {workbench.compare_replay(name, replay)}")
             print(f"{name}: {'; '.join(told)}", flush=True)
-        for name in ("dt-official", "dt-official-discrete", "dt-corl-discrete"):
+        for name in ("dt-official", "dt-official-discrete", "dt-corl-discrete", "dt-huggingface",
+                     "dt-huggingface-discrete", "dt-d3rlpy"):
             print(f"{name} in transformers: {workbench.leave(name):.1e}", flush=True)
-        print(f"a model of transformers here: {workbench.come_back():.1e}")
+        for recipe in ("official", "huggingface"):
+            print(f"a model of transformers here, {recipe}: {workbench.come_back(recipe):.1e}")
         workbench.refuse()
 
 
@@ -158,8 +163,9 @@ class Workbench:
             sys.exit(f"{name}: {wrong}")
         return self.compare(model, json.loads((self.folder / f"{name}-hf" / "config.json").read_text())["rtg"], name)
 
-    def come_back(self):
-        """How far a run that starts from the real class's weights is from the class."""
+    def come_back(self, recipe):
+        """How far a run that starts from the real class's weights is from the class. The recipe
+        `huggingface` must have them to the bit, in its own file too."""
         torch.manual_seed(3)
         model = DecisionTransformerModel(DecisionTransformerConfig(
             state_dim=3, act_dim=1, hidden_size=32, n_layer=2, n_head=4, max_ep_len=200))
@@ -167,12 +173,19 @@ class Workbench:
             for parameter in model.parameters():
                 parameter += 0.05 * torch.randn_like(parameter)
         model.save_pretrained(self.folder / "foreign")
-        self.train("back", "--dataset builtin/pendulum/random --recipe official --steps 0 --threads 1 "
+        name = f"back-{recipe}"
+        self.train(name, f"--dataset builtin/pendulum/random --recipe {recipe} --steps 0 --threads 1 "
                    "--set initial_weights=foreign --set decision_transformer.width=32 "
                    "--set decision_transformer.layers=2 --set decision_transformer.heads=4 "
                    "--set evaluation.final_episodes=1")
-        self.call("export back --hugging-face back-hf")
-        return self.compare(model, json.loads((self.folder / "back-hf" / "config.json").read_text())["rtg"], "back")
+        self.call(f"export {name} --hugging-face {name}-hf")
+        if recipe == "huggingface":
+            foreign = load_file(self.folder / "foreign" / "model.safetensors")
+            for path in (f"{name}-hf/model.safetensors", f"{name}/checkpoints/weights.safetensors"):
+                own = load_file(self.folder / path)
+                if own.keys() != foreign.keys() or any((own[key] != foreign[key]).any() for key in own):
+                    sys.exit(f"{path}: other weights than the class's")
+        return self.compare(model, json.loads((self.folder / f"{name}-hf" / "config.json").read_text())["rtg"], name)
 
     def compare(self, model, notes, name):
         """The class next to the ONNX file on batches with padding left and right."""

@@ -16,6 +16,8 @@ fn runs_of_each_recipe_resume_to_the_same_bits() {
         "reinformer",
         "decision_mamba",
         "online_dt",
+        "huggingface",
+        "d3rlpy",
     ] {
         let run = format!(
             "train --recipe {recipe} --steps 60 --seed 3 --set checkpoint_every=7 {TINY} \
@@ -43,6 +45,12 @@ fn a_recipe_sets_its_switches_and_the_names_of_its_source() {
             "decision_mamba",
             ("token", "scan"),
             "transformer.h.0.mamba.A_log",
+        ),
+        ("huggingface", ("token", "attention"), "encoder.wpe.weight"),
+        (
+            "d3rlpy",
+            ("token", "attention"),
+            "_gpt2._transformer.0._attention._q.weight",
         ),
     ];
     for (recipe, (condition, mixer), weight) in cases {
@@ -204,6 +212,18 @@ fn excluded_combinations_of_switches_are_refused_before_there_is_a_run() {
         (
             "--set decision_transformer.action_head=gaussian --device cuda",
             "action_head' is gaussian: it must be tanh or logits on a GPU",
+        ),
+        (
+            "--recipe huggingface --device cuda",
+            "positions' is 1024: it must be 0 on a GPU",
+        ),
+        (
+            "--set decision_transformer.norm_epsilon=0.003 --device cuda",
+            "norm_epsilon' is 0.003: it must be 0.00001 on a GPU",
+        ),
+        (
+            "--recipe d3rlpy --device cuda",
+            "'recipe' is d3rlpy: it must be another on a GPU",
         ),
         (
             "--set optimiser.method=lamb --device cuda",

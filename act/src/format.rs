@@ -56,7 +56,8 @@
 //! | `embed.timestep` | rows x C |
 //! | `embed.return_to_go.*` | 1 x C: of the condition `token` |
 //! | `embed.observation.*`, `embed.action.*` | S x C, A x C |
-//! | `embed.norm.*`, `block.N.norm_1.*`, `block.N.norm_2.*`, `final_norm.*` | C, epsilon 1e-5 |
+//! | `embed.norm.*`, `block.N.norm_1.*`, `block.N.norm_2.*`, `final_norm.*` | C |
+//! | (`norm.epsilon`) | F64, 1: added to the variance in all norms but `embed.norm`; without it, and there, 1e-5 |
 //! | `block.N.attention.qkv.*`, `block.N.attention.projection.*` | C x 3C, C x C |
 //! | `block.N.convolution.KIND.*` | 6 x C for each kind of token: `return_to_go`, `observation`, `action` |
 //! | `block.N.mlp.up.*`, `block.N.mlp.down.*` | C x 4C, 4C x C |

@@ -4,7 +4,7 @@ use crate::functions::sqrt;
 use crate::product::dot;
 use crate::reader::{Numbers, Pair};
 
-/// Epsilon of a sequence model's norms.
+/// Epsilon of a sequence model's norms, where the file says nothing else.
 pub(crate) const EPSILON: f32 = 1e-5;
 
 impl Pair {
@@ -25,13 +25,14 @@ impl Pair {
     pub(crate) fn adaptive_norm(
         self,
         bytes: &[u8],
+        epsilon: f32,
         slopes: Numbers<'_>,
         r: f32,
         (x, y): (&[f32], &mut [f32]),
     ) {
         let (gain, bias) = (self.weight.of(bytes), self.bias.of(bytes));
         let (u, v) = slopes.split_at(gain.len());
-        standardise(EPSILON, x, y);
+        standardise(epsilon, x, y);
         let pairs = gain.iter().zip(u).zip(bias.iter().zip(v));
         for (y, ((gain, u), (bias, v))) in y.iter_mut().zip(pairs) {
             let moved = |at: &[u8; 4], slope: &[u8; 4]| {
@@ -107,7 +108,7 @@ mod tests {
             assert!(close(&y[width..], &exact(&x[width..], 0.0)), "{width}");
             let slope_bytes: Vec<[u8; 4]> = slopes.iter().map(|x| x.to_le_bytes()).collect();
             let row = (&x[..width], &mut y[..width]);
-            at.adaptive_norm(&bytes, &slope_bytes, -1.5, row);
+            at.adaptive_norm(&bytes, EPSILON, &slope_bytes, -1.5, row);
             assert!(close(&y[..width], &exact(&x[..width], -1.5)), "{width}");
         }
     }

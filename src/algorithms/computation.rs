@@ -6,7 +6,8 @@ use rtg_datasets::Normaliser;
 use super::ActionCodec;
 use super::actor_policy::Decision;
 use super::networks::Shared;
-use crate::kernels::{decision_transformer, mlp};
+use crate::kernels::decision_transformer::{self, position};
+use crate::kernels::mlp;
 use crate::nn::state_dict::{Entry, Naming};
 
 /// The computation of a greedy policy.
@@ -108,6 +109,20 @@ pub struct Sequence {
     pub constant_target: bool,
     /// Actions.
     pub actions: ActionCodec,
+}
+
+impl Sequence {
+    /// The same computation without a vector that every token gets: it is in the bias of the
+    /// embedding's norm.
+    #[must_use]
+    pub fn merged(&self) -> Self {
+        let (shape, parameters) = position::merged(&self.shape, &self.parameters);
+        Self {
+            shape,
+            parameters,
+            ..self.clone()
+        }
+    }
 }
 
 /// The computation of an actor, if its decision can be expressed as a [`Rule`].

@@ -153,11 +153,11 @@ pub trait Algorithm: Sync {
     /// Values that a plan cannot hold.
     fn defaults(&self, recipe: &str) -> Result<Table, PlanError>;
 
-    /// Refuses invalid combinations of values.
+    /// Refuses invalid combinations of values, with this recipe.
     ///
     /// # Errors
     /// The first such key.
-    fn check(&self, _plan: &Table, _on_gpu: bool) -> Result<(), PlanError> {
+    fn check(&self, _recipe: &str, _plan: &Table, _on_gpu: bool) -> Result<(), PlanError> {
         Ok(())
     }
 

@@ -153,6 +153,7 @@ fn multiply(left: &[f32], right: &[f32], product: &mut [f32], n: usize) {
 mod tests {
     use super::*;
     use crate::kernels::decision_transformer::Condition;
+    use crate::kernels::layer_norm::EPSILON;
     use crate::kernels::{Activation, Head};
 
     #[test]
@@ -179,6 +180,8 @@ mod tests {
             condition: Condition::Token,
             mixer: MixerKind::Attention,
             deviation: None,
+            positions: 0,
+            norm_epsilon: EPSILON,
         };
         let billions = step_flops(&shape, 64) / 1e9;
         assert!((11.0..12.0).contains(&billions), "{billions}");

@@ -9,6 +9,7 @@ use rtg_act::format::{CHECKSUM, ENTRY, VERSION, checksum};
 use super::Error;
 use crate::algorithms::{ActionCodec, Computation, Perceptron, Rule, Sequence};
 use crate::kernels::decision_transformer::{self, Condition, MixerKind};
+use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::mlp::{self, Place};
 use crate::kernels::{Activation, Head, View};
 use crate::nn::state_dict::{Entry, Values, serialise};
@@ -43,7 +44,7 @@ pub fn policy(
                 let reason = "rtg-act has neither mixer = \"scan\" nor condition = \"predicted\"";
                 unsupported(reason.to_owned())
             })?;
-            parts.sequence(of, names);
+            parts.sequence(&of.merged(), names);
         }
     }
     parts.vector("targets", targets);
@@ -222,6 +223,9 @@ impl Parts {
         self.scalar("return_scale", policy.return_scale);
         self.vector("normaliser.mean", &policy.normaliser.mean);
         self.vector("normaliser.std", &policy.normaliser.std);
+        if shape.norm_epsilon.to_bits() != EPSILON.to_bits() {
+            self.scalar("norm.epsilon", shape.norm_epsilon);
+        }
         let layout = decision_transformer::Layout::new(shape);
         for view in layout.views() {
             self.weight(&view.name, view, &policy.parameters);

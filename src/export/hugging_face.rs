@@ -1,9 +1,11 @@
 //! `transformers.DecisionTransformerModel`: a folder with `config.json` and `model.safetensors`.
 //!
 //! Its network is kzl's with two renamed parts and one more weight: a table of positions, whose row
-//! 0 is added to every token after the embedding's norm. On export, that table is zeros; on import,
-//! its row 0 is added to the norm's bias. Pre- and postprocessing are not part of the class:
-//! [`write()`] stores them in `config.json` under `rtg`, which `transformers` keeps and ignores.
+//! 0 is added to every token after the embedding's norm. A model with that vector (the recipe
+//! `huggingface`) has the table, both ways, to the bit. Of others the table is zeros on export, and
+//! on import its row 0 is added to the norm's bias. Pre- and postprocessing are not part of the
+//! class: [`write()`] stores them in `config.json` under `rtg`, which `transformers` keeps and
+//! ignores.
 
 use std::fs;
 use std::io::Write as _;
@@ -14,10 +16,12 @@ use serde_json::{Value, json};
 
 use super::Error;
 use crate::algorithms::{Computation, Sequence};
-use crate::kernels::decision_transformer::Layout;
+use crate::kernels::decision_transformer::{Layout, Shape};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::{Activation, Head};
-use crate::nn::state_dict::{self, Entry, Naming, StateDictError, Values, untrained};
+use crate::nn::state_dict::{
+    self, Entry, GPT2_POSITIONS, Naming, StateDictError, Values, untrained,
+};
 use crate::random::Stream;
 use crate::run::{read_text, write_whole};
 
@@ -28,10 +32,8 @@ pub const WEIGHTS: &str = "model.safetensors";
 
 /// The table of positions.
 const POSITIONS: &str = "encoder.wpe.weight";
-/// Rows of that table, kzl's number.
-const POSITION_COUNT: usize = 1024;
 /// kzl's prefix of the GPT-2.
-const OURS: &str = "transformer.";
+const OFFICIAL: &str = "transformer.";
 /// The class's prefix of the same part.
 const THEIRS: &str = "encoder.";
 
@@ -104,12 +106,12 @@ fn config(policy: &Sequence, notes: &[(&str, String)]) -> Value {
         "max_ep_len": shape.timesteps,
         "action_tanh": matches!(shape.head, Head::Tanh { .. }),
         "vocab_size": 1,
-        "n_positions": POSITION_COUNT.max(3 * shape.context),
+        "n_positions": positions(shape),
         "n_layer": shape.layers,
         "n_head": shape.heads,
         "n_inner": 4 * shape.width,
         "activation_function": activation_name(shape.activation),
-        "layer_norm_epsilon": EPSILON,
+        "layer_norm_epsilon": shape.norm_epsilon,
         "bos_token_id": null,
         "eos_token_id": null,
         "dtype": "float32",
@@ -124,28 +126,46 @@ fn activation_name(activation: Activation) -> &'static str {
     }
 }
 
+/// Rows of the table of positions.
+fn positions(shape: &Shape) -> usize {
+    match shape.positions {
+        0 => GPT2_POSITIONS.max(3 * shape.context),
+        rows => rows,
+    }
+}
+
 /// The weights under the class's names.
 fn weights(policy: &Sequence) -> Vec<Entry> {
-    let shape = &policy.shape;
-    let mut entries = state_dict::export(Naming::Official, &Layout::new(shape), &policy.parameters);
-    // CORL's model has none of these; they get the values of a new model of kzl's.
-    let fresh = untrained(Naming::Official, shape, &mut Stream::new(0, "untrained"));
+    let (shape, naming) = (&policy.shape, Naming::HuggingFace);
+    let mut entries = state_dict::export(naming, &Layout::new(shape), &policy.parameters);
+    // Other models than kzl's and the class's have none of these; they get those of a new model.
     entries.extend(match policy.naming {
-        Naming::Official if !policy.untrained.is_empty() => policy.untrained.clone(),
-        _ => fresh,
+        Naming::Official | Naming::HuggingFace if !policy.untrained.is_empty() => {
+            policy.untrained.clone()
+        }
+        _ => untrained(naming, shape, &mut Stream::new(0, "untrained")),
     });
     for entry in &mut entries {
-        if let Some(rest) = entry.name.strip_prefix(OURS) {
+        if let Some(rest) = entry.name.strip_prefix(OFFICIAL) {
             entry.name = format!("{THEIRS}{rest}");
         }
     }
-    let positions = POSITION_COUNT.max(3 * shape.context);
-    entries.push(Entry {
-        name: POSITIONS.to_owned(),
-        dimensions: vec![positions, shape.width],
-        values: Values::F32(vec![0.0; positions * shape.width]),
-    });
+    if shape.positions == 0 {
+        entries.push(table(
+            vec![0.0; positions(shape) * shape.width],
+            shape.width,
+        ));
+    }
     entries
+}
+
+/// The table of positions.
+fn table(values: Vec<f32>, width: usize) -> Entry {
+    Entry {
+        name: POSITIONS.to_owned(),
+        dimensions: vec![values.len() / width, width],
+        values: Values::F32(values),
+    }
 }
 
 /// The weights of a folder as a state dict of the published code that `computation` is based on.
@@ -163,7 +183,15 @@ pub fn read(
             path: folder.to_owned(),
         });
     };
-    super::check_switches(policy, "started from Hugging Face's weights")?;
+    let what = "started from Hugging Face's weights";
+    super::check_switches(policy, what)?;
+    if policy.naming == Naming::D3rlpy {
+        let reason = "the recipe d3rlpy counts time steps from 1, DecisionTransformerModel from 0";
+        return Err(Error::Unsupported {
+            what,
+            reason: reason.to_owned(),
+        });
+    }
     check(policy, &folder.join(CONFIG))?;
     state_dict_of(policy, content).map_err(|error| weights_error(&folder.join(WEIGHTS), error))
 }
@@ -191,11 +219,17 @@ fn check(policy: &Sequence, path: &Path) -> Result<(), Error> {
     if let Some(found) = found.filter(|&found| found != inner) {
         return wrong("n_inner", found.to_string(), inner.to_string(), NOTHING);
     }
-    let epsilon = f64::from(EPSILON);
+    let epsilon = f64::from(policy.shape.norm_epsilon);
     let found = config.get("layer_norm_epsilon").and_then(Value::as_f64);
-    if let Some(found) = found.filter(|found| (found - epsilon).abs() > 1e-3 * epsilon) {
-        let expected = "1e-5".to_owned();
-        return wrong("layer_norm_epsilon", found.to_string(), expected, NOTHING);
+    let found = found.unwrap_or(f64::from(EPSILON));
+    if (found - epsilon).abs() > 1e-3 * epsilon {
+        let expected = policy.shape.norm_epsilon.to_string();
+        return wrong(
+            "layer_norm_epsilon",
+            found.to_string(),
+            expected,
+            "norm_epsilon",
+        );
     }
     match policy.shape.head {
         Head::Tanh { scale } if (scale - 1.0).abs() > 0.0 => {
@@ -264,6 +298,7 @@ fn wanted(policy: &Sequence) -> [(&'static str, Value, Value, &'static str); 11]
 }
 
 fn state_dict_of(policy: &Sequence, content: &[u8]) -> Result<Vec<u8>, StateDictError> {
+    let (shape, width) = (&policy.shape, policy.shape.width);
     let file = SafeTensors::deserialize(content)?;
     let mut positions = Vec::new();
     let mut entries = Vec::new();
@@ -277,29 +312,39 @@ fn state_dict_of(policy: &Sequence, content: &[u8]) -> Result<Vec<u8>, StateDict
             positions = values;
             continue;
         }
-        let ours = name.strip_prefix(THEIRS);
         entries.push(Entry {
-            name: ours.map_or(name.to_owned(), |rest| format!("{OURS}{rest}")),
+            name: name.to_owned(),
             dimensions: view.shape().to_vec(),
             values: Values::F32(values),
         });
     }
-    let width = policy.shape.width;
-    let added = positions.get(..width);
-    let added = added.ok_or_else(|| StateDictError::Missing(POSITIONS.to_owned()))?;
-    let layout = Layout::new(&policy.shape);
-    let official = state_dict::serialise(&entries, &[])?;
-    let official = SafeTensors::deserialize(&official)?;
-    let mut parameters = state_dict::room(layout.len(), &official)?;
-    let naming = Naming::Official;
-    let carried = state_dict::import(naming, &policy.shape, &layout, &official, &mut parameters)?;
-    if let Some(bias) = layout.range("embed.norm.bias") {
+    let missing = || StateDictError::Missing(POSITIONS.to_owned());
+    let added = positions.get(..width).ok_or_else(missing)?.to_vec();
+    if shape.positions > 0 {
+        // Rows beyond the first are not used, so the class's table may have more or fewer.
+        positions.resize(shape.positions * width, 0.0);
+        entries.push(table(positions, width));
+    }
+    let layout = Layout::new(shape);
+    let theirs = state_dict::serialise(&entries, &[])?;
+    let theirs = SafeTensors::deserialize(&theirs)?;
+    let mut parameters = state_dict::room(layout.len(), &theirs)?;
+    let naming = Naming::HuggingFace;
+    let mut carried = state_dict::import(naming, shape, &layout, &theirs, &mut parameters)?;
+    if let (0, Some(bias)) = (shape.positions, layout.range("embed.norm.bias")) {
         for (bias, added) in parameters[bias].iter_mut().zip(added) {
             *bias += added;
         }
     }
     let mut entries = state_dict::export(policy.naming, &layout, &parameters);
     if policy.naming == Naming::Official {
+        for entry in &mut carried {
+            if let Some(rest) = entry.name.strip_prefix(THEIRS) {
+                entry.name = format!("{OFFICIAL}{rest}");
+            }
+        }
+    }
+    if matches!(policy.naming, Naming::Official | Naming::HuggingFace) {
         entries.extend(carried);
     }
     Ok(state_dict::serialise(&entries, &[])?)

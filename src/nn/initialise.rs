@@ -19,6 +19,32 @@ pub enum Initialisation {
     /// matrix of `MultiheadAttention` is a bare parameter that CORL's loop over modules does not
     /// reach, so it keeps PyTorch's Xavier bounds, U(-sqrt(6 / 4C), sqrt(6 / 4C)).
     Corl,
+    /// `transformers`: every matrix and table N(0, 0.02), biases zero; the layers that add to the
+    /// residual stream N(0, 0.02 / sqrt(2 L)), as in GPT-2.
+    HuggingFace,
+    /// d3rlpy: the body and the timestep table N(0, 0.02) with zero biases; the layers around it
+    /// are made afterwards, as PyTorch makes them.
+    D3rlpy,
+}
+
+impl Initialisation {
+    /// The deviation of a normal distribution without biases, where a parameter of `layer` has one.
+    fn normal(self, layer: &str, kind: &str, layers: usize) -> Option<f32> {
+        let is_table = matches!(kind, "timestep" | "position");
+        let is_reached = match self {
+            Self::Official => layer.starts_with("block"),
+            Self::D3rlpy => layer.starts_with("block") || is_table,
+            Self::Corl | Self::HuggingFace => true,
+        };
+        let adds = layer.ends_with(".attention.projection") || layer.ends_with(".mlp.down");
+        let deviation = if self == Self::HuggingFace && adds {
+            0.02 / (2.0 * layers as f32).sqrt()
+        } else {
+            0.02
+        };
+        // The table of positions is GPT-2's, whatever is around it.
+        (is_reached || kind == "position").then_some(deviation)
+    }
 }
 
 /// How the steps of a selective scan start.
@@ -79,9 +105,9 @@ pub fn initialise(
             }
         } else if layer.contains(".convolution.") {
             fill_uniform(values, linear_bound(TAPS), stream);
-        } else if how == Initialisation::Corl || layer.starts_with("block") {
+        } else if let Some(deviation) = how.normal(layer, kind, layout.blocks.len()) {
             if kind != "bias" {
-                fill_normal(values, 0.02, stream);
+                fill_normal(values, deviation, stream);
             }
         } else if view.name == "embed.timestep" {
             for value in values {
@@ -256,6 +282,7 @@ pub(super) fn fill_uniform(values: &mut [f32], bound: f32, stream: &mut Stream) 
 mod tests {
     use super::*;
     use crate::kernels::decision_transformer::{Condition, MixerKind, Shape};
+    use crate::kernels::layer_norm::EPSILON;
     use crate::kernels::selective_scan::STATES;
     use crate::kernels::{Activation, Head};
 
@@ -284,10 +311,14 @@ mod tests {
             condition: Condition::Token,
             mixer: MixerKind::Attention,
             deviation: None,
+            positions: 9,
+            norm_epsilon: EPSILON,
         };
         let layout = Layout::new(&shape);
         let uniform = |bound: f64| bound / 3.0_f64.sqrt();
         let qkv = uniform((6.0_f64 / 512.0).sqrt());
+        // One block.
+        let added = 0.02 / 2.0_f64.sqrt();
         let expected = [
             (Initialisation::Official, "embed.timestep", 1.0),
             (
@@ -315,6 +346,34 @@ mod tests {
                 "block.0.attention.projection.weight",
                 0.02,
             ),
+            (Initialisation::Official, "embed.position", 0.02),
+            (Initialisation::HuggingFace, "embed.position", 0.02),
+            (Initialisation::HuggingFace, "embed.timestep", 0.02),
+            (
+                Initialisation::HuggingFace,
+                "block.0.attention.qkv.weight",
+                0.02,
+            ),
+            (
+                Initialisation::HuggingFace,
+                "block.0.attention.projection.weight",
+                added,
+            ),
+            (
+                Initialisation::HuggingFace,
+                "block.0.mlp.down.weight",
+                added,
+            ),
+            (Initialisation::HuggingFace, "head.weight", 0.02),
+            (Initialisation::HuggingFace, "head.bias", 0.0),
+            (Initialisation::D3rlpy, "embed.timestep", 0.02),
+            (
+                Initialisation::D3rlpy,
+                "embed.observation.weight",
+                uniform(0.125),
+            ),
+            (Initialisation::D3rlpy, "block.0.mlp.down.weight", 0.02),
+            (Initialisation::D3rlpy, "block.0.mlp.up.bias", 0.0),
         ];
         for (how, name, expected) in expected {
             let stream = &mut Stream::new(1, "initialisation");
@@ -342,6 +401,8 @@ mod tests {
             condition: Condition::Token,
             mixer: MixerKind::Scan,
             deviation: None,
+            positions: 0,
+            norm_epsilon: EPSILON,
         };
         let layout = Layout::new(&shape);
         let of = |fill, name: &str| {

@@ -3,7 +3,8 @@
 //! Continuous actions: squared error over the action numbers of valid steps. Discrete actions:
 //! cross-entropy of the logits against the one-hot action of valid steps. The denominator is the
 //! recipe's: `official` counts valid steps only (`training/seq_trainer.py`), `corl` counts padding
-//! as well (`algorithms/offline/dt.py`).
+//! as well (`algorithms/offline/dt.py`), `d3rlpy` too, but not the action numbers
+//! (`decision_transformer_impl.py`).
 
 use dfdx::prelude::*;
 
@@ -31,13 +32,14 @@ pub fn loss(
     }
     let steps = match denominator {
         Denominator::Valid => windows.steps(),
-        Denominator::All => batch * context,
+        Denominator::All | Denominator::Steps => batch * context,
     };
     let mask = device.tensor_from_vec(mask, shape);
     let targets = device.tensor_from_vec(targets, shape);
     match objective {
         Objective::SquaredError => {
-            ((predictions - targets) * mask).square().sum() / (steps * width).max(1) as f32
+            let count = objective.count(denominator, steps, width).max(1);
+            ((predictions - targets) * mask).square().sum() / count as f32
         }
         Objective::CrossEntropy => {
             let log_probabilities = predictions.log_softmax::<Axis<2>>();

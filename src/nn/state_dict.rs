@@ -6,66 +6,17 @@
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use self::names::peers;
+pub use self::names::{GPT2_POSITIONS, Naming};
 use super::initialise::{fill_normal, fill_uniform, linear_bound};
 use crate::kernels::decision_transformer::{Layout, MixerKind, Shape};
 use crate::kernels::mlp;
 use crate::random::Stream;
 
+mod names;
+
 /// The tensors of a safetensors file.
 pub type TensorFile<'a> = SafeTensors<'a>;
-
-/// The code whose names are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Naming {
-    /// kzl/decision-transformer, `gym/decision_transformer/models/decision_transformer.py`.
-    Official,
-    /// corl-team/CORL, `algorithms/offline/dt.py`.
-    Corl,
-    /// beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`.
-    Convformer,
-    /// Toshihiro-Ota/decision-mamba, `gym/models/decision_mamba.py`.
-    Mamba,
-}
-
-/// How a published code stores a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// Unchanged.
-    Same,
-    /// A transposed matrix: outputs x inputs.
-    Transposed,
-    /// Taps x C as PyTorch's depthwise `Conv1d`: C x 1 x taps.
-    Filter,
-}
-
-impl Form {
-    /// The dimensions in the file.
-    fn dimensions(self, dims: &[usize]) -> Vec<usize> {
-        match (self, dims) {
-            (Self::Transposed, &[rows, columns]) => vec![columns, rows],
-            (Self::Filter, &[taps, channels]) => vec![channels, 1, taps],
-            _ => dims.to_vec(),
-        }
-    }
-
-    /// The values in the file.
-    fn export(self, dims: &[usize], values: &[f32]) -> Vec<f32> {
-        match (self, dims) {
-            (Self::Same, _) => values.to_vec(),
-            (_, &[rows, columns]) => transpose(values, rows, columns),
-            _ => values.to_vec(),
-        }
-    }
-
-    /// The values in the flat vector.
-    fn import(self, dims: &[usize], values: Vec<f32>) -> Vec<f32> {
-        match (self, dims) {
-            (Self::Same, _) => values,
-            (_, &[rows, columns]) => transpose(&values, columns, rows),
-            _ => values,
-        }
-    }
-}
 
 /// A named tensor in row-major order.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,148 +96,23 @@ pub enum StateDictError {
     Unknown(String),
 }
 
-/// The name of a parameter in a published code, and how it is stored there.
-fn peer_name(naming: Naming, view: &str) -> (String, Form) {
-    if let Some(named) = scan_name(naming, view) {
-        return named;
-    }
-    if view == "log_sigma" {
-        // A vector of parameters, not a layer.
-        let name = peer_name(naming, "log_sigma.bias").0;
-        return (name.trim_end_matches(".bias").to_owned(), Form::Same);
-    }
-    let (layer, kind) = view.rsplit_once('.').unwrap_or((view, "weight"));
-    let block = layer
-        .strip_prefix("block.")
-        .and_then(|rest| rest.split_once('.'));
-    let (name, form) = match (naming, block) {
-        (_, Some((number, part))) if part.starts_with("convolution.") => {
-            let name = convolution_name(naming, number, part);
-            return (format!("{name}.{kind}"), Form::Filter);
-        }
-        (Naming::Official | Naming::Convformer | Naming::Mamba, Some((number, part))) => {
-            let linear = naming != Naming::Official && part.starts_with("mlp.");
-            let part = match part {
-                "norm_1" if naming == Naming::Mamba => "norm_mamba",
-                "mlp.up" if naming == Naming::Mamba => "mlp_channels.0",
-                "mlp.down" if naming == Naming::Mamba => "mlp_channels.2",
-                "norm_1" => "ln_1",
-                "norm_2" => "ln_2",
-                "attention.qkv" => "attn.c_attn",
-                "attention.projection" => "attn.c_proj",
-                "mlp.up" if linear => "mlp.0",
-                "mlp.down" if linear => "mlp.2",
-                "mlp.up" => "mlp.c_fc",
-                _ => "mlp.c_proj",
-            };
-            let form = if linear { Form::Transposed } else { Form::Same };
-            (format!("transformer.h.{number}.{part}"), form)
-        }
-        (Naming::Corl, Some((number, part))) => {
-            let part = match part {
-                "norm_1" => "norm1",
-                "norm_2" => "norm2",
-                // MultiheadAttention joins these two names with an underscore.
-                "attention.qkv" => {
-                    return (
-                        format!("blocks.{number}.attention.in_proj_{kind}"),
-                        Form::Transposed,
-                    );
-                }
-                "attention.projection" => "attention.out_proj",
-                "mlp.up" => "mlp.0",
-                _ => "mlp.2",
-            };
-            (format!("blocks.{number}.{part}"), Form::Transposed)
-        }
-        (naming, None) => {
-            let layer = if view == "embed.timestep" {
-                view
-            } else {
-                layer
-            };
-            let (official, corl) = match layer {
-                "embed.timestep" => ("embed_timestep", "timestep_emb"),
-                "embed.return_to_go" => ("embed_return", "return_emb"),
-                "embed.observation" => ("embed_state", "state_emb"),
-                "embed.action" => ("embed_action", "action_emb"),
-                "embed.norm" => ("embed_ln", "emb_norm"),
-                "final_norm" => ("transformer.ln_f", "out_norm"),
-                "condition" => ("condition", "condition"),
-                "return_head" => ("predict_return", "return_head"),
-                "mean" => ("predict_action.mu", "action_head.mu"),
-                "log_sigma" => ("predict_action.log_std", "action_head.log_std"),
-                _ => ("predict_action.0", "action_head.0"),
-            };
-            let name = if naming == Naming::Corl {
-                corl
-            } else {
-                official
-            };
-            let form = if layer == "embed.timestep" {
-                Form::Same
-            } else {
-                Form::Transposed
-            };
-            (name.to_owned(), form)
-        }
-    };
-    let kind = if view == "embed.timestep" {
-        "weight"
-    } else {
-        kind
-    };
-    (format!("{name}.{kind}"), form)
-}
-
-/// The convolution of a kind of token. CORL has none: it gets the other code's names, inside CORL's
-/// blocks.
-fn convolution_name(naming: Naming, number: &str, part: &str) -> String {
-    let kind = match part {
-        "convolution.return_to_go" => "rtg",
-        "convolution.observation" => "obs",
-        _ => "act",
-    };
-    format!("{}.{number}.conv.{kind}_conv1d", blocks(naming))
-}
-
-/// The name in `mamba_ssm` of a parameter of a scan, in the blocks of this naming.
-fn scan_name(naming: Naming, view: &str) -> Option<(String, Form)> {
-    let (number, part) = view.strip_prefix("block.")?.split_once(".scan.")?;
-    let (part, form) = match part {
-        "input.weight" => ("in_proj.weight", Form::Transposed),
-        "filter.weight" => ("conv1d.weight", Form::Filter),
-        "filter.bias" => ("conv1d.bias", Form::Same),
-        "inputs.weight" => ("x_proj.weight", Form::Transposed),
-        "step.weight" => ("dt_proj.weight", Form::Transposed),
-        "step.bias" => ("dt_proj.bias", Form::Same),
-        "log_decay" => ("A_log", Form::Transposed),
-        "skip" => ("D", Form::Same),
-        _ => ("out_proj.weight", Form::Transposed),
-    };
-    Some((format!("{}.{number}.mamba.{part}", blocks(naming)), form))
-}
-
-/// What comes before a block's number.
-fn blocks(naming: Naming) -> &'static str {
-    match naming {
-        Naming::Corl => "blocks",
-        Naming::Official | Naming::Convformer | Naming::Mamba => "transformer.h",
-    }
-}
-
-/// Weights that kzl's model has and never trains: they are kept with the model so that its state
-/// dict is complete. The other codes have none.
+/// Weights that kzl's model and that of `transformers` have and never train: they are kept with the
+/// model so that its state dict is complete. The other codes have none.
 pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entry> {
-    if naming != Naming::Official {
-        return Vec::new();
-    }
+    let words = match naming {
+        Naming::Official => "transformer.wte.weight",
+        Naming::HuggingFace => "encoder.wte.weight",
+        Naming::Corl | Naming::Convformer | Naming::Mamba | Naming::D3rlpy => return Vec::new(),
+    };
     let width = shape.width;
     let mut entry = |name: &str, dimensions: Vec<usize>| {
         let mut values = vec![0.0; dimensions.iter().product()];
-        match name {
-            "transformer.wte.weight" => fill_normal(&mut values, 0.02, stream),
-            _ => fill_uniform(&mut values, linear_bound(width), stream),
+        if name == words {
+            fill_normal(&mut values, 0.02, stream);
+        } else if naming == Naming::Official {
+            fill_uniform(&mut values, linear_bound(width), stream);
+        } else if dimensions.len() > 1 {
+            fill_normal(&mut values, 0.02, stream);
         }
         Entry {
             name: name.to_owned(),
@@ -295,7 +121,7 @@ pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entr
         }
     };
     let mut entries = vec![
-        entry("transformer.wte.weight", vec![1, width]),
+        entry(words, vec![1, width]),
         entry("predict_state.weight", vec![shape.observation, width]),
         entry("predict_state.bias", vec![shape.observation]),
     ];
@@ -310,8 +136,8 @@ pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entr
 /// The masks that the peers register as buffers; the model does not need them, a strict
 /// `load_state_dict` does. Only attention has masks.
 pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
-    /// kzl passes `n_positions` = 1024 to its GPT-2.
-    const POSITIONS: usize = 1024;
+    const POSITIONS: usize = GPT2_POSITIONS;
+    let tokens = shape.condition.stride() * shape.context;
     let triangle = |n: usize| (0..n * n).map(move |index| index % n <= index / n);
     let layers = match shape.mixer {
         MixerKind::Attention => shape.layers,
@@ -319,7 +145,16 @@ pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
     };
     (0..layers)
         .flat_map(|layer| match naming {
-            Naming::Convformer | Naming::Mamba => Vec::new(),
+            Naming::Convformer | Naming::Mamba | Naming::HuggingFace => Vec::new(),
+            Naming::D3rlpy => vec![Entry {
+                name: format!("_gpt2._transformer.{layer}._attention._mask"),
+                dimensions: vec![1, 1, tokens, tokens],
+                values: Values::F32(
+                    triangle(tokens)
+                        .map(|seen| f32::from(u8::from(seen)))
+                        .collect(),
+                ),
+            }],
             Naming::Official => vec![
                 Entry {
                     name: format!("transformer.h.{layer}.attn.bias"),
@@ -334,12 +169,8 @@ pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
             ],
             Naming::Corl => vec![Entry {
                 name: format!("blocks.{layer}.causal_mask"),
-                dimensions: vec![shape.condition.stride() * shape.context; 2],
-                values: Values::Bool(
-                    triangle(shape.condition.stride() * shape.context)
-                        .map(|seen| !seen)
-                        .collect(),
-                ),
+                dimensions: vec![tokens; 2],
+                values: Values::Bool(triangle(tokens).map(|seen| !seen).collect()),
             }],
         })
         .collect()
@@ -348,14 +179,17 @@ pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
 /// The trained weights under the published code's names.
 pub fn export(naming: Naming, layout: &Layout, parameters: &[f32]) -> Vec<Entry> {
     (layout.views())
-        .map(|view| {
-            let (name, form) = peer_name(naming, &view.name);
+        .flat_map(|view| {
             let values = &parameters[view.range.clone()];
-            Entry {
-                name,
-                dimensions: form.dimensions(&view.dims),
-                values: Values::F32(form.export(&view.dims, values)),
-            }
+            peers(naming, view).into_iter().map(move |peer| {
+                let dims = peer.dims(&view.dims);
+                let values = peer.cut(&view.dims, values);
+                Entry {
+                    dimensions: peer.form.dimensions(&dims),
+                    values: Values::F32(peer.form.export(&dims, &values)),
+                    name: peer.name,
+                }
+            })
         })
         .collect()
 }
@@ -386,14 +220,16 @@ pub fn import(
 ) -> Result<Vec<Entry>, StateDictError> {
     let mut known = Vec::new();
     for view in layout.views() {
-        let (name, form) = peer_name(naming, &view.name);
-        let found = file
-            .tensor(&name)
-            .map_err(|_| StateDictError::Missing(name.clone()))?;
-        let values = weight(&name, &form.dimensions(&view.dims), &found)?;
-        let values = form.import(&view.dims, values);
-        parameters[view.range.clone()].copy_from_slice(&values);
-        known.push(name);
+        for peer in peers(naming, view) {
+            let found = file
+                .tensor(&peer.name)
+                .map_err(|_| StateDictError::Missing(peer.name.clone()))?;
+            let dims = peer.dims(&view.dims);
+            let values = weight(&peer.name, &peer.form.dimensions(&dims), &found)?;
+            let values = peer.form.import(&dims, values);
+            peer.put(&view.dims, &values, &mut parameters[view.range.clone()]);
+            known.push(peer.name);
+        }
     }
     let mut carried = Vec::new();
     for mut entry in untrained(naming, shape, &mut Stream::new(0, "placeholder")) {
@@ -407,6 +243,7 @@ pub fn import(
         name.ends_with(".attn.bias")
             || name.ends_with(".masked_bias")
             || name.ends_with(".causal_mask")
+            || name.ends_with("._attention._mask")
     };
     for name in file.names() {
         if !(known.iter().any(|known| known == name) || is_buffer(name) || name.starts_with("rtg."))
@@ -426,10 +263,8 @@ fn peer_layer(naming: Naming, view: &str) -> String {
     let index: usize = index.unwrap_or_default();
     let kind = parts.next().unwrap_or_default();
     match naming {
-        Naming::Official | Naming::Convformer | Naming::Mamba => {
-            format!("model.{}.{kind}", 3 * index)
-        }
         Naming::Corl => format!("net.{}.{kind}", 2 * index),
+        _ => format!("model.{}.{kind}", 3 * index),
     }
 }
 

@@ -15,6 +15,7 @@ use dfdx::prelude::*;
 
 use super::gelu::gelu;
 use crate::kernels::decision_transformer::{Layout, Shape, Windows};
+use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::{Activation, Dropout, Head, Site};
 
 /// A tensor that records the operations it passes through.
@@ -26,8 +27,6 @@ type Matrix = Traced<(usize, usize)>;
 
 /// Added to masked attention scores; `exp` of it is zero in f32.
 const MASKED: f32 = -1e4;
-/// LayerNorm's epsilon in both recipes.
-const EPSILON: f64 = 1e-5;
 
 /// The forward pass for one batch of windows.
 pub struct Transformer<'a> {
@@ -51,6 +50,12 @@ impl Transformer<'_> {
 
         let mut x = self.embed(windows);
         x = self.layer_norm(x, "embed.norm");
+        if let Some(table) = self.layout.range("embed.position") {
+            let first = table.start..table.start + width;
+            let vector = self.parameters.leaky_trace().slice((first,));
+            let shape = *x.shape();
+            x = x + vector.broadcast_like::<_, Axis<0>>(&shape);
+        }
         x = self.dropped(x, Site::Embedding, tokens);
         for layer in 0..self.shape.layers {
             let block = format!("block.{layer}");
@@ -183,7 +188,11 @@ impl Transformer<'_> {
         let bias = self
             .vector(&format!("{name}.bias"))
             .broadcast_like::<_, Axis<0>>(&shape);
-        x.normalize::<Axis<1>>(EPSILON) * gain + bias
+        let epsilon = match name {
+            "embed.norm" => EPSILON,
+            _ => self.shape.norm_epsilon,
+        };
+        x.normalize::<Axis<1>>(f64::from(epsilon)) * gain + bias
     }
 
     fn dropped(&self, x: Matrix, site: Site, tokens: usize) -> Matrix {

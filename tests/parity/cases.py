@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from corl import Corl
 from family import Convformer, DecisionMamba, Ddt, Reinformer
+from libraries import D3rlpy, HuggingFace
 from official import Official
 from stochastic import GaussianReinformer, OnlineDt
 
@@ -46,7 +47,7 @@ class Case:
 
     @property
     def timesteps(self):
-        return self.episode + (self.context if self.recipe == "corl" else 0)
+        return self.episode + {"corl": self.context, "d3rlpy": 1}.get(self.recipe, 0)
 
     @property
     def mixer(self):
@@ -94,6 +95,11 @@ CASES = (
          width=8, layers=1, action_head="squashed_gaussian"),
     Case("reinformer_gaussian", "reinformer", 21, heads=2, condition="predicted", lengths=(5,) * 4,
          layers=1, action_head="gaussian", method="lamb"),
+    Case("huggingface", "huggingface", 22, heads=2),
+    Case("huggingface_discrete", "huggingface", 23, discrete=True, action=3, layers=1),
+    # Time steps count from 1, and only a window at an episode's start is short.
+    Case("d3rlpy", "d3rlpy", 24, heads=2, lengths=(5, 1, 3, 5), starts=(15, 0, 0, 6)),
+    Case("d3rlpy_1_head", "d3rlpy", 25, layers=1),
 )
 
 
@@ -113,6 +119,8 @@ def network(recipe, observation, action, width, layers, heads, timesteps, contex
         del sizes["heads"]
         module = Convformer if recipe == "convformer" else DecisionMamba
         return module(**sizes, has_returns=condition == "token")
+    # The labels of a critic change no weight.
+    recipe = "official" if recipe == "qdt" else recipe
     if recipe in ("ddt", "online_dt", "reinformer"):
         module = {"ddt": Ddt, "online_dt": OnlineDt, "reinformer": Reinformer}[recipe]
         if action_head == "gaussian":
@@ -120,6 +128,10 @@ def network(recipe, observation, action, width, layers, heads, timesteps, contex
         return module(**sizes, **({} if positions is None else {"positions": positions}))
     if recipe == "official":
         return Official(**sizes, **({} if positions is None else {"positions": positions}))
+    if recipe == "huggingface":
+        return HuggingFace(**sizes, **({} if positions is None else {"positions": positions}))
+    if recipe == "d3rlpy":
+        return D3rlpy(**sizes, context=context)
     return Corl(**sizes, context=context, max_action=max_action)
 
 
@@ -156,11 +168,11 @@ def is_norm(name):
 
 def spread(name, shape):
     """The standard deviation that a matrix of a case is drawn with."""
-    if name == "embed_timestep.weight":
+    if name in ("embed_timestep.weight", "_position_encoding._embed.weight", "encoder.wpe.weight"):
         return 1.0
     if "conv1d" in name:
         return 0.4
-    if name.startswith(("embed_", "predict_")):
+    if name.startswith(("embed_", "predict_", "_encoder", "_rtg_", "_action_", "_output")):
         # PyTorch's default: uniform within 1 / sqrt(inputs).
         return 1.0 / np.sqrt(3.0 * shape[1])
     return 0.2
@@ -179,7 +191,7 @@ def case_batch(case):
     if left:
         observations[:] = PADDED_OBSERVATION
         # A row without a one is the padding of one-hot actions.
-        actions[:] = 0.0 if case.discrete else PADDED_ACTION
+        actions[:] = 0.0 if case.discrete or case.recipe == "d3rlpy" else PADDED_ACTION
     for row, (length, start) in enumerate(zip(case.lengths, case.starts)):
         valid = slice(context - length, context) if left else slice(0, length)
         observations[row, valid] = rng.standard_normal((length, case.observation))
@@ -189,8 +201,9 @@ def case_batch(case):
             actions[row, valid] = rng.uniform(-1.0, 1.0, (length, case.action)) * case.max_action
         returns_to_go[row, valid] = 3.6 - np.cumsum(rng.uniform(0.0, 0.5, length))
         if left:
-            # Steps past the table use its last row.
-            timesteps[row, valid] = np.minimum(start + np.arange(length), case.timesteps - 1)
+            # Steps past the table use its last row; d3rlpy counts from 1.
+            first = start + (1 if case.recipe == "d3rlpy" else 0)
+            timesteps[row, valid] = np.minimum(first + np.arange(length), case.timesteps - 1)
         else:
             timesteps[row] = start + np.arange(context)
         mask[row, valid] = 1.0

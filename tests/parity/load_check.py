@@ -1,6 +1,6 @@
 """Loads a safetensors file into the PyTorch module of its recipe, as a PyTorch user would.
 
-    load_check.py official|corl|convformer|ddt|reinformer|decision_mamba|online_dt FILE
+    load_check.py RECIPE FILE
                   [--sizes heads=1,max_action=1.0,context=20] [--fixture FIXTURE]
                   [--tolerance 1e-5] [--prefix weights/] [--rebuild-buffers] [--print-outputs]
 
@@ -42,8 +42,17 @@ NAMES = {
         "layers": r"blocks\.(\d+)\.", "buffers": (".causal_mask",),
     },
 }
-NAMES["ddt"] = NAMES["reinformer"] = NAMES["online_dt"] = NAMES["official"]
+NAMES["ddt"] = NAMES["reinformer"] = NAMES["online_dt"] = NAMES["qdt"] = NAMES["official"]
 NAMES["decision_mamba"] = NAMES["convformer"]
+NAMES["huggingface"] = NAMES["official"] | {
+    "positions": "encoder.wpe.weight", "layers": r"encoder\.h\.(\d+)\.", "mask": "", "buffers": (),
+}
+NAMES["d3rlpy"] = {
+    "state": "_encoder._layers.0.weight", "action": "_action_embed.weight",
+    "timesteps": "_position_encoding._embed.weight",
+    "mask": "_gpt2._transformer.0._attention._mask",
+    "layers": r"_gpt2\._transformer\.(\d+)\.", "buffers": ("._attention._mask",),
+}
 # What --sizes may say, and how it reads.
 SIZES = {
     "heads": int, "context": int, "max_action": float,
@@ -130,10 +139,12 @@ def read_sizes(recipe, state, told):
         "action_head": "gaussian" if "predict_action.log_std" in state else "tanh",
     } | told
     mask = state.get(names["mask"])
-    if mask is not None and recipe != "corl":
-        sizes["positions"] = mask.shape[-1]
-    elif mask is not None:
+    if mask is not None and recipe in ("corl", "d3rlpy"):
         sizes["context"] = mask.shape[-1] // 3
+    elif mask is not None:
+        sizes["positions"] = mask.shape[-1]
+    if "positions" in names:
+        sizes["positions"] = state[names["positions"]].shape[0]
     return sizes
 
 

@@ -49,8 +49,8 @@ TOLERANCE = {
 ZERO = 1e-13
 # Trainable and unused parameters together, hopper (11 observations, 3 actions), 128 wide.
 PUBLISHED_PARAMETERS = {"official": 727_695, "corl": 728_579, "convformer": 535_939,
-                        "decision_mamba": 877_315}
-SIZE_LIMIT = 1_600_000
+                        "decision_mamba": 877_315, "huggingface": 858_767, "d3rlpy": 726_147}
+SIZE_LIMIT = 1_900_000
 
 
 def main():
@@ -82,7 +82,7 @@ def main():
 
 def check_published(recipe):
     """The published hopper network: its number of parameters and how its matrices start."""
-    timesteps = 1020 if recipe == "corl" else 1000
+    timesteps = {"corl": 1020, "d3rlpy": 1001}.get(recipe, 1000)
     torch.manual_seed(0)
     model = network(recipe, 11, 3, 128, 3, 1, timesteps, context=20)
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -93,7 +93,10 @@ def check_published(recipe):
         if parameter.dim() == 1 or parameter.numel() < 1000 or name.endswith("A_log"):
             continue
         expected = 0.02
-        if name.startswith(("embed_", "predict_")):
+        around = ("embed_", "predict_", "_encoder", "_rtg_", "_action_", "_output")
+        if recipe == "huggingface":
+            expected /= math.sqrt(6) if "c_proj" in name else 1.0
+        elif name.startswith(around):
             expected = spread(name, parameter.shape)
         elif "conv1d" in name:
             expected = 1.0 / math.sqrt(3.0 * parameter.shape[-1])
@@ -125,7 +128,7 @@ def fixture(case):
         "optimiser": OPTIMISER,
         "loss": ("cross_entropy" if case.discrete else "mean_squared_error"
                  if case.action_head == "tanh" else "likelihood"),
-        "loss_denominator": ("all" if case.recipe == "corl" else "valid"),
+        "loss_denominator": {"corl": "all", "d3rlpy": "steps"}.get(case.recipe, "valid"),
         "without_gradient": without_gradient,
         "tolerance": TOLERANCE,
     }
@@ -182,10 +185,14 @@ def to_double(batch):
 
 def check_attention(case, exact):
     """Queries and keys must matter: their gradients may not be negligible next to the values'."""
-    name = ("gradients/blocks.0.attention.in_proj_weight" if case.recipe == "corl"
-            else "gradients/transformer.h.0.attn.c_attn.weight")
-    dimension = 0 if case.recipe == "corl" else 1
-    query, key, value = (part.abs().max() for part in exact[name].chunk(3, dim=dimension))
+    names = {"corl": ["blocks.0.attention.in_proj_weight"],
+             "huggingface": ["encoder.h.0.attn.c_attn.weight"],
+             "d3rlpy": [f"_gpt2._transformer.0._attention.{part}.weight"
+                        for part in ("_q", "_k", "_v")]}
+    names = names.get(case.recipe, ["transformer.h.0.attn.c_attn.weight"])
+    dimension = 0 if case.recipe in ("corl", "d3rlpy") else 1
+    joint = torch.cat([exact[f"gradients/{name}"] for name in names], dim=dimension)
+    query, key, value = (part.abs().max() for part in joint.chunk(3, dim=dimension))
     assert min(query, key) > 0.02 * value, f"{case.name}: {query} {key} {value}"
 
 
@@ -202,8 +209,9 @@ def deviation(case, valid, exact, single):
     for name, truth in exact.items():
         difference = (single[name].double() - truth).abs()
         group = name.split("/")[0].replace("gradient_norm", "gradients").replace("alpha", "loss")
-        if name.endswith(("c_attn.bias", "in_proj_bias")):
-            key = slice(case.width, 2 * case.width)
+        if name.endswith(("c_attn.bias", "in_proj_bias", "_attention._k.bias")):
+            key = (slice(None) if name.endswith("_k.bias")
+                   else slice(case.width, 2 * case.width))
             if group == "after":
                 found["after_key_bias"] = max(
                     found["after_key_bias"], difference[key].max().item())

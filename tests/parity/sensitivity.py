@@ -50,7 +50,7 @@ def check_future(case, model, batch, outputs):
 def check_masks(case, model, batch, outputs):
     """Attention depends on its causal mask."""
     masks = [buffer for name, buffer in model.named_buffers()
-             if name.endswith(("attn.bias", "causal_mask"))]
+             if name.endswith(("attn.bias", "causal_mask", "_mask"))]
     kept = [mask.clone() for mask in masks]
     for mask in masks:
         mask.fill_(0 if case.recipe == "corl" else 1)
@@ -83,8 +83,12 @@ def check_padding(case, model, batch, outputs):
 
 def check_token(case, model, batch, outputs):
     """Outputs come from the state token; the return or action token would give others."""
-    norm = model.out_norm if case.recipe == "corl" else model.transformer.ln_f
-    head = model.action_head if case.recipe == "corl" else model.predict_action
+    norm, head = {
+        "corl": lambda: (model.out_norm, model.action_head),
+        "huggingface": lambda: (model.encoder.ln_f, model.predict_action),
+        "d3rlpy": lambda: (model._gpt2._layer_norm,
+                           lambda x: model.squash(model._output(x))),
+    }.get(case.recipe, lambda: (model.transformer.ln_f, model.predict_action))()
     stretch = model.stretch if case.recipe == "corl" else 1.0
     if case.action_head == "squashed_gaussian":
         def head(x):

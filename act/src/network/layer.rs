@@ -6,7 +6,6 @@ use super::Activation;
 use super::attention::{Attention, Working};
 use super::convolution::Convolution;
 use crate::error::Error;
-use crate::norm::EPSILON;
 use crate::product::{Linear, Scratch};
 use crate::reader::{Memory, Pair, Reader};
 
@@ -17,6 +16,8 @@ pub(super) struct Layer {
     norm_2: Pair,
     up: Linear,
     down: Linear,
+    /// Of both norms.
+    epsilon: f32,
 }
 
 /// What lets tokens see the ones before them.
@@ -72,7 +73,7 @@ impl Layer {
         reader: &mut Reader<'_>,
         block: &str,
         mixer: Mixer,
-        width: usize,
+        (width, epsilon): (usize, f32),
     ) -> Result<Self, Error> {
         let name = |part| [block, part].concat();
         Ok(Self {
@@ -81,6 +82,7 @@ impl Layer {
             norm_1: reader.pair(&name(".norm_1"), &[width])?,
             norm_2: reader.pair(&name(".norm_2"), &[width])?,
             mixer,
+            epsilon,
         })
     }
 
@@ -104,7 +106,7 @@ impl Layer {
         let width = self.down.outputs;
         let all = &mut normed[..rows * width];
         self.norm_1
-            .norm(bytes, EPSILON, &stream[..rows * width], all);
+            .norm(bytes, self.epsilon, &stream[..rows * width], all);
         let tokens = Tokens {
             first,
             normed: all,
@@ -122,7 +124,7 @@ impl Layer {
             let stream = &mut stream[..predicting * width];
             add(stream, branch);
             let normed = &mut normed[..predicting * width];
-            self.norm_2.norm(bytes, EPSILON, stream, normed);
+            self.norm_2.norm(bytes, self.epsilon, stream, normed);
             let hidden = &mut hidden[..4 * predicting * width];
             self.up.forward(bytes, normed, scratch, hidden);
             activation.apply(hidden);

@@ -29,6 +29,8 @@ pub(crate) struct Sequence {
     embedding: Embedding,
     layers: Vec<Layer>,
     activation: Activation,
+    /// Of all norms but the embedding's.
+    epsilon: f32,
     final_norm: Pair,
     /// How far gain and bias of the last norm move with the return-to-go.
     slopes: Option<Place>,
@@ -68,6 +70,11 @@ impl Sequence {
         if !width.is_multiple_of(heads) {
             return Err(invalid("heads"));
         }
+        let epsilon = if reader.has("norm.epsilon") {
+            reader.scalar("norm.epsilon")? as f32
+        } else {
+            EPSILON
+        };
         let mut layers = Vec::new();
         for layer in 0..reader.size("layers")? {
             let block = &format!("block.{layer}");
@@ -78,12 +85,13 @@ impl Sequence {
                 let sizes = (width, tokens);
                 Mixer::Convolution(Convolution::read(reader, block, kinds, sizes, memory)?)
             };
-            layers.push(Layer::read(reader, block, mixer, width)?);
+            layers.push(Layer::read(reader, block, mixer, (width, epsilon))?);
         }
         let reach = layers.len().saturating_mul(convolution::REACH);
         let inputs = sizes.observation.max(sizes.action);
         Ok(Self {
             activation,
+            epsilon,
             final_norm: reader.pair("final_norm", &[width])?,
             slopes: if is_token {
                 None
@@ -181,11 +189,11 @@ impl Sequence {
         } = &mut self.buffers;
         let (x, y) = (&stream[..width], &mut normed[..width]);
         match self.slopes {
-            None => self.final_norm.norm(bytes, EPSILON, x, y),
+            None => self.final_norm.norm(bytes, self.epsilon, x, y),
             Some(slopes) => {
                 let slopes = slopes.of(bytes);
                 self.final_norm
-                    .adaptive_norm(bytes, slopes, return_to_go, (x, y));
+                    .adaptive_norm(bytes, self.epsilon, slopes, return_to_go, (x, y));
             }
         }
         self.head

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::recipe::Recipe;
 use crate::algorithms::{PublishedCode, STREAMING};
 use crate::kernels::decision_transformer::{Condition, MixerKind};
-use crate::kernels::{Activation, Denominator, Deviation, Precision};
+use crate::kernels::layer_norm::EPSILON;
+use crate::kernels::{Activation, Deviation, Precision};
 use crate::keys::{KeyError, Range, keys};
-use crate::nn::initialise::{Initialisation, StepFill};
+use crate::nn::initialise::StepFill;
+use crate::nn::state_dict::GPT2_POSITIONS;
 
 /// The implementation of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +100,11 @@ fn alpha_learning_rate() -> f64 {
     ModelConfig::of(Recipe::Corl).alpha_learning_rate
 }
 
+/// The epsilon of plans written before the key existed.
+fn norm_epsilon() -> f32 {
+    EPSILON
+}
+
 /// The expectile of plans written before the key existed.
 fn expectile() -> f32 {
     ModelConfig::of(Recipe::Corl).expectile
@@ -166,12 +173,12 @@ keys! {
     }, Range::WIDTH, "", "1; 8 (reinformer); 4 (online_dt)";
     /// Activation between the two layers of a block's MLP: `relu` or `gelu`.
     activation: Activation as serde(with = "ActivationName") = match recipe {
-        Recipe::Official | Recipe::Ddt | Recipe::OnlineDt | Recipe::Qdt => Activation::Relu,
         Recipe::Corl | Recipe::Convformer | Recipe::Reinformer | Recipe::DecisionMamba => {
             Activation::Gelu
         }
+        _ => Activation::Relu,
     }, Range::Words(&["relu", "gelu"]), "",
-        "relu (official, ddt, online_dt, qdt), gelu (all others)";
+        "gelu (corl, convformer, reinformer, decision_mamba), relu (all others)";
     /// Where the return-to-go enters: as a `token` of each step, outside the sequence, through an
     /// adaptive layer norm before the action head (`adaln`: DDT), or `predicted`: as a token after
     /// the observation, from which the model predicts it; then the policy takes no target.
@@ -219,6 +226,19 @@ keys! {
         Recipe::DecisionMamba => StepFill::Ota,
         _ => StepFill::Package,
     }, Range::Words(&["package", "ota"]), "", "ota (decision_mamba)";
+    /// Rows of a table of positions, of which the first is added to every token behind the
+    /// embedding's norm: `transformers` looks up position 0 for each (`wpe`, `n_positions`). 0: no
+    /// table; 1 has the same outputs as more rows.
+    positions: usize as serde(default) = match recipe {
+        Recipe::HuggingFace => GPT2_POSITIONS,
+        _ => 0,
+    }, Range::between(0.0, 65_536.0), "rows", "1024 (huggingface)";
+    /// Added to the variance in the norms of blocks and in the last norm; in the embedding's it is
+    /// 1e-5.
+    norm_epsilon: f32 as serde(default = "norm_epsilon") = match recipe {
+        Recipe::D3rlpy => 3e-3,
+        _ => EPSILON,
+    }, Range::POSITIVE, "", "1e-5; 0.003 (d3rlpy)";
     /// Dropout on attention probabilities.
     attention_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
     /// Dropout on the outputs of a block's mixer and MLP; none on that of a convolution or a scan.
@@ -330,30 +350,6 @@ impl ModelConfig {
 }
 
 impl PublishedCode {
-    /// How the weights of a new model are initialised.
-    pub fn initialisation(self) -> Initialisation {
-        match self {
-            PublishedCode::Official => Initialisation::Official,
-            PublishedCode::Corl => Initialisation::Corl,
-        }
-    }
-
-    /// `official` averages the loss over valid steps, `corl` over padded steps too.
-    pub fn denominator(self) -> Denominator {
-        match self {
-            PublishedCode::Official => Denominator::Valid,
-            PublishedCode::Corl => Denominator::All,
-        }
-    }
-
-    /// Rows of the timestep table. CORL's right padding runs past the episode's end.
-    pub fn timesteps(self, episode_length: usize, context: usize) -> usize {
-        match self {
-            PublishedCode::Official => episode_length,
-            PublishedCode::Corl => episode_length.saturating_add(context),
-        }
-    }
-
     /// kzl's `experiment.py` and CORL's locomotion files divide these robots' returns by 1000.
     pub(super) fn return_scale(env_id: &str) -> Option<f64> {
         ["Hopper", "HalfCheetah", "Walker2d"]
@@ -390,7 +386,7 @@ pub fn check_heads(width: usize, heads: usize) -> Result<(), KeyError> {
 }
 
 /// The composed model and the GPU kernels support only return-to-go tokens, attention and
-/// deterministic actions, and no other mixer has heads.
+/// deterministic actions, the GPU kernels only the usual norms; no other mixer has heads.
 ///
 /// # Errors
 /// Names the key.
@@ -417,6 +413,15 @@ pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError
     }
     if config.deviation().is_some() {
         return Err(deterministic_only(config, place));
+    }
+    if on_gpu && config.positions > 0 {
+        let key = ModelConfig::KEYS.path("positions");
+        return Err(KeyError::new(&key, config.positions, format!("0 {place}")));
+    }
+    if on_gpu && config.norm_epsilon.to_bits() != EPSILON.to_bits() {
+        let key = ModelConfig::KEYS.path("norm_epsilon");
+        let expected = format!("{EPSILON} {place}");
+        return Err(KeyError::new(&key, config.norm_epsilon, expected));
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ impl DeviceLearner {
             precision: model.config.precision,
             dropout: Some(learner.dropout).filter(is_on),
             objective: learner.objective,
-            denominator: model.recipe.published().denominator(),
+            denominator: model.recipe.denominator(),
             adamw: learner.config.adamw(),
             largest_norm: config.gradient_clip,
             dataset_bytes: columns.bytes(),

@@ -1,16 +1,15 @@
 //! Training a Decision Transformer.
 
-use rtg_datasets::sample::{Batch, WindowConfig};
+use rtg_datasets::sample::Batch;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::config::{ActionHead, EngineKind, ModelConfig, deterministic_only};
-use super::preprocessing::Preprocessing;
+use super::recipe::Recipe;
 use super::temperature::Temperature;
 use super::{DeviceLearner, Model};
 use crate::algorithms::{
-    self, Error, LearnerState, Needs, PublishedCode, Saved, Source, Update, ValidationBatch,
-    moments,
+    self, Error, LearnerState, Needs, Saved, Source, Update, ValidationBatch, moments,
 };
 use crate::device::{ChosenDevice, Device};
 use crate::kernels::decision_transformer::{Side, Windows};
@@ -115,7 +114,7 @@ impl Learner {
             let batch = self.batches(self.step, part);
             self.network.set_entropy(temperature.entropy(batch));
         }
-        let denominator = self.model.recipe.published().denominator();
+        let denominator = self.model.recipe.denominator();
         let dropout = Some(&self.dropout).filter(|dropout| is_on(dropout));
         let (objective, windows) = (self.objective, &windows(batch));
         let (network, parameters) = (&mut self.network, &self.model.parameters);
@@ -161,7 +160,7 @@ impl Learner {
     /// model has the negative log-likelihood, without the entropy.
     pub fn loss(&mut self, batch: &Batch) -> f64 {
         self.network.set_entropy(Entropy::default());
-        let denominator = self.model.recipe.published().denominator();
+        let denominator = self.model.recipe.denominator();
         let parameters = &self.model.parameters;
         self.network
             .loss(parameters, &windows(batch), self.objective, denominator)
@@ -264,24 +263,15 @@ impl Learner {
 
 impl algorithms::Learner for Learner {
     fn needs(&self) -> Needs<'_> {
-        let Preprocessing {
-            normaliser,
-            return_scale,
-            episode_length,
-            actions,
-            constant_target: _,
-        } = &self.model.preprocessing;
-        let context = self.model.config.context;
-        let mut config = match self.model.recipe.published() {
-            PublishedCode::Official => {
-                WindowConfig::official(context, *return_scale, *episode_length)
-            }
-            PublishedCode::Corl => WindowConfig::corl(context, *return_scale),
-        };
-        config.action_map = actions.action_map();
-        Needs::Windows {
+        let Model {
+            recipe,
             config,
-            normaliser,
+            preprocessing,
+            ..
+        } = &self.model;
+        Needs::Windows {
+            config: recipe.windows(config.context, preprocessing),
+            normaliser: &preprocessing.normaliser,
             rows: self.config.batch_size,
         }
     }
@@ -405,6 +395,8 @@ impl algorithms::Learner for Learner {
             Some("decision_transformer.engine = \"composed\" has no kernels for a GPU")
         } else if !self.model.shape.runs_on_devices() {
             Some("this model has no kernels for a GPU")
+        } else if self.model.recipe == Recipe::D3rlpy {
+            Some("recipe = \"d3rlpy\" has no kernels for a GPU")
         } else if sampler.is_consistent() {
             Some("labels.consistent = true is not possible on a GPU")
         } else if self.config.method == OptimiserMethod::Lamb {

@@ -70,8 +70,12 @@ impl Algorithm for DecisionTransformer {
         Ok(plan)
     }
 
-    fn check(&self, plan: &Table, on_gpu: bool) -> Result<(), PlanError> {
+    fn check(&self, recipe: &str, plan: &Table, on_gpu: bool) -> Result<(), PlanError> {
         let config: ModelConfig = keys::read(plan, NETWORK)?;
+        if on_gpu && Recipe::named(recipe) == Recipe::D3rlpy {
+            let expected = "another on a GPU, where windows begin at the drawn step";
+            return Err(KeyError::new("recipe", recipe, expected).into());
+        }
         check_heads(config.width, config.heads)?;
         check_switches(&config, on_gpu)?;
         if !on_gpu {
@@ -173,7 +177,7 @@ fn new_model(setup: &Setup, config: &ModelConfig) -> Result<Model, Error> {
         PublishedCode::Corl => BoxUnits::Symmetric,
     };
     let preprocessing = Preprocessing {
-        normaliser: Normaliser::of(data, Normaliser::EPSILON),
+        normaliser: Normaliser::of(data, recipe.normaliser_epsilon()),
         return_scale: config.return_scale_for(recipe, &setup.spec.id, data),
         episode_length: config
             .episode_length_for(published, setup.spec, data)

@@ -43,10 +43,7 @@ impl Model {
         let mut stream = Stream::new(seed, "initialisation");
         let parameters = initialise(
             &Layout::new(&shape),
-            (
-                recipe.published().initialisation(),
-                config.step_initialisation,
-            ),
+            (recipe.initialisation(), config.step_initialisation),
             &mut stream,
         );
         let untrained = untrained(recipe.naming(), &shape, &mut stream);
@@ -157,7 +154,11 @@ impl algorithms::Model for Model {
             constant_target,
             actions,
         } = self.preprocessing.clone();
-        let (shape, parameters) = self.greedy_network();
+        let (mut shape, mut parameters) = self.greedy_network();
+        // Exported policies count timesteps from 0. The table comes first.
+        let before = self.recipe.first_timestep() as usize;
+        shape.timesteps -= before;
+        parameters.drain(..before * shape.width);
         Some(Computation::Sequence(Sequence {
             shape,
             parameters,
@@ -181,11 +182,13 @@ pub fn shape(recipe: Recipe, config: &ModelConfig, preprocessing: &Preprocessing
         width: config.width,
         heads: config.heads,
         layers: config.layers,
-        timesteps: (recipe.published()).timesteps(preprocessing.episode_length, config.context),
+        timesteps: recipe.timesteps(preprocessing.episode_length, config.context),
         activation: config.activation,
         head: preprocessing.actions.head(),
         condition: config.condition(),
         mixer: config.mixer,
         deviation: config.deviation(),
+        positions: config.positions,
+        norm_epsilon: config.norm_epsilon,
     }
 }

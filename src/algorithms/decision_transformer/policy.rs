@@ -15,6 +15,7 @@ use crate::random::Stream;
 pub(super) struct TargetReturn {
     acting: kernels::Acting,
     preprocessing: Preprocessing,
+    first_timestep: u32,
     timestep_limit: u32,
     /// Return-to-go of each row, in the units of the environment.
     returns_to_go: Vec<f64>,
@@ -42,7 +43,8 @@ const STREAM: &str = "exploration";
 
 impl TargetReturn {
     pub(super) fn new(model: &Model, acting: ActingMode, rows: usize, threads: usize) -> Self {
-        let shape = &model.shape;
+        let (shape, first_timestep) = (&model.shape, model.recipe.first_timestep());
+        let last = model.preprocessing.episode_length.saturating_sub(1);
         let memory = match acting {
             ActingMode::Exact => Memory::Exact,
             ActingMode::Streaming => Memory::Streaming,
@@ -50,7 +52,8 @@ impl TargetReturn {
         Self {
             acting: kernels::Acting::with(memory, *shape, &model.parameters, rows, threads),
             preprocessing: model.preprocessing.clone(),
-            timestep_limit: model.preprocessing.episode_length.saturating_sub(1) as u32,
+            first_timestep,
+            timestep_limit: first_timestep + last as u32,
             returns_to_go: vec![0.0; rows],
             timesteps: vec![0; rows],
             last_actions: vec![0.0; rows * shape.action],
@@ -84,7 +87,7 @@ impl Policy for TargetReturn {
     fn begin(&mut self, row: usize, start: &Start) {
         self.acting.begin(row);
         self.returns_to_go[row] = start.target.unwrap_or_default();
-        self.timesteps[row] = 0;
+        self.timesteps[row] = self.first_timestep;
         self.began[row] = true;
         if let Some(exploration) = &mut self.exploration {
             exploration.streams[row] = Stream::new(start.seed, STREAM);

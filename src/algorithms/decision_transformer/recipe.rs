@@ -1,9 +1,14 @@
 //! The named recipes: which switches are set, and whose conventions are followed otherwise.
 
+use rtg_datasets::Normaliser;
+use rtg_datasets::sample::WindowConfig;
 use serde::{Deserialize, Serialize};
 
 use super::config::body;
+use super::preprocessing::Preprocessing;
 use crate::algorithms::PublishedCode;
+use crate::kernels::Denominator;
+use crate::nn::initialise::Initialisation;
 use crate::nn::state_dict::Naming;
 use crate::optimise::{OptimiserConfig, OptimiserMethod};
 
@@ -34,6 +39,12 @@ pub enum Recipe {
     /// Toshihiro-Ota/decision-mamba, `gym/` (Ota 2024): the official code with a selective scan.
     #[serde(rename = "decision_mamba")]
     DecisionMamba,
+    /// huggingface/transformers, `DecisionTransformerModel`: the official network with one more
+    /// vector and initial weights of its own. The class has no training; it is the official one.
+    HuggingFace,
+    /// takuseno/d3rlpy, `DecisionTransformer` as `reproductions/offline/decision_transformer.py`
+    /// configures it.
+    D3rlpy,
 }
 
 impl Recipe {
@@ -47,6 +58,8 @@ impl Recipe {
         "decision_mamba",
         "online_dt",
         "qdt",
+        "huggingface",
+        "d3rlpy",
     ];
 
     /// The recipe of this name; CORL's if the name is unknown.
@@ -59,11 +72,13 @@ impl Recipe {
             "online_dt" => Self::OnlineDt,
             "qdt" => Self::Qdt,
             "decision_mamba" => Self::DecisionMamba,
+            "huggingface" => Self::HuggingFace,
+            "d3rlpy" => Self::D3rlpy,
             _ => Self::Corl,
         }
     }
 
-    /// The code whose windows, loss and initial weights it uses.
+    /// The code that it follows where it has nothing of its own.
     pub fn published(self) -> PublishedCode {
         match self {
             Self::Corl => PublishedCode::Corl,
@@ -73,7 +88,9 @@ impl Recipe {
             | Self::Reinformer
             | Self::DecisionMamba
             | Self::OnlineDt
-            | Self::Qdt => PublishedCode::Official,
+            | Self::Qdt
+            | Self::HuggingFace
+            | Self::D3rlpy => PublishedCode::Official,
         }
     }
 
@@ -82,7 +99,65 @@ impl Recipe {
         match self {
             Self::Convformer => Naming::Convformer,
             Self::DecisionMamba => Naming::Mamba,
+            Self::HuggingFace => Naming::HuggingFace,
+            Self::D3rlpy => Naming::D3rlpy,
             _ => self.published().naming(),
+        }
+    }
+
+    /// How the weights of a new model are initialised.
+    pub fn initialisation(self) -> Initialisation {
+        match (self, self.published()) {
+            (Self::HuggingFace, _) => Initialisation::HuggingFace,
+            (Self::D3rlpy, _) => Initialisation::D3rlpy,
+            (_, PublishedCode::Official) => Initialisation::Official,
+            (_, PublishedCode::Corl) => Initialisation::Corl,
+        }
+    }
+
+    /// `official` averages the loss over valid steps, `corl` over padded steps too, `d3rlpy` over
+    /// all steps, of which each counts the sum over the numbers of its action.
+    pub fn denominator(self) -> Denominator {
+        match (self, self.published()) {
+            (Self::D3rlpy, _) => Denominator::Steps,
+            (_, PublishedCode::Official) => Denominator::Valid,
+            (_, PublishedCode::Corl) => Denominator::All,
+        }
+    }
+
+    /// How windows are cut, in the model's units.
+    pub fn windows(self, context: usize, preprocessing: &Preprocessing) -> WindowConfig {
+        let (scale, length) = (preprocessing.return_scale, preprocessing.episode_length);
+        let config = match (self, self.published()) {
+            (Self::D3rlpy, _) => WindowConfig::d3rlpy(context, scale, length),
+            (_, PublishedCode::Official) => WindowConfig::official(context, scale, length),
+            (_, PublishedCode::Corl) => WindowConfig::corl(context, scale),
+        };
+        WindowConfig {
+            action_map: preprocessing.actions.action_map(),
+            ..config
+        }
+    }
+
+    /// The timestep of an episode's first step: d3rlpy counts from 1, and 0 is padding.
+    pub fn first_timestep(self) -> u32 {
+        u32::from(self == Self::D3rlpy)
+    }
+
+    /// Rows of the timestep table. CORL's right padding runs past the episode's end.
+    pub fn timesteps(self, episode_length: usize, context: usize) -> usize {
+        let beyond = match self.published() {
+            PublishedCode::Official => self.first_timestep() as usize,
+            PublishedCode::Corl => context,
+        };
+        episode_length.saturating_add(beyond)
+    }
+
+    /// Added to the standard deviations that observations are divided by.
+    pub fn normaliser_epsilon(self) -> f64 {
+        match self {
+            Self::D3rlpy => Normaliser::TRANSITION_EPSILON,
+            _ => Normaliser::EPSILON,
         }
     }
 
@@ -102,7 +177,7 @@ impl Recipe {
                 config.batch_size = 128;
                 config.warmup_steps = Some(5000);
             }
-            Self::Corl | Self::Official | Self::Ddt | Self::Qdt => {}
+            _ => {}
         }
         config
     }

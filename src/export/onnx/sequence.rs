@@ -17,6 +17,7 @@ const CONTEXT: Size = Size::Free("context");
 const MASKED: f32 = -1e9;
 
 pub(super) fn write(graph: &mut Graph, policy: &Sequence) {
+    let policy = &policy.merged();
     let shape = &policy.shape;
     let mut writer = Writer {
         graph,
@@ -190,7 +191,11 @@ impl Writer<'_> {
     fn layer_norm(&mut self, x: &Value, name: &str) -> Value {
         let gain = self.parameter(&format!("{name}.weight"));
         let bias = self.parameter(&format!("{name}.bias"));
-        self.graph.layer_norm(x, [&gain, &bias], EPSILON)
+        let epsilon = match name {
+            "embed.norm" => EPSILON,
+            _ => self.policy.shape.norm_epsilon,
+        };
+        self.graph.layer_norm(x, [&gain, &bias], epsilon)
     }
 
     fn parameter(&mut self, name: &str) -> Value {

@@ -28,16 +28,18 @@ impl<'a> Weights<'a> {
 }
 
 /// y = norm of each row of x, given its condition; `statistics` receives mean and 1 / standard
-/// deviation of each row.
+/// deviation of each row. `epsilon` is added to the variance.
 pub(crate) fn forward(
     level: Level,
+    epsilon: f32,
     x: &[f32],
     conditions: &[f32],
     weights: Weights<'_>,
     y: &mut [f32],
     statistics: &mut [[f32; 2]],
 ) {
-    layer_norm::cpu::forward(level, x, weights.gain, weights.bias, y, statistics);
+    let (gain, bias) = (weights.gain, weights.bias);
+    layer_norm::cpu::forward_at(level, epsilon, x, gain, bias, y, statistics);
     shift(level, x, conditions, weights, statistics, y);
 }
 

@@ -35,18 +35,25 @@ pub struct Gradient<R> {
     pub slopes: Vec<R>,
 }
 
-/// x is rows x n, a condition for each row; returns the same shape.
-pub fn forward<R: Real>(x: &[R], conditions: &[R], weights: Weights<'_, R>) -> Vec<R> {
+/// x is rows x n, a condition for each row; returns the same shape. `epsilon` is added to the
+/// variance.
+pub fn forward<R: Real>(
+    epsilon: f32,
+    x: &[R],
+    conditions: &[R],
+    weights: Weights<'_, R>,
+) -> Vec<R> {
     let rows = x.chunks(x.len() / conditions.len());
     let rows = rows.zip(conditions).map(|(x, r)| {
         let (gain, bias) = weights.at(*r);
-        plain::forward(x, &gain, &bias)
+        plain::forward_at(epsilon, x, &gain, &bias)
     });
     rows.flatten().collect()
 }
 
 /// The gradients from dy (rows x n).
 pub fn backward<R: Real>(
+    epsilon: f32,
     x: &[R],
     conditions: &[R],
     weights: Weights<'_, R>,
@@ -60,7 +67,7 @@ pub fn backward<R: Real>(
     };
     for ((x, dy), r) in x.chunks(width).zip(dy.chunks(width)).zip(conditions) {
         let (gain, _) = weights.at(*r);
-        let row = plain::backward(x, &gain, dy);
+        let row = plain::backward_at(epsilon, x, &gain, dy);
         gradient.x.extend(row.x);
         for (at, d) in row.gain.iter().chain(&row.bias).enumerate() {
             gradient.affine[at] += *d;

@@ -7,6 +7,7 @@ use super::group::Group;
 use super::layout::Layout;
 use super::network::Network;
 use super::network::packing::{Packing, Purpose};
+use super::position;
 use super::shape::{MixerKind, Shape};
 use super::trunk::memory::Memory;
 use super::trunk::weights::Weights;
@@ -305,7 +306,7 @@ impl Engine {
         self.check(parameters, windows);
         let steps = match denominator {
             Denominator::Valid => windows.steps(),
-            Denominator::All => windows.lengths.len() * windows.context,
+            Denominator::All | Denominator::Steps => windows.lengths.len() * windows.context,
         };
         if learns && windows.steps() == 0 {
             for worker in &mut self.workers {
@@ -323,7 +324,7 @@ impl Engine {
         let shares = windows.shares(part, self.workers.len());
         let (model, workers, pool) = self.split(parameters);
         let count = match model.network.shape.deviation {
-            None => objective.count(steps, model.network.shape.action),
+            None => objective.count(denominator, steps, model.network.shape.action),
             Some(_) => steps,
         };
         let task = Task {
@@ -503,6 +504,9 @@ impl Worker {
                 }
             },
         );
+        if learns {
+            position::backward(model.layout, &mut self.gradient);
+        }
         (self.loss, self.likelihood) = (total, likelihood);
     }
 

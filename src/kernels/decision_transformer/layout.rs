@@ -14,6 +14,8 @@ pub struct Layout {
     views: Vec<View>,
     pub(crate) embedding: embedding::Parameters,
     pub(crate) embed_norm: Pair,
+    /// The vector that is added to every token, if there is one: C numbers.
+    pub(crate) position: Option<Range<usize>>,
     pub(crate) blocks: Vec<block::Parameters>,
     pub(crate) final_norm: Pair,
     /// If the final norm is adaptive: the slopes of its gain and bias in the return-to-go, 2 C
@@ -42,6 +44,10 @@ impl Layout {
         let mut places = Places::default();
         let embedding = embedding::Parameters::new(&mut places, shape);
         let embed_norm = places.pair("embed.norm", &[c]);
+        let position = (shape.positions > 0).then(|| {
+            let table = places.view("embed.position".into(), &[shape.positions, c]);
+            table.start..table.start + c
+        });
         let block = |layer| block::Parameters::new(&mut places, layer, shape);
         let blocks = (0..shape.layers).map(block).collect();
         let final_norm = places.pair("final_norm", &[c]);
@@ -63,6 +69,7 @@ impl Layout {
             views: places.views(),
             embedding,
             embed_norm,
+            position,
             blocks,
             final_norm,
             condition,
@@ -95,6 +102,7 @@ mod tests {
     use super::*;
     use crate::kernels::activation::Activation;
     use crate::kernels::decision_transformer::shape::MixerKind;
+    use crate::kernels::layer_norm::EPSILON;
     use crate::kernels::loss::Head;
 
     #[test]
@@ -112,6 +120,8 @@ mod tests {
             condition: Condition::Token,
             mixer: MixerKind::Attention,
             deviation: None,
+            positions: 0,
+            norm_epsilon: EPSILON,
         };
         let convolution = Shape {
             mixer: MixerKind::Convolution,

@@ -62,6 +62,7 @@ mod layout;
 pub(crate) mod mixer;
 pub(crate) mod mlp;
 pub(crate) mod network;
+pub mod position;
 mod shape;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,6 +1,7 @@
 //! The sizes of the model.
 
 use crate::kernels::activation::Activation;
+use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::likelihood::Deviation;
 use crate::kernels::loss::Head;
 
@@ -32,12 +33,21 @@ pub struct Shape {
     /// how the standard deviation of continuous actions is computed, if the policy is stochastic;
     /// the head gives its mean
     pub deviation: Option<Deviation>,
+    /// rows of a table of positions whose first row is added to every token, behind the
+    /// embedding's norm ([`position`](super::position)); 0 without it
+    pub positions: usize,
+    /// added to the variance in the norms of the blocks and in the last norm; the embedding's norm
+    /// has [`EPSILON`]
+    pub norm_epsilon: f32,
 }
 
 impl Shape {
     /// Whether a GPU has kernels for this model.
     pub fn runs_on_devices(&self) -> bool {
-        self.has_return_tokens_and_attention() && self.deviation.is_none()
+        self.has_return_tokens_and_attention()
+            && self.deviation.is_none()
+            && self.positions == 0
+            && self.norm_epsilon.to_bits() == EPSILON.to_bits()
     }
 
     /// Whether this is the network of Chen et al. 2021.

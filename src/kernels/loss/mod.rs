@@ -11,8 +11,8 @@
 //!
 //! The sums run over valid steps. N counts the numbers (squared error: steps x A; cross-entropy:
 //! steps) of the valid steps, as the original code does, or of all steps with the padding, as CORL
-//! does ([`Denominator`]). The rows are A numbers short, so there is nothing to vectorise: `cpu`
-//! differs from `reference` in its precision only.
+//! does, or all steps alone, as d3rlpy does ([`Denominator`]). The rows are A numbers short, so
+//! there is nothing to vectorise: `cpu` differs from `reference` in its precision only.
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;
@@ -46,14 +46,16 @@ pub enum Denominator {
     Valid,
     /// valid and padded steps
     All,
+    /// valid and padded steps, each once: squared errors are summed over the numbers of an action
+    Steps,
 }
 
 impl Objective {
     /// N: `steps` times what a step counts for.
-    pub fn count(self, steps: usize, action: usize) -> usize {
+    pub fn count(self, denominator: Denominator, steps: usize, action: usize) -> usize {
         match self {
-            Self::SquaredError => steps * action,
-            Self::CrossEntropy => steps,
+            Self::SquaredError if denominator != Denominator::Steps => steps * action,
+            Self::SquaredError | Self::CrossEntropy => steps,
         }
     }
 }

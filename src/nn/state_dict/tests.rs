@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kernels::decision_transformer::Condition;
+use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::{Activation, Deviation, Head};
 
 #[test]
@@ -11,6 +12,8 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
         Naming::Corl,
         Naming::Convformer,
         Naming::Mamba,
+        Naming::HuggingFace,
+        Naming::D3rlpy,
     ];
     for naming in namings {
         for condition in [
@@ -37,8 +40,17 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
                         condition,
                         mixer,
                         deviation,
+                        positions: 0,
+                        norm_epsilon: EPSILON,
                     };
                     check(naming, &shape);
+                    check(
+                        naming,
+                        &Shape {
+                            positions: 3,
+                            ..shape
+                        },
+                    );
                 }
             }
         }

@@ -21,10 +21,11 @@ pub(super) fn stream<R: Real>(
     let (c, layout) = (shape.width, Layout::new(shape));
     let network = Network {
         precision: Precision::F32,
+        epsilon: shape.norm_epsilon,
         parameters,
     };
     let embedded = embedding::reference::forward(&layout.embedding, parameters, steps);
-    let mut x = network.norm(&layout.embed_norm, &embedded);
+    let mut x = network.embed_norm((&layout.embed_norm, layout.position.as_ref()), &embedded);
     for block in &layout.blocks {
         let Mixer::Attention(at) = &block.mixer else {
             panic!("attention alone streams");

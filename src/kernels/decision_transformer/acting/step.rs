@@ -177,7 +177,7 @@ fn append(
     newest: usize,
     scratch: &mut Scratch,
 ) {
-    let (network, layout) = (model.network, model.layout);
+    let network = model.network;
     let (c, first) = (network.shape.width, Layer::new(model, 0, newest));
     let Scratch {
         layer: memory,
@@ -195,7 +195,7 @@ fn append(
         job.new = job.row.append(model, &step, newest, &mut embedded[end..]);
         end += job.new.len() * c;
     }
-    network.norm(&layout.embed_norm, &embedded[..end], stream, statistics);
+    model.embed_norm(&embedded[..end], stream, statistics);
     network.norm(&first.at.norm_1, stream, normed, statistics);
     let mut rest = &**stream;
     let places = jobs.iter_mut().map(|job| {

@@ -8,6 +8,7 @@ use crate::kernels::decision_transformer::shape::{Condition, MixerKind};
 use crate::kernels::decision_transformer::testing::parameters;
 use crate::kernels::decision_transformer::trunk::reference;
 use crate::kernels::decision_transformer::windows::{Side, Windows};
+use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::likelihood::Entropy;
 use crate::kernels::loss::{Denominator, Head, Objective};
 use crate::kernels::precision::Precision;
@@ -26,6 +27,8 @@ const SHAPE: Shape = Shape {
     condition: Condition::Token,
     mixer: MixerKind::Attention,
     deviation: None,
+    positions: 0,
+    norm_epsilon: EPSILON,
 };
 
 /// The return-to-go outside the sequence: two tokens a step.
@@ -258,6 +261,11 @@ fn actions_are_the_engines_predictions_in_growing_and_in_sliding_windows() {
             ..SHAPE
         },
         ADALN,
+        Shape {
+            positions: 2,
+            norm_epsilon: 3e-3,
+            ..SHAPE
+        },
         // Wider than the window, so that it slides.
         Shape {
             context: 5,

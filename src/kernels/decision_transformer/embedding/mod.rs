@@ -95,6 +95,7 @@ mod tests {
     use crate::kernels::decision_transformer::layout::Layout;
     use crate::kernels::decision_transformer::shape::MixerKind;
     use crate::kernels::decision_transformer::shape::Shape;
+    use crate::kernels::layer_norm::EPSILON;
     use crate::kernels::linear::cpu::Panels;
     use crate::kernels::loss::Head;
     use crate::kernels::simd::Level;
@@ -120,6 +121,8 @@ mod tests {
             condition,
             mixer: MixerKind::Attention,
             deviation: None,
+            positions: 0,
+            norm_epsilon: EPSILON,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::kernels::decision_transformer::testing::{Batch, parameters};
 use crate::kernels::decision_transformer::trunk::reference;
 use crate::kernels::decision_transformer::windows::Side;
 use crate::kernels::lamb;
+use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::likelihood::Deviation;
 use crate::kernels::loss::Head;
 use crate::kernels::testing::{assert_close, assert_gradient, numbers, relative_error, to_f64};
@@ -27,6 +28,8 @@ const SMALL: Shape = Shape {
     condition: Condition::Token,
     mixer: MixerKind::Attention,
     deviation: None,
+    positions: 0,
+    norm_epsilon: EPSILON,
 };
 
 const DROPOUT: Dropout = Dropout {
@@ -213,8 +216,21 @@ const FREE: Shape = Shape {
     ..PREDICTED
 };
 
+/// A vector for every token, and another epsilon.
+const POSITION: Shape = Shape {
+    positions: 4,
+    norm_epsilon: 3e-3,
+    ..SMALL
+};
+
 /// Every other condition, mixer and distribution.
-const FAMILY: [Shape; 11] = [
+const FAMILY: [Shape; 13] = [
+    POSITION,
+    Shape {
+        positions: 1,
+        norm_epsilon: 3e-3,
+        ..ADALN
+    },
     SQUASHED,
     FREE,
     Shape {
@@ -255,6 +271,8 @@ fn every_condition_and_mixer_computes_the_reference() {
         let dropout = Some(&DROPOUT);
         check(&engines, shape, &lengths, Side::Left, VALID, dropout);
         check(&fastest(2), shape, &[2, 7, 5], Side::Right, mean, None);
+        let sums = (Objective::SquaredError, Denominator::Steps);
+        check(&fastest(2), shape, &[2, 7, 5], Side::Right, sums, None);
         odd_shapes_of(shape);
     }
 }

@@ -40,7 +40,7 @@ impl<'a> Network<'a> {
         &self.parameters[range.clone()]
     }
 
-    /// y = norm of x, rows x C.
+    /// y = norm of x, rows x C: any norm but the embedding's.
     pub(crate) fn norm(self, at: &Pair, x: &[f32], y: &mut Buffer, statistics: &mut Vec<[f32; 2]>) {
         y.resize(x.len());
         self.norm_into(at, x, y, statistics);
@@ -56,7 +56,8 @@ impl<'a> Network<'a> {
     ) {
         statistics.resize(x.len() / self.shape.width, [0.0; 2]);
         let (gain, bias) = (self.of(&at.weight), self.of(&at.bias));
-        layer_norm::cpu::forward(self.level, x, gain, bias, y, statistics);
+        let epsilon = self.shape.norm_epsilon;
+        layer_norm::cpu::forward_at(self.level, epsilon, x, gain, bias, y, statistics);
     }
 
     /// Adds the gradients of a norm: of x to dx, and those of its gain and bias.
@@ -85,7 +86,8 @@ impl<'a> Network<'a> {
     ) {
         y.resize(x.len());
         statistics.resize(returns.len(), [0.0; 2]);
-        adaptive_norm::forward(self.level, x, returns, self.adaptive(at), y, statistics);
+        let (epsilon, weights) = (self.shape.norm_epsilon, self.adaptive(at));
+        adaptive_norm::forward(self.level, epsilon, x, returns, weights, y, statistics);
     }
 
     /// Adds the gradients of an adaptive norm: of x to dx, and those of its parameters.

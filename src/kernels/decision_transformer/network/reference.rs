@@ -11,6 +11,8 @@ use std::ops::Range;
 #[derive(Clone, Copy)]
 pub(crate) struct Network<'a, R> {
     pub(crate) precision: Precision,
+    /// Added to the variance in all norms but the embedding's.
+    pub(crate) epsilon: f32,
     pub(crate) parameters: &'a [R],
 }
 
@@ -26,12 +28,27 @@ impl<R: Real> Network<'_, R> {
     pub(crate) fn norm(&self, at: &Pair, x: &[R]) -> Vec<R> {
         let gain = &self.parameters[at.weight.clone()];
         let bias = &self.parameters[at.bias.clone()];
-        layer_norm::reference::forward(x, gain, bias)
+        layer_norm::reference::forward_at(self.epsilon, x, gain, bias)
+    }
+
+    /// The embedding's norm of each row, plus the vector that every token gets, if there is one.
+    pub(crate) fn embed_norm(&self, at: Embedded<'_>, x: &[R]) -> Vec<R> {
+        let (norm, position) = at;
+        let gain = &self.parameters[norm.weight.clone()];
+        let bias = &self.parameters[norm.bias.clone()];
+        let mut y = layer_norm::reference::forward(x, gain, bias);
+        if let Some(position) = position {
+            let added = &self.parameters[position.clone()];
+            for row in y.chunks_mut(added.len()) {
+                row.iter_mut().zip(added).for_each(|(y, p)| *y += *p);
+            }
+        }
+        y
     }
 
     /// The adaptive norm of each row, whose gain and bias depend on its return-to-go.
     pub(crate) fn adaptive_norm(&self, at: Adaptive<'_>, returns: &[f32], x: &[R]) -> Vec<R> {
-        adaptive_norm::reference::forward(x, &exact(returns), self.adaptive(at))
+        adaptive_norm::reference::forward(self.epsilon, x, &exact(returns), self.adaptive(at))
     }
 
     fn adaptive(&self, (norm, slopes): Adaptive<'_>) -> adaptive_norm::reference::Weights<'_, R> {
@@ -40,6 +57,9 @@ impl<R: Real> Network<'_, R> {
         adaptive_norm::reference::Weights::new(affine, &self.parameters[slopes.clone()])
     }
 }
+
+/// The embedding's norm, and the vector that every token gets, if there is one.
+pub(crate) type Embedded<'a> = (&'a Pair, Option<&'a Range<usize>>);
 
 /// A norm, and the slopes of its gain and bias in the return-to-go.
 pub(crate) type Adaptive<'a> = (&'a Pair, &'a Range<usize>);
@@ -66,6 +86,7 @@ impl<R: Real> Backward<'_, R> {
         let Network {
             precision,
             parameters,
+            ..
         } = self.network;
         let weight = &parameters[at.weight.clone()];
         let found = linear::reference::backward(precision, x, weight, dy, at.bias.len());
@@ -77,9 +98,28 @@ impl<R: Real> Backward<'_, R> {
     /// dx, from x and dy.
     pub(crate) fn norm(&mut self, at: &Pair, x: &[R], dy: &[R]) -> Vec<R> {
         let gain = &self.network.parameters[at.weight.clone()];
-        let found = layer_norm::reference::backward(x, gain, dy);
+        let found = layer_norm::reference::backward_at(self.network.epsilon, x, gain, dy);
         self.add(&at.weight, &found.gain);
         self.add(&at.bias, &found.bias);
+        found.x
+    }
+
+    /// dx, from x and dy.
+    pub(crate) fn embed_norm(
+        &mut self,
+        (norm, position): Embedded<'_>,
+        x: &[R],
+        dy: &[R],
+    ) -> Vec<R> {
+        let gain = &self.network.parameters[norm.weight.clone()];
+        let found = layer_norm::reference::backward(x, gain, dy);
+        self.add(&norm.weight, &found.gain);
+        self.add(&norm.bias, &found.bias);
+        for dy in dy.chunks(norm.bias.len()) {
+            if let Some(position) = position {
+                self.add(position, dy);
+            }
+        }
         found.x
     }
 
@@ -92,7 +132,8 @@ impl<R: Real> Backward<'_, R> {
         dy: &[R],
     ) -> Vec<R> {
         let weights = self.network.adaptive(at);
-        let found = adaptive_norm::reference::backward(x, &exact(returns), weights, dy);
+        let epsilon = self.network.epsilon;
+        let found = adaptive_norm::reference::backward(epsilon, x, &exact(returns), weights, dy);
         let (norm, slopes) = at;
         self.add(&(norm.weight.start..norm.bias.end), &found.affine);
         self.add(slopes, &found.slopes);

@@ -78,12 +78,12 @@ fn embed(
         );
     }
     let (x, stream) = (&memory.embedded, &mut memory.streams[0]);
-    let (norm, statistics) = (&layout.embed_norm, &mut memory.embedded_statistics);
+    let statistics = &mut memory.embedded_statistics;
     let (Some(dropout), Some(rate)) = (dropout, rate(dropout, Site::Embedding)) else {
-        return network.norm(norm, x, stream, statistics);
+        return model.embed_norm(x, stream, statistics);
     };
     let normed = &mut memory.scratch.stream;
-    network.norm(norm, x, normed, statistics);
+    model.embed_norm(x, normed, statistics);
     let rows = &mut memory.embedded_rows;
     group.rows(dropout, Site::Embedding, false, rows);
     stream.resize(normed.len());

@@ -16,7 +16,9 @@ use super::group::Group;
 use super::layout::Layout;
 use super::mixer::Layer;
 use super::network::Network;
+use crate::kernels::buffer::Buffer;
 use crate::kernels::dropout::Dropout;
+use crate::kernels::layer_norm;
 use weights::Weights;
 
 /// The model, as its kernels read it.
@@ -28,6 +30,15 @@ pub(crate) struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
+    /// y = the embedding's norm of x, rows x C, and the vector that every token gets.
+    pub(crate) fn embed_norm(&self, x: &[f32], y: &mut Buffer, statistics: &mut Vec<[f32; 2]>) {
+        y.resize(x.len());
+        let gain = self.network.of(&self.layout.embed_norm.weight);
+        statistics.resize(x.len() / gain.len(), [0.0; 2]);
+        let (level, bias) = (self.network.level, &self.weights.embed_bias);
+        layer_norm::cpu::forward(level, x, gain, bias, y, statistics);
+    }
+
     /// Whether this is the last layer.
     pub(crate) fn is_last(&self, layer: usize) -> bool {
         layer + 1 == self.network.shape.layers

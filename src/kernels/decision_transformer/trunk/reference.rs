@@ -3,7 +3,9 @@
 use crate::kernels::decision_transformer::block;
 use crate::kernels::decision_transformer::embedding;
 use crate::kernels::decision_transformer::layout::{Layout, LogSigma};
-use crate::kernels::decision_transformer::network::reference::{Backward, Network, Tokens, sum};
+use crate::kernels::decision_transformer::network::reference::{
+    Backward, Embedded, Network, Tokens, sum,
+};
 use crate::kernels::decision_transformer::shape::Shape;
 use crate::kernels::decision_transformer::windows::Windows;
 use crate::kernels::dropout::{self, Dropout, Site};
@@ -43,7 +45,7 @@ pub fn loss_and_gradient<R: Real>(task: Task<'_>, parameters: &[R]) -> (Vec<R>, 
     let layout = Layout::new(shape);
     let steps = match denominator {
         Denominator::Valid => windows.steps(),
-        Denominator::All => windows.lengths.len() * windows.context,
+        Denominator::All | Denominator::Steps => windows.lengths.len() * windows.context,
     };
     let mut predictions = Vec::new();
     let mut total = 0.0;
@@ -120,19 +122,26 @@ impl Task<'_> {
     }
 }
 
+/// The embedding's norm and the vector behind it.
+fn embedded_at(layout: &Layout) -> Embedded<'_> {
+    (&layout.embed_norm, layout.position.as_ref())
+}
+
 fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: usize) -> Tape<R> {
     let (c, activation) = (task.shape.width, task.shape.activation);
     let exact = Network {
         precision: Precision::F32,
+        epsilon: task.shape.norm_epsilon,
         parameters,
     };
     let network = Network {
         precision: task.precision,
+        epsilon: task.shape.norm_epsilon,
         parameters,
     };
     let (tokens, steps) = (task.tokens(window), task.windows.sequence(window));
     let embedded = embedding::reference::forward(&layout.embedding, parameters, steps);
-    let normed = network.norm(&layout.embed_norm, &embedded);
+    let normed = network.embed_norm(embedded_at(layout), &embedded);
     let mut x = dropout::reference::forward(&tokens.mask(Site::Embedding, c), &normed);
     let mut blocks = Vec::new();
     for (layer, at) in layout.blocks.iter().enumerate() {
@@ -196,7 +205,7 @@ fn actions_loss<R: Real>(
     let reals = |x: &[f32]| -> Vec<R> { x.iter().map(|x| R::from_f64((*x).into())).collect() };
     let actions = reals(windows.sequence(window).actions);
     let Some(deviation) = shape.deviation else {
-        let count = objective.count(steps, a) as f64;
+        let count = objective.count(task.denominator, steps, a) as f64;
         let (_, loss, dz) =
             loss::reference::loss(shape.head, objective, &tape.logits, &actions, a, count);
         return (loss, dz, Vec::new());
@@ -255,6 +264,7 @@ fn backward<R: Real>(
     let tokens = task.tokens(window);
     let network = Network {
         precision: Precision::F32,
+        epsilon: task.shape.norm_epsilon,
         parameters,
     };
     let mut back = Backward { network, gradient };
@@ -297,6 +307,6 @@ fn backward<R: Real>(
         dx = at.reference_backward(&mut back, activation, tokens, layer, tape, &dx);
     }
     let normed = dropout::reference::backward(&tokens.mask(Site::Embedding, c), &dx);
-    let embedded = back.norm(&layout.embed_norm, &tape.embedded, &normed);
+    let embedded = back.embed_norm(embedded_at(layout), &tape.embedded, &normed);
     embedding::reference::backward(&layout.embedding, steps, &embedded, gradient);
 }

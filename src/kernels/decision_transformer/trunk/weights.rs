@@ -4,12 +4,15 @@ use crate::kernels::decision_transformer::block::cpu::Weights as BlockWeights;
 use crate::kernels::decision_transformer::embedding;
 use crate::kernels::decision_transformer::layout::{Layout, LogSigma};
 use crate::kernels::decision_transformer::network::packing::{Matrix, Packing, Purpose};
+use crate::kernels::decision_transformer::position;
 use crate::kernels::linear::cpu::Panels;
 
 /// W for the forward products and W^T for the backward ones.
 #[derive(Debug, Default)]
 pub(crate) struct Weights {
     pub(crate) embedding: [Panels; 3],
+    /// The bias of the embedding's norm, with the vector that every token gets.
+    pub(crate) embed_bias: Vec<f32>,
     pub(crate) blocks: Vec<BlockWeights>,
     pub(crate) head: Panels,
     pub(crate) head_transposed: Panels,
@@ -30,6 +33,7 @@ impl Weights {
     ) {
         let level = packing.level;
         embedding::cpu::pack(level, &layout.embedding, parameters, &mut self.embedding);
+        position::bias(layout, parameters, &mut self.embed_bias);
         let head = Matrix::of(parameters, &layout.head);
         head.pack(level, &mut self.head);
         if packing.backward() {

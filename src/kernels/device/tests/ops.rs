@@ -321,9 +321,9 @@ fn head_and_loss_are_the_reference_in_value_and_gradient() {
             for denominator in [Denominator::Valid, Denominator::All] {
                 let counted = match denominator {
                     Denominator::Valid => 5,
-                    Denominator::All => steps,
+                    Denominator::All | Denominator::Steps => steps,
                 };
-                let count = objective.count(counted, action) as f64;
+                let count = objective.count(denominator, counted, action) as f64;
                 let taken = pick(&actions, action);
                 let (y, value, gradient) = loss::loss(head, objective, &z, &taken, action, count);
                 let [predictions, dz] = [steps * action; 2].map(|n| unwritten(backend, n));

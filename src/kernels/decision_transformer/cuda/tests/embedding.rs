@@ -6,6 +6,7 @@ use crate::kernels::decision_transformer::embedding::{Steps, reference as embedd
 use crate::kernels::decision_transformer::layout::Layout;
 use crate::kernels::decision_transformer::shape::{Condition, MixerKind, Shape};
 use crate::kernels::device::tests::{backends, put, put_words, run, take, unwritten};
+use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::linear::cuda::{Matrix, Rows, Slices, weight_gradient};
 use crate::kernels::loss::Head;
 use crate::kernels::precision::Precision;
@@ -31,6 +32,8 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
             condition: Condition::Token,
             mixer: MixerKind::Attention,
             deviation: None,
+            positions: 0,
+            norm_epsilon: EPSILON,
         };
         let layout = Layout::new(&shape);
         let weights = numbers(1, layout.len());

@@ -11,6 +11,7 @@ use crate::kernels::decision_transformer::windows::Side;
 use crate::kernels::device::backend::Backend;
 use crate::kernels::device::tests::backends;
 use crate::kernels::dropout::Dropout;
+use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::likelihood::Entropy;
 use crate::kernels::loss::{Denominator, Head, Objective};
 use crate::kernels::precision::Precision;
@@ -29,6 +30,8 @@ pub(super) const SMALL: Shape = Shape {
     condition: Condition::Token,
     mixer: MixerKind::Attention,
     deviation: None,
+    positions: 0,
+    norm_epsilon: EPSILON,
 };
 
 pub(super) const DROPOUT: Dropout = Dropout {

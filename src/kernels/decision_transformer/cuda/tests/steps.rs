@@ -13,6 +13,7 @@ use crate::kernels::decision_transformer::windows::{Side, Windows};
 use crate::kernels::device::backend::Backend;
 use crate::kernels::device::tests::{backends, fake};
 use crate::kernels::dropout::Dropout;
+use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::loss::Head;
 use crate::kernels::testing::{numbers, relative_error};
 
@@ -29,6 +30,8 @@ const SHAPE: Shape = Shape {
     condition: Condition::Token,
     mixer: MixerKind::Attention,
     deviation: None,
+    positions: 0,
+    norm_epsilon: EPSILON,
 };
 
 /// The number of steps: few on the emulator, many on a device.

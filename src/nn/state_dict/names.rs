@@ -1,0 +1,293 @@
+//! The names of parameters in the published codes, and how they are stored there.
+
+use std::ops::Range;
+
+use super::transpose;
+use crate::kernels::View;
+
+/// The code whose names are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// kzl/decision-transformer, `gym/decision_transformer/models/decision_transformer.py`.
+    Official,
+    /// corl-team/CORL, `algorithms/offline/dt.py`.
+    Corl,
+    /// beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`.
+    Convformer,
+    /// Toshihiro-Ota/decision-mamba, `gym/models/decision_mamba.py`.
+    Mamba,
+    /// huggingface/transformers, `modeling_decision_transformer.py`.
+    HuggingFace,
+    /// takuseno/d3rlpy, `models/torch/transformers.py`.
+    D3rlpy,
+}
+
+/// Rows of GPT-2's table of positions and of its causal mask: the default of `n_positions` in
+/// `transformers`, which kzl uses too.
+pub const GPT2_POSITIONS: usize = 1024;
+
+/// How a published code stores a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Unchanged.
+    Same,
+    /// A transposed matrix: outputs x inputs.
+    Transposed,
+    /// Taps x C as PyTorch's depthwise `Conv1d`: C x 1 x taps.
+    Filter,
+}
+
+impl Form {
+    /// The dimensions in the file.
+    pub(super) fn dimensions(self, dims: &[usize]) -> Vec<usize> {
+        match (self, dims) {
+            (Self::Transposed, &[rows, columns]) => vec![columns, rows],
+            (Self::Filter, &[taps, channels]) => vec![channels, 1, taps],
+            _ => dims.to_vec(),
+        }
+    }
+
+    /// The values in the file.
+    pub(super) fn export(self, dims: &[usize], values: &[f32]) -> Vec<f32> {
+        match (self, dims) {
+            (Self::Same, _) => values.to_vec(),
+            (_, &[rows, columns]) => transpose(values, rows, columns),
+            _ => values.to_vec(),
+        }
+    }
+
+    /// The values in the flat vector.
+    pub(super) fn import(self, dims: &[usize], values: Vec<f32>) -> Vec<f32> {
+        match (self, dims) {
+            (Self::Same, _) => values,
+            (_, &[rows, columns]) => transpose(&values, columns, rows),
+            _ => values,
+        }
+    }
+}
+
+/// A tensor of a published code: a parameter, or some of its columns.
+pub(super) struct Peer {
+    pub(super) name: String,
+    pub(super) form: Form,
+    columns: Option<Range<usize>>,
+}
+
+impl Peer {
+    /// The dimensions of these columns of a parameter.
+    pub(super) fn dims(&self, of: &[usize]) -> Vec<usize> {
+        let mut dims = of.to_vec();
+        if let (Some(columns), Some(last)) = (&self.columns, dims.last_mut()) {
+            *last = columns.len();
+        }
+        dims
+    }
+
+    /// These columns of a parameter's values.
+    pub(super) fn cut(&self, dims: &[usize], values: &[f32]) -> Vec<f32> {
+        let Some(columns) = &self.columns else {
+            return values.to_vec();
+        };
+        let rows = values.chunks(dims[dims.len() - 1]);
+        rows.flat_map(|row| &row[columns.clone()])
+            .copied()
+            .collect()
+    }
+
+    /// Writes these columns into a parameter's values.
+    pub(super) fn put(&self, dims: &[usize], values: &[f32], to: &mut [f32]) {
+        let Some(columns) = &self.columns else {
+            return to.copy_from_slice(values);
+        };
+        let rows = to.chunks_mut(dims[dims.len() - 1]);
+        for (row, values) in rows.zip(values.chunks(columns.len())) {
+            row[columns.clone()].copy_from_slice(values);
+        }
+    }
+}
+
+/// The tensors of a published code that a parameter is stored in: one, except for the matrix of
+/// queries, keys and values in d3rlpy, which has a layer for each.
+pub(super) fn peers(naming: Naming, view: &View) -> Vec<Peer> {
+    let (layer, kind) = view.name.rsplit_once('.').unwrap_or((&view.name, ""));
+    match layer.strip_suffix(".attention.qkv") {
+        Some(block) if naming == Naming::D3rlpy => {
+            let number = block.trim_start_matches("block.");
+            let width = view.dims[view.dims.len() - 1] / 3;
+            let part = |(at, name): (usize, &str)| Peer {
+                name: format!("{}.{number}._attention.{name}.{kind}", blocks(naming)),
+                form: Form::Transposed,
+                columns: Some(at * width..(at + 1) * width),
+            };
+            ["_q", "_k", "_v"]
+                .into_iter()
+                .enumerate()
+                .map(part)
+                .collect()
+        }
+        _ => {
+            let (name, form) = peer_name(naming, &view.name);
+            vec![Peer {
+                name,
+                form,
+                columns: None,
+            }]
+        }
+    }
+}
+
+/// The name of a parameter in a published code, and how it is stored there.
+fn peer_name(naming: Naming, view: &str) -> (String, Form) {
+    if let Some(named) = scan_name(naming, view) {
+        return named;
+    }
+    if view == "log_sigma" {
+        // A vector of parameters, not a layer.
+        let name = peer_name(naming, "log_sigma.bias").0;
+        return (name.trim_end_matches(".bias").to_owned(), Form::Same);
+    }
+    // Tables have no bias, and are stored as they are.
+    let is_table = view == "embed.timestep" || view == "embed.position";
+    let (layer, kind) = match view.rsplit_once('.') {
+        Some(parts) if !is_table => parts,
+        _ => (view, "weight"),
+    };
+    let block = layer
+        .strip_prefix("block.")
+        .and_then(|rest| rest.split_once('.'));
+    let Some((number, part)) = block else {
+        let form = if is_table {
+            Form::Same
+        } else {
+            Form::Transposed
+        };
+        return (format!("{}.{kind}", outer_name(naming, layer)), form);
+    };
+    if part.starts_with("convolution.") {
+        let name = convolution_name(naming, number, part);
+        return (format!("{name}.{kind}"), Form::Filter);
+    }
+    // MultiheadAttention joins these two names with an underscore.
+    if naming == Naming::Corl && part == "attention.qkv" {
+        let name = format!("blocks.{number}.attention.in_proj_{kind}");
+        return (name, Form::Transposed);
+    }
+    let (part, form) = block_name(naming, part);
+    (format!("{}.{number}.{part}.{kind}", blocks(naming)), form)
+}
+
+/// The name of a layer in a block.
+fn block_name(naming: Naming, part: &str) -> (&'static str, Form) {
+    let name = match naming {
+        Naming::Official | Naming::HuggingFace => match part {
+            "norm_1" => "ln_1",
+            "norm_2" => "ln_2",
+            "attention.qkv" => "attn.c_attn",
+            "attention.projection" => "attn.c_proj",
+            "mlp.up" => "mlp.c_fc",
+            _ => "mlp.c_proj",
+        },
+        Naming::Convformer | Naming::Mamba => match part {
+            "norm_1" if naming == Naming::Mamba => "norm_mamba",
+            "mlp.up" if naming == Naming::Mamba => "mlp_channels.0",
+            "mlp.down" if naming == Naming::Mamba => "mlp_channels.2",
+            "norm_1" => "ln_1",
+            "norm_2" => "ln_2",
+            "mlp.up" => "mlp.0",
+            "mlp.down" => "mlp.2",
+            // These codes have no attention; it is stored as in the official one.
+            "attention.qkv" => return ("attn.c_attn", Form::Same),
+            _ => return ("attn.c_proj", Form::Same),
+        },
+        Naming::Corl => match part {
+            "norm_1" => "norm1",
+            "norm_2" => "norm2",
+            "attention.projection" => "attention.out_proj",
+            "mlp.up" => "mlp.0",
+            _ => "mlp.2",
+        },
+        Naming::D3rlpy => match part {
+            "norm_1" => "_layer_norm1",
+            "norm_2" => "_layer_norm2",
+            "attention.projection" => "_attention._proj",
+            "mlp.up" => "_mlp._l1",
+            _ => "_mlp._l2",
+        },
+    };
+    let form = match naming {
+        Naming::Official | Naming::HuggingFace => Form::Same,
+        Naming::Corl | Naming::Convformer | Naming::Mamba | Naming::D3rlpy => Form::Transposed,
+    };
+    (name, form)
+}
+
+/// The name of a layer outside the blocks.
+fn outer_name(naming: Naming, layer: &str) -> &'static str {
+    let names = match layer {
+        "embed.timestep" => [
+            "embed_timestep",
+            "timestep_emb",
+            "_position_encoding._embed",
+        ],
+        "embed.position" if naming == Naming::HuggingFace => return "encoder.wpe",
+        "embed.position" => ["transformer.wpe", "wpe", "_gpt2._wpe"],
+        "embed.return_to_go" => ["embed_return", "return_emb", "_rtg_embed"],
+        "embed.observation" => ["embed_state", "state_emb", "_encoder._layers.0"],
+        "embed.action" => ["embed_action", "action_emb", "_action_embed"],
+        "embed.norm" => ["embed_ln", "emb_norm", "_embed_ln"],
+        "final_norm" if naming == Naming::HuggingFace => return "encoder.ln_f",
+        "final_norm" => ["transformer.ln_f", "out_norm", "_gpt2._layer_norm"],
+        "condition" => ["condition", "condition", "_condition"],
+        "return_head" => ["predict_return", "return_head", "_return_output"],
+        "mean" => ["predict_action.mu", "action_head.mu", "_output.mu"],
+        "log_sigma" => [
+            "predict_action.log_std",
+            "action_head.log_std",
+            "_output.log_std",
+        ],
+        _ => ["predict_action.0", "action_head.0", "_output"],
+    };
+    match naming {
+        Naming::Corl => names[1],
+        Naming::D3rlpy => names[2],
+        Naming::Official | Naming::Convformer | Naming::Mamba | Naming::HuggingFace => names[0],
+    }
+}
+
+/// The convolution of a kind of token. Codes without one get the names of the code that has it,
+/// inside their blocks.
+fn convolution_name(naming: Naming, number: &str, part: &str) -> String {
+    let kind = match part {
+        "convolution.return_to_go" => "rtg",
+        "convolution.observation" => "obs",
+        _ => "act",
+    };
+    format!("{}.{number}.conv.{kind}_conv1d", blocks(naming))
+}
+
+/// The name in `mamba_ssm` of a parameter of a scan, in the blocks of this naming.
+fn scan_name(naming: Naming, view: &str) -> Option<(String, Form)> {
+    let (number, part) = view.strip_prefix("block.")?.split_once(".scan.")?;
+    let (part, form) = match part {
+        "input.weight" => ("in_proj.weight", Form::Transposed),
+        "filter.weight" => ("conv1d.weight", Form::Filter),
+        "filter.bias" => ("conv1d.bias", Form::Same),
+        "inputs.weight" => ("x_proj.weight", Form::Transposed),
+        "step.weight" => ("dt_proj.weight", Form::Transposed),
+        "step.bias" => ("dt_proj.bias", Form::Same),
+        "log_decay" => ("A_log", Form::Transposed),
+        "skip" => ("D", Form::Same),
+        _ => ("out_proj.weight", Form::Transposed),
+    };
+    Some((format!("{}.{number}.mamba.{part}", blocks(naming)), form))
+}
+
+/// What comes before a block's number.
+fn blocks(naming: Naming) -> &'static str {
+    match naming {
+        Naming::Corl => "blocks",
+        Naming::Official | Naming::Convformer | Naming::Mamba => "transformer.h",
+        Naming::HuggingFace => "encoder.h",
+        Naming::D3rlpy => "_gpt2._transformer",
+    }
+}
