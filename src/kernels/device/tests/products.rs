@@ -284,6 +284,7 @@ fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
 
 fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usize) {
     let (rows, inputs) = (9, 20);
+    let size = rows * outputs;
     let (x, weight) = (numbers(1, 3 * rows * inputs), numbers(2, inputs * outputs));
     let bias = numbers(3, outputs);
     let before = numbers(4, 3 * rows * outputs);
@@ -330,10 +331,7 @@ fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usi
         )
     };
     for activation in [Activation::Relu, Activation::Gelu] {
-        let (input, to) = (
-            unwritten(backend, rows * outputs),
-            unwritten(backend, rows * outputs),
-        );
+        let (input, to) = (unwritten(backend, size), unwritten(backend, size));
         let finish = Finish::Activate {
             activation,
             bias: at_bias,
@@ -341,21 +339,17 @@ fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usi
         };
         run(backend, [forward(finish, to)]);
         let y = exact(&bias);
-        let found = take(backend, to, rows * outputs);
+        let found = take(backend, to, size);
         assert_close(&found, &activation::reference::forward(activation, &y), "f");
         if activation == Activation::Gelu {
-            assert_close(&take(backend, input, rows * outputs), &y, "the input of f");
+            assert_close(&take(backend, input, size), &y, "the input of f");
         }
         // The slope is taken where the forward left what it needs.
-        let input = if activation == Activation::Gelu {
-            input
-        } else {
-            to
-        };
-        let to = unwritten(backend, rows * outputs);
+        let input = [to, input][usize::from(activation == Activation::Gelu)];
+        let to = unwritten(backend, size);
         run(backend, [back(Finish::Slope { activation, input }, to)]);
         let expected = activation::reference::backward(activation, &y, &exact(&none));
-        assert_close(&take(backend, to, rows * outputs), &expected, "f'");
+        assert_close(&take(backend, to, size), &expected, "f'");
     }
     let to = put(backend, &before);
     let add = Finish::Add {
@@ -373,7 +367,7 @@ fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usi
     }
     assert_close(&take(backend, to, before.len()), &expected, "the sum");
 
-    let to = unwritten(backend, rows * outputs);
+    let to = unwritten(backend, size);
     let residual = Finish::Residual {
         bias: at_bias,
         residual: put(backend, &before),
@@ -385,9 +379,5 @@ fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usi
     let mut expected = exact(&bias);
     let beside = to_f64(&second(&before, outputs));
     expected.iter_mut().zip(&beside).for_each(|(y, x)| *y += x);
-    assert_close(
-        &take(backend, to, rows * outputs),
-        &expected,
-        "the residual",
-    );
+    assert_close(&take(backend, to, size), &expected, "the residual");
 }
