@@ -1,7 +1,7 @@
 """What a training step should take on an H100, from the machine code of its kernels: estimate.md.
 
-None of it was measured. The launches and their sizes are those of `sequence.rs`; instructions are those that
-account.py finds in the machine code. A launch takes as long as the slowest of
+None of it was measured. The launches and their sizes are those of `sequence.rs`, which a test compares;
+instructions are those that account.py finds in the machine code. A launch takes as long as the slowest of
 
 - issuing: a scheduler issues an instruction in most cycles, not in all, shared memory answers one request of 128 bytes
   a cycle, and tensor cores reach a part of their peak with `mma.sync`;
@@ -130,8 +130,8 @@ def step(kernels, batch, width, layers, heads):
         norm_slices.append(blocks)
         card.rows("layer_norm_backward", blocks, 1.5 * block_rows / 4 + 2, 4 * matrices * rows * c)
 
-    def weight(precision, inputs, outputs, rows):
-        count = slices(inputs, outputs, rows)
+    def weight(precision, inputs, outputs, rows, count=None):
+        count = count or slices(inputs, outputs, rows)
         gradients.append((inputs * outputs, count))
         card.product(precision, "_weight", inputs, outputs, rows, count)
 
@@ -177,8 +177,9 @@ def step(kernels, batch, width, layers, heads):
         card.attention("attention_queries", batch, heads, c, last, 2, 1, (4, 2))
         card.attention("attention_keys", batch, heads, c, last, 2, 2, (2, 4))
         if last:
-            weight("bf16", c, c, steps)
-            weight("bf16", c, 2 * c, tokens)
+            count = slices(c, 3 * c, tokens)
+            weight("bf16", c, c, steps, count)
+            weight("bf16", c, 2 * c, tokens, count)
             back("bf16", tokens, c, 2 * c)
             back("bf16", steps, c, c, 2)
         else:

@@ -3,5 +3,6 @@
 
 mod embedding;
 mod gather;
+mod launches;
 mod model;
 mod steps;
