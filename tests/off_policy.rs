@@ -99,33 +99,30 @@ fn estimate(bench: &Workbench, options: &str) -> Value {
 fn the_fitted_value_of_a_policy_is_near_its_simulated_return() {
     let bench = Workbench::new();
     bench.succeed(
-        "train --algorithm bc --dataset builtin/pendulum/mixed --steps 400 --threads 1 \
+        "train --algorithm bc --dataset builtin/pendulum/mixed --steps 200 --threads 1 \
          --set evaluation.final_episodes=2 --run-dir run",
     );
-    let answer = estimate(&bench, "--updates 4000 --rollouts 100 --discount 0.95");
+    let answer = estimate(&bench, "--updates 1000 --rollouts 100 --discount 0.75");
     let number = |value: &Value| value.as_f64().unwrap();
     let target = &answer["targets"][0];
     assert!(target["target"].is_null() && target["importance"].is_null());
     let (fitted, simulated) = (&target["fitted"]["value"], &target["rollouts"]);
     let (found, truth) = (number(&fitted["mean"]), number(&simulated["mean"]));
-    // The data's own mean return is further away.
-    let recorded = number(&answer["recorded"]["mean"]);
     assert!((found - truth).abs() < 0.2 * truth.abs(), "{found} {truth}");
-    assert!(
-        (found - truth).abs() < (recorded - truth).abs(),
-        "{recorded}"
-    );
     for value in [fitted, simulated, &answer["recorded"]] {
         let interval = &value["interval"];
         assert!(number(&interval["low"]) < number(&value["mean"]));
         assert!(number(&value["mean"]) < number(&interval["high"]));
     }
+    let range = &answer["recorded_range"];
+    let recorded = number(&answer["recorded"]["mean"]);
+    assert!(number(&range["low"]) < recorded && recorded < number(&range["high"]));
     let course = target["fitted"]["course"].as_array().unwrap();
     assert_eq!(course.len(), 10);
-    assert_eq!(course[9], serde_json::json!([4000, found]));
-    let again = estimate(&bench, "--updates 300 --seed 5");
-    assert_eq!(again, estimate(&bench, "--updates 300 --seed 5"));
-    assert_ne!(again, estimate(&bench, "--updates 300 --seed 6"));
+    assert_eq!(course[9], serde_json::json!([1000, found]));
+    let again = estimate(&bench, "--updates 30 --seed 5");
+    assert_eq!(again, estimate(&bench, "--updates 30 --seed 5"));
+    assert_ne!(again, estimate(&bench, "--updates 30 --seed 6"));
 }
 
 #[test]
@@ -159,6 +156,9 @@ fn a_policy_with_targets_is_estimated_for_each_and_discrete_actions_by_importanc
         let weighted = estimates["weighted"].as_f64().unwrap();
         assert!((0.0..100.0).contains(&weighted), "{weighted}");
     }
+    // Untrained values are near zero, less than any recorded return.
+    let text = bench.succeed("estimate run --updates 1 --targets 500");
+    assert!(text.contains("outside the recorded returns"), "{text}");
     let text = bench.succeed("estimate run --updates 20 --targets 500");
     for part in [
         "fitted Q evaluation",

@@ -32,8 +32,8 @@ pub(super) struct Estimate {
     /// The discount of one step.
     #[arg(long, default_value_t = 0.99, value_parser = discount)]
     discount: f64,
-    /// Updates of fitted Q evaluation.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Updates of fitted Q evaluation; 100 of them look one step further ahead.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
     updates: u64,
     /// Importance sampling (discrete actions only) evaluates the policy with this share of
     /// uniformly random actions.
@@ -141,7 +141,7 @@ fn table(estimation: &Estimation) -> String {
     let Value { mean, interval } = estimation.recorded;
     row(&mut text, "", "the recorded episodes", mean, interval);
     for estimates in &estimation.targets {
-        text += &remarks(estimates);
+        text += &remarks(estimates, estimation.recorded_range);
     }
     text
 }
@@ -171,9 +171,19 @@ fn row(text: &mut String, target: &str, name: &str, value: f64, interval: Option
 }
 
 /// What a reader has to know of the estimates of one target.
-fn remarks(estimates: &TargetEstimates) -> String {
+fn remarks(estimates: &TargetEstimates, recorded: Interval) -> String {
     let of = (estimates.target).map_or(String::new(), |target| format!("target {target}: "));
     let mut text = String::new();
+    let Interval { low, high } = recorded;
+    let found = estimates.fitted.value.mean;
+    if !(low..=high).contains(&found) {
+        let (low, high) = (spread(low, None), spread(high, None));
+        let _ = writeln!(
+            text,
+            "{of}CAUTION: the fitted value is outside the recorded returns, {low} to {high}: the \
+             policy takes actions that the data do not have"
+        );
+    }
     if let [.., (_, before), (_, last)] = estimates.fitted.course[..] {
         let moved = spread(last - before, None);
         let _ = writeln!(

@@ -57,6 +57,9 @@ pub struct Estimation {
     pub seconds: f64,
     /// The mean return of the dataset's episodes.
     pub recorded: Value,
+    /// The smallest and the largest return of the dataset's episodes. A fitted value outside is
+    /// extrapolation, or has diverged.
+    pub recorded_range: Interval,
     /// One entry for each target; a single one if the policy takes none.
     pub targets: Vec<TargetEstimates>,
 }
@@ -177,12 +180,17 @@ pub fn estimate(
         let backwards = episode.rewards.iter().rev();
         backwards.fold(0.0, |later, reward| reward + plan.discount * later)
     });
+    let returns: Vec<f64> = returns.collect();
     Ok(Estimation {
         episodes: data.episodes(),
         steps: data.steps(),
         discount: plan.discount,
         seconds: began.elapsed().as_secs_f64(),
-        recorded: Value::of(&returns.collect::<Vec<f64>>()),
+        recorded: Value::of(&returns),
+        recorded_range: Interval {
+            low: returns.iter().copied().fold(f64::INFINITY, f64::min),
+            high: returns.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        },
         targets: estimates,
     })
 }
