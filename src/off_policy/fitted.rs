@@ -97,19 +97,14 @@ fn fill(
     for _ in 0..batch.rows {
         let row = history.steps[stream.index(history.steps.len())];
         let next = row + 1;
-        let numbers = |of: &[f32], row: usize, width: usize| of[row * width..][..width].to_vec();
-        batch
-            .observations
-            .extend(numbers(&history.inputs, row, width));
-        batch
-            .actions
-            .extend(numbers(&history.actions, row, actions));
-        batch
-            .next_observations
-            .extend(numbers(&history.inputs, next, width));
-        batch
-            .next_actions
-            .extend(numbers(&history.decisions, next, actions));
+        for (to, from, row, width) in [
+            (&mut batch.observations, &history.inputs, row, width),
+            (&mut batch.actions, &history.actions, row, actions),
+            (&mut batch.next_observations, &history.inputs, next, width),
+            (&mut batch.next_actions, &history.decisions, next, actions),
+        ] {
+            to.extend_from_slice(&from[row * width..][..width]);
+        }
         batch
             .rewards
             .push((f64::from(history.rewards[row]) * scale) as f32);
