@@ -115,7 +115,7 @@ impl FittedQ {
     pub fn update(&mut self, pool: &Pool, batch: &Transitions) -> f64 {
         self.find_targets(pool, batch);
         let inputs: [&[f32]; 2] = [&batch.observations, &batch.actions];
-        let inputs = if self.discrete { &inputs[..1] } else { &inputs };
+        let inputs = &inputs[..self.parts()];
         self.trained
             .network
             .lock()
@@ -175,22 +175,27 @@ impl FittedQ {
         let rows = actions.len() / self.actions;
         let columns = if self.discrete { self.actions } else { 1 };
         let mut outputs = vec![0.0; rows * columns];
-        let inputs: [&[f32]; 2] = [observations, actions];
-        let inputs = if self.discrete { &inputs[..1] } else { &inputs };
+        let inputs = &[observations, actions][..self.parts()];
         self.trained.infer(pool, inputs, &mut outputs);
         let mut values = Vec::new();
         taken(self.discrete, self.actions, &outputs, actions, &mut values);
         values
     }
 
+    /// How many of observation and action the network takes.
+    fn parts(&self) -> usize {
+        2 - usize::from(self.discrete)
+    }
+
     fn find_targets(&mut self, pool: &Pool, batch: &Transitions) {
+        let parts = self.parts();
         let columns = if self.discrete { self.actions } else { 1 };
         let Scratch {
             outputs, targets, ..
         } = &mut self.scratch;
         outputs.resize(batch.rows * columns, 0.0);
         let inputs: [&[f32]; 2] = [&batch.next_observations, &batch.next_actions];
-        let inputs = if self.discrete { &inputs[..1] } else { &inputs };
+        let inputs = &inputs[..parts];
         if let Some(target) = &mut self.trained.target {
             target.infer(pool, inputs, outputs);
         }

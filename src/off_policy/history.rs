@@ -14,8 +14,6 @@ use crate::policy::{Policy, Start};
 const ROWS: usize = 64;
 /// Calls of the policy between checks for signals.
 const CALLS: usize = 64;
-/// Added to standard deviations of observations.
-const EPSILON: f64 = 1e-3;
 
 /// What the values of a policy are learned from: R rows.
 pub(super) struct History {
@@ -57,7 +55,7 @@ impl History {
             starts: Vec::with_capacity(data.episodes()),
             steps: Vec::with_capacity(data.steps()),
         };
-        let normaliser = Normaliser::of(data, EPSILON);
+        let normaliser = Normaliser::of(data, Normaliser::TRANSITION_EPSILON);
         let returns = data.iter().map(|episode| episode.return_().abs());
         let most = returns.chain(target.map(f64::abs)).fold(0.0, f64::max);
         let scale = if most > 0.0 { most } else { 1.0 };

@@ -40,7 +40,7 @@ impl Logged {
         pool: &Pool,
     ) -> Result<Self, Interrupt> {
         let (seen, actions) = (data.observation_width(), codec.width());
-        let normaliser = Normaliser::of(data, 1e-3);
+        let normaliser = Normaliser::of(data, Normaliser::TRANSITION_EPSILON);
         let mut observations = vec![0.0; data.steps() * seen];
         let mut choices = Vec::with_capacity(data.steps());
         let mut rest = &mut observations[..];

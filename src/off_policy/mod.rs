@@ -11,7 +11,7 @@ mod rollouts;
 
 use std::time::Instant;
 
-use rtg_datasets::Dataset;
+use rtg_datasets::{Dataset, returns_to_go};
 use serde::Serialize;
 
 use self::history::History;
@@ -177,8 +177,8 @@ pub fn estimate(
         });
     }
     let returns = data.iter().map(|episode| {
-        let backwards = episode.rewards.iter().rev();
-        backwards.fold(0.0, |later, reward| reward + plan.discount * later)
+        let to_go = returns_to_go(episode.rewards, plan.discount);
+        to_go.first().copied().unwrap_or(0.0)
     });
     let returns: Vec<f64> = returns.collect();
     Ok(Estimation {
