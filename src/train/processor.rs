@@ -6,28 +6,28 @@ const TICKS: f64 = 100.0;
 /// A clock that runs during training steps.
 #[derive(Debug, Default)]
 pub(super) struct ProcessorClock {
-    began: Option<f64>,
+    began: Option<u64>,
 }
 
 impl ProcessorClock {
     /// Starts or resumes.
     pub(super) fn go(&mut self) {
         if self.began.is_none() {
-            self.began = processor_secs();
+            self.began = processor_ticks();
         }
     }
 
     /// Stops, and returns the processor seconds since it began; `None` where the system does not
     /// report them.
     pub(super) fn stop(&mut self) -> Option<f64> {
-        Some(processor_secs()? - self.began.take()?)
+        let ticks = processor_ticks()?.saturating_sub(self.began.take()?);
+        Some(ticks as f64 / TICKS)
     }
 }
 
-/// Processor seconds of all threads of this process, including those that have ended.
-fn processor_secs() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    ticks(&stat).map(|ticks| ticks as f64 / TICKS)
+/// Processor time of all threads of this process, including those that have ended, in ticks.
+fn processor_ticks() -> Option<u64> {
+    ticks(&std::fs::read_to_string("/proc/self/stat").ok()?)
 }
 
 /// User and system time, the fields 14 and 15; the name of the program, field 2, may hold anything.
@@ -58,14 +58,14 @@ mod tests {
 
     #[test]
     fn the_clock_counts_work_and_not_the_time_between() {
-        if processor_secs().is_none() {
+        if processor_ticks().is_none() {
             return;
         }
         let mut clock = ProcessorClock::default();
         assert_eq!(clock.stop(), None);
         clock.go();
-        let before = processor_secs();
-        while processor_secs() < before.map(|secs| secs + 0.03) {}
+        let before = processor_ticks();
+        while processor_ticks() < before.map(|ticks| ticks + 3) {}
         clock.go();
         assert!(clock.stop() >= Some(0.03));
         assert_eq!(clock.stop(), None);
