@@ -62,6 +62,7 @@ const KERNELS: [&str; 24] = [
     "dropout",
     "linear",
     "attention",
+    "linear_attention",
     "causal_convolution",
     "selective_scan",
     "layer_norm",

@@ -202,6 +202,10 @@ fn excluded_combinations_of_switches_are_refused_before_there_is_a_run() {
             "mixer' is convolution: it must be attention with the composed engine",
         ),
         (
+            "--set decision_transformer.mixer=linear --device cuda",
+            "mixer' is linear: it must be attention on a GPU",
+        ),
+        (
             "--recipe decision_mamba --device cuda",
             "mixer' is scan: it must be attention on a GPU",
         ),

@@ -11,7 +11,7 @@ use rtg::algorithms::decision_transformer::preprocessing::Preprocessing;
 use rtg::algorithms::decision_transformer::recipe::Recipe;
 use rtg::algorithms::decision_transformer::{Learner, Model, windows};
 use rtg::algorithms::{ActionCodec, PublishedCode};
-use rtg::kernels::decision_transformer::{Engine, Layout};
+use rtg::kernels::decision_transformer::{Engine, Layout, MixerKind};
 use rtg::nn::state_dict::{self, Entry, Values};
 use rtg::optimise::{OptimiserConfig, OptimiserMethod};
 use rtg_datasets::sample::{Batch, Side};
@@ -37,6 +37,9 @@ struct Case {
     action_head: ActionHead,
     #[serde(default)]
     method: OptimiserMethod,
+    /// Linear attention instead of the recipe's mixer.
+    #[serde(default)]
+    linear: bool,
     optimiser: Optimiser,
     tolerance: Tolerance,
     without_gradient: Vec<String>,
@@ -79,7 +82,7 @@ fn every_recipe_gives_what_pytorch_gives() {
         compare(&case, &file);
         cases += 1;
     }
-    assert_eq!(cases, 24, "a fixture is missing");
+    assert_eq!(cases, 26, "a fixture is missing");
 }
 
 fn compare(case: &Case, file: &SafeTensors) {
@@ -188,7 +191,7 @@ fn check(
         // The loss does not depend on the bias of the keys: its gradient is rounding noise around
         // zero, which Adam turns into steps of full length. It is compared at its own tolerance.
         let (qkv, width) = (
-            name.contains("c_attn.bias") || name.contains("in_proj_bias"),
+            !case.linear && (name.contains("c_attn.bias") || name.contains("in_proj_bias")),
             case.width,
         );
         if name.ends_with("_attention._k.bias") {
@@ -244,12 +247,18 @@ fn close(found: &[f32], expected: &[f32], tolerance: f64, label: &str) {
 }
 
 fn model(case: &Case, file: &SafeTensors) -> Model {
+    let usual = ModelConfig::of(case.recipe);
     let config = ModelConfig {
         context: case.context,
         width: case.width,
         layers: case.layers,
         heads: case.heads,
         condition: case.condition,
+        mixer: if case.linear {
+            MixerKind::Linear
+        } else {
+            usual.mixer
+        },
         action_head: Some(case.action_head),
         attention_dropout: 0.0,
         residual_dropout: 0.0,
@@ -257,7 +266,7 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
         positions: file
             .tensor("weights/encoder.wpe.weight")
             .map_or(0, |table| table.shape()[0]),
-        ..ModelConfig::of(case.recipe)
+        ..usual
     };
     let actions = if case.discrete {
         ActionCodec::Discrete {

@@ -17,7 +17,8 @@ use crate::kernels::selective_scan::{self, STATES};
 /// A product with a weight counts three times (output, input gradient, weight gradient), attention
 /// counts causal pairs only, and the last layer counts queries, projection and MLP for the K
 /// observation tokens alone, since nothing else reaches the action head. Its keys and values count
-/// for these alone too, and its attention for each head, where that is [less](direct::pays). Where
+/// for these alone too, and its attention for each head, where that is [less](direct::pays); linear
+/// attention counts whichever is less, the square of scores or the sums for each head. Where
 /// returns are predicted, all tokens count in the last layer. A convolution counts its taps; a scan
 /// its filter's, and three products for each number of memory, the exponential not counted.
 pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
@@ -51,6 +52,15 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
         let each = e * (c + 2.0 * (r + n) + 3.0 * n + selective_scan::TAPS as f64);
         let block = |rows: f64| products(tokens * each + rows * (2.0 * e + 8.0 * c) * c);
         return layers(block(tokens), block(answers));
+    }
+    if shape.mixer == MixerKind::Linear {
+        let d = c / shape.heads as f64;
+        let block = |rows: f64| products((tokens * 2.0 + rows * 10.0) * c * c);
+        let mix = |rows: f64| {
+            let pairs = rows * (tokens + 1.0) / 2.0;
+            attention(pairs.min((rows + tokens) * d / 2.0))
+        };
+        return layers(block(tokens) + mix(tokens), block(answers) + mix(answers));
     }
     let whole = products(tokens * 12.0 * c * c) + attention(tokens * (tokens + 1.0) / 2.0);
     let pairs_of_observations = (stride - 1.0) * k + stride * k * (k - 1.0) / 2.0;

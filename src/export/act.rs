@@ -41,7 +41,8 @@ pub fn policy(
         }
         Computation::Sequence(of) => {
             let names = names(of).ok_or_else(|| {
-                let reason = "rtg-act has neither mixer = \"scan\" nor condition = \"predicted\"";
+                let reason =
+                    "rtg-act has neither the mixers scan and linear nor condition = \"predicted\"";
                 unsupported(reason.to_owned())
             })?;
             parts.sequence(&of.merged(), names);
@@ -72,7 +73,7 @@ fn names(policy: &Sequence) -> Option<[&'static str; 2]> {
     let mixer = match policy.shape.mixer {
         MixerKind::Attention => "attention",
         MixerKind::Convolution => "convolution",
-        MixerKind::Scan => return None,
+        MixerKind::Scan | MixerKind::Linear => return None,
     };
     Some([condition, mixer])
 }

@@ -51,6 +51,7 @@ pub mod lamb;
 pub mod layer_norm;
 pub mod likelihood;
 pub mod linear;
+pub mod linear_attention;
 pub mod loss;
 pub mod mlp;
 pub(crate) mod parameters;

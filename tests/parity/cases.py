@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 
 from corl import Corl
-from family import Convformer, DecisionMamba, Ddt, Reinformer
+from family import Convformer, DecisionMamba, Ddt, Reinformer, with_linear_attention
 from libraries import D3rlpy, HuggingFace
 from official import Official
 from stochastic import GaussianReinformer, OnlineDt
@@ -36,6 +36,7 @@ class Case:
     condition: str = "token"
     action_head: str = "tanh"
     method: str = "adamw"
+    linear: bool = False
     width: int = 16
     layers: int = 2
     context: int = 5
@@ -51,6 +52,8 @@ class Case:
 
     @property
     def mixer(self):
+        if self.linear:
+            return "linear"
         mixers = {"convformer": "convolution", "decision_mamba": "scan"}
         return mixers.get(self.recipe, "attention")
 
@@ -62,7 +65,7 @@ class Case:
     def sizes(self):
         """Everything that a reader of the fixture needs to build the same network."""
         sizes = asdict(self) | {"timesteps": self.timesteps}
-        usual = {"action_head": "tanh", "method": "adamw"}
+        usual = {"action_head": "tanh", "method": "adamw", "linear": False}
         return {name: size for name, size in sizes.items() if usual.get(name) != size}
 
 
@@ -100,6 +103,10 @@ CASES = (
     # Time steps count from 1, and only a window at an episode's start is short.
     Case("d3rlpy", "d3rlpy", 24, heads=2, lengths=(5, 1, 3, 5), starts=(15, 0, 0, 6)),
     Case("d3rlpy_1_head", "d3rlpy", 25, layers=1),
+    Case("linear_2_heads", "official", 26, heads=2, linear=True),
+    # Longer than twice the channels of a head: sums instead of scores.
+    Case("linear_adaln", "ddt", 27, heads=8, context=14, lengths=(14, 2, 9, 14), episode=40,
+         layers=1, condition="adaln", linear=True),
 )
 
 
@@ -111,8 +118,12 @@ def fixture_case(path):
 
 def network(recipe, observation, action, width, layers, heads, timesteps, context,
             max_action=1.0, discrete=False, dropout=0.0, positions=None, condition="token",
-            action_head="tanh"):
+            action_head="tanh", linear=False):
     """The module of a recipe. `positions` is the edge of the official causal mask."""
+    if linear:
+        model = network(recipe, observation, action, width, layers, heads, timesteps, context,
+                        max_action, discrete, dropout, positions, condition, action_head)
+        return with_linear_attention(model, width, heads, dropout)
     sizes = dict(observation=observation, action=action, width=width, layers=layers,
                  heads=heads, timesteps=timesteps, discrete=discrete, dropout=dropout)
     if recipe in ("convformer", "decision_mamba"):
@@ -144,7 +155,8 @@ def case_network(case):
     """
     model = network(case.recipe, case.observation, case.action, case.width, case.layers,
                     case.heads, case.timesteps, case.context, case.max_action, case.discrete,
-                    positions=16, condition=case.condition, action_head=case.action_head)
+                    positions=16, condition=case.condition, action_head=case.action_head,
+                    linear=case.linear)
     rng = np.random.default_rng(1000 + case.seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

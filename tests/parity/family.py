@@ -1,5 +1,8 @@
 """The relatives of the Decision Transformer: other conditions, other mixers.
 
+`LinearAttention` is the attention of Katharopoulos and others (2020), after the paper's formula,
+with the state dict of the official attention but its masks.
+
 `Ddt` has the return-to-go outside the sequence (the Decoupled Decision Transformer; after the
 paper's formula). `Convformer` has convolutions instead of attention, with the state dict of
 beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`. `DecisionMamba` has selective
@@ -15,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from official import POSITIONS, Official
+from official import POSITIONS, InputMajorLinear, Official
 
 TAPS = 6
 # Mamba's filter, and its numbers of memory in a channel.
@@ -105,6 +108,42 @@ class Reinformer(Official):
         error = (returns - self.predicted_returns[kept]) / returns.abs().mean()
         weight = (EXPECTILE - (error < 0).to(error.dtype)).abs()
         return (weight * error ** 2).mean()
+
+
+class LinearAttention(nn.Module):
+    """Scores are products of features, and are divided by their sum. Nothing of them is dropped."""
+
+    EPSILON = 1e-6
+
+    def __init__(self, width, heads, dropout):
+        super().__init__()
+        self.c_attn = InputMajorLinear(width, 3 * width)
+        self.c_proj = InputMajorLinear(width, width)
+        self.heads = heads
+        self.dropout = dropout
+
+    def forward(self, x, padding):
+        batch, tokens, width = x.shape
+        query, key, value = (
+            part.view(batch, tokens, self.heads, width // self.heads).transpose(1, 2)
+            for part in self.c_attn(x).chunk(3, dim=-1)
+        )
+        # Padding has the score of a mask behind a softmax; here its features are left out.
+        key = (F.elu(key) + 1) * (padding == 0).to(x.dtype).transpose(2, 3)
+        query = F.elu(query) + 1
+        # The recurrent form: sums over all tokens up to each one.
+        states = (key[..., :, None] * value[..., None, :]).cumsum(dim=2)
+        sums = (query * key.cumsum(dim=2)).sum(dim=-1, keepdim=True)
+        mixed = (query[..., None, :] @ states)[..., 0, :] / (sums + self.EPSILON)
+        merged = mixed.transpose(1, 2).reshape(batch, tokens, width)
+        return F.dropout(self.c_proj(merged), self.dropout, self.training)
+
+
+def with_linear_attention(model, width, heads, dropout):
+    """The model, an `Official` or one like it, with linear attention in every block."""
+    for block in model.transformer.h:
+        block.attn = LinearAttention(width, heads, dropout)
+    return model
 
 
 class Convolution(nn.Module):

@@ -21,6 +21,7 @@ def check_sensitivity(case, model, batch):
         check_future(case, model, batch, outputs)
         if case.mixer == "attention":
             check_masks(case, model, batch, outputs)
+        if case.mixer in ("attention", "linear"):
             check_padding(case, model, batch, outputs)
         elif case.mixer == "convolution":
             check_filters(case, model, batch, outputs)
@@ -94,11 +95,11 @@ def check_token(case, model, batch, outputs):
         def head(x):
             return torch.tanh(model.predict_action(x)[0])
     seen = []
-    body = norm if case.mixer == "attention" else model.transformer.h[-1]
+    body = norm if case.mixer in ("attention", "linear") else model.transformer.h[-1]
     handle = body.register_forward_hook(lambda module, args, output: seen.append(output))
     model(**inputs(batch))
     handle.remove()
-    if case.mixer != "attention":
+    if case.mixer not in ("attention", "linear"):
         seen = [norm(seen[0])]
     valid = batch["mask"] > 0
     for token in range(3):

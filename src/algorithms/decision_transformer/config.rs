@@ -117,6 +117,7 @@ pub(crate) enum MixerName {
     Attention,
     Convolution,
     Scan,
+    Linear,
 }
 
 /// The word for a mixer.
@@ -125,6 +126,7 @@ fn mixer_word(mixer: MixerKind) -> &'static str {
         MixerKind::Attention => "attention",
         MixerKind::Convolution => "convolution",
         MixerKind::Scan => "scan",
+        MixerKind::Linear => "linear",
     }
 }
 
@@ -165,7 +167,7 @@ keys! {
         Recipe::OnlineDt | Recipe::Reinformer => 4,
         _ => 3,
     }, Range::LAYERS, "", "3; 4 (reinformer, online_dt)";
-    /// Attention heads, H; divides the width. Without attention, 1.
+    /// Attention heads, H; divides the width. Without attention of either kind, 1.
     heads: usize = match recipe {
         Recipe::OnlineDt => 4,
         Recipe::Reinformer => 8,
@@ -213,12 +215,13 @@ keys! {
     target_entropy: Option<f64> as serde(default) = None, Range::FINITE, "nats",
         "minus the action dimensions";
     /// How tokens are mixed: causal `attention`, a causal `convolution` over six tokens (Decision
-    /// ConvFormer), or a selective `scan` (Mamba-1, Decision Mamba).
+    /// ConvFormer), a selective `scan` (Mamba-1, Decision Mamba), or `linear` attention, without a
+    /// softmax.
     mixer: MixerKind as serde(with = "MixerName", default) = match recipe {
         Recipe::Convformer => MixerKind::Convolution,
         Recipe::DecisionMamba => MixerKind::Scan,
         _ => MixerKind::Attention,
-    }, Range::Words(&["attention", "convolution", "scan"]), "",
+    }, Range::Words(&["attention", "convolution", "scan", "linear"]), "",
         "attention; convolution (convformer); scan (decision_mamba)";
     /// With `mixer = "scan"`, how its steps start: `package`, between 0.001 and 0.1 as in
     /// `mamba_ssm`, or `ota`, near 0.69, to which Ota's code resets them.
@@ -386,13 +389,13 @@ pub fn check_heads(width: usize, heads: usize) -> Result<(), KeyError> {
 }
 
 /// The composed model and the GPU kernels support only return-to-go tokens, attention and
-/// deterministic actions, the GPU kernels only the usual norms; no other mixer has heads.
+/// deterministic actions, the GPU kernels only the usual norms; only attention has heads.
 ///
 /// # Errors
 /// Names the key.
 pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError> {
     let mixer = mixer_word(config.mixer);
-    if config.mixer != MixerKind::Attention && config.heads > 1 {
+    if !config.mixer.attends() && config.heads > 1 {
         let key = ModelConfig::KEYS.path("heads");
         let expected = format!("1 with mixer = \"{mixer}\"");
         return Err(KeyError::new(&key, config.heads, expected));
@@ -433,7 +436,7 @@ pub(super) fn deterministic_only(config: &ModelConfig, place: &str) -> KeyError 
     KeyError::new(&key, found, format!("tanh or logits {place}"))
 }
 
-/// Only attention keeps what it computed of earlier tokens; the other mixers do not gain from it.
+/// Only softmax attention keeps what it computed of earlier tokens in this way.
 ///
 /// # Errors
 /// Names the key.

@@ -263,16 +263,25 @@ pub(crate) fn backward(
     }
 }
 
+/// What the weights of [`one_query`]'s mean are.
+#[derive(Clone, Copy)]
+pub(crate) enum Weighting {
+    /// The softmax of the scores times `scale`.
+    Softmax { scale: f32 },
+    /// The scores themselves, divided by `more` than their sum.
+    Sum { more: f32 },
+}
+
 dispatched! {
     /// One query over as many keys and values as `scores` has elements, whose rows are `strides`
-    /// apart: out = the mean of the values weighted by the softmax. Nothing is copied.
+    /// apart: out = the weighted mean of the values. Nothing is copied.
     #[expect(clippy::too_many_arguments, reason = "three inputs, their strides, and two outputs")]
     pub(crate) fn one_query(
         q: &[f32],
         keys: &[f32],
         values: &[f32],
         strides: (usize, usize),
-        scale: f32,
+        weighting: Weighting,
         scores: &mut [f32],
         out: &mut [f32],
     ) = one_query_with;
@@ -289,10 +298,14 @@ fn one_query_with<S: Simd>(
     keys: &[f32],
     values: &[f32],
     strides: (usize, usize),
-    scale: f32,
+    weighting: Weighting,
     scores: &mut [f32],
     out: &mut [f32],
 ) {
+    let scale = match weighting {
+        Weighting::Softmax { scale } => scale,
+        Weighting::Sum { .. } => 1.0,
+    };
     for (score, key) in scores.iter_mut().zip(keys.chunks(strides.0)) {
         let mut dots = [s.splat(0.0); 2];
         for (q, k) in q
@@ -308,7 +321,10 @@ fn one_query_with<S: Simd>(
         }
         *score = scale * s.sum(s.add(dots[0], dots[1]));
     }
-    let (_, total) = exponentials(s, scores);
+    let total = match weighting {
+        Weighting::Softmax { .. } => exponentials(s, scores).1,
+        Weighting::Sum { more } => more + scores.iter().sum::<f32>(),
+    };
     for (part, to) in out.chunks_mut(4 * S::LANES).enumerate() {
         let at = part * 4 * S::LANES;
         let mut sums = [s.splat(0.0); 4];

@@ -30,7 +30,7 @@ use std::ops::Range;
 fn group_tokens(shape: &Shape) -> usize {
     let least = match shape.mixer {
         MixerKind::Scan => 240,
-        MixerKind::Attention | MixerKind::Convolution => 384,
+        MixerKind::Attention | MixerKind::Convolution | MixerKind::Linear => 384,
     };
     shape.width.max(least)
 }

@@ -133,6 +133,11 @@ mod tests {
             ..shape
         };
         assert_eq!(Layout::new(&scan).len(), 877_315);
+        let linear = Shape {
+            mixer: MixerKind::Linear,
+            ..shape
+        };
+        assert_eq!(Layout::new(&linear).len(), 726_019);
         let adaln = Shape {
             condition: Condition::Adaln,
             ..shape

@@ -75,6 +75,15 @@ pub enum MixerKind {
     Convolution,
     /// A selective scan (Mamba-1, Gu and Dao 2023; Decision Mamba, Ota 2024).
     Scan,
+    /// Causal linear attention: features instead of a softmax (Katharopoulos et al. 2020).
+    Linear,
+}
+
+impl MixerKind {
+    /// Whether it has heads, with a key and a value of each token.
+    pub const fn attends(self) -> bool {
+        matches!(self, Self::Attention | Self::Linear)
+    }
 }
 
 /// Where the return-to-go enters.

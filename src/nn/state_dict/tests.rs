@@ -25,6 +25,7 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
                 MixerKind::Attention,
                 MixerKind::Convolution,
                 MixerKind::Scan,
+                MixerKind::Linear,
             ] {
                 for deviation in [None, Some(Deviation::Squashed), Some(Deviation::Free)] {
                     let shape = Shape {

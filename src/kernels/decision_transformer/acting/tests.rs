@@ -52,6 +52,12 @@ const SCAN: Shape = Shape {
     ..SHAPE
 };
 
+/// Linear attention.
+const LINEAR: Shape = Shape {
+    mixer: MixerKind::Linear,
+    ..SHAPE
+};
+
 /// The return-to-go behind the observation, from which it is predicted.
 const PREDICTED: Shape = Shape {
     condition: Condition::Predicted { expectile: 0.9 },
@@ -299,6 +305,13 @@ fn actions_are_the_engines_predictions_in_growing_and_in_sliding_windows() {
             context: 20,
             ..SCAN
         },
+        LINEAR,
+        Shape {
+            layers: 1,
+            width: 33,
+            context: 9,
+            ..LINEAR
+        },
         Shape {
             context: 1,
             layers: 2,
@@ -374,6 +387,10 @@ fn a_predicted_return_is_the_references_and_the_action_follows_from_it() {
             heads: 1,
             ..PREDICTED
         },
+        Shape {
+            mixer: MixerKind::Linear,
+            ..PREDICTED
+        },
     ];
     for shape in shapes {
         let parameters = parameters(&Layout::new(&shape));
@@ -440,7 +457,7 @@ fn a_row_of_a_scan_acts_with_the_same_bits_on_two_threads() {
 
 #[test]
 fn an_episode_forgets_the_one_before_it() {
-    [SHAPE, ADALN, CONVOLUTION, PREDICTED, SCAN]
+    [SHAPE, ADALN, CONVOLUTION, PREDICTED, SCAN, LINEAR]
         .into_iter()
         .for_each(check_forgetting);
 }

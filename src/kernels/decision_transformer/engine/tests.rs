@@ -204,6 +204,12 @@ const SCAN: Shape = Shape {
     ..SMALL
 };
 
+/// Linear attention, with the square of scores in short windows only.
+const LINEAR: Shape = Shape {
+    mixer: MixerKind::Linear,
+    ..SMALL
+};
+
 /// A stochastic policy whose deviation depends on the state.
 const SQUASHED: Shape = Shape {
     deviation: Some(Deviation::Squashed),
@@ -224,27 +230,32 @@ const POSITION: Shape = Shape {
 };
 
 /// Every other condition, mixer and distribution.
-const FAMILY: [Shape; 13] = [
+const MEMBERS: [Shape; 8] = [
     POSITION,
+    SQUASHED,
+    FREE,
+    ADALN,
+    CONVOLUTION,
+    PREDICTED,
+    SCAN,
+    LINEAR,
+];
+
+/// Pairs of these.
+const COMBINATIONS: [Shape; 7] = [
     Shape {
         positions: 1,
         norm_epsilon: 3e-3,
         ..ADALN
     },
-    SQUASHED,
-    FREE,
     Shape {
         deviation: Some(Deviation::Squashed),
         ..ADALN
     },
-    ADALN,
-    CONVOLUTION,
-    PREDICTED,
     Shape {
         condition: Condition::Predicted { expectile: 0.99 },
         ..CONVOLUTION
     },
-    SCAN,
     Shape {
         condition: Condition::Adaln,
         ..SCAN
@@ -257,7 +268,16 @@ const FAMILY: [Shape; 13] = [
         condition: Condition::Adaln,
         ..CONVOLUTION
     },
+    Shape {
+        condition: Condition::Predicted { expectile: 0.9 },
+        ..LINEAR
+    },
 ];
+
+/// All of them.
+fn family() -> impl Iterator<Item = Shape> {
+    MEMBERS.into_iter().chain(COMBINATIONS)
+}
 
 #[test]
 fn every_condition_and_mixer_computes_the_reference() {
@@ -267,14 +287,14 @@ fn every_condition_and_mixer_computes_the_reference() {
         .collect();
     let lengths = [7, 0, 3, 1, 7, 6];
     let mean = (Objective::SquaredError, Denominator::All);
-    for shape in FAMILY {
+    for shape in family() {
         let dropout = Some(&DROPOUT);
         check(&engines, shape, &lengths, Side::Left, VALID, dropout);
         check(&fastest(2), shape, &[2, 7, 5], Side::Right, mean, None);
         let sums = (Objective::SquaredError, Denominator::Steps);
         check(&fastest(2), shape, &[2, 7, 5], Side::Right, sums, None);
-        odd_shapes_of(shape);
     }
+    MEMBERS.into_iter().for_each(odd_shapes_of);
 }
 
 /// Variants of a shape: a context of one, one layer, odd widths, many heads, long windows, logits.
@@ -383,7 +403,7 @@ fn an_update_on_three_threads_is_the_update_on_one() {
 #[test]
 fn the_reference_gradient_is_the_finite_difference() {
     check_reference_gradient(SMALL);
-    FAMILY.into_iter().for_each(check_reference_gradient);
+    family().for_each(check_reference_gradient);
 }
 
 fn check_reference_gradient(shape: Shape) {
@@ -431,7 +451,7 @@ fn the_same_step_gives_the_same_bits() {
     for (threads, precision) in kinds.into_iter().flatten() {
         check_same_bits(SMALL, threads, precision);
     }
-    for shape in FAMILY {
+    for shape in family() {
         check_same_bits(shape, 2, Precision::F32);
         check_same_bits(shape, 3, Precision::Bf16);
     }

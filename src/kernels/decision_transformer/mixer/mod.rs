@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A mixer is a folder, as an op is, and one arm in each function of [`Mixer`]; the members are
-//! [`attention`](self::attention), [`convolution`](self::convolution) and [`scan`](self::scan).
+//! [`attention`](self::attention), which includes linear attention,
+//! [`convolution`](self::convolution) and [`scan`](self::scan).
 //! What a member has to give:
 //!
 //! - `Parameters`: its ranges in the flat buffer, and `Weights`: the same, packed for products once
@@ -84,7 +85,7 @@ impl Mixer {
     /// The mixer of `block` in a model of this shape.
     pub(crate) fn new(places: &mut Places, block: &str, shape: &Shape) -> Self {
         match shape.mixer {
-            MixerKind::Attention => {
+            MixerKind::Attention | MixerKind::Linear => {
                 Self::Attention(attention::Parameters::new(places, block, shape))
             }
             MixerKind::Convolution => {
@@ -110,7 +111,7 @@ impl Mixer {
     /// Whether it has a shortcut through the last layer in training.
     pub(crate) fn has_shortcut(&self, precision: Precision, shape: &Shape) -> bool {
         match self {
-            Self::Attention(_) => attention::direct::pays(precision, shape),
+            Self::Attention(at) => !at.linear && attention::direct::pays(precision, shape),
             Self::Convolution(_) | Self::Scan(_) => false,
         }
     }

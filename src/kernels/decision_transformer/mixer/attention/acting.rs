@@ -2,13 +2,14 @@
 
 use super::forward::project;
 use super::{Parameters, Weights, project_keys_values, project_queries};
-use crate::kernels::attention::{self, Visible, cpu::Problem};
+use crate::kernels::attention::{self, Visible, cpu::Problem, cpu::Weighting};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::mixer::rows::Rows;
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
 use crate::kernels::epilogue::{Store, StoreWithBias};
 use crate::kernels::linear::cpu::{Left, product};
+use crate::kernels::linear_attention;
 use std::ops::Range;
 
 /// Queries, keys and values of one layer's input tokens.
@@ -43,6 +44,7 @@ pub(crate) struct Scratch {
     across: Buffer,
     mixed: Buffer,
     heads: attention::cpu::Scratch,
+    linear: linear_attention::cpu::Scratch,
 }
 
 impl Cache {
@@ -158,6 +160,13 @@ pub(in super::super) fn extend_each<'a>(
     project(at, network, weights, attended, branch);
 }
 
+/// The softmax of scores over d channels, divided by sqrt d.
+fn softmax(d: usize) -> Weighting {
+    Weighting::Softmax {
+        scale: 1.0 / (d as f32).sqrt(),
+    }
+}
+
 /// The attention of one token, in all heads, over every row of kv.
 fn ask(
     at: &Parameters,
@@ -173,8 +182,16 @@ fn ask(
         let part = head..head + d;
         let (keys, values) = (&kv[head..], &kv[c + head..]);
         let (q, out) = (&q[part.clone()], &mut out[part]);
-        let (strides, scale) = ((2 * c, 2 * c), 1.0 / (d as f32).sqrt());
-        attention::cpu::one_query(network.level, q, keys, values, strides, scale, scores, out);
+        let strides = (2 * c, 2 * c);
+        let weighting = if at.linear {
+            Weighting::Sum {
+                more: linear_attention::EPSILON,
+            }
+        } else {
+            softmax(d)
+        };
+        let level = network.level;
+        attention::cpu::one_query(level, q, keys, values, strides, weighting, scores, out);
     }
 }
 
@@ -193,6 +210,7 @@ pub(in super::super) fn pass(
         attended,
         logs,
         heads,
+        linear,
         ..
     } = scratch;
     attended.resize(rows.len() * c);
@@ -209,12 +227,16 @@ pub(in super::super) fn pass(
         &kept.q[rows.start * c..rows.end * c],
         &kept.kv[..rows.end * 2 * c],
     );
-    attention::cpu::forward(network.level, problem, q, kv, attended, logs, heads);
+    if at.linear {
+        linear_attention::cpu::forward(network.level, problem, q, kv, attended, logs, linear);
+    } else {
+        attention::cpu::forward(network.level, problem, q, kv, attended, logs, heads);
+    }
     project(at, network, weights, attended, branch);
 }
 
-/// The branch of the newest token in the last layer, from all normed tokens, without keys and
-/// values.
+/// The branch of the newest token in the last layer, from all normed tokens: without keys and
+/// values, unless the attention is linear.
 pub(in super::super) fn answer(
     at: &Parameters,
     network: Network<'_>,
@@ -225,6 +247,7 @@ pub(in super::super) fn answer(
 ) {
     let Scratch {
         q,
+        kv,
         attended,
         scores,
         across,
@@ -234,10 +257,16 @@ pub(in super::super) fn answer(
     let (c, d, level) = (at.width(), at.width() / at.heads, network.level);
     q.resize(c);
     project_queries(at, network, &weights.query, &normed[normed.len() - c..], q);
+    attended.resize(c);
+    if at.linear {
+        kv.resize(2 * normed.len());
+        project_keys_values(at, network, &weights.keys_values, normed, kv);
+        ask(at, network, q, kv, scores, attended);
+        return project(at, network, weights, attended, branch);
+    }
     scores.resize(normed.len() / c);
     across.resize(c);
     mixed.resize(c);
-    attended.resize(c);
     let bias = &network.of(&at.qkv.bias)[2 * c..];
     for (head, values) in weights.values.iter().enumerate() {
         let part = head * d..(head + 1) * d;
@@ -248,9 +277,10 @@ pub(in super::super) fn answer(
         };
         let keys = weights.keys_transposed.part(part.clone(), c);
         product(level, left, keys, finish);
-        let scale = 1.0 / (d as f32).sqrt();
-        let strides = (c, c);
-        attention::cpu::one_query(level, across, normed, normed, strides, scale, scores, mixed);
+        let (strides, weighting) = ((c, c), softmax(d));
+        attention::cpu::one_query(
+            level, across, normed, normed, strides, weighting, scores, mixed,
+        );
         let bias = &bias[part.clone()];
         let finish = StoreWithBias {
             bias,

@@ -8,6 +8,7 @@ use crate::kernels::decision_transformer::network::Factors;
 use crate::kernels::decision_transformer::network::branch::Gradients;
 use crate::kernels::epilogue::{Accumulate, AccumulateRows};
 use crate::kernels::linear::cpu::{Left, product};
+use crate::kernels::linear_attention;
 
 /// Computes the gradients; `tape` is that of the forward pass of `normed`.
 pub(in super::super) fn backward(
@@ -73,6 +74,7 @@ fn attend_backward(at: &Parameters, layer: Layer<'_>, tape: &Tape, scratch: &mut
         q,
         kv,
         heads: memory,
+        linear,
         ..
     } = scratch;
     q.resize(layer.group.outputs(layer.last) * c);
@@ -89,8 +91,12 @@ fn attend_backward(at: &Parameters, layer: Layer<'_>, tape: &Tape, scratch: &mut
             dout: &attended[of_queries.clone()],
         };
         let (dq, dkv) = (&mut q[of_queries], &mut kv[of_keys]);
-        let problem = problem(layer, sequence);
-        attention::cpu::backward(layer.network.level, problem, given, dq, dkv, memory);
+        let (problem, level) = (problem(at, layer, sequence), layer.network.level);
+        if at.linear {
+            linear_attention::cpu::backward(level, problem, given, dq, dkv, linear);
+        } else {
+            attention::cpu::backward(level, problem, given, dq, dkv, memory);
+        }
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn attend(
         let (keys, query_rows) = (sequence.token_rows(), sequence.step_rows());
         direct::forward(
             level,
-            problem(layer, sequence),
+            problem(at, layer, sequence),
             rows(group, sequence),
             &tape.asked,
             &normed[keys.start * c..keys.end * c],
@@ -145,7 +145,7 @@ pub(super) fn attend_backward(
         product(level, left, right, Store { to: da, stride: c });
     }
     for sequence in &group.sequences {
-        let (problem, rows) = (problem(layer, sequence), rows(group, sequence));
+        let (problem, rows) = (problem(at, layer, sequence), rows(group, sequence));
         let (keys, query_rows) = (sequence.token_rows(), sequence.step_rows());
         let keys = keys.start * c..keys.end * c;
         let of_queries = query_rows.start * c..query_rows.end * c;

@@ -7,6 +7,7 @@ use crate::kernels::decision_transformer::mixer::Layer;
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
 use crate::kernels::linear::cpu::{Left, product};
+use crate::kernels::linear_attention;
 
 /// Computes the branch from `normed`, and fills `tape`.
 pub(in super::super) fn forward(
@@ -34,30 +35,27 @@ pub(in super::super) fn forward(
     } else {
         tape.kv.resize(group.tokens * 2 * c);
         project_keys_values(at, network, &weights.keys_values, normed, &mut tape.kv);
-        attend(at, layer, tape, &mut scratch.heads);
+        attend(at, layer, tape, scratch);
     }
     project(at, network, weights, &tape.attended, branch);
 }
 
 /// Computes `attended` from queries, keys and values.
-fn attend(
-    at: &Parameters,
-    layer: Layer<'_>,
-    tape: &mut Tape,
-    scratch: &mut attention::cpu::Scratch,
-) {
-    let (c, heads) = (at.width(), at.heads);
+fn attend(at: &Parameters, layer: Layer<'_>, tape: &mut Tape, scratch: &mut Scratch) {
+    let (c, heads, level) = (at.width(), at.heads, layer.network.level);
     for sequence in &layer.group.sequences {
         let (keys, query_rows) = (sequence.token_rows(), sequence.outputs(layer.last));
-        attention::cpu::forward(
-            layer.network.level,
-            problem(layer, sequence),
-            &tape.q[query_rows.start * c..query_rows.end * c],
-            &tape.kv[keys.start * 2 * c..keys.end * 2 * c],
-            &mut tape.attended[query_rows.start * c..query_rows.end * c],
-            &mut tape.logs[query_rows.start * heads..query_rows.end * heads],
-            scratch,
-        );
+        let problem = problem(at, layer, sequence);
+        let q = &tape.q[query_rows.start * c..query_rows.end * c];
+        let kv = &tape.kv[keys.start * 2 * c..keys.end * 2 * c];
+        let out = &mut tape.attended[query_rows.start * c..query_rows.end * c];
+        let logs = &mut tape.logs[query_rows.start * heads..query_rows.end * heads];
+        if at.linear {
+            let scratch = &mut scratch.linear;
+            linear_attention::cpu::forward(level, problem, q, kv, out, logs, scratch);
+        } else {
+            attention::cpu::forward(level, problem, q, kv, out, logs, &mut scratch.heads);
+        }
     }
 }
 

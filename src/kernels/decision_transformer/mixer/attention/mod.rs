@@ -7,9 +7,11 @@
 //! mix(n) = attention(q, kv) Wo + bo
 //! ```
 //!
-//! The heads are computed by the op [`kernels::attention`](crate::kernels::attention); here are the
-//! products with the weights. In training the last layer usually attends to n directly, without
-//! keys and values ([`direct`]).
+//! The heads are computed by the op [`kernels::attention`](crate::kernels::attention), or with
+//! `mixer = "linear"` by [`kernels::linear_attention`](crate::kernels::linear_attention), which has
+//! the same parameters and no dropout of its weights; here are the products with the weights. In
+//! training the last layer of softmax attention usually attends to n directly, without keys and
+//! values ([`direct`]).
 
 pub(super) mod acting;
 pub(super) mod backward;
@@ -26,14 +28,19 @@ use crate::kernels::attention::{self, Visible, cpu::Masked, cpu::Problem};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::group::Sequence;
 use crate::kernels::decision_transformer::network::Network;
-use crate::kernels::decision_transformer::shape::{Condition, Shape};
+use crate::kernels::decision_transformer::shape::{Condition, MixerKind, Shape};
+use crate::kernels::dropout::Dropout;
 use crate::kernels::linear::cpu::Panels;
+use crate::kernels::linear_attention;
 use crate::kernels::parameters::{Pair, Places};
 
 /// Where the parameters are stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Parameters {
     pub(super) heads: usize,
+    /// Whether the attention is linear, with features instead of a softmax. Queries and keys are
+    /// stored as features then.
+    pub(super) linear: bool,
     /// C x 3 C: queries, keys, values.
     pub(crate) qkv: Pair,
     pub(crate) projection: Pair,
@@ -65,6 +72,7 @@ pub(crate) struct Scratch {
     gathered: Buffer,
     sums: Buffer,
     heads: attention::cpu::Scratch,
+    linear: linear_attention::cpu::Scratch,
 }
 
 impl Parameters {
@@ -72,6 +80,7 @@ impl Parameters {
         let c = shape.width;
         Self {
             heads: shape.heads,
+            linear: shape.mixer == MixerKind::Linear,
             qkv: places.pair(&format!("{block}.attention.qkv"), &[c, 3 * c]),
             projection: places.pair(&format!("{block}.attention.projection"), &[c, c]),
         }
@@ -98,8 +107,9 @@ fn visible(layer: Layer<'_>) -> Visible {
 }
 
 /// The attention problem of one sequence.
-fn problem<'a>(layer: Layer<'a>, sequence: &Sequence) -> Problem<'a> {
-    let dropout = (layer.dropout).filter(|dropout| dropout.probability_attention > 0.0);
+fn problem<'a>(at: &Parameters, layer: Layer<'a>, sequence: &Sequence) -> Problem<'a> {
+    let drops = |dropout: &&Dropout| dropout.probability_attention > 0.0 && !at.linear;
+    let dropout = layer.dropout.filter(drops);
     Problem {
         queries: sequence.outputs(layer.last).len(),
         keys: sequence.token_rows().len(),
@@ -115,7 +125,7 @@ fn problem<'a>(layer: Layer<'a>, sequence: &Sequence) -> Problem<'a> {
     }
 }
 
-/// q = x Wq + bq, for as many rows as q has.
+/// q = x Wq + bq, for as many rows as q has; its features, if the attention is linear.
 fn project_queries(
     at: &Parameters,
     network: Network<'_>,
@@ -126,9 +136,13 @@ fn project_queries(
     let c = at.width();
     let bias = &network.of(&at.qkv.bias)[..c];
     network.linear((x, c), query.all(), bias, q);
+    if at.linear {
+        linear_attention::cpu::features(network.level, q, c, c);
+    }
 }
 
-/// kv = x Wkv + bkv, for as many rows as kv has.
+/// kv = x Wkv + bkv, for as many rows as kv has; with the keys' features, if the attention is
+/// linear.
 fn project_keys_values(
     at: &Parameters,
     network: Network<'_>,
@@ -139,4 +153,7 @@ fn project_keys_values(
     let c = at.width();
     let bias = &network.of(&at.qkv.bias)[c..];
     network.linear((x, c), keys_values.all(), bias, kv);
+    if at.linear {
+        linear_attention::cpu::features(network.level, kv, 2 * c, c);
+    }
 }

@@ -4,6 +4,7 @@ use super::Parameters;
 use crate::kernels::attention::{Visible, reference as attention};
 use crate::kernels::decision_transformer::network::reference::{Backward, Network, Tokens};
 use crate::kernels::dropout::Site;
+use crate::kernels::linear_attention::reference as linear_attention;
 use crate::kernels::real::Real;
 
 /// What the forward pass stores of one window.
@@ -44,6 +45,30 @@ impl Parameters {
         }
     }
 
+    fn linear_problem(&self) -> linear_attention::Problem {
+        linear_attention::Problem {
+            width: self.width(),
+            heads: self.heads,
+            visible: Visible::TOKENS,
+        }
+    }
+
+    /// Features of the queries, and of the keys beside their values.
+    fn features<R: Real>(&self, q: &[R], kv: &[R]) -> (Vec<R>, Vec<R>) {
+        let c = self.width();
+        let of_key = |(at, x): (usize, &R)| {
+            if at % (2 * c) < c {
+                linear_attention::feature(*x)
+            } else {
+                *x
+            }
+        };
+        (
+            q.iter().map(|x| linear_attention::feature(*x)).collect(),
+            kv.iter().enumerate().map(of_key).collect(),
+        )
+    }
+
     /// Computes the branch from the normed tokens.
     pub(in super::super) fn reference_forward<R: Real>(
         &self,
@@ -55,7 +80,12 @@ impl Parameters {
         let qkv = network.linear(&self.qkv, normed);
         let (q, kv) = split(&qkv, self.width());
         let mask = mask(tokens, layer, self.heads);
-        let attended = attention::forward(self.problem(mask.as_deref()), &q, &kv);
+        let attended = if self.linear {
+            let (q, kv) = self.features(&q, &kv);
+            linear_attention::forward(self.linear_problem(), &q, &kv)
+        } else {
+            attention::forward(self.problem(mask.as_deref()), &q, &kv)
+        };
         let branch = network.linear(&self.projection, &attended);
         (Tape { qkv, attended }, branch)
     }
@@ -73,7 +103,12 @@ impl Parameters {
         let attended = back.linear(&self.projection, &tape.attended, branch);
         let (q, kv) = split(&tape.qkv, c);
         let mask = mask(tokens, layer, self.heads);
-        let (dq, dkv) = attention::backward(self.problem(mask.as_deref()), &q, &kv, &attended);
+        let (dq, dkv) = if self.linear {
+            let (q, kv) = self.features(&q, &kv);
+            linear_attention::backward(self.linear_problem(), &q, &kv, &attended)
+        } else {
+            attention::backward(self.problem(mask.as_deref()), &q, &kv, &attended)
+        };
         let rows = dq.chunks(c).zip(dkv.chunks(2 * c));
         let qkv: Vec<R> = rows.flat_map(|(q, kv)| [q, kv].concat()).collect();
         back.linear(&self.qkv, normed, &qkv)

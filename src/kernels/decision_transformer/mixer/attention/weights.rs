@@ -51,7 +51,7 @@ impl Weights {
         if !self.direct {
             keys_values.pack(level, self.keys_values.hold(precision));
         }
-        if self.direct || (last && purpose == Purpose::Acting) {
+        if self.direct || (last && purpose == Purpose::Acting && !at.linear) {
             let d = c / at.heads;
             self.values.resize_with(at.heads, Panels::default);
             for (head, values) in self.values.iter_mut().enumerate() {
