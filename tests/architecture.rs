@@ -49,7 +49,7 @@ const MODULES: [&str; 33] = [
 ];
 
 /// The modules of `src/kernels/`, in order: the ground, devices, ops, networks.
-const KERNELS: [&str; 24] = [
+const KERNELS: [&str; 25] = [
     "threads",
     "real",
     "buffer",
@@ -64,6 +64,7 @@ const KERNELS: [&str; 24] = [
     "attention",
     "causal_convolution",
     "selective_scan",
+    "lstm",
     "layer_norm",
     "adaptive_norm",
     "loss",

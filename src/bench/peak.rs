@@ -19,7 +19,8 @@ use crate::kernels::selective_scan::{self, STATES};
 /// observation tokens alone, since nothing else reaches the action head. Its keys and values count
 /// for these alone too, and its attention for each head, where that is [less](direct::pays). Where
 /// returns are predicted, all tokens count in the last layer. A convolution counts its taps; a scan
-/// its filter's, and three products for each number of memory, the exponential not counted.
+/// its filter's, and three products for each number of memory, the exponential not counted. An LSTM
+/// counts two products with four gates for every token, in the last layer, too.
 pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     let [k, c, s, a] =
         [shape.context, shape.width, shape.observation, shape.action].map(|n| n as f64);
@@ -50,6 +51,10 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
         let [e, r, n] = [e, r, n].map(|n| n as f64);
         let each = e * (c + 2.0 * (r + n) + 3.0 * n + selective_scan::TAPS as f64);
         let block = |rows: f64| products(tokens * each + rows * (2.0 * e + 8.0 * c) * c);
+        return layers(block(tokens), block(answers));
+    }
+    if shape.mixer == MixerKind::Lstm {
+        let block = |rows: f64| products(8.0 * (tokens + rows) * c * c);
         return layers(block(tokens), block(answers));
     }
     let whole = products(tokens * 12.0 * c * c) + attention(tokens * (tokens + 1.0) / 2.0);

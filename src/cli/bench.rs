@@ -169,6 +169,7 @@ enum MixerArg {
     Attention,
     Convolution,
     Scan,
+    Lstm,
 }
 
 #[derive(Args)]
@@ -427,6 +428,7 @@ impl SizeArgs {
                 MixerArg::Attention => MixerKind::Attention,
                 MixerArg::Convolution => MixerKind::Convolution,
                 MixerArg::Scan => MixerKind::Scan,
+                MixerArg::Lstm => MixerKind::Lstm,
             },
         };
         check_heads(sizes.width, sizes.heads)?;

@@ -75,6 +75,8 @@ pub enum MixerKind {
     Convolution,
     /// A selective scan (Mamba-1, Gu and Dao 2023; Decision Mamba, Ota 2024).
     Scan,
+    /// A long short-term memory (Hochreiter and Schmidhuber 1997), as PyTorch's `nn.LSTM`.
+    Lstm,
 }
 
 /// Where the return-to-go enters.

@@ -204,6 +204,13 @@ const SCAN: Shape = Shape {
     ..SMALL
 };
 
+/// A long short-term memory instead of attention.
+const LSTM: Shape = Shape {
+    mixer: MixerKind::Lstm,
+    heads: 1,
+    ..SMALL
+};
+
 /// A stochastic policy whose deviation depends on the state.
 const SQUASHED: Shape = Shape {
     deviation: Some(Deviation::Squashed),
@@ -224,7 +231,7 @@ const POSITION: Shape = Shape {
 };
 
 /// Every other condition, mixer and distribution.
-const FAMILY: [Shape; 13] = [
+const FAMILY: [Shape; 16] = [
     POSITION,
     Shape {
         positions: 1,
@@ -256,6 +263,15 @@ const FAMILY: [Shape; 13] = [
     Shape {
         condition: Condition::Adaln,
         ..CONVOLUTION
+    },
+    LSTM,
+    Shape {
+        condition: Condition::Adaln,
+        ..LSTM
+    },
+    Shape {
+        condition: Condition::Predicted { expectile: 0.5 },
+        ..LSTM
     },
 ];
 
