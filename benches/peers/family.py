@@ -17,6 +17,7 @@ MEMBERS = {
     "convolution, adaln": ["--mixer", "convolution", "--condition", "adaln"],
     "scan, token": ["--mixer", "scan"],
     "scan, adaln": ["--mixer", "scan", "--condition", "adaln"],
+    "lstm, token": ["--mixer", "lstm"],
     "attention, predicted": ["--condition", "predicted"],
 }
 
