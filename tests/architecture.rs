@@ -49,7 +49,7 @@ const MODULES: [&str; 33] = [
 ];
 
 /// The modules of `src/kernels/`, in order: the ground, devices, ops, networks.
-const KERNELS: [&str; 24] = [
+const KERNELS: [&str; 26] = [
     "threads",
     "real",
     "buffer",
@@ -65,6 +65,7 @@ const KERNELS: [&str; 24] = [
     "linear_attention",
     "causal_convolution",
     "selective_scan",
+    "lstm",
     "layer_norm",
     "adaptive_norm",
     "loss",

@@ -73,6 +73,33 @@ fn a_recipe_sets_its_switches_and_the_names_of_its_source() {
 }
 
 #[test]
+fn an_lstm_resumes_and_acts_and_its_weights_have_the_names_of_pytorch() {
+    let lstm = "--set decision_transformer.mixer=lstm";
+    let run = format!(
+        "train {lstm} --steps 60 --seed 3 --set checkpoint_every=7 {TINY} \
+         --dataset builtin/pendulum/mixed --set parts=2"
+    );
+    kill_and_resume(&Workbench::new(), &run, Duration::ZERO);
+    let bench = Workbench::new();
+    bench.succeed(&format!("train {lstm} --steps 3 {TINY} --run-dir run"));
+    let bytes = std::fs::read(bench.path("run/checkpoints/weights.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    for name in ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"] {
+        let name = format!("blocks.0.lstm.{name}");
+        assert!(file.tensor(&name).is_ok(), "{:?}", file.names());
+    }
+    bench.succeed("evaluate run --targets 100 --episodes 2");
+    for (format, reason) in [
+        ("onnx", "mixer = \"attention\" is supported"),
+        ("act", "no mixer = \"lstm\""),
+    ] {
+        let transcript = bench.transcript(&format!("export run --{format} policy"));
+        assert!(transcript.contains(reason), "{transcript}");
+        assert!(!bench.path("policy").exists());
+    }
+}
+
+#[test]
 fn a_head_fits_the_actions_and_its_weights_have_the_names_of_its_source() {
     let bench = Workbench::new();
     let train = |name: &str, options: &str| {
@@ -210,6 +237,14 @@ fn excluded_combinations_of_switches_are_refused_before_there_is_a_run() {
             "mixer' is scan: it must be attention on a GPU",
         ),
         (
+            "--set decision_transformer.mixer=lstm --device cuda",
+            "mixer' is lstm: it must be attention on a GPU",
+        ),
+        (
+            "--set decision_transformer.mixer=lstm --set decision_transformer.heads=2",
+            "heads' is 2: it must be 1 with mixer",
+        ),
+        (
             "--recipe online_dt --device cuda --dataset builtin/pendulum/mixed",
             "action_head' is squashed_gaussian: it must be tanh or logits on a GPU",
         ),
@@ -269,6 +304,10 @@ fn excluded_combinations_of_switches_are_refused_before_there_is_a_run() {
         (
             "--recipe decision_mamba",
             "it must be exact with mixer = \"scan\"",
+        ),
+        (
+            "--set decision_transformer.mixer=lstm",
+            "it must be exact with mixer = \"lstm\"",
         ),
         ("--algorithm bc", "it must be exact with algorithm = \"bc\""),
     ];

@@ -18,6 +18,7 @@ MEMBERS = {
     "scan, token": ["--mixer", "scan"],
     "scan, adaln": ["--mixer", "scan", "--condition", "adaln"],
     "linear, token": ["--mixer", "linear"],
+    "lstm, token": ["--mixer", "lstm"],
     "attention, predicted": ["--condition", "predicted"],
 }
 

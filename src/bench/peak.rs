@@ -20,7 +20,8 @@ use crate::kernels::selective_scan::{self, STATES};
 /// for these alone too, and its attention for each head, where that is [less](direct::pays); linear
 /// attention counts whichever is less, the square of scores or the sums for each head. Where
 /// returns are predicted, all tokens count in the last layer. A convolution counts its taps; a scan
-/// its filter's, and three products for each number of memory, the exponential not counted.
+/// its filter's, and three products for each number of memory, the exponential not counted. An LSTM
+/// counts two products with four gates for every token, in the last layer, too.
 pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     let [k, c, s, a] =
         [shape.context, shape.width, shape.observation, shape.action].map(|n| n as f64);
@@ -61,6 +62,10 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
             attention(pairs.min((rows + tokens) * d / 2.0))
         };
         return layers(block(tokens) + mix(tokens), block(answers) + mix(answers));
+    }
+    if shape.mixer == MixerKind::Lstm {
+        let block = |rows: f64| products(8.0 * (tokens + rows) * c * c);
+        return layers(block(tokens), block(answers));
     }
     let whole = products(tokens * 12.0 * c * c) + attention(tokens * (tokens + 1.0) / 2.0);
     let pairs_of_observations = (stride - 1.0) * k + stride * k * (k - 1.0) / 2.0;

@@ -170,6 +170,7 @@ enum MixerArg {
     Convolution,
     Scan,
     Linear,
+    Lstm,
 }
 
 #[derive(Args)]
@@ -429,6 +430,7 @@ impl SizeArgs {
                 MixerArg::Convolution => MixerKind::Convolution,
                 MixerArg::Scan => MixerKind::Scan,
                 MixerArg::Linear => MixerKind::Linear,
+                MixerArg::Lstm => MixerKind::Lstm,
             },
         };
         check_heads(sizes.width, sizes.heads)?;

@@ -21,7 +21,7 @@ const WHAT: &str = "exported for rtg-act";
 ///
 /// # Errors
 /// [`Error::Unsupported`]: a policy that needs more memory than the crate allows, a selective scan,
-/// a predicted return-to-go, a target that is an advantage.
+/// an LSTM, a predicted return-to-go, a target that is an advantage.
 pub fn policy(
     computation: &Computation,
     notes: &[(&str, String)],
@@ -41,8 +41,8 @@ pub fn policy(
         }
         Computation::Sequence(of) => {
             let names = names(of).ok_or_else(|| {
-                let reason =
-                    "rtg-act has neither the mixers scan and linear nor condition = \"predicted\"";
+                let reason = "rtg-act has none of the mixers scan, linear and lstm, and no condition = \
+                              \"predicted\"";
                 unsupported(reason.to_owned())
             })?;
             parts.sequence(&of.merged(), names);
@@ -73,7 +73,7 @@ fn names(policy: &Sequence) -> Option<[&'static str; 2]> {
     let mixer = match policy.shape.mixer {
         MixerKind::Attention => "attention",
         MixerKind::Convolution => "convolution",
-        MixerKind::Scan | MixerKind::Linear => return None,
+        MixerKind::Scan | MixerKind::Linear | MixerKind::Lstm => return None,
     };
     Some([condition, mixer])
 }

@@ -12,9 +12,8 @@
 //! or f64, `cpu.rs` the fast ones, written once over [`simd`] and compiled for each instruction
 //! set; for a GPU, `<op>.cu` and, in `cuda.rs`, its launches on a [`device`]. Ops do not depend on
 //! a model: [`linear`] and its epilogues (`epilogue`), [`activation`], [`attention`],
-//! [`causal_convolution`], [`selective_scan`], [`layer_norm`], [`adaptive_norm`], [`dropout`],
-//! [`loss`], [`expectile`], [`likelihood`],
-//! [`adamw`], [`lamb`].
+//! [`causal_convolution`], [`selective_scan`], [`lstm`], [`layer_norm`], [`adaptive_norm`],
+//! [`dropout`], [`loss`], [`expectile`], [`likelihood`], [`adamw`], [`lamb`].
 //!
 //! # Models
 //!
@@ -53,6 +52,7 @@ pub mod likelihood;
 pub mod linear;
 pub mod linear_attention;
 pub mod loss;
+pub mod lstm;
 pub mod mlp;
 pub(crate) mod parameters;
 mod precision;

@@ -5,6 +5,7 @@ use rand_distr::{Distribution, Normal, StandardNormal, Uniform};
 
 use crate::kernels::causal_convolution::TAPS;
 use crate::kernels::decision_transformer::Layout;
+use crate::kernels::lstm::GATES;
 use crate::kernels::mlp;
 use crate::kernels::selective_scan;
 use crate::random::Stream;
@@ -62,7 +63,8 @@ pub enum StepFill {
 /// A new flat parameter vector. A LayerNorm starts at gain 1 and bias 0 in both recipes; the slopes
 /// of an adaptive one start at 0. Neither code's loops reach a `Conv1d`: it keeps PyTorch's
 /// default, U(-1/sqrt(taps), 1/sqrt(taps)). A scan's memory starts with decay rates of 1 to N, and
-/// D is 1. Both heads of a squashed
+/// D is 1. An LSTM keeps PyTorch's default, too, U(-1/sqrt C, 1/sqrt C) for both matrices and both
+/// biases: its one bias here is the sum of two such draws. Both heads of a squashed
 /// Gaussian start orthogonal without biases, as in online-dt; free logarithms of deviations at 0.
 pub fn initialise(
     layout: &Layout,
@@ -105,6 +107,14 @@ pub fn initialise(
             }
         } else if layer.contains(".convolution.") {
             fill_uniform(values, linear_bound(TAPS), stream);
+        } else if layer.contains(".lstm.") {
+            let bound = linear_bound(view.dims[view.dims.len() - 1] / GATES);
+            fill_uniform(values, bound, stream);
+            if kind == "bias" {
+                let mut second = vec![0.0; values.len()];
+                fill_uniform(&mut second, bound, stream);
+                values.iter_mut().zip(second).for_each(|(x, y)| *x += y);
+            }
         } else if let Some(deviation) = how.normal(layer, kind, layout.blocks.len()) {
             if kind != "bias" {
                 fill_normal(values, deviation, stream);
@@ -383,6 +393,42 @@ mod tests {
                 (found - expected).abs() <= 0.2 * expected,
                 "{how:?} {name}: {found}, not {expected}"
             );
+        }
+    }
+
+    #[test]
+    fn an_lstm_starts_with_the_bounds_of_pytorch_and_the_sum_of_two_biases() {
+        let shape = Shape {
+            observation: 3,
+            action: 2,
+            context: 4,
+            width: 64,
+            heads: 1,
+            layers: 1,
+            timesteps: 10,
+            activation: Activation::Gelu,
+            head: Head::Logits,
+            condition: Condition::Token,
+            mixer: MixerKind::Lstm,
+            deviation: None,
+            positions: 0,
+            norm_epsilon: EPSILON,
+        };
+        let layout = Layout::new(&shape);
+        for how in [Initialisation::Official, Initialisation::Corl] {
+            let stream = &mut Stream::new(1, "initialisation");
+            let all = initialise(&layout, (how, StepFill::Package), stream);
+            let of = |name: &str| &all[layout.range(&format!("block.0.lstm.{name}")).unwrap()];
+            let one = 0.125 / 3.0_f64.sqrt();
+            for (name, bound, expected) in [
+                ("input.weight", 0.125, one),
+                ("hidden.weight", 0.125, one),
+                ("input.bias", 0.25, 2.0_f64.sqrt() * one),
+            ] {
+                let found = deviation(of(name));
+                assert!((found - expected).abs() < 0.1 * expected, "{name}: {found}");
+                assert!(of(name).iter().all(|x| x.abs() <= bound), "{name}");
+            }
         }
     }
 

@@ -141,7 +141,7 @@ pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
     let triangle = |n: usize| (0..n * n).map(move |index| index % n <= index / n);
     let layers = match shape.mixer {
         MixerKind::Attention => shape.layers,
-        MixerKind::Convolution | MixerKind::Scan | MixerKind::Linear => 0,
+        MixerKind::Convolution | MixerKind::Scan | MixerKind::Linear | MixerKind::Lstm => 0,
     };
     (0..layers)
         .flat_map(|layer| match naming {

@@ -13,7 +13,8 @@ import torch
 from safetensors import safe_open
 
 from corl import Corl
-from family import Convformer, DecisionMamba, Ddt, Reinformer, with_linear_attention
+from family import (Convformer, DecisionMamba, Ddt, LstmTransformer, Reinformer,
+                    with_linear_attention)
 from libraries import D3rlpy, HuggingFace
 from official import Official
 from stochastic import GaussianReinformer, OnlineDt
@@ -21,11 +22,16 @@ from stochastic import GaussianReinformer, OnlineDt
 # Left padding of the official recipe: zero before normalisation, so -mean/std; made up here.
 PADDED_OBSERVATION = np.array([0.7, -1.3, 0.4])
 PADDED_ACTION = -10.0
+# The mixers of recipes without attention.
+MIXERS = {"convformer": "convolution", "decision_mamba": "scan"}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One fixture. `timesteps` is the number of rows in the time-step table."""
+    """One fixture. `timesteps` is the number of rows in the time-step table.
+
+    An empty `mixer` is the recipe's.
+    """
 
     name: str
     recipe: str
@@ -36,7 +42,7 @@ class Case:
     condition: str = "token"
     action_head: str = "tanh"
     method: str = "adamw"
-    linear: bool = False
+    mixer: str = ""
     width: int = 16
     layers: int = 2
     context: int = 5
@@ -46,16 +52,17 @@ class Case:
     lengths: tuple = (5, 1, 3, 4)
     starts: tuple = (17, 19, 0, 6)
 
+    def __post_init__(self):
+        if not self.mixer:
+            object.__setattr__(self, "mixer", self.usual_mixer)
+
     @property
     def timesteps(self):
         return self.episode + {"corl": self.context, "d3rlpy": 1}.get(self.recipe, 0)
 
     @property
-    def mixer(self):
-        if self.linear:
-            return "linear"
-        mixers = {"convformer": "convolution", "decision_mamba": "scan"}
-        return mixers.get(self.recipe, "attention")
+    def usual_mixer(self):
+        return MIXERS.get(self.recipe, "attention")
 
     @property
     def plain(self):
@@ -65,7 +72,7 @@ class Case:
     def sizes(self):
         """Everything that a reader of the fixture needs to build the same network."""
         sizes = asdict(self) | {"timesteps": self.timesteps}
-        usual = {"action_head": "tanh", "method": "adamw", "linear": False}
+        usual = {"action_head": "tanh", "method": "adamw", "mixer": self.usual_mixer}
         return {name: size for name, size in sizes.items() if usual.get(name) != size}
 
 
@@ -103,10 +110,12 @@ CASES = (
     # Time steps count from 1, and only a window at an episode's start is short.
     Case("d3rlpy", "d3rlpy", 24, heads=2, lengths=(5, 1, 3, 5), starts=(15, 0, 0, 6)),
     Case("d3rlpy_1_head", "d3rlpy", 25, layers=1),
-    Case("linear_2_heads", "official", 26, heads=2, linear=True),
+    # Nor do LSTMs mask padding.
+    Case("lstm", "official", 26, context=7, lengths=(7,) * 4, width=8, mixer="lstm"),
+    Case("linear_2_heads", "official", 28, heads=2, mixer="linear"),
     # Longer than twice the channels of a head: sums instead of scores.
     Case("linear_adaln", "ddt", 27, heads=8, context=14, lengths=(14, 2, 9, 14), episode=40,
-         layers=1, condition="adaln", linear=True),
+         layers=1, condition="adaln", mixer="linear"),
 )
 
 
@@ -118,9 +127,9 @@ def fixture_case(path):
 
 def network(recipe, observation, action, width, layers, heads, timesteps, context,
             max_action=1.0, discrete=False, dropout=0.0, positions=None, condition="token",
-            action_head="tanh", linear=False):
+            action_head="tanh", mixer=""):
     """The module of a recipe. `positions` is the edge of the official causal mask."""
-    if linear:
+    if mixer == "linear":
         model = network(recipe, observation, action, width, layers, heads, timesteps, context,
                         max_action, discrete, dropout, positions, condition, action_head)
         return with_linear_attention(model, width, heads, dropout)
@@ -130,6 +139,9 @@ def network(recipe, observation, action, width, layers, heads, timesteps, contex
         del sizes["heads"]
         module = Convformer if recipe == "convformer" else DecisionMamba
         return module(**sizes, has_returns=condition == "token")
+    if mixer == "lstm":
+        del sizes["heads"]
+        return LstmTransformer(**sizes)
     # The labels of a critic change no weight.
     recipe = "official" if recipe == "qdt" else recipe
     if recipe in ("ddt", "online_dt", "reinformer"):
@@ -156,10 +168,12 @@ def case_network(case):
     model = network(case.recipe, case.observation, case.action, case.width, case.layers,
                     case.heads, case.timesteps, case.context, case.max_action, case.discrete,
                     positions=16, condition=case.condition, action_head=case.action_head,
-                    linear=case.linear)
+                    mixer=case.mixer)
     rng = np.random.default_rng(1000 + case.seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
             drawn = rng.standard_normal(tuple(parameter.shape))
             if name.endswith("A_log"):
                 drawn = parameter.numpy() + 0.2 * drawn

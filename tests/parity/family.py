@@ -7,7 +7,8 @@ with the state dict of the official attention but its masks.
 paper's formula). `Convformer` has convolutions instead of attention, with the state dict of
 beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`. `DecisionMamba` has selective
 scans, with the state dict of Toshihiro-Ota/decision-mamba, `gym/models/decision_mamba.py`, whose
-blocks are `mamba_ssm.Mamba`. Stochastic policies are in `stochastic.py`. The code is ours. Shapes:
+blocks are `mamba_ssm.Mamba`. `LstmTransformer` has `torch.nn.LSTM` instead of attention in the official
+model. Stochastic policies are in `stochastic.py`. The code is ours. Shapes:
 B batch, K context, p tokens a step, T tokens, C width, E = 2C channels of a scan, N numbers of
 memory, S observation, A action.
 """
@@ -18,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from official import POSITIONS, InputMajorLinear, Official
+from official import POSITIONS, FeedForward, InputMajorLinear, Official
 
 TAPS = 6
 # Mamba's filter, and its numbers of memory in a channel.
@@ -292,3 +293,31 @@ class DecisionMamba(Convformer):
         super().__init__(observation, action, width, layers, timesteps, has_returns, discrete,
                          dropout)
         self.transformer.h = nn.ModuleList(ScanBlock(width, dropout) for _ in range(layers))
+
+
+class LstmBlock(nn.Module):
+    """Pre-norm; nothing of the memory is dropped, and no padding is masked.
+
+    Of the two biases only the sum has an effect. Trained both, they would move it twice as far as the
+    one of rtg; so the second stays at zero.
+    """
+
+    def __init__(self, width, dropout):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(width)
+        self.lstm = nn.LSTM(width, width, batch_first=True)
+        nn.init.zeros_(self.lstm.bias_hh_l0.requires_grad_(False))
+        self.ln_2 = nn.LayerNorm(width)
+        self.mlp = FeedForward(width, dropout)
+
+    def forward(self, x, padding):
+        x = x + self.lstm(self.ln_1(x))[0]
+        return x + self.mlp(self.ln_2(x))
+
+
+class LstmTransformer(Official):
+    """The official model with memories. For windows without padding."""
+
+    def __init__(self, observation, action, width, layers, timesteps, discrete=False, dropout=0.0):
+        super().__init__(observation, action, width, layers, 1, timesteps, discrete, dropout, 1)
+        self.transformer.h = nn.ModuleList(LstmBlock(width, dropout) for _ in range(layers))

@@ -209,7 +209,7 @@ def deviation(case, valid, exact, single):
     for name, truth in exact.items():
         difference = (single[name].double() - truth).abs()
         group = name.split("/")[0].replace("gradient_norm", "gradients").replace("alpha", "loss")
-        if not case.linear and name.endswith(
+        if case.mixer != "linear" and name.endswith(
                 ("c_attn.bias", "in_proj_bias", "_attention._k.bias")):
             key = (slice(None) if name.endswith("_k.bias")
                    else slice(case.width, 2 * case.width))

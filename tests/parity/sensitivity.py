@@ -25,6 +25,8 @@ def check_sensitivity(case, model, batch):
             check_padding(case, model, batch, outputs)
         elif case.mixer == "convolution":
             check_filters(case, model, batch, outputs)
+        elif case.mixer == "lstm":
+            check_lstm(case, model, batch, outputs)
         elif case.context > 1:
             check_scan(case, model, batch, outputs)
         if case.condition == "token":
@@ -173,3 +175,33 @@ def check_scan(case, model, batch, outputs):
         difference = (model(**inputs(batch)) - outputs).abs().amax(dim=-1)
         parameter.copy_(kept)
         assert (difference[:, -1] > CHANGED / 10).all(), f"{case.name}: {name}: unseen"
+
+
+def check_lstm(case, model, batch, outputs):
+    """The order of the gates matters, and so do the bias and what is remembered."""
+    lstm = model.transformer.h[0].lstm
+    width = case.width
+    breaks = {
+        "no bias": (lstm.bias_ih_l0, torch.zeros_like),
+        "no memory": (lstm.weight_hh_l0, torch.zeros_like),
+    }
+    for name in ("weight_ih_l0", "weight_hh_l0"):
+        weight = getattr(lstm, name)
+        breaks |= {
+            f"swapped gates {gate} and {gate + 1} of {name}": (
+                weight, lambda weight, gate=gate: swap(weight, gate, width))
+            for gate in range(3)
+        }
+    for name, (parameter, change) in breaks.items():
+        kept = parameter.clone()
+        parameter.copy_(change(kept))
+        difference = (model(**inputs(batch)) - outputs).abs().amax(dim=-1)
+        parameter.copy_(kept)
+        assert (difference[:, -1] > CHANGED / 10).all(), f"{case.name}: {name}: unseen"
+
+
+def swap(weight, gate, width):
+    """The rows of two neighbouring gates in each other's place."""
+    parts = list(weight.split(width))
+    parts[gate], parts[gate + 1] = parts[gate + 1], parts[gate]
+    return torch.cat(parts)

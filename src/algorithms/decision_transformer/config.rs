@@ -118,6 +118,7 @@ pub(crate) enum MixerName {
     Convolution,
     Scan,
     Linear,
+    Lstm,
 }
 
 /// The word for a mixer.
@@ -127,6 +128,7 @@ fn mixer_word(mixer: MixerKind) -> &'static str {
         MixerKind::Convolution => "convolution",
         MixerKind::Scan => "scan",
         MixerKind::Linear => "linear",
+        MixerKind::Lstm => "lstm",
     }
 }
 
@@ -215,13 +217,13 @@ keys! {
     target_entropy: Option<f64> as serde(default) = None, Range::FINITE, "nats",
         "minus the action dimensions";
     /// How tokens are mixed: causal `attention`, a causal `convolution` over six tokens (Decision
-    /// ConvFormer), a selective `scan` (Mamba-1, Decision Mamba), or `linear` attention, without a
-    /// softmax.
+    /// ConvFormer), a selective `scan` (Mamba-1, Decision Mamba), `linear` attention, without a
+    /// softmax, or an `lstm` (a long short-term memory, as `torch.nn.LSTM`).
     mixer: MixerKind as serde(with = "MixerName", default) = match recipe {
         Recipe::Convformer => MixerKind::Convolution,
         Recipe::DecisionMamba => MixerKind::Scan,
         _ => MixerKind::Attention,
-    }, Range::Words(&["attention", "convolution", "scan", "linear"]), "",
+    }, Range::Words(&["attention", "convolution", "scan", "linear", "lstm"]), "",
         "attention; convolution (convformer); scan (decision_mamba)";
     /// With `mixer = "scan"`, how its steps start: `package`, between 0.001 and 0.1 as in
     /// `mamba_ssm`, or `ota`, near 0.69, to which Ota's code resets them.
@@ -244,7 +246,8 @@ keys! {
     }, Range::POSITIVE, "", "1e-5; 0.003 (d3rlpy)";
     /// Dropout on attention probabilities.
     attention_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
-    /// Dropout on the outputs of a block's mixer and MLP; none on that of a convolution or a scan.
+    /// Dropout on the outputs of a block's mixer and MLP; none on that of a convolution, a scan or
+    /// an LSTM.
     residual_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
     /// Dropout on the embedded tokens.
     embedding_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";

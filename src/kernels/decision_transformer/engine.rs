@@ -26,10 +26,13 @@ use std::ops::Range;
 
 /// The most tokens that a thread processes together, except for a window that has more: enough rows
 /// to amortise the memory traffic of weights and their gradients, few enough that a layer's
-/// activations stay in the cache. A scan keeps twice as many numbers of a token as attention.
+/// activations stay in the cache. A scan keeps twice as many numbers of a token as attention. The
+/// tokens of an LSTM's window follow each other, and the rows of their products are windows: about
+/// twelve, a register tile.
 fn group_tokens(shape: &Shape) -> usize {
     let least = match shape.mixer {
         MixerKind::Scan => 240,
+        MixerKind::Lstm => (12 * shape.condition.tokens(shape.context)).clamp(384, 2048),
         MixerKind::Attention | MixerKind::Convolution | MixerKind::Linear => 384,
     };
     shape.width.max(least)

@@ -138,6 +138,12 @@ mod tests {
             ..shape
         };
         assert_eq!(Layout::new(&linear).len(), 726_019);
+        let lstm = Shape {
+            mixer: MixerKind::Lstm,
+            ..shape
+        };
+        // Of a block: attention has 4 (C^2 + C) numbers, an LSTM 8 C^2 + 4 C.
+        assert_eq!(Layout::new(&lstm).len(), 726_019 + 3 * 4 * 128 * 128);
         let adaln = Shape {
             condition: Condition::Adaln,
             ..shape

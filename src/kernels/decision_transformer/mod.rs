@@ -19,8 +19,8 @@
 //!
 //! 1. The weights and their transposes are packed into panels, once for all threads.
 //! 2. Each thread gets a contiguous run of windows, which is divided into groups of about six
-//!    windows, four if the mixer is a scan. A group's valid tokens are the rows of every matrix;
-//!    there are no rows for padding.
+//!    windows, four if the mixer is a scan, twelve if it is an LSTM. A group's valid tokens are the
+//!    rows of every matrix; there are no rows for padding.
 //! 3. A thread computes a group's forward pass through all layers, its loss, and its backward pass
 //!    ([`trunk`]), which adds to the thread's gradient. A thread stores the activations of one
 //!    group only, a few megabytes, which stay in the cache.

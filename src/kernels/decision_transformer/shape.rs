@@ -77,6 +77,8 @@ pub enum MixerKind {
     Scan,
     /// Causal linear attention: features instead of a softmax (Katharopoulos et al. 2020).
     Linear,
+    /// A long short-term memory (Hochreiter and Schmidhuber 1997), as PyTorch's `nn.LSTM`.
+    Lstm,
 }
 
 impl MixerKind {

@@ -66,27 +66,37 @@ impl Form {
     }
 }
 
-/// A tensor of a published code: a parameter, or some of its columns.
+/// A tensor of a published code.
 pub(super) struct Peer {
     pub(super) name: String,
     pub(super) form: Form,
-    columns: Option<Range<usize>>,
+    part: Part,
+}
+
+/// What a tensor holds of a parameter.
+enum Part {
+    Whole,
+    Columns(Range<usize>),
+    /// A second term: the parameter is the sum of two tensors. Written as zeros.
+    Term,
 }
 
 impl Peer {
-    /// The dimensions of these columns of a parameter.
+    /// The dimensions of this part of a parameter.
     pub(super) fn dims(&self, of: &[usize]) -> Vec<usize> {
         let mut dims = of.to_vec();
-        if let (Some(columns), Some(last)) = (&self.columns, dims.last_mut()) {
+        if let (Part::Columns(columns), Some(last)) = (&self.part, dims.last_mut()) {
             *last = columns.len();
         }
         dims
     }
 
-    /// These columns of a parameter's values.
+    /// This part of a parameter's values.
     pub(super) fn cut(&self, dims: &[usize], values: &[f32]) -> Vec<f32> {
-        let Some(columns) = &self.columns else {
-            return values.to_vec();
+        let columns = match &self.part {
+            Part::Whole => return values.to_vec(),
+            Part::Term => return vec![0.0; values.len()],
+            Part::Columns(columns) => columns,
         };
         let rows = values.chunks(dims[dims.len() - 1]);
         rows.flat_map(|row| &row[columns.clone()])
@@ -94,10 +104,12 @@ impl Peer {
             .collect()
     }
 
-    /// Writes these columns into a parameter's values.
+    /// Writes this part into a parameter's values.
     pub(super) fn put(&self, dims: &[usize], values: &[f32], to: &mut [f32]) {
-        let Some(columns) = &self.columns else {
-            return to.copy_from_slice(values);
+        let columns = match &self.part {
+            Part::Whole => return to.copy_from_slice(values),
+            Part::Term => return to.iter_mut().zip(values).for_each(|(to, x)| *to += x),
+            Part::Columns(columns) => columns,
         };
         let rows = to.chunks_mut(dims[dims.len() - 1]);
         for (row, values) in rows.zip(values.chunks(columns.len())) {
@@ -107,8 +119,12 @@ impl Peer {
 }
 
 /// The tensors of a published code that a parameter is stored in: one, except for the matrix of
-/// queries, keys and values in d3rlpy, which has a layer for each.
+/// queries, keys and values in d3rlpy, which has a layer for each, and the bias of an LSTM, which in
+/// PyTorch is the sum of two.
 pub(super) fn peers(naming: Naming, view: &View) -> Vec<Peer> {
+    if let Some(tensors) = lstm_peers(naming, &view.name) {
+        return tensors;
+    }
     let (layer, kind) = view.name.rsplit_once('.').unwrap_or((&view.name, ""));
     match layer.strip_suffix(".attention.qkv") {
         Some(block) if naming == Naming::D3rlpy => {
@@ -117,7 +133,7 @@ pub(super) fn peers(naming: Naming, view: &View) -> Vec<Peer> {
             let part = |(at, name): (usize, &str)| Peer {
                 name: format!("{}.{number}._attention.{name}.{kind}", blocks(naming)),
                 form: Form::Transposed,
-                columns: Some(at * width..(at + 1) * width),
+                part: Part::Columns(at * width..(at + 1) * width),
             };
             ["_q", "_k", "_v"]
                 .into_iter()
@@ -130,7 +146,7 @@ pub(super) fn peers(naming: Naming, view: &View) -> Vec<Peer> {
             vec![Peer {
                 name,
                 form,
-                columns: None,
+                part: Part::Whole,
             }]
         }
     }
@@ -280,6 +296,26 @@ fn scan_name(naming: Naming, view: &str) -> Option<(String, Form)> {
         _ => ("out_proj.weight", Form::Transposed),
     };
     Some((format!("{}.{number}.mamba.{part}", blocks(naming)), form))
+}
+
+/// The tensors of `nn.LSTM` that a parameter of an LSTM is stored in, in the blocks of this naming.
+/// PyTorch has two biases, of which only the sum has an effect. Written are that and zeros.
+fn lstm_peers(naming: Naming, view: &str) -> Option<Vec<Peer>> {
+    let (number, part) = view.strip_prefix("block.")?.split_once(".lstm.")?;
+    let tensors = match part {
+        "input.weight" => vec![("weight_ih_l0", Form::Transposed, Part::Whole)],
+        "hidden.weight" => vec![("weight_hh_l0", Form::Transposed, Part::Whole)],
+        _ => vec![
+            ("bias_ih_l0", Form::Same, Part::Whole),
+            ("bias_hh_l0", Form::Same, Part::Term),
+        ],
+    };
+    let peer = |(name, form, part)| Peer {
+        name: format!("{}.{number}.lstm.{name}", blocks(naming)),
+        form,
+        part,
+    };
+    Some(tensors.into_iter().map(peer).collect())
 }
 
 /// What comes before a block's number.

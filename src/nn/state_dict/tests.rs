@@ -26,6 +26,7 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
                 MixerKind::Convolution,
                 MixerKind::Scan,
                 MixerKind::Linear,
+                MixerKind::Lstm,
             ] {
                 for deviation in [None, Some(Deviation::Squashed), Some(Deviation::Free)] {
                     let shape = Shape {
@@ -56,6 +57,38 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
             }
         }
     }
+}
+
+#[test]
+fn the_bias_of_an_lstm_is_the_sum_of_both_in_a_file() {
+    let shape = Shape {
+        observation: 2,
+        action: 2,
+        context: 3,
+        width: 4,
+        heads: 1,
+        layers: 1,
+        timesteps: 5,
+        activation: Activation::Relu,
+        head: Head::Logits,
+        condition: Condition::Token,
+        mixer: MixerKind::Lstm,
+        deviation: None,
+        positions: 0,
+        norm_epsilon: EPSILON,
+    };
+    let layout = Layout::new(&shape);
+    let mut entries = export(Naming::Corl, &layout, &vec![0.5; layout.len()]);
+    let name = "blocks.0.lstm.bias_hh_l0";
+    let second = entries.iter_mut().find(|entry| entry.name == name).unwrap();
+    assert_eq!(second.values, Values::F32(vec![0.0; 16]));
+    second.values = Values::F32((0..16_u8).map(f32::from).collect());
+    let bytes = serialise(&entries, &[]).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut found = vec![7.0; layout.len()];
+    import(Naming::Corl, &shape, &layout, &file, &mut found).unwrap();
+    let sum: Vec<f32> = (0..16_u8).map(|x| f32::from(x) + 0.5).collect();
+    assert_eq!(found[layout.range("block.0.lstm.input.bias").unwrap()], sum);
 }
 
 fn check(naming: Naming, shape: &Shape) {

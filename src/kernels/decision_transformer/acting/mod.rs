@@ -13,8 +13,8 @@
 //! sum_j p_j v_j = (sum_j p_j n_j) Wv + bv, because the p_j add up to one.
 //! ```
 //!
-//! A scan's memory moves with the newest token while the episode fits, and is computed again once
-//! the window slides.
+//! A scan's memory, or an LSTM's, moves with the newest token while the episode fits, and is
+//! computed again once the window slides.
 //!
 //! Where every mixer reaches back a fixed number of tokens, and the window holds all that its
 //! newest token depends on, nothing slides: a step's new tokens go through all layers, behind the

@@ -58,6 +58,13 @@ const LINEAR: Shape = Shape {
     ..SHAPE
 };
 
+/// An LSTM, whose memory is that of the window, too.
+const LSTM: Shape = Shape {
+    mixer: MixerKind::Lstm,
+    heads: 1,
+    ..SHAPE
+};
+
 /// The return-to-go behind the observation, from which it is predicted.
 const PREDICTED: Shape = Shape {
     condition: Condition::Predicted { expectile: 0.9 },
@@ -312,6 +319,22 @@ fn actions_are_the_engines_predictions_in_growing_and_in_sliding_windows() {
             context: 9,
             ..LINEAR
         },
+        LSTM,
+        Shape {
+            layers: 1,
+            width: 33,
+            ..LSTM
+        },
+        Shape {
+            context: 1,
+            layers: 2,
+            ..LSTM
+        },
+        Shape {
+            condition: Condition::Adaln,
+            context: 20,
+            ..LSTM
+        },
         Shape {
             context: 1,
             layers: 2,
@@ -391,6 +414,11 @@ fn a_predicted_return_is_the_references_and_the_action_follows_from_it() {
             mixer: MixerKind::Linear,
             ..PREDICTED
         },
+        Shape {
+            mixer: MixerKind::Lstm,
+            heads: 1,
+            ..PREDICTED
+        },
     ];
     for shape in shapes {
         let parameters = parameters(&Layout::new(&shape));
@@ -436,17 +464,21 @@ fn a_row_acts_with_the_same_bits_whatever_rows_act_beside_it() {
 }
 
 #[test]
-fn a_row_of_a_scan_acts_with_the_same_bits_on_two_threads() {
-    let parameters = parameters(&Layout::new(&SCAN));
-    let episodes = Episodes::new(SCAN, 5, 15);
+fn a_row_with_a_memory_acts_with_the_same_bits_on_two_threads() {
+    [SCAN, LSTM].into_iter().for_each(check_two_threads);
+}
+
+fn check_two_threads(shape: Shape) {
+    let parameters = parameters(&Layout::new(&shape));
+    let episodes = Episodes::new(shape, 5, 15);
     for level in Level::available() {
         let act = |threads: usize, active: &[usize]| {
-            let mut acting = Acting::at(level, Memory::Exact, SCAN, &parameters, 5, threads);
+            let mut acting = Acting::at(level, Memory::Exact, shape, &parameters, 5, threads);
             episodes.act(&mut acting, active)
         };
         let all = act(1, &[0, 1, 2, 3, 4]);
         assert_eq!(all, act(2, &[0, 1, 2, 3, 4]));
-        let row = 3 * 15 * SCAN.action..4 * 15 * SCAN.action;
+        let row = 3 * 15 * shape.action..4 * 15 * shape.action;
         assert_eq!(
             all[row.clone()],
             act(2, &[3])[row],
@@ -457,7 +489,7 @@ fn a_row_of_a_scan_acts_with_the_same_bits_on_two_threads() {
 
 #[test]
 fn an_episode_forgets_the_one_before_it() {
-    [SHAPE, ADALN, CONVOLUTION, PREDICTED, SCAN, LINEAR]
+    [SHAPE, ADALN, CONVOLUTION, PREDICTED, SCAN, LINEAR, LSTM]
         .into_iter()
         .for_each(check_forgetting);
 }

@@ -1,36 +1,20 @@
 //! The engine compared with the naive whole model in f64.
 
 mod half_precision;
+mod shapes;
 
+use self::shapes::{
+    ADALN, CONVOLUTION, FREE, LSTM, PREDICTED, SCAN, SMALL, SQUASHED, family, members,
+};
 use super::*;
 use crate::kernels::activation::Activation;
 use crate::kernels::adamw::{self, AdamW, Buffers, Step};
-use crate::kernels::decision_transformer::shape::{Condition, MixerKind};
 use crate::kernels::decision_transformer::testing::{Batch, parameters};
 use crate::kernels::decision_transformer::trunk::reference;
 use crate::kernels::decision_transformer::windows::Side;
 use crate::kernels::lamb;
-use crate::kernels::layer_norm::EPSILON;
-use crate::kernels::likelihood::Deviation;
 use crate::kernels::loss::Head;
 use crate::kernels::testing::{assert_close, assert_gradient, numbers, relative_error, to_f64};
-
-const SMALL: Shape = Shape {
-    observation: 5,
-    action: 3,
-    context: 7,
-    width: 96,
-    heads: 3,
-    layers: 3,
-    timesteps: 30,
-    activation: Activation::Gelu,
-    head: Head::Tanh { scale: 0.8 },
-    condition: Condition::Token,
-    mixer: MixerKind::Attention,
-    deviation: None,
-    positions: 0,
-    norm_epsilon: EPSILON,
-};
 
 const DROPOUT: Dropout = Dropout {
     probability_attention: 0.2,
@@ -178,107 +162,6 @@ fn odd_shapes_compute_the_reference() {
     });
 }
 
-/// The return-to-go outside the sequence: two tokens a step.
-const ADALN: Shape = Shape {
-    condition: Condition::Adaln,
-    ..SMALL
-};
-
-/// A convolution instead of attention.
-const CONVOLUTION: Shape = Shape {
-    mixer: MixerKind::Convolution,
-    heads: 1,
-    ..SMALL
-};
-
-/// The return-to-go behind the observation, from which it is predicted.
-const PREDICTED: Shape = Shape {
-    condition: Condition::Predicted { expectile: 0.9 },
-    ..SMALL
-};
-
-/// A selective scan instead of attention.
-const SCAN: Shape = Shape {
-    mixer: MixerKind::Scan,
-    heads: 1,
-    ..SMALL
-};
-
-/// Linear attention, with the square of scores in short windows only.
-const LINEAR: Shape = Shape {
-    mixer: MixerKind::Linear,
-    ..SMALL
-};
-
-/// A stochastic policy whose deviation depends on the state.
-const SQUASHED: Shape = Shape {
-    deviation: Some(Deviation::Squashed),
-    ..SMALL
-};
-
-/// The same with one deviation for all states, where returns-to-go are predicted, too.
-const FREE: Shape = Shape {
-    deviation: Some(Deviation::Free),
-    ..PREDICTED
-};
-
-/// A vector for every token, and another epsilon.
-const POSITION: Shape = Shape {
-    positions: 4,
-    norm_epsilon: 3e-3,
-    ..SMALL
-};
-
-/// Every other condition, mixer and distribution.
-const MEMBERS: [Shape; 8] = [
-    POSITION,
-    SQUASHED,
-    FREE,
-    ADALN,
-    CONVOLUTION,
-    PREDICTED,
-    SCAN,
-    LINEAR,
-];
-
-/// Pairs of these.
-const COMBINATIONS: [Shape; 7] = [
-    Shape {
-        positions: 1,
-        norm_epsilon: 3e-3,
-        ..ADALN
-    },
-    Shape {
-        deviation: Some(Deviation::Squashed),
-        ..ADALN
-    },
-    Shape {
-        condition: Condition::Predicted { expectile: 0.99 },
-        ..CONVOLUTION
-    },
-    Shape {
-        condition: Condition::Adaln,
-        ..SCAN
-    },
-    Shape {
-        condition: Condition::Predicted { expectile: 0.5 },
-        ..SCAN
-    },
-    Shape {
-        condition: Condition::Adaln,
-        ..CONVOLUTION
-    },
-    Shape {
-        condition: Condition::Predicted { expectile: 0.9 },
-        ..LINEAR
-    },
-];
-
-/// All of them.
-fn family() -> impl Iterator<Item = Shape> {
-    MEMBERS.into_iter().chain(COMBINATIONS)
-}
-
 #[test]
 fn every_condition_and_mixer_computes_the_reference() {
     let engines: Vec<_> = Level::available()
@@ -294,7 +177,7 @@ fn every_condition_and_mixer_computes_the_reference() {
         let sums = (Objective::SquaredError, Denominator::Steps);
         check(&fastest(2), shape, &[2, 7, 5], Side::Right, sums, None);
     }
-    MEMBERS.into_iter().for_each(odd_shapes_of);
+    members().for_each(odd_shapes_of);
 }
 
 /// Variants of a shape: a context of one, one layer, odd widths, many heads, long windows, logits.

@@ -5,7 +5,8 @@
 
 use super::{Mixer, Weights};
 use super::{
-    attention::acting as attention, convolution::acting as convolution, scan::acting as scan,
+    attention::acting as attention, convolution::acting as convolution, lstm::acting as lstm,
+    scan::acting as scan,
 };
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
@@ -17,6 +18,7 @@ pub(crate) struct Cache {
     attention: attention::Cache,
     convolution: convolution::Cache,
     scan: scan::Cache,
+    lstm: lstm::Cache,
 }
 
 /// The entries of some tokens.
@@ -25,6 +27,7 @@ pub(crate) struct Kept<'a> {
     attention: attention::Kept<'a>,
     convolution: &'a [f32],
     scan: scan::Kept<'a>,
+    lstm: lstm::Kept<'a>,
 }
 
 /// The places of some tokens' entries, to be written.
@@ -33,6 +36,8 @@ pub(crate) struct Places<'a> {
     attention: attention::Places<'a>,
     convolution: &'a mut [f32],
     scan: scan::Places<'a>,
+    /// a of an LSTM
+    lstm: &'a mut [f32],
 }
 
 /// Scratch memory of a row.
@@ -40,6 +45,7 @@ pub(crate) struct Places<'a> {
 pub(crate) struct Scratch {
     attention: attention::Scratch,
     scan: scan::Scratch,
+    lstm: lstm::Scratch,
 }
 
 /// A mixer with the weights of its layer.
@@ -59,6 +65,7 @@ impl Mixer {
             Self::Attention(at) => cache.attention.resize(at, tokens),
             Self::Convolution(at) => cache.convolution.resize(at, tokens),
             Self::Scan(at) => cache.scan.resize(at, tokens),
+            Self::Lstm(at) => cache.lstm.resize(at, tokens),
         }
     }
 
@@ -68,6 +75,7 @@ impl Mixer {
             Self::Attention(at) => cache.attention.forget(at, kept),
             Self::Convolution(at) => cache.convolution.forget(at, kept),
             Self::Scan(at) => cache.scan.forget(at, kept),
+            Self::Lstm(at) => cache.lstm.forget(at, kept),
         }
     }
 
@@ -84,6 +92,10 @@ impl Mixer {
             },
             Self::Scan(at) => Kept {
                 scan: cache.scan.kept(at, tokens),
+                ..Kept::default()
+            },
+            Self::Lstm(at) => Kept {
+                lstm: cache.lstm.kept(at, tokens),
                 ..Kept::default()
             },
         }
@@ -104,6 +116,10 @@ impl Mixer {
                 scan: cache.scan.places(at, tokens),
                 ..Places::default()
             },
+            Self::Lstm(at) => Places {
+                lstm: cache.lstm.places(at, tokens),
+                ..Places::default()
+            },
         }
     }
 
@@ -113,6 +129,7 @@ impl Mixer {
             Self::Attention(_) => to.attention.copy_past(from.attention),
             Self::Convolution(_) => to.convolution.copy_from_slice(from.convolution),
             Self::Scan(_) => to.scan.copy_past(from.scan),
+            Self::Lstm(_) => from.lstm.copy_past(to.lstm),
         }
     }
 }
@@ -128,6 +145,7 @@ impl Actor<'_> {
             }
             Mixer::Convolution(_) => to.convolution.copy_from_slice(normed),
             Mixer::Scan(at) => scan::keep(at, self.network, &self.weights.scan, normed, to.scan),
+            Mixer::Lstm(at) => lstm::keep(at, self.network, &self.weights.lstm, normed, to.lstm),
         }
     }
 
@@ -140,6 +158,10 @@ impl Actor<'_> {
             Mixer::Scan(at) => {
                 let (cache, scratch) = (&mut cache.scan, &mut scratch.scan);
                 scan::advance(at, self.network, &self.weights.scan, cache, new, scratch);
+            }
+            Mixer::Lstm(at) => {
+                let (cache, scratch) = (&mut cache.lstm, &mut scratch.lstm);
+                lstm::advance(at, self.network, &self.weights.lstm, cache, new, scratch);
             }
         }
     }
@@ -208,6 +230,7 @@ impl Actor<'_> {
             Mixer::Scan(at) => {
                 scan::extend(at, network, &self.weights.scan, kept.scan, rows, branch);
             }
+            Mixer::Lstm(at) => lstm::extend(at, kept.lstm, rows, branch),
         }
     }
 
@@ -232,6 +255,10 @@ impl Actor<'_> {
                 let (kept, scratch) = (kept.scan, &mut scratch.scan);
                 scan::pass(at, network, &self.weights.scan, kept, rows, scratch, branch);
             }
+            Mixer::Lstm(at) => {
+                let (kept, scratch) = (kept.lstm, &mut scratch.lstm);
+                lstm::pass(at, network, &self.weights.lstm, kept, rows, scratch, branch);
+            }
         }
     }
 
@@ -245,6 +272,10 @@ impl Actor<'_> {
             Mixer::Scan(at) => {
                 let (weights, scratch) = (&self.weights.scan, &mut scratch.scan);
                 scan::answer(at, self.network, weights, normed, scratch, branch);
+            }
+            Mixer::Lstm(at) => {
+                let (weights, scratch) = (&self.weights.lstm, &mut scratch.lstm);
+                lstm::answer(at, self.network, weights, normed, scratch, branch);
             }
             Mixer::Convolution(at) => {
                 convolution::answer(at, self.network, normed, self.newest, branch);

@@ -54,7 +54,7 @@ impl Mixer {
             Self::Attention(at) => Tape {
                 attention: attention::Tape::take(at, steps, last, take)?,
             },
-            Self::Convolution(_) | Self::Scan(_) => Tape::default(),
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => Tape::default(),
         })
     }
 
@@ -68,7 +68,7 @@ impl Mixer {
     ) -> Result<(), Error> {
         match self {
             Self::Attention(at) => scratch.attention = attention::Scratch::take(at, steps, take)?,
-            Self::Convolution(_) | Self::Scan(_) => {}
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
         }
         Ok(())
     }
@@ -85,7 +85,7 @@ impl Mixer {
             Self::Attention(at) => Parts {
                 attention: attention::Parts::take(at, tokens, outputs, workspace),
             },
-            Self::Convolution(_) | Self::Scan(_) => Parts::default(),
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => Parts::default(),
         }
     }
 
@@ -104,7 +104,7 @@ impl Mixer {
                 let memory = memory.attention();
                 attention::forward(at, network, layer, normed, memory, branch, launches);
             }
-            Self::Convolution(_) | Self::Scan(_) => {}
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
         }
     }
 
@@ -122,7 +122,7 @@ impl Mixer {
             Self::Attention(at) => {
                 attention::backward(at, network, layer, normed, memory.attention(), launches);
             }
-            Self::Convolution(_) | Self::Scan(_) => {}
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
         }
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! A mixer is a folder, as an op is, and one arm in each function of [`Mixer`]; the members are
 //! [`attention`](self::attention), which includes linear attention,
-//! [`convolution`](self::convolution) and [`scan`](self::scan).
+//! [`convolution`](self::convolution), [`lstm`](self::lstm) and [`scan`](self::scan).
 //! What a member has to give:
 //!
 //! - `Parameters`: its ranges in the flat buffer, and `Weights`: the same, packed for products once
@@ -27,6 +27,7 @@ pub(crate) mod acting;
 pub(crate) mod attention;
 pub(crate) mod convolution;
 pub(crate) mod cuda;
+pub(crate) mod lstm;
 pub(crate) mod reference;
 mod rows;
 pub(crate) mod scan;
@@ -46,6 +47,7 @@ pub(crate) enum Mixer {
     Attention(attention::Parameters),
     Convolution(convolution::Parameters),
     Scan(scan::Parameters),
+    Lstm(lstm::Parameters),
 }
 
 /// Packed weights.
@@ -53,6 +55,7 @@ pub(crate) enum Mixer {
 pub(crate) struct Weights {
     attention: attention::Weights,
     scan: scan::Weights,
+    lstm: lstm::Weights,
 }
 
 /// What the forward pass stores for the backward pass.
@@ -60,6 +63,7 @@ pub(crate) struct Weights {
 pub(crate) struct Tape {
     attention: attention::Tape,
     scan: scan::Tape,
+    lstm: lstm::Tape,
 }
 
 /// Scratch memory of a thread in one layer.
@@ -67,6 +71,7 @@ pub(crate) struct Tape {
 pub(crate) struct Scratch {
     attention: attention::Scratch,
     scan: scan::Scratch,
+    lstm: lstm::Scratch,
 }
 
 /// One layer and the group that it processes.
@@ -92,6 +97,7 @@ impl Mixer {
                 Self::Convolution(convolution::Parameters::new(places, block, shape))
             }
             MixerKind::Scan => Self::Scan(scan::Parameters::new(places, block, shape)),
+            MixerKind::Lstm => Self::Lstm(lstm::Parameters::new(places, block, shape)),
         }
     }
 
@@ -103,7 +109,7 @@ impl Mixer {
     /// How many tokens a token reaches back; none if that grows with the window.
     pub(crate) fn reach(&self) -> Option<usize> {
         match self {
-            Self::Attention(_) | Self::Scan(_) => None,
+            Self::Attention(_) | Self::Scan(_) | Self::Lstm(_) => None,
             Self::Convolution(_) => Some(convolution::REACH),
         }
     }
@@ -112,7 +118,7 @@ impl Mixer {
     pub(crate) fn has_shortcut(&self, precision: Precision, shape: &Shape) -> bool {
         match self {
             Self::Attention(at) => !at.linear && attention::direct::pays(precision, shape),
-            Self::Convolution(_) | Self::Scan(_) => false,
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => false,
         }
     }
 
@@ -129,6 +135,7 @@ impl Mixer {
             // Its weights are read in place.
             Self::Convolution(_) => {}
             Self::Scan(at) => weights.scan.pack(at, packing, parameters),
+            Self::Lstm(at) => weights.lstm.pack(at, packing, parameters),
         }
     }
 
@@ -159,6 +166,10 @@ impl Mixer {
                 (&mut tape.scan, &mut scratch.scan),
                 branch,
             ),
+            Self::Lstm(at) => {
+                let (weights, tape) = (&weights.lstm, &mut tape.lstm);
+                lstm::forward::forward(at, layer, weights, normed, tape, branch);
+            }
         }
     }
 
@@ -189,6 +200,10 @@ impl Mixer {
                 (&mut scratch.scan, factors),
                 gradients,
             ),
+            Self::Lstm(at) => {
+                let memory = (&mut scratch.lstm, factors);
+                lstm::backward::backward(at, layer, &weights.lstm, &tape.lstm, memory, gradients);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Mixer, attention, scan};
 use crate::kernels::decision_transformer::network::reference::{Backward, Network, Tokens};
+use crate::kernels::lstm::reference::LstmTokens;
 use crate::kernels::real::Real;
 
 /// What the forward pass stores of one window.
@@ -9,6 +10,7 @@ pub(crate) enum Tape<R> {
     Attention(attention::reference::Tape<R>),
     Convolution,
     Scan(Box<scan::reference::Tape<R>>),
+    Lstm(LstmTokens<R>),
 }
 
 impl Mixer {
@@ -30,6 +32,10 @@ impl Mixer {
                 let (tape, branch) = at.reference_forward(network, normed);
                 (Tape::Scan(Box::new(tape)), branch)
             }
+            Self::Lstm(at) => {
+                let (tape, branch) = at.reference_forward(network, normed);
+                (Tape::Lstm(tape), branch)
+            }
         }
     }
 
@@ -50,7 +56,10 @@ impl Mixer {
             (Self::Scan(at), Tape::Scan(tape)) => {
                 at.reference_backward(back, (normed, tape), branch)
             }
-            (Self::Attention(_) | Self::Scan(_), _) => {
+            (Self::Lstm(at), Tape::Lstm(tape)) => {
+                at.reference_backward(back, (normed, tape), branch)
+            }
+            (Self::Attention(_) | Self::Scan(_) | Self::Lstm(_), _) => {
                 unreachable!("forward filled the tape of its own mixer")
             }
         }

@@ -22,6 +22,7 @@ fn half_precision_is_near_the_exact_gradient_and_nearer_to_the_reference_that_ro
     check_half_precision(CONVOLUTION);
     check_half_precision(PREDICTED);
     check_half_precision(SCAN);
+    check_half_precision(LSTM);
     check_half_precision(FREE);
 }
 

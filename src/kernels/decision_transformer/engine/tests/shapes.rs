@@ -1,0 +1,144 @@
+//! A small model, and the other members of its family.
+
+use crate::kernels::activation::Activation;
+use crate::kernels::decision_transformer::shape::{Condition, MixerKind, Shape};
+use crate::kernels::layer_norm::EPSILON;
+use crate::kernels::likelihood::Deviation;
+use crate::kernels::loss::Head;
+
+pub(super) const SMALL: Shape = Shape {
+    observation: 5,
+    action: 3,
+    context: 7,
+    width: 96,
+    heads: 3,
+    layers: 3,
+    timesteps: 30,
+    activation: Activation::Gelu,
+    head: Head::Tanh { scale: 0.8 },
+    condition: Condition::Token,
+    mixer: MixerKind::Attention,
+    deviation: None,
+    positions: 0,
+    norm_epsilon: EPSILON,
+};
+
+/// The return-to-go outside the sequence: two tokens a step.
+pub(super) const ADALN: Shape = Shape {
+    condition: Condition::Adaln,
+    ..SMALL
+};
+
+/// A convolution instead of attention.
+pub(super) const CONVOLUTION: Shape = Shape {
+    mixer: MixerKind::Convolution,
+    heads: 1,
+    ..SMALL
+};
+
+/// The return-to-go behind the observation, from which it is predicted.
+pub(super) const PREDICTED: Shape = Shape {
+    condition: Condition::Predicted { expectile: 0.9 },
+    ..SMALL
+};
+
+/// A selective scan instead of attention.
+pub(super) const SCAN: Shape = Shape {
+    mixer: MixerKind::Scan,
+    heads: 1,
+    ..SMALL
+};
+
+/// Linear attention, with the square of scores in short windows only.
+pub(super) const LINEAR: Shape = Shape {
+    mixer: MixerKind::Linear,
+    ..SMALL
+};
+
+/// A long short-term memory instead of attention.
+pub(super) const LSTM: Shape = Shape {
+    mixer: MixerKind::Lstm,
+    heads: 1,
+    ..SMALL
+};
+
+/// A stochastic policy whose deviation depends on the state.
+pub(super) const SQUASHED: Shape = Shape {
+    deviation: Some(Deviation::Squashed),
+    ..SMALL
+};
+
+/// The same with one deviation for all states, where returns-to-go are predicted, too.
+pub(super) const FREE: Shape = Shape {
+    deviation: Some(Deviation::Free),
+    ..PREDICTED
+};
+
+/// A vector for every token, and another epsilon.
+pub(super) const POSITION: Shape = Shape {
+    positions: 4,
+    norm_epsilon: 3e-3,
+    ..SMALL
+};
+
+const MEMBERS: [Shape; 9] = [
+    POSITION,
+    SQUASHED,
+    FREE,
+    ADALN,
+    CONVOLUTION,
+    PREDICTED,
+    SCAN,
+    LINEAR,
+    LSTM,
+];
+
+const COMBINATIONS: [Shape; 9] = [
+    Shape {
+        positions: 1,
+        norm_epsilon: 3e-3,
+        ..ADALN
+    },
+    Shape {
+        deviation: Some(Deviation::Squashed),
+        ..ADALN
+    },
+    Shape {
+        condition: Condition::Predicted { expectile: 0.99 },
+        ..CONVOLUTION
+    },
+    Shape {
+        condition: Condition::Adaln,
+        ..SCAN
+    },
+    Shape {
+        condition: Condition::Predicted { expectile: 0.5 },
+        ..SCAN
+    },
+    Shape {
+        condition: Condition::Adaln,
+        ..CONVOLUTION
+    },
+    Shape {
+        condition: Condition::Predicted { expectile: 0.9 },
+        ..LINEAR
+    },
+    Shape {
+        condition: Condition::Adaln,
+        ..LSTM
+    },
+    Shape {
+        condition: Condition::Predicted { expectile: 0.5 },
+        ..LSTM
+    },
+];
+
+/// Every other condition, mixer and distribution.
+pub(super) fn members() -> impl Iterator<Item = Shape> {
+    MEMBERS.into_iter()
+}
+
+/// These and pairs of them.
+pub(super) fn family() -> impl Iterator<Item = Shape> {
+    MEMBERS.into_iter().chain(COMBINATIONS)
+}
