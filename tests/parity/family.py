@@ -7,10 +7,10 @@ with the state dict of the official attention but its masks.
 paper's formula). `Convformer` has convolutions instead of attention, with the state dict of
 beanie00/Decision-ConvFormer, `gym/models/decision_convformer.py`. `DecisionMamba` has selective
 scans, with the state dict of Toshihiro-Ota/decision-mamba, `gym/models/decision_mamba.py`, whose
-blocks are `mamba_ssm.Mamba`. `LstmTransformer` has `torch.nn.LSTM` instead of attention in the official
-model. Stochastic policies are in `stochastic.py`. The code is ours. Shapes:
-B batch, K context, p tokens a step, T tokens, C width, E = 2C channels of a scan, N numbers of
-memory, S observation, A action.
+blocks are `mamba_ssm.Mamba`. `LstmTransformer` is the official model with `torch.nn.LSTM` instead
+of attention. Stochastic policies are in `stochastic.py`. The code is ours. Shapes: B batch, K
+context, p tokens a step, T tokens, C width, E = 2C channels of a scan, N numbers of memory, S
+observation, A action.
 """
 
 import math
@@ -298,8 +298,8 @@ class DecisionMamba(Convformer):
 class LstmBlock(nn.Module):
     """Pre-norm; nothing of the memory is dropped, and no padding is masked.
 
-    Of the two biases only the sum has an effect. Trained both, they would move it twice as far as the
-    one of rtg; so the second stays at zero.
+    Of the two biases only the sum has an effect. If both were trained, it would move twice as far as
+    the one bias of rtg, so the second stays at zero.
     """
 
     def __init__(self, width, dropout):

@@ -119,8 +119,8 @@ impl Peer {
 }
 
 /// The tensors of a published code that a parameter is stored in: one, except for the matrix of
-/// queries, keys and values in d3rlpy, which has a layer for each, and the bias of an LSTM, which in
-/// PyTorch is the sum of two.
+/// queries, keys and values in d3rlpy, which has a layer for each, and the bias of an LSTM, which
+/// in PyTorch is the sum of two.
 pub(super) fn peers(naming: Naming, view: &View) -> Vec<Peer> {
     if let Some(tensors) = lstm_peers(naming, &view.name) {
         return tensors;
