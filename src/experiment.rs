@@ -223,10 +223,7 @@ impl Experiment {
     /// # Errors
     /// Names the key `evaluation.acting`.
     pub fn check_acting(&self, acting: ActingMode) -> Result<(), ExperimentError> {
-        match acting {
-            ActingMode::Exact => Ok(()),
-            ActingMode::Streaming => Ok(self.algorithm.check_streaming(&self.tables)?),
-        }
+        Ok(self.algorithm.check_acting(&self.tables, acting)?)
     }
 
     /// Whether its policy is conditioned on a target return.

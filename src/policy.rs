@@ -34,17 +34,21 @@ pub enum ActingMode {
     /// What its layers computed of those steps when they were new. A decision costs less, but it is
     /// another function once the episode is longer than K steps.
     Streaming,
+    /// Of the last K, K - 2, ... steps those from which the model predicts the largest return, and
+    /// the longest of equal ones (Elastic Decision Transformer, Wu et al. 2023).
+    Search,
 }
 
 impl ActingMode {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Exact, Self::Streaming];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Exact, Self::Streaming, Self::Search];
 
     /// Its name in plans and options.
     pub fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
             Self::Streaming => "streaming",
+            Self::Search => "search",
         }
     }
 }

@@ -98,7 +98,7 @@ impl TrainedPolicy {
     /// How its policy acts in long episodes: as given, else as in the run's evaluations.
     ///
     /// # Errors
-    /// Streaming, which not every policy supports.
+    /// A way that its policy does not have.
     pub fn acting(&self, given: Option<ActingMode>) -> Result<ActingMode, Error> {
         let acting = given.unwrap_or(self.plan.evaluation.acting);
         self.plan.check_acting(acting)?;

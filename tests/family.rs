@@ -311,6 +311,10 @@ fn excluded_combinations_of_switches_are_refused_before_there_is_a_run() {
             "--set decision_transformer.mixer=lstm",
             "it must be exact with mixer = \"lstm\"",
         ),
+        (
+            "--set decision_transformer.mixer=linear",
+            "it must be exact with mixer = \"linear\"",
+        ),
         ("--algorithm bc", "it must be exact with algorithm = \"bc\""),
     ];
     for (options, expected) in streaming {
@@ -325,6 +329,38 @@ fn excluded_combinations_of_switches_are_refused_before_there_is_a_run() {
     assert!(transcript.contains("it must be exact"), "{transcript}");
     let transcript = bench.transcript("bench train-step --engine composed --mixer convolution");
     assert!(transcript.contains("it must be attention"), "{transcript}");
+}
+
+#[test]
+fn a_search_of_histories_is_for_models_that_predict_returns() {
+    let bench = Workbench::new();
+    let run = |options: &str, name: &str| {
+        format!(
+            "train --dataset builtin/pendulum/mixed --steps 3 {TINY} {options} --run-dir {name} \
+             --set evaluation.acting=search"
+        )
+    };
+    let condition = "--set decision_transformer.condition=predicted";
+    bench.succeed(&run(
+        &format!("{condition} --set decision_transformer.context=4"),
+        "run",
+    ));
+    let returns = |acting: &str| {
+        let found = bench.succeed(&format!("evaluate run --episodes 4 --json {acting}"));
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        found["targets"].clone()
+    };
+    assert_eq!(returns(""), returns("--acting search"));
+    assert_ne!(returns(""), returns("--acting exact"));
+    for (options, expected) in [
+        ("", "exact or streaming with condition = \"token\""),
+        ("--algorithm bc", "exact with algorithm = \"bc\""),
+    ] {
+        let transcript = bench.transcript(&run(options, "other"));
+        let expected = format!("'evaluation.acting' is search: it must be {expected}");
+        assert!(transcript.contains(&expected), "{transcript}");
+        assert!(!bench.path("other").exists());
+    }
 }
 
 #[test]

@@ -228,8 +228,8 @@ pub trait Model {
     /// number of rows and threads.
     fn policy(&self, mode: Mode, rows: usize, threads: usize) -> Box<dyn Policy>;
 
-    /// A greedy policy that remembers long episodes in a given way. Streaming is for plans that
-    /// [`Algorithm::check_streaming`](super::Algorithm::check_streaming) accepts.
+    /// A greedy policy that acts in a given way, which
+    /// [`Algorithm::check_acting`](super::Algorithm::check_acting) accepts for its plan.
     fn greedy(&self, _acting: ActingMode, rows: usize, threads: usize) -> Box<dyn Policy> {
         self.policy(Mode::Greedy, rows, threads)
     }

@@ -53,6 +53,7 @@ use rtg_envs::Spec;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::keys::{KeyError, Keys, PlanError, Table, Value};
+use crate::policy::ActingMode;
 
 pub use self::action_codec::ActionCodec;
 pub use self::computation::{Computation, Perceptron, Rule, Sequence};
@@ -135,8 +136,8 @@ impl Facts<'_> {
     }
 }
 
-/// The key, and its value, that not every policy supports.
-const STREAMING: (&str, &str) = ("evaluation.acting", "streaming");
+/// The key of the ways of acting.
+const ACTING: &str = "evaluation.acting";
 
 /// One algorithm: an entry of [`TABLE`].
 pub trait Algorithm: Sync {
@@ -161,14 +162,17 @@ pub trait Algorithm: Sync {
         Ok(())
     }
 
-    /// Refuses `evaluation.acting = "streaming"` where the policy of a plan with these tables has
-    /// only one way of acting.
+    /// Refuses a way of acting that the policy of a plan with these tables does not have. All have
+    /// [`ActingMode::Exact`].
     ///
     /// # Errors
     /// Names the key.
-    fn check_streaming(&self, _plan: &Table) -> Result<(), PlanError> {
+    fn check_acting(&self, _plan: &Table, acting: ActingMode) -> Result<(), PlanError> {
+        if acting == ActingMode::Exact {
+            return Ok(());
+        }
         let expected = format!("exact with algorithm = \"{}\"", self.card().name);
-        Err(KeyError::new(STREAMING.0, STREAMING.1, expected).into())
+        Err(KeyError::new(ACTING, acting.name(), expected).into())
     }
 
     /// Fills in defaults that follow from the data, so that the plan is complete.

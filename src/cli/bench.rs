@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{print, print_json};
 use crate::algorithms::AlgorithmRef;
 use crate::algorithms::decision_transformer::config::{
-    ConditionName, EngineKind, ModelConfig, check_heads, check_precision, check_streaming,
+    ConditionName, EngineKind, ModelConfig, check_acting, check_heads, check_precision,
     check_switches,
 };
 use crate::bench::{self, DeviceStep, DeviceStepPlan, Milliseconds, Sizes};
@@ -349,9 +349,7 @@ fn act(
     run: &RunArgs,
     pace: &PaceArgs,
 ) -> Result<(), Error> {
-    if rows.0 == ActingMode::Streaming {
-        check_streaming(&bench::config(&sizes))?;
-    }
+    check_acting(&bench::config(&sizes), rows.0)?;
     let threads = run.threads();
     if pace.on_request {
         return answered(bench::act_on_request(sizes, rows, threads));

@@ -1,4 +1,4 @@
-//! `--checkpoint latest|best` and `--acting exact|streaming`.
+//! `--checkpoint latest|best` and `--acting exact|streaming|search`.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;

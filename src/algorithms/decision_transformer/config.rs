@@ -5,13 +5,14 @@ use rtg_envs::{Space, Spec, registry};
 use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
-use crate::algorithms::{PublishedCode, STREAMING};
+use crate::algorithms::{ACTING, PublishedCode};
 use crate::kernels::decision_transformer::{Condition, MixerKind};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::{Activation, Deviation, Precision};
 use crate::keys::{KeyError, Range, keys};
 use crate::nn::initialise::StepFill;
 use crate::nn::state_dict::GPT2_POSITIONS;
+use crate::policy::ActingMode;
 
 /// The implementation of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -439,17 +440,22 @@ pub(super) fn deterministic_only(config: &ModelConfig, place: &str) -> KeyError 
     KeyError::new(&key, found, format!("tanh or logits {place}"))
 }
 
-/// Only softmax attention keeps what it computed of earlier tokens in this way.
+/// Only softmax attention streams, and only predictions of returns are compared in a search.
 ///
 /// # Errors
 /// Names the key.
-pub fn check_streaming(config: &ModelConfig) -> Result<(), KeyError> {
-    if config.mixer == MixerKind::Attention {
-        return Ok(());
-    }
-    let (key, found) = STREAMING;
-    let expected = format!("exact with mixer = \"{}\"", mixer_word(config.mixer));
-    Err(KeyError::new(key, found, expected))
+pub fn check_acting(config: &ModelConfig, acting: ActingMode) -> Result<(), KeyError> {
+    let expected = match acting {
+        ActingMode::Streaming if config.mixer != MixerKind::Attention => {
+            format!("exact with mixer = \"{}\"", mixer_word(config.mixer))
+        }
+        ActingMode::Search if config.condition != ConditionName::Predicted => {
+            let condition = config.condition.word();
+            format!("exact or streaming with condition = \"{condition}\"")
+        }
+        _ => return Ok(()),
+    };
+    Err(KeyError::new(ACTING, acting.name(), expected))
 }
 
 /// Not every CPU has bfloat16 instructions.

@@ -13,11 +13,12 @@ mod policy;
 mod temperature;
 pub mod preprocessing;
 pub mod recipe;
+mod search;
 
 use rtg_datasets::{LabelKind, Labels, Normaliser};
 
 use self::config::{
-    ConditionName, EngineKind, ModelConfig, check_heads, check_precision, check_streaming,
+    ConditionName, EngineKind, ModelConfig, check_acting, check_heads, check_precision,
     check_switches,
 };
 pub use self::device::DeviceLearner;
@@ -32,6 +33,7 @@ use super::{
 };
 use crate::keys::{self, KeyError, Keys, PlanError, Table};
 use crate::optimise::{OptimiserConfig, OptimiserMethod};
+use crate::policy::ActingMode;
 
 /// The Decision Transformer's entry in the table of algorithms.
 pub struct DecisionTransformer;
@@ -93,8 +95,8 @@ impl Algorithm for DecisionTransformer {
         Ok(())
     }
 
-    fn check_streaming(&self, plan: &Table) -> Result<(), PlanError> {
-        Ok(check_streaming(&keys::read(plan, NETWORK)?)?)
+    fn check_acting(&self, plan: &Table, acting: ActingMode) -> Result<(), PlanError> {
+        Ok(check_acting(&keys::read(plan, NETWORK)?, acting)?)
     }
 
     fn resolve(&self, plan: &mut Table, facts: &Facts) -> Result<(), PlanError> {

@@ -7,8 +7,9 @@ use super::config::{ModelConfig, check_heads};
 use super::policy;
 use super::preprocessing::Preprocessing;
 use super::recipe::Recipe;
+use super::search::HistorySearch;
 use crate::algorithms::{self, Computation, Error, Saved, Sequence};
-use crate::kernels::decision_transformer::{Layout, Shape};
+use crate::kernels::decision_transformer::{Layout, Memory, Shape};
 use crate::nn::initialise::initialise;
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile, untrained};
 use crate::policy::{ActingMode, Mode, Policy};
@@ -111,7 +112,12 @@ impl Model {
     /// A policy for up to `rows` episodes at once, conditioned on each episode's target return. Its
     /// actions have the same bits for any number of rows and threads.
     pub fn policy(&self, acting: ActingMode, rows: usize, threads: usize) -> Box<dyn Policy> {
-        Box::new(policy::TargetReturn::new(self, acting, rows, threads))
+        let memory = match acting {
+            ActingMode::Exact => Memory::Exact,
+            ActingMode::Streaming => Memory::Streaming,
+            ActingMode::Search => return Box::new(HistorySearch::new(self, rows, threads)),
+        };
+        Box::new(policy::TargetReturn::new(self, memory, rows, threads))
     }
 }
 

@@ -8,7 +8,7 @@
 use super::Model;
 use super::preprocessing::Preprocessing;
 use crate::kernels::decision_transformer::{self as kernels, Memory, StepInputs};
-use crate::policy::{ActingMode, Policy, Start};
+use crate::policy::{Policy, Start};
 use crate::random::Stream;
 
 /// The policy of a [`Model`] for several episodes at once.
@@ -42,15 +42,25 @@ struct Exploration {
 const STREAM: &str = "exploration";
 
 impl TargetReturn {
-    pub(super) fn new(model: &Model, acting: ActingMode, rows: usize, threads: usize) -> Self {
-        let (shape, first_timestep) = (&model.shape, model.recipe.first_timestep());
+    pub(super) fn new(model: &Model, memory: Memory, rows: usize, threads: usize) -> Self {
+        Self::with_context(model, model.shape.context, memory, (rows, threads))
+    }
+
+    /// The same with a context of other than the model's K steps.
+    pub(super) fn with_context(
+        model: &Model,
+        context: usize,
+        memory: Memory,
+        (rows, threads): (usize, usize),
+    ) -> Self {
+        let first_timestep = model.recipe.first_timestep();
         let last = model.preprocessing.episode_length.saturating_sub(1);
-        let memory = match acting {
-            ActingMode::Exact => Memory::Exact,
-            ActingMode::Streaming => Memory::Streaming,
+        let shape = kernels::Shape {
+            context,
+            ..model.shape
         };
         Self {
-            acting: kernels::Acting::with(memory, *shape, &model.parameters, rows, threads),
+            acting: kernels::Acting::with(memory, shape, &model.parameters, rows, threads),
             preprocessing: model.preprocessing.clone(),
             first_timestep,
             timestep_limit: first_timestep + last as u32,
@@ -74,8 +84,15 @@ impl TargetReturn {
         };
         Self {
             exploration: Some(exploration),
-            ..Self::new(model, ActingMode::Exact, rows, threads)
+            ..Self::new(model, Memory::Exact, rows, threads)
         }
+    }
+}
+
+impl TargetReturn {
+    /// The return-to-go that a row's last action was chosen with, in the network's units.
+    pub(super) fn return_to_go(&self, row: usize) -> f32 {
+        self.acting.return_to_go(row)
     }
 }
 
@@ -216,7 +233,7 @@ mod tests {
                 "{alone:?}"
             );
             // Of many first actions, the mean is near the greedy one, the deviation near sigma's.
-            let exact = ActingMode::Exact;
+            let exact = Memory::Exact;
             let mut greedy = TargetReturn::new(&model, exact, 1, 1);
             let expected = episode(&mut greedy, 1, 0, 0)[0];
             let mut policy = TargetReturn::exploring(&model, 1, 1);
@@ -239,7 +256,7 @@ mod tests {
                 parameters,
                 ..model.clone()
             };
-            let exact = ActingMode::Exact;
+            let exact = Memory::Exact;
             let own = episode(&mut TargetReturn::new(&model, exact, 1, 1), 1, 0, 5);
             let mut exported = TargetReturn::new(&plain, exact, 1, 1);
             assert_eq!(own, episode(&mut exported, 1, 0, 5));
