@@ -29,10 +29,10 @@
 //! S = sum_j φ(k_j) (x) v'_j,   sum_i φ(q_i) (x) g'_i      d x (d + 1) each
 //! ```
 //!
-//! So time and memory grow with the sequence's length, not with its square. Below [`cpu::LONG`]
+//! So time and memory grow with the sequence's length, not with its square. Below `cpu::LONG`
 //! times d keys the square is cheaper, and is computed instead.
 //!
-//! The op reads features: φ is applied to queries and keys in place by [`cpu::features`].
+//! The op reads features: φ is applied to queries and keys in place by `cpu::features`.
 
 pub(crate) mod cpu;
 pub mod reference;

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! Tokens of one sequence wait for each other, so several sequences are computed side by side: a
-//! token's product with W has a row for each sequence that has such a token ([`Order`]). Each W is
+//! token's product with W has a row for each sequence that has such a token (`order.rs`). Each W is
 //! then read once for all of them. Forward keeps the gates, c and h; tanh(c) is computed again. All
 //! products are f32.
 
