@@ -336,15 +336,15 @@ fn a_search_of_histories_is_for_models_that_predict_returns() {
     let bench = Workbench::new();
     let run = |options: &str, name: &str| {
         format!(
-            "train --dataset builtin/pendulum/mixed --steps 3 {TINY} {options} --run-dir {name} \
+            "train --dataset builtin/pendulum/mixed --steps 3 {options} --run-dir {name} \
              --set evaluation.acting=search"
         )
     };
-    let condition = "--set decision_transformer.condition=predicted";
-    bench.succeed(&run(
-        &format!("{condition} --set decision_transformer.context=4"),
-        "run",
-    ));
+    let predicted = format!(
+        "{TINY} --set decision_transformer.condition=predicted \
+         --set decision_transformer.context=4"
+    );
+    bench.succeed(&run(&predicted, "run"));
     let returns = |acting: &str| {
         let found = bench.succeed(&format!("evaluate run --episodes 4 --json {acting}"));
         let found: serde_json::Value = serde_json::from_str(&found).unwrap();

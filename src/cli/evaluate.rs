@@ -39,8 +39,8 @@ pub(super) struct Evaluate {
     #[arg(long, value_enum, default_value_t = Which::Latest)]
     checkpoint: Which,
     /// How a Decision Transformer acts in episodes longer than its context; `streaming` is faster,
-    /// `search` chooses how much history to use, and both are other functions than `exact` [default:
-    /// the run's evaluation.acting].
+    /// `search` chooses how much history it uses, and both are other functions than `exact`
+    /// [default: the run's evaluation.acting].
     #[arg(long, value_enum)]
     acting: Option<ActingMode>,
     /// Environments that are stepped together; affects the speed, not the result.

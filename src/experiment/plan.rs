@@ -109,12 +109,12 @@ keys! {
     /// for algorithms that take targets. Default: the 5th and the 95th percentile of the data's
     /// returns.
     return_range: Option<[f64; 2]> = None, Range::FINITE, "reward", "";
-    /// How a Decision Transformer acts: `exact`, as its last K steps determine it; `streaming`, from
-    /// what each layer computed of the last K steps when they were new, which is many times faster,
-    /// but another function than the trained one once an episode is longer than K steps, so that its
-    /// returns may differ; or, where it predicts returns, `search`: as those of the last K, K - 2,
-    /// ... steps determine it from which it predicts the largest one (Elastic Decision
-    /// Transformer). For evaluations; videos and collections act exactly.
+    /// How a Decision Transformer acts: `exact`, as its last K steps determine it; `streaming`,
+    /// from what each layer computed of the last K steps when they were new, which is many times
+    /// faster, but another function than the trained one once an episode is longer than K steps,
+    /// so that its returns may differ; or, where it predicts returns, `search`: as those of the
+    /// last K, K - 2, ... steps determine it from which it predicts the largest one (Elastic
+    /// Decision Transformer). For evaluations; videos and collections act exactly.
     acting: ActingMode as serde(default) = ActingMode::Exact,
         Range::Words(&["exact", "streaming", "search"]), "", "exact";
     /// Seed of the first evaluation episode's start.

@@ -129,7 +129,7 @@ class LinearAttention(nn.Module):
             part.view(batch, tokens, self.heads, width // self.heads).transpose(1, 2)
             for part in self.c_attn(x).chunk(3, dim=-1)
         )
-        # Padding has the score of a mask behind a softmax; here its features are left out.
+        # Padding has the score of a mask behind a softmax; here its features are omitted.
         key = (F.elu(key) + 1) * (padding == 0).to(x.dtype).transpose(2, 3)
         query = F.elu(query) + 1
         # The recurrent form: sums over all tokens up to each one.

@@ -1,10 +1,10 @@
 //! Acting with the history that promises most (Elastic Decision Transformer, Wu et al. 2023).
 //!
 //! A model that predicts its return-to-go can act with any part of its context. A short history
-//! forgets bad actions, so that a good ending of another trajectory can follow; a long one knows
-//! more. At each step the model acts with contexts of K, K - 2, ... steps, and the action with the
-//! largest predicted return is taken. All of them see the actions that were taken; each sees its own
-//! earlier predictions.
+//! forgets bad actions, so that a good ending of another trajectory can follow; a long one has more
+//! information. At each step the model acts with contexts of K, K - 2, ... steps, and the action
+//! with the largest predicted return is taken. All of them see the actions that were taken; each
+//! sees its own earlier predictions.
 //!
 //! kristery/Elastic-DT chooses in the same way, after drawing each length's returns from a
 //! distribution over classes, which this model does not have.

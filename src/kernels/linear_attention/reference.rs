@@ -6,7 +6,7 @@ use crate::kernels::real::Real;
 
 /// The sizes of one sequence.
 #[derive(Clone, Copy)]
-pub struct Problem {
+pub struct LinearProblem {
     /// C
     pub width: usize,
     /// H
@@ -30,7 +30,7 @@ pub fn slope<R: Real>(feature: R) -> R {
     if feature > one { one } else { feature }
 }
 
-impl Problem {
+impl LinearProblem {
     /// The channels of a head.
     fn channels(&self, head: usize) -> std::ops::Range<usize> {
         let d = self.width / self.heads;
@@ -56,7 +56,7 @@ impl Problem {
 
 /// q: features of queries x C; kv: keys x 2 C, features of the key, then the value. Returns
 /// queries x C.
-pub fn forward<R: Real>(problem: Problem, q: &[R], kv: &[R]) -> Vec<R> {
+pub fn forward<R: Real>(problem: LinearProblem, q: &[R], kv: &[R]) -> Vec<R> {
     let c = problem.width;
     let mut out = vec![R::zero(); q.len()];
     for head in 0..problem.heads {
@@ -73,7 +73,12 @@ pub fn forward<R: Real>(problem: Problem, q: &[R], kv: &[R]) -> Vec<R> {
 }
 
 /// The gradients at what φ was applied to and at the values, shaped as q and kv, from dout.
-pub fn backward<R: Real>(problem: Problem, q: &[R], kv: &[R], dout: &[R]) -> (Vec<R>, Vec<R>) {
+pub fn backward<R: Real>(
+    problem: LinearProblem,
+    q: &[R],
+    kv: &[R],
+    dout: &[R],
+) -> (Vec<R>, Vec<R>) {
     let c = problem.width;
     let mut dq = vec![R::zero(); q.len()];
     let mut dkv = vec![R::zero(); kv.len()];

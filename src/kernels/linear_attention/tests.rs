@@ -53,7 +53,7 @@ fn the_fast_op_is_the_reference_in_value_and_every_gradient() {
                 let mut out = vec![0.0; q.len()];
                 let mut sums = vec![0.0; queries * heads];
                 cpu::forward(level, problem, &q, &kv, &mut out, &mut sums, &mut scratch);
-                let shape = reference::Problem {
+                let shape = reference::LinearProblem {
                     width,
                     heads,
                     visible,
@@ -87,7 +87,7 @@ fn one_query_is_the_last_row() {
     let d = width / heads;
     let q = features(&numbers(1, width), width, width);
     let kv = features(&numbers(2, keys * 2 * width), 2 * width, width);
-    let shape = reference::Problem {
+    let shape = reference::LinearProblem {
         width,
         heads,
         visible: Visible::behind(keys - 1),
@@ -117,7 +117,7 @@ fn one_query_is_the_last_row() {
 #[test]
 fn the_reference_gradient_is_the_finite_difference() {
     let (heads, width, queries, keys) = (2, 6, 4, 4);
-    let shape = reference::Problem {
+    let shape = reference::LinearProblem {
         width,
         heads,
         visible: Visible::TOKENS,

@@ -45,8 +45,8 @@ impl Parameters {
         }
     }
 
-    fn linear_problem(&self) -> linear_attention::Problem {
-        linear_attention::Problem {
+    fn linear_problem(&self) -> linear_attention::LinearProblem {
+        linear_attention::LinearProblem {
             width: self.width(),
             heads: self.heads,
             visible: Visible::TOKENS,
