@@ -45,7 +45,7 @@ impl Weights {
         let qkv = Matrix::of(parameters, &at.qkv);
         let (query, keys_values) = (qkv.columns(0, c), qkv.columns(c, 2 * c));
         let projection = Matrix::of(parameters, &at.projection);
-        self.direct = last && purpose == Purpose::Training { shortcut: true };
+        self.direct = last && purpose == Purpose::Training { shortcut: true } && !at.linear;
         query.pack(level, self.query.hold(precision));
         projection.pack(level, self.projection.hold(precision));
         if !self.direct {
