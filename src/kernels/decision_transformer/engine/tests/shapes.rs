@@ -138,7 +138,12 @@ pub(super) fn members() -> impl Iterator<Item = Shape> {
     MEMBERS.into_iter()
 }
 
-/// These and pairs of them.
+/// Pairs of these.
+pub(super) fn combinations() -> impl Iterator<Item = Shape> {
+    COMBINATIONS.into_iter()
+}
+
+/// All of them.
 pub(super) fn family() -> impl Iterator<Item = Shape> {
-    MEMBERS.into_iter().chain(COMBINATIONS)
+    members().chain(combinations())
 }
