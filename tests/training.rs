@@ -129,7 +129,7 @@ fn bfloat16_products_train_along_nearly_the_same_losses_or_are_refused() {
     if !rtg::kernels::Precision::Bf16.is_available() {
         let transcript = bench.transcript(&train("bf16"));
         assert!(
-            transcript.contains("error: 'model.precision' is bf16"),
+            transcript.contains("error: 'decision_transformer.precision' is bf16"),
             "{transcript}"
         );
         return;
