@@ -21,7 +21,7 @@ const WHAT: &str = "exported for rtg-act";
 ///
 /// # Errors
 /// [`Error::Unsupported`]: a policy that needs more memory than the crate allows, a selective scan,
-/// an LSTM, a predicted return-to-go, a target that is an advantage.
+/// linear attention, an LSTM, a predicted return-to-go, a target that is an advantage.
 pub fn policy(
     computation: &Computation,
     notes: &[(&str, String)],
