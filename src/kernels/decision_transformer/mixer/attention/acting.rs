@@ -1,5 +1,6 @@
 //! Attention in a running episode: the cache of its tokens, and the branch of the newest ones.
 
+use super::direct::scale;
 use super::forward::project;
 use super::{Parameters, Weights, project_keys_values, project_queries};
 use crate::kernels::attention::{self, Visible, cpu::Problem, cpu::Weighting};
@@ -160,11 +161,9 @@ pub(in super::super) fn extend_each<'a>(
     project(at, network, weights, attended, branch);
 }
 
-/// The softmax of scores over d channels, divided by sqrt d.
-fn softmax(d: usize) -> Weighting {
-    Weighting::Softmax {
-        scale: 1.0 / (d as f32).sqrt(),
-    }
+/// The softmax of scores divided by sqrt d.
+fn softmax(at: &Parameters) -> Weighting {
+    Weighting::Softmax { scale: scale(at) }
 }
 
 /// The attention of one token, in all heads, over every row of kv.
@@ -188,7 +187,7 @@ fn ask(
                 more: linear_attention::EPSILON,
             }
         } else {
-            softmax(d)
+            softmax(at)
         };
         let level = network.level;
         attention::cpu::one_query(level, q, keys, values, strides, weighting, scores, out);
@@ -277,7 +276,7 @@ pub(in super::super) fn answer(
         };
         let keys = weights.keys_transposed.part(part.clone(), c);
         product(level, left, keys, finish);
-        let (strides, weighting) = ((c, c), softmax(d));
+        let (strides, weighting) = ((c, c), softmax(at));
         attention::cpu::one_query(
             level, across, normed, normed, strides, weighting, scores, mixed,
         );

@@ -24,7 +24,7 @@ pub(crate) fn pays(precision: Precision, shape: &Shape) -> bool {
 }
 
 /// 1 / sqrt d
-fn scale(at: &Parameters) -> f32 {
+pub(super) fn scale(at: &Parameters) -> f32 {
     let d = at.width() / at.heads;
     1.0 / (d as f32).sqrt()
 }
