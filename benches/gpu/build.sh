@@ -4,7 +4,7 @@
 #
 #     build.sh FILE.tar.gz [PROFILE]        on a machine with Rust, g++ and no GPU
 #
-# PROFILE is that of the kernels' tests, release unless it is named.
+# PROFILE is release unless it is named; with `dev` what `cargo test` has built is not built again.
 #
 # On the machine with the GPU: tar xzf FILE.tar.gz && rtg-gpu/run.sh RESULTS quick
 set -euo pipefail
@@ -16,14 +16,16 @@ trap 'rm -rf "$scratch"' EXIT
 folder=$scratch/rtg-gpu
 mkdir -p "$folder/fake"
 # The whole workspace, as the gate builds it: a package alone has other features, and is built again.
-cargo build --release --workspace --bins --examples --locked
+cargo build --profile "$profile" --workspace --bins --examples --locked
 tests=$(cargo test --profile "$profile" --workspace --lib --no-run --locked --message-format json |
     python3 -c 'import json, sys
 for line in sys.stdin:
     found = json.loads(line)
     if found.get("executable") and found["target"]["name"] == "rtg":
         print(found["executable"])')
-strip -o "$folder/rtg" "${CARGO_TARGET_DIR:-target}/release/rtg"
+built=$profile
+[ "$profile" != dev ] || built=debug
+strip -o "$folder/rtg" "${CARGO_TARGET_DIR:-target}/$built/rtg"
 strip -o "$folder/kernel-tests" "$tests"
 # For any x86-64 machine of the last ten years, not this one.
 src/kernels/device/emulator/build.sh "$folder/fake/libcuda.so.1" -march=x86-64-v3
