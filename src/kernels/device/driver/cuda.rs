@@ -34,6 +34,8 @@ pub struct Cuda {
     /// Address and bytes.
     allocations: BTreeMap<u64, usize>,
     graphs: Vec<Replay>,
+    /// Where copies that could not be waited for may still arrive.
+    unfinished: Vec<Vec<u32>>,
     synchronous: bool,
 }
 
@@ -70,6 +72,7 @@ impl Cuda {
             functions: HashMap::new(),
             allocations: BTreeMap::new(),
             graphs: Vec::new(),
+            unfinished: Vec::new(),
             synchronous: std::env::var_os(SYNCHRONOUS_VARIABLE).is_some_and(|value| value == "1"),
         };
         cuda.make_current()?;
@@ -296,12 +299,20 @@ impl Backend for Cuda {
     fn download(&mut self, from: Address, words: &mut [u32]) -> Result<(), Error> {
         self.make_current()?;
         let from = self.place(from, words.len())?;
-        let (to, bytes) = (words.as_mut_ptr().cast(), size_of_val(words));
-        // SAFETY: the place is inside an allocation, and `words` outlives the copy, which is waited
-        // for.
+        // Where waiting fails, the copy may come later, and `words` is the caller's again.
+        let mut arriving = vec![0; words.len()];
+        let (to, bytes) = (arriving.as_mut_ptr().cast(), size_of_val(words));
+        // SAFETY: the place is inside an allocation, and `arriving` outlives the copy: until it was
+        // waited for, here or in `drop`.
         let status = unsafe { (self.driver.to_host)(to, from, bytes, self.stream) };
-        self.driver.check("copying from the device", status)?;
-        self.wait()
+        let copied = self.driver.check("copying from the device", status);
+        let outcome = copied.and_then(|()| self.wait());
+        if outcome.is_ok() {
+            words.copy_from_slice(&arriving);
+        } else {
+            self.unfinished.push(arriving);
+        }
+        outcome
     }
 
     fn launch(&mut self, launch: &Launch) -> Result<(), Error> {

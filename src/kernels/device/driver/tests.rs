@@ -92,6 +92,26 @@ fn new_memory_is_poisoned_and_places_outside_it_are_errors() {
 }
 
 #[test]
+fn a_copy_that_cannot_be_waited_for_never_writes_to_the_callers_memory() {
+    unsafe extern "C" fn failing(_: Handle) -> Status {
+        999
+    }
+    let Some(path) = fake_driver() else {
+        return;
+    };
+    let mut driver = start(path);
+    driver.synchronize = failing;
+    let mut cuda = Cuda::on(Box::leak(Box::new(driver)), 0).unwrap();
+    let address = put(&mut cuda, &[1.0; 8]);
+    let mut words = [7; 8];
+    let error = cuda.download(address, &mut words).unwrap_err();
+    assert!(error.to_string().contains("error 999"), "{error}");
+    // The stream is finished before it is destroyed.
+    drop(cuda);
+    assert_eq!(words, [7; 8]);
+}
+
+#[test]
 fn a_capture_that_fails_is_an_error_and_the_stream_can_be_used_again() {
     let Some(mut cuda) = fake() else { return };
     let (launch, y) = norm(&mut cuda);
