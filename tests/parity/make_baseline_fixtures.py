@@ -122,7 +122,8 @@ def main():
     for case in CASES:
         if arguments.names and case.name not in arguments.names:
             continue
-        tensors, facts, float32 = fixture(case)
+        # On another CPU PyTorch adds up in another order, so that a check allows its float32 more.
+        tensors, facts, float32 = fixture(case, share=1.0 if arguments.check else 0.5)
         path = Path(__file__).parent / "baselines" / f"{case.name}.safetensors"
         metadata = {"case": json.dumps(facts, sort_keys=True)}
         if arguments.check:
@@ -135,15 +136,18 @@ def main():
               + ", ".join(f"{value:.1e} ({group})" for group, value in float32.items()))
 
 
-def fixture(case):
-    """The tensors and the facts of one case, and how far PyTorch's own float32 is from it."""
+def fixture(case, share):
+    """The tensors and the facts of one case, and how far PyTorch's own float32 is from it.
+
+    `share`: of the tolerance, what that may be at most.
+    """
     exact, steps = run(case, torch.float64)
     single, _ = run(case, torch.float32)
     float32 = deviation(exact, single)
     rounded, _ = run(case, torch.float64, rounding=ROUNDING)
-    for name, values in (("float32", float32), ("rounding", deviation(exact, rounded))):
+    for name, values, share in (("float32", float32, share), ("rounding", deviation(exact, rounded), 0.5)):
         for group, largest in values.items():
-            assert largest <= TOLERANCE[group] / 2, f"{case.name}: {name}, {group} {largest}"
+            assert largest <= share * TOLERANCE[group], f"{case.name}: {name}, {group} {largest}"
     check_corners(case, exact)
 
     tensors = merged({name: parameter.detach().clone()
