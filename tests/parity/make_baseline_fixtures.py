@@ -145,9 +145,10 @@ def fixture(case, share):
     single, _ = run(case, torch.float32)
     float32 = deviation(exact, single)
     rounded, _ = run(case, torch.float64, rounding=ROUNDING)
-    for name, values, share in (("float32", float32, share), ("rounding", deviation(exact, rounded), 0.5)):
+    rounding = deviation(exact, rounded)
+    for name, values, most in (("float32", float32, share), ("rounding", rounding, 0.5)):
         for group, largest in values.items():
-            assert largest <= share * TOLERANCE[group], f"{case.name}: {name}, {group} {largest}"
+            assert largest <= most * TOLERANCE[group], f"{case.name}: {name}, {group} {largest}"
     check_corners(case, exact)
 
     tensors = merged({name: parameter.detach().clone()
