@@ -27,7 +27,6 @@ from playwright.sync_api import sync_playwright
 
 EPISODES = 4
 LARGEST_BYTES = 3_000_000
-LONGEST_SECS = 1.0
 
 
 def check(truth, message):
@@ -375,8 +374,9 @@ def processor_secs(session):
     return sum(process["cpuTime"] for process in processes if process["type"] == "renderer")
 
 
-def opens_quickly(browser, path):
-    """Counts processor time, so that what else the machine does is not counted."""
+def opening(browser, path):
+    """The page's bytes, which are bounded, and its seconds of processor time, which depend on the machine and are
+    only reported. Processor time does not count what else the machine does."""
     size = path.stat().st_size
     check(size < LARGEST_BYTES, f"{path.name} has {size} bytes")
     session = browser.new_browser_cdp_session()
@@ -386,7 +386,6 @@ def opens_quickly(browser, path):
         with Browser(browser, path) as page:
             check(page.evaluate("rtgReport.charts[0].plot !== null"), "no chart was drawn")
             took.append(processor_secs(session) - before)
-    check(min(took) < LONGEST_SECS, f"{path.name} opens in {min(took):.2f} s")
     return size, min(took)
 
 
@@ -453,7 +452,7 @@ def main():
             appearances(browser, small, arguments.screenshots)
             if arguments.compared:
                 compared(browser, arguments.compared, arguments.screenshots)
-            sizes = [opens_quickly(browser, report(f"{runs}.html", runs)) for runs in ("large", "plans")]
+            sizes = [opening(browser, report(f"{runs}.html", runs)) for runs in ("large", "plans")]
             browser.close()
     sizes = ", ".join(f"{size / 1e6:.2f} MB in {secs:.2f} s" for size, secs in sizes)
     print(f"the page holds what it promises; 200 runs of 200 evaluations: {sizes}")
