@@ -198,6 +198,9 @@ pub enum Error {
     /// A target return for a policy that takes none.
     #[error("this policy takes no target return")]
     NoTarget,
+    /// Guidance for a policy that has learned no actions without a target.
+    #[error("this policy has learned no actions without a target, and cannot be guided")]
+    NotGuided,
     /// A target that the data's returns decide, for a run without data.
     #[error("this run has no dataset whose returns could decide the targets")]
     NoReturns,
@@ -419,6 +422,10 @@ impl Error {
             }
             Self::MissingEnvironment => "name one with --env ID; `rtg envs` lists them".to_owned(),
             Self::NoTarget => "omit --targets (--target of `rtg render`)".to_owned(),
+            Self::NotGuided => {
+                "omit --guidance, or train with --set decision_transformer.condition_dropout=0.1"
+                    .to_owned()
+            }
             Self::NoReturns => "name the returns, as in --targets 500,100".to_owned(),
             Self::NoRecordings => "name one with --dataset".to_owned(),
             Self::NothingToSimulate { .. } => "omit --rollouts".to_owned(),

@@ -95,6 +95,18 @@ impl TrainedPolicy {
         })
     }
 
+    /// The same policy, whose actions follow its target by another factor if one is given.
+    ///
+    /// # Errors
+    /// A policy that has learned no actions without a target.
+    pub fn guided(self, guidance: Option<f32>) -> Result<Self, Error> {
+        let Some(guidance) = guidance else {
+            return Ok(self);
+        };
+        let model = self.model.guided(guidance).ok_or(Error::NotGuided)?;
+        Ok(Self { model, ..self })
+    }
+
     /// How its policy acts in long episodes: as given, else as in the run's evaluations.
     ///
     /// # Errors

@@ -10,10 +10,11 @@ use rtg::algorithms::decision_transformer::config::{
 use rtg::algorithms::decision_transformer::preprocessing::Preprocessing;
 use rtg::algorithms::decision_transformer::recipe::Recipe;
 use rtg::algorithms::decision_transformer::{Learner, Model, windows};
-use rtg::algorithms::{ActionCodec, PublishedCode};
+use rtg::algorithms::{self, ActionCodec, PublishedCode};
 use rtg::kernels::decision_transformer::{Engine, Layout, MixerKind};
 use rtg::nn::state_dict::{self, Entry, Values};
 use rtg::optimise::{OptimiserConfig, OptimiserMethod};
+use rtg::policy::{ActingMode, Start};
 use rtg_datasets::sample::{Batch, Side};
 use rtg_datasets::statistics::Normaliser;
 use safetensors::SafeTensors;
@@ -23,7 +24,7 @@ use serde::Deserialize;
 struct Case {
     name: String,
     recipe: Recipe,
-    condition: ConditionName,
+    condition: String,
     observation: usize,
     action: usize,
     context: usize,
@@ -53,6 +54,11 @@ impl Case {
     /// Whether there is no softmax, so that the bias of the keys matters.
     fn is_linear(&self) -> bool {
         self.mixer.as_deref() == Some("linear")
+    }
+
+    /// Whether the fixture says which windows are without returns-to-go.
+    fn is_nullable(&self) -> bool {
+        self.condition == "nullable"
     }
 }
 
@@ -88,7 +94,7 @@ fn every_recipe_gives_what_pytorch_gives() {
         compare(&case, &file);
         cases += 1;
     }
-    assert_eq!(cases, 27, "a fixture is missing");
+    assert_eq!(cases, 28, "a fixture is missing");
 }
 
 fn compare(case: &Case, file: &SafeTensors) {
@@ -110,11 +116,18 @@ fn compare(case: &Case, file: &SafeTensors) {
         &format!("{}: outputs", case.name),
     );
 
+    if case.is_nullable() {
+        assert_guided(case, file, &model, &batch);
+    }
     for engine in engines(&model) {
         let label = |what: &str| format!("{} ({engine:?}): {what}", case.name);
         let mut learner = learner(case, &model, engine);
         for step in 0..=case.optimiser.steps {
-            learner.accumulate(&batch);
+            if case.is_nullable() {
+                learner.accumulate_windows(&windows(&batch));
+            } else {
+                learner.accumulate(&batch);
+            }
             let update = learner.apply();
             let name = if step == 0 {
                 "loss".to_owned()
@@ -160,6 +173,41 @@ fn compare(case: &Case, file: &SafeTensors) {
                 );
             }
         }
+    }
+}
+
+/// A window from an episode's first step, acted by a guided policy.
+fn assert_guided(case: &Case, file: &SafeTensors, model: &Model, batch: &Batch) {
+    let (row, factor) = (2, 2.0);
+    let guided = algorithms::Model::guided(model, factor).unwrap();
+    let mut policy = guided.greedy(ActingMode::Exact, 1, 1);
+    let steps = batch.valid(row).map(|step| row * case.context + step);
+    let return_to_go = |step: usize| f64::from(batch.returns_to_go[2 * step]);
+    policy.begin(
+        0,
+        &Start {
+            seed: 0,
+            target: Some(return_to_go(steps.clone().next().unwrap())),
+        },
+    );
+    let expected = floats(file, "outputs/guided");
+    let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|x| f64::from(*x)).collect() };
+    let mut actions = vec![0.0; case.action];
+    for (age, step) in steps.enumerate() {
+        assert_eq!(batch.timesteps[step] as usize, age);
+        let (s, a) = (case.observation, case.action);
+        let observation = wide(&batch.observations[step * s..(step + 1) * s]);
+        let reward = if age == 0 {
+            0.0
+        } else {
+            return_to_go(step - 1) - return_to_go(step)
+        };
+        policy.act(&[0], &observation, &[reward], &mut actions);
+        let found: Vec<f32> = actions.iter().map(|x| *x as f32).collect();
+        let label = format!("{}: guided action {age}", case.name);
+        let expected = &expected[step * a..(step + 1) * a];
+        close(&found, expected, case.tolerance.outputs, &label);
+        actions = wide(&batch.actions[step * a..(step + 1) * a]);
     }
 }
 
@@ -263,7 +311,13 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
         width: case.width,
         layers: case.layers,
         heads: case.heads,
-        condition: case.condition,
+        condition: match case.condition.as_str() {
+            "token" | "nullable" => ConditionName::Token,
+            "adaln" => ConditionName::Adaln,
+            "predicted" => ConditionName::Predicted,
+            other => panic!("no fixture has the condition {other}"),
+        },
+        condition_dropout: if case.is_nullable() { 0.5 } else { 0.0 },
         action_head: Some(case.action_head),
         attention_dropout: 0.0,
         residual_dropout: 0.0,

@@ -53,7 +53,11 @@ pub(super) struct Estimate {
     json: bool,
 }
 
-fn number(text: &str, fits: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+pub(super) fn number(
+    text: &str,
+    fits: impl Fn(f64) -> bool,
+    expected: &str,
+) -> Result<f64, String> {
     let found = text.parse().ok().filter(|number| fits(*number));
     found.ok_or_else(|| format!("a number {expected}"))
 }

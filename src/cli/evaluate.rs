@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::estimate::number;
 use super::progress::bar;
 use super::ranks::Ranks;
 use super::{print, print_json};
@@ -43,6 +44,10 @@ pub(super) struct Evaluate {
     /// [default: the run's evaluation.acting].
     #[arg(long, value_enum)]
     acting: Option<ActingMode>,
+    /// How far a Decision Transformer that was trained with condition_dropout follows its target: 0
+    /// ignores it, 1 acts as the model alone, more exaggerates [default: the run's guidance].
+    #[arg(long, value_parser = guidance)]
+    guidance: Option<f32>,
     /// Environments that are stepped together; affects the speed, not the result.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     rows: Option<u64>,
@@ -53,6 +58,11 @@ pub(super) struct Evaluate {
     ranks: Ranks,
 }
 
+fn guidance(text: &str) -> Result<f32, String> {
+    let fits = |x: f64| x >= 0.0 && (x as f32).is_finite();
+    number(text, fits, "of at least 0").map(|number| number as f32)
+}
+
 impl Evaluate {
     pub(super) fn run(self) -> Result<(), Error> {
         self.ranks.run(|world| self.evaluate(world))
@@ -60,6 +70,7 @@ impl Evaluate {
 
     fn evaluate(&self, world: &World) -> Result<(), Error> {
         let trained = TrainedPolicy::open(&self.run, self.checkpoint, None)?;
+        let trained = trained.guided(self.guidance)?;
         let (targets, return_range) = trained.targets(self.targets.as_deref())?;
         let acting = trained.acting(self.acting)?;
         let TrainedPolicy {

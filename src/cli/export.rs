@@ -54,7 +54,7 @@ impl Export {
         let computation = checkpoint.model()?.computation().ok_or_else(|| {
             Error::from(export::Error::Unsupported {
                 what: "exported yet",
-                reason: format!("{algorithm} has no description of its computation"),
+                reason: format!("this {algorithm} has no description of its computation"),
             })
         })?;
         let step = checkpoint.notes.progress.step;

@@ -68,7 +68,7 @@ fn names(policy: &Sequence) -> Option<[&'static str; 2]> {
     let condition = match policy.shape.condition {
         Condition::Token => "token",
         Condition::Adaln => "adaln",
-        Condition::Predicted { .. } => return None,
+        Condition::Nullable | Condition::Predicted { .. } => return None,
     };
     let mixer = match policy.shape.mixer {
         MixerKind::Attention => "attention",

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 
 from corl import Corl
-from family import (Convformer, DecisionMamba, Ddt, LstmTransformer, Reinformer,
+from family import (Convformer, DecisionMamba, Ddt, LstmTransformer, Nullable, Reinformer,
                     with_linear_attention)
 from libraries import D3rlpy, HuggingFace
 from official import Official
@@ -22,6 +22,8 @@ from stochastic import GaussianReinformer, OnlineDt
 # Left padding of the official recipe: zero before normalisation, so -mean/std; made up here.
 PADDED_OBSERVATION = np.array([0.7, -1.3, 0.4])
 PADDED_ACTION = -10.0
+# The windows whose returns are absent where they can be.
+WITHOUT_RETURNS = (1, 3)
 # The mixers of recipes without attention.
 MIXERS = {"convformer": "convolution", "decision_mamba": "scan"}
 
@@ -116,6 +118,7 @@ CASES = (
     # Longer than twice the channels of a head: sums instead of scores.
     Case("linear_adaln", "ddt", 27, heads=8, context=14, lengths=(14, 2, 9, 14), episode=40,
          layers=1, condition="adaln", mixer="linear"),
+    Case("official_nullable", "official", 29, condition="nullable"),
 )
 
 
@@ -150,7 +153,8 @@ def network(recipe, observation, action, width, layers, heads, timesteps, contex
             module = GaussianReinformer
         return module(**sizes, **({} if positions is None else {"positions": positions}))
     if recipe == "official":
-        return Official(**sizes, **({} if positions is None else {"positions": positions}))
+        module = Nullable if condition == "nullable" else Official
+        return module(**sizes, **({} if positions is None else {"positions": positions}))
     if recipe == "huggingface":
         return HuggingFace(**sizes, **({} if positions is None else {"positions": positions}))
     if recipe == "d3rlpy":
@@ -233,6 +237,10 @@ def case_batch(case):
         else:
             timesteps[row] = start + np.arange(context)
         mask[row, valid] = 1.0
+    if case.condition == "nullable":
+        absent = np.zeros((rows, context))
+        absent[WITHOUT_RETURNS, :] = 1.0
+        returns_to_go = np.stack((returns_to_go * (1.0 - absent), absent), axis=-1)
     floats = dict(observations=observations, actions=actions,
                   returns_to_go=returns_to_go, mask=mask)
     batch = {name: torch.from_numpy(array.astype(np.float32)) for name, array in floats.items()}

@@ -68,6 +68,30 @@ class Ddt(Official):
         return self.predict_action(normed)
 
 
+class Nullable(Official):
+    """The official model where returns can be absent: returns_to_go is BK2.
+
+    Its second number is 0 with a return and 1 without, where the first is 0: the null.
+    """
+
+    def __init__(self, observation, action, width, *sizes, **named_sizes):
+        super().__init__(observation, action, width, *sizes, **named_sizes)
+        self.embed_return = nn.Linear(2, width)
+
+    def forward(self, observations, actions, returns_to_go, timesteps, mask):
+        return self.predict_action(
+            self.states(observations, actions, returns_to_go, timesteps, mask))
+
+    def guided(self, factor, returns_to_go, **others):
+        """The actions between those without returns (0) and those with (1), or beyond."""
+        null = torch.zeros_like(returns_to_go)
+        null[..., 1] = 1
+        linear, squash = self.predict_action
+        with_returns, without = (linear(self.states(returns_to_go=returns, **others))
+                                 for returns in (returns_to_go, null))
+        return squash(without + factor * (with_returns - without))
+
+
 class Reinformer(Official):
     """Tokens s_1, R_1, a_1, s_2, ...; the return from the state token, the action from R's.
 

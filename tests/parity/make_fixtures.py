@@ -47,6 +47,8 @@ TOLERANCE = {
 }
 # In float64, what is left of a gradient that is zero in exact arithmetic.
 ZERO = 1e-13
+# The factor of the guided actions.
+GUIDANCE = 2.0
 # Trainable and unused parameters together, hopper (11 observations, 3 actions), 128 wide.
 PUBLISHED_PARAMETERS = {"official": 727_695, "corl": 728_579, "convformer": 535_939,
                         "decision_mamba": 877_315, "huggingface": 858_767, "d3rlpy": 726_147}
@@ -162,6 +164,8 @@ def train(case, model, batch):
         loss.backward()
         if step == 0:
             computed["outputs/actions"] = outputs.detach()
+            if case.condition == "nullable":
+                computed["outputs/guided"] = model.guided(GUIDANCE, **inputs(batch)).detach()
             computed |= {f"gradients/{name}": parameter.grad.clone()
                          for name, parameter in model.named_parameters()
                          if parameter.grad is not None}

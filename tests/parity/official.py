@@ -129,15 +129,21 @@ class Official(nn.Module):
 
     def forward(self, observations, actions, returns_to_go, timesteps, mask):
         """observations BKS, actions BKA, returns_to_go BK, timesteps BK, mask BK -> BKA."""
+        returns_to_go = returns_to_go[..., None]
+        return self.predict_action(
+            self.states(observations, actions, returns_to_go, timesteps, mask))
+
+    def states(self, observations, actions, returns_to_go, timesteps, mask):
+        """The last norm of the state tokens, BKC; returns_to_go is BKR."""
         batch, context = timesteps.shape
         tokens = torch.stack((
-            self.embed_return(returns_to_go[..., None]),
+            self.embed_return(returns_to_go),
             self.embed_state(observations),
             self.embed_action(actions),
         ), dim=2) + self.embed_timestep(timesteps)[:, :, None]
         x = self.embed_ln(tokens.view(batch, 3 * context, -1))
         padding = (1.0 - mask.repeat_interleave(3, dim=1)[:, None, None]) * MASKED
-        return self.predict_action(self.transformer(x, padding)[:, 1::3])
+        return self.transformer(x, padding)[:, 1::3]
 
     def loss(self, predicted, actions, mask, discrete):
         """The mean over valid steps (and action numbers); padding does not count."""

@@ -29,7 +29,7 @@ def check_sensitivity(case, model, batch):
             check_lstm(case, model, batch, outputs)
         elif case.context > 1:
             check_scan(case, model, batch, outputs)
-        if case.condition == "token":
+        if case.condition in ("token", "nullable"):
             check_token(case, model, batch, outputs)
         elif case.condition == "predicted":
             check_predicted(case, model, batch, outputs)

@@ -36,7 +36,7 @@ enum ActivationName {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ConditionName {
-    /// [`Condition::Token`].
+    /// [`Condition::Token`], with `condition_dropout` [`Condition::Nullable`].
     #[default]
     Token,
     /// [`Condition::Adaln`].
@@ -109,6 +109,11 @@ fn norm_epsilon() -> f32 {
 /// The expectile of plans written before the key existed.
 fn expectile() -> f32 {
     ModelConfig::of(Recipe::Corl).expectile
+}
+
+/// The guidance of plans written before the key existed.
+fn guidance() -> f32 {
+    ModelConfig::of(Recipe::Corl).guidance
 }
 
 /// The names of mixers in a file.
@@ -193,6 +198,14 @@ keys! {
         _ => ConditionName::Token,
     }, Range::Words(&["token", "adaln", "predicted"]), "",
         "token; adaln (ddt); predicted (reinformer)";
+    /// With `condition = "token"`: the part of the windows that are learned without their
+    /// returns-to-go, with a learned vector in place of each.
+    condition_dropout: f32 as serde(default) = 0.0, Range::BELOW_ONE, "", "0";
+    /// With `condition_dropout`: how far actions follow the target, g. The head's outputs with the
+    /// target, z, and without, z0, are combined to z0 + g (z - z0), and an action follows from the
+    /// result: 0 ignores the target, 1 acts as the model alone, more exaggerates the target. Other
+    /// values than 1 compute two windows a decision. Rollouts that explore are not guided.
+    guidance: f32 as serde(default = "guidance") = 1.0, Range::NOT_NEGATIVE, "", "1";
     /// With `condition = "predicted"`: which expectile of the return-to-go is predicted. 0.5 is the
     /// mean; the nearer it is to 1, the nearer to the largest return that followed such a past.
     expectile: f32 as serde(default = "expectile") = 0.99, Range::BELOW_ONE, "",
@@ -277,12 +290,18 @@ impl ModelConfig {
     /// What the kernels make of the return-to-go.
     pub fn condition(&self) -> Condition {
         match self.condition {
+            ConditionName::Token if self.condition_dropout > 0.0 => Condition::Nullable,
             ConditionName::Token => Condition::Token,
             ConditionName::Adaln => Condition::Adaln,
             ConditionName::Predicted => Condition::Predicted {
                 expectile: self.expectile,
             },
         }
+    }
+
+    /// Whether actions differ from the model's own.
+    pub fn is_guided(&self) -> bool {
+        self.guidance.to_bits() != 1.0_f32.to_bits()
     }
 
     /// How the standard deviation of actions is computed, if there is one.
@@ -404,6 +423,7 @@ pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError
         let expected = format!("1 with mixer = \"{mixer}\"");
         return Err(KeyError::new(&key, config.heads, expected));
     }
+    check_guidance(config)?;
     let place = match (on_gpu, config.engine) {
         (true, _) => "on a GPU",
         (_, EngineKind::Composed) => "with the composed engine",
@@ -413,6 +433,11 @@ pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError
         let key = ModelConfig::KEYS.path("condition");
         let found = config.condition.word();
         return Err(KeyError::new(&key, found, format!("token {place}")));
+    }
+    if config.condition_dropout > 0.0 {
+        let key = ModelConfig::KEYS.path("condition_dropout");
+        let found = config.condition_dropout;
+        return Err(KeyError::new(&key, found, format!("0 {place}")));
     }
     if config.mixer != MixerKind::Attention {
         let key = ModelConfig::KEYS.path("mixer");
@@ -429,6 +454,26 @@ pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError
         let key = ModelConfig::KEYS.path("norm_epsilon");
         let expected = format!("{EPSILON} {place}");
         return Err(KeyError::new(&key, config.norm_epsilon, expected));
+    }
+    Ok(())
+}
+
+/// Only return-to-go tokens can be absent, and only a model that has learned without them can be
+/// guided.
+///
+/// # Errors
+/// Names the key.
+pub fn check_guidance(config: &ModelConfig) -> Result<(), KeyError> {
+    let dropout = config.condition_dropout;
+    if dropout > 0.0 && config.condition != ConditionName::Token {
+        let key = ModelConfig::KEYS.path("condition_dropout");
+        let expected = format!("0 with condition = \"{}\"", config.condition.word());
+        return Err(KeyError::new(&key, dropout, expected));
+    }
+    if config.is_guided() && config.condition() != Condition::Nullable {
+        let key = ModelConfig::KEYS.path("guidance");
+        let expected = "1 in a model that was trained without condition_dropout";
+        return Err(KeyError::new(&key, config.guidance, expected));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use rtg_datasets::sample::Batch;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::condition_dropout::ConditionDropout;
 use super::config::{ActionHead, EngineKind, ModelConfig, deterministic_only};
 use super::recipe::Recipe;
 use super::temperature::Temperature;
@@ -12,7 +13,7 @@ use crate::algorithms::{
     self, Error, LearnerState, Needs, Saved, Source, Update, ValidationBatch, moments,
 };
 use crate::device::{ChosenDevice, Device};
-use crate::kernels::decision_transformer::{Side, Windows};
+use crate::kernels::decision_transformer::{Condition, Side, Windows};
 use crate::kernels::likelihood::{Entropy, Likelihood};
 use crate::kernels::{Dropout, Objective, adamw, device as gpu};
 use crate::keys::{KeyError, PlanError};
@@ -41,6 +42,8 @@ pub struct Learner {
     /// In an environment: the part of the run that has passed.
     online: Option<Online>,
     dropout_key: u64,
+    /// Of a model whose returns-to-go can be absent.
+    condition_dropout: Option<ConditionDropout>,
     /// Of a stochastic model.
     temperature: Option<Temperature>,
     losses: Vec<f64>,
@@ -79,6 +82,8 @@ impl Learner {
         let precision = Some(config.precision).filter(|precision| precision.is_available());
         let fused = (config.engine == EngineKind::Fused).then_some(precision.unwrap_or_default());
         let network = SequenceNetwork::new(model.shape, fused, threads);
+        let condition_dropout = (model.shape.condition == Condition::Nullable)
+            .then(|| ConditionDropout::new(config.condition_dropout, seed));
         Self {
             temperature: Temperature::of(&model, seed),
             likelihood: Likelihood::default(),
@@ -97,6 +102,7 @@ impl Learner {
             steps,
             online: None,
             dropout_key: derive(seed, "dropout"),
+            condition_dropout,
             losses: Vec::new(),
             gradient: Vec::new(),
             batch: Batch::default(),
@@ -108,6 +114,18 @@ impl Learner {
 
     /// Adds the gradient of one batch to the step's.
     pub fn accumulate(&mut self, batch: &Batch) {
+        let before = self.batches(self.step, self.losses.len() as u64);
+        let mut dropout = self.condition_dropout.take();
+        let windows = match &mut dropout {
+            None => windows(batch),
+            Some(dropout) => dropout.windows(batch, Some(before)),
+        };
+        self.accumulate_windows(&windows);
+        self.condition_dropout = dropout;
+    }
+
+    /// The same with what the network reads of a batch.
+    pub fn accumulate_windows(&mut self, windows: &Windows<'_>) {
         let part = self.losses.len() as u64;
         self.dropout.key = self.key(self.step, part);
         if let Some(temperature) = &self.temperature {
@@ -116,7 +134,7 @@ impl Learner {
         }
         let denominator = self.model.recipe.denominator();
         let dropout = Some(&self.dropout).filter(|dropout| is_on(dropout));
-        let (objective, windows) = (self.objective, &windows(batch));
+        let objective = self.objective;
         let (network, parameters) = (&mut self.network, &self.model.parameters);
         let Some(division) = &self.division else {
             let loss = network.accumulate(parameters, windows, objective, denominator, dropout);
@@ -125,7 +143,7 @@ impl Learner {
             return;
         };
         let (mut losses, mut likelihoods) = (Vec::new(), [Vec::new(), Vec::new()]);
-        let shares = windows.shares(0..batch.rows, division.parts());
+        let shares = windows.shares(0..windows.lengths.len(), division.parts());
         for (share, sum) in shares[division.own()].iter().zip(&mut self.parts) {
             let share = (windows, share.clone());
             losses.push(network.accumulate_part(
@@ -161,9 +179,13 @@ impl Learner {
     pub fn loss(&mut self, batch: &Batch) -> f64 {
         self.network.set_entropy(Entropy::default());
         let denominator = self.model.recipe.denominator();
+        let windows = &match &mut self.condition_dropout {
+            None => windows(batch),
+            Some(dropout) => dropout.windows(batch, None),
+        };
         let parameters = &self.model.parameters;
         self.network
-            .loss(parameters, &windows(batch), self.objective, denominator)
+            .loss(parameters, windows, self.objective, denominator)
     }
 
     /// One step of the optimiser with the mean of the accumulated gradients.

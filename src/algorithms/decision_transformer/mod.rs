@@ -5,6 +5,7 @@
 //! [`Learner`] trains; [`Model`] is the result: weights, sizes and preprocessing, all that a
 //! [`policy`](Model::policy) needs. Recipes are in [`recipe`], their differences in [`config`].
 
+mod condition_dropout;
 pub mod config;
 mod device;
 mod learner;

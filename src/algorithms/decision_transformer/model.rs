@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::config::{ModelConfig, check_heads};
+use super::config::{ModelConfig, check_guidance, check_heads};
 use super::policy;
 use super::preprocessing::Preprocessing;
 use super::recipe::Recipe;
 use super::search::HistorySearch;
 use crate::algorithms::{self, Computation, Error, Saved, Sequence};
-use crate::kernels::decision_transformer::{Layout, Memory, Shape};
+use crate::kernels::Head;
+use crate::kernels::decision_transformer::{Condition, Layout, Memory, Shape};
 use crate::nn::initialise::initialise;
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile, untrained};
 use crate::policy::{ActingMode, Mode, Policy};
@@ -94,19 +95,39 @@ impl Model {
         Ok(())
     }
 
-    /// The network of the greedy policy: of a stochastic model, that of its mean.
+    /// The network of the greedy policy with returns-to-go: of a stochastic model, that of its
+    /// mean.
     pub(super) fn greedy_network(&self) -> (Shape, Vec<f32>) {
         let shape = Shape {
             deviation: None,
+            condition: match self.shape.condition {
+                Condition::Nullable => Condition::Token,
+                condition => condition,
+            },
             ..self.shape
         };
-        let own = Layout::new(&self.shape);
-        let of_mean = own
-            .views()
-            .filter(|view| !view.name.starts_with("log_sigma"));
-        // The other parameters have the same order in both.
-        let parameters = of_mean.flat_map(|view| &self.parameters[view.range.clone()]);
-        (shape, parameters.copied().collect())
+        (shape, self.parameters_of(&shape))
+    }
+
+    /// The network whose outputs guidance combines: as the greedy one, with the null, and without
+    /// the function that makes actions of its outputs.
+    pub(super) fn guided_network(&self) -> (Shape, Vec<f32>) {
+        let shape = Shape {
+            deviation: None,
+            head: Head::Logits,
+            ..self.shape
+        };
+        (shape, self.parameters_of(&shape))
+    }
+
+    /// The parameters of a network that has fewer of them: no deviation, or no null.
+    fn parameters_of(&self, shape: &Shape) -> Vec<f32> {
+        let (all, fewer) = (Layout::new(&self.shape), Layout::new(shape));
+        let shared = (all.views()).filter(|view| !view.name.starts_with("log_sigma"));
+        // Both have the same order, and the null is the last row of its weight.
+        let parameters = (shared.zip(fewer.views()))
+            .flat_map(|(all, fewer)| &self.parameters[all.range.start..][..fewer.range.len()]);
+        parameters.copied().collect()
     }
 
     /// A policy for up to `rows` episodes at once, conditioned on each episode's target return. Its
@@ -141,6 +162,13 @@ impl algorithms::Model for Model {
         self.policy(acting, rows, threads)
     }
 
+    fn guided(&self, guidance: f32) -> Option<Box<dyn algorithms::Model>> {
+        let mut model = self.clone();
+        model.config.guidance = guidance;
+        check_guidance(&model.config).ok()?;
+        Some(Box::new(model))
+    }
+
     fn made_of(&self) -> Value {
         json!({ "model": self.config, "preprocessing": self.preprocessing })
     }
@@ -153,6 +181,9 @@ impl algorithms::Model for Model {
     }
 
     fn computation(&self) -> Option<Computation> {
+        if self.config.is_guided() {
+            return None;
+        }
         let Preprocessing {
             normaliser,
             return_scale,

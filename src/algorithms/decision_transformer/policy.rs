@@ -3,11 +3,15 @@
 //! The return-to-go starts at the target, and each reward is subtracted from it, unless the target
 //! is an advantage; a model that predicts it uses neither. The model sees the last K steps only.
 //! Rows act together: one forward pass per step for all of them. A stochastic model's greedy action
-//! is its mean; exploring, it is a sample.
+//! is its mean; exploring, it is a sample. With guidance each row has a second one without its
+//! target, and an action follows from the outputs of both.
 
 use super::Model;
+use super::condition_dropout::{NULL, given};
 use super::preprocessing::Preprocessing;
-use crate::kernels::decision_transformer::{self as kernels, Memory, StepInputs};
+use crate::kernels::Head;
+use crate::kernels::decision_transformer::{self as kernels, Condition, Memory, StepInputs};
+use crate::kernels::loss;
 use crate::policy::{Policy, Start};
 use crate::random::Stream;
 
@@ -23,13 +27,38 @@ pub(super) struct TargetReturn {
     /// The action of each row's last step, in the network's units.
     last_actions: Vec<f32>,
     observations: Vec<f32>,
+    /// The network's numbers of each row's return-to-go: one, or two where it can be absent.
     scaled_returns: Vec<f32>,
     outputs: Vec<f32>,
     began: Vec<bool>,
+    /// The rows that act, and behind them their copies without a target.
+    active: Vec<usize>,
+    guidance: Option<Guidance>,
     /// Whether the model predicts its returns-to-go.
     predicts: bool,
+    /// Whether its returns-to-go have a second number, 1 where they are absent.
+    can_be_absent: bool,
     /// Draws actions from a stochastic model, with a stream for each row.
     exploration: Option<Exploration>,
+}
+
+/// How actions follow from outputs with and without a target. The row without that of row i is the
+/// one i + rows.
+#[derive(Clone, Copy)]
+struct Guidance {
+    factor: f32,
+    /// Of the model; the network gives its arguments.
+    head: Head,
+}
+
+impl Guidance {
+    /// The action, in the network's units, in place of the output with a target.
+    fn combine(self, with: &mut [f32], without: &[f32]) {
+        for (with, without) in with.iter_mut().zip(without) {
+            *with = without + self.factor * (*with - without);
+        }
+        loss::cpu::predict(self.head, with);
+    }
 }
 
 /// The noise of exploring actions.
@@ -43,7 +72,24 @@ const STREAM: &str = "exploration";
 
 impl TargetReturn {
     pub(super) fn new(model: &Model, memory: Memory, rows: usize, threads: usize) -> Self {
+        if model.config.is_guided() {
+            return Self::guided(model, memory, (rows, threads));
+        }
         Self::with_context(model, model.shape.context, memory, (rows, threads))
+    }
+
+    /// A policy that follows its target more or less than the model does.
+    fn guided(model: &Model, memory: Memory, (rows, threads): (usize, usize)) -> Self {
+        let (shape, parameters) = model.guided_network();
+        let guidance = Guidance {
+            factor: model.config.guidance,
+            head: model.shape.head,
+        };
+        let acting = kernels::Acting::with(memory, shape, &parameters, 2 * rows, threads);
+        let mut policy = Self::of(model, acting, rows, 2 * rows);
+        policy.guidance = Some(guidance);
+        policy.scaled_returns[NULL.len() * rows..].copy_from_slice(&NULL.repeat(rows));
+        policy
     }
 
     /// The same with a context of other than the model's K steps.
@@ -53,25 +99,35 @@ impl TargetReturn {
         memory: Memory,
         (rows, threads): (usize, usize),
     ) -> Self {
-        let first_timestep = model.recipe.first_timestep();
-        let last = model.preprocessing.episode_length.saturating_sub(1);
         let shape = kernels::Shape {
             context,
             ..model.shape
         };
+        let acting = kernels::Acting::with(memory, shape, &model.parameters, rows, threads);
+        Self::of(model, acting, rows, rows)
+    }
+
+    /// A policy of `rows` episodes with a network of `inputs` rows.
+    fn of(model: &Model, acting: kernels::Acting, rows: usize, inputs: usize) -> Self {
+        let shape = &model.shape;
+        let first_timestep = model.recipe.first_timestep();
+        let last = model.preprocessing.episode_length.saturating_sub(1);
         Self {
-            acting: kernels::Acting::with(memory, shape, &model.parameters, rows, threads),
+            acting,
             preprocessing: model.preprocessing.clone(),
             first_timestep,
             timestep_limit: first_timestep + last as u32,
             returns_to_go: vec![0.0; rows],
-            timesteps: vec![0; rows],
-            last_actions: vec![0.0; rows * shape.action],
-            observations: vec![0.0; rows * shape.observation],
-            scaled_returns: vec![0.0; rows],
-            outputs: vec![0.0; rows * shape.action],
+            timesteps: vec![0; inputs],
+            last_actions: vec![0.0; inputs * shape.action],
+            observations: vec![0.0; inputs * shape.observation],
+            scaled_returns: vec![0.0; inputs * shape.condition.numbers()],
+            outputs: vec![0.0; inputs * shape.action],
             began: vec![false; rows],
+            active: Vec::with_capacity(inputs),
+            guidance: None,
             predicts: shape.condition.expectile().is_some(),
+            can_be_absent: shape.condition == Condition::Nullable,
             exploration: None,
         }
     }
@@ -84,7 +140,7 @@ impl TargetReturn {
         };
         Self {
             exploration: Some(exploration),
-            ..Self::new(model, Memory::Exact, rows, threads)
+            ..Self::with_context(model, model.shape.context, Memory::Exact, (rows, threads))
         }
     }
 }
@@ -103,6 +159,9 @@ impl Policy for TargetReturn {
 
     fn begin(&mut self, row: usize, start: &Start) {
         self.acting.begin(row);
+        if self.guidance.is_some() {
+            self.acting.begin(row + self.began.len());
+        }
         self.returns_to_go[row] = start.target.unwrap_or_default();
         self.timesteps[row] = self.first_timestep;
         self.began[row] = true;
@@ -121,7 +180,8 @@ impl Policy for TargetReturn {
         let codec = &self.preprocessing.actions;
         let width = self.preprocessing.normaliser.mean.len();
         let inner = codec.width();
-        let outer = actions.len() / self.began.len();
+        let rows = self.began.len();
+        let outer = actions.len() / rows;
         for &row in active {
             if !std::mem::take(&mut self.began[row]) {
                 if !self.preprocessing.constant_target {
@@ -138,8 +198,23 @@ impl Policy for TargetReturn {
                 &observations[columns.clone()],
                 &mut self.observations[columns],
             );
-            self.scaled_returns[row] =
-                (self.returns_to_go[row] / self.preprocessing.return_scale) as f32;
+            let scaled = (self.returns_to_go[row] / self.preprocessing.return_scale) as f32;
+            if self.can_be_absent {
+                self.scaled_returns[2 * row..2 * row + 2].copy_from_slice(&given(scaled));
+            } else {
+                self.scaled_returns[row] = scaled;
+            }
+            if self.guidance.is_some() {
+                let copy = row + rows;
+                self.timesteps[copy] = self.timesteps[row];
+                (self.observations).copy_within(row * width..(row + 1) * width, copy * width);
+                (self.last_actions).copy_within(row * inner..(row + 1) * inner, copy * inner);
+            }
+        }
+        self.active.clear();
+        self.active.extend(active);
+        if self.guidance.is_some() {
+            self.active.extend(active.iter().map(|row| row + rows));
         }
         let inputs = StepInputs {
             observations: &self.observations,
@@ -147,9 +222,14 @@ impl Policy for TargetReturn {
             timesteps: &self.timesteps,
             previous_actions: &self.last_actions,
         };
-        self.acting.act(active, &inputs, &mut self.outputs);
+        self.acting.act(&self.active, &inputs, &mut self.outputs);
+        let (outputs, without) = self.outputs.split_at_mut(rows * inner);
         for &row in active {
-            let output = &mut self.outputs[row * inner..(row + 1) * inner];
+            let own = row * inner..(row + 1) * inner;
+            let output = &mut outputs[own.clone()];
+            if let Some(guidance) = self.guidance {
+                guidance.combine(output, &without[own]);
+            }
             if let Some(Exploration { streams, noise }) = &mut self.exploration {
                 streams[row].fill_normal(noise);
                 self.acting.sample(row, noise, output);
@@ -243,6 +323,69 @@ mod tests {
             let spread = (moved.iter().map(|x| x * x).sum::<f64>() / 300.0).sqrt();
             assert!(spread > 0.05, "{head:?}: {spread}");
             assert!(mean.abs() < 0.5 * spread, "{head:?}: {mean} of {spread}");
+        }
+    }
+
+    /// A guided model whose null is far from any return-to-go.
+    fn nullable(head: ActionHead, guidance: f32) -> Model {
+        let plain = model(head);
+        let config = ModelConfig {
+            condition_dropout: 0.1,
+            guidance,
+            ..plain.config
+        };
+        let mut model = Model::new(Recipe::OnlineDt, &config, plain.preprocessing, 3);
+        let weight = kernels::Layout::new(&model.shape).range("embed.return_to_go.weight");
+        let null = weight.unwrap_or_default().skip(config.width);
+        null.for_each(|at| model.parameters[at] += (at as f32).sin());
+        model
+    }
+
+    #[test]
+    fn guidance_0_ignores_the_target_and_1_acts_as_the_model_alone_to_the_bit() {
+        for head in [
+            ActionHead::Tanh,
+            ActionHead::SquashedGaussian,
+            ActionHead::Gaussian,
+        ] {
+            let exact = Memory::Exact;
+            let act = |model: &Model, rows: usize, row: usize| {
+                episode(&mut TargetReturn::new(model, exact, rows, 2), rows, row, 5)
+            };
+            let plain = act(&nullable(head, 1.0), 1, 0);
+            let (shape, parameters) = nullable(head, 1.0).greedy_network();
+            let token = Model {
+                shape,
+                parameters,
+                ..nullable(head, 1.0)
+            };
+            assert_eq!(plain, act(&token, 1, 0), "with a target there is no null");
+            // The same network with its null as the return's embedding, whatever the return is.
+            let without = {
+                let mut model = token.clone();
+                let layout = kernels::Layout::new(&model.shape);
+                let of = |name| layout.range(name).unwrap_or_default();
+                let own = kernels::Layout::new(&nullable(head, 1.0).shape);
+                let weight = own.range("embed.return_to_go.weight").unwrap_or_default();
+                let null = nullable(head, 1.0).parameters[weight][16..].to_vec();
+                model.parameters[of("embed.return_to_go.weight")].fill(0.0);
+                let bias = &mut model.parameters[of("embed.return_to_go.bias")];
+                bias.iter_mut()
+                    .zip(null)
+                    .for_each(|(bias, null)| *bias += null);
+                act(&model, 1, 0)
+            };
+            assert_eq!(without, act(&nullable(head, 0.0), 1, 0), "{head:?}");
+            assert_ne!(without, plain);
+            // Halfway, the arguments of tanh are the mean of both.
+            let codec = |action: &f64| ((action - 0.5) / 2.0).atanh();
+            let halfway = act(&nullable(head, 0.5), 1, 0);
+            // Only the first step has the same past in all three.
+            for i in 0..2 {
+                let mean = 0.5 * (codec(&plain[i]) + codec(&without[i]));
+                assert!((codec(&halfway[i]) - mean).abs() < 1e-5, "{head:?}");
+            }
+            assert_eq!(halfway, act(&nullable(head, 0.5), 3, 1), "among others");
         }
     }
 

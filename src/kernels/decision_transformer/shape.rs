@@ -94,6 +94,10 @@ pub enum Condition {
     /// A token before each observation: return-to-go, observation, action (Chen et al. 2021).
     #[default]
     Token,
+    /// As `Token`, with a second number for each step: 0 with a return-to-go, and 1 without, where
+    /// the first is 0. A token without it is the null, whose vector is learned (Ho and Salimans
+    /// 2022).
+    Nullable,
     /// Outside the sequence of observations and actions: gain and bias of the last norm depend on
     /// it (DDT).
     Adaln,
@@ -110,8 +114,16 @@ impl Condition {
     /// Tokens per step.
     pub const fn stride(self) -> usize {
         match self {
-            Self::Token | Self::Predicted { .. } => 3,
+            Self::Token | Self::Nullable | Self::Predicted { .. } => 3,
             Self::Adaln => 2,
+        }
+    }
+
+    /// Numbers in a step's return-to-go, R.
+    pub const fn numbers(self) -> usize {
+        match self {
+            Self::Nullable => 2,
+            Self::Token | Self::Adaln | Self::Predicted { .. } => 1,
         }
     }
 
@@ -124,7 +136,7 @@ impl Condition {
     pub const fn expectile(self) -> Option<f32> {
         match self {
             Self::Predicted { expectile } => Some(expectile),
-            Self::Token | Self::Adaln => None,
+            Self::Token | Self::Nullable | Self::Adaln => None,
         }
     }
 

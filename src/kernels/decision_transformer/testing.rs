@@ -24,7 +24,7 @@ impl Batch {
         let mut batch = Self {
             observations: numbers(1, rows * shape.observation),
             actions: numbers(2, rows * shape.action),
-            returns_to_go: numbers(3, rows),
+            returns_to_go: numbers(3, rows * shape.condition.numbers()),
             timesteps: (0..rows)
                 .map(|row| (row * 7 % shape.timesteps) as u32)
                 .collect(),
@@ -38,7 +38,8 @@ impl Batch {
                 let row = window * shape.context + step;
                 batch.observations[row * shape.observation..][..shape.observation].fill(f32::NAN);
                 batch.actions[row * shape.action..][..shape.action].fill(f32::NAN);
-                batch.returns_to_go[row] = f32::NAN;
+                let numbers = shape.condition.numbers();
+                batch.returns_to_go[row * numbers..][..numbers].fill(f32::NAN);
                 batch.timesteps[row] = u32::MAX;
             }
         }

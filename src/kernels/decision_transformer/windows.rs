@@ -21,7 +21,7 @@ pub struct Windows<'a> {
     pub observations: &'a [f32],
     /// B x K x A, one-hot if discrete
     pub actions: &'a [f32],
-    /// B x K, scaled
+    /// B x K x R, scaled
     pub returns_to_go: &'a [f32],
     /// B x K, each below the rows of the timestep table
     pub timesteps: &'a [u32],
@@ -105,7 +105,11 @@ impl<'a> Windows<'a> {
             steps * shape.action,
             "actions are B x K x A"
         );
-        assert_eq!(self.returns_to_go.len(), steps, "returns-to-go are B x K");
+        assert_eq!(
+            self.returns_to_go.len(),
+            steps * shape.condition.numbers(),
+            "returns-to-go are B x K x R"
+        );
         assert_eq!(self.timesteps.len(), steps, "timesteps are B x K");
         let longest = self.lengths.iter().max().copied().unwrap_or(0);
         assert!(

@@ -18,6 +18,7 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
     for naming in namings {
         for condition in [
             Condition::Token,
+            Condition::Nullable,
             Condition::Adaln,
             Condition::Predicted { expectile: 0.9 },
         ] {

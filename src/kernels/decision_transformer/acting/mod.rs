@@ -90,7 +90,7 @@ pub struct Acting {
 pub struct StepInputs<'a> {
     /// rows x S, normalised
     pub observations: &'a [f32],
-    /// rows, scaled; ignored where the model predicts them
+    /// rows x R, scaled; ignored where the model predicts them
     pub returns_to_go: &'a [f32],
     /// rows, each below the rows of the timestep table
     pub timesteps: &'a [u32],
@@ -236,7 +236,11 @@ impl Acting {
             rows * self.shape.observation,
             "observations are rows x S"
         );
-        assert_eq!(inputs.returns_to_go.len(), rows, "one return-to-go a row");
+        assert_eq!(
+            inputs.returns_to_go.len(),
+            rows * self.shape.condition.numbers(),
+            "returns-to-go are rows x R"
+        );
         assert_eq!(inputs.timesteps.len(), rows, "one timestep a row");
         assert_eq!(
             inputs.previous_actions.len(),

@@ -48,7 +48,7 @@ enum Past {
 /// What one row sees of the inputs.
 pub(super) struct Step<'a> {
     observation: &'a [f32],
-    return_to_go: [f32; 1],
+    return_to_go: &'a [f32],
     timestep: u32,
     previous_action: &'a [f32],
 }
@@ -59,12 +59,12 @@ impl<'a> Step<'a> {
         inputs: &StepInputs<'a>,
         row: usize,
         shape: &Shape,
-        return_to_go: f32,
+        return_to_go: &'a [f32],
     ) -> Self {
         let (s, a) = (shape.observation, shape.action);
         Self {
             observation: &inputs.observations[row * s..(row + 1) * s],
-            return_to_go: [return_to_go],
+            return_to_go,
             timestep: inputs.timesteps[row],
             previous_action: &inputs.previous_actions[row * a..(row + 1) * a],
         }
@@ -73,12 +73,12 @@ impl<'a> Step<'a> {
     /// The numbers of its `kind`-th token, in front of the action.
     fn token(&self, condition: Condition, kind: usize) -> &[f32] {
         let is_return = match condition {
-            Condition::Token => kind == 0,
+            Condition::Token | Condition::Nullable => kind == 0,
             Condition::Adaln => false,
             Condition::Predicted { .. } => kind == 1,
         };
         if is_return {
-            &self.return_to_go
+            self.return_to_go
         } else {
             self.observation
         }

@@ -32,6 +32,7 @@ pub(super) struct Scratch {
     pub(super) tokens: [Tokens; 2],
     /// What the last layer gives of each row's newest token.
     answers: Buffer,
+    /// R numbers of each row.
     returns_to_go: Vec<f32>,
     predictions: Buffer,
     /// The raw deviations of a stochastic policy.
@@ -88,9 +89,13 @@ fn act_together(
     mut helper: Option<Helper<'_>>,
 ) {
     let condition = model.network.shape.condition;
-    let returns_to_go = jobs.iter().map(|job| inputs.returns_to_go[job.index]);
+    let numbers = condition.numbers();
     scratch.returns_to_go.clear();
-    scratch.returns_to_go.extend(returns_to_go);
+    for job in &*jobs {
+        let at = job.index * numbers;
+        let given = &inputs.returns_to_go[at..at + numbers];
+        scratch.returns_to_go.extend_from_slice(given);
+    }
     if condition.expectile().is_some() {
         // Up to the observation first, and its return-to-go instead of the given one.
         let helper = helper.as_mut().map(Helper::again);
@@ -130,10 +135,10 @@ fn act_together(
         }
     }
     loss::cpu::predict(model.network.shape.head, predictions);
-    let found = predictions.chunks(a).zip(returns_to_go);
+    let found = predictions.chunks(a).zip(returns_to_go.chunks(numbers));
     for (job, (action, return_to_go)) in jobs.iter_mut().zip(found) {
         job.action.copy_from_slice(action);
-        job.row.return_to_go = *return_to_go;
+        job.row.return_to_go = return_to_go[0];
     }
 }
 
@@ -190,8 +195,9 @@ fn append(
     } = scratch;
     embedded.resize(jobs.len() * network.shape.condition.stride() * c);
     let mut end = 0;
+    let returns_to_go = returns_to_go.chunks(network.shape.condition.numbers());
     for (job, return_to_go) in jobs.iter_mut().zip(returns_to_go) {
-        let step = Step::of(inputs, job.index, network.shape, *return_to_go);
+        let step = Step::of(inputs, job.index, network.shape, return_to_go);
         job.new = job.row.append(model, &step, newest, &mut embedded[end..]);
         end += job.new.len() * c;
     }

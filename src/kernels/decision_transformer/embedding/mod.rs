@@ -41,7 +41,7 @@ impl Parameters {
             condition: shape.condition,
             timestep: places.view("embed.timestep".into(), &[shape.timesteps, c]),
             return_to_go: (shape.condition != Condition::Adaln)
-                .then(|| places.pair("embed.return_to_go", &[1, c])),
+                .then(|| places.pair("embed.return_to_go", &[shape.condition.numbers(), c])),
             observation: places.pair("embed.observation", &[shape.observation, c]),
             action: places.pair("embed.action", &[shape.action, c]),
         }
@@ -65,7 +65,7 @@ impl Parameters {
     fn around_the_observation<T>(&self, of_return: Option<T>) -> (Option<T>, Option<T>) {
         match self.condition {
             Condition::Predicted { .. } => (None, of_return),
-            Condition::Token | Condition::Adaln => (of_return, None),
+            Condition::Token | Condition::Nullable | Condition::Adaln => (of_return, None),
         }
     }
 
@@ -82,7 +82,7 @@ pub struct Steps<'a> {
     pub observations: &'a [f32],
     /// n x A
     pub actions: &'a [f32],
-    /// n
+    /// n x R
     pub returns_to_go: &'a [f32],
     /// n
     pub timesteps: &'a [u32],
@@ -101,8 +101,9 @@ mod tests {
     use crate::kernels::simd::Level;
     use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
 
-    const CONDITIONS: [Condition; 3] = [
+    const CONDITIONS: [Condition; 4] = [
         Condition::Token,
+        Condition::Nullable,
         Condition::Adaln,
         Condition::Predicted { expectile: 0.9 },
     ];
@@ -131,7 +132,7 @@ mod tests {
         let timesteps: Vec<u32> = (0..20).map(|i| (i * i) % 9).collect();
         let observations = numbers(1, 20 * 11);
         let actions = numbers(2, 20 * 3);
-        let returns_to_go = numbers(3, 20);
+        let returns_to_go = numbers(3, 20 * 2);
         let sizes = [(1, 128), (2, 20), (20, 96)];
         let conditions = CONDITIONS;
         let cases = conditions.map(|condition| sizes.map(|(n, width)| (condition, n, width)));
@@ -142,7 +143,7 @@ mod tests {
             let steps = Steps {
                 observations: &observations[..n * 11],
                 actions: &actions[..n * 3],
-                returns_to_go: &returns_to_go[..n],
+                returns_to_go: &returns_to_go[..n * condition.numbers()],
                 timesteps: &timesteps[..n],
             };
             let dx = numbers(5, tokens * width);
@@ -192,7 +193,7 @@ mod tests {
         let steps = Steps {
             observations: &observations,
             actions: &actions,
-            returns_to_go: &[0.5, -0.25],
+            returns_to_go: &[0.5, -0.25, 0.0, 1.0][..2 * condition.numbers()],
             timesteps: &[4, 4],
         };
         let dx = to_f64(&numbers(5, condition.tokens(2) * 2));

@@ -9,7 +9,7 @@ fn token<'a>(at: &'a Parameters, steps: Steps<'a>, token: usize) -> (usize, &'a 
     let step = token / at.stride();
     let kind = token % at.stride();
     let (of_return, of_observation) = match at.condition {
-        Condition::Token => (Some(0), 1),
+        Condition::Token | Condition::Nullable => (Some(0), 1),
         Condition::Adaln => (None, 0),
         Condition::Predicted { .. } => (Some(1), 0),
     };

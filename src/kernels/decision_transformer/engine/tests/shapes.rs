@@ -29,6 +29,12 @@ pub(super) const ADALN: Shape = Shape {
     ..SMALL
 };
 
+/// Return tokens that can be absent.
+const NULLABLE: Shape = Shape {
+    condition: Condition::Nullable,
+    ..SMALL
+};
+
 /// A convolution instead of attention.
 pub(super) const CONVOLUTION: Shape = Shape {
     mixer: MixerKind::Convolution,
@@ -81,7 +87,8 @@ pub(super) const POSITION: Shape = Shape {
     ..SMALL
 };
 
-const MEMBERS: [Shape; 9] = [
+const MEMBERS: [Shape; 10] = [
+    NULLABLE,
     POSITION,
     SQUASHED,
     FREE,

@@ -40,7 +40,9 @@ impl Parameters {
     pub(super) fn new(places: &mut Places, block: &str, shape: &Shape) -> Self {
         let c = shape.width;
         let filters = match shape.condition {
-            Condition::Token => &["return_to_go", "observation", "action"][..],
+            Condition::Token | Condition::Nullable => {
+                &["return_to_go", "observation", "action"][..]
+            }
             Condition::Adaln => &["observation", "action"],
             Condition::Predicted { .. } => &["observation", "return_to_go", "action"],
         };
