@@ -206,7 +206,23 @@ fn a_model_that_predicts_its_returns_takes_no_target() {
 }
 
 /// Options of `rtg train`, and what the refusal says.
-const EXCLUDED: [(&str, &str); 20] = [
+const EXCLUDED: [(&str, &str); 24] = [
+    (
+        "--set decision_transformer.condition_dropout=0.1 --recipe ddt",
+        "condition_dropout' is 0.1: it must be 0 with condition = \"adaln\"",
+    ),
+    (
+        "--set decision_transformer.condition_dropout=0.1 --device cuda",
+        "condition_dropout' is 0.1: it must be 0 on a GPU",
+    ),
+    (
+        "--set decision_transformer.condition_dropout=0.1 --set decision_transformer.engine=composed",
+        "condition_dropout' is 0.1: it must be 0 with the composed engine",
+    ),
+    (
+        "--set decision_transformer.guidance=2",
+        "guidance' is 2: it must be 1 in a model that was trained without condition_dropout",
+    ),
     (
         "--recipe ddt --device cuda",
         "condition' is adaln: it must be token on a GPU",
@@ -360,6 +376,57 @@ fn a_search_of_histories_is_for_models_that_predict_returns() {
         let expected = format!("'evaluation.acting' is search: it must be {expected}");
         assert!(transcript.contains(&expected), "{transcript}");
         assert!(!bench.path("other").exists());
+    }
+}
+
+#[test]
+fn guidance_is_for_models_that_have_learned_without_targets() {
+    let bench = Workbench::new();
+    let train = |options: &str, name: &str| {
+        format!(
+            "train --dataset builtin/pendulum/mixed {TINY} --steps 3 {options} --run-dir {name}"
+        )
+    };
+    let dropout = "--set decision_transformer.condition_dropout=0.5";
+    bench.succeed(&train(dropout, "run"));
+    let evaluation = |run: &str, options: &str| {
+        let evaluate = format!("evaluate {run} --episodes 4 --targets=-150,-900 --json");
+        let found = bench.succeed(&format!("{evaluate} {options}"));
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        [0, 1].map(|target| found["targets"][target]["returns"].clone())
+    };
+    let plain = evaluation("run", "");
+    assert_ne!(plain[0], plain[1]);
+    assert_eq!(plain, evaluation("run", "--guidance 1"));
+    assert_eq!(plain, evaluation("run", "--guidance 1 --rows 3"));
+    let [first, second] = evaluation("run", "--guidance 0");
+    assert_eq!(first, second, "the target is ignored");
+    assert_ne!(first, plain[0]);
+    let beyond = evaluation("run", "--guidance 3");
+    assert_ne!(beyond, plain);
+    assert_eq!(beyond, evaluation("run", "--guidance 3 --rows 3"));
+    assert_eq!(
+        evaluation("run", "--guidance 0 --acting streaming")[0],
+        evaluation("run", "--guidance 0 --acting streaming")[1]
+    );
+    // The plan's guidance is the default, and changes no weight.
+    let guided = format!("{dropout} --set decision_transformer.guidance=3");
+    bench.succeed(&train(&guided, "guided"));
+    assert_eq!(beyond, evaluation("guided", ""));
+    assert_eq!(plain, evaluation("guided", "--guidance 1"));
+    // An export has the policy without the null, and none of two windows a decision.
+    bench.succeed("export run --act run.act");
+    let transcript = bench.transcript("export guided --act guided.act");
+    assert!(transcript.contains("no description"), "{transcript}");
+    bench.succeed(&train("", "other"));
+    let transcript = bench.transcript("evaluate other --episodes 2 --guidance 0");
+    assert!(transcript.contains("omit --guidance"), "{transcript}");
+    for wrong in ["-1", "nan", "1e300"] {
+        let transcript = bench.transcript(&format!("evaluate run --guidance={wrong}"));
+        assert!(
+            transcript.contains("a number of at least 0"),
+            "{transcript}"
+        );
     }
 }
 

@@ -234,8 +234,8 @@ pub trait Model {
         self.policy(Mode::Greedy, rows, threads)
     }
 
-    /// The same model, whose greedy actions follow its target by this factor; none if it has learned
-    /// no actions without a target.
+    /// The same model, whose greedy actions follow its target by this factor; none if it has
+    /// learned no actions without a target.
     fn guided(&self, _guidance: f32) -> Option<Box<dyn Model>> {
         None
     }

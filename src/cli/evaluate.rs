@@ -44,8 +44,8 @@ pub(super) struct Evaluate {
     /// [default: the run's evaluation.acting].
     #[arg(long, value_enum)]
     acting: Option<ActingMode>,
-    /// How far a Decision Transformer that was trained with condition_dropout follows its target: 0
-    /// ignores it, 1 acts as the model alone, more exaggerates [default: the run's guidance].
+    /// How far a Decision Transformer that was trained with `condition_dropout` follows its target:
+    /// 0 ignores it, 1 acts as the model alone, more exaggerates [default: the run's guidance].
     #[arg(long, value_parser = guidance)]
     guidance: Option<f32>,
     /// Environments that are stepped together; affects the speed, not the result.
