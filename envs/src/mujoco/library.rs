@@ -198,9 +198,9 @@ static WARNINGS: Mutex<Warnings> = Mutex::new(Warnings {
     last: String::new(),
 });
 
-/// The warnings of `MuJoCo` since the program began, such as unstable simulations (which
-/// [`Env::instabilities`](crate::Env::instabilities) counts for each environment) or a lack of
-/// memory for contacts. It writes no log file.
+/// The warnings of `MuJoCo` about simulations since the program began, such as unstable ones
+/// (which [`Env::instabilities`](crate::Env::instabilities) counts for each environment) or a lack
+/// of memory for contacts. It writes no log file.
 pub fn warnings() -> Warnings {
     WARNINGS
         .lock()
@@ -209,10 +209,20 @@ pub fn warnings() -> Warnings {
 }
 
 unsafe extern "C-unwind" fn note(message: *const c_char) {
+    // SAFETY: the library passes a string that ends with a zero.
+    let message = unsafe { text(message) };
+    if is_about_a_file(&message) {
+        return;
+    }
     let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
     warnings.count += 1;
-    // SAFETY: the library passes a string that ends with a zero.
-    warnings.last = unsafe { text(message) };
+    warnings.last = message;
+}
+
+/// Whether a message is about the form of a model's file, as newer versions have for files of
+/// Gymnasium: it says nothing about a simulation, and comes with each environment that is made.
+fn is_about_a_file(message: &str) -> bool {
+    message.contains("is deprecated")
 }
 
 /// The library must not continue after an error, such as one of memory.
@@ -259,6 +269,17 @@ mod tests {
         assert_eq!(Parts::of((3, 4)).control, 1 << 5);
         assert_eq!(Parts::of((3, 5)).control, 1 << 6);
         assert_eq!(Parts::of((4, 0)).physics, 0b10_0110);
+    }
+
+    #[test]
+    fn a_deprecated_element_of_a_file_is_no_warning_about_a_simulation() {
+        assert!(is_about_a_file(
+            "compiler attribute 'settotalmass' is deprecated and will be removed in a future \
+             release: scale the masses and densities in the model"
+        ));
+        assert!(!is_about_a_file(
+            "Nan, Inf or huge value in QACC at DOF 0. The simulation is unstable. Time = 0.0500."
+        ));
     }
 
     #[test]
