@@ -11,7 +11,7 @@ use rtg_datasets::sample::Batch;
 
 use super::learner;
 use crate::kernels::decision_transformer::Windows;
-use crate::random::{derive, mix};
+use crate::random::{Stream, mix};
 
 /// The two numbers of a step without a return-to-go.
 pub(super) const NULL: [f32; 2] = [0.0, 1.0];
@@ -24,7 +24,7 @@ pub(super) fn given(return_to_go: f32) -> [f32; 2] {
 /// Draws the windows without returns-to-go.
 pub(super) struct ConditionDropout {
     probability: f32,
-    key: u64,
+    seed: u64,
     /// B x K x 2
     returns_to_go: Vec<f32>,
 }
@@ -33,7 +33,7 @@ impl ConditionDropout {
     pub(super) fn new(probability: f32, seed: u64) -> Self {
         Self {
             probability,
-            key: derive(seed, "condition dropout"),
+            seed,
             returns_to_go: Vec::new(),
         }
     }
@@ -43,8 +43,13 @@ impl ConditionDropout {
     pub(super) fn windows<'a>(&'a mut self, batch: &'a Batch, before: Option<u64>) -> Windows<'a> {
         self.returns_to_go.clear();
         let rows = batch.returns_to_go.chunks(batch.context);
-        for (row, returns_to_go) in rows.enumerate() {
-            let is_absent = before.is_some_and(|before| self.is_absent(before, row as u64));
+        let mut stream = before.map(|before| {
+            let of_batch = mix(self.seed.wrapping_add(mix(before)));
+            Stream::new(of_batch, "condition dropout")
+        });
+        for returns_to_go in rows {
+            let drawn = stream.as_mut().map(Stream::uniform);
+            let is_absent = drawn.is_some_and(|drawn| drawn < self.probability);
             let steps = (returns_to_go.iter())
                 .flat_map(|value| if is_absent { NULL } else { given(*value) });
             self.returns_to_go.extend(steps);
@@ -53,13 +58,6 @@ impl ConditionDropout {
             returns_to_go: &self.returns_to_go,
             ..learner::windows(batch)
         }
-    }
-
-    fn is_absent(&self, batch: u64, row: u64) -> bool {
-        let bits = mix(mix(self.key.wrapping_add(batch)).wrapping_add(row));
-        // 24 bits are a float without rounding.
-        let uniform = (bits >> 40) as f32 / (1_u64 << 24) as f32;
-        uniform < self.probability
     }
 }
 

@@ -116,11 +116,7 @@ impl Learner {
     pub fn accumulate(&mut self, batch: &Batch) {
         let before = self.batches(self.step, self.losses.len() as u64);
         let mut dropout = self.condition_dropout.take();
-        let windows = match &mut dropout {
-            None => windows(batch),
-            Some(dropout) => dropout.windows(batch, Some(before)),
-        };
-        self.accumulate_windows(&windows);
+        self.accumulate_windows(&encoded(&mut dropout, batch, Some(before)));
         self.condition_dropout = dropout;
     }
 
@@ -179,10 +175,7 @@ impl Learner {
     pub fn loss(&mut self, batch: &Batch) -> f64 {
         self.network.set_entropy(Entropy::default());
         let denominator = self.model.recipe.denominator();
-        let windows = &match &mut self.condition_dropout {
-            None => windows(batch),
-            Some(dropout) => dropout.windows(batch, None),
-        };
+        let windows = &encoded(&mut self.condition_dropout, batch, None);
         let parameters = &self.model.parameters;
         self.network
             .loss(parameters, windows, self.objective, denominator)
@@ -473,6 +466,18 @@ pub(super) fn is_on(dropout: &Dropout) -> bool {
         .max(dropout.probability_residual)
         .max(dropout.probability_embedding)
         > 0.0
+}
+
+/// A batch as the network reads it; see [`ConditionDropout::windows`].
+fn encoded<'a>(
+    dropout: &'a mut Option<ConditionDropout>,
+    batch: &'a Batch,
+    before: Option<u64>,
+) -> Windows<'a> {
+    match dropout {
+        None => windows(batch),
+        Some(dropout) => dropout.windows(batch, before),
+    }
 }
 
 /// A sampled batch as the engine sees it.
