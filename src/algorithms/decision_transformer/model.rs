@@ -68,7 +68,9 @@ impl Model {
             model: config,
             preprocessing,
         } = saved.made_of()?;
-        check_heads(config.width, config.heads).map_err(|error| Error::Notes(error.to_string()))?;
+        check_heads(config.width, config.heads)
+            .and_then(|()| check_guidance(&config))
+            .map_err(|error| Error::Notes(error.to_string()))?;
         let recipe = Recipe::named(saved.recipe);
         let mut model = Self {
             recipe,
