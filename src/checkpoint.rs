@@ -86,18 +86,20 @@ pub struct Checkpoint {
     path: PathBuf,
 }
 
-impl Checkpoint {
-    /// Writes a run's state, whole or not at all.
-    ///
-    /// # Errors
-    /// Those of the operating system.
-    pub fn save(
-        path: &Path,
+/// A run's state at one step, independent of what the run does next.
+pub struct TrainingState {
+    notes: Notes,
+    entries: Vec<Entry>,
+}
+
+impl TrainingState {
+    /// A copy of the present state.
+    pub fn of(
         header: Header,
         learner: &dyn Learner,
         progress: &Progress,
         interaction: LearnerState,
-    ) -> Result<(), Error> {
+    ) -> Self {
         let model = learner.model();
         let state = learner.state();
         let mut entries = model.weights();
@@ -113,11 +115,26 @@ impl Checkpoint {
             progress: progress.clone(),
             interaction: interaction.notes,
         };
-        let notes =
-            serde_json::to_string(&notes).map_err(|error| damaged(path, &error.to_string()))?;
-        write(path, &entries, &[(NOTES.to_owned(), notes)])
+        Self { notes, entries }
     }
 
+    /// The state of the training loop.
+    pub fn progress(&mut self) -> &mut Progress {
+        &mut self.notes.progress
+    }
+
+    /// Writes a checkpoint, whole or not at all.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        let notes = serde_json::to_string(&self.notes)
+            .map_err(|error| damaged(path, &error.to_string()))?;
+        write(path, &self.entries, &[(NOTES.to_owned(), notes)])
+    }
+}
+
+impl Checkpoint {
     /// Reads a checkpoint.
     ///
     /// # Errors

@@ -95,6 +95,14 @@ pub enum Error {
     Interrupted(#[from] Interrupt),
 }
 
+impl EvaluationPlan {
+    /// Environments that are stepped together by each of several ranks.
+    pub fn rows(&self, ranks: usize) -> usize {
+        let most = (self.targets.len().max(1) * self.episodes).div_ceil(ranks);
+        self.rows.unwrap_or(MAX_ROWS).clamp(1, most.max(1))
+    }
+}
+
 /// Runs the plan. `finished` is called after each episode with the number of finished episodes and
 /// their total.
 ///
@@ -117,12 +125,23 @@ pub fn share(
     world: &World,
     policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
     plan: &EvaluationPlan,
+    finished: impl FnMut(usize, usize),
+) -> Result<EvaluationResult, Error> {
+    with_policy(world, policy(plan.rows(world.size())), plan, finished)
+}
+
+/// The same with a policy of [`EvaluationPlan::rows`] episodes.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn with_policy(
+    world: &World,
+    mut policy: Box<dyn Policy>,
+    plan: &EvaluationPlan,
     mut finished: impl FnMut(usize, usize),
 ) -> Result<EvaluationResult, Error> {
     let began = Instant::now();
-    let most = (plan.targets.len().max(1) * plan.episodes).div_ceil(world.size());
-    let rows = plan.rows.unwrap_or(MAX_ROWS).clamp(1, most.max(1));
-    let mut policy = policy(rows);
+    let rows = plan.rows(world.size());
     let targets: Vec<Option<f64>> = if policy.takes_target() {
         plan.targets.iter().copied().map(Some).collect()
     } else {

@@ -5,6 +5,7 @@ mod act;
 mod architecture;
 mod baseline_parity;
 mod baselines;
+mod beside;
 mod command_line;
 mod compare;
 mod discrete_online;

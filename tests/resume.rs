@@ -212,14 +212,17 @@ fn slurm_says_how_many_threads_a_run_has() {
 /// metrics.jsonl without times.
 pub(crate) fn measurements(bench: &Workbench, run: &str) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(bench.path(run).join("metrics.jsonl")).unwrap();
-    text.lines()
+    let mut lines: Vec<_> = (text.lines())
         .map(|line| {
             let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
             let fields = line.as_object_mut().unwrap();
             fields.retain(|name, _| name != "wall_secs" && !name.starts_with("speed/"));
             line
         })
-        .collect()
+        .collect();
+    // An evaluation beside training is recorded when it ends.
+    lines.sort_by_key(|line| line["step"].as_u64());
+    lines
 }
 
 /// Weights and optimiser state, without the metadata (which contains the seconds spent).

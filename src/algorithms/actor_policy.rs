@@ -28,7 +28,8 @@ pub trait Decision: Send {
     }
 }
 
-/// Acts with weights that a learner may change at the same time.
+/// Acts; greedily with the weights that the actor has when the policy is made, exploring with those
+/// that it has at each step.
 ///
 /// Its input is as many of the last observations as the actor has inputs for, the newest last;
 /// those before an episode's first are zeros.
@@ -70,6 +71,10 @@ impl<D: Decision> ActorPolicy<D> {
         mode: Mode,
         (rows, threads): (usize, usize),
     ) -> Self {
+        let actor = match mode {
+            Mode::Greedy => actor.copied(),
+            Mode::Explore => actor,
+        };
         let width = actor.lock().shape().width();
         Self {
             seen: vec![0.0; rows * width],

@@ -225,7 +225,7 @@ impl Update {
 /// A policy of some algorithm, trained or new.
 pub trait Model {
     /// A policy for up to `rows` episodes at once. Its greedy actions have the same bits for any
-    /// number of rows and threads.
+    /// number of rows and threads, and what the learner does later does not change them.
     fn policy(&self, mode: Mode, rows: usize, threads: usize) -> Box<dyn Policy>;
 
     /// A greedy policy that acts in a given way, which

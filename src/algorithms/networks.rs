@@ -18,6 +18,11 @@ impl Shared {
         Self(Arc::new(Mutex::new(network)))
     }
 
+    /// A copy, which the learner does not change.
+    pub(super) fn copied(&self) -> Self {
+        Self::new(self.lock().clone())
+    }
+
     /// The network, until the guard is dropped.
     pub(super) fn lock(&self) -> MutexGuard<'_, Network> {
         // After a panic elsewhere the numbers are still valid.

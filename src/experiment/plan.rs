@@ -117,6 +117,11 @@ keys! {
     /// Decision Transformer). For evaluations; videos and collections act exactly.
     acting: ActingMode as serde(default) = ActingMode::Exact,
         Range::Words(&["exact", "streaming", "search"]), "", "exact";
+    /// Whether training continues during an evaluation, which then has a thread of its own, worth
+    /// it where a core is free: `threads` below the number of cores. The results are the same;
+    /// until they are known, the run's state at the evaluated step stays in memory. The evaluation
+    /// after the last step has all threads.
+    beside: bool as serde(default) = false, Range::Any, "", "";
     /// Seed of the first evaluation episode's start.
     seed: u64 = 42, Range::at_least(0), "", "42 (CORL)";
 }

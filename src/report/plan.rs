@@ -17,8 +17,9 @@ const NOT_THE_EXPERIMENT: [&str; 7] = [
     "checkpoint_every",
     "logging",
 ];
-/// It follows from the data, and earlier versions did not write it.
-const RETURN_RANGE: &str = "evaluation.return_range";
+/// Keys of the evaluation that do not define the experiment: one follows from the data (earlier
+/// versions did not write it), one decides where the evaluation is computed.
+const NOT_OF_THE_EVALUATION: [&str; 2] = ["evaluation.return_range", "evaluation.beside"];
 /// Keys that identify the task, not the method.
 const TASK: [&str; 3] = ["env", "dataset", "mix"];
 /// Keys that come first in the name of a group.
@@ -35,7 +36,9 @@ pub(super) fn settings(plan: &Table) -> Settings {
             flatten(key, value, &mut settings);
         }
     }
-    settings.remove(RETURN_RANGE);
+    for key in NOT_OF_THE_EVALUATION {
+        settings.remove(key);
+    }
     settings
 }
 

@@ -1,9 +1,10 @@
 //! The training loop: learn, and at intervals log, evaluate and store.
 
-mod learner_input;
+mod evaluation;
 mod former;
 mod health;
 mod interaction;
+mod learner_input;
 mod processor;
 mod rollouts;
 #[cfg(test)]
@@ -13,26 +14,25 @@ mod validation;
 use std::time::Instant;
 
 use rtg_datasets::Dataset;
-use rtg_envs::{mujoco, registry};
 
+use self::evaluation::Beside;
 pub use self::former::inherited;
 use self::health::Health;
 use self::learner_input::LearnerInput;
 use self::processor::ProcessorClock;
 use self::validation::Validation;
 use crate::algorithms::{self, Learner, Setup, memory};
-use crate::checkpoint::{self, Checkpoint, Header, Progress};
+use crate::checkpoint::{self, Checkpoint, Header, Progress, TrainingState};
 use crate::data::ExperimentData;
 use crate::device::{ChosenDevice, Device};
 use crate::error::Error;
-use crate::evaluate::{self, EvaluationPlan, TargetScore};
-use crate::experiment::{Experiment, Targets};
+use crate::experiment::Experiment;
 use crate::interrupt::Interrupt;
 use crate::kernels::threads;
 use crate::keys::{KeyError, Table};
 use crate::metrics::{self, Recorder};
 use crate::parallel::{self, Division, World};
-use crate::run::{self, Evaluation, Run, Summary};
+use crate::run::{self, Run, Summary};
 use crate::statistics::Calibration;
 
 /// File of the last state under `checkpoints/`.
@@ -58,6 +58,8 @@ pub struct Training<'a> {
     progress: Progress,
     processor: ProcessorClock,
     recorder: Recorder,
+    /// An evaluation on a thread of its own.
+    beside: Option<Beside>,
 }
 
 /// A learner for this experiment and data, which computes this rank's parts of its batches: a new
@@ -149,6 +151,10 @@ impl<'a> Training<'a> {
         let health = Health::new(&learner.needs(), data);
         let input = LearnerInput::open(experiment, &*learner, opened, (&progress, checkpoint))?;
         let ranks = world.size();
+        if ranks > 1 && experiment.evaluation.beside {
+            let expected = "false in a run that is divided among processes";
+            return Err(KeyError::new("evaluation.beside", true, expected).into());
+        }
         if ranks > 1 {
             recorder.message(&format!("{ranks} ranks, connected by {}", world.name()));
         }
@@ -177,6 +183,7 @@ impl<'a> Training<'a> {
             progress,
             processor: ProcessorClock::default(),
             recorder,
+            beside: None,
         })
     }
 
@@ -207,19 +214,29 @@ impl<'a> Training<'a> {
         } = self.experiment;
         let evaluate_every = evaluation.every_for(*steps);
         let due = |step: u64, every: u64| every > 0 && step.is_multiple_of(every);
+        let mut saves = false;
         loop {
             let step = self.progress.step;
             if step >= *steps {
                 break;
             }
             if step > 0 {
+                self.settle_ended()?;
+                saves |= due(step, *checkpoint_every);
                 // A session may have been stopped in the middle of this evaluation.
-                let evaluates = due(step, evaluate_every) && !self.is_evaluated();
-                if evaluates {
-                    self.evaluate(evaluation.episodes)?;
+                if due(step, evaluate_every) && !self.is_evaluated() {
+                    self.settle()?;
+                    if evaluation.beside {
+                        self.evaluate_beside(evaluation.episodes)?;
+                    } else {
+                        self.evaluate(evaluation.episodes)?;
+                        saves = true;
+                    }
                 }
-                if evaluates || due(step, *checkpoint_every) {
+                // The state of an evaluation that still runs is saved first.
+                if saves && self.beside.is_none() {
                     self.save(LATEST)?;
+                    saves = false;
                 }
             }
             self.world.check()?;
@@ -242,6 +259,7 @@ impl<'a> Training<'a> {
                 self.validate()?;
             }
         }
+        self.settle()?;
         // Before the checkpoint, so that a resumed run never records an evaluation twice.
         if !self.is_evaluated() {
             self.evaluate(evaluation.final_episodes)?;
@@ -278,7 +296,7 @@ impl<'a> Training<'a> {
 
     /// Saves a checkpoint; the error says how to resume.
     fn stop(&mut self, signal: Interrupt) -> Error {
-        if let Err(error) = self.save(LATEST) {
+        if let Err(error) = self.save_stopped() {
             return error;
         }
         let step = self.progress.step;
@@ -312,6 +330,7 @@ impl<'a> Training<'a> {
             self.progress.add(report);
             let mut metrics = report.metrics().iter();
             if let Some(metric) = metrics.find(|metric| !metric.value.is_finite()) {
+                self.settle()?;
                 return Err(self.diverged(metric.name, metric.value));
             }
         }
@@ -381,98 +400,45 @@ impl<'a> Training<'a> {
         Ok(self.recorder.scalars(self.progress.step, &values)?)
     }
 
-    /// Every target, `episodes` each; keeps the best checkpoint. Nothing where there is no
-    /// simulator.
-    fn evaluate(&mut self, episodes: usize) -> Result<(), Error> {
-        if !self.simulated {
-            return Ok(());
-        }
-        self.learner.synchronise()?;
-        let targets = self.experiment.evaluation.targets.as_ref();
-        let plan = EvaluationPlan {
-            env: self.env.to_owned(),
-            targets: targets.map_or_else(Vec::new, Targets::numbers),
-            return_range: self.experiment.evaluation.range(),
-            episodes,
-            seed: self.experiment.evaluation.seed,
-            rows: None,
-            threads: self.experiment.threads,
-        };
-        let step = self.progress.step;
-        let (model, threads) = (self.learner.model(), self.experiment.threads);
-        let acting = self.experiment.evaluation.acting;
-        let policy = &mut |rows| model.greedy(acting, rows, threads);
-        let warned_before = mujoco::warnings().count;
-        let results = evaluate::share(&self.world, policy, &plan, |_, _| ())?;
-        let (instabilities, calibration) = (results.instabilities, results.calibration);
-        let evaluations: Vec<Evaluation> = results
-            .targets
-            .into_iter()
-            .map(|score| record(step, score))
-            .collect();
-        let mut scalars: Vec<(String, f64)> =
-            evaluations.iter().flat_map(Evaluation::scalars).collect();
-        let largest = |pick: fn(&Evaluation) -> Option<f64>| {
-            evaluations.iter().filter_map(pick).reduce(f64::max)
-        };
-        scalars.extend(calibration.iter().flat_map(run::calibration_scalars));
-        for (name, value) in [
-            (
-                metrics::EVAL_RETURN_MEAN_BEST,
-                largest(|evaluation| Some(evaluation.return_mean)),
-            ),
-            (
-                metrics::EVAL_SCORE_BEST,
-                largest(|evaluation| evaluation.score),
-            ),
-        ] {
-            scalars.extend(value.map(|value| (name.to_owned(), value)));
-        }
-        if registry::needs_mujoco(self.env) {
-            let warned = mujoco::warnings();
-            let of_ranks = self.world.gather(&[warned.count - warned_before]);
-            let new: u64 = of_ranks.into_iter().sum();
-            if new > 0 {
-                let words = format!("MuJoCo warned {new} times, last: {}", warned.last);
-                self.recorder.message(&words);
-            }
-            scalars.push((metrics::EVAL_WARNINGS.to_owned(), new as f64));
-            scalars.push((metrics::EVAL_INSTABILITIES.to_owned(), instabilities as f64));
-        }
-        self.recorder.scalars(step, &scalars)?;
-        let first = evaluations.first().map(|evaluation| evaluation.return_mean);
-        self.progress.evaluations.extend(evaluations);
-        if first > self.progress.best_return {
-            self.progress.best_return = first;
-            self.save(BEST)?;
-        }
-        Ok(())
+    /// Saves a checkpoint, after the results of an evaluation that runs beside training.
+    fn save(&mut self, name: &str) -> Result<(), Error> {
+        self.settle()?;
+        let state = self.state()?;
+        self.write(state.as_ref(), name)
     }
 
-    fn save(&mut self, name: &str) -> Result<(), Error> {
-        // A resumed run keeps the metrics up to its checkpoint, so they must be there first.
-        self.recorder.flush()?;
+    /// The state after the present step; none where another rank writes it.
+    fn state(&mut self) -> Result<Option<TrainingState>, Error> {
         self.learner.synchronise()?;
         self.progress.sampler = self.input.source().stream().clone();
         if self.world.size() > 1 {
             let content = checkpoint::content(&*self.learner)?;
             self.world.agree("state", &content)?;
         }
-        let Some(run) = self.run else {
-            return Ok(());
-        };
+        if self.run.is_none() {
+            return Ok(None);
+        }
         let header = Header {
             algorithm: self.experiment.algorithm,
             recipe: &self.experiment.recipe,
             env: self.env,
         };
-        Checkpoint::save(
-            &run.checkpoints().join(name),
+        let interaction = self.input.state()?;
+        Ok(Some(TrainingState::of(
             header,
             &*self.learner,
             &self.progress,
-            self.input.state()?,
-        )
+            interaction,
+        )))
+    }
+
+    fn write(&mut self, state: Option<&TrainingState>, name: &str) -> Result<(), Error> {
+        // A resumed run keeps the metrics up to its checkpoint, so they must be there first.
+        self.recorder.flush()?;
+        let (Some(run), Some(state)) = (self.run, state) else {
+            return Ok(());
+        };
+        state.write(&run.checkpoints().join(name))
     }
 }
 
@@ -482,17 +448,4 @@ fn steps_to_next(step: u64, steps: u64, events: [u64; 4]) -> u64 {
     let next = events.into_iter().filter(|every| *every > 0);
     let next = next.map(|every| every - step % every).min();
     next.unwrap_or(u64::MAX).min(steps - step)
-}
-
-/// One target's result as the run stores it.
-fn record(step: u64, score: TargetScore) -> Evaluation {
-    Evaluation {
-        step,
-        target: score.target,
-        return_mean: score.return_mean,
-        return_std: score.return_std,
-        length_mean: score.length_mean,
-        score: score.score,
-        returns: score.returns,
-    }
 }

@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::algorithms::{self, AlgorithmRef, Input};
+use crate::evaluate;
 use crate::keys::Value;
 use crate::labels;
 use crate::parallel::threads;
+use crate::policy::ActingMode;
+use crate::run::Evaluation;
 
 const STEPS: i64 = 6;
 
@@ -99,6 +102,32 @@ fn ranks_without_parts_and_parts_without_rows_are_refused() {
 }
 
 #[test]
+fn a_greedy_policy_is_not_changed_by_later_updates() {
+    for algorithm in AlgorithmRef::all() {
+        let planned = plan(algorithm, 1);
+        let opened = labels::open(&planned, None).unwrap();
+        let experiment = planned.resolve(&opened.spec, opened.data.as_ref()).unwrap();
+        let learner = new_learner(&experiment, &World::alone(), &opened, None).unwrap();
+        let recorder = Recorder::new(Vec::new());
+        let place = (World::alone(), None);
+        let mut training =
+            Training::new(&experiment, &opened, place, (learner, None), recorder).unwrap();
+        let plan = training.evaluation_plan(2, 1);
+        let policy = |training: &Training<'_>| {
+            let model = training.learner.model();
+            model.greedy(ActingMode::Exact, plan.rows(1), 1)
+        };
+        let returns = |policy| {
+            let results = evaluate::with_policy(&World::alone(), policy, &plan, |_, _| ());
+            results.unwrap().targets
+        };
+        let (before, kept) = (returns(policy(&training)), policy(&training));
+        training.run_steps().unwrap();
+        assert_eq!(before, returns(kept), "{algorithm:?}");
+    }
+}
+
+#[test]
 fn a_rank_that_diverges_stops_the_run() {
     let outcomes = threads::run(2, |world| {
         let seed = Value::Integer(world.rank() as i64);
@@ -119,4 +148,18 @@ fn a_device_stops_at_every_event() {
     assert_eq!(steps_to_next(40, 1000, [20, 200, 0, 50]), 10);
     assert_eq!(steps_to_next(15, 18, [20, 0, 0, 0]), 3);
     assert_eq!(steps_to_next(5, 30, [0; 4]), 25);
+}
+
+#[test]
+fn ranks_that_share_a_run_have_no_evaluation_beside_it() {
+    let errors = threads::run(2, |world| {
+        let mut table = plan(AlgorithmRef::default(), 2).plan().unwrap();
+        let evaluation = table.get_mut("evaluation").and_then(Value::as_table_mut);
+        evaluation
+            .unwrap()
+            .insert("beside".to_owned(), Value::Boolean(true));
+        let planned = Experiment::from_layers(&[table]).unwrap();
+        end(planned, world).map(|_| ()).unwrap_err().to_string()
+    });
+    assert!(errors[0].contains("evaluation.beside"), "{}", errors[0]);
 }
