@@ -67,11 +67,8 @@ impl Training<'_> {
         Ok(())
     }
 
-    /// Begins the same on a thread of its own.
+    /// Begins the same on a thread of its own. There must be a simulator.
     pub(super) fn evaluate_beside(&mut self, episodes: usize) -> Result<(), Error> {
-        if !self.simulated {
-            return Ok(());
-        }
         let state = self.state()?;
         let plan = self.evaluation_plan(episodes, 1);
         let acting = self.experiment.evaluation.acting;

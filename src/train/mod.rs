@@ -226,7 +226,7 @@ impl<'a> Training<'a> {
                 // A session may have been stopped in the middle of this evaluation.
                 if due(step, evaluate_every) && !self.is_evaluated() {
                     self.settle()?;
-                    if evaluation.beside {
+                    if evaluation.beside && self.simulated {
                         self.evaluate_beside(evaluation.episodes)?;
                     } else {
                         self.evaluate(evaluation.episodes)?;
