@@ -67,26 +67,30 @@ impl Training<'_> {
         Ok(())
     }
 
-    /// Begins the same on a thread of its own. There must be a simulator.
-    pub(super) fn evaluate_beside(&mut self, episodes: usize) -> Result<(), Error> {
+    /// Begins the same on a thread of its own, and returns whether the system has one. There must
+    /// be a simulator.
+    pub(super) fn evaluate_beside(&mut self, episodes: usize) -> Result<bool, Error> {
         let state = self.state()?;
         let plan = self.evaluation_plan(episodes, 1);
         let acting = self.experiment.evaluation.acting;
-        let policy = self
-            .learner
-            .model()
-            .greedy(acting, plan.rows(1), plan.threads);
+        let model = self.learner.model();
+        let policy = model.greedy(acting, plan.rows(1), plan.threads);
         let clock = ThreadClock::default();
-        self.processor.leave_out(clock.clone());
+        let its_clock = clock.clone();
         let warned = mujoco::warnings().count;
         let act = move || evaluate::with_policy(&World::alone(), policy, &plan, |_, _| ());
+        let thread = thread::Builder::new().spawn(move || its_clock.during(act));
+        let Ok(thread) = thread else {
+            return Ok(false);
+        };
+        self.processor.leave_out(clock);
         self.beside = Some(Beside {
-            thread: Thread::Running(thread::spawn(move || clock.during(act))),
+            thread: Thread::Running(thread),
             step: self.progress.step,
             state,
             warned,
         });
-        Ok(())
+        Ok(true)
     }
 
     /// Records and saves the results of an evaluation beside training, if there is one that has

@@ -226,9 +226,8 @@ impl<'a> Training<'a> {
                 // A session may have been stopped in the middle of this evaluation.
                 if due(step, evaluate_every) && !self.is_evaluated() {
                     self.settle()?;
-                    if evaluation.beside && self.simulated {
-                        self.evaluate_beside(evaluation.episodes)?;
-                    } else {
+                    let beside = evaluation.beside && self.simulated;
+                    if !beside || !self.evaluate_beside(evaluation.episodes)? {
                         self.evaluate(evaluation.episodes)?;
                         saves = true;
                     }
