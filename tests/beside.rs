@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::resume::{checkpoint_tensors, cut_and_resume, kill_and_resume, measurements};
+#[cfg(unix)]
+use crate::resume::cut_and_resume;
+use crate::resume::{checkpoint_tensors, kill_and_resume, measurements};
+#[cfg(unix)]
+use crate::signals::signal;
 use crate::workbench::{TINY, Workbench};
 
 const RUNS: [&str; 3] = [
@@ -82,17 +86,13 @@ fn a_run_killed_during_an_evaluation_beside_training_resumes_to_the_same_bits() 
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_signal_during_an_evaluation_beside_training_keeps_its_step() {
     for later in [0, 30, 150] {
         let bench = Workbench::new();
         cut_and_resume(&bench, LONG, Duration::from_millis(later), |child| {
-            let id = child.id().to_string();
-            let sent = std::process::Command::new("kill")
-                .args(["-TERM", &id])
-                .status();
-            assert!(sent.unwrap().success());
-            let output = child.wait_with_output().unwrap();
+            let output = signal(child, "TERM");
             if output.status.success() {
                 // It was done, and is repeated.
                 return;

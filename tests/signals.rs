@@ -9,7 +9,7 @@ use crate::resume::cut_and_resume;
 use crate::workbench::{TINY, Workbench};
 
 /// Sends a signal and waits for the end.
-fn signal(child: Child, name: &str) -> Output {
+pub(crate) fn signal(child: Child, name: &str) -> Output {
     send(&child, name);
     child.wait_with_output().unwrap()
 }
