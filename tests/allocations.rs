@@ -5,7 +5,8 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rtg::kernels::decision_transformer::{
-    self as kernels, Acting, Condition, Memory, MixerKind, Shape, Side, StepInputs, Windows,
+    self as kernels, Acting, Condition, Memory, MixerKind, NormPlacement, Shape, Side, StepInputs,
+    Windows,
 };
 use rtg::kernels::layer_norm::EPSILON;
 use rtg::kernels::{Activation, Denominator, Dropout, Head, Objective, Precision};
@@ -58,6 +59,7 @@ const SHAPE: Shape = Shape {
     mixer: MixerKind::Attention,
     deviation: None,
     positions: 0,
+    norm_placement: NormPlacement::Pre,
     norm_epsilon: EPSILON,
 };
 

@@ -2,7 +2,9 @@
 //! causality, padding, and the action read from the observation token.
 
 use rand::RngExt;
-use rtg::kernels::decision_transformer::{Condition, Layout, MixerKind, Shape, Side, Windows};
+use rtg::kernels::decision_transformer::{
+    Condition, Layout, MixerKind, NormPlacement, Shape, Side, Windows,
+};
 use rtg::kernels::layer_norm::EPSILON;
 use rtg::kernels::{Activation, Denominator, Dropout, Head, Objective, Precision};
 use rtg::nn::network::SequenceNetwork;
@@ -23,6 +25,7 @@ const SHAPE: Shape = Shape {
     mixer: MixerKind::Attention,
     deviation: None,
     positions: 0,
+    norm_placement: NormPlacement::Pre,
     norm_epsilon: EPSILON,
 };
 
@@ -142,6 +145,14 @@ fn the_fused_engine_gives_the_loss_and_gradient_of_the_composed_model() {
                 ..SHAPE
             },
             vec![3],
+            Side::Left,
+        ),
+        (
+            Shape {
+                norm_placement: NormPlacement::Post,
+                ..SHAPE
+            },
+            vec![7, 2, 5],
             Side::Left,
         ),
         (

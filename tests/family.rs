@@ -39,7 +39,7 @@ fn a_recipe_sets_its_switches_and_the_names_of_its_source() {
         (
             "reinformer",
             ("predicted", "attention"),
-            "predict_return.weight",
+            "transformer.0.attention.q_net.weight",
         ),
         (
             "decision_mamba",
@@ -73,29 +73,49 @@ fn a_recipe_sets_its_switches_and_the_names_of_its_source() {
 }
 
 #[test]
-fn an_lstm_resumes_and_acts_and_its_weights_have_the_names_of_pytorch() {
-    let lstm = "--set decision_transformer.mixer=lstm";
-    let run = format!(
-        "train {lstm} --steps 60 --seed 3 --set checkpoint_every=7 {TINY} \
-         --dataset builtin/pendulum/mixed --set parts=2"
-    );
-    kill_and_resume(&Workbench::new(), &run, Duration::ZERO);
-    let bench = Workbench::new();
-    bench.succeed(&format!("train {lstm} --steps 3 {TINY} --run-dir run"));
-    let bytes = std::fs::read(bench.path("run/checkpoints/weights.safetensors")).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    for name in ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"] {
-        let name = format!("blocks.0.lstm.{name}");
-        assert!(file.tensor(&name).is_ok(), "{:?}", file.names());
-    }
-    bench.succeed("evaluate run --targets 100 --episodes 2");
-    for (format, reason) in [
-        ("onnx", "mixer = \"attention\" is supported"),
-        ("act", "none of the mixers scan, linear and lstm"),
+fn a_switch_without_a_recipe_resumes_acts_and_is_exported_or_refused() {
+    let lstm = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"];
+    let post = ["attention.q_net.weight", "ln1.weight", "ln2.bias"];
+    for (switch, block, names, refusals) in [
+        (
+            "mixer=lstm",
+            "blocks.0.lstm",
+            &lstm[..],
+            [
+                "mixer = \"attention\" is supported",
+                "none of the mixers scan, linear and lstm",
+            ],
+        ),
+        (
+            "norm_placement=post",
+            "transformer.0",
+            &post,
+            [
+                "only norm_placement = \"pre\" is supported",
+                "no norm_placement = \"post\"",
+            ],
+        ),
     ] {
-        let transcript = bench.transcript(&format!("export run --{format} policy"));
-        assert!(transcript.contains(reason), "{transcript}");
-        assert!(!bench.path("policy").exists());
+        let switch = format!("--set decision_transformer.{switch}");
+        let run = format!(
+            "train {switch} --steps 60 --seed 3 --set checkpoint_every=7 {TINY} \
+             --dataset builtin/pendulum/mixed --set parts=2"
+        );
+        kill_and_resume(&Workbench::new(), &run, Duration::ZERO);
+        let bench = Workbench::new();
+        bench.succeed(&format!("train {switch} --steps 3 {TINY} --run-dir run"));
+        let bytes = std::fs::read(bench.path("run/checkpoints/weights.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        for name in names {
+            let name = format!("{block}.{name}");
+            assert!(file.tensor(&name).is_ok(), "{:?}", file.names());
+        }
+        bench.succeed("evaluate run --targets 100 --episodes 2");
+        for (format, reason) in ["onnx", "act"].iter().zip(refusals) {
+            let transcript = bench.transcript(&format!("export run --{format} policy"));
+            assert!(transcript.contains(reason), "{transcript}");
+            assert!(!bench.path("policy").exists());
+        }
     }
 }
 
@@ -206,7 +226,7 @@ fn a_model_that_predicts_its_returns_takes_no_target() {
 }
 
 /// Options of `rtg train`, and what the refusal says.
-const EXCLUDED: [(&str, &str); 24] = [
+const EXCLUDED: [(&str, &str); 25] = [
     (
         "--set decision_transformer.condition_dropout=0.1 --recipe ddt",
         "condition_dropout' is 0.1: it must be 0 with condition = \"adaln\"",
@@ -274,6 +294,10 @@ const EXCLUDED: [(&str, &str); 24] = [
     (
         "--set decision_transformer.norm_epsilon=0.003 --device cuda",
         "norm_epsilon' is 0.003: it must be 0.00001 on a GPU",
+    ),
+    (
+        "--set decision_transformer.norm_placement=post --device cuda",
+        "norm_placement' is post: it must be pre on a GPU",
     ),
     (
         "--recipe d3rlpy --device cuda",

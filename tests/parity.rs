@@ -232,7 +232,7 @@ fn check(
     label: &str,
 ) {
     let layout = Layout::new(&learner.model().shape);
-    for Entry { name, values, .. } in state_dict::export(case.recipe.naming(), &layout, flat) {
+    for Entry { name, values, .. } in state_dict::export(learner.model().naming(), &layout, flat) {
         let Values::F32(values) = values else {
             panic!("{name} is not a weight")
         };
@@ -253,7 +253,7 @@ fn check(
             !case.is_linear() && (name.contains("c_attn.bias") || name.contains("in_proj_bias")),
             case.width,
         );
-        if name.ends_with("_attention._k.bias") {
+        if name.ends_with("_attention._k.bias") || name.ends_with("k_net.bias") {
             assert_key_bias(case, &values, &expected, (group, 1.0), &label);
         } else if qkv {
             let parts = |all: &[f32]| [all[..width].to_vec(), all[2 * width..].to_vec()].concat();

@@ -167,7 +167,7 @@ fn multiply(left: &[f32], right: &[f32], product: &mut [f32], n: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::decision_transformer::Condition;
+    use crate::kernels::decision_transformer::{Condition, NormPlacement};
     use crate::kernels::layer_norm::EPSILON;
     use crate::kernels::{Activation, Head};
 
@@ -196,6 +196,7 @@ mod tests {
             mixer: MixerKind::Attention,
             deviation: None,
             positions: 0,
+            norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
         };
         let billions = step_flops(&shape, 64) / 1e9;

@@ -8,7 +8,7 @@ use rtg_act::format::{CHECKSUM, ENTRY, VERSION, checksum};
 
 use super::Error;
 use crate::algorithms::{ActionCodec, Computation, Perceptron, Rule, Sequence};
-use crate::kernels::decision_transformer::{self, Condition, MixerKind};
+use crate::kernels::decision_transformer::{self, Condition, MixerKind, NormPlacement};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::mlp::{self, Place};
 use crate::kernels::{Activation, Head, View};
@@ -41,8 +41,8 @@ pub fn policy(
         }
         Computation::Sequence(of) => {
             let names = names(of).ok_or_else(|| {
-                let reason = "rtg-act has none of the mixers scan, linear and lstm, and no condition = \
-                              \"predicted\"";
+                let reason = "rtg-act has none of the mixers scan, linear and lstm, no condition = \
+                              \"predicted\" and no norm_placement = \"post\"";
                 unsupported(reason.to_owned())
             })?;
             parts.sequence(&of.merged(), names);
@@ -65,6 +65,9 @@ pub fn policy(
 
 /// The names of condition and mixer, if rtg-act has them.
 fn names(policy: &Sequence) -> Option<[&'static str; 2]> {
+    if policy.shape.norm_placement != NormPlacement::Pre {
+        return None;
+    }
     let condition = match policy.shape.condition {
         Condition::Token => "token",
         Condition::Adaln => "adaln",

@@ -13,14 +13,19 @@ pub mod onnx;
 pub use self::error::Error;
 
 use crate::algorithms::Sequence;
+use crate::kernels::decision_transformer::NormPlacement;
 
 /// Refuses variants of the Decision Transformer that the formats do not support.
 fn check_switches(policy: &Sequence, what: &'static str) -> Result<(), Error> {
-    if policy.shape.has_return_tokens_and_attention() {
+    let reason = if !policy.shape.has_return_tokens_and_attention() {
+        "only condition = \"token\" with mixer = \"attention\" is supported"
+    } else if policy.shape.norm_placement != NormPlacement::Pre {
+        "only norm_placement = \"pre\" is supported"
+    } else {
         return Ok(());
-    }
+    };
     Err(Error::Unsupported {
         what,
-        reason: "only condition = \"token\" with mixer = \"attention\" is supported".to_owned(),
+        reason: reason.to_owned(),
     })
 }

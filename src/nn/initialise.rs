@@ -23,6 +23,8 @@ pub enum Initialisation {
     /// `transformers`: every matrix and table N(0, 0.02), biases zero; the layers that add to the
     /// residual stream N(0, 0.02 / sqrt(2 L)), as in GPT-2.
     HuggingFace,
+    /// min-decision-transformer and Reinformer: every layer as PyTorch makes it.
+    PyTorch,
     /// d3rlpy: the body and the timestep table N(0, 0.02) with zero biases; the layers around it
     /// are made afterwards, as PyTorch makes them.
     D3rlpy,
@@ -36,6 +38,7 @@ impl Initialisation {
             Self::Official => layer.starts_with("block"),
             Self::D3rlpy => layer.starts_with("block") || is_table,
             Self::Corl | Self::HuggingFace => true,
+            Self::PyTorch => false,
         };
         let adds = layer.ends_with(".attention.projection") || layer.ends_with(".mlp.down");
         let deviation = if self == Self::HuggingFace && adds {
@@ -291,7 +294,7 @@ pub(super) fn fill_uniform(values: &mut [f32], bound: f32, stream: &mut Stream) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::decision_transformer::{Condition, MixerKind, Shape};
+    use crate::kernels::decision_transformer::{Condition, MixerKind, NormPlacement, Shape};
     use crate::kernels::layer_norm::EPSILON;
     use crate::kernels::selective_scan::STATES;
     use crate::kernels::{Activation, Head};
@@ -322,6 +325,7 @@ mod tests {
             mixer: MixerKind::Attention,
             deviation: None,
             positions: 9,
+            norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
         };
         let layout = Layout::new(&shape);
@@ -412,6 +416,7 @@ mod tests {
             mixer: MixerKind::Lstm,
             deviation: None,
             positions: 0,
+            norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
         };
         let layout = Layout::new(&shape);
@@ -448,6 +453,7 @@ mod tests {
             mixer: MixerKind::Scan,
             deviation: None,
             positions: 0,
+            norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
         };
         let layout = Layout::new(&shape);

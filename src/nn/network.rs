@@ -9,7 +9,7 @@ use super::loss;
 use super::transformer::{ParameterTensor, Transformer};
 use crate::kernels::adamw::{self, Buffers, Step};
 use crate::kernels::decision_transformer::{Engine, Layout, Shape, Windows};
-use crate::kernels::lamb;
+use crate::kernels::lamb::{self, Parameter};
 use crate::kernels::likelihood::{Entropy, Likelihood};
 use crate::kernels::{Denominator, Dropout, Objective, Precision};
 
@@ -181,14 +181,11 @@ impl SequenceNetwork {
         }
     }
 
-    /// One step of LAMB, on the engine's threads if it has any, of the layout's tensors.
-    pub fn update_by_tensor(&self, step: &Step, buffers: Buffers<'_>) {
+    /// One step of LAMB, on the engine's threads if it has any.
+    pub fn update_by_tensor(&self, parameters: &[Parameter], step: &Step, buffers: Buffers<'_>) {
         match &self.compute {
-            Compute::Fused(fused) => fused.engine().update_by_tensor(step, buffers),
-            Compute::Composed { .. } => {
-                let lengths = self.layout.views().map(|view| view.range.len());
-                lamb::update(lengths, step, buffers);
-            }
+            Compute::Fused(fused) => fused.engine().update_by_tensor(parameters, step, buffers),
+            Compute::Composed { .. } => lamb::update(parameters, step, buffers),
         }
     }
 }

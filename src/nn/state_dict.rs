@@ -6,10 +6,11 @@
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use self::names::peers;
 pub use self::names::{GPT2_POSITIONS, Naming};
+use self::names::{outer_name, peers};
 use super::initialise::{fill_normal, fill_uniform, linear_bound};
 use crate::kernels::decision_transformer::{Layout, MixerKind, Shape};
+use crate::kernels::lamb::Parameter;
 use crate::kernels::mlp;
 use crate::random::Stream;
 
@@ -96,20 +97,22 @@ pub enum StateDictError {
     Unknown(String),
 }
 
-/// Weights that kzl's model and that of `transformers` have and never train: they are kept with the
-/// model so that its state dict is complete. The other codes have none.
+/// Weights that kzl's model, that of `transformers` and those after min-decision-transformer have
+/// and never train: they are kept with the model so that its state dict is complete. The other
+/// codes have none.
 pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entry> {
     let words = match naming {
-        Naming::Official => "transformer.wte.weight",
-        Naming::HuggingFace => "encoder.wte.weight",
+        Naming::Official => Some("transformer.wte.weight"),
+        Naming::HuggingFace => Some("encoder.wte.weight"),
+        Naming::MinDt => None,
         Naming::Corl | Naming::Convformer | Naming::Mamba | Naming::D3rlpy => return Vec::new(),
     };
     let width = shape.width;
     let mut entry = |name: &str, dimensions: Vec<usize>| {
         let mut values = vec![0.0; dimensions.iter().product()];
-        if name == words {
+        if Some(name) == words {
             fill_normal(&mut values, 0.02, stream);
-        } else if naming == Naming::Official {
+        } else if naming != Naming::HuggingFace {
             fill_uniform(&mut values, linear_bound(width), stream);
         } else if dimensions.len() > 1 {
             fill_normal(&mut values, 0.02, stream);
@@ -120,15 +123,18 @@ pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entr
             values: Values::F32(values),
         }
     };
-    let mut entries = vec![
-        entry(words, vec![1, width]),
-        entry("predict_state.weight", vec![shape.observation, width]),
-        entry("predict_state.bias", vec![shape.observation]),
-    ];
+    let mut entries = Vec::new();
+    entries.extend(words.map(|words| entry(words, vec![1, width])));
+    entries.push(entry(
+        "predict_state.weight",
+        vec![shape.observation, width],
+    ));
+    entries.push(entry("predict_state.bias", vec![shape.observation]));
     // Where returns are predicted, that head is trained.
     if shape.condition.expectile().is_none() {
-        entries.push(entry("predict_return.weight", vec![1, width]));
-        entries.push(entry("predict_return.bias", vec![1]));
+        let name = outer_name(naming, "return_head");
+        entries.push(entry(&format!("{name}.weight"), vec![1, width]));
+        entries.push(entry(&format!("{name}.bias"), vec![1]));
     }
     entries
 }
@@ -146,15 +152,17 @@ pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
     (0..layers)
         .flat_map(|layer| match naming {
             Naming::Convformer | Naming::Mamba | Naming::HuggingFace => Vec::new(),
-            Naming::D3rlpy => vec![Entry {
-                name: format!("_gpt2._transformer.{layer}._attention._mask"),
-                dimensions: vec![1, 1, tokens, tokens],
-                values: Values::F32(
-                    triangle(tokens)
-                        .map(|seen| f32::from(u8::from(seen)))
-                        .collect(),
-                ),
-            }],
+            Naming::D3rlpy | Naming::MinDt => {
+                let seen = triangle(tokens).map(|seen| f32::from(u8::from(seen)));
+                vec![Entry {
+                    name: match naming {
+                        Naming::MinDt => format!("transformer.{layer}.attention.mask"),
+                        _ => format!("_gpt2._transformer.{layer}._attention._mask"),
+                    },
+                    dimensions: vec![1, 1, tokens, tokens],
+                    values: Values::F32(seen.collect()),
+                }]
+            }
             Naming::Official => vec![
                 Entry {
                     name: format!("transformer.h.{layer}.attn.bias"),
@@ -181,16 +189,27 @@ pub fn export(naming: Naming, layout: &Layout, parameters: &[f32]) -> Vec<Entry>
     (layout.views())
         .flat_map(|view| {
             let values = &parameters[view.range.clone()];
-            peers(naming, view).into_iter().map(move |peer| {
-                let dims = peer.dims(&view.dims);
-                let values = peer.cut(&view.dims, values);
-                Entry {
-                    dimensions: peer.form.dimensions(&dims),
-                    values: Values::F32(peer.form.export(&dims, &values)),
-                    name: peer.name,
-                }
-            })
+            peers(naming, layout.blocks.len(), view)
+                .into_iter()
+                .map(move |peer| {
+                    let dims = peer.dims(&view.dims);
+                    let values = peer.cut(&view.dims, values);
+                    Entry {
+                        dimensions: peer.form.dimensions(&dims),
+                        values: Values::F32(peer.form.export(&dims, &values)),
+                        name: peer.name,
+                    }
+                })
         })
+        .collect()
+}
+
+/// How the published code divides the parameters of a model into tensors.
+pub fn tensors(naming: Naming, layout: &Layout) -> Vec<Parameter> {
+    let layers = layout.blocks.len();
+    let views = layout.views();
+    views
+        .map(|view| names::tensors(naming, layers, view))
         .collect()
 }
 
@@ -220,7 +239,7 @@ pub fn import(
 ) -> Result<Vec<Entry>, StateDictError> {
     let mut known = Vec::new();
     for view in layout.views() {
-        for peer in peers(naming, view) {
+        for peer in peers(naming, layout.blocks.len(), view) {
             let found = file
                 .tensor(&peer.name)
                 .map_err(|_| StateDictError::Missing(peer.name.clone()))?;
@@ -244,6 +263,7 @@ pub fn import(
             || name.ends_with(".masked_bias")
             || name.ends_with(".causal_mask")
             || name.ends_with("._attention._mask")
+            || name.ends_with(".attention.mask")
     };
     for name in file.names() {
         if !(known.iter().any(|known| known == name) || is_buffer(name) || name.starts_with("rtg."))

@@ -2,7 +2,7 @@
 //!
 //! Each step k of a window becomes three tokens: return-to-go, observation, action. The row of the
 //! timestep table for that step is added to all three. The tokens pass through an embedding
-//! LayerNorm and L pre-LN blocks with causal attention; the action of step k is read from the
+//! LayerNorm and L blocks with causal attention; the action of step k is read from the
 //! *observation* token of step k (Chen et al. 2021,
 //! `gym/decision_transformer/models/decision_transformer.py`; the same in CORL's
 //! `algorithms/offline/dt.py`).
@@ -14,7 +14,7 @@
 use dfdx::prelude::*;
 
 use super::gelu::gelu;
-use crate::kernels::decision_transformer::{Layout, Shape, Windows};
+use crate::kernels::decision_transformer::{Layout, NormPlacement, Shape, Windows};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::{Activation, Dropout, Head, Site};
 
@@ -59,13 +59,12 @@ impl Transformer<'_> {
         x = self.dropped(x, Site::Embedding, tokens);
         for layer in 0..self.shape.layers {
             let block = format!("block.{layer}");
-            let (skip, normed) = (x.with_empty_tape(), x);
-            let normed = self.layer_norm(normed, &format!("{block}.norm_1"));
+            let has_norm = self.layout.blocks[layer].norm_1.is_some();
+            let (skip, normed) = self.branch(x, has_norm.then(|| format!("{block}.norm_1")));
             let attended = self.attend(normed, &mask, layer, batch, tokens);
             x = skip + self.dropped(attended, Site::Projection { layer }, tokens);
 
-            let (skip, normed) = (x.with_empty_tape(), x);
-            let normed = self.layer_norm(normed, &format!("{block}.norm_2"));
+            let (skip, normed) = self.branch(x, Some(format!("{block}.norm_2")));
             let hidden = self.linear(normed, &format!("{block}.mlp.up"));
             let hidden = match self.shape.activation {
                 Activation::Relu => hidden.relu(),
@@ -85,6 +84,19 @@ impl Transformer<'_> {
             Head::Logits => out,
         };
         out.reshape_like(&(batch, context, self.shape.action))
+    }
+
+    /// Where a residual connection begins, in front of a norm or behind it, and the normed tokens.
+    fn branch(&self, x: Matrix, norm: Option<String>) -> (Matrix, Matrix) {
+        let skip = x.with_empty_tape();
+        let normed = match norm {
+            Some(name) => self.layer_norm(x, &name),
+            None => x,
+        };
+        match self.shape.norm_placement {
+            NormPlacement::Pre => (skip, normed),
+            NormPlacement::Post => (normed.with_empty_tape(), normed),
+        }
     }
 
     /// Tokens (B * 3K) x C in the order return-to-go, observation, action of each step.

@@ -13,9 +13,10 @@ import torch
 from safetensors import safe_open
 
 from corl import Corl
-from family import (Convformer, DecisionMamba, Ddt, LstmTransformer, Nullable, Reinformer,
+from family import (Convformer, DecisionMamba, Ddt, LstmTransformer, Nullable,
                     with_linear_attention)
 from libraries import D3rlpy, HuggingFace
+from min_dt import Reinformer
 from official import Official
 from stochastic import GaussianReinformer, OnlineDt
 
@@ -87,8 +88,8 @@ CASES = (
     Case("corl_discrete", "corl", 6, discrete=True, action=3, layers=1),
     Case("ddt_1_head", "ddt", 8, condition="adaln"),
     Case("ddt_discrete", "ddt", 9, heads=2, discrete=True, action=3, layers=1, condition="adaln"),
-    Case("reinformer_2_heads", "reinformer", 14, heads=2, condition="predicted"),
-    Case("reinformer_discrete", "reinformer", 15, discrete=True, action=3, layers=1,
+    Case("reinformer_2_heads", "reinformer", 30, heads=2, condition="predicted"),
+    Case("reinformer_discrete", "reinformer", 31, discrete=True, action=3, layers=1,
          condition="predicted"),
     # Convolutions do not mask padding, so these windows have none.
     Case("convformer_1_step", "convformer", 10, context=1, lengths=(1,) * 4, layers=1),
@@ -147,10 +148,11 @@ def network(recipe, observation, action, width, layers, heads, timesteps, contex
         return LstmTransformer(**sizes)
     # The labels of a critic change no weight.
     recipe = "official" if recipe == "qdt" else recipe
-    if recipe in ("ddt", "online_dt", "reinformer"):
-        module = {"ddt": Ddt, "online_dt": OnlineDt, "reinformer": Reinformer}[recipe]
-        if action_head == "gaussian":
-            module = GaussianReinformer
+    if recipe == "reinformer":
+        module = GaussianReinformer if action_head == "gaussian" else Reinformer
+        return module(**sizes, context=context)
+    if recipe in ("ddt", "online_dt"):
+        module = {"ddt": Ddt, "online_dt": OnlineDt}[recipe]
         return module(**sizes, **({} if positions is None else {"positions": positions}))
     if recipe == "official":
         module = Nullable if condition == "nullable" else Official
@@ -193,7 +195,7 @@ def case_network(case):
 
 def is_norm(name):
     """Whether a parameter belongs to a LayerNorm."""
-    return "norm" in name or "ln_" in name or "embed_ln" in name
+    return any(part in name for part in ("norm", "ln_", "embed_ln", "ln1", "ln2"))
 
 
 def spread(name, shape):

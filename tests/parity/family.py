@@ -24,8 +24,6 @@ from official import POSITIONS, FeedForward, InputMajorLinear, Official
 TAPS = 6
 # Mamba's filter, and its numbers of memory in a channel.
 SCAN_TAPS, STATES = 4, 16
-# Of the return-to-go that is predicted.
-EXPECTILE = 0.99
 
 
 def adaptive_norm(norm, condition, x, returns_to_go):
@@ -90,49 +88,6 @@ class Nullable(Official):
         with_returns, without = (linear(self.states(returns_to_go=returns, **others))
                                  for returns in (returns_to_go, null))
         return squash(without + factor * (with_returns - without))
-
-
-class Reinformer(Official):
-    """Tokens s_1, R_1, a_1, s_2, ...; the return from the state token, the action from R's.
-
-    What is of Dragon-Zhuang/Reinformer is the order, the second head and its loss; the body is the
-    official one.
-    """
-
-    def __init__(self, *sizes, **named_sizes):
-        super().__init__(*sizes, **named_sizes)
-        for block in self.transformer.h:
-            block.mlp.activation = F.gelu
-
-    def trunk(self, observations, actions, returns_to_go, timesteps, mask):
-        """The last norm of every token, B x K x 3 x C."""
-        batch, context = timesteps.shape
-        tokens = torch.stack((
-            self.embed_state(observations),
-            self.embed_return(returns_to_go[..., None]),
-            self.embed_action(actions),
-        ), dim=2) + self.embed_timestep(timesteps)[:, :, None]
-        x = self.embed_ln(tokens.view(batch, 3 * context, -1))
-        padding = (1.0 - mask.repeat_interleave(3, dim=1)[:, None, None]) * -1e4
-        return self.transformer(x, padding).view(batch, context, 3, -1)
-
-    def forward(self, observations, actions, returns_to_go, timesteps, mask):
-        x = self.trunk(observations, actions, returns_to_go, timesteps, mask)
-        self.predicted_returns = self.predict_return(x[:, :, 0])[..., 0]
-        self.returns = returns_to_go
-        return self.predict_action(x[:, :, 1])
-
-    def loss(self, predicted, actions, mask, discrete):
-        """The actions' loss and the returns'."""
-        return super().loss(predicted, actions, mask, discrete) + self.returns_loss(mask)
-
-    def returns_loss(self, mask):
-        """The error is divided by the mean magnitude of the returns."""
-        kept = mask > 0
-        returns = self.returns[kept]
-        error = (returns - self.predicted_returns[kept]) / returns.abs().mean()
-        weight = (EXPECTILE - (error < 0).to(error.dtype)).abs()
-        return (weight * error ** 2).mean()
 
 
 class LinearAttention(nn.Module):

@@ -42,10 +42,15 @@ NAMES = {
         "layers": r"blocks\.(\d+)\.", "buffers": (".causal_mask",),
     },
 }
-NAMES["ddt"] = NAMES["reinformer"] = NAMES["online_dt"] = NAMES["qdt"] = NAMES["official"]
+NAMES["ddt"] = NAMES["online_dt"] = NAMES["qdt"] = NAMES["official"]
 NAMES["decision_mamba"] = NAMES["convformer"]
 NAMES["huggingface"] = NAMES["official"] | {
     "positions": "encoder.wpe.weight", "layers": r"encoder\.h\.(\d+)\.", "mask": "", "buffers": (),
+}
+NAMES["reinformer"] = {
+    "state": "embed_state.weight", "action": "embed_action.weight",
+    "timesteps": "embed_timestep.weight", "mask": "transformer.0.attention.mask",
+    "layers": r"transformer\.(\d+)\.", "buffers": (".attention.mask",),
 }
 NAMES["d3rlpy"] = {
     "state": "_encoder._layers.0.weight", "action": "_action_embed.weight",
@@ -139,7 +144,7 @@ def read_sizes(recipe, state, told):
         "action_head": "gaussian" if "predict_action.log_std" in state else "tanh",
     } | told
     mask = state.get(names["mask"])
-    if mask is not None and recipe in ("corl", "d3rlpy"):
+    if mask is not None and recipe in ("corl", "d3rlpy", "reinformer"):
         sizes["context"] = mask.shape[-1] // 3
     elif mask is not None:
         sizes["positions"] = mask.shape[-1]

@@ -53,7 +53,7 @@ def check_future(case, model, batch, outputs):
 def check_masks(case, model, batch, outputs):
     """Attention depends on its causal mask."""
     masks = [buffer for name, buffer in model.named_buffers()
-             if name.endswith(("attn.bias", "causal_mask", "_mask"))]
+             if name.endswith(("attn.bias", "causal_mask", "_mask", "attention.mask"))]
     kept = [mask.clone() for mask in masks]
     for mask in masks:
         mask.fill_(0 if case.recipe == "corl" else 1)

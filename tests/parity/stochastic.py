@@ -1,7 +1,7 @@
 """Policies with a distribution of actions, their loss, and the optimiser of their codes.
 
 `OnlineDt` is facebookresearch/online-dt: a squashed Gaussian, no positions. `GaussianReinformer`
-is Dragon-Zhuang/Reinformer with its Gaussian, on the official body. The code is ours. Shapes: B
+is Dragon-Zhuang/Reinformer with its Gaussian. The code is ours. Shapes: B
 batch, K context, A action.
 """
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from family import Reinformer
+from min_dt import Reinformer
 from official import Official
 
 # Bounds of log sigma.

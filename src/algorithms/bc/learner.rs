@@ -120,12 +120,12 @@ impl Learner {
         let step = optimiser.step(learning_rate, self.step, norm);
         let mut network = self.model.network.lock();
         let lengths = network.layout().views().map(|view| view.range.len());
-        let lengths: Vec<usize> = lengths.collect();
+        let tensors: Vec<_> = lengths.map(lamb::Parameter::whole).collect();
         let parameters = network.parameters_mut();
         let buffers = self.moments.buffers(&self.gradient, parameters);
         match optimiser.method {
             OptimiserMethod::Adamw => self.pool.adam(&step, buffers),
-            OptimiserMethod::Lamb => lamb::update(lengths, &step, buffers),
+            OptimiserMethod::Lamb => lamb::update(&tensors, &step, buffers),
         }
         drop(network);
         Update::default()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
 use crate::algorithms::{ACTING, PublishedCode};
-use crate::kernels::decision_transformer::{Condition, MixerKind};
+use crate::kernels::decision_transformer::{Condition, MixerKind, NormPlacement};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::{Activation, Deviation, Precision};
 use crate::keys::{KeyError, Range, keys};
@@ -125,6 +125,14 @@ pub(crate) enum MixerName {
     Scan,
     Linear,
     Lstm,
+}
+
+/// The names of placements in a file.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "NormPlacement", rename_all = "lowercase")]
+enum NormPlacementName {
+    Pre,
+    Post,
 }
 
 /// The word for a mixer.
@@ -252,6 +260,12 @@ keys! {
         Recipe::HuggingFace => GPT2_POSITIONS,
         _ => 0,
     }, Range::between(0.0, 65_536.0), "rows", "1024 (huggingface)";
+    /// Where the norms of a block are: in front of its mixer and MLP (`pre`), or behind the sums of
+    /// what these give and what they were given (`post`), where no norm is left for the end.
+    norm_placement: NormPlacement as serde(with = "NormPlacementName", default) = match recipe {
+        Recipe::Reinformer => NormPlacement::Post,
+        _ => NormPlacement::Pre,
+    }, Range::Words(&["pre", "post"]), "", "pre; post (reinformer)";
     /// Added to the variance in the norms of blocks and in the last norm; in the embedding's it is
     /// 1e-5.
     norm_epsilon: f32 as serde(default = "norm_epsilon") = match recipe {
@@ -264,7 +278,10 @@ keys! {
     /// an LSTM.
     residual_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
     /// Dropout on the embedded tokens.
-    embedding_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
+    embedding_dropout: f32 = match recipe {
+        Recipe::Reinformer => 0.0,
+        _ => 0.1,
+    }, Range::BELOW_ONE, "", "0.1; 0 (reinformer)";
     /// Returns-to-go are divided by this. Default: the published one for a known environment, else
     /// the power of ten nearest to a quarter of the data's largest absolute return (1 if all are
     /// zero); for advantages half of their standard deviation.
@@ -449,6 +466,10 @@ pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError
     if on_gpu && config.positions > 0 {
         let key = ModelConfig::KEYS.path("positions");
         return Err(KeyError::new(&key, config.positions, format!("0 {place}")));
+    }
+    if on_gpu && config.norm_placement != NormPlacement::Pre {
+        let key = ModelConfig::KEYS.path("norm_placement");
+        return Err(KeyError::new(&key, "post", format!("pre {place}")));
     }
     if on_gpu && config.norm_epsilon.to_bits() != EPSILON.to_bits() {
         let key = ModelConfig::KEYS.path("norm_epsilon");

@@ -15,7 +15,7 @@ use crate::algorithms::{
 use crate::device::{ChosenDevice, Device};
 use crate::kernels::decision_transformer::{Condition, Side, Windows};
 use crate::kernels::likelihood::{Entropy, Likelihood};
-use crate::kernels::{Dropout, Objective, adamw, device as gpu};
+use crate::kernels::{Dropout, Objective, adamw, device as gpu, lamb};
 use crate::keys::{KeyError, PlanError};
 use crate::nn::network::SequenceNetwork;
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
@@ -35,6 +35,8 @@ pub struct Learner {
     pub(super) dropout: Dropout,
     pub(super) objective: Objective,
     pub(super) moments: Moments,
+    /// What LAMB takes for a tensor.
+    tensors: Vec<lamb::Parameter>,
     /// Optimiser steps done, in an environment those since the first run.
     pub(super) step: u64,
     /// Optimiser steps of the whole run.
@@ -95,6 +97,7 @@ impl Learner {
                 key: 0,
             },
             moments: Moments::zeros(model.parameters.len()),
+            tensors: state_dict::tensors(model.naming(), &network.layout),
             config: optimiser.clone(),
             network,
             model,
@@ -205,7 +208,10 @@ impl Learner {
         let buffers = self.moments.buffers(gradient, &mut self.model.parameters);
         match self.config.method {
             OptimiserMethod::Adamw => self.network.update(&step, buffers),
-            OptimiserMethod::Lamb => self.network.update_by_tensor(&step, buffers),
+            OptimiserMethod::Lamb => {
+                let network = &self.network;
+                network.update_by_tensor(&self.tensors, &step, buffers);
+            }
         }
         let update = report(loss, norm, learning_rate);
         let likelihood = std::mem::take(&mut self.likelihood);
@@ -297,10 +303,7 @@ impl algorithms::Learner for Learner {
 
     fn exported(&self) -> Vec<Entry> {
         let mut entries = algorithms::Model::weights(&self.model);
-        entries.extend(state_dict::buffers(
-            self.model.recipe.naming(),
-            &self.model.shape,
-        ));
+        entries.extend(state_dict::buffers(self.model.naming(), &self.model.shape));
         entries
     }
 

@@ -10,9 +10,9 @@ use super::recipe::Recipe;
 use super::search::HistorySearch;
 use crate::algorithms::{self, Computation, Error, Saved, Sequence};
 use crate::kernels::Head;
-use crate::kernels::decision_transformer::{Condition, Layout, Memory, Shape};
+use crate::kernels::decision_transformer::{Condition, Layout, Memory, NormPlacement, Shape};
 use crate::nn::initialise::initialise;
-use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile, untrained};
+use crate::nn::state_dict::{self, Entry, Naming, StateDictError, TensorFile, untrained};
 use crate::policy::{ActingMode, Mode, Policy};
 use crate::random::Stream;
 
@@ -48,7 +48,7 @@ impl Model {
             (recipe.initialisation(), config.step_initialisation),
             &mut stream,
         );
-        let untrained = untrained(recipe.naming(), &shape, &mut stream);
+        let untrained = untrained(naming(recipe, &shape), &shape, &mut stream);
         Self {
             recipe,
             config: config.clone(),
@@ -91,10 +91,15 @@ impl Model {
     pub fn load_weights(&mut self, file: &TensorFile) -> Result<(), StateDictError> {
         let layout = Layout::new(&self.shape);
         let mut parameters = state_dict::room(layout.len(), file)?;
-        let naming = self.recipe.naming();
+        let naming = self.naming();
         self.untrained = state_dict::import(naming, &self.shape, &layout, file, &mut parameters)?;
         self.parameters = parameters;
         Ok(())
+    }
+
+    /// Weight names in files.
+    pub fn naming(&self) -> Naming {
+        naming(self.recipe, &self.shape)
     }
 
     /// The network of the greedy policy with returns-to-go: of a stochastic model, that of its
@@ -177,7 +182,7 @@ impl algorithms::Model for Model {
 
     fn weights(&self) -> Vec<Entry> {
         let layout = Layout::new(&self.shape);
-        let mut entries = state_dict::export(self.recipe.naming(), &layout, &self.parameters);
+        let mut entries = state_dict::export(self.naming(), &layout, &self.parameters);
         entries.extend(self.untrained.iter().cloned());
         entries
     }
@@ -202,13 +207,21 @@ impl algorithms::Model for Model {
             shape,
             parameters,
             untrained: self.untrained.clone(),
-            naming: self.recipe.naming(),
+            naming: self.naming(),
             normaliser,
             return_scale,
             episode_length,
             constant_target,
             actions,
         }))
+    }
+}
+
+/// Weight names in files: those of the recipe's source where the network has its norms.
+fn naming(recipe: Recipe, shape: &Shape) -> Naming {
+    match shape.norm_placement {
+        NormPlacement::Pre => recipe.naming(),
+        NormPlacement::Post => Naming::MinDt,
     }
 }
 
@@ -228,6 +241,7 @@ pub fn shape(recipe: Recipe, config: &ModelConfig, preprocessing: &Preprocessing
         mixer: config.mixer,
         deviation: config.deviation(),
         positions: config.positions,
+        norm_placement: config.norm_placement,
         norm_epsilon: config.norm_epsilon,
     }
 }

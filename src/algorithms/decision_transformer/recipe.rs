@@ -26,8 +26,8 @@ pub enum Recipe {
     /// The Decoupled Decision Transformer: the official code with the return-to-go outside the
     /// sequence. It follows the paper's formula; no code is published.
     Ddt,
-    /// Dragon-Zhuang/Reinformer (Zhuang et al. 2024): the official code with returns-to-go behind
-    /// the observations, predicted by expectile regression, at the published sizes.
+    /// Dragon-Zhuang/Reinformer (Zhuang et al. 2024): post-norm and returns-to-go behind the
+    /// observations, predicted by expectile regression, at the published sizes.
     Reinformer,
     /// The Q-learning Decision Transformer (Yamagata et al. 2023): the official code with labels
     /// of a critic, after `takuyamagata/qdt_simple`.
@@ -94,7 +94,7 @@ impl Recipe {
         }
     }
 
-    /// Weight names in files.
+    /// Weight names in files of a network with pre-norm.
     pub fn naming(self) -> Naming {
         match self {
             Self::Convformer => Naming::Convformer,
@@ -110,6 +110,7 @@ impl Recipe {
         match (self, self.published()) {
             (Self::HuggingFace, _) => Initialisation::HuggingFace,
             (Self::D3rlpy, _) => Initialisation::D3rlpy,
+            (Self::Reinformer, _) => Initialisation::PyTorch,
             (_, PublishedCode::Official) => Initialisation::Official,
             (_, PublishedCode::Corl) => Initialisation::Corl,
         }

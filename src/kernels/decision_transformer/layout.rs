@@ -101,7 +101,7 @@ impl Layout {
 mod tests {
     use super::*;
     use crate::kernels::activation::Activation;
-    use crate::kernels::decision_transformer::shape::MixerKind;
+    use crate::kernels::decision_transformer::shape::{MixerKind, NormPlacement};
     use crate::kernels::layer_norm::EPSILON;
     use crate::kernels::loss::Head;
 
@@ -121,6 +121,7 @@ mod tests {
             mixer: MixerKind::Attention,
             deviation: None,
             positions: 0,
+            norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
         };
         let convolution = Shape {

@@ -72,5 +72,5 @@ mod windows;
 pub use acting::{Acting, Memory, StepInputs};
 pub use engine::Engine;
 pub use layout::Layout;
-pub use shape::{Condition, MixerKind, Shape};
+pub use shape::{Condition, MixerKind, NormPlacement, Shape};
 pub use windows::{Side, Windows};

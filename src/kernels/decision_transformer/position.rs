@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use crate::kernels::activation::Activation;
     use crate::kernels::decision_transformer::engine::Engine;
-    use crate::kernels::decision_transformer::shape::{Condition, MixerKind};
+    use crate::kernels::decision_transformer::shape::{Condition, MixerKind, NormPlacement};
     use crate::kernels::decision_transformer::windows::{Side, Windows};
     use crate::kernels::layer_norm::EPSILON;
     use crate::kernels::loss::Head;
@@ -78,6 +78,7 @@ mod tests {
             mixer: MixerKind::Attention,
             deviation: None,
             positions: 5,
+            norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
         };
         let parameters = numbers(1, Layout::new(&shape).len());

@@ -36,6 +36,8 @@ pub struct Shape {
     /// rows of a table of positions whose first row is added to every token, behind the
     /// embedding's norm ([`position`](super::position)); 0 without it
     pub positions: usize,
+    /// where the norms of blocks are
+    pub norm_placement: NormPlacement,
     /// added to the variance in the norms of the blocks and in the last norm; the embedding's norm
     /// has [`EPSILON`]
     pub norm_epsilon: f32,
@@ -47,6 +49,7 @@ impl Shape {
         self.has_return_tokens_and_attention()
             && self.deviation.is_none()
             && self.positions == 0
+            && self.norm_placement == NormPlacement::Pre
             && self.norm_epsilon.to_bits() == EPSILON.to_bits()
     }
 
@@ -86,6 +89,16 @@ impl MixerKind {
     pub const fn attends(self) -> bool {
         matches!(self, Self::Attention | Self::Linear)
     }
+}
+
+/// Where the norms of blocks are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NormPlacement {
+    /// In front of each mixer and MLP, whose output is added to what the norm was given (GPT-2).
+    #[default]
+    Pre,
+    /// Behind each sum (Vaswani et al. 2017): mixers and MLPs are added to normed tokens.
+    Post,
 }
 
 /// Where the return-to-go enters.

@@ -1,7 +1,9 @@
 //! LAMB by vectors.
 
+use super::Parameter;
 use crate::kernels::adamw::{self, Buffers, Coefficients};
 use crate::kernels::simd::{Level, Simd, dispatched};
+use std::ops::Range;
 
 /// Numbers whose squares are added in f32 before the sum continues in f64.
 const BLOCK: usize = 4096;
@@ -13,26 +15,48 @@ struct Step {
     decay: f32,
 }
 
-/// One step of a tensor.
-pub(crate) fn update_at(level: Level, step: &adamw::Step, tensor: &mut Buffers<'_>) {
+/// One step of a parameter.
+pub(crate) fn update_at(
+    level: Level,
+    step: &adamw::Step,
+    parameter: Parameter,
+    buffers: &mut Buffers<'_>,
+) {
+    let (row, columns) = match parameter.tensors {
+        1 => (BLOCK, BLOCK),
+        tensors => (parameter.columns, parameter.columns / tensors),
+    };
+    for start in (0..row).step_by(columns) {
+        update_columns(level, step, (row, start..start + columns), buffers);
+    }
+}
+
+/// One step of a tensor: these columns of rows of this length, of which the last may be shorter.
+fn update_columns(
+    level: Level,
+    step: &adamw::Step,
+    (row, columns): (usize, Range<usize>),
+    buffers: &mut Buffers<'_>,
+) {
     let Buffers {
         gradient,
         weights,
         mean,
         square,
-    } = tensor;
+    } = buffers;
+    let of = |numbers: usize| columns.start..columns.end.min(numbers);
     let constants = step.constants;
     let with = Step {
         adamw: constants.coefficients(1.0, step.number, step.clip),
         decay: constants.decay as f32,
     };
     let (mut of_weights, mut of_steps) = (0.0, 0.0);
-    let moments = mean.chunks_mut(BLOCK).zip(square.chunks_mut(BLOCK));
-    let blocks = gradient
-        .chunks(BLOCK)
-        .zip(weights.chunks(BLOCK))
-        .zip(moments);
-    for ((gradient, weights), (mean, square)) in blocks {
+    let moments = mean.chunks_mut(row).zip(square.chunks_mut(row));
+    let rows = gradient.chunks(row).zip(weights.chunks(row)).zip(moments);
+    for ((gradient, weights), (mean, square)) in rows {
+        let at = of(weights.len());
+        let (gradient, weights) = (&gradient[at.clone()], &weights[at.clone()]);
+        let (mean, square) = (&mut mean[at.clone()], &mut square[at]);
         let [weights, steps] = moments_at(level, with, gradient, weights, mean, square);
         of_weights += f64::from(weights);
         of_steps += f64::from(steps);
@@ -42,14 +66,13 @@ pub(crate) fn update_at(level: Level, step: &adamw::Step, tensor: &mut Buffers<'
     } else {
         1.0
     };
-    move_at(
-        level,
-        with,
-        (step.rate * ratio) as f32,
-        weights,
-        mean,
-        square,
-    );
+    let rate = (step.rate * ratio) as f32;
+    let moments = mean.chunks(row).zip(square.chunks(row));
+    for (weights, (mean, square)) in weights.chunks_mut(row).zip(moments) {
+        let at = of(weights.len());
+        let (mean, square) = (&mean[at.clone()], &square[at.clone()]);
+        move_at(level, with, rate, &mut weights[at], mean, square);
+    }
 }
 
 dispatched! {

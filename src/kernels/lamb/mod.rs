@@ -24,11 +24,34 @@ use super::adamw::{Buffers, Step};
 use super::simd::Level;
 pub(crate) use cpu::update_at;
 
-/// One step of LAMB of all tensors, whose lengths add up to that of the buffers.
-pub fn update(lengths: impl IntoIterator<Item = usize>, step: &Step, buffers: Buffers<'_>) {
+/// A parameter of a network, which is one tensor, or several beside each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its numbers.
+    pub len: usize,
+    /// Numbers in a row.
+    pub columns: usize,
+    /// Tensors, each of which has the same number of columns.
+    pub tensors: usize,
+}
+
+impl Parameter {
+    /// One tensor.
+    pub fn whole(len: usize) -> Self {
+        Self {
+            len,
+            columns: len,
+            tensors: 1,
+        }
+    }
+}
+
+/// One step of LAMB of all parameters, whose lengths add up to that of the buffers.
+pub fn update(parameters: &[Parameter], step: &Step, buffers: Buffers<'_>) {
     let level = Level::detect();
-    for mut tensor in buffers.parts(lengths) {
-        update_at(level, step, &mut tensor);
+    let parts = buffers.parts(parameters.iter().map(|of| of.len));
+    for (mut part, of) in parts.into_iter().zip(parameters) {
+        update_at(level, step, *of, &mut part);
     }
 }
 
@@ -68,7 +91,8 @@ mod tests {
                     clip: 0.7,
                 };
                 for mut tensor in buffers.parts(LENGTHS) {
-                    update_at(level, &how, &mut tensor);
+                    let whole = Parameter::whole(tensor.weights.len());
+                    update_at(level, &how, whole, &mut tensor);
                 }
                 let scaled: Vec<f64> = gradient.iter().map(|g| 0.7 * f64::from(*g)).collect();
                 exact.update(&LENGTHS, &constants, 1e-2, step, &scaled);
@@ -76,6 +100,50 @@ mod tests {
             assert_close(&weights, &exact.weights, "weights");
             assert_close(&mean, &exact.mean, "mean");
             assert_close(&square, &exact.square, "square");
+        }
+    }
+
+    #[test]
+    fn tensors_beside_each_other_move_as_if_they_were_alone() {
+        let (rows, columns, tensors) = (7, 9, 3);
+        let parameter = Parameter {
+            len: rows * columns,
+            columns,
+            tensors,
+        };
+        let step = Step {
+            constants: AdamW::default(),
+            rate: 1e-2,
+            number: 2,
+            clip: 0.7,
+        };
+        let part = |all: &[f32], tensor: usize| -> Vec<f32> {
+            let width = columns / tensors;
+            let rows = all.chunks(columns);
+            rows.flat_map(|row| row[tensor * width..(tensor + 1) * width].to_vec())
+                .collect()
+        };
+        let start: Vec<Vec<f32>> = (1..4).map(|seed| numbers(seed, parameter.len)).collect();
+        let after = |parameter, gradient: &[f32], start: [Vec<f32>; 2]| {
+            let [mut weights, mut mean] = start;
+            let mut square: Vec<f32> = mean.iter().map(|m| m * m).collect();
+            let buffers = Buffers {
+                gradient,
+                weights: &mut weights,
+                mean: &mut mean,
+                square: &mut square,
+            };
+            update(&[parameter], &step, buffers);
+            [weights, mean, square]
+        };
+        let all = after(parameter, &start[0], [start[1].clone(), start[2].clone()]);
+        for tensor in 0..tensors {
+            let [gradient, weights, mean] = [0, 1, 2].map(|of| part(&start[of], tensor));
+            let whole = Parameter::whole(weights.len());
+            let alone = after(whole, &gradient, [weights, mean]);
+            for (found, expected) in all.iter().zip(&alone) {
+                assert_close(&part(found, tensor), &to_f64(expected), "a tensor");
+            }
         }
     }
 
@@ -103,7 +171,7 @@ mod tests {
             mean: &mut mean,
             square: &mut square,
         };
-        update(LENGTHS, &step, buffers);
+        update(&LENGTHS.map(Parameter::whole), &step, buffers);
         assert_eq!(weights[79..], start[79..]);
         // The first step of Adam is the rate times the sign of the gradient.
         for (moved, gradient) in weights[70..79].iter().zip(&gradient[70..79]) {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::transpose;
 use crate::kernels::View;
+use crate::kernels::lamb::Parameter;
 
 /// The code whose names are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub enum Naming {
     HuggingFace,
     /// takuseno/d3rlpy, `models/torch/transformers.py`.
     D3rlpy,
+    /// nikhilbarhate99/min-decision-transformer, `decision_transformer/model.py`, whose blocks have
+    /// post-norm, and codes that are built on it: Dragon-Zhuang/Reinformer, `model/reinformer.py`.
+    MinDt,
 }
 
 /// Rows of GPT-2's table of positions and of its causal mask: the default of `n_positions` in
@@ -119,30 +123,34 @@ impl Peer {
 }
 
 /// The tensors of a published code that a parameter is stored in: one, except for the matrix of
-/// queries, keys and values in d3rlpy, which has a layer for each, and the bias of an LSTM, which
-/// in PyTorch is the sum of two.
-pub(super) fn peers(naming: Naming, view: &View) -> Vec<Peer> {
+/// queries, keys and values where there is a layer for each, and the bias of an LSTM, which in
+/// PyTorch is the sum of two. The model has `layers` blocks.
+pub(super) fn peers(naming: Naming, layers: usize, view: &View) -> Vec<Peer> {
     if let Some(tensors) = lstm_peers(naming, &view.name) {
         return tensors;
     }
     let (layer, kind) = view.name.rsplit_once('.').unwrap_or((&view.name, ""));
-    match layer.strip_suffix(".attention.qkv") {
-        Some(block) if naming == Naming::D3rlpy => {
+    let separate = match naming {
+        Naming::D3rlpy => Some(["_attention._q", "_attention._k", "_attention._v"]),
+        Naming::MinDt => Some(["attention.q_net", "attention.k_net", "attention.v_net"]),
+        _ => None,
+    };
+    match (layer.strip_suffix(".attention.qkv"), separate) {
+        (Some(block), Some(names)) => {
             let number = block.trim_start_matches("block.");
             let width = view.dims[view.dims.len() - 1] / 3;
             let part = |(at, name): (usize, &str)| Peer {
-                name: format!("{}.{number}._attention.{name}.{kind}", blocks(naming)),
+                name: format!("{}.{number}.{name}.{kind}", blocks(naming)),
                 form: Form::Transposed,
                 part: Part::Columns(at * width..(at + 1) * width),
             };
-            ["_q", "_k", "_v"]
-                .into_iter()
-                .enumerate()
-                .map(part)
-                .collect()
+            names.into_iter().enumerate().map(part).collect()
         }
         _ => {
-            let (name, form) = peer_name(naming, &view.name);
+            let (name, form) = match behind_sum(layers, layer) {
+                Some(norm) if naming == Naming::MinDt => (format!("{norm}.{kind}"), Form::Same),
+                _ => peer_name(naming, &view.name),
+            };
             vec![Peer {
                 name,
                 form,
@@ -150,6 +158,35 @@ pub(super) fn peers(naming: Naming, view: &View) -> Vec<Peer> {
             }]
         }
     }
+}
+
+/// The tensors that a parameter is in this published code, for an optimiser that treats tensors
+/// separately.
+pub(super) fn tensors(naming: Naming, layers: usize, view: &View) -> Parameter {
+    let peers = peers(naming, layers, view);
+    let parts = peers
+        .iter()
+        .filter(|peer| matches!(peer.part, Part::Columns(_)));
+    Parameter {
+        len: view.range.len(),
+        columns: view.dims.last().copied().unwrap_or(1),
+        tensors: parts.count().max(1),
+    }
+}
+
+/// The name of a norm where it belongs to the sum before it: a block's first norm to the block
+/// before, the last norm to the last block.
+fn behind_sum(layers: usize, layer: &str) -> Option<String> {
+    let block = layer
+        .strip_prefix("block.")
+        .and_then(|rest| rest.split_once('.'));
+    let (block, name) = match block {
+        Some((number, "norm_2")) => (number.parse().ok()?, "ln1"),
+        Some((number, "norm_1")) => (number.parse::<usize>().ok()?.checked_sub(1)?, "ln2"),
+        None if layer == "final_norm" => (layers.checked_sub(1)?, "ln2"),
+        _ => return None,
+    };
+    Some(format!("{}.{block}.{name}", blocks(Naming::MinDt)))
 }
 
 /// The name of a parameter in a published code, and how it is stored there.
@@ -229,16 +266,25 @@ fn block_name(naming: Naming, part: &str) -> (&'static str, Form) {
             "mlp.up" => "_mlp._l1",
             _ => "_mlp._l2",
         },
+        // The norms have other places there; a first one is that of no source.
+        Naming::MinDt => match part {
+            "norm_1" => "ln0",
+            "attention.projection" => "attention.proj_net",
+            "mlp.up" => "mlp.0",
+            _ => "mlp.2",
+        },
     };
     let form = match naming {
         Naming::Official | Naming::HuggingFace => Form::Same,
-        Naming::Corl | Naming::Convformer | Naming::Mamba | Naming::D3rlpy => Form::Transposed,
+        Naming::Corl | Naming::Convformer | Naming::Mamba | Naming::D3rlpy | Naming::MinDt => {
+            Form::Transposed
+        }
     };
     (name, form)
 }
 
 /// The name of a layer outside the blocks.
-fn outer_name(naming: Naming, layer: &str) -> &'static str {
+pub(super) fn outer_name(naming: Naming, layer: &str) -> &'static str {
     let names = match layer {
         "embed.timestep" => [
             "embed_timestep",
@@ -247,6 +293,7 @@ fn outer_name(naming: Naming, layer: &str) -> &'static str {
         ],
         "embed.position" if naming == Naming::HuggingFace => return "encoder.wpe",
         "embed.position" => ["transformer.wpe", "wpe", "_gpt2._wpe"],
+        "embed.return_to_go" if naming == Naming::MinDt => return "embed_rtg",
         "embed.return_to_go" => ["embed_return", "return_emb", "_rtg_embed"],
         "embed.observation" => ["embed_state", "state_emb", "_encoder._layers.0"],
         "embed.action" => ["embed_action", "action_emb", "_action_embed"],
@@ -254,6 +301,7 @@ fn outer_name(naming: Naming, layer: &str) -> &'static str {
         "final_norm" if naming == Naming::HuggingFace => return "encoder.ln_f",
         "final_norm" => ["transformer.ln_f", "out_norm", "_gpt2._layer_norm"],
         "condition" => ["condition", "condition", "_condition"],
+        "return_head" if naming == Naming::MinDt => return "predict_rtg",
         "return_head" => ["predict_return", "return_head", "_return_output"],
         "mean" => ["predict_action.mu", "action_head.mu", "_output.mu"],
         "log_sigma" => [
@@ -266,7 +314,11 @@ fn outer_name(naming: Naming, layer: &str) -> &'static str {
     match naming {
         Naming::Corl => names[1],
         Naming::D3rlpy => names[2],
-        Naming::Official | Naming::Convformer | Naming::Mamba | Naming::HuggingFace => names[0],
+        Naming::Official
+        | Naming::Convformer
+        | Naming::Mamba
+        | Naming::HuggingFace
+        | Naming::MinDt => names[0],
     }
 }
 
@@ -325,5 +377,6 @@ fn blocks(naming: Naming) -> &'static str {
         Naming::Official | Naming::Convformer | Naming::Mamba => "transformer.h",
         Naming::HuggingFace => "encoder.h",
         Naming::D3rlpy => "_gpt2._transformer",
+        Naming::MinDt => "transformer",
     }
 }

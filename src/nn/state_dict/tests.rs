@@ -1,7 +1,7 @@
 //! Weights go through a file and come back, under every naming.
 
 use super::*;
-use crate::kernels::decision_transformer::Condition;
+use crate::kernels::decision_transformer::{Condition, NormPlacement};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::{Activation, Deviation, Head};
 
@@ -14,6 +14,7 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
         Naming::Mamba,
         Naming::HuggingFace,
         Naming::D3rlpy,
+        Naming::MinDt,
     ];
     for naming in namings {
         for condition in [
@@ -44,6 +45,7 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
                         mixer,
                         deviation,
                         positions: 0,
+                        norm_placement: NormPlacement::Pre,
                         norm_epsilon: EPSILON,
                     };
                     check(naming, &shape);
@@ -51,6 +53,7 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
                         naming,
                         &Shape {
                             positions: 3,
+                            norm_placement: NormPlacement::Post,
                             ..shape
                         },
                     );
@@ -76,6 +79,7 @@ fn the_bias_of_an_lstm_is_the_sum_of_both_in_a_file() {
         mixer: MixerKind::Lstm,
         deviation: None,
         positions: 0,
+        norm_placement: NormPlacement::Pre,
         norm_epsilon: EPSILON,
     };
     let layout = Layout::new(&shape);

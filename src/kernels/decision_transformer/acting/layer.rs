@@ -6,6 +6,7 @@ use crate::kernels::decision_transformer::mixer::acting::{self as mixer, Actor, 
 use crate::kernels::decision_transformer::mlp::cpu as mlp;
 use crate::kernels::decision_transformer::network::Network;
 use crate::kernels::decision_transformer::network::branch::Branch;
+use crate::kernels::decision_transformer::shape::NormPlacement;
 use crate::kernels::decision_transformer::trunk::Model;
 use std::ops::Range;
 
@@ -36,6 +37,29 @@ impl<'a> Layer<'a> {
             at: &model.layout.blocks[index],
             weights: &model.weights.blocks[index],
             newest,
+        }
+    }
+
+    /// What the layer makes of tokens before its mixer: their norm and, in `x`, where its residual
+    /// connection begins.
+    pub(super) fn norm(self, x: &mut Buffer, normed: &mut Buffer, statistics: &mut Vec<[f32; 2]>) {
+        normed.resize(x.len());
+        self.norm_into(x, normed, statistics);
+    }
+
+    /// The same into rows that have the right length.
+    pub(super) fn norm_into(
+        self,
+        x: &mut [f32],
+        normed: &mut [f32],
+        statistics: &mut Vec<[f32; 2]>,
+    ) {
+        match &self.at.norm_1 {
+            Some(norm) => self.network.norm_into(norm, x, normed, statistics),
+            None => normed.copy_from_slice(x),
+        }
+        if self.at.placement == NormPlacement::Post {
+            x.copy_from_slice(normed);
         }
     }
 
@@ -84,7 +108,7 @@ impl<'a> Layer<'a> {
             .norm(&self.at.norm_2, middle, normed, statistics);
         let branch = Branch {
             masks: None,
-            residual: middle,
+            residual: self.at.residual(middle, normed),
             to: behind,
         };
         let weights = &self.weights.mlp;

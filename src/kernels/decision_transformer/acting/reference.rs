@@ -30,7 +30,12 @@ pub(super) fn stream<R: Real>(
         let Mixer::Attention(at) = &block.mixer else {
             panic!("attention alone streams");
         };
-        let qkv = network.linear(&at.qkv, &network.norm(&block.norm_1, &x));
+        let normed = match &block.norm_1 {
+            Some(norm) => network.norm(norm, &x),
+            None => x.clone(),
+        };
+        let qkv = network.linear(&at.qkv, &normed);
+        let residual = block.residual(&x, &normed);
         let mut attended = Vec::new();
         for token in 0..x.len() / c {
             // An action is seen, and computed, with the step behind it.
@@ -50,10 +55,10 @@ pub(super) fn stream<R: Real>(
             let q = &qkv[token * 3 * c..][..c];
             attended.extend(attention::forward(problem, q, &kv));
         }
-        let middle = sum(&x, &network.linear(&at.projection, &attended));
+        let middle = sum(residual, &network.linear(&at.projection, &attended));
         let normed = network.norm(&block.norm_2, &middle);
         let (_, branch) = (block.mlp).reference_forward(network, shape.activation, &normed);
-        x = sum(&middle, &branch);
+        x = sum(block.residual(&middle, &normed), &branch);
     }
     let every_step = |first: usize| -> Vec<R> {
         let rows = x.chunks(c).skip(first).step_by(shape.condition.stride());

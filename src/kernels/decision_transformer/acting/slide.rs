@@ -263,7 +263,7 @@ fn pass_layer(
     });
     layer.finish(scratch, x);
     let statistics = &mut scratch.statistics;
-    (next.network).norm_into(&next.at.norm_1, x, normed, statistics);
+    next.norm_into(x, normed, statistics);
     if !model.is_last(index + 1) {
         let places = next.at.mixer.places(cache, rows);
         next.mixer().keep(normed, &(0..rows.len()), places);

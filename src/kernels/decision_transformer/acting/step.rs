@@ -202,7 +202,7 @@ fn append(
         end += job.new.len() * c;
     }
     model.embed_norm(&embedded[..end], stream, statistics);
-    network.norm(&first.at.norm_1, stream, normed, statistics);
+    first.norm(stream, normed, statistics);
     let mut rest = &**stream;
     let places = jobs.iter_mut().map(|job| {
         let (these, others) = rest.split_at(job.new.len() * c);
@@ -248,7 +248,7 @@ fn extend(
         let layer = Layer::new(model, index, newest);
         let mixer = &layer.at.mixer;
         if index > 0 {
-            (model.network).norm(&layer.at.norm_1, stream, normed, statistics);
+            layer.norm(stream, normed, statistics);
             let places = jobs.iter_mut().filter(appends).map(|job| {
                 let fresh = job.fresh();
                 let cache = &mut job.row.caches[index];

@@ -4,72 +4,18 @@ use super::*;
 use crate::kernels::activation::Activation;
 use crate::kernels::decision_transformer::embedding::Steps;
 use crate::kernels::decision_transformer::engine::Engine;
-use crate::kernels::decision_transformer::shape::{Condition, MixerKind};
+use crate::kernels::decision_transformer::shape::{Condition, MixerKind, NormPlacement};
 use crate::kernels::decision_transformer::testing::parameters;
 use crate::kernels::decision_transformer::trunk::reference;
 use crate::kernels::decision_transformer::windows::{Side, Windows};
-use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::likelihood::Entropy;
 use crate::kernels::loss::{Denominator, Head, Objective};
 use crate::kernels::precision::Precision;
 use crate::kernels::testing::{assert_close, numbers, to_f64};
 
-const SHAPE: Shape = Shape {
-    observation: 5,
-    action: 2,
-    context: 6,
-    width: 48,
-    heads: 3,
-    layers: 3,
-    timesteps: 40,
-    activation: Activation::Gelu,
-    head: Head::Tanh { scale: 1.5 },
-    condition: Condition::Token,
-    mixer: MixerKind::Attention,
-    deviation: None,
-    positions: 0,
-    norm_epsilon: EPSILON,
-};
+use shapes::{ADALN, CONVOLUTION, LINEAR, LSTM, POST, PREDICTED, SCAN, SHAPE};
 
-/// The return-to-go outside the sequence: two tokens a step.
-const ADALN: Shape = Shape {
-    condition: Condition::Adaln,
-    ..SHAPE
-};
-
-/// A convolution, whose newest token depends on the 16 tokens of five and a third steps, all inside
-/// the window.
-const CONVOLUTION: Shape = Shape {
-    mixer: MixerKind::Convolution,
-    heads: 1,
-    ..SHAPE
-};
-
-/// A scan, whose memory is that of the window.
-const SCAN: Shape = Shape {
-    mixer: MixerKind::Scan,
-    heads: 1,
-    ..SHAPE
-};
-
-/// Linear attention.
-const LINEAR: Shape = Shape {
-    mixer: MixerKind::Linear,
-    ..SHAPE
-};
-
-/// An LSTM, whose memory is that of the window, too.
-const LSTM: Shape = Shape {
-    mixer: MixerKind::Lstm,
-    heads: 1,
-    ..SHAPE
-};
-
-/// The return-to-go behind the observation, from which it is predicted.
-const PREDICTED: Shape = Shape {
-    condition: Condition::Predicted { expectile: 0.9 },
-    ..SHAPE
-};
+mod shapes;
 
 /// Episodes of made-up numbers: what a row sees at a step depends on the row and the step only.
 struct Episodes {
@@ -296,6 +242,13 @@ fn actions_are_the_engines_predictions_in_growing_and_in_sliding_windows() {
             ..CONVOLUTION
         },
         Shape { layers: 1, ..ADALN },
+        POST,
+        Shape { layers: 1, ..POST },
+        Shape {
+            context: 4,
+            norm_placement: NormPlacement::Post,
+            ..CONVOLUTION
+        },
         SCAN,
         Shape {
             layers: 1,
@@ -382,6 +335,10 @@ fn a_convolution_that_fits_into_the_window_acts_with_its_bits() {
 fn a_predicted_return_is_the_references_and_the_action_follows_from_it() {
     let shapes = [
         PREDICTED,
+        Shape {
+            norm_placement: NormPlacement::Post,
+            ..PREDICTED
+        },
         Shape {
             layers: 1,
             width: 33,
@@ -491,9 +448,18 @@ fn check_two_threads(shape: Shape) {
 
 #[test]
 fn an_episode_forgets_the_one_before_it() {
-    [SHAPE, ADALN, CONVOLUTION, PREDICTED, SCAN, LINEAR, LSTM]
-        .into_iter()
-        .for_each(check_forgetting);
+    [
+        SHAPE,
+        ADALN,
+        POST,
+        CONVOLUTION,
+        PREDICTED,
+        SCAN,
+        LINEAR,
+        LSTM,
+    ]
+    .into_iter()
+    .for_each(check_forgetting);
 }
 
 fn check_forgetting(shape: Shape) {
@@ -507,7 +473,7 @@ fn check_forgetting(shape: Shape) {
 }
 
 /// Shapes with attention, in which a window of `context` steps slides.
-fn streaming_shapes() -> [Shape; 6] {
+fn streaming_shapes() -> [Shape; 7] {
     let narrow = Shape {
         layers: 2,
         heads: 1,
@@ -526,6 +492,7 @@ fn streaming_shapes() -> [Shape; 6] {
             context: 1,
             ..narrow
         },
+        POST,
         ADALN,
         Shape {
             head: Head::Logits,

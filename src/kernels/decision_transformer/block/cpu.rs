@@ -2,14 +2,17 @@
 
 use super::Parameters;
 use crate::kernels::buffer::Buffer;
+use crate::kernels::decision_transformer::embedding::cpu::add;
 use crate::kernels::decision_transformer::group::{rate, undrop};
 use crate::kernels::decision_transformer::mixer::{self, Layer};
 use crate::kernels::decision_transformer::mlp::cpu as mlp;
 use crate::kernels::decision_transformer::network::Factors;
 use crate::kernels::decision_transformer::network::branch::{Branch, Gradients};
 use crate::kernels::decision_transformer::network::packing::Packing;
+use crate::kernels::decision_transformer::shape::NormPlacement;
 use crate::kernels::dropout::Site;
 use crate::kernels::dropout::cpu::{Masks, Row};
+use crate::kernels::simd::Level;
 
 /// Packed weights.
 #[derive(Debug, Default)]
@@ -84,12 +87,16 @@ pub(crate) fn forward(
         group.rows(dropout, mix, last, &mut tape.mixer_rows);
         group.rows(dropout, mlp, last, &mut tape.mlp_rows);
     }
-    network.norm(&at.norm_1, x, &mut tape.normed_1, &mut tape.statistics_1);
+    if let Some(norm) = &at.norm_1 {
+        network.norm(norm, x, &mut tape.normed_1, &mut tape.statistics_1);
+    }
+    let normed = at.mixed(x, &tape.normed_1);
+    let residual = at.residual(x, normed);
     let residual = if last {
-        group.gather_observations(x, network.shape.width, &mut tape.observations);
+        group.gather_observations(residual, network.shape.width, &mut tape.observations);
         &tape.observations
     } else {
-        x
+        residual
     };
     tape.middle.resize(residual.len());
     let branch = Branch {
@@ -98,13 +105,13 @@ pub(crate) fn forward(
         to: &mut tape.middle,
     };
     let memory = (&mut tape.mixer, &mut scratch.mixer);
-    (at.mixer).forward(layer, &weights.mixer, &tape.normed_1, memory, branch);
+    (at.mixer).forward(layer, &weights.mixer, normed, memory, branch);
     let (normed, statistics) = (&mut tape.normed_2, &mut tape.statistics_2);
     network.norm(&at.norm_2, &tape.middle, normed, statistics);
     behind.resize(tape.middle.len());
     let branch = Branch {
         masks: masks(layer, mlp, &tape.mlp_rows),
-        residual: &tape.middle,
+        residual: at.residual(&tape.middle, &tape.normed_2),
         to: behind,
     };
     let mlp_tape = (&mut tape.mlp, true);
@@ -150,6 +157,7 @@ pub(crate) fn backward(
     let memory = (&mut scratch.mlp, &mut *factors);
     let given = (&*tape.normed_2, &tape.mlp);
     mlp::backward(&at.mlp, network, &weights.mlp, given, memory, gradients);
+    begin_behind(at.placement, network.level, normed, stream);
     let given = (&*tape.middle, &*tape.statistics_2);
     network.norm_backward(&at.norm_2, given, normed, stream, gradient);
 
@@ -161,7 +169,7 @@ pub(crate) fn backward(
         parameters: &mut *gradient,
     };
     let memory = (&mut scratch.mixer, factors);
-    let given = (&*tape.normed_1, &tape.mixer);
+    let given = (at.mixed(x, &tape.normed_1), &tape.mixer);
     (at.mixer).backward(layer, &weights.mixer, given, memory, gradients);
     if layer.last {
         // The residual path reaches the observations' rows only.
@@ -173,6 +181,19 @@ pub(crate) fn backward(
         }
         std::mem::swap(stream, branch);
     }
+    let Some(norm) = &at.norm_1 else {
+        return add(network.level, normed, stream);
+    };
+    begin_behind(at.placement, network.level, normed, stream);
     let given = (x, &*tape.statistics_1);
-    network.norm_backward(&at.norm_1, given, normed, stream, gradient);
+    network.norm_backward(norm, given, normed, stream, gradient);
+}
+
+/// Where the residual connection begins behind the norm: moves the gradient with respect to it,
+/// `stream`, to that of the normed rows.
+fn begin_behind(placement: NormPlacement, level: Level, normed: &mut [f32], stream: &mut [f32]) {
+    if placement == NormPlacement::Post {
+        add(level, stream, normed);
+        stream.fill(0.0);
+    }
 }

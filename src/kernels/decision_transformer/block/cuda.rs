@@ -33,7 +33,7 @@ pub(crate) struct Scratch {
 /// The parts of a block's gradient.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts {
-    norm_1: [Address; 2],
+    norm_1: Option<[Address; 2]>,
     mixer: mixer::Parts,
     norm_2: [Address; 2],
     mlp: mlp::Parts,
@@ -111,7 +111,7 @@ impl Parameters {
         let tokens = 3 * steps;
         let rows = if last { steps } else { tokens };
         Parts {
-            norm_1: workspace.norm(&self.norm_1, tokens),
+            norm_1: (self.norm_1.as_ref()).map(|norm| workspace.norm(norm, tokens)),
             mixer: self.mixer.take_parts(tokens, rows, workspace),
             norm_2: workspace.norm(&self.norm_2, rows),
             mlp: self.mlp.take_parts(rows, workspace),
@@ -129,8 +129,10 @@ impl Parameters {
     ) {
         let tape = memory.tape;
         let (rows, tokens) = network.outputs(layer);
-        let normed = (tape.normed_1, tape.statistics_1);
-        launches.push(network.norm(&self.norm_1, x, normed, Drop::NONE, network.tokens()));
+        if let Some(norm) = &self.norm_1 {
+            let normed = (tape.normed_1, tape.statistics_1);
+            launches.push(network.norm(norm, x, normed, Drop::NONE, network.tokens()));
+        }
         let branch = Branch {
             residual: x,
             residual_rows: tokens,
@@ -182,13 +184,15 @@ impl Parameters {
         } else {
             ExtraGradient::Rows(scratch.stream[1])
         };
-        launches.push(network.norm_back(
-            &self.norm_1,
-            (x, tape.statistics_1, scratch.normed),
-            beside,
-            (scratch.stream[0], Some(network.drop(before))),
-            (network.tokens(), Rows::ALL),
-            parts.norm_1,
-        ));
+        if let (Some(norm), Some(parts)) = (&self.norm_1, parts.norm_1) {
+            launches.push(network.norm_back(
+                norm,
+                (x, tape.statistics_1, scratch.normed),
+                beside,
+                (scratch.stream[0], Some(network.drop(before))),
+                (network.tokens(), Rows::ALL),
+                parts,
+            ));
+        }
     }
 }

@@ -3,8 +3,10 @@
 use super::Parameters;
 use crate::kernels::activation::Activation;
 use crate::kernels::decision_transformer::network::reference::{Backward, Network, Tokens, sum};
+use crate::kernels::decision_transformer::shape::NormPlacement;
 use crate::kernels::decision_transformer::{mixer, mlp};
 use crate::kernels::dropout::{Site, reference as dropout};
+use crate::kernels::parameters::Pair;
 use crate::kernels::real::Real;
 
 /// What the forward pass stores of one window.
@@ -27,8 +29,11 @@ impl Parameters {
         layer: usize,
         x: Vec<R>,
     ) -> (Tape<R>, Vec<R>) {
-        let c = self.norm_1.bias.len();
-        let normed_1 = network.norm(&self.norm_1, &x);
+        let c = self.norm_2.bias.len();
+        let normed_1 = match &self.norm_1 {
+            Some(norm) => network.norm(norm, &x),
+            None => x.clone(),
+        };
         let (mixer, branch) = (self.mixer).reference_forward(network, tokens, layer, &normed_1);
         let branch = if self.mixer.drops() {
             let keep = tokens.mask(Site::Projection { layer }, c);
@@ -36,11 +41,12 @@ impl Parameters {
         } else {
             branch
         };
-        let middle = sum(&x, &branch);
+        let middle = sum(self.residual(&x, &normed_1), &branch);
         let normed_2 = network.norm(&self.norm_2, &middle);
         let (mlp, branch) = (self.mlp).reference_forward(network, activation, &normed_2);
         let keep = tokens.mask(Site::Mlp { layer }, c);
-        let behind = sum(&middle, &dropout::forward(&keep, &branch));
+        let residual = self.residual(&middle, &normed_2);
+        let behind = sum(residual, &dropout::forward(&keep, &branch));
         let tape = Tape {
             x,
             normed_1,
@@ -62,11 +68,12 @@ impl Parameters {
         tape: &Tape<R>,
         dx: &[R],
     ) -> Vec<R> {
-        let c = self.norm_1.bias.len();
+        let c = self.norm_2.bias.len();
         let branch = dropout::backward(&tokens.mask(Site::Mlp { layer }, c), dx);
         let given = (&*tape.normed_2, &tape.mlp);
         let normed = (self.mlp).reference_backward(back, activation, given, &branch);
-        let middle = sum(dx, &back.norm(&self.norm_2, &tape.middle, &normed));
+        let middle =
+            self.reference_norm_backward(back, Some(&self.norm_2), &tape.middle, [&normed, dx]);
         let branch = if self.mixer.drops() {
             let keep = tokens.mask(Site::Projection { layer }, c);
             dropout::backward(&keep, &middle)
@@ -75,6 +82,22 @@ impl Parameters {
         };
         let given = (&*tape.normed_1, &tape.mixer);
         let normed = (self.mixer).reference_backward(back, tokens, layer, given, &branch);
-        sum(&middle, &back.norm(&self.norm_1, &tape.x, &normed))
+        self.reference_norm_backward(back, self.norm_1.as_ref(), &tape.x, [&normed, &middle])
+    }
+
+    /// The gradient with respect to x, from those of the branch behind its norm, and of the
+    /// residual connection.
+    fn reference_norm_backward<R: Real>(
+        &self,
+        back: &mut Backward<'_, R>,
+        norm: Option<&Pair>,
+        x: &[R],
+        [branch, residual]: [&[R]; 2],
+    ) -> Vec<R> {
+        match (norm, self.placement) {
+            (Some(norm), NormPlacement::Pre) => sum(residual, &back.norm(norm, x, branch)),
+            (Some(norm), NormPlacement::Post) => back.norm(norm, x, &sum(residual, branch)),
+            (None, _) => sum(residual, branch),
+        }
     }
 }

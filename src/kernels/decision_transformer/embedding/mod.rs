@@ -93,8 +93,7 @@ mod tests {
     use super::{Condition, Steps, cpu, reference};
     use crate::kernels::activation::Activation;
     use crate::kernels::decision_transformer::layout::Layout;
-    use crate::kernels::decision_transformer::shape::MixerKind;
-    use crate::kernels::decision_transformer::shape::Shape;
+    use crate::kernels::decision_transformer::shape::{MixerKind, NormPlacement, Shape};
     use crate::kernels::layer_norm::EPSILON;
     use crate::kernels::linear::cpu::Panels;
     use crate::kernels::loss::Head;
@@ -123,6 +122,7 @@ mod tests {
             mixer: MixerKind::Attention,
             deviation: None,
             positions: 0,
+            norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
         }
     }

@@ -280,11 +280,14 @@ fn an_update_on_three_threads_is_the_update_on_one() {
     };
     let found = after(&|buffers| engine.update(&step, buffers));
     assert_eq!(found, after(&|buffers| adamw::update(&step, buffers)));
-    let found = after(&|buffers| engine.update_by_tensor(&step, buffers));
-    let expected = after(&|buffers| {
-        let lengths = engine.layout().views().map(|view| view.range.len());
-        lamb::update(lengths, &step, buffers);
+    let tensors = engine.layout().views().map(|view| lamb::Parameter {
+        len: view.range.len(),
+        columns: view.dims[view.dims.len() - 1],
+        tensors: if view.name.contains("qkv") { 3 } else { 1 },
     });
+    let tensors: Vec<_> = tensors.collect();
+    let found = after(&|buffers| engine.update_by_tensor(&tensors, &step, buffers));
+    let expected = after(&|buffers| lamb::update(&tensors, &step, buffers));
     assert_eq!(found, expected);
 }
 

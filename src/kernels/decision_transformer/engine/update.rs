@@ -2,7 +2,7 @@
 
 use super::{Engine, each};
 use crate::kernels::adamw::{self, Buffers, Step};
-use crate::kernels::lamb;
+use crate::kernels::lamb::{self, Parameter};
 
 impl Engine {
     /// One step of AdamW on the engine's threads.
@@ -14,12 +14,11 @@ impl Engine {
         });
     }
 
-    /// One step of LAMB on the engine's threads, of the layout's tensors.
-    pub fn update_by_tensor(&self, step: &Step, buffers: Buffers<'_>) {
-        let lengths = self.layout.views().map(|view| view.range.len());
-        let mut tensors = buffers.parts(lengths);
-        each(self.pool.as_ref(), &mut tensors, &|_, tensor| {
-            lamb::update_at(self.level, step, tensor);
+    /// One step of LAMB on the engine's threads.
+    pub fn update_by_tensor(&self, parameters: &[Parameter], step: &Step, buffers: Buffers<'_>) {
+        let mut parts = buffers.parts(parameters.iter().map(|of| of.len));
+        each(self.pool.as_ref(), &mut parts, &|index, part| {
+            lamb::update_at(self.level, step, parameters[index], part);
         });
     }
 }

@@ -4,7 +4,7 @@ use crate::kernels::activation::Activation;
 use crate::kernels::decision_transformer::embedding::cuda::{Embed, Table};
 use crate::kernels::decision_transformer::embedding::{Steps, reference as embedding};
 use crate::kernels::decision_transformer::layout::Layout;
-use crate::kernels::decision_transformer::shape::{Condition, MixerKind, Shape};
+use crate::kernels::decision_transformer::shape::{Condition, MixerKind, NormPlacement, Shape};
 use crate::kernels::device::tests::{backends, put, put_words, run, take, unwritten};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::linear::cuda::{Matrix, Rows, Slices, weight_gradient};
@@ -33,6 +33,7 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
             mixer: MixerKind::Attention,
             deviation: None,
             positions: 0,
+            norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
         };
         let layout = Layout::new(&shape);

@@ -4,7 +4,7 @@ use crate::kernels::activation::Activation;
 use crate::kernels::adamw::AdamW;
 use crate::kernels::decision_transformer::cuda::trainer::{Trainer, TrainerSetup};
 use crate::kernels::decision_transformer::layout::Layout;
-use crate::kernels::decision_transformer::shape::{Condition, MixerKind, Shape};
+use crate::kernels::decision_transformer::shape::{Condition, MixerKind, NormPlacement, Shape};
 use crate::kernels::decision_transformer::testing::{Batch, parameters};
 use crate::kernels::decision_transformer::trunk::reference;
 use crate::kernels::decision_transformer::windows::Side;
@@ -31,6 +31,7 @@ pub(super) const SMALL: Shape = Shape {
     mixer: MixerKind::Attention,
     deviation: None,
     positions: 0,
+    norm_placement: NormPlacement::Pre,
     norm_epsilon: EPSILON,
 };
 

@@ -7,7 +7,7 @@ use crate::kernels::decision_transformer::cuda::trainer::{StepQueue, Trainer, Tr
 use crate::kernels::decision_transformer::engine::Engine;
 use crate::kernels::decision_transformer::gather::{Actions, Columns, reference as gather};
 use crate::kernels::decision_transformer::layout::Layout;
-use crate::kernels::decision_transformer::shape::{Condition, MixerKind, Shape};
+use crate::kernels::decision_transformer::shape::{Condition, MixerKind, NormPlacement, Shape};
 use crate::kernels::decision_transformer::testing::parameters;
 use crate::kernels::decision_transformer::windows::{Side, Windows};
 use crate::kernels::device::backend::Backend;
@@ -31,6 +31,7 @@ const SHAPE: Shape = Shape {
     mixer: MixerKind::Attention,
     deviation: None,
     positions: 0,
+    norm_placement: NormPlacement::Pre,
     norm_epsilon: EPSILON,
 };
 

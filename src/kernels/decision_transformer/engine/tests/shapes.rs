@@ -1,7 +1,7 @@
 //! A small model, and the other members of its family.
 
 use crate::kernels::activation::Activation;
-use crate::kernels::decision_transformer::shape::{Condition, MixerKind, Shape};
+use crate::kernels::decision_transformer::shape::{Condition, MixerKind, NormPlacement, Shape};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::likelihood::Deviation;
 use crate::kernels::loss::Head;
@@ -20,6 +20,7 @@ pub(super) const SMALL: Shape = Shape {
     mixer: MixerKind::Attention,
     deviation: None,
     positions: 0,
+    norm_placement: NormPlacement::Pre,
     norm_epsilon: EPSILON,
 };
 
@@ -87,7 +88,14 @@ pub(super) const POSITION: Shape = Shape {
     ..SMALL
 };
 
-const MEMBERS: [Shape; 10] = [
+/// Norms behind the sums.
+pub(super) const POST: Shape = Shape {
+    norm_placement: NormPlacement::Post,
+    ..SMALL
+};
+
+const MEMBERS: [Shape; 11] = [
+    POST,
     NULLABLE,
     POSITION,
     SQUASHED,
@@ -100,7 +108,20 @@ const MEMBERS: [Shape; 10] = [
     LSTM,
 ];
 
-const COMBINATIONS: [Shape; 9] = [
+const COMBINATIONS: [Shape; 12] = [
+    Shape {
+        norm_placement: NormPlacement::Post,
+        ..FREE
+    },
+    Shape {
+        norm_placement: NormPlacement::Post,
+        layers: 1,
+        ..ADALN
+    },
+    Shape {
+        norm_placement: NormPlacement::Post,
+        ..CONVOLUTION
+    },
     Shape {
         positions: 1,
         norm_epsilon: 3e-3,
