@@ -120,6 +120,36 @@ fn a_switch_without_a_recipe_resumes_acts_and_is_exported_or_refused() {
 }
 
 #[test]
+fn bins_cover_the_returns_of_the_data_and_a_run_with_them_resumes_and_acts() {
+    let bins = "--recipe reinformer --set decision_transformer.return_bins=12";
+    let run = format!(
+        "train {bins} --steps 60 --seed 3 --set checkpoint_every=7 {TINY} \
+         --dataset builtin/pendulum/mixed --set parts=2"
+    );
+    kill_and_resume(&Workbench::new(), &run, Duration::ZERO);
+    let bench = Workbench::new();
+    bench.succeed(&format!(
+        "train {bins} --steps 3 {TINY} --dataset builtin/cartpole/random --run-dir run"
+    ));
+    let plan = std::fs::read_to_string(bench.path("run/experiment.toml")).unwrap();
+    let plan: Table = plan.parse().unwrap();
+    let range = plan["decision_transformer"]["return_bin_range"].as_array();
+    let range: Vec<f64> = (range.unwrap().iter())
+        .map(|end| end.as_float().unwrap())
+        .collect();
+    // The last step of an episode has a return-to-go of 1, the first step of the longest the most.
+    assert!(
+        range[0].to_bits() == 1.0_f64.to_bits() && range[1] > 30.0,
+        "{range:?}"
+    );
+    let bytes = std::fs::read(bench.path("run/checkpoints/weights.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let head = file.tensor("predict_rtg.weight").unwrap();
+    assert_eq!(head.shape()[0], 12);
+    bench.succeed("evaluate run --episodes 2");
+}
+
+#[test]
 fn a_head_fits_the_actions_and_its_weights_have_the_names_of_its_source() {
     let bench = Workbench::new();
     let train = |name: &str, options: &str| {
@@ -226,7 +256,7 @@ fn a_model_that_predicts_its_returns_takes_no_target() {
 }
 
 /// Options of `rtg train`, and what the refusal says.
-const EXCLUDED: [(&str, &str); 25] = [
+const EXCLUDED: [(&str, &str); 28] = [
     (
         "--set decision_transformer.condition_dropout=0.1 --recipe ddt",
         "condition_dropout' is 0.1: it must be 0 with condition = \"adaln\"",
@@ -238,6 +268,20 @@ const EXCLUDED: [(&str, &str); 25] = [
     (
         "--set decision_transformer.condition_dropout=0.1 --set decision_transformer.engine=composed",
         "condition_dropout' is 0.1: it must be 0 with the composed engine",
+    ),
+    (
+        "--set decision_transformer.return_bins=60",
+        "return_bins' is 60: it must be 0 with condition = \"token\"",
+    ),
+    (
+        "--recipe reinformer --set decision_transformer.return_bins=60 \
+         --set decision_transformer.return_bin_range=[2,1]",
+        "return_bin_range' is [2, 1]: it must be two numbers, the smaller one first",
+    ),
+    (
+        "--recipe reinformer --set decision_transformer.return_bins=60 \
+         --set evaluation.acting=search",
+        "acting' is search: it must be exact or streaming with return_bins",
     ),
     (
         "--set decision_transformer.guidance=2",

@@ -56,6 +56,11 @@ impl Case {
         self.mixer.as_deref() == Some("linear")
     }
 
+    /// Whether returns-to-go are bins, which the fixture has in place of them.
+    fn has_bins(&self) -> bool {
+        self.condition == "bins"
+    }
+
     /// Whether the fixture says which windows are without returns-to-go.
     fn is_nullable(&self) -> bool {
         self.condition == "nullable"
@@ -94,7 +99,7 @@ fn every_recipe_gives_what_pytorch_gives() {
         compare(&case, &file);
         cases += 1;
     }
-    assert_eq!(cases, 28, "a fixture is missing");
+    assert_eq!(cases, 29, "a fixture is missing");
 }
 
 fn compare(case: &Case, file: &SafeTensors) {
@@ -123,7 +128,7 @@ fn compare(case: &Case, file: &SafeTensors) {
         let label = |what: &str| format!("{} ({engine:?}): {what}", case.name);
         let mut learner = learner(case, &model, engine);
         for step in 0..=case.optimiser.steps {
-            if case.is_nullable() {
+            if case.is_nullable() || case.has_bins() {
                 learner.accumulate_windows(&windows(&batch));
             } else {
                 learner.accumulate(&batch);
@@ -314,9 +319,11 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
         condition: match case.condition.as_str() {
             "token" | "nullable" => ConditionName::Token,
             "adaln" => ConditionName::Adaln,
-            "predicted" => ConditionName::Predicted,
+            "predicted" | "bins" => ConditionName::Predicted,
             other => panic!("no fixture has the condition {other}"),
         },
+        return_bins: if case.has_bins() { 5 } else { 0 },
+        return_weight: if case.has_bins() { 0.3 } else { 1.0 },
         condition_dropout: if case.is_nullable() { 0.5 } else { 0.0 },
         action_head: Some(case.action_head),
         attention_dropout: 0.0,

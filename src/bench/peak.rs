@@ -34,7 +34,7 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     let ends = 2.0 * 2.0 * k * inputs * c + products(k * c * a);
     let layers =
         |whole: f64, last: f64| batch as f64 * ((shape.layers as f64 - 1.0) * whole + last + ends);
-    let answers = if shape.condition.expectile().is_some() {
+    let answers = if shape.condition.prediction().is_some() {
         tokens
     } else {
         k

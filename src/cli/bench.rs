@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::{print, print_json};
 use crate::algorithms::AlgorithmRef;
-use crate::algorithms::decision_transformer::config::{
-    ConditionName, EngineKind, ModelConfig, check_acting, check_heads, check_precision,
-    check_switches,
+use crate::algorithms::decision_transformer::checks::{
+    check_acting, check_heads, check_precision, check_switches,
 };
+use crate::algorithms::decision_transformer::config::{ConditionName, EngineKind, ModelConfig};
 use crate::bench::{self, DeviceStep, DeviceStepPlan, Milliseconds, Sizes};
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads};

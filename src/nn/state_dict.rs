@@ -131,7 +131,7 @@ pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entr
     ));
     entries.push(entry("predict_state.bias", vec![shape.observation]));
     // Where returns are predicted, that head is trained.
-    if shape.condition.expectile().is_none() {
+    if shape.condition.prediction().is_none() {
         let name = outer_name(naming, "return_head");
         entries.push(entry(&format!("{name}.weight"), vec![1, width]));
         entries.push(entry(&format!("{name}.bias"), vec![1]));

@@ -16,7 +16,7 @@ from corl import Corl
 from family import (Convformer, DecisionMamba, Ddt, LstmTransformer, Nullable,
                     with_linear_attention)
 from libraries import D3rlpy, HuggingFace
-from min_dt import Reinformer
+from min_dt import BINS, BinnedReinformer, Reinformer
 from official import Official
 from stochastic import GaussianReinformer, OnlineDt
 
@@ -108,6 +108,8 @@ CASES = (
          width=8, layers=1, action_head="squashed_gaussian"),
     Case("reinformer_gaussian", "reinformer", 21, heads=2, condition="predicted", lengths=(5,) * 4,
          layers=1, action_head="gaussian", method="lamb"),
+    Case("reinformer_bins", "reinformer", 32, context=3, lengths=(3, 1, 2, 3), condition="bins",
+         width=6, layers=1, action=1),
     Case("huggingface", "huggingface", 22, heads=2),
     Case("huggingface_discrete", "huggingface", 23, discrete=True, action=3, layers=1),
     # Time steps count from 1, and only a window at an episode's start is short.
@@ -149,7 +151,8 @@ def network(recipe, observation, action, width, layers, heads, timesteps, contex
     # The labels of a critic change no weight.
     recipe = "official" if recipe == "qdt" else recipe
     if recipe == "reinformer":
-        module = GaussianReinformer if action_head == "gaussian" else Reinformer
+        module = BinnedReinformer if condition == "bins" else Reinformer
+        module = GaussianReinformer if action_head == "gaussian" else module
         return module(**sizes, context=context)
     if recipe in ("ddt", "online_dt"):
         module = {"ddt": Ddt, "online_dt": OnlineDt}[recipe]
@@ -243,6 +246,9 @@ def case_batch(case):
         absent = np.zeros((rows, context))
         absent[WITHOUT_RETURNS, :] = 1.0
         returns_to_go = np.stack((returns_to_go * (1.0 - absent), absent), axis=-1)
+    if case.condition == "bins":
+        returns_to_go = (2.0 * np.clip(np.floor(returns_to_go / 4.0 * BINS), 0, BINS - 1) + 1.0
+                         ) / BINS - 1.0
     floats = dict(observations=observations, actions=actions,
                   returns_to_go=returns_to_go, mask=mask)
     batch = {name: torch.from_numpy(array.astype(np.float32)) for name, array in floats.items()}

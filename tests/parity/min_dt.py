@@ -16,6 +16,8 @@ from official import MASKED, Official
 
 # Of the return-to-go that is predicted.
 EXPECTILE = 0.99
+# Into how many its range is divided, and the weight of their cross-entropy.
+BINS, BINS_WEIGHT = 5, 0.3
 
 
 class Attention(nn.Module):
@@ -110,3 +112,22 @@ class Reinformer(nn.Module):
         error = (returns - self.predicted_returns[kept]) / returns.abs().mean()
         weight = (EXPECTILE - (error < 0).to(error.dtype)).abs()
         return (weight * error ** 2).mean()
+
+
+class BinnedReinformer(Reinformer):
+    """The state token gives the logits of the return's bin. Returns are in [-1, 1]."""
+
+    def __init__(self, observation, action, width, *sizes, **named_sizes):
+        super().__init__(observation, action, width, *sizes, **named_sizes)
+        self.predict_rtg = nn.Linear(width, BINS)
+
+    def forward(self, observations, actions, returns_to_go, timesteps, mask):
+        x = self.trunk(observations, actions, returns_to_go, timesteps, mask)
+        self.predicted_returns = self.predict_rtg(x[:, :, 0])
+        self.returns = returns_to_go
+        return self.predict_action(x[:, :, 1])
+
+    def returns_loss(self, mask):
+        kept = mask > 0
+        bins = ((self.returns[kept] + 1.0) / 2.0 * BINS).floor().long().clamp(0, BINS - 1)
+        return BINS_WEIGHT * F.cross_entropy(self.predicted_returns[kept], bins)

@@ -31,7 +31,7 @@ def check_sensitivity(case, model, batch):
             check_scan(case, model, batch, outputs)
         if case.condition in ("token", "nullable"):
             check_token(case, model, batch, outputs)
-        elif case.condition == "predicted":
+        elif case.condition in ("predicted", "bins"):
             check_predicted(case, model, batch, outputs)
         else:
             check_condition(case, model, batch, outputs)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::{Dataset, hexadecimal};
-use crate::Error;
+use crate::{Error, returns_to_go};
 
 /// What a label is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,16 @@ impl Dataset {
     /// The labels, where it has any.
     pub fn labels(&self) -> Option<&Labels> {
         self.labels.as_ref()
+    }
+
+    /// The returns-to-go of all steps, or their labels.
+    pub fn returns_to_go(&self) -> Vec<f64> {
+        match &self.labels {
+            None => (self.iter())
+                .flat_map(|episode| returns_to_go(episode.rewards, 1.0))
+                .collect(),
+            Some(labels) => labels.values.to_vec(),
+        }
     }
 
     /// The numbers that targets of a policy correspond to: the returns of all episodes, the labels

@@ -5,14 +5,13 @@ use rtg_envs::{Space, Spec, registry};
 use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
-use crate::algorithms::{ACTING, PublishedCode};
-use crate::kernels::decision_transformer::{Condition, MixerKind, NormPlacement};
+use crate::algorithms::PublishedCode;
+use crate::kernels::decision_transformer::{Condition, MixerKind, NormPlacement, Prediction};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::{Activation, Deviation, Precision};
 use crate::keys::{KeyError, Range, keys};
 use crate::nn::initialise::StepFill;
 use crate::nn::state_dict::GPT2_POSITIONS;
-use crate::policy::ActingMode;
 
 /// The implementation of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +46,7 @@ pub enum ConditionName {
 
 impl ConditionName {
     /// Its name.
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Token => "token",
             Self::Adaln => "adaln",
@@ -111,6 +110,16 @@ fn expectile() -> f32 {
     ModelConfig::of(Recipe::Corl).expectile
 }
 
+/// See [`expectile`].
+fn optimism() -> f32 {
+    ModelConfig::of(Recipe::Corl).optimism
+}
+
+/// See [`expectile`].
+fn return_weight() -> f32 {
+    ModelConfig::of(Recipe::Corl).return_weight
+}
+
 /// The guidance of plans written before the key existed.
 fn guidance() -> f32 {
     ModelConfig::of(Recipe::Corl).guidance
@@ -136,7 +145,7 @@ enum NormPlacementName {
 }
 
 /// The word for a mixer.
-fn mixer_word(mixer: MixerKind) -> &'static str {
+pub(super) fn mixer_word(mixer: MixerKind) -> &'static str {
     match mixer {
         MixerKind::Attention => "attention",
         MixerKind::Convolution => "convolution",
@@ -218,6 +227,19 @@ keys! {
     /// mean; the nearer it is to 1, the nearer to the largest return that followed such a past.
     expectile: f32 as serde(default = "expectile") = 0.99, Range::BELOW_ONE, "",
         "0.99 (reinformer)";
+    /// With `condition = "predicted"`: the number of bins of equal width that returns-to-go are
+    /// divided into (Multi-Game Decision Transformers, Elastic Decision Transformer). Their
+    /// distribution is predicted instead of an expectile. 0: no bins.
+    return_bins: usize as serde(default) = 0, Range::between(0.0, 4096.0), "", "0";
+    /// With `return_bins`: the returns-to-go that they cover; others are in the first or the last
+    /// bin. Default: those of the data.
+    return_bin_range: Option<[f64; 2]> as serde(default) = None, Range::FINITE, "reward",
+        "the data's range";
+    /// With `return_bins`: before the median of the predicted distribution is taken, the odds of the
+    /// last bin against the first are multiplied by exp(optimism), those of the others by less.
+    optimism: f32 as serde(default = "optimism") = 10.0, Range::NOT_NEGATIVE, "", "10";
+    /// With `condition = "predicted"`: the weight of the prediction's loss beside the action's.
+    return_weight: f32 as serde(default = "return_weight") = 1.0, Range::POSITIVE, "", "1";
     /// What gives an action. `tanh`: the function of a linear layer, for continuous actions;
     /// `logits`: the largest, for discrete ones. Continuous ones can have a distribution that is
     /// learned by its likelihood: `squashed_gaussian`, whose mean and deviation depend on the past
@@ -311,9 +333,39 @@ impl ModelConfig {
             ConditionName::Token => Condition::Token,
             ConditionName::Adaln => Condition::Adaln,
             ConditionName::Predicted => Condition::Predicted {
-                expectile: self.expectile,
+                prediction: match self.return_bins {
+                    0 => Prediction::Expectile(self.expectile),
+                    bins => Prediction::Bins {
+                        bins,
+                        optimism: self.optimism,
+                    },
+                },
+                weight: self.return_weight,
             },
         }
+    }
+
+    /// Fills in the range of bins, that of the returns-to-go of this data.
+    ///
+    /// # Errors
+    /// A range that is empty or reversed.
+    pub fn resolve_bins(&mut self, data: &Dataset) -> Result<(), KeyError> {
+        if self.return_bins == 0 {
+            return Ok(());
+        }
+        let [low, high] = *self.return_bin_range.get_or_insert_with(|| {
+            let all = data.returns_to_go().into_iter();
+            all.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| {
+                [low.min(x), high.max(x)]
+            })
+        });
+        // A range of the data may be one number.
+        if low <= high && (high - low).is_finite() {
+            return Ok(());
+        }
+        let key = Self::KEYS.path("return_bin_range");
+        let expected = "two numbers, the smaller one first";
+        Err(KeyError::new(&key, format!("[{low}, {high}]"), expected))
     }
 
     /// Whether actions differ from the model's own.
@@ -409,136 +461,6 @@ impl PublishedCode {
             _ => None,
         }
     }
-}
-
-/// Attention heads must divide the width.
-///
-/// # Errors
-/// Names the key.
-pub fn check_heads(width: usize, heads: usize) -> Result<(), KeyError> {
-    if heads > 0 && width.is_multiple_of(heads) {
-        Ok(())
-    } else {
-        let key = ModelConfig::KEYS.path("heads");
-        Err(KeyError::new(
-            &key,
-            heads,
-            format!("a divisor of the width, {width}"),
-        ))
-    }
-}
-
-/// The composed model and the GPU kernels support only return-to-go tokens, attention and
-/// deterministic actions, the GPU kernels only the usual norms; only attention has heads.
-///
-/// # Errors
-/// Names the key.
-pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError> {
-    let mixer = mixer_word(config.mixer);
-    if !config.mixer.attends() && config.heads > 1 {
-        let key = ModelConfig::KEYS.path("heads");
-        let expected = format!("1 with mixer = \"{mixer}\"");
-        return Err(KeyError::new(&key, config.heads, expected));
-    }
-    check_guidance(config)?;
-    let place = match (on_gpu, config.engine) {
-        (true, _) => "on a GPU",
-        (_, EngineKind::Composed) => "with the composed engine",
-        _ => return Ok(()),
-    };
-    if config.condition != ConditionName::Token {
-        let key = ModelConfig::KEYS.path("condition");
-        let found = config.condition.word();
-        return Err(KeyError::new(&key, found, format!("token {place}")));
-    }
-    if config.condition_dropout > 0.0 {
-        let key = ModelConfig::KEYS.path("condition_dropout");
-        let found = config.condition_dropout;
-        return Err(KeyError::new(&key, found, format!("0 {place}")));
-    }
-    if config.mixer != MixerKind::Attention {
-        let key = ModelConfig::KEYS.path("mixer");
-        return Err(KeyError::new(&key, mixer, format!("attention {place}")));
-    }
-    if config.deviation().is_some() {
-        return Err(deterministic_only(config, place));
-    }
-    if on_gpu && config.positions > 0 {
-        let key = ModelConfig::KEYS.path("positions");
-        return Err(KeyError::new(&key, config.positions, format!("0 {place}")));
-    }
-    if on_gpu && config.norm_placement != NormPlacement::Pre {
-        let key = ModelConfig::KEYS.path("norm_placement");
-        return Err(KeyError::new(&key, "post", format!("pre {place}")));
-    }
-    if on_gpu && config.norm_epsilon.to_bits() != EPSILON.to_bits() {
-        let key = ModelConfig::KEYS.path("norm_epsilon");
-        let expected = format!("{EPSILON} {place}");
-        return Err(KeyError::new(&key, config.norm_epsilon, expected));
-    }
-    Ok(())
-}
-
-/// Only return-to-go tokens can be absent, and only a model that has learned without them can be
-/// guided.
-///
-/// # Errors
-/// Names the key.
-pub fn check_guidance(config: &ModelConfig) -> Result<(), KeyError> {
-    let dropout = config.condition_dropout;
-    if dropout > 0.0 && config.condition != ConditionName::Token {
-        let key = ModelConfig::KEYS.path("condition_dropout");
-        let expected = format!("0 with condition = \"{}\"", config.condition.word());
-        return Err(KeyError::new(&key, dropout, expected));
-    }
-    if config.is_guided() && config.condition() != Condition::Nullable {
-        let key = ModelConfig::KEYS.path("guidance");
-        let expected = "1 in a model that was trained without condition_dropout";
-        return Err(KeyError::new(&key, config.guidance, expected));
-    }
-    Ok(())
-}
-
-/// What is wrong with a Gaussian head in this place.
-pub(super) fn deterministic_only(config: &ModelConfig, place: &str) -> KeyError {
-    let key = ModelConfig::KEYS.path("action_head");
-    let found = config.action_head.map_or("", ActionHead::word);
-    KeyError::new(&key, found, format!("tanh or logits {place}"))
-}
-
-/// Only softmax attention streams, and only predictions of returns are compared in a search.
-///
-/// # Errors
-/// Names the key.
-pub fn check_acting(config: &ModelConfig, acting: ActingMode) -> Result<(), KeyError> {
-    let expected = match acting {
-        ActingMode::Streaming if config.mixer != MixerKind::Attention => {
-            format!("exact with mixer = \"{}\"", mixer_word(config.mixer))
-        }
-        ActingMode::Search if config.condition != ConditionName::Predicted => {
-            let condition = config.condition.word();
-            format!("exact or streaming with condition = \"{condition}\"")
-        }
-        _ => return Ok(()),
-    };
-    Err(KeyError::new(ACTING, acting.name(), expected))
-}
-
-/// Not every CPU has bfloat16 instructions.
-///
-/// # Errors
-/// Names the key.
-pub fn check_precision(precision: Precision) -> Result<(), KeyError> {
-    if precision.is_available() {
-        return Ok(());
-    }
-    let value = format!("{precision:?}").to_lowercase();
-    let expected = "f32 here: bf16 needs a CPU with AVX512-BF16, tf32 a GPU (device = cuda)";
-    Err(KeyError::new(
-        &ModelConfig::KEYS.path("precision"),
-        value,
-        expected,
-    ))
 }
 
 /// `Hopper` of `Hopper-v5` and of `delayed/Hopper-v4`; nothing of `Hopper-v5?frame_skip=8`, for

@@ -4,16 +4,17 @@ use rtg_datasets::sample::Batch;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::condition_dropout::ConditionDropout;
-use super::config::{ActionHead, EngineKind, ModelConfig, deterministic_only};
+use super::checks::deterministic_only;
+use super::config::{ActionHead, EngineKind, ModelConfig};
 use super::recipe::Recipe;
+use super::return_encoding::ReturnEncoding;
 use super::temperature::Temperature;
 use super::{DeviceLearner, Model};
 use crate::algorithms::{
     self, Error, LearnerState, Needs, Saved, Source, Update, ValidationBatch, moments,
 };
 use crate::device::{ChosenDevice, Device};
-use crate::kernels::decision_transformer::{Condition, Side, Windows};
+use crate::kernels::decision_transformer::{Side, Windows};
 use crate::kernels::likelihood::{Entropy, Likelihood};
 use crate::kernels::{Dropout, Objective, adamw, device as gpu, lamb};
 use crate::keys::{KeyError, PlanError};
@@ -44,8 +45,7 @@ pub struct Learner {
     /// In an environment: the part of the run that has passed.
     online: Option<Online>,
     dropout_key: u64,
-    /// Of a model whose returns-to-go can be absent.
-    condition_dropout: Option<ConditionDropout>,
+    returns: ReturnEncoding,
     /// Of a stochastic model.
     temperature: Option<Temperature>,
     losses: Vec<f64>,
@@ -84,8 +84,6 @@ impl Learner {
         let precision = Some(config.precision).filter(|precision| precision.is_available());
         let fused = (config.engine == EngineKind::Fused).then_some(precision.unwrap_or_default());
         let network = SequenceNetwork::new(model.shape, fused, threads);
-        let condition_dropout = (model.shape.condition == Condition::Nullable)
-            .then(|| ConditionDropout::new(config.condition_dropout, seed));
         Self {
             temperature: Temperature::of(&model, seed),
             likelihood: Likelihood::default(),
@@ -100,12 +98,12 @@ impl Learner {
             tensors: state_dict::tensors(model.naming(), &network.layout),
             config: optimiser.clone(),
             network,
+            returns: ReturnEncoding::new(config, &model.preprocessing, seed),
             model,
             step: 0,
             steps,
             online: None,
             dropout_key: derive(seed, "dropout"),
-            condition_dropout,
             losses: Vec::new(),
             gradient: Vec::new(),
             batch: Batch::default(),
@@ -118,9 +116,9 @@ impl Learner {
     /// Adds the gradient of one batch to the step's.
     pub fn accumulate(&mut self, batch: &Batch) {
         let before = self.batches(self.step, self.losses.len() as u64);
-        let mut dropout = self.condition_dropout.take();
-        self.accumulate_windows(&encoded(&mut dropout, batch, Some(before)));
-        self.condition_dropout = dropout;
+        let mut returns = std::mem::replace(&mut self.returns, ReturnEncoding::Scaled);
+        self.accumulate_windows(&returns.windows(batch, Some(before)));
+        self.returns = returns;
     }
 
     /// The same with what the network reads of a batch.
@@ -178,7 +176,7 @@ impl Learner {
     pub fn loss(&mut self, batch: &Batch) -> f64 {
         self.network.set_entropy(Entropy::default());
         let denominator = self.model.recipe.denominator();
-        let windows = &encoded(&mut self.condition_dropout, batch, None);
+        let windows = &self.returns.windows(batch, None);
         let parameters = &self.model.parameters;
         self.network
             .loss(parameters, windows, self.objective, denominator)
@@ -469,18 +467,6 @@ pub(super) fn is_on(dropout: &Dropout) -> bool {
         .max(dropout.probability_residual)
         .max(dropout.probability_embedding)
         > 0.0
-}
-
-/// A batch as the network reads it; see [`ConditionDropout::windows`].
-fn encoded<'a>(
-    dropout: &'a mut Option<ConditionDropout>,
-    batch: &'a Batch,
-    before: Option<u64>,
-) -> Windows<'a> {
-    match dropout {
-        None => windows(batch),
-        Some(dropout) => dropout.windows(batch, before),
-    }
 }
 
 /// A sampled batch as the engine sees it.

@@ -5,6 +5,7 @@
 //! [`Learner`] trains; [`Model`] is the result: weights, sizes and preprocessing, all that a
 //! [`policy`](Model::policy) needs. Recipes are in [`recipe`], their differences in [`config`].
 
+pub mod checks;
 mod condition_dropout;
 pub mod config;
 mod device;
@@ -14,14 +15,13 @@ mod policy;
 mod temperature;
 pub mod preprocessing;
 pub mod recipe;
+mod return_encoding;
 mod search;
 
 use rtg_datasets::{LabelKind, Labels, Normaliser};
 
-use self::config::{
-    ConditionName, EngineKind, ModelConfig, check_acting, check_heads, check_precision,
-    check_switches,
-};
+use self::checks::{check_acting, check_heads, check_precision, check_switches};
+use self::config::{ConditionName, EngineKind, ModelConfig};
 pub use self::device::DeviceLearner;
 pub use self::learner::{Learner, windows};
 pub use self::model::{Model, shape};
@@ -110,6 +110,7 @@ impl Algorithm for DecisionTransformer {
         let published = recipe.published();
         config.episode_length = Some(config.episode_length_for(published, facts.spec, data)?);
         config.resolve_head(recipe, &facts.spec.action_space)?;
+        config.resolve_bins(data)?;
         let mut optimiser: OptimiserConfig = keys::read(plan, OPTIMISER)?;
         optimiser.warmup_steps = Some(optimiser.warmup(facts.steps));
         keys::write(plan, NETWORK, &config)?;

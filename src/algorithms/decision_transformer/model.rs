@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::config::{ModelConfig, check_guidance, check_heads};
+use super::checks::{check_bins, check_guidance, check_heads};
+use super::config::ModelConfig;
 use super::policy;
 use super::preprocessing::Preprocessing;
 use super::recipe::Recipe;
@@ -70,6 +71,7 @@ impl Model {
         } = saved.made_of()?;
         check_heads(config.width, config.heads)
             .and_then(|()| check_guidance(&config))
+            .and_then(|()| check_bins(&config))
             .map_err(|error| Error::Notes(error.to_string()))?;
         let recipe = Recipe::named(saved.recipe);
         let mut model = Self {

@@ -126,7 +126,7 @@ impl TargetReturn {
             began: vec![false; rows],
             active: Vec::with_capacity(inputs),
             guidance: None,
-            predicts: shape.condition.expectile().is_some(),
+            predicts: shape.condition.prediction().is_some(),
             can_be_absent: shape.condition == Condition::Nullable,
             exploration: None,
         }

@@ -59,8 +59,8 @@ impl Layout {
             "mean"
         };
         let head = places.pair(name, &[c, shape.action]);
-        let predicts = shape.condition.expectile().is_some();
-        let return_head = predicts.then(|| places.pair("return_head", &[c, 1]));
+        let prediction = shape.condition.prediction();
+        let return_head = prediction.map(|of| places.pair("return_head", &[c, of.numbers()]));
         let log_sigma = shape.deviation.map(|deviation| match deviation {
             Deviation::Squashed => LogSigma::Head(places.pair("log_sigma", &[c, shape.action])),
             Deviation::Free => LogSigma::Free(places.view("log_sigma".into(), &[shape.action])),

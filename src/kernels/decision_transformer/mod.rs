@@ -52,6 +52,7 @@
 //! rates, and all windows of a batch at once. [`gather`] gathers them there.
 
 mod acting;
+pub mod bins;
 pub(crate) mod block;
 pub mod cuda;
 pub mod embedding;
@@ -72,5 +73,5 @@ mod windows;
 pub use acting::{Acting, Memory, StepInputs};
 pub use engine::Engine;
 pub use layout::Layout;
-pub use shape::{Condition, MixerKind, NormPlacement, Shape};
+pub use shape::{Condition, MixerKind, NormPlacement, Prediction, Shape};
 pub use windows::{Side, Windows};

@@ -1,5 +1,6 @@
 //! The sizes of the model.
 
+use super::bins;
 use crate::kernels::activation::Activation;
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::likelihood::Deviation;
@@ -117,13 +118,55 @@ pub enum Condition {
     /// A token behind each observation, from which it is predicted (Reinformer, Zhuang et al.
     /// 2024): observation, return-to-go, action.
     Predicted {
-        /// Of the returns that follow the same past, which expectile is predicted: in (0, 1), 1
-        /// being the largest.
-        expectile: f32,
+        /// What is predicted of it.
+        prediction: Prediction,
+        /// The weight of the prediction's loss beside that of the action.
+        weight: f32,
     },
 }
 
+/// What is predicted of a return-to-go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Prediction {
+    /// Of the returns that follow the same past, this expectile: in (0, 1), 1 being the largest
+    /// (Reinformer).
+    Expectile(f32),
+    /// In which of these [`bins`] it is (Multi-Game Decision Transformers, Lee et al. 2022).
+    Bins {
+        /// N, at least one
+        bins: usize,
+        /// how much more likely the upper bins are made before one is chosen
+        optimism: f32,
+    },
+}
+
+impl Prediction {
+    /// Numbers that the head for it gives.
+    pub const fn numbers(self) -> usize {
+        match self {
+            Self::Expectile(_) => 1,
+            Self::Bins { bins, .. } => bins,
+        }
+    }
+
+    /// The return-to-go to act for, from these numbers.
+    pub(crate) fn chosen(self, numbers: &[f32]) -> f32 {
+        match self {
+            Self::Expectile(_) => numbers[0],
+            Self::Bins { bins, optimism } => bins::number(bins::chosen(numbers, optimism), bins),
+        }
+    }
+}
+
 impl Condition {
+    /// A return-to-go whose expectile is predicted.
+    pub const fn expectile(expectile: f32) -> Self {
+        Self::Predicted {
+            prediction: Prediction::Expectile(expectile),
+            weight: 1.0,
+        }
+    }
+
     /// Tokens per step.
     pub const fn stride(self) -> usize {
         match self {
@@ -145,10 +188,10 @@ impl Condition {
         self.stride() - 2
     }
 
-    /// The expectile of the return-to-go that is predicted, if it is.
-    pub const fn expectile(self) -> Option<f32> {
+    /// What is predicted of the return-to-go, if it is.
+    pub const fn prediction(self) -> Option<Prediction> {
         match self {
-            Self::Predicted { expectile } => Some(expectile),
+            Self::Predicted { prediction, .. } => Some(prediction),
             Self::Token | Self::Nullable | Self::Adaln => None,
         }
     }

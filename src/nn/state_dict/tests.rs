@@ -21,7 +21,7 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
             Condition::Token,
             Condition::Nullable,
             Condition::Adaln,
-            Condition::Predicted { expectile: 0.9 },
+            Condition::expectile(0.9),
         ] {
             for mixer in [
                 MixerKind::Attention,

@@ -76,7 +76,13 @@ pub(super) fn stream<R: Real>(
     let logits = network.linear(&layout.head, &normed);
     let returns = layout.return_head.as_ref().map(|head| {
         let normed = network.norm(&layout.final_norm, &every_step(0));
-        network.linear(head, &normed)
+        let numbers: Vec<f32> = (network.linear(head, &normed).iter())
+            .map(|y| y.to_f64() as f32)
+            .collect();
+        let prediction = shape.condition.prediction();
+        let rows = numbers.chunks(head.bias.len());
+        rows.flat_map(|row| prediction.map(|of| R::from_f64(of.chosen(row).into())))
+            .collect()
     });
     let actions = loss::reference::predict(shape.head, &logits);
     (actions, returns.unwrap_or_default())

@@ -241,7 +241,7 @@ fn reach(shape: &Shape, layout: &Layout) -> Option<usize> {
     let seen = reaches.iter().sum::<usize>() + 1;
     // Where a return-to-go is predicted first, from the token in front of the one that actions are
     // predicted from.
-    let before = usize::from(shape.condition.expectile().is_some());
+    let before = usize::from(shape.condition.prediction().is_some());
     let fits = seen + before <= shape.condition.tokens(shape.context);
     reaches.into_iter().max().filter(|_| fits)
 }

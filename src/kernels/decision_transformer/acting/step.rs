@@ -96,13 +96,18 @@ fn act_together(
         let given = &inputs.returns_to_go[at..at + numbers];
         scratch.returns_to_go.extend_from_slice(given);
     }
-    if condition.expectile().is_some() {
+    if let Some(prediction) = condition.prediction() {
         // Up to the observation first, and its return-to-go instead of the given one.
         let helper = helper.as_mut().map(Helper::again);
         answer(model, inputs, jobs, 0, scratch, helper);
         let memory = (&mut scratch.normed, &mut scratch.statistics);
-        let predicted = &mut scratch.returns_to_go;
+        let predicted = &mut scratch.predictions;
+        predicted.resize(jobs.len() * prediction.numbers());
         returns::predict(model, &scratch.answers, memory, predicted);
+        let predicted = predicted.chunks(prediction.numbers());
+        for (return_to_go, predicted) in scratch.returns_to_go.iter_mut().zip(predicted) {
+            *return_to_go = prediction.chosen(predicted);
+        }
     }
     answer(
         model,

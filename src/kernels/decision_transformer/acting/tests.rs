@@ -13,7 +13,7 @@ use crate::kernels::loss::{Denominator, Head, Objective};
 use crate::kernels::precision::Precision;
 use crate::kernels::testing::{assert_close, numbers, to_f64};
 
-use shapes::{ADALN, CONVOLUTION, LINEAR, LSTM, POST, PREDICTED, SCAN, SHAPE};
+use shapes::{ADALN, BINS, CONVOLUTION, LINEAR, LSTM, POST, PREDICTED, SCAN, SHAPE};
 
 mod shapes;
 
@@ -335,6 +335,7 @@ fn a_convolution_that_fits_into_the_window_acts_with_its_bits() {
 fn a_predicted_return_is_the_references_and_the_action_follows_from_it() {
     let shapes = [
         PREDICTED,
+        BINS,
         Shape {
             norm_placement: NormPlacement::Post,
             ..PREDICTED

@@ -104,7 +104,7 @@ mod tests {
         Condition::Token,
         Condition::Nullable,
         Condition::Adaln,
-        Condition::Predicted { expectile: 0.9 },
+        Condition::expectile(0.9),
     ];
 
     fn shape(width: usize, condition: Condition) -> Shape {

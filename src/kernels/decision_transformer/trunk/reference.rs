@@ -1,17 +1,18 @@
 //! The naive model, window by window: the references of the ops, in sequence.
 
+use crate::kernels::decision_transformer::bins;
 use crate::kernels::decision_transformer::block;
 use crate::kernels::decision_transformer::embedding;
 use crate::kernels::decision_transformer::layout::{Layout, LogSigma};
 use crate::kernels::decision_transformer::network::reference::{
     Backward, Embedded, Network, Tokens, sum,
 };
-use crate::kernels::decision_transformer::shape::Shape;
+use crate::kernels::decision_transformer::shape::{Condition, Prediction, Shape};
 use crate::kernels::decision_transformer::windows::Windows;
 use crate::kernels::dropout::{self, Dropout, Site};
 use crate::kernels::expectile::{self, Scales};
 use crate::kernels::likelihood::{self, Entropy, Numbers};
-use crate::kernels::loss::{self, Denominator, Objective};
+use crate::kernels::loss::{self, Denominator, Head, Objective};
 use crate::kernels::precision::Precision;
 use crate::kernels::real::Real;
 
@@ -238,17 +239,38 @@ fn returns_loss<R: Real>(
     count: usize,
     tape: &Tape<R>,
 ) -> (f64, Vec<R>) {
-    let (Some(expectile), Some(returns)) = (task.shape.condition.expectile(), &tape.returns) else {
+    let (Condition::Predicted { prediction, weight }, Some(returns)) =
+        (task.shape.condition, &tape.returns)
+    else {
         return (0.0, Vec::new());
     };
-    let scales = Scales {
-        expectile,
-        scale: task.windows.mean_magnitude_of_returns(),
-        count,
-    };
     let found = task.windows.sequence(window).returns_to_go;
-    let found: Vec<R> = found.iter().map(|r| R::from_f64((*r).into())).collect();
-    expectile::reference::loss(scales, &returns.predictions, &found)
+    let (loss, mut gradient) = match prediction {
+        Prediction::Expectile(expectile) => {
+            let scales = Scales {
+                expectile,
+                scale: task.windows.mean_magnitude_of_returns(),
+                count,
+            };
+            let found: Vec<R> = found.iter().map(|r| R::from_f64((*r).into())).collect();
+            expectile::reference::loss(scales, &returns.predictions, &found)
+        }
+        Prediction::Bins { bins, .. } => {
+            let mut targets = vec![R::zero(); found.len() * bins];
+            for (target, found) in targets.chunks_mut(bins).zip(found) {
+                target[bins::of_number(*found, bins)] = R::from_f64(1.0);
+            }
+            let (head, objective) = (Head::Logits, Objective::CrossEntropy);
+            let (y, count) = (&returns.predictions, count as f64);
+            let (_, loss, dy) = loss::reference::loss(head, objective, y, &targets, bins, count);
+            (loss, dy)
+        }
+    };
+    let weight = f64::from(weight);
+    for dy in &mut gradient {
+        *dy = R::from_f64(weight * dy.to_f64());
+    }
+    (weight * loss, gradient)
 }
 
 fn backward<R: Real>(

@@ -4,19 +4,21 @@
 //! layer:
 //!
 //! ```text
-//! R_hat[k] = norm(x[3 k]) w + b          norm: the last norm, which the action's token has too
+//! y[k] = norm(x[3 k]) W + b              norm: the last norm, which the action's token has too
 //! ```
 //!
-//! The loss is [`expectile`] regression on the returns-to-go of the data.
+//! y is a return-to-go, and the loss is [`expectile`] regression on those of the data; or it is the
+//! logits of [`bins`](super::super::bins), and the loss is the cross-entropy of the data's.
 
 use super::Model;
 use super::memory::Memory;
 use crate::kernels::buffer::Buffer;
+use crate::kernels::decision_transformer::bins;
 use crate::kernels::decision_transformer::group::Group;
-#[cfg(doc)]
-use crate::kernels::decision_transformer::shape::Condition;
+use crate::kernels::decision_transformer::shape::{Condition, Prediction};
 use crate::kernels::decision_transformer::windows::Windows;
 use crate::kernels::expectile::{self, Scales};
+use crate::kernels::loss::{self, Head, Objective};
 use crate::kernels::precision::Precision;
 
 /// What a thread keeps of the second head.
@@ -29,6 +31,7 @@ pub(crate) struct Returns {
     statistics: Vec<[f32; 2]>,
     predictions: Buffer,
     gradient: Buffer,
+    /// Returns-to-go, or a one in the place of each one's bin.
     targets: Vec<f32>,
 }
 
@@ -53,7 +56,7 @@ fn observations<'a>(model: Model<'_>, group: &'a Group) -> impl Iterator<Item = 
     group.observations.iter().map(move |row| row - behind)
 }
 
-/// A return-to-go for each row of x, C numbers each.
+/// The numbers that the head gives for each row of x, C numbers each.
 pub(crate) fn predict(
     model: Model<'_>,
     x: &[f32],
@@ -78,7 +81,7 @@ pub(crate) fn loss(
     (scale, count): (f64, usize),
     memory: &mut Memory,
 ) -> f64 {
-    let Some(expectile) = model.network.shape.condition.expectile() else {
+    let Condition::Predicted { prediction, weight } = model.network.shape.condition else {
         return 0.0;
     };
     let Returns {
@@ -90,20 +93,34 @@ pub(crate) fn loss(
         targets,
         ..
     } = &mut memory.returns;
-    let rows = group.observations.len();
-    predictions.resize(rows);
+    let (rows, numbers) = (group.observations.len(), prediction.numbers());
+    predictions.resize(rows * numbers);
     predict(model, observations, (normed, statistics), predictions);
     targets.clear();
-    for sequence in &group.sequences {
-        targets.extend(windows.sequence(sequence.window).returns_to_go);
-    }
-    gradient.resize(rows);
-    let scales = Scales {
-        expectile,
-        scale,
-        count,
+    let found = (group.sequences.iter())
+        .flat_map(|sequence| windows.sequence(sequence.window).returns_to_go);
+    gradient.resize(rows * numbers);
+    let loss = match prediction {
+        Prediction::Expectile(expectile) => {
+            targets.extend(found);
+            let scales = Scales {
+                expectile,
+                scale,
+                count,
+            };
+            expectile::cpu::loss(scales, predictions, targets, gradient)
+        }
+        Prediction::Bins { bins, .. } => {
+            targets.resize(rows * bins, 0.0);
+            for (target, found) in targets.chunks_mut(bins).zip(found) {
+                target[bins::of_number(*found, bins)] = 1.0;
+            }
+            let (head, objective) = (Head::Logits, Objective::CrossEntropy);
+            loss::cpu::loss(head, objective, predictions, targets, bins, count, gradient)
+        }
     };
-    expectile::cpu::loss(scales, predictions, targets, gradient)
+    gradient.iter_mut().for_each(|dy| *dy *= weight);
+    f64::from(weight) * loss
 }
 
 /// With the gradient at the tokens that actions are predicted from in `scratch.stream`: makes it
@@ -131,7 +148,8 @@ pub(crate) fn backward(
     let factors = &mut scratch.factors;
     network.weight_gradient(Precision::F32, head, pair, factors, parameters);
     let weight = model.weights.return_head_transposed.all();
-    network.linear_backward((gradient, 1), weight, (&mut scratch.normed, c));
+    let numbers = head.bias.len();
+    network.linear_backward((gradient, numbers), weight, (&mut scratch.normed, c));
     // The normed rows are not read any more.
     normed.fill(0.0);
     let (norm, given) = (&layout.final_norm, (&**x, &**statistics));

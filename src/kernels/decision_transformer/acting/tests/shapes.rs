@@ -1,7 +1,9 @@
 //! A small model, and other members of its family.
 
 use crate::kernels::activation::Activation;
-use crate::kernels::decision_transformer::shape::{Condition, MixerKind, NormPlacement, Shape};
+use crate::kernels::decision_transformer::shape::{
+    Condition, MixerKind, NormPlacement, Prediction, Shape,
+};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::loss::Head;
 
@@ -59,7 +61,19 @@ pub(super) const LSTM: Shape = Shape {
 
 /// The return-to-go behind the observation, from which it is predicted.
 pub(super) const PREDICTED: Shape = Shape {
-    condition: Condition::Predicted { expectile: 0.9 },
+    condition: Condition::expectile(0.9),
+    ..SHAPE
+};
+
+/// The same, from which its bin is predicted.
+pub(super) const BINS: Shape = Shape {
+    condition: Condition::Predicted {
+        prediction: Prediction::Bins {
+            bins: 9,
+            optimism: 3.0,
+        },
+        weight: 0.3,
+    },
     ..SHAPE
 };
 

@@ -1,7 +1,9 @@
 //! A small model, and the other members of its family.
 
 use crate::kernels::activation::Activation;
-use crate::kernels::decision_transformer::shape::{Condition, MixerKind, NormPlacement, Shape};
+use crate::kernels::decision_transformer::shape::{
+    Condition, MixerKind, NormPlacement, Prediction, Shape,
+};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::likelihood::Deviation;
 use crate::kernels::loss::Head;
@@ -45,7 +47,19 @@ pub(super) const CONVOLUTION: Shape = Shape {
 
 /// The return-to-go behind the observation, from which it is predicted.
 pub(super) const PREDICTED: Shape = Shape {
-    condition: Condition::Predicted { expectile: 0.9 },
+    condition: Condition::expectile(0.9),
+    ..SMALL
+};
+
+/// The same, from which its bin is predicted.
+pub(super) const BINS: Shape = Shape {
+    condition: Condition::Predicted {
+        prediction: Prediction::Bins {
+            bins: 7,
+            optimism: 2.0,
+        },
+        weight: 0.3,
+    },
     ..SMALL
 };
 
@@ -94,8 +108,9 @@ pub(super) const POST: Shape = Shape {
     ..SMALL
 };
 
-const MEMBERS: [Shape; 11] = [
+const MEMBERS: [Shape; 12] = [
     POST,
+    BINS,
     NULLABLE,
     POSITION,
     SQUASHED,
@@ -108,7 +123,12 @@ const MEMBERS: [Shape; 11] = [
     LSTM,
 ];
 
-const COMBINATIONS: [Shape; 12] = [
+const COMBINATIONS: [Shape; 13] = [
+    Shape {
+        norm_placement: NormPlacement::Post,
+        deviation: Some(Deviation::Free),
+        ..BINS
+    },
     Shape {
         norm_placement: NormPlacement::Post,
         ..FREE
@@ -132,7 +152,7 @@ const COMBINATIONS: [Shape; 12] = [
         ..ADALN
     },
     Shape {
-        condition: Condition::Predicted { expectile: 0.99 },
+        condition: Condition::expectile(0.99),
         ..CONVOLUTION
     },
     Shape {
@@ -140,7 +160,7 @@ const COMBINATIONS: [Shape; 12] = [
         ..SCAN
     },
     Shape {
-        condition: Condition::Predicted { expectile: 0.5 },
+        condition: Condition::expectile(0.5),
         ..SCAN
     },
     Shape {
@@ -148,7 +168,7 @@ const COMBINATIONS: [Shape; 12] = [
         ..CONVOLUTION
     },
     Shape {
-        condition: Condition::Predicted { expectile: 0.9 },
+        condition: Condition::expectile(0.9),
         ..LINEAR
     },
     Shape {
@@ -156,7 +176,7 @@ const COMBINATIONS: [Shape; 12] = [
         ..LSTM
     },
     Shape {
-        condition: Condition::Predicted { expectile: 0.5 },
+        condition: Condition::expectile(0.5),
         ..LSTM
     },
 ];
