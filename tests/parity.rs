@@ -323,6 +323,7 @@ fn model(case: &Case, file: &SafeTensors) -> Model {
             other => panic!("no fixture has the condition {other}"),
         },
         return_bins: if case.has_bins() { 5 } else { 0 },
+        hide_returns: case.has_bins(),
         return_weight: if case.has_bins() { 0.3 } else { 1.0 },
         condition_dropout: if case.is_nullable() { 0.5 } else { 0.0 },
         action_head: Some(case.action_head),

@@ -153,7 +153,14 @@ pub fn buffers(naming: Naming, shape: &Shape) -> Vec<Entry> {
         .flat_map(|layer| match naming {
             Naming::Convformer | Naming::Mamba | Naming::HuggingFace => Vec::new(),
             Naming::D3rlpy | Naming::MinDt => {
-                let seen = triangle(tokens).map(|seen| f32::from(u8::from(seen)));
+                let hidden = shape.condition.hidden_tokens();
+                let is_hidden = |token: usize| {
+                    hidden.is_some_and(|(first, stride)| {
+                        token >= first && (token - first).is_multiple_of(stride)
+                    })
+                };
+                let seen = (triangle(tokens).enumerate())
+                    .map(|(at, seen)| f32::from(u8::from(seen && !is_hidden(at % tokens))));
                 vec![Entry {
                     name: match naming {
                         Naming::MinDt => format!("transformer.{layer}.attention.mask"),

@@ -108,7 +108,8 @@ CASES = (
          width=8, layers=1, action_head="squashed_gaussian"),
     Case("reinformer_gaussian", "reinformer", 21, heads=2, condition="predicted", lengths=(5,) * 4,
          layers=1, action_head="gaussian", method="lamb"),
-    Case("reinformer_bins", "reinformer", 32, context=3, lengths=(3, 1, 2, 3), condition="bins",
+    # The returns that are seen are the first of the padded windows.
+    Case("reinformer_bins", "reinformer", 32, context=3, lengths=(3,) * 4, condition="bins",
          width=6, layers=1, action=1),
     Case("huggingface", "huggingface", 22, heads=2),
     Case("huggingface_discrete", "huggingface", 23, discrete=True, action=3, layers=1),

@@ -115,11 +115,16 @@ class Reinformer(nn.Module):
 
 
 class BinnedReinformer(Reinformer):
-    """The state token gives the logits of the return's bin. Returns are in [-1, 1]."""
+    """The state token gives the logits of the return's bin. Returns are in [-1, 1].
+
+    No token attends to a return but the window's first, as in kristery/Elastic-DT.
+    """
 
     def __init__(self, observation, action, width, *sizes, **named_sizes):
         super().__init__(observation, action, width, *sizes, **named_sizes)
         self.predict_rtg = nn.Linear(width, BINS)
+        for block in self.transformer:
+            block.attention.mask[..., 4::3] = 0.0
 
     def forward(self, observations, actions, returns_to_go, timesteps, mask):
         x = self.trunk(observations, actions, returns_to_go, timesteps, mask)

@@ -31,7 +31,9 @@ def check_sensitivity(case, model, batch):
             check_scan(case, model, batch, outputs)
         if case.condition in ("token", "nullable"):
             check_token(case, model, batch, outputs)
-        elif case.condition in ("predicted", "bins"):
+        elif case.condition == "bins":
+            check_hidden(case, model, batch, outputs)
+        elif case.condition == "predicted":
             check_predicted(case, model, batch, outputs)
         else:
             check_condition(case, model, batch, outputs)
@@ -125,6 +127,24 @@ def check_predicted(case, model, batch, outputs):
         difference = (model.predicted_returns - returns)[0].abs()
         assert difference[:step + 1].max() <= SAME, f"{case.name}: return {step} leaks"
         assert (difference[step + 1:] > SEEN).all(), f"{case.name}: returns are not remembered"
+
+
+def check_hidden(case, model, batch, outputs):
+    """The first return reaches all later steps, another one its own action."""
+    model(**inputs(batch))
+    returns = model.predicted_returns.clone()
+    for step in range(case.context):
+        changed = {name: tensor.clone() for name, tensor in inputs(batch).items()}
+        changed["returns_to_go"][0, step] += 1.0
+        difference = (model(**changed) - outputs)[0].abs().amax(dim=-1)
+        assert difference[step] > CHANGED, f"{case.name}: return {step} is not used"
+        predicted = (model.predicted_returns - returns)[0].abs().amax(dim=-1)
+        assert predicted[:step + 1].max() <= SAME, f"{case.name}: return {step} leaks"
+        later = torch.cat((difference[step + 1:], predicted[step + 1:]))
+        if step == 0:
+            assert (later > SEEN).all(), f"{case.name}: the first return is not seen"
+        else:
+            assert (later <= SAME).all(), f"{case.name}: return {step} is not hidden"
 
 
 def check_condition(case, model, batch, outputs):

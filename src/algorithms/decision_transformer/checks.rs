@@ -38,7 +38,7 @@ pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError
         return Err(KeyError::new(&key, config.heads, expected));
     }
     check_guidance(config)?;
-    check_bins(config)?;
+    check_predicted(config)?;
     let place = match (on_gpu, config.engine) {
         (true, _) => "on a GPU",
         (_, EngineKind::Composed) => "with the composed engine",
@@ -97,12 +97,18 @@ pub fn check_guidance(config: &ModelConfig) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// Only predicted returns have bins.
+/// Only predicted returns have bins and can be hidden, these from attention alone.
 ///
 /// # Errors
 /// Names the key.
-pub fn check_bins(config: &ModelConfig) -> Result<(), KeyError> {
-    if config.return_bins == 0 || config.condition == ConditionName::Predicted {
+pub fn check_predicted(config: &ModelConfig) -> Result<(), KeyError> {
+    let is_predicted = config.condition == ConditionName::Predicted;
+    if config.hide_returns && !(is_predicted && config.mixer == MixerKind::Attention) {
+        let key = ModelConfig::KEYS.path("hide_returns");
+        let expected = "false without condition = \"predicted\" and mixer = \"attention\"";
+        return Err(KeyError::new(&key, true, expected));
+    }
+    if config.return_bins == 0 || is_predicted {
         return Ok(());
     }
     let key = ModelConfig::KEYS.path("return_bins");

@@ -240,6 +240,10 @@ keys! {
     optimism: f32 as serde(default = "optimism") = 10.0, Range::NOT_NEGATIVE, "", "10";
     /// With `condition = "predicted"`: the weight of the prediction's loss beside the action's.
     return_weight: f32 as serde(default = "return_weight") = 1.0, Range::POSITIVE, "", "1";
+    /// With `condition = "predicted"` and `mixer = "attention"`: whether no token sees a return-to-go
+    /// but the first of the window. A prediction then does not follow from the predictions before
+    /// it (Multi-Game Decision Transformers, Elastic Decision Transformer).
+    hide_returns: bool as serde(default) = false, Range::Any, "", "";
     /// What gives an action. `tanh`: the function of a linear layer, for continuous actions;
     /// `logits`: the largest, for discrete ones. Continuous ones can have a distribution that is
     /// learned by its likelihood: `squashed_gaussian`, whose mean and deviation depend on the past
@@ -341,6 +345,7 @@ impl ModelConfig {
                     },
                 },
                 weight: self.return_weight,
+                hides: self.hide_returns,
             },
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::checks::{check_bins, check_guidance, check_heads};
+use super::checks::{check_guidance, check_heads, check_predicted};
 use super::config::ModelConfig;
 use super::policy;
 use super::preprocessing::Preprocessing;
@@ -71,7 +71,7 @@ impl Model {
         } = saved.made_of()?;
         check_heads(config.width, config.heads)
             .and_then(|()| check_guidance(&config))
-            .and_then(|()| check_bins(&config))
+            .and_then(|()| check_predicted(&config))
             .map_err(|error| Error::Notes(error.to_string()))?;
         let recipe = Recipe::named(saved.recipe);
         let mut model = Self {

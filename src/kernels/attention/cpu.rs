@@ -266,8 +266,8 @@ pub(crate) fn backward(
 /// What the weights of [`one_query`]'s mean are.
 #[derive(Clone, Copy)]
 pub(crate) enum Weighting {
-    /// The softmax of the scores times `scale`.
-    Softmax { scale: f32 },
+    /// The softmax of the scores times `scale`, without the keys that are hidden in `visible`.
+    Softmax { scale: f32, visible: Visible },
     /// The scores themselves, divided by `more` than their sum.
     Sum { more: f32 },
 }
@@ -303,7 +303,7 @@ fn one_query_with<S: Simd>(
     out: &mut [f32],
 ) {
     let scale = match weighting {
-        Weighting::Softmax { scale } => scale,
+        Weighting::Softmax { scale, .. } => scale,
         Weighting::Sum { .. } => 1.0,
     };
     for (score, key) in scores.iter_mut().zip(keys.chunks(strides.0)) {
@@ -322,7 +322,13 @@ fn one_query_with<S: Simd>(
         *score = scale * s.sum(s.add(dots[0], dots[1]));
     }
     let total = match weighting {
-        Weighting::Softmax { .. } => exponentials(s, scores).1,
+        Weighting::Softmax { visible, .. } => {
+            let keys = scores.len();
+            (visible.hidden(keys)).for_each(|key| scores[key] = f32::NEG_INFINITY);
+            let sum = exponentials(s, scores).1;
+            visible.hidden(keys).for_each(|key| scores[key] = 0.0);
+            sum
+        }
         Weighting::Sum { more } => more + scores.iter().sum::<f32>(),
     };
     for (part, to) in out.chunks_mut(4 * S::LANES).enumerate() {
@@ -384,7 +390,14 @@ fn softmax_with<S: Simd>(s: S, block: Block<'_>, scores: &mut [f32], logs: &mut 
         let query = block.first + row;
         let (scores, beyond) = scores[..seen].split_at_mut(block.problem.visible.keys(query));
         beyond.fill(0.0);
+        let hidden = |scores: &mut [f32], x: f32| {
+            let keys = block.problem.visible.hidden(scores.len());
+            keys.for_each(|key| scores[key] = x);
+        };
+        hidden(scores, f32::NEG_INFINITY);
         let (largest, sum) = exponentials(s, scores);
+        // The least power of e is not zero, but nothing beside the others.
+        hidden(scores, 0.0);
         *log = largest + sum.ln();
         let mask = block.mask(query);
         for (chunk, x) in scores.chunks_mut(S::LANES).enumerate() {
@@ -461,6 +474,9 @@ fn softmax_backward_with<S: Simd>(
             }
             s.store(dropped, x);
             s.store(s.mul(p, s.sub(dp, inner)), ds);
+        }
+        for key in visible.hidden(keys) {
+            (scores[key], ds[key]) = (0.0, 0.0);
         }
     }
 }

@@ -32,11 +32,13 @@ pub(crate) mod direct;
 pub mod reference;
 
 /// The keys visible to a query: the first `stride * query + offset`. Its own token is the last of
-/// them.
+/// them. Some keys can be hidden from all queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Visible {
     stride: usize,
     offset: usize,
+    /// The first hidden key, at least 1, and the distance to the next.
+    hidden: Option<(usize, usize)>,
 }
 
 impl Visible {
@@ -44,12 +46,31 @@ impl Visible {
     pub const TOKENS: Self = Self {
         stride: 1,
         offset: 1,
+        hidden: None,
     };
 
     /// Only every `stride`-th token has a query, and `offset` keys are visible to the first of
     /// them.
     pub const fn every(stride: usize, offset: usize) -> Self {
-        Self { stride, offset }
+        Self {
+            stride,
+            offset,
+            hidden: None,
+        }
+    }
+
+    /// The same without the keys `first`, `first + stride`, ..., of which none is the first key.
+    pub const fn hiding(self, first: usize, stride: usize) -> Self {
+        Self {
+            hidden: Some((first, stride)),
+            ..self
+        }
+    }
+
+    /// The hidden ones of the first `keys` keys.
+    pub(crate) fn hidden(self, keys: usize) -> impl Iterator<Item = usize> {
+        let hidden = self.hidden.into_iter();
+        hidden.flat_map(move |(first, stride)| (first..keys).step_by(stride))
     }
 
     /// The number of keys visible to a query.
@@ -62,6 +83,7 @@ impl Visible {
         Self {
             stride: 1,
             offset: before + 1,
+            hidden: None,
         }
     }
 
@@ -115,7 +137,13 @@ mod tests {
             for (steps, heads, width) in
                 [(1, 1, 8), (2, 3, 96), (7, 1, 128), (13, 4, 20), (20, 2, 64)]
             {
-                for (visible, queries) in [(Visible::TOKENS, 3 * steps - 1), (SECOND, steps)] {
+                let tokens = 3 * steps - 1;
+                for (visible, queries) in [
+                    (Visible::TOKENS, tokens),
+                    (SECOND, steps),
+                    (Visible::TOKENS.hiding(4, 3), tokens),
+                    (SECOND.hiding(4, 3), steps),
+                ] {
                     for dropped in [false, true] {
                         let keys = 3 * steps - 1;
                         let first = 6;
@@ -176,12 +204,19 @@ mod tests {
     fn the_reference_gradient_is_the_finite_difference() {
         let (heads, width, queries, keys) = (2, 6, 4, 4);
         let mask = masks(Visible::TOKENS, heads, queries, keys, 0);
-        let shape = reference::Problem {
-            width,
-            heads,
-            visible: Visible::TOKENS,
-            mask: Some(&mask),
-        };
+        for visible in [Visible::TOKENS, Visible::TOKENS.hiding(1, 2)] {
+            let shape = reference::Problem {
+                width,
+                heads,
+                visible,
+                mask: Some(&mask),
+            };
+            check_gradient(shape, queries, keys);
+        }
+    }
+
+    fn check_gradient(shape: reference::Problem<'_, f64>, queries: usize, keys: usize) {
+        let width = shape.width;
         let q = to_f64(&numbers(1, queries * width));
         let kv = to_f64(&numbers(2, keys * 2 * width));
         let dout = to_f64(&numbers(3, queries * width));
@@ -195,6 +230,10 @@ mod tests {
         let (dq, dkv) = reference::backward(shape, &q, &kv, &dout);
         assert_gradient(&q, &dq, |q| loss(q, &kv));
         assert_gradient(&kv, &dkv, |kv| loss(&q, kv));
+        for key in shape.visible.hidden(keys) {
+            let row = &dkv[key * 2 * width..(key + 1) * 2 * width];
+            assert!(row.iter().all(|d| d.abs() < f64::MIN_POSITIVE), "key {key}");
+        }
     }
 
     #[test]

@@ -34,10 +34,11 @@ impl<R: Real> Problem<'_, R> {
             }
             scores.push(score / scale);
         }
-        let largest = scores
-            .iter()
-            .fold(scores[0], |m, s| if *s > m { *s } else { m });
-        let weights: Vec<R> = scores.iter().map(|s| (*s - largest).exp()).collect();
+        let hidden: Vec<usize> = self.visible.hidden(scores.len()).collect();
+        let seen = (scores.iter().enumerate()).filter(|(key, _)| !hidden.contains(key));
+        let largest = seen.fold(scores[0], |m, (_, s)| if *s > m { *s } else { m });
+        let mut weights: Vec<R> = scores.iter().map(|s| (*s - largest).exp()).collect();
+        hidden.iter().for_each(|key| weights[*key] = R::zero());
         let mut sum = R::zero();
         for weight in &weights {
             sum += *weight;

@@ -122,6 +122,9 @@ pub enum Condition {
         prediction: Prediction,
         /// The weight of the prediction's loss beside that of the action.
         weight: f32,
+        /// Whether no token attends to a return-to-go but the window's first: each of the others
+        /// reaches its own action alone, and no prediction.
+        hides: bool,
     },
 }
 
@@ -164,6 +167,7 @@ impl Condition {
         Self::Predicted {
             prediction: Prediction::Expectile(expectile),
             weight: 1.0,
+            hides: false,
         }
     }
 
@@ -193,6 +197,15 @@ impl Condition {
         match self {
             Self::Predicted { prediction, .. } => Some(prediction),
             Self::Token | Self::Nullable | Self::Adaln => None,
+        }
+    }
+
+    /// The tokens of a window that no token attends to, if there are any: the first, and the
+    /// distance to the next.
+    pub const fn hidden_tokens(self) -> Option<(usize, usize)> {
+        match self {
+            Self::Predicted { hides: true, .. } => Some((self.stride() + 1, self.stride())),
+            _ => None,
         }
     }
 

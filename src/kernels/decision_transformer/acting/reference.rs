@@ -7,6 +7,7 @@ use crate::kernels::decision_transformer::layout::Layout;
 use crate::kernels::decision_transformer::mixer::Mixer;
 use crate::kernels::decision_transformer::network::reference::{Network, sum};
 use crate::kernels::decision_transformer::shape::Shape;
+use crate::kernels::decision_transformer::trunk::reference::chosen_returns;
 use crate::kernels::loss;
 use crate::kernels::precision::Precision;
 use crate::kernels::real::Real;
@@ -47,7 +48,10 @@ pub(super) fn stream<R: Real>(
             let problem = attention::Problem {
                 width: c,
                 heads: shape.heads,
-                visible: Visible::behind(token - first),
+                visible: match shape.condition.hidden_tokens() {
+                    None => Visible::behind(token - first),
+                    Some((hidden, stride)) => Visible::behind(token - first).hiding(hidden, stride),
+                },
                 mask: None,
             };
             let rows = qkv[first * 3 * c..(token + 1) * 3 * c].chunks(3 * c);
@@ -76,13 +80,7 @@ pub(super) fn stream<R: Real>(
     let logits = network.linear(&layout.head, &normed);
     let returns = layout.return_head.as_ref().map(|head| {
         let normed = network.norm(&layout.final_norm, &every_step(0));
-        let numbers: Vec<f32> = (network.linear(head, &normed).iter())
-            .map(|y| y.to_f64() as f32)
-            .collect();
-        let prediction = shape.condition.prediction();
-        let rows = numbers.chunks(head.bias.len());
-        rows.flat_map(|row| prediction.map(|of| R::from_f64(of.chosen(row).into())))
-            .collect()
+        chosen_returns(shape, &network.linear(head, &normed))
     });
     let actions = loss::reference::predict(shape.head, &logits);
     (actions, returns.unwrap_or_default())

@@ -88,10 +88,24 @@ pub fn predicted_returns<R: Real>(task: Task<'_>, parameters: &[R]) -> Vec<R> {
             && let Some(found) = forward(task, &layout, parameters, window).returns
         {
             let first = windows.first_step(window);
-            rows[first..first + found.predictions.len()].copy_from_slice(&found.predictions);
+            let found = chosen_returns(task.shape, &found.predictions);
+            rows[first..first + found.len()].copy_from_slice(&found);
         }
     }
     all
+}
+
+/// The returns-to-go to act for, from what the head for them gives.
+pub(in super::super) fn chosen_returns<R: Real>(shape: &Shape, predictions: &[R]) -> Vec<R> {
+    match shape.condition.prediction() {
+        None | Some(Prediction::Expectile(_)) => predictions.to_vec(),
+        Some(of @ Prediction::Bins { bins, .. }) => {
+            let rows = predictions.chunks(bins);
+            let rows = rows.map(|row| row.iter().map(|y| y.to_f64() as f32).collect());
+            rows.map(|row: Vec<f32>| R::from_f64(of.chosen(&row).into()))
+                .collect()
+        }
+    }
 }
 
 /// What forward keeps of one window.
@@ -239,8 +253,12 @@ fn returns_loss<R: Real>(
     count: usize,
     tape: &Tape<R>,
 ) -> (f64, Vec<R>) {
-    let (Condition::Predicted { prediction, weight }, Some(returns)) =
-        (task.shape.condition, &tape.returns)
+    let (
+        Condition::Predicted {
+            prediction, weight, ..
+        },
+        Some(returns),
+    ) = (task.shape.condition, &tape.returns)
     else {
         return (0.0, Vec::new());
     };

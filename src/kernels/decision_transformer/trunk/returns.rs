@@ -81,7 +81,10 @@ pub(crate) fn loss(
     (scale, count): (f64, usize),
     memory: &mut Memory,
 ) -> f64 {
-    let Condition::Predicted { prediction, weight } = model.network.shape.condition else {
+    let Condition::Predicted {
+        prediction, weight, ..
+    } = model.network.shape.condition
+    else {
         return 0.0;
     };
     let Returns {

@@ -73,6 +73,7 @@ pub(super) const BINS: Shape = Shape {
             optimism: 3.0,
         },
         weight: 0.3,
+        hides: true,
     },
     ..SHAPE
 };

@@ -59,6 +59,7 @@ pub(super) const BINS: Shape = Shape {
             optimism: 2.0,
         },
         weight: 0.3,
+        hides: true,
     },
     ..SMALL
 };

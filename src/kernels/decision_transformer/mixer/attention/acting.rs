@@ -163,7 +163,10 @@ pub(in super::super) fn extend_each<'a>(
 
 /// The softmax of scores divided by sqrt d.
 fn softmax(at: &Parameters) -> Weighting {
-    Weighting::Softmax { scale: scale(at) }
+    Weighting::Softmax {
+        scale: scale(at),
+        visible: at.hidden_from(Visible::TOKENS),
+    }
 }
 
 /// The attention of one token, in all heads, over every row of kv.
@@ -219,7 +222,7 @@ pub(in super::super) fn pass(
         keys: rows.end,
         width: c,
         heads: at.heads,
-        visible: Visible::behind(rows.start),
+        visible: at.hidden_from(Visible::behind(rows.start)),
         masked: None,
     };
     let (q, kv) = (

@@ -41,6 +41,8 @@ pub(crate) struct Parameters {
     /// Whether the attention is linear, with features instead of a softmax. Queries and keys are
     /// stored as features then.
     pub(super) linear: bool,
+    /// The first key that is hidden from all queries, if one is, and the distance to the next.
+    hidden: Option<(usize, usize)>,
     /// C x 3 C: queries, keys, values.
     pub(crate) qkv: Pair,
     pub(crate) projection: Pair,
@@ -81,8 +83,17 @@ impl Parameters {
         Self {
             heads: shape.heads,
             linear: shape.mixer == MixerKind::Linear,
+            hidden: shape.condition.hidden_tokens(),
             qkv: places.pair(&format!("{block}.attention.qkv"), &[c, 3 * c]),
             projection: places.pair(&format!("{block}.attention.projection"), &[c, c]),
+        }
+    }
+
+    /// These keys without those that are hidden from all queries.
+    fn hidden_from(&self, visible: Visible) -> Visible {
+        match self.hidden {
+            None => visible,
+            Some((first, stride)) => visible.hiding(first, stride),
         }
     }
 
@@ -115,7 +126,7 @@ fn problem<'a>(at: &Parameters, layer: Layer<'a>, sequence: &Sequence) -> Proble
         keys: sequence.token_rows().len(),
         width: layer.network.shape.width,
         heads: layer.network.shape.heads,
-        visible: visible(layer),
+        visible: at.hidden_from(visible(layer)),
         masked: dropout.map(|dropout| Masked {
             dropout,
             layer: layer.index,

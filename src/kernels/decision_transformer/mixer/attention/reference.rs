@@ -40,7 +40,7 @@ impl Parameters {
         attention::Problem {
             width: self.width(),
             heads: self.heads,
-            visible: Visible::TOKENS,
+            visible: self.hidden_from(Visible::TOKENS),
             mask,
         }
     }
