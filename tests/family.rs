@@ -121,7 +121,8 @@ fn a_switch_without_a_recipe_resumes_acts_and_is_exported_or_refused() {
 
 #[test]
 fn bins_cover_the_returns_of_the_data_and_a_run_with_them_resumes_and_acts() {
-    let bins = "--recipe reinformer --set decision_transformer.return_bins=12";
+    let bins = "--recipe reinformer --set decision_transformer.return_bins=12 \
+                --set decision_transformer.hide_returns=true";
     let run = format!(
         "train {bins} --steps 60 --seed 3 --set checkpoint_every=7 {TINY} \
          --dataset builtin/pendulum/mixed --set parts=2"
@@ -256,7 +257,7 @@ fn a_model_that_predicts_its_returns_takes_no_target() {
 }
 
 /// Options of `rtg train`, and what the refusal says.
-const EXCLUDED: [(&str, &str); 28] = [
+const EXCLUDED: [(&str, &str); 30] = [
     (
         "--set decision_transformer.condition_dropout=0.1 --recipe ddt",
         "condition_dropout' is 0.1: it must be 0 with condition = \"adaln\"",
@@ -272,6 +273,15 @@ const EXCLUDED: [(&str, &str); 28] = [
     (
         "--set decision_transformer.return_bins=60",
         "return_bins' is 60: it must be 0 with condition = \"token\"",
+    ),
+    (
+        "--set decision_transformer.hide_returns=true",
+        "hide_returns' is true: it must be false without condition = \"predicted\"",
+    ),
+    (
+        "--recipe reinformer --set decision_transformer.hide_returns=true \
+         --set decision_transformer.mixer=linear --set decision_transformer.heads=1",
+        "hide_returns' is true: it must be false without condition = \"predicted\" and mixer",
     ),
     (
         "--recipe reinformer --set decision_transformer.return_bins=60 \
