@@ -201,6 +201,9 @@ pub enum Error {
     /// Guidance for a policy that has learned no actions without a target.
     #[error("this policy has learned no actions without a target, and cannot be guided")]
     NotGuided,
+    /// Optimism for a policy that predicts no distribution of returns.
+    #[error("this policy predicts no distribution of returns that optimism could change")]
+    NoBins,
     /// A target that the data's returns decide, for a run without data.
     #[error("this run has no dataset whose returns could decide the targets")]
     NoReturns,
@@ -426,6 +429,9 @@ impl Error {
                 "omit --guidance, or train with --set decision_transformer.condition_dropout=0.1"
                     .to_owned()
             }
+            Self::NoBins => "omit --optimism, or train with --recipe reinformer --set \
+                 decision_transformer.return_bins=60"
+                .to_owned(),
             Self::NoReturns => "name the returns, as in --targets 500,100".to_owned(),
             Self::NoRecordings => "name one with --dataset".to_owned(),
             Self::NothingToSimulate { .. } => "omit --rollouts".to_owned(),

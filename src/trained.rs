@@ -107,6 +107,18 @@ impl TrainedPolicy {
         Ok(Self { model, ..self })
     }
 
+    /// The same policy, which acts with another optimism if one is given.
+    ///
+    /// # Errors
+    /// A policy that predicts no distribution of returns.
+    pub fn optimistic(self, optimism: Option<f32>) -> Result<Self, Error> {
+        let Some(optimism) = optimism else {
+            return Ok(self);
+        };
+        let model = self.model.optimistic(optimism).ok_or(Error::NoBins)?;
+        Ok(Self { model, ..self })
+    }
+
     /// How its policy acts in long episodes: as given, else as in the run's evaluations.
     ///
     /// # Errors

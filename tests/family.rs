@@ -147,7 +147,28 @@ fn bins_cover_the_returns_of_the_data_and_a_run_with_them_resumes_and_acts() {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let head = file.tensor("predict_rtg.weight").unwrap();
     assert_eq!(head.shape()[0], 12);
-    bench.succeed("evaluate run --episodes 2");
+    // Optimism changes no weight.
+    bench.succeed(&format!(
+        "train {bins} --steps 3 {TINY} --dataset builtin/pendulum/mixed --set parts=2 \
+         --run-dir swing"
+    ));
+    let returns = |options: &str| {
+        let found = bench.succeed(&format!("evaluate swing --episodes 4 --json {options}"));
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        found["targets"][0]["returns"].clone()
+    };
+    let plain = returns("");
+    assert_eq!(plain, returns("--optimism 10"));
+    assert_eq!(plain, returns("--optimism 10 --rows 3"));
+    assert_ne!(returns("--optimism 0"), returns("--optimism 1e6"));
+    bench.succeed(&format!("train --steps 3 {TINY} --run-dir other"));
+    let transcript = bench.transcript("evaluate other --episodes 2 --optimism 1");
+    assert!(transcript.contains("omit --optimism"), "{transcript}");
+    let transcript = bench.transcript("evaluate run --optimism=-1");
+    assert!(
+        transcript.contains("a number of at least 0"),
+        "{transcript}"
+    );
 }
 
 #[test]

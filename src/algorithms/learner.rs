@@ -240,6 +240,12 @@ pub trait Model {
         None
     }
 
+    /// The same model, which acts for a larger of the returns that it predicts the larger this is;
+    /// none if it predicts no distribution of them.
+    fn optimistic(&self, _optimism: f32) -> Option<Box<dyn Model>> {
+        None
+    }
+
     /// A description from which this model can be rebuilt, except for its weights.
     fn made_of(&self) -> Value;
 

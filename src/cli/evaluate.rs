@@ -46,8 +46,12 @@ pub(super) struct Evaluate {
     acting: Option<ActingMode>,
     /// How far a Decision Transformer that was trained with `condition_dropout` follows its target:
     /// 0 ignores it, 1 acts as the model alone, more exaggerates [default: the run's guidance].
-    #[arg(long, value_parser = guidance)]
+    #[arg(long, value_parser = not_negative)]
     guidance: Option<f32>,
+    /// How large a return a Decision Transformer with `return_bins` acts for, among those that it
+    /// predicts: 0 is the median [default: the run's optimism].
+    #[arg(long, value_parser = not_negative)]
+    optimism: Option<f32>,
     /// Environments that are stepped together; affects the speed, not the result.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     rows: Option<u64>,
@@ -58,7 +62,7 @@ pub(super) struct Evaluate {
     ranks: Ranks,
 }
 
-fn guidance(text: &str) -> Result<f32, String> {
+fn not_negative(text: &str) -> Result<f32, String> {
     let fits = |x: f64| x >= 0.0 && (x as f32).is_finite();
     number(text, fits, "of at least 0").map(|number| number as f32)
 }
@@ -70,7 +74,7 @@ impl Evaluate {
 
     fn evaluate(&self, world: &World) -> Result<(), Error> {
         let trained = TrainedPolicy::open(&self.run, self.checkpoint, None)?;
-        let trained = trained.guided(self.guidance)?;
+        let trained = trained.guided(self.guidance)?.optimistic(self.optimism)?;
         let (targets, return_range) = trained.targets(self.targets.as_deref())?;
         let acting = trained.acting(self.acting)?;
         let TrainedPolicy {

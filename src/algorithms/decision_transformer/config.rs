@@ -235,14 +235,14 @@ keys! {
     /// bin. Default: those of the data.
     return_bin_range: Option<[f64; 2]> as serde(default) = None, Range::FINITE, "reward",
         "the data's range";
-    /// With `return_bins`: before the median of the predicted distribution is taken, the odds of the
-    /// last bin against the first are multiplied by exp(optimism), those of the others by less.
+    /// With `return_bins`: before the median of the predicted distribution is taken, the odds of
+    /// the last bin against the first are multiplied by exp(optimism), those of the others by less.
     optimism: f32 as serde(default = "optimism") = 10.0, Range::NOT_NEGATIVE, "", "10";
     /// With `condition = "predicted"`: the weight of the prediction's loss beside the action's.
     return_weight: f32 as serde(default = "return_weight") = 1.0, Range::POSITIVE, "", "1";
-    /// With `condition = "predicted"` and `mixer = "attention"`: whether no token sees a return-to-go
-    /// but the first of the window. A prediction then does not follow from the predictions before
-    /// it (Multi-Game Decision Transformers, Elastic Decision Transformer).
+    /// With `condition = "predicted"` and `mixer = "attention"`: whether no token sees a
+    /// return-to-go but the first of the window. A prediction then does not follow from the
+    /// predictions before it (Multi-Game Decision Transformers, Elastic Decision Transformer).
     hide_returns: bool as serde(default) = false, Range::Any, "", "";
     /// What gives an action. `tanh`: the function of a linear layer, for continuous actions;
     /// `logits`: the largest, for discrete ones. Continuous ones can have a distribution that is

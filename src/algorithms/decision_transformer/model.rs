@@ -178,6 +178,21 @@ impl algorithms::Model for Model {
         Some(Box::new(model))
     }
 
+    fn optimistic(&self, optimism: f32) -> Option<Box<dyn algorithms::Model>> {
+        if self.config.return_bins == 0 {
+            return None;
+        }
+        let config = ModelConfig {
+            optimism,
+            ..self.config.clone()
+        };
+        Some(Box::new(Self {
+            shape: shape(self.recipe, &config, &self.preprocessing),
+            config,
+            ..self.clone()
+        }))
+    }
+
     fn made_of(&self) -> Value {
         json!({ "model": self.config, "preprocessing": self.preprocessing })
     }
