@@ -60,6 +60,7 @@ impl Visible {
     }
 
     /// The same without the keys `first`, `first + stride`, ..., of which none is the first key.
+    #[must_use]
     pub const fn hiding(self, first: usize, stride: usize) -> Self {
         Self {
             hidden: Some((first, stride)),

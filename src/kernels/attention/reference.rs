@@ -38,7 +38,9 @@ impl<R: Real> Problem<'_, R> {
         let seen = (scores.iter().enumerate()).filter(|(key, _)| !hidden.contains(key));
         let largest = seen.fold(scores[0], |m, (_, s)| if *s > m { *s } else { m });
         let mut weights: Vec<R> = scores.iter().map(|s| (*s - largest).exp()).collect();
-        hidden.iter().for_each(|key| weights[*key] = R::zero());
+        for key in hidden {
+            weights[key] = R::zero();
+        }
         let mut sum = R::zero();
         for weight in &weights {
             sum += *weight;

@@ -69,10 +69,8 @@ mod tests {
                 assert_eq!(of_number(number(bin, bins), bins), bin, "of {bins}");
             }
         }
-        assert_eq!(
-            [0, 1, 2, 3].map(|bin| number(bin, 4)),
-            [-0.75, -0.25, 0.25, 0.75]
-        );
+        let quarters = [-0.75_f32, -0.25, 0.25, 0.75].map(f32::to_bits);
+        assert_eq!([0, 1, 2, 3].map(|bin| number(bin, 4).to_bits()), quarters);
     }
 
     #[test]

@@ -135,29 +135,25 @@ pub(super) fn peers(naming: Naming, layers: usize, view: &View) -> Vec<Peer> {
         Naming::MinDt => Some(["attention.q_net", "attention.k_net", "attention.v_net"]),
         _ => None,
     };
-    match (layer.strip_suffix(".attention.qkv"), separate) {
-        (Some(block), Some(names)) => {
-            let number = block.trim_start_matches("block.");
-            let width = view.dims[view.dims.len() - 1] / 3;
-            let part = |(at, name): (usize, &str)| Peer {
-                name: format!("{}.{number}.{name}.{kind}", blocks(naming)),
-                form: Form::Transposed,
-                part: Part::Columns(at * width..(at + 1) * width),
-            };
-            names.into_iter().enumerate().map(part).collect()
-        }
-        _ => {
-            let (name, form) = match behind_sum(layers, layer) {
-                Some(norm) if naming == Naming::MinDt => (format!("{norm}.{kind}"), Form::Same),
-                _ => peer_name(naming, &view.name),
-            };
-            vec![Peer {
-                name,
-                form,
-                part: Part::Whole,
-            }]
-        }
+    if let (Some(block), Some(names)) = (layer.strip_suffix(".attention.qkv"), separate) {
+        let number = block.trim_start_matches("block.");
+        let width = view.dims[view.dims.len() - 1] / 3;
+        let part = |(at, name): (usize, &str)| Peer {
+            name: format!("{}.{number}.{name}.{kind}", blocks(naming)),
+            form: Form::Transposed,
+            part: Part::Columns(at * width..(at + 1) * width),
+        };
+        return names.into_iter().enumerate().map(part).collect();
     }
+    let (name, form) = match behind_sum(layers, layer) {
+        Some(norm) if naming == Naming::MinDt => (format!("{norm}.{kind}"), Form::Same),
+        _ => peer_name(naming, &view.name),
+    };
+    vec![Peer {
+        name,
+        form,
+        part: Part::Whole,
+    }]
 }
 
 /// The tensors that a parameter is in this published code, for an optimiser that treats tensors

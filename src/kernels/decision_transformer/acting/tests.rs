@@ -194,13 +194,13 @@ impl Episodes {
     }
 }
 
-#[test]
-fn actions_are_the_engines_predictions_in_growing_and_in_sliding_windows() {
+/// Shapes whose windows grow, and slide or do not.
+fn exact_shapes() -> Vec<Shape> {
     let relu = Shape {
         activation: Activation::Relu,
         ..SHAPE
     };
-    let shapes = [
+    vec![
         SHAPE,
         Shape { layers: 1, ..relu },
         Shape {
@@ -293,8 +293,12 @@ fn actions_are_the_engines_predictions_in_growing_and_in_sliding_windows() {
             layers: 2,
             ..ADALN
         },
-    ];
-    for shape in shapes {
+    ]
+}
+
+#[test]
+fn actions_are_the_engines_predictions_in_growing_and_in_sliding_windows() {
+    for shape in exact_shapes() {
         let parameters = parameters(&Layout::new(&shape));
         let episodes = Episodes::new(shape, 2, 20);
         for level in Level::available() {
