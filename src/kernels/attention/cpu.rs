@@ -322,13 +322,7 @@ fn one_query_with<S: Simd>(
         *score = scale * s.sum(s.add(dots[0], dots[1]));
     }
     let total = match weighting {
-        Weighting::Softmax { visible, .. } => {
-            let keys = scores.len();
-            (visible.hidden(keys)).for_each(|key| scores[key] = f32::NEG_INFINITY);
-            let sum = exponentials(s, scores).1;
-            visible.hidden(keys).for_each(|key| scores[key] = 0.0);
-            sum
-        }
+        Weighting::Softmax { visible, .. } => visible_exponentials(s, visible, scores).1,
         Weighting::Sum { more } => more + scores.iter().sum::<f32>(),
     };
     for (part, to) in out.chunks_mut(4 * S::LANES).enumerate() {
@@ -344,6 +338,20 @@ fn one_query_with<S: Simd>(
             s.store(s.mul(sum, s.splat(1.0 / total)), to);
         }
     }
+}
+
+/// [`exponentials`] of the scores of visible keys, and zeros for hidden ones.
+#[inline(always)]
+fn visible_exponentials<S: Simd>(s: S, visible: Visible, scores: &mut [f32]) -> (f32, f32) {
+    let hide = |scores: &mut [f32], x: f32| {
+        let keys = visible.hidden(scores.len());
+        keys.for_each(|key| scores[key] = x);
+    };
+    hide(scores, f32::NEG_INFINITY);
+    let found = exponentials(s, scores);
+    // The least power of e is not zero, but nothing beside the others.
+    hide(scores, 0.0);
+    found
 }
 
 /// x <- exp(x - max x); returns the maximum and the sum of the exponentials.
@@ -390,14 +398,7 @@ fn softmax_with<S: Simd>(s: S, block: Block<'_>, scores: &mut [f32], logs: &mut 
         let query = block.first + row;
         let (scores, beyond) = scores[..seen].split_at_mut(block.problem.visible.keys(query));
         beyond.fill(0.0);
-        let hidden = |scores: &mut [f32], x: f32| {
-            let keys = block.problem.visible.hidden(scores.len());
-            keys.for_each(|key| scores[key] = x);
-        };
-        hidden(scores, f32::NEG_INFINITY);
-        let (largest, sum) = exponentials(s, scores);
-        // The least power of e is not zero, but nothing beside the others.
-        hidden(scores, 0.0);
+        let (largest, sum) = visible_exponentials(s, block.problem.visible, scores);
         *log = largest + sum.ln();
         let mask = block.mask(query);
         for (chunk, x) in scores.chunks_mut(S::LANES).enumerate() {

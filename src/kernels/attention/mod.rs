@@ -59,13 +59,11 @@ impl Visible {
         }
     }
 
-    /// The same without the keys `first`, `first + stride`, ..., of which none is the first key.
+    /// The same without the keys `first`, `first + stride`, ..., if these two numbers are given;
+    /// none is the first key.
     #[must_use]
-    pub const fn hiding(self, first: usize, stride: usize) -> Self {
-        Self {
-            hidden: Some((first, stride)),
-            ..self
-        }
+    pub const fn hiding(self, hidden: Option<(usize, usize)>) -> Self {
+        Self { hidden, ..self }
     }
 
     /// The hidden ones of the first `keys` keys.
@@ -142,8 +140,8 @@ mod tests {
                 for (visible, queries) in [
                     (Visible::TOKENS, tokens),
                     (SECOND, steps),
-                    (Visible::TOKENS.hiding(4, 3), tokens),
-                    (SECOND.hiding(4, 3), steps),
+                    (Visible::TOKENS.hiding(Some((4, 3))), tokens),
+                    (SECOND.hiding(Some((4, 3))), steps),
                 ] {
                     for dropped in [false, true] {
                         let keys = 3 * steps - 1;
@@ -205,7 +203,7 @@ mod tests {
     fn the_reference_gradient_is_the_finite_difference() {
         let (heads, width, queries, keys) = (2, 6, 4, 4);
         let mask = masks(Visible::TOKENS, heads, queries, keys, 0);
-        for visible in [Visible::TOKENS, Visible::TOKENS.hiding(1, 2)] {
+        for visible in [Visible::TOKENS, Visible::TOKENS.hiding(Some((1, 2)))] {
             let shape = reference::Problem {
                 width,
                 heads,

@@ -31,10 +31,7 @@ pub(super) fn stream<R: Real>(
         let Mixer::Attention(at) = &block.mixer else {
             panic!("attention alone streams");
         };
-        let normed = match &block.norm_1 {
-            Some(norm) => network.norm(norm, &x),
-            None => x.clone(),
-        };
+        let normed = block.reference_norm(network, &x);
         let qkv = network.linear(&at.qkv, &normed);
         let residual = block.residual(&x, &normed);
         let mut attended = Vec::new();
@@ -48,10 +45,7 @@ pub(super) fn stream<R: Real>(
             let problem = attention::Problem {
                 width: c,
                 heads: shape.heads,
-                visible: match shape.condition.hidden_tokens() {
-                    None => Visible::behind(token - first),
-                    Some((hidden, stride)) => Visible::behind(token - first).hiding(hidden, stride),
-                },
+                visible: Visible::behind(token - first).hiding(shape.condition.hidden_tokens()),
                 mask: None,
             };
             let rows = qkv[first * 3 * c..(token + 1) * 3 * c].chunks(3 * c);

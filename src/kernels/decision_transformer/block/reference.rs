@@ -30,10 +30,7 @@ impl Parameters {
         x: Vec<R>,
     ) -> (Tape<R>, Vec<R>) {
         let c = self.norm_2.bias.len();
-        let normed_1 = match &self.norm_1 {
-            Some(norm) => network.norm(norm, &x),
-            None => x.clone(),
-        };
+        let normed_1 = self.reference_norm(network, &x);
         let (mixer, branch) = (self.mixer).reference_forward(network, tokens, layer, &normed_1);
         let branch = if self.mixer.drops() {
             let keep = tokens.mask(Site::Projection { layer }, c);
@@ -83,6 +80,14 @@ impl Parameters {
         let given = (&*tape.normed_1, &tape.mixer);
         let normed = (self.mixer).reference_backward(back, tokens, layer, given, &branch);
         self.reference_norm_backward(back, self.norm_1.as_ref(), &tape.x, [&normed, &middle])
+    }
+
+    /// What the mixer is given: the tokens x behind `norm_1`, where it exists.
+    pub(crate) fn reference_norm<R: Real>(&self, network: Network<'_, R>, x: &[R]) -> Vec<R> {
+        match &self.norm_1 {
+            Some(norm) => network.norm(norm, x),
+            None => x.to_vec(),
+        }
     }
 
     /// The gradient with respect to x, from those of the branch behind its norm, and of the

@@ -165,7 +165,7 @@ pub(in super::super) fn extend_each<'a>(
 fn softmax(at: &Parameters) -> Weighting {
     Weighting::Softmax {
         scale: scale(at),
-        visible: at.hidden_from(Visible::TOKENS),
+        visible: Visible::TOKENS.hiding(at.hidden),
     }
 }
 
@@ -222,7 +222,7 @@ pub(in super::super) fn pass(
         keys: rows.end,
         width: c,
         heads: at.heads,
-        visible: at.hidden_from(Visible::behind(rows.start)),
+        visible: Visible::behind(rows.start).hiding(at.hidden),
         masked: None,
     };
     let (q, kv) = (

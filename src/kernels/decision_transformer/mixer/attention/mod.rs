@@ -89,14 +89,6 @@ impl Parameters {
         }
     }
 
-    /// These keys without those that are hidden from all queries.
-    fn hidden_from(&self, visible: Visible) -> Visible {
-        match self.hidden {
-            None => visible,
-            Some((first, stride)) => visible.hiding(first, stride),
-        }
-    }
-
     /// C, channels.
     fn width(&self) -> usize {
         self.projection.bias.len()
@@ -126,7 +118,7 @@ fn problem<'a>(at: &Parameters, layer: Layer<'a>, sequence: &Sequence) -> Proble
         keys: sequence.token_rows().len(),
         width: layer.network.shape.width,
         heads: layer.network.shape.heads,
-        visible: at.hidden_from(visible(layer)),
+        visible: visible(layer).hiding(at.hidden),
         masked: dropout.map(|dropout| Masked {
             dropout,
             layer: layer.index,

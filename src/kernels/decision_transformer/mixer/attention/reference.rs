@@ -40,7 +40,7 @@ impl Parameters {
         attention::Problem {
             width: self.width(),
             heads: self.heads,
-            visible: self.hidden_from(Visible::TOKENS),
+            visible: Visible::TOKENS.hiding(self.hidden),
             mask,
         }
     }
