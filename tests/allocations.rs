@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rtg::kernels::decision_transformer::{
-    self as kernels, Acting, Condition, Memory, MixerKind, NormPlacement, Shape, Side, StepInputs,
-    Windows,
+    self as kernels, Acting, Condition, LossTargets, Memory, MixerKind, NormPlacement, Shape, Side,
+    StepInputs, Windows,
 };
 use rtg::kernels::layer_norm::EPSILON;
 use rtg::kernels::{Activation, Denominator, Dropout, Head, Objective, Precision};
@@ -61,6 +61,7 @@ const SHAPE: Shape = Shape {
     positions: 0,
     norm_placement: NormPlacement::Pre,
     norm_epsilon: EPSILON,
+    next_observation: None,
 };
 
 #[global_allocator]
@@ -81,6 +82,7 @@ fn a_step_allocates_nothing_that_grows_with_the_model_or_the_batch() {
         lengths: &vec![context; batch],
         side: Side::Right,
         context,
+        targets: LossTargets::default(),
     };
     let mut parameters = vec![0.01; kernels::Layout::new(&shape).len()];
     let mut moments = Moments::zeros(parameters.len());

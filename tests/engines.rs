@@ -3,7 +3,7 @@
 
 use rand::RngExt;
 use rtg::kernels::decision_transformer::{
-    Condition, Layout, MixerKind, NormPlacement, Shape, Side, Windows,
+    Condition, Layout, LossTargets, MixerKind, NormPlacement, Shape, Side, Windows,
 };
 use rtg::kernels::layer_norm::EPSILON;
 use rtg::kernels::{Activation, Denominator, Dropout, Head, Objective, Precision};
@@ -27,6 +27,7 @@ const SHAPE: Shape = Shape {
     positions: 0,
     norm_placement: NormPlacement::Pre,
     norm_epsilon: EPSILON,
+    next_observation: None,
 };
 
 /// A batch that owns its numbers.
@@ -83,6 +84,7 @@ impl Numbers {
             lengths: &self.lengths,
             side: self.side,
             context: self.context,
+            targets: LossTargets::default(),
         }
     }
 }

@@ -14,6 +14,7 @@ fn runs_of_each_recipe_resume_to_the_same_bits() {
         "convformer",
         "ddt",
         "reinformer",
+        "elastic_dt",
         "decision_mamba",
         "online_dt",
         "huggingface",
@@ -40,6 +41,11 @@ fn a_recipe_sets_its_switches_and_the_names_of_its_source() {
             "reinformer",
             ("predicted", "attention"),
             "transformer.0.attention.q_net.weight",
+        ),
+        (
+            "elastic_dt",
+            ("predicted", "attention"),
+            "predict_rtg2.weight",
         ),
         (
             "decision_mamba",
@@ -278,7 +284,7 @@ fn a_model_that_predicts_its_returns_takes_no_target() {
 }
 
 /// Options of `rtg train`, and what the refusal says.
-const EXCLUDED: [(&str, &str); 30] = [
+const EXCLUDED: [(&str, &str); 34] = [
     (
         "--set decision_transformer.condition_dropout=0.1 --recipe ddt",
         "condition_dropout' is 0.1: it must be 0 with condition = \"adaln\"",
@@ -312,7 +318,25 @@ const EXCLUDED: [(&str, &str); 30] = [
     (
         "--recipe reinformer --set decision_transformer.return_bins=60 \
          --set evaluation.acting=search",
-        "acting' is search: it must be exact or streaming with return_bins",
+        "acting' is search: it must be exact or streaming with return_bins without expectile",
+    ),
+    (
+        "--recipe elastic_dt --set decision_transformer.return_bins=0",
+        "expectile_weight' is 0.5: it must be 0 without return_bins",
+    ),
+    (
+        "--recipe elastic_dt --dataset builtin/pendulum/mixed \
+         --set decision_transformer.action_head=gaussian",
+        "next_observation_weight' is 1: it must be 0 with action_head = \"gaussian\"",
+    ),
+    (
+        "--set decision_transformer.next_observation_weight=0.5 --device cuda",
+        "next_observation_weight' is 0.5: it must be 0 on a GPU",
+    ),
+    (
+        "--set decision_transformer.next_observation_weight=1 \
+         --set decision_transformer.engine=composed",
+        "next_observation_weight' is 1: it must be 0 with the composed engine",
     ),
     (
         "--set decision_transformer.guidance=2",
@@ -444,116 +468,4 @@ fn excluded_combinations_of_switches_are_refused_before_there_is_a_run() {
     assert!(transcript.contains("it must be exact"), "{transcript}");
     let transcript = bench.transcript("bench train-step --engine composed --mixer convolution");
     assert!(transcript.contains("it must be attention"), "{transcript}");
-}
-
-#[test]
-fn a_search_of_histories_is_for_models_that_predict_returns() {
-    let bench = Workbench::new();
-    let run = |options: &str, name: &str| {
-        format!(
-            "train --dataset builtin/pendulum/mixed --steps 3 {options} --run-dir {name} \
-             --set evaluation.acting=search"
-        )
-    };
-    let predicted = format!(
-        "{TINY} --set decision_transformer.condition=predicted \
-         --set decision_transformer.context=4"
-    );
-    bench.succeed(&run(&predicted, "run"));
-    let returns = |acting: &str| {
-        let found = bench.succeed(&format!("evaluate run --episodes 4 --json {acting}"));
-        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
-        found["targets"].clone()
-    };
-    assert_eq!(returns(""), returns("--acting search"));
-    assert_ne!(returns(""), returns("--acting exact"));
-    for (options, expected) in [
-        ("", "exact or streaming with condition = \"token\""),
-        ("--algorithm bc", "exact with algorithm = \"bc\""),
-    ] {
-        let transcript = bench.transcript(&run(options, "other"));
-        let expected = format!("'evaluation.acting' is search: it must be {expected}");
-        assert!(transcript.contains(&expected), "{transcript}");
-        assert!(!bench.path("other").exists());
-    }
-}
-
-#[test]
-fn guidance_is_for_models_that_have_learned_without_targets() {
-    let bench = Workbench::new();
-    let train = |options: &str, name: &str| {
-        format!(
-            "train --dataset builtin/pendulum/mixed {TINY} --steps 3 {options} --run-dir {name}"
-        )
-    };
-    let dropout = "--set decision_transformer.condition_dropout=0.5";
-    bench.succeed(&train(dropout, "run"));
-    let evaluation = |run: &str, options: &str| {
-        let evaluate = format!("evaluate {run} --episodes 4 --targets=-150,-900 --json");
-        let found = bench.succeed(&format!("{evaluate} {options}"));
-        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
-        [0, 1].map(|target| found["targets"][target]["returns"].clone())
-    };
-    let plain = evaluation("run", "");
-    assert_ne!(plain[0], plain[1]);
-    assert_eq!(plain, evaluation("run", "--guidance 1"));
-    assert_eq!(plain, evaluation("run", "--guidance 1 --rows 3"));
-    let [first, second] = evaluation("run", "--guidance 0");
-    assert_eq!(first, second, "the target is ignored");
-    assert_ne!(first, plain[0]);
-    let beyond = evaluation("run", "--guidance 3");
-    assert_ne!(beyond, plain);
-    assert_eq!(beyond, evaluation("run", "--guidance 3 --rows 3"));
-    assert_eq!(
-        evaluation("run", "--guidance 0 --acting streaming")[0],
-        evaluation("run", "--guidance 0 --acting streaming")[1]
-    );
-    // The plan's guidance is the default, and changes no weight.
-    let guided = format!("{dropout} --set decision_transformer.guidance=3");
-    bench.succeed(&train(&guided, "guided"));
-    assert_eq!(beyond, evaluation("guided", ""));
-    assert_eq!(plain, evaluation("guided", "--guidance 1"));
-    // An export has the policy without the null, and none of two windows a decision.
-    bench.succeed("export run --act run.act");
-    let transcript = bench.transcript("export guided --act guided.act");
-    assert!(transcript.contains("no description"), "{transcript}");
-    bench.succeed(&train("", "other"));
-    let transcript = bench.transcript("evaluate other --episodes 2 --guidance 0");
-    assert!(transcript.contains("omit --guidance"), "{transcript}");
-    for wrong in ["-1", "nan", "1e300"] {
-        let transcript = bench.transcript(&format!("evaluate run --guidance={wrong}"));
-        assert!(
-            transcript.contains("a number of at least 0"),
-            "{transcript}"
-        );
-    }
-}
-
-#[test]
-fn streaming_is_off_until_a_plan_or_an_option_says_so() {
-    let bench = Workbench::new();
-    let run = |name: &str, more: &str| {
-        bench.succeed(&format!(
-            "train --dataset builtin/pendulum/mixed --steps 3 {TINY} {more} --run-dir {name} \
-             --set decision_transformer.layers=2"
-        ));
-    };
-    let returns = |evaluate: &str| {
-        let found = bench.succeed(&format!("evaluate {evaluate} --episodes 6 --json"));
-        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
-        found["targets"].clone()
-    };
-    run("exact", "");
-    run("streaming", "--set evaluation.acting=streaming");
-    // The plan is all that differs.
-    let weights = |name: &str| {
-        let path = format!("{name}/checkpoints/weights.safetensors");
-        std::fs::read(bench.path(&path)).unwrap()
-    };
-    assert_eq!(weights("exact"), weights("streaming"));
-    let (exact, streaming) = (returns("exact"), returns("streaming"));
-    assert_ne!(exact, streaming);
-    assert_eq!(exact, returns("streaming --acting exact"));
-    assert_eq!(streaming, returns("exact --acting streaming"));
-    assert_eq!(streaming, returns("exact --acting streaming --rows 1"));
 }

@@ -11,6 +11,7 @@ mod compare;
 mod discrete_online;
 mod discrete_parity;
 mod documentation;
+mod dt_acting;
 mod engines;
 mod environments;
 mod evaluation;

@@ -11,7 +11,7 @@ use rtg::algorithms::decision_transformer::preprocessing::Preprocessing;
 use rtg::algorithms::decision_transformer::recipe::Recipe;
 use rtg::algorithms::decision_transformer::{Learner, Model, windows};
 use rtg::algorithms::{self, ActionCodec, PublishedCode};
-use rtg::kernels::decision_transformer::{Engine, Layout, MixerKind};
+use rtg::kernels::decision_transformer::{Engine, Layout, LossTargets, MixerKind, Windows};
 use rtg::nn::state_dict::{self, Entry, Values};
 use rtg::optimise::{OptimiserConfig, OptimiserMethod};
 use rtg::policy::{ActingMode, Start};
@@ -124,12 +124,27 @@ fn compare(case: &Case, file: &SafeTensors) {
     if case.is_nullable() {
         assert_guided(case, file, &model, &batch);
     }
+    let returns = if case.has_bins() {
+        floats(file, "batch/scaled_returns")
+    } else {
+        Vec::new()
+    };
+    let plain = windows(&batch);
+    let binned = Windows {
+        targets: LossTargets {
+            returns_to_go: &returns,
+            ..plain.targets
+        },
+        ..plain
+    };
     for engine in engines(&model) {
         let label = |what: &str| format!("{} ({engine:?}): {what}", case.name);
         let mut learner = learner(case, &model, engine);
         for step in 0..=case.optimiser.steps {
-            if case.is_nullable() || case.has_bins() {
+            if case.is_nullable() {
                 learner.accumulate_windows(&windows(&batch));
+            } else if case.has_bins() {
+                learner.accumulate_windows(&binned);
             } else {
                 learner.accumulate(&batch);
             }
@@ -437,6 +452,11 @@ fn batch(case: &Case, file: &SafeTensors) -> Batch {
         rows: lengths.len(),
         context: case.context,
         lengths,
+        next_observations: if case.has_bins() {
+            floats(file, "batch/next_observations")
+        } else {
+            Vec::new()
+        },
         ..Batch::default()
     }
 }

@@ -7,7 +7,7 @@ use crate::kernels::Dropout;
 use crate::kernels::adamw::{self, Buffers, Step};
 use crate::kernels::decision_transformer::cuda::TrainerSetup;
 use crate::kernels::decision_transformer::gather::{Columns, reference};
-use crate::kernels::decision_transformer::{Engine, Windows};
+use crate::kernels::decision_transformer::{Engine, LossTargets, Windows};
 
 /// Loss and gradient norm of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -101,6 +101,7 @@ impl Batch {
             lengths: &self.lengths,
             side: columns.side,
             context,
+            targets: LossTargets::default(),
         }
     }
 }

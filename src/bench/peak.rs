@@ -198,6 +198,7 @@ mod tests {
             positions: 0,
             norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
+            next_observation: None,
         };
         let billions = step_flops(&shape, 64) / 1e9;
         assert!((11.0..12.0).contains(&billions), "{billions}");

@@ -327,6 +327,7 @@ mod tests {
             positions: 9,
             norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
+            next_observation: None,
         };
         let layout = Layout::new(&shape);
         let uniform = |bound: f64| bound / 3.0_f64.sqrt();
@@ -418,6 +419,7 @@ mod tests {
             positions: 0,
             norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
+            next_observation: None,
         };
         let layout = Layout::new(&shape);
         for how in [Initialisation::Official, Initialisation::Corl] {
@@ -455,6 +457,7 @@ mod tests {
             positions: 0,
             norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
+            next_observation: None,
         };
         let layout = Layout::new(&shape);
         let of = |fill, name: &str| {

@@ -125,12 +125,24 @@ pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entr
     };
     let mut entries = Vec::new();
     entries.extend(words.map(|words| entry(words, vec![1, width])));
-    entries.push(entry(
-        "predict_state.weight",
-        vec![shape.observation, width],
-    ));
-    entries.push(entry("predict_state.bias", vec![shape.observation]));
-    // Where returns are predicted, that head is trained.
+    // Where next observations or returns are predicted, those heads are trained.
+    if shape.next_observation.is_none() || naming != Naming::MinDt {
+        entries.push(entry(
+            "predict_state.weight",
+            vec![shape.observation, width],
+        ));
+        entries.push(entry("predict_state.bias", vec![shape.observation]));
+    } else {
+        // kristery/Elastic-DT has heads and embeddings of rewards, too.
+        for layer in ["embed_reward", "predict_reward"] {
+            let dims = match layer {
+                "embed_reward" => [width, 1],
+                _ => [1, width],
+            };
+            entries.push(entry(&format!("{layer}.weight"), dims.to_vec()));
+            entries.push(entry(&format!("{layer}.bias"), vec![dims[0]]));
+        }
+    }
     if shape.condition.prediction().is_none() {
         let name = outer_name(naming, "return_head");
         entries.push(entry(&format!("{name}.weight"), vec![1, width]));

@@ -16,7 +16,7 @@ from corl import Corl
 from family import (Convformer, DecisionMamba, Ddt, LstmTransformer, Nullable,
                     with_linear_attention)
 from libraries import D3rlpy, HuggingFace
-from min_dt import BINS, BinnedReinformer, Reinformer
+from min_dt import BINS, ElasticDt, Reinformer
 from official import Official
 from stochastic import GaussianReinformer, OnlineDt
 
@@ -109,8 +109,8 @@ CASES = (
     Case("reinformer_gaussian", "reinformer", 21, heads=2, condition="predicted", lengths=(5,) * 4,
          layers=1, action_head="gaussian", method="lamb"),
     # The returns that are seen are the first of the padded windows.
-    Case("reinformer_bins", "reinformer", 32, context=3, lengths=(3,) * 4, condition="bins",
-         width=6, layers=1, action=1),
+    Case("elastic_dt", "elastic_dt", 33, context=3, lengths=(3,) * 4, condition="bins",
+         width=6, layers=1, action=2),
     Case("huggingface", "huggingface", 22, heads=2),
     Case("huggingface_discrete", "huggingface", 23, discrete=True, action=3, layers=1),
     # Time steps count from 1, and only a window at an episode's start is short.
@@ -134,7 +134,7 @@ def fixture_case(path):
 
 def network(recipe, observation, action, width, layers, heads, timesteps, context,
             max_action=1.0, discrete=False, dropout=0.0, positions=None, condition="token",
-            action_head="tanh", mixer=""):
+            action_head="tanh", mixer="", bins=BINS):
     """The module of a recipe. `positions` is the edge of the official causal mask."""
     if mixer == "linear":
         model = network(recipe, observation, action, width, layers, heads, timesteps, context,
@@ -152,9 +152,10 @@ def network(recipe, observation, action, width, layers, heads, timesteps, contex
     # The labels of a critic change no weight.
     recipe = "official" if recipe == "qdt" else recipe
     if recipe == "reinformer":
-        module = BinnedReinformer if condition == "bins" else Reinformer
-        module = GaussianReinformer if action_head == "gaussian" else module
+        module = GaussianReinformer if action_head == "gaussian" else Reinformer
         return module(**sizes, context=context)
+    if recipe == "elastic_dt":
+        return ElasticDt(**sizes, context=context, bins=bins)
     if recipe in ("ddt", "online_dt"):
         module = {"ddt": Ddt, "online_dt": OnlineDt}[recipe]
         return module(**sizes, **({} if positions is None else {"positions": positions}))
@@ -247,11 +248,14 @@ def case_batch(case):
         absent = np.zeros((rows, context))
         absent[WITHOUT_RETURNS, :] = 1.0
         returns_to_go = np.stack((returns_to_go * (1.0 - absent), absent), axis=-1)
+    targets = {}
     if case.condition == "bins":
+        targets = dict(scaled_returns=returns_to_go,
+                       next_observations=rng.standard_normal((rows, case.observation)))
         returns_to_go = (2.0 * np.clip(np.floor(returns_to_go / 4.0 * BINS), 0, BINS - 1) + 1.0
                          ) / BINS - 1.0
     floats = dict(observations=observations, actions=actions,
-                  returns_to_go=returns_to_go, mask=mask)
+                  returns_to_go=returns_to_go, mask=mask, **targets)
     batch = {name: torch.from_numpy(array.astype(np.float32)) for name, array in floats.items()}
     batch["timesteps"] = torch.from_numpy(timesteps)
     batch["lengths"] = torch.tensor(case.lengths, dtype=torch.int64)

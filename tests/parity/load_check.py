@@ -52,6 +52,7 @@ NAMES["reinformer"] = {
     "timesteps": "embed_timestep.weight", "mask": "transformer.0.attention.mask",
     "layers": r"transformer\.(\d+)\.", "buffers": (".attention.mask",),
 }
+NAMES["elastic_dt"] = NAMES["reinformer"] | {"bins": "predict_rtg.weight"}
 NAMES["d3rlpy"] = {
     "state": "_encoder._layers.0.weight", "action": "_action_embed.weight",
     "timesteps": "_position_encoding._embed.weight",
@@ -144,10 +145,12 @@ def read_sizes(recipe, state, told):
         "action_head": "gaussian" if "predict_action.log_std" in state else "tanh",
     } | told
     mask = state.get(names["mask"])
-    if mask is not None and recipe in ("corl", "d3rlpy", "reinformer"):
+    if mask is not None and recipe in ("corl", "d3rlpy", "reinformer", "elastic_dt"):
         sizes["context"] = mask.shape[-1] // 3
     elif mask is not None:
         sizes["positions"] = mask.shape[-1]
+    if "bins" in names:
+        sizes["bins"] = len(state[names["bins"]])
     if "positions" in names:
         sizes["positions"] = state[names["positions"]].shape[0]
     return sizes

@@ -7,7 +7,8 @@ Tensors of a fixture:
 
     weights/NAME        the state dict before training, the peers' names, buffers included
     batch/NAME          observations BKS, actions BKA (one-hot if discrete), returns_to_go BK,
-                        timesteps BK, mask BK, lengths B
+                        timesteps BK, mask BK, lengths B; what elastic_dt predicts: scaled_returns
+                        BK, next_observations BS
     outputs/actions     BKA; for padded steps the values mean nothing
     loss                before the first step
     gradients/NAME      before clipping, of every parameter that gets one
@@ -148,6 +149,7 @@ def fixture(case):
 def train(case, model, batch):
     """Outputs, loss, gradients, and what three optimiser steps make of the parameters."""
     model.train()
+    model.targets = batch
     method = Lamb if case.method == "lamb" else torch.optim.AdamW
     optimiser = method(
         model.parameters(), lr=OPTIMISER["learning_rate"],
@@ -199,8 +201,9 @@ def check_attention(case, exact):
              "d3rlpy": [f"_gpt2._transformer.0._attention.{part}.weight"
                         for part in ("_q", "_k", "_v")],
              "reinformer": [f"transformer.0.attention.{part}_net.weight" for part in "qkv"]}
+    names["elastic_dt"] = names["reinformer"]
     names = names.get(case.recipe, ["transformer.h.0.attn.c_attn.weight"])
-    dimension = 0 if case.recipe in ("corl", "d3rlpy", "reinformer") else 1
+    dimension = 0 if case.recipe in ("corl", "d3rlpy", "reinformer", "elastic_dt") else 1
     joint = torch.cat([exact[f"gradients/{name}"] for name in names], dim=dimension)
     query, key, value = (part.abs().max() for part in joint.chunk(3, dim=dimension))
     assert min(query, key) > 0.02 * value, f"{case.name}: {query} {key} {value}"

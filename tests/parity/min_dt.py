@@ -1,8 +1,8 @@
-"""Post-LayerNorm blocks, and Reinformer, which has them, with its state dict.
+"""Post-LayerNorm blocks, and two codes that have them, with their state dicts.
 
 The body is that of nikhilbarhate99/min-decision-transformer, `decision_transformer/model.py`, on
-which Dragon-Zhuang/Reinformer (`model/net.py`, `model/reinformer.py`) is built. The code is ours;
-unlike theirs it masks padding, which is on the left here. Shapes: B batch, K context, T = 3K tokens,
+which Dragon-Zhuang/Reinformer (`model/net.py`, `model/reinformer.py`) and kristery/Elastic-DT are
+built. The code is ours; unlike theirs it masks padding, which is on the left here. Shapes: B batch, K context, T = 3K tokens,
 C width, S observation, A action.
 """
 
@@ -16,8 +16,8 @@ from official import MASKED, Official
 
 # Of the return-to-go that is predicted.
 EXPECTILE = 0.99
-# Into how many its range is divided, and the weight of their cross-entropy.
-BINS, BINS_WEIGHT = 5, 0.3
+# Into how many its range is divided, the weight of their cross-entropy, and of the expectile there.
+BINS, BINS_WEIGHT, EXPECTILE_WEIGHT = 5, 0.3, 0.5
 
 
 class Attention(nn.Module):
@@ -114,25 +114,43 @@ class Reinformer(nn.Module):
         return (weight * error ** 2).mean()
 
 
-class BinnedReinformer(Reinformer):
-    """The state token gives the logits of the return's bin. Returns are in [-1, 1].
+class ElasticDt(Reinformer):
+    """kristery/Elastic-DT, `decision_transformer/model.py` and `scripts/train_edt.py`.
 
-    No token attends to a return but the window's first, as in kristery/Elastic-DT.
+    The state token gives the logits of the return's bin and an expectile of the return; what the
+    action is predicted from and the predicted action give the next observation. No token attends to
+    a return but the window's first. Returns that are read are in [-1, 1], as rtg encodes bins. Set
+    `targets` before a loss: `scaled_returns` BK, and `next_observations` BS behind the windows.
     """
 
-    def __init__(self, observation, action, width, *sizes, **named_sizes):
+    def __init__(self, observation, action, width, *sizes, bins=BINS, **named_sizes):
         super().__init__(observation, action, width, *sizes, **named_sizes)
-        self.predict_rtg = nn.Linear(width, BINS)
+        self.bins = bins
+        self.predict_rtg = nn.Linear(width, bins)
+        self.predict_rtg2 = nn.Linear(width, 1)
+        self.predict_state = nn.Linear(width + action, observation)
+        # Of a variant with rewards, whose layers this one inherits.
+        self.embed_reward, self.predict_reward = nn.Linear(1, width), nn.Linear(width, 1)
         for block in self.transformer:
             block.attention.mask[..., 4::3] = 0.0
 
     def forward(self, observations, actions, returns_to_go, timesteps, mask):
         x = self.trunk(observations, actions, returns_to_go, timesteps, mask)
         self.predicted_returns = self.predict_rtg(x[:, :, 0])
-        self.returns = returns_to_go
-        return self.predict_action(x[:, :, 1])
+        self.estimates = self.predict_rtg2(x[:, :, 0])[..., 0]
+        predicted = self.predict_action(x[:, :, 1])
+        self.next_observations = self.predict_state(torch.cat((x[:, :, 1], predicted), dim=2))
+        self.seen = observations, returns_to_go
+        return predicted
 
     def returns_loss(self, mask):
+        """Cross-entropy of bins, expectile regression and squared error of next observations."""
         kept = mask > 0
-        bins = ((self.returns[kept] + 1.0) / 2.0 * BINS).floor().long().clamp(0, BINS - 1)
-        return BINS_WEIGHT * F.cross_entropy(self.predicted_returns[kept], bins)
+        observations, returns = self.seen
+        bins = ((returns[kept] + 1.0) / 2.0 * self.bins).floor().long().clamp(0, self.bins - 1)
+        error = self.targets["scaled_returns"][kept] - self.estimates[kept]
+        weight = torch.where(error > 0, EXPECTILE, 1.0 - EXPECTILE)
+        following = torch.cat((observations[:, 1:], self.targets["next_observations"][:, None]), 1)
+        return (BINS_WEIGHT * F.cross_entropy(self.predicted_returns[kept], bins)
+                + EXPECTILE_WEIGHT * (weight * error ** 2).mean()
+                + F.mse_loss(self.next_observations[kept], following[kept]))

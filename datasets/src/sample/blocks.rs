@@ -87,6 +87,17 @@ impl<const N: usize> Blocks<N> {
         })
     }
 
+    /// Numbers in a row of each column.
+    pub(super) fn widths(&self) -> [usize; N] {
+        self.layout.widths
+    }
+
+    /// The first column of a row.
+    pub(super) fn first_column(&self, row: usize) -> &[f32] {
+        let (_, columns) = self.piece(row, 1);
+        columns[0]
+    }
+
     /// Prefetches these rows.
     #[inline]
     pub(super) fn fetch(&self, row: usize, length: usize) {

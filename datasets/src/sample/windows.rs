@@ -87,6 +87,8 @@ pub struct WindowConfig {
     pub max_timestep: Option<usize>,
     /// The map of continuous actions into the model's units. `None`: as they are stored.
     pub action_map: Option<ActionMap>,
+    /// Whether batches have [`Batch::next_observations`].
+    pub next_observations: bool,
 }
 
 impl WindowConfig {
@@ -104,6 +106,7 @@ impl WindowConfig {
             first_timestep: 0,
             max_timestep: Some(max_episode_steps.saturating_sub(1)),
             action_map: None,
+            next_observations: false,
         }
     }
 
@@ -121,6 +124,7 @@ impl WindowConfig {
             first_timestep: 0,
             max_timestep: None,
             action_map: None,
+            next_observations: false,
         }
     }
 
@@ -150,6 +154,9 @@ pub struct Batch {
     pub labels: Vec<u32>,
     /// `B x K`, divided by the return scale; labels, where the dataset has any.
     pub returns_to_go: Vec<f32>,
+    /// `B x S`, normalised: the observation behind each window's last step. Empty unless
+    /// [`WindowConfig::next_observations`].
+    pub next_observations: Vec<f32>,
     /// `B x K`, counted from the episode's start, which is [`WindowConfig::first_timestep`].
     pub timesteps: Vec<u32>,
     /// `B`: the number of steps in each window, at most `K`.
@@ -270,6 +277,8 @@ impl WindowSampler {
         let labels = if is_discrete { places } else { 0 };
         batch.labels.resize(labels, 0);
         batch.returns_to_go.resize(places, 0.0);
+        let next = usize::from(self.config.next_observations) * rows;
+        (batch.next_observations).resize(next * self.padded_observation.len(), 0.0);
         batch.timesteps.resize(places, 0);
         batch.lengths.resize(rows, 0);
         (batch.side, batch.rows, batch.context) = (self.config.side, rows, context);
@@ -291,6 +300,7 @@ impl WindowSampler {
             first: first - begin,
             step: first,
             length: end - first,
+            ends: (end == starts[episode + 1]).then_some(episode),
         }
     }
 
@@ -341,6 +351,10 @@ impl WindowSampler {
             for told in &mut batch.returns_to_go[first..last] {
                 *told += above;
             }
+        }
+        if self.config.next_observations {
+            let next = &mut batch.next_observations[row * s..(row + 1) * s];
+            next.copy_from_slice(self.source.next_observation(stretch));
         }
         let limit = self.config.max_timestep.unwrap_or(usize::MAX);
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);

@@ -164,6 +164,7 @@ impl algorithms::Learner for Learner {
             first_timestep: 0,
             max_timestep: None,
             action_map: self.model.actions.action_map(),
+            next_observations: false,
         };
         Needs::Windows {
             config,

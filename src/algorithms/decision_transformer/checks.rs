@@ -49,10 +49,14 @@ pub fn check_switches(config: &ModelConfig, on_gpu: bool) -> Result<(), KeyError
         let found = config.condition.word();
         return Err(KeyError::new(&key, found, format!("token {place}")));
     }
-    if config.condition_dropout > 0.0 {
-        let key = ModelConfig::KEYS.path("condition_dropout");
-        let found = config.condition_dropout;
-        return Err(KeyError::new(&key, found, format!("0 {place}")));
+    for (name, found) in [
+        ("condition_dropout", config.condition_dropout),
+        ("next_observation_weight", config.next_observation_weight),
+    ] {
+        if found > 0.0 {
+            let key = ModelConfig::KEYS.path(name);
+            return Err(KeyError::new(&key, found, format!("0 {place}")));
+        }
     }
     if config.mixer != MixerKind::Attention {
         let key = ModelConfig::KEYS.path("mixer");
@@ -97,7 +101,8 @@ pub fn check_guidance(config: &ModelConfig) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// Only predicted returns have bins and can be hidden, these from attention alone.
+/// Only predicted returns have bins and can be hidden, these from attention alone; only beside bins
+/// there is an expectile, and only deterministic actions lead to next observations.
 ///
 /// # Errors
 /// Names the key.
@@ -107,6 +112,21 @@ pub fn check_predicted(config: &ModelConfig) -> Result<(), KeyError> {
         let key = ModelConfig::KEYS.path("hide_returns");
         let expected = "false without condition = \"predicted\" and mixer = \"attention\"";
         return Err(KeyError::new(&key, true, expected));
+    }
+    if config.next_observation().is_some() && config.deviation().is_some() {
+        let key = ModelConfig::KEYS.path("next_observation_weight");
+        let head = config.action_head.map_or("", ActionHead::word);
+        let expected = format!("0 with action_head = \"{head}\"");
+        return Err(KeyError::new(
+            &key,
+            config.next_observation_weight,
+            expected,
+        ));
+    }
+    if config.expectile_weight > 0.0 && config.return_bins == 0 {
+        let key = ModelConfig::KEYS.path("expectile_weight");
+        let expected = "0 without return_bins, where the expectile alone is predicted";
+        return Err(KeyError::new(&key, config.expectile_weight, expected));
     }
     if config.return_bins == 0 || is_predicted {
         return Ok(());
@@ -136,8 +156,10 @@ pub fn check_acting(config: &ModelConfig, acting: ActingMode) -> Result<(), KeyE
             let condition = config.condition.word();
             format!("exact or streaming with condition = \"{condition}\"")
         }
-        ActingMode::Search if config.return_bins > 0 => {
-            "exact or streaming with return_bins: medians of few bins are often equal".to_owned()
+        ActingMode::Search if config.return_bins > 0 && config.expectile_weight == 0.0 => {
+            "exact or streaming with return_bins without expectile_weight: medians of few bins are \
+                often equal"
+                .to_owned()
         }
         _ => return Ok(()),
     };

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
 use crate::algorithms::PublishedCode;
-use crate::kernels::decision_transformer::{Condition, MixerKind, NormPlacement, Prediction};
+use crate::kernels::decision_transformer::{
+    Condition, Estimate, MixerKind, NormPlacement, Prediction,
+};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::{Activation, Deviation, Precision};
 use crate::keys::{KeyError, Range, keys};
@@ -183,38 +185,40 @@ keys! {
     }, Range::WIDTH, "steps", "20; 5 (reinformer)";
     /// Channels of a token, C.
     width: usize = match recipe {
-        Recipe::OnlineDt => 512,
+        Recipe::OnlineDt | Recipe::ElasticDt => 512,
         Recipe::Reinformer => 256,
         _ => 128,
-    }, Range::WIDTH, "", "128; 256 (reinformer); 512 (online_dt)";
+    }, Range::WIDTH, "", "128; 256 (reinformer); 512 (online_dt, elastic_dt)";
     /// Transformer blocks, L.
     layers: usize = match recipe {
-        Recipe::OnlineDt | Recipe::Reinformer => 4,
+        Recipe::OnlineDt | Recipe::Reinformer | Recipe::ElasticDt => 4,
         _ => 3,
-    }, Range::LAYERS, "", "3; 4 (reinformer, online_dt)";
+    }, Range::LAYERS, "", "3; 4 (reinformer, online_dt, elastic_dt)";
     /// Attention heads, H; divides the width. Without attention of either kind, 1.
     heads: usize = match recipe {
-        Recipe::OnlineDt => 4,
+        Recipe::OnlineDt | Recipe::ElasticDt => 4,
         Recipe::Reinformer => 8,
         _ => 1,
-    }, Range::WIDTH, "", "1; 8 (reinformer); 4 (online_dt)";
+    }, Range::WIDTH, "", "1; 8 (reinformer); 4 (online_dt, elastic_dt)";
     /// Activation between the two layers of a block's MLP: `relu` or `gelu`.
     activation: Activation as serde(with = "ActivationName") = match recipe {
-        Recipe::Corl | Recipe::Convformer | Recipe::Reinformer | Recipe::DecisionMamba => {
-            Activation::Gelu
-        }
+        Recipe::Corl
+        | Recipe::Convformer
+        | Recipe::Reinformer
+        | Recipe::ElasticDt
+        | Recipe::DecisionMamba => Activation::Gelu,
         _ => Activation::Relu,
     }, Range::Words(&["relu", "gelu"]), "",
-        "gelu (corl, convformer, reinformer, decision_mamba), relu (all others)";
+        "gelu (corl, convformer, reinformer, elastic_dt, decision_mamba), relu (all others)";
     /// Where the return-to-go enters: as a `token` of each step, outside the sequence, through an
     /// adaptive layer norm before the action head (`adaln`: DDT), or `predicted`: as a token after
     /// the observation, from which the model predicts it; then the policy takes no target.
     condition: ConditionName as serde(default) = match recipe {
         Recipe::Ddt => ConditionName::Adaln,
-        Recipe::Reinformer => ConditionName::Predicted,
+        Recipe::Reinformer | Recipe::ElasticDt => ConditionName::Predicted,
         _ => ConditionName::Token,
     }, Range::Words(&["token", "adaln", "predicted"]), "",
-        "token; adaln (ddt); predicted (reinformer)";
+        "token; adaln (ddt); predicted (reinformer, elastic_dt)";
     /// With `condition = "token"`: the part of the windows that are learned without their
     /// returns-to-go, with a learned vector in place of each.
     condition_dropout: f32 as serde(default) = 0.0, Range::BELOW_ONE, "", "0";
@@ -226,24 +230,49 @@ keys! {
     /// With `condition = "predicted"`: which expectile of the return-to-go is predicted. 0.5 is the
     /// mean; the nearer it is to 1, the nearer to the largest return that followed such a past.
     expectile: f32 as serde(default = "expectile") = 0.99, Range::BELOW_ONE, "",
-        "0.99 (reinformer)";
+        "0.99 (reinformer, elastic_dt)";
     /// With `condition = "predicted"`: the number of bins of equal width that returns-to-go are
     /// divided into (Multi-Game Decision Transformers, Elastic Decision Transformer). Their
     /// distribution is predicted instead of an expectile. 0: no bins.
-    return_bins: usize as serde(default) = 0, Range::between(0.0, 4096.0), "", "0";
+    return_bins: usize as serde(default) = match recipe {
+        Recipe::ElasticDt => 60,
+        _ => 0,
+    }, Range::between(0.0, 4096.0), "", "0; 60 (elastic_dt)";
     /// With `return_bins`: the returns-to-go that they cover; others are in the first or the last
-    /// bin. Default: those of the data.
+    /// bin. Default: those of the data; with `elastic_dt`, D4RL's reference returns where they are
+    /// known.
     return_bin_range: Option<[f64; 2]> as serde(default) = None, Range::FINITE, "reward",
-        "the data's range";
+        "the data's range; D4RL's reference returns (elastic_dt)";
     /// With `return_bins`: before the median of the predicted distribution is taken, the odds of
     /// the last bin against the first are multiplied by exp(optimism), those of the others by less.
-    optimism: f32 as serde(default = "optimism") = 10.0, Range::NOT_NEGATIVE, "", "10";
+    optimism: f32 as serde(default = "optimism") = match recipe {
+        Recipe::ElasticDt => 25.0,
+        _ => 10.0,
+    }, Range::NOT_NEGATIVE, "", "10; 25 (elastic_dt; HalfCheetah 11)";
     /// With `condition = "predicted"`: the weight of the prediction's loss beside the action's.
-    return_weight: f32 as serde(default = "return_weight") = 1.0, Range::POSITIVE, "", "1";
+    return_weight: f32 as serde(default = "return_weight") = match recipe {
+        Recipe::ElasticDt => 1e-3,
+        _ => 1.0,
+    }, Range::POSITIVE, "", "1; 1e-3 (elastic_dt)";
+    /// With `return_bins`: the weight of the loss of an expectile of the return-to-go that is
+    /// predicted beside the bins, and by which the acting mode `search` compares histories (Elastic
+    /// Decision Transformer). 0: none.
+    expectile_weight: f32 as serde(default) = match recipe {
+        Recipe::ElasticDt => 0.5,
+        _ => 0.0,
+    }, Range::NOT_NEGATIVE, "", "0; 0.5 (elastic_dt)";
+    /// The weight of the mean squared error of each step's next observation, which a head predicts
+    /// from the token and the action that the model predicts; for deterministic heads. It has no
+    /// part in acting (Elastic Decision Transformer). 0: no such head.
+    next_observation_weight: f32 as serde(default) = match recipe {
+        Recipe::ElasticDt => 1.0,
+        _ => 0.0,
+    }, Range::NOT_NEGATIVE, "", "0; 1 (elastic_dt)";
     /// With `condition = "predicted"` and `mixer = "attention"`: whether no token sees a
     /// return-to-go but the first of the window. A prediction then does not follow from the
     /// predictions before it (Multi-Game Decision Transformers, Elastic Decision Transformer).
-    hide_returns: bool as serde(default) = false, Range::Any, "", "";
+    hide_returns: bool as serde(default) = recipe == Recipe::ElasticDt,
+        Range::Any, "", "true (elastic_dt)";
     /// What gives an action. `tanh`: the function of a linear layer, for continuous actions;
     /// `logits`: the largest, for discrete ones. Continuous ones can have a distribution that is
     /// learned by its likelihood: `squashed_gaussian`, whose mean and deviation depend on the past
@@ -289,9 +318,9 @@ keys! {
     /// Where the norms of a block are: in front of its mixer and MLP (`pre`), or behind the sums of
     /// what these give and what they were given (`post`), where no norm is left for the end.
     norm_placement: NormPlacement as serde(with = "NormPlacementName", default) = match recipe {
-        Recipe::Reinformer => NormPlacement::Post,
+        Recipe::Reinformer | Recipe::ElasticDt => NormPlacement::Post,
         _ => NormPlacement::Pre,
-    }, Range::Words(&["pre", "post"]), "", "pre; post (reinformer)";
+    }, Range::Words(&["pre", "post"]), "", "pre; post (reinformer, elastic_dt)";
     /// Added to the variance in the norms of blocks and in the last norm; in the embedding's it is
     /// 1e-5.
     norm_epsilon: f32 as serde(default = "norm_epsilon") = match recipe {
@@ -305,9 +334,9 @@ keys! {
     residual_dropout: f32 = 0.1, Range::BELOW_ONE, "", "0.1";
     /// Dropout on the embedded tokens.
     embedding_dropout: f32 = match recipe {
-        Recipe::Reinformer => 0.0,
+        Recipe::Reinformer | Recipe::ElasticDt => 0.0,
         _ => 0.1,
-    }, Range::BELOW_ONE, "", "0.1; 0 (reinformer)";
+    }, Range::BELOW_ONE, "", "0.1; 0 (reinformer, elastic_dt)";
     /// Returns-to-go are divided by this. Default: the published one for a known environment, else
     /// the power of ten nearest to a quarter of the data's largest absolute return (1 if all are
     /// zero); for advantages half of their standard deviation.
@@ -342,6 +371,10 @@ impl ModelConfig {
                     bins => Prediction::Bins {
                         bins,
                         optimism: self.optimism,
+                        estimate: (self.expectile_weight > 0.0).then_some(Estimate {
+                            expectile: self.expectile,
+                            weight: self.expectile_weight,
+                        }),
                     },
                 },
                 weight: self.return_weight,
@@ -350,20 +383,30 @@ impl ModelConfig {
         }
     }
 
-    /// Fills in the range of bins, that of the returns-to-go of this data.
+    /// The weight of the loss of predicted next observations, if they are predicted.
+    pub fn next_observation(&self) -> Option<f32> {
+        Some(self.next_observation_weight).filter(|weight| *weight > 0.0)
+    }
+
+    /// Fills in the range of bins: the published one, or that of the returns-to-go of this data.
     ///
     /// # Errors
     /// A range that is empty or reversed.
-    pub fn resolve_bins(&mut self, data: &Dataset) -> Result<(), KeyError> {
+    pub fn resolve_bins(
+        &mut self,
+        published: Option<[f64; 2]>,
+        data: &Dataset,
+    ) -> Result<(), KeyError> {
         if self.return_bins == 0 {
             return Ok(());
         }
-        let [low, high] = *self.return_bin_range.get_or_insert_with(|| {
+        let range = self.return_bin_range.or(published);
+        let [low, high] = *self.return_bin_range.insert(range.unwrap_or_else(|| {
             let all = data.returns_to_go().into_iter();
             all.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| {
                 [low.min(x), high.max(x)]
             })
-        });
+        }));
         // A range of the data may be one number.
         if low <= high && (high - low).is_finite() {
             return Ok(());

@@ -1,6 +1,6 @@
 //! Training a Decision Transformer.
 
-use rtg_datasets::sample::Batch;
+use rtg_datasets::sample::{Batch, WindowConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::algorithms::{
     self, Error, LearnerState, Needs, Saved, Source, Update, ValidationBatch, moments,
 };
 use crate::device::{ChosenDevice, Device};
-use crate::kernels::decision_transformer::{Side, Windows};
+use crate::kernels::decision_transformer::{LossTargets, Side, Windows};
 use crate::kernels::likelihood::{Entropy, Likelihood};
 use crate::kernels::{Dropout, Objective, adamw, device as gpu, lamb};
 use crate::keys::{KeyError, PlanError};
@@ -289,7 +289,10 @@ impl algorithms::Learner for Learner {
             ..
         } = &self.model;
         Needs::Windows {
-            config: recipe.windows(config.context, preprocessing),
+            config: WindowConfig {
+                next_observations: config.next_observation().is_some(),
+                ..recipe.windows(config.context, preprocessing)
+            },
             normaliser: &preprocessing.normaliser,
             rows: self.config.batch_size,
         }
@@ -482,5 +485,9 @@ pub fn windows(batch: &Batch) -> Windows<'_> {
             rtg_datasets::sample::Side::Right => Side::Right,
         },
         context: batch.context,
+        targets: LossTargets {
+            returns_to_go: &[],
+            next_observations: &batch.next_observations,
+        },
     }
 }

@@ -110,7 +110,7 @@ impl Algorithm for DecisionTransformer {
         let published = recipe.published();
         config.episode_length = Some(config.episode_length_for(published, facts.spec, data)?);
         config.resolve_head(recipe, &facts.spec.action_space)?;
-        config.resolve_bins(data)?;
+        config.resolve_bins(recipe.return_bin_range(facts.spec), data)?;
         let mut optimiser: OptimiserConfig = keys::read(plan, OPTIMISER)?;
         optimiser.warmup_steps = Some(optimiser.warmup(facts.steps));
         keys::write(plan, NETWORK, &config)?;

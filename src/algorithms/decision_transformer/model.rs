@@ -109,6 +109,7 @@ impl Model {
     pub(super) fn greedy_network(&self) -> (Shape, Vec<f32>) {
         let shape = Shape {
             deviation: None,
+            next_observation: None,
             condition: match self.shape.condition {
                 Condition::Nullable => Condition::Token,
                 condition => condition,
@@ -123,16 +124,22 @@ impl Model {
     pub(super) fn guided_network(&self) -> (Shape, Vec<f32>) {
         let shape = Shape {
             deviation: None,
+            next_observation: None,
             head: Head::Logits,
             ..self.shape
         };
         (shape, self.parameters_of(&shape))
     }
 
-    /// The parameters of a network that has fewer of them: no deviation, or no null.
+    /// The parameters of a network that has fewer of them: no deviation, no next observations, or
+    /// no null.
     fn parameters_of(&self, shape: &Shape) -> Vec<f32> {
         let (all, fewer) = (Layout::new(&self.shape), Layout::new(shape));
-        let shared = (all.views()).filter(|view| !view.name.starts_with("log_sigma"));
+        let trained_only = ["log_sigma", "next_observation"];
+        let shared = (all.views()).filter(|view| {
+            let mut names = trained_only.iter();
+            !names.any(|name| view.name.starts_with(name))
+        });
         // Both have the same order, and the null is the last row of its weight.
         let parameters = (shared.zip(fewer.views()))
             .flat_map(|(all, fewer)| &self.parameters[all.range.start..][..fewer.range.len()]);
@@ -260,5 +267,6 @@ pub fn shape(recipe: Recipe, config: &ModelConfig, preprocessing: &Preprocessing
         positions: config.positions,
         norm_placement: config.norm_placement,
         norm_epsilon: config.norm_epsilon,
+        next_observation: config.next_observation(),
     }
 }

@@ -146,9 +146,9 @@ impl TargetReturn {
 }
 
 impl TargetReturn {
-    /// The return-to-go that a row's last action was chosen with, in the network's units.
-    pub(super) fn return_to_go(&self, row: usize) -> f32 {
-        self.acting.return_to_go(row)
+    /// The return that the model expects of a row's last action, in the network's units.
+    pub(super) fn promised(&self, row: usize) -> f32 {
+        self.acting.promised(row)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use rtg_datasets::Normaliser;
 use rtg_datasets::sample::WindowConfig;
+use rtg_envs::Spec;
 use serde::{Deserialize, Serialize};
 
 use super::config::body;
@@ -29,6 +30,10 @@ pub enum Recipe {
     /// Dragon-Zhuang/Reinformer (Zhuang et al. 2024): post-norm and returns-to-go behind the
     /// observations, predicted by expectile regression, at the published sizes.
     Reinformer,
+    /// kristery/Elastic-DT (Wu et al. 2023): post-norm, the bin of the return-to-go predicted, with
+    /// an expectile beside it and the next observation, at the published sizes.
+    #[serde(rename = "elastic_dt")]
+    ElasticDt,
     /// The Q-learning Decision Transformer (Yamagata et al. 2023): the official code with labels
     /// of a critic, after `takuyamagata/qdt_simple`.
     Qdt,
@@ -55,6 +60,7 @@ impl Recipe {
         "convformer",
         "ddt",
         "reinformer",
+        "elastic_dt",
         "decision_mamba",
         "online_dt",
         "qdt",
@@ -69,6 +75,7 @@ impl Recipe {
             "convformer" => Self::Convformer,
             "ddt" => Self::Ddt,
             "reinformer" => Self::Reinformer,
+            "elastic_dt" => Self::ElasticDt,
             "online_dt" => Self::OnlineDt,
             "qdt" => Self::Qdt,
             "decision_mamba" => Self::DecisionMamba,
@@ -86,6 +93,7 @@ impl Recipe {
             | Self::Convformer
             | Self::Ddt
             | Self::Reinformer
+            | Self::ElasticDt
             | Self::DecisionMamba
             | Self::OnlineDt
             | Self::Qdt
@@ -110,7 +118,7 @@ impl Recipe {
         match (self, self.published()) {
             (Self::HuggingFace, _) => Initialisation::HuggingFace,
             (Self::D3rlpy, _) => Initialisation::D3rlpy,
-            (Self::Reinformer, _) => Initialisation::PyTorch,
+            (Self::Reinformer | Self::ElasticDt, _) => Initialisation::PyTorch,
             (_, PublishedCode::Official) => Initialisation::Official,
             (_, PublishedCode::Corl) => Initialisation::Corl,
         }
@@ -178,9 +186,24 @@ impl Recipe {
                 config.batch_size = 128;
                 config.warmup_steps = Some(5000);
             }
+            Self::ElasticDt => {
+                config.batch_size = 256;
+                config.warmup_steps = Some(10_000);
+            }
             _ => {}
         }
         config
+    }
+
+    /// Between which returns of this environment the published code divides them into bins: D4RL's
+    /// reference returns, `decision_transformer/d4rl_infos.py`.
+    pub fn return_bin_range(self, spec: &Spec) -> Option<[f64; 2]> {
+        let known = ["Hopper", "HalfCheetah", "Walker2d", "Ant"];
+        if self != Self::ElasticDt || !known.contains(&body(&spec.id)) {
+            return None;
+        }
+        let reference = spec.reference_returns?;
+        Some([reference.random, reference.expert])
     }
 
     /// What the published code divides returns of this environment by.
@@ -189,5 +212,21 @@ impl Recipe {
             (Self::Reinformer, "HalfCheetah") => Some(5000.0),
             _ => PublishedCode::return_scale(env_id),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtg_envs::registry;
+
+    #[test]
+    fn bins_cover_the_reference_returns_of_the_environments_that_the_source_knows() {
+        let range =
+            |recipe: Recipe, id: &str| recipe.return_bin_range(&registry::spec(id).unwrap());
+        let hopper = Some([-20.272_305, 3234.3]);
+        assert_eq!(range(Recipe::ElasticDt, "Hopper-v5"), hopper);
+        assert_eq!(range(Recipe::ElasticDt, "CartPole-v1"), None);
+        assert_eq!(range(Recipe::Reinformer, "Hopper-v5"), None);
     }
 }

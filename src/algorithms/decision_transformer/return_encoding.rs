@@ -6,7 +6,7 @@ use super::condition_dropout::ConditionDropout;
 use super::config::ModelConfig;
 use super::learner;
 use super::preprocessing::Preprocessing;
-use crate::kernels::decision_transformer::{Windows, bins};
+use crate::kernels::decision_transformer::{LossTargets, Windows, bins};
 
 /// From the returns-to-go of a batch to the network's numbers.
 pub(super) enum ReturnEncoding {
@@ -65,9 +65,14 @@ impl BinEncoder {
             let bin = bins::of(f64::from(*return_to_go), range, self.bins);
             bins::number(bin, self.bins)
         }));
+        let windows = learner::windows(batch);
         Windows {
             returns_to_go: &self.numbers,
-            ..learner::windows(batch)
+            targets: LossTargets {
+                returns_to_go: &batch.returns_to_go,
+                ..windows.targets
+            },
+            ..windows
         }
     }
 }
@@ -90,10 +95,9 @@ mod tests {
             scale: 100.0,
             numbers: Vec::new(),
         };
-        assert_eq!(
-            encoder.windows(&batch).returns_to_go,
-            [-0.75, -0.75, -0.75, 0.75]
-        );
+        let windows = encoder.windows(&batch);
+        assert_eq!(windows.returns_to_go, [-0.75, -0.75, -0.75, 0.75]);
+        assert_eq!(windows.targets.returns_to_go, batch.returns_to_go);
         encoder.range = [-100.0, 300.0];
         assert_eq!(
             encoder.windows(&batch).returns_to_go,

@@ -6,8 +6,11 @@
 //! with the largest predicted return is taken. All of them see the actions that were taken; each
 //! sees its own earlier predictions.
 //!
-//! kristery/Elastic-DT chooses in the same way, after drawing each length's returns from a
-//! distribution over classes, which this model does not have.
+//! With bins the returns to act for come from them, and lengths are compared by the expectile that
+//! is predicted beside them.
+//!
+//! kristery/Elastic-DT chooses in the same way, but draws each bin, and predicts the returns of a
+//! shortened history again.
 
 use super::Model;
 use super::policy::TargetReturn;
@@ -65,7 +68,7 @@ impl Policy for HistorySearch {
             self.candidates.extend_from_slice(actions);
             policy.act(active, observations, last_rewards, &mut self.candidates);
             for &row in active {
-                let promised = policy.return_to_go(row);
+                let promised = policy.promised(row);
                 if index == 0 || promised > self.promised[row] {
                     let action = row * width..(row + 1) * width;
                     self.chosen[action.clone()].copy_from_slice(&self.candidates[action]);
@@ -91,14 +94,14 @@ mod tests {
 
     const STEPS: usize = 12;
 
-    fn model(context: usize) -> Model {
+    fn model(recipe: Recipe, context: usize) -> Model {
         let config = ModelConfig {
             context,
             width: 16,
             layers: 2,
             heads: 1,
             action_head: Some(ActionHead::Tanh),
-            ..ModelConfig::of(Recipe::Reinformer)
+            ..ModelConfig::of(recipe)
         };
         let preprocessing = Preprocessing {
             normaliser: Normaliser::identity(2),
@@ -111,7 +114,7 @@ mod tests {
                 max_action: 1.0,
             },
         };
-        Model::new(Recipe::Reinformer, &config, preprocessing, 3)
+        Model::new(recipe, &config, preprocessing, 3)
     }
 
     fn observation(step: usize, row: usize) -> [f64; 2] {
@@ -144,7 +147,13 @@ mod tests {
 
     #[test]
     fn the_length_with_the_largest_prediction_acts() {
-        let model = model(5);
+        [Recipe::Reinformer, Recipe::ElasticDt]
+            .into_iter()
+            .for_each(check_lengths);
+    }
+
+    fn check_lengths(recipe: Recipe) {
+        let model = model(recipe, 5);
         let found = episodes(&mut HistorySearch::new(&model, 1, 1), 1);
         let contexts = [5, 3, 1];
         let mut lengths = contexts.map(|context| {
@@ -158,7 +167,7 @@ mod tests {
             let acted = lengths.each_mut().map(|policy| {
                 let mut action = taken;
                 policy.act(&[0], &observation(step, 0), &[0.5], &mut action);
-                (policy.return_to_go(0), action)
+                (policy.promised(0), action)
             });
             // The first of equal ones, which is the longest.
             let mut best = 0;
@@ -176,10 +185,10 @@ mod tests {
 
     #[test]
     fn a_context_of_two_steps_has_nothing_to_choose_and_rows_do_not_matter() {
-        let short = model(2);
+        let short = model(Recipe::Reinformer, 2);
         let exact = episodes(&mut TargetReturn::new(&short, Memory::Exact, 1, 1), 1);
         assert_eq!(exact, episodes(&mut HistorySearch::new(&short, 1, 1), 1));
-        let model = model(6);
+        let model = model(Recipe::ElasticDt, 6);
         let alone = episodes(&mut HistorySearch::new(&model, 1, 1), 1);
         let together = episodes(&mut HistorySearch::new(&model, 3, 2), 3);
         let first: Vec<f64> = together

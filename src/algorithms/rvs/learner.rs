@@ -222,6 +222,7 @@ impl algorithms::Learner for Learner {
             first_timestep: 0,
             max_timestep: None,
             action_map: actions.action_map(),
+            next_observations: false,
         };
         Needs::Windows {
             config,

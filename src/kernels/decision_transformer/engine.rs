@@ -11,7 +11,9 @@ use super::position;
 use super::shape::{MixerKind, Shape};
 use super::trunk::memory::Memory;
 use super::trunk::weights::Weights;
-use super::trunk::{Model, backward::backward, deviations, forward::forward, returns};
+use super::trunk::{
+    Model, backward::backward, deviations, forward::forward, next_observations, returns,
+};
 use super::windows::Windows;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::dropout::Dropout;
@@ -130,6 +132,10 @@ impl Engine {
         assert!(
             width % heads == 0,
             "{heads} heads do not divide a width of {width}"
+        );
+        assert!(
+            shape.next_observation.is_none() || shape.deviation.is_none(),
+            "next observations follow from deterministic actions"
         );
         let pool = threads::start(threads, "engine");
         let workers = pool.as_ref().map_or(1, ThreadPool::current_num_threads);
@@ -307,6 +313,7 @@ impl Engine {
         learns: bool,
     ) -> f64 {
         self.check(parameters, windows);
+        windows.check_targets(&self.shape);
         let steps = match denominator {
             Denominator::Valid => windows.steps(),
             Denominator::All | Denominator::Steps => windows.lengths.len() * windows.context,
@@ -502,6 +509,7 @@ impl Worker {
                     total += loss::cpu::loss(head, objective, predictions, targets, a, count, dz);
                 }
                 total += returns::loss(model, group, windows, of_returns, memory);
+                total += next_observations::loss(model, group, windows, of_returns.1, memory);
                 if learns {
                     backward(model, group, windows, dropout, memory, gradient);
                 }

@@ -24,6 +24,9 @@ pub struct Layout {
     pub(crate) head: Pair,
     /// From an observation token to its return-to-go, if that is predicted.
     pub(crate) return_head: Option<Pair>,
+    /// From a step's predicting token and its predicted action to the next observation, if that is
+    /// predicted.
+    pub(crate) next_observation: Option<Pair>,
     /// The raw deviations of actions, if the policy is stochastic.
     pub(crate) log_sigma: Option<LogSigma>,
 }
@@ -60,10 +63,19 @@ impl Layout {
         };
         let head = places.pair(name, &[c, shape.action]);
         let prediction = shape.condition.prediction();
-        let return_head = prediction.map(|of| places.pair("return_head", &[c, of.numbers()]));
+        let return_head = prediction.map(|of| {
+            // The last column of `return_heads` is a head of its own.
+            let heads = ["return_head", "return_heads"];
+            let name = heads[usize::from(of.estimate().is_some())];
+            places.pair(name, &[c, of.numbers()])
+        });
         let log_sigma = shape.deviation.map(|deviation| match deviation {
             Deviation::Squashed => LogSigma::Head(places.pair("log_sigma", &[c, shape.action])),
             Deviation::Free => LogSigma::Free(places.view("log_sigma".into(), &[shape.action])),
+        });
+        let next_observation = shape.next_observation.map(|_| {
+            let dims = [c + shape.action, shape.observation];
+            places.pair("next_observation", &dims)
         });
         Self {
             views: places.views(),
@@ -75,6 +87,7 @@ impl Layout {
             condition,
             head,
             return_head,
+            next_observation,
             log_sigma,
         }
     }
@@ -123,6 +136,7 @@ mod tests {
             positions: 0,
             norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
+            next_observation: None,
         };
         let convolution = Shape {
             mixer: MixerKind::Convolution,

@@ -73,5 +73,5 @@ mod windows;
 pub use acting::{Acting, Memory, StepInputs};
 pub use engine::Engine;
 pub use layout::Layout;
-pub use shape::{Condition, MixerKind, NormPlacement, Prediction, Shape};
-pub use windows::{Side, Windows};
+pub use shape::{Condition, Estimate, MixerKind, NormPlacement, Prediction, Shape};
+pub use windows::{LossTargets, Side, Windows};

@@ -57,7 +57,7 @@ mod tests {
     use crate::kernels::activation::Activation;
     use crate::kernels::decision_transformer::engine::Engine;
     use crate::kernels::decision_transformer::shape::{Condition, MixerKind, NormPlacement};
-    use crate::kernels::decision_transformer::windows::{Side, Windows};
+    use crate::kernels::decision_transformer::windows::{LossTargets, Side, Windows};
     use crate::kernels::layer_norm::EPSILON;
     use crate::kernels::loss::Head;
     use crate::kernels::testing::numbers;
@@ -80,6 +80,7 @@ mod tests {
             positions: 5,
             norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
+            next_observation: None,
         };
         let parameters = numbers(1, Layout::new(&shape).len());
         let observations = numbers(2, 2 * 4 * 3);
@@ -92,6 +93,7 @@ mod tests {
             lengths: &[4, 3],
             side: Side::Left,
             context: 4,
+            targets: LossTargets::default(),
         };
         let predict = |shape: Shape, parameters: &[f32]| {
             let mut found = vec![0.0; 2 * 4 * 2];

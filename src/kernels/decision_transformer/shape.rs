@@ -42,6 +42,9 @@ pub struct Shape {
     /// added to the variance in the norms of the blocks and in the last norm; the embedding's norm
     /// has [`EPSILON`]
     pub norm_epsilon: f32,
+    /// the weight of the loss of predicted [next observations](super::trunk::next_observations), if
+    /// they are predicted
+    pub next_observation: Option<f32>,
 }
 
 impl Shape {
@@ -52,6 +55,7 @@ impl Shape {
             && self.positions == 0
             && self.norm_placement == NormPlacement::Pre
             && self.norm_epsilon.to_bits() == EPSILON.to_bits()
+            && self.next_observation.is_none()
     }
 
     /// Whether this is the network of Chen et al. 2021.
@@ -140,7 +144,19 @@ pub enum Prediction {
         bins: usize,
         /// how much more likely the upper bins are made before one is chosen
         optimism: f32,
+        /// what is predicted beside the bins, if something is
+        estimate: Option<Estimate>,
     },
+}
+
+/// An expectile that is predicted beside bins: not acted for, but what histories are compared by
+/// (Elastic Decision Transformer, Wu et al. 2023).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// in (0, 1)
+    pub expectile: f32,
+    /// the weight of its loss beside that of the action
+    pub weight: f32,
 }
 
 impl Prediction {
@@ -148,7 +164,15 @@ impl Prediction {
     pub const fn numbers(self) -> usize {
         match self {
             Self::Expectile(_) => 1,
-            Self::Bins { bins, .. } => bins,
+            Self::Bins { bins, estimate, .. } => bins + estimate.is_some() as usize,
+        }
+    }
+
+    /// What is predicted beside bins, if something is.
+    pub const fn estimate(self) -> Option<Estimate> {
+        match self {
+            Self::Expectile(_) => None,
+            Self::Bins { estimate, .. } => estimate,
         }
     }
 
@@ -156,7 +180,21 @@ impl Prediction {
     pub(crate) fn chosen(self, numbers: &[f32]) -> f32 {
         match self {
             Self::Expectile(_) => numbers[0],
-            Self::Bins { bins, optimism } => bins::number(bins::chosen(numbers, optimism), bins),
+            Self::Bins { bins, optimism, .. } => {
+                bins::number(bins::chosen(&numbers[..bins], optimism), bins)
+            }
+        }
+    }
+
+    /// What histories are compared by: the estimate beside bins, else the return-to-go acted for.
+    pub(crate) fn promised(self, numbers: &[f32]) -> f32 {
+        match self {
+            Self::Bins {
+                bins,
+                estimate: Some(_),
+                ..
+            } => numbers[bins],
+            _ => self.chosen(numbers),
         }
     }
 }

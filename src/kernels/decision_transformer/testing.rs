@@ -2,7 +2,7 @@
 
 use super::layout::Layout;
 use super::shape::Shape;
-use super::windows::{Side, Windows};
+use super::windows::{LossTargets, Side, Windows};
 use crate::kernels::testing::numbers;
 
 /// A batch that owns its arrays.
@@ -14,6 +14,8 @@ pub(crate) struct Batch {
     lengths: Vec<usize>,
     side: Side,
     context: usize,
+    scaled_returns: Vec<f32>,
+    next_observations: Vec<f32>,
 }
 
 impl Batch {
@@ -31,6 +33,8 @@ impl Batch {
             lengths: lengths.to_vec(),
             side,
             context: shape.context,
+            scaled_returns: numbers(4, rows),
+            next_observations: numbers(5, lengths.len() * shape.observation),
         };
         for (window, length) in lengths.iter().enumerate() {
             let first = batch.windows().first_step(window);
@@ -40,6 +44,7 @@ impl Batch {
                 batch.actions[row * shape.action..][..shape.action].fill(f32::NAN);
                 let numbers = shape.condition.numbers();
                 batch.returns_to_go[row * numbers..][..numbers].fill(f32::NAN);
+                batch.scaled_returns[row] = f32::NAN;
                 batch.timesteps[row] = u32::MAX;
             }
         }
@@ -55,6 +60,10 @@ impl Batch {
             lengths: &self.lengths,
             side: self.side,
             context: self.context,
+            targets: LossTargets {
+                returns_to_go: &self.scaled_returns,
+                next_observations: &self.next_observations,
+            },
         }
     }
 }

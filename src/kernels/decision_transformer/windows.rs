@@ -31,6 +31,17 @@ pub struct Windows<'a> {
     pub side: Side,
     /// K
     pub context: usize,
+    /// what the loss alone reads
+    pub targets: LossTargets<'a>,
+}
+
+/// What a network does not read, but is to predict. Empty where nothing predicts it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LossTargets<'a> {
+    /// B x K, scaled: the returns-to-go, where the network reads the numbers of bins
+    pub returns_to_go: &'a [f32],
+    /// B x S, normalised: the observation behind each window's last step
+    pub next_observations: &'a [f32],
 }
 
 impl<'a> Windows<'a> {
@@ -49,6 +60,20 @@ impl<'a> Windows<'a> {
             returns_to_go: of(self.returns_to_go),
             timesteps: &self.timesteps[steps.clone()],
         }
+    }
+
+    /// The returns-to-go of a window's valid steps, where the network reads their bins.
+    pub fn returns_behind_bins(&self, window: usize) -> &'a [f32] {
+        let start = window * self.context + self.first_step(window);
+        &self.targets.returns_to_go[start..start + self.lengths[window]]
+    }
+
+    /// The observations behind a window's valid steps, in their order.
+    pub fn next_observations(&self, window: usize) -> impl Iterator<Item = &'a [f32]> + use<'a> {
+        let width = self.targets.next_observations.len() / self.lengths.len();
+        let observations = self.sequence(window).observations.chunks(width);
+        let last = &self.targets.next_observations[window * width..(window + 1) * width];
+        observations.skip(1).chain([last])
     }
 
     /// The first valid step of a window.
@@ -129,6 +154,21 @@ impl<'a> Windows<'a> {
                 (latest as usize) < rows,
                 "timestep {latest}, the table has {rows} rows"
             );
+        }
+    }
+
+    /// Panics unless everything that this shape predicts is here.
+    pub(crate) fn check_targets(&self, shape: &Shape) {
+        let (windows, targets) = (self.lengths.len(), self.targets);
+        if (shape.condition.prediction()).is_some_and(|of| of.estimate().is_some()) {
+            let steps = windows * self.context;
+            let found = targets.returns_to_go.len();
+            assert_eq!(found, steps, "returns-to-go to predict are B x K");
+        }
+        if shape.next_observation.is_some() {
+            let numbers = windows * shape.observation;
+            let found = targets.next_observations.len();
+            assert_eq!(found, numbers, "next observations are B x S");
         }
     }
 }

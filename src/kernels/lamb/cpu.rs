@@ -22,12 +22,14 @@ pub(crate) fn update_at(
     parameter: Parameter,
     buffers: &mut Buffers<'_>,
 ) {
-    let (row, columns) = match parameter.tensors {
-        1 => (BLOCK, BLOCK),
-        tensors => (parameter.columns, parameter.columns / tensors),
+    let (row, width) = if parameter.width < parameter.columns {
+        (parameter.columns, parameter.width)
+    } else {
+        (BLOCK, BLOCK)
     };
-    for start in (0..row).step_by(columns) {
-        update_columns(level, step, (row, start..start + columns), buffers);
+    for start in (0..row).step_by(width) {
+        let columns = start..row.min(start + width);
+        update_columns(level, step, (row, columns), buffers);
     }
 }
 

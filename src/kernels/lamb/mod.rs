@@ -31,8 +31,8 @@ pub struct Parameter {
     pub len: usize,
     /// Numbers in a row.
     pub columns: usize,
-    /// Tensors, each of which has the same number of columns.
-    pub tensors: usize,
+    /// Columns of each tensor; the last one has those that are left.
+    pub width: usize,
 }
 
 impl Parameter {
@@ -41,7 +41,7 @@ impl Parameter {
         Self {
             len,
             columns: len,
-            tensors: 1,
+            width: len,
         }
     }
 }
@@ -105,11 +105,16 @@ mod tests {
 
     #[test]
     fn tensors_beside_each_other_move_as_if_they_were_alone() {
-        let (rows, columns, tensors) = (7, 9, 3);
+        // Three of equal width, and two of which the last is narrower.
+        tensors_move_alone(9, 3);
+        tensors_move_alone(9, 8);
+    }
+
+    fn tensors_move_alone(columns: usize, width: usize) {
         let parameter = Parameter {
-            len: rows * columns,
+            len: 7 * columns,
             columns,
-            tensors,
+            width,
         };
         let step = Step {
             constants: AdamW::default(),
@@ -118,10 +123,9 @@ mod tests {
             clip: 0.7,
         };
         let part = |all: &[f32], tensor: usize| -> Vec<f32> {
-            let width = columns / tensors;
+            let own = tensor * width..columns.min((tensor + 1) * width);
             let rows = all.chunks(columns);
-            rows.flat_map(|row| row[tensor * width..(tensor + 1) * width].to_vec())
-                .collect()
+            rows.flat_map(|row| row[own.clone()].to_vec()).collect()
         };
         let start: Vec<Vec<f32>> = (1..4).map(|seed| numbers(seed, parameter.len)).collect();
         let after = |parameter, gradient: &[f32], start: [Vec<f32>; 2]| {
@@ -137,7 +141,7 @@ mod tests {
             [weights, mean, square]
         };
         let all = after(parameter, &start[0], [start[1].clone(), start[2].clone()]);
-        for tensor in 0..tensors {
+        for tensor in 0..columns.div_ceil(width) {
             let [gradient, weights, mean] = [0, 1, 2].map(|of| part(&start[of], tensor));
             let whole = Parameter::whole(weights.len());
             let alone = after(whole, &gradient, [weights, mean]);

@@ -123,8 +123,8 @@ impl Peer {
 }
 
 /// The tensors of a published code that a parameter is stored in: one, except for the matrix of
-/// queries, keys and values where there is a layer for each, and the bias of an LSTM, which in
-/// PyTorch is the sum of two. The model has `layers` blocks.
+/// queries, keys and values where there is a layer for each, two heads of returns-to-go, and the
+/// bias of an LSTM, which in PyTorch is the sum of two. The model has `layers` blocks.
 pub(super) fn peers(naming: Naming, layers: usize, view: &View) -> Vec<Peer> {
     if let Some(tensors) = lstm_peers(naming, &view.name) {
         return tensors;
@@ -145,6 +145,16 @@ pub(super) fn peers(naming: Naming, layers: usize, view: &View) -> Vec<Peer> {
         };
         return names.into_iter().enumerate().map(part).collect();
     }
+    if layer == "return_heads" {
+        let bins = view.dims[view.dims.len() - 1] - 1;
+        let part = |(layer, columns)| Peer {
+            name: format!("{}.{kind}", outer_name(naming, layer)),
+            form: Form::Transposed,
+            part: Part::Columns(columns),
+        };
+        let parts = [("return_head", 0..bins), ("estimate", bins..bins + 1)];
+        return parts.into_iter().map(part).collect();
+    }
     let (name, form) = match behind_sum(layers, layer) {
         Some(norm) if naming == Naming::MinDt => (format!("{norm}.{kind}"), Form::Same),
         _ => peer_name(naming, &view.name),
@@ -160,13 +170,15 @@ pub(super) fn peers(naming: Naming, layers: usize, view: &View) -> Vec<Peer> {
 /// separately.
 pub(super) fn tensors(naming: Naming, layers: usize, view: &View) -> Parameter {
     let peers = peers(naming, layers, view);
-    let parts = peers
-        .iter()
-        .filter(|peer| matches!(peer.part, Part::Columns(_)));
+    let columns = view.dims.last().copied().unwrap_or(1);
+    let width = match peers.first().map(|peer| &peer.part) {
+        Some(Part::Columns(first)) => first.len(),
+        _ => columns,
+    };
     Parameter {
         len: view.range.len(),
-        columns: view.dims.last().copied().unwrap_or(1),
-        tensors: parts.count().max(1),
+        columns,
+        width,
     }
 }
 
@@ -299,6 +311,14 @@ pub(super) fn outer_name(naming: Naming, layer: &str) -> &'static str {
         "condition" => ["condition", "condition", "_condition"],
         "return_head" if naming == Naming::MinDt => return "predict_rtg",
         "return_head" => ["predict_return", "return_head", "_return_output"],
+        "estimate" if naming == Naming::MinDt => return "predict_rtg2",
+        "estimate" => ["predict_estimate", "estimate_head", "_estimate_output"],
+        "next_observation" if naming == Naming::MinDt => return "predict_state",
+        "next_observation" => [
+            "predict_next_state",
+            "next_state_head",
+            "_next_state_output",
+        ],
         "mean" => ["predict_action.mu", "action_head.mu", "_output.mu"],
         "log_sigma" => [
             "predict_action.log_std",

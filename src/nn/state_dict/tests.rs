@@ -1,9 +1,23 @@
 //! Weights go through a file and come back, under every naming.
 
 use super::*;
-use crate::kernels::decision_transformer::{Condition, NormPlacement};
+use crate::kernels::decision_transformer::{Condition, Estimate, NormPlacement, Prediction};
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::{Activation, Deviation, Head};
+
+/// Two heads of returns-to-go.
+const ESTIMATED: Condition = Condition::Predicted {
+    prediction: Prediction::Bins {
+        bins: 3,
+        optimism: 1.0,
+        estimate: Some(Estimate {
+            expectile: 0.9,
+            weight: 1.0,
+        }),
+    },
+    weight: 1.0,
+    hides: true,
+};
 
 #[test]
 fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
@@ -22,6 +36,7 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
             Condition::Nullable,
             Condition::Adaln,
             Condition::expectile(0.9),
+            ESTIMATED,
         ] {
             for mixer in [
                 MixerKind::Attention,
@@ -47,6 +62,7 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
                         positions: 0,
                         norm_placement: NormPlacement::Pre,
                         norm_epsilon: EPSILON,
+                        next_observation: None,
                     };
                     check(naming, &shape);
                     check(
@@ -54,6 +70,7 @@ fn every_condition_mixer_and_distribution_goes_through_a_file_in_each_naming() {
                         &Shape {
                             positions: 3,
                             norm_placement: NormPlacement::Post,
+                            next_observation: Some(1.0),
                             ..shape
                         },
                     );
@@ -81,6 +98,7 @@ fn the_bias_of_an_lstm_is_the_sum_of_both_in_a_file() {
         positions: 0,
         norm_placement: NormPlacement::Pre,
         norm_epsilon: EPSILON,
+        next_observation: None,
     };
     let layout = Layout::new(&shape);
     let mut entries = export(Naming::Corl, &layout, &vec![0.5; layout.len()]);

@@ -36,6 +36,7 @@ impl WindowSampler {
         };
         let all = EpisodeSlice {
             first: 0,
+            ends: None,
             step: 0,
             length: steps,
         };

@@ -17,6 +17,8 @@ pub(super) struct EpisodeSlice {
     /// The first step, counted over all episodes.
     pub(super) step: usize,
     pub(super) length: usize,
+    /// The episode, if its last step is the slice's.
+    pub(super) ends: Option<usize>,
 }
 
 /// How stored numbers are converted to the model's units.
@@ -25,6 +27,7 @@ pub(super) struct Units {
     normaliser: Normaliser,
     return_scale: f64,
     actions: ActionUnits,
+    next_observations: bool,
 }
 
 impl Units {
@@ -37,6 +40,7 @@ impl Units {
             normaliser: normaliser.clone(),
             return_scale: config.return_scale,
             actions: ActionUnits::of(&dataset.info().action_space, config.action_map.as_ref())?,
+            next_observations: config.next_observations,
         })
     }
 
@@ -56,6 +60,9 @@ pub(super) struct Source {
     /// Observations, actions, and what the model is told: returns-to-go or labels. Consistent
     /// labels have two numbers: the return-to-go, and how far the label is above it.
     blocks: Blocks<3>,
+    /// The observation behind each episode's last step, normalised: episodes x S. Empty if no
+    /// window has next observations.
+    last_observations: Vec<f32>,
 }
 
 impl Source {
@@ -70,10 +77,12 @@ impl Source {
         let widths = [s, dataset.action_width(), 1 + usize::from(consistent)];
         let mut filling = Filling::new(widths, dataset.steps(), directory)?;
         let (mut observations, mut actions, mut returns) = (Vec::new(), Vec::new(), Vec::new());
+        let mut last_observations = Vec::new();
         for (index, episode) in dataset.iter().enumerate() {
             let steps = episode.len();
-            observations.resize(steps * s, 0.0);
-            let stored = &episode.observations[..steps * s];
+            let seen = steps + usize::from(units.next_observations);
+            observations.resize(seen * s, 0.0);
+            let stored = &episode.observations[..seen * s];
             units.normaliser.apply(stored, &mut observations);
             if let Some(at) = observations.iter().position(|x| !x.is_finite()) {
                 return Err(Error::Sampling(format!(
@@ -98,12 +107,15 @@ impl Source {
             };
             returns.resize(told.len(), 0.0);
             units.returns(&told, &mut returns);
-            filling.push(steps, [&observations, &actions, &returns])?;
+            let (own, last) = observations.split_at(steps * s);
+            last_observations.extend_from_slice(last);
+            filling.push(steps, [own, &actions, &returns])?;
         }
         Ok(Self {
             blocks: filling.finish()?,
             actions: units.actions,
             consistent,
+            last_observations,
         })
     }
 
@@ -122,6 +134,17 @@ impl Source {
     #[inline]
     pub(super) fn pieces(&self, stretch: EpisodeSlice) -> impl Iterator<Item = [&[f32]; 3]> {
         self.blocks.pieces(stretch.step, stretch.length)
+    }
+
+    /// The observation behind a stretch, normalised.
+    pub(super) fn next_observation(&self, stretch: EpisodeSlice) -> &[f32] {
+        match stretch.ends {
+            None => self.blocks.first_column(stretch.step + stretch.length),
+            Some(episode) => {
+                let [s, _, _] = self.blocks.widths();
+                &self.last_observations[episode * s..(episode + 1) * s]
+            }
+        }
     }
 
     /// Prefetches a stretch.

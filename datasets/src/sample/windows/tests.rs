@@ -225,6 +225,10 @@ fn every_window_lies_within_one_episode_and_is_padded_where_it_must_be() {
         } else {
             WindowConfig::corl(context, 1.0)
         };
+        let config = WindowConfig {
+            next_observations: round % 3 > 0,
+            ..config
+        };
         let sampler = WindowSampler::new(&dataset, &Normaliser::identity(2), config).unwrap();
         let rows = rng.random_range(1..20);
         sampler.sample(&mut rng, rows, &mut batch);
@@ -241,6 +245,14 @@ fn every_window_lies_within_one_episode_and_is_padded_where_it_must_be() {
             assert_eq!(batch.lengths[row], context.min(lengths[episode] - start));
             let view = dataset.episode(episode);
             let returns = crate::returns_to_go(view.rewards, 1.0);
+            if round % 3 > 0 {
+                let next = start + batch.lengths[row];
+                let expected = &view.observations[2 * next..2 * next + 2];
+                let found = &batch.next_observations[2 * row..2 * row + 2];
+                assert_eq!(found, [expected[0] as f32, expected[1] as f32]);
+            } else {
+                assert!(batch.next_observations.is_empty());
+            }
             for k in 0..context {
                 let here = place(k);
                 if valid.contains(&k) {

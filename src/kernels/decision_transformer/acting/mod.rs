@@ -202,6 +202,12 @@ impl Acting {
         self.rows[row].return_to_go
     }
 
+    /// Where the model predicts returns-to-go, which return it expects of the row's last action:
+    /// the [estimate](super::Estimate) beside bins, else [`Self::return_to_go`].
+    pub fn promised(&self, row: usize) -> f32 {
+        self.rows[row].promised
+    }
+
     /// A sample of a stochastic policy for the row's last step, with noise from N(0, 1): A numbers
     /// each. Of a deterministic policy, nothing.
     ///

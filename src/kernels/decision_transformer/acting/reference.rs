@@ -6,7 +6,7 @@ use crate::kernels::decision_transformer::embedding::{self, Steps};
 use crate::kernels::decision_transformer::layout::Layout;
 use crate::kernels::decision_transformer::mixer::Mixer;
 use crate::kernels::decision_transformer::network::reference::{Network, sum};
-use crate::kernels::decision_transformer::shape::Shape;
+use crate::kernels::decision_transformer::shape::{Prediction, Shape};
 use crate::kernels::decision_transformer::trunk::reference::chosen_returns;
 use crate::kernels::loss;
 use crate::kernels::precision::Precision;
@@ -74,7 +74,7 @@ pub(super) fn stream<R: Real>(
     let logits = network.linear(&layout.head, &normed);
     let returns = layout.return_head.as_ref().map(|head| {
         let normed = network.norm(&layout.final_norm, &every_step(0));
-        chosen_returns(shape, &network.linear(head, &normed))
+        chosen_returns(shape, &network.linear(head, &normed), Prediction::chosen)
     });
     let actions = loss::reference::predict(shape.head, &logits);
     (actions, returns.unwrap_or_default())

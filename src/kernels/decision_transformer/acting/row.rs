@@ -23,6 +23,8 @@ pub(super) struct Row {
     timestep: u32,
     /// That of the newest step.
     pub(super) return_to_go: f32,
+    /// What the model predicts of it, by which this history is compared with others.
+    pub(super) promised: f32,
     /// The raw means and deviations of a stochastic policy, A numbers each.
     pub(super) means: Vec<f32>,
     pub(super) raw_deviations: Vec<f32>,
@@ -115,6 +117,7 @@ impl Row {
             newest: None,
             timestep: 0,
             return_to_go: 0.0,
+            promised: 0.0,
             means: stochastic.clone(),
             raw_deviations: stochastic,
             past,

@@ -105,8 +105,10 @@ fn act_together(
         predicted.resize(jobs.len() * prediction.numbers());
         returns::predict(model, &scratch.answers, memory, predicted);
         let predicted = predicted.chunks(prediction.numbers());
-        for (return_to_go, predicted) in scratch.returns_to_go.iter_mut().zip(predicted) {
+        let chosen = scratch.returns_to_go.iter_mut().zip(&mut *jobs);
+        for ((return_to_go, job), predicted) in chosen.zip(predicted) {
             *return_to_go = prediction.chosen(predicted);
+            job.row.promised = prediction.promised(predicted);
         }
     }
     answer(

@@ -4,10 +4,12 @@ use super::*;
 use crate::kernels::activation::Activation;
 use crate::kernels::decision_transformer::embedding::Steps;
 use crate::kernels::decision_transformer::engine::Engine;
-use crate::kernels::decision_transformer::shape::{Condition, MixerKind, NormPlacement};
+use crate::kernels::decision_transformer::shape::{
+    Condition, MixerKind, NormPlacement, Prediction,
+};
 use crate::kernels::decision_transformer::testing::parameters;
 use crate::kernels::decision_transformer::trunk::reference;
-use crate::kernels::decision_transformer::windows::{Side, Windows};
+use crate::kernels::decision_transformer::windows::{LossTargets, Side, Windows};
 use crate::kernels::likelihood::Entropy;
 use crate::kernels::loss::{Denominator, Head, Objective};
 use crate::kernels::precision::Precision;
@@ -92,20 +94,22 @@ impl Episodes {
         all
     }
 
-    /// Steps all rows; returns every action and every return-to-go that it was predicted with.
-    fn act_and_predict(&self, acting: &mut Acting) -> (Vec<f32>, Vec<f32>) {
-        let mut returns = vec![0.0; self.rows * self.steps];
+    /// Steps all rows; returns every action, every return-to-go that it was predicted with and what
+    /// is expected of it.
+    fn act_and_predict(&self, acting: &mut Acting) -> (Vec<f32>, [Vec<f32>; 2]) {
+        let [mut returns, mut promised] = [(); 2].map(|()| vec![0.0; self.rows * self.steps]);
         let rows: Vec<usize> = (0..self.rows).collect();
         let actions = self.act_noting(acting, &rows, |acting, step| {
             for row in 0..self.rows {
                 returns[self.at(row, step)] = acting.return_to_go(row);
+                promised[self.at(row, step)] = acting.promised(row);
             }
         });
-        (actions, returns)
+        (actions, [returns, promised])
     }
 
     /// The reference's predictions of the same returns-to-go, from the windows up to each step.
-    fn reference_returns(&self, parameters: &[f32]) -> Vec<f64> {
+    fn reference_returns(&self, parameters: &[f32], which: reference::ReturnChoice) -> Vec<f64> {
         let exact = to_f64(parameters);
         let mut all = Vec::new();
         self.each_window(|windows| {
@@ -118,7 +122,7 @@ impl Episodes {
                 dropout: None,
                 entropy: Entropy::default(),
             };
-            all.extend(reference::predicted_returns(task, &exact).last());
+            all.extend(reference::predicted_returns(task, &exact, which).last());
         });
         all
     }
@@ -188,6 +192,7 @@ impl Episodes {
                     lengths: &[length],
                     side: Side::Left,
                     context,
+                    targets: LossTargets::default(),
                 });
             }
         }
@@ -391,13 +396,15 @@ fn a_predicted_return_is_the_references_and_the_action_follows_from_it() {
                 episodes.act_and_predict(&mut acting)
             });
             assert_eq!(one, two, "one thread and two");
-            let (actions, returns) = one;
+            let (actions, [returns, promised]) = one;
             // The history holds the predictions, not what the scenes said.
             assert_ne!(returns, episodes.returns_to_go);
             episodes.returns_to_go.clone_from(&returns);
             assert_close(&actions, &episodes.predict(&parameters, level), "actions");
-            let expected = episodes.reference_returns(&parameters);
-            assert_close(&returns, &expected, "returns-to-go");
+            let expected = |which| episodes.reference_returns(&parameters, which);
+            assert_close(&returns, &expected(Prediction::chosen), "returns-to-go");
+            assert_close(&promised, &expected(Prediction::promised), "expectations");
+            assert_eq!(returns == promised, shape.condition != BINS.condition);
         }
     }
 }
@@ -527,7 +534,7 @@ fn streaming_predicts_the_references_returns_too() {
     for level in Level::available() {
         let mut episodes = Episodes::new(PREDICTED, 2, 25);
         let mut acting = Acting::at(level, Memory::Streaming, PREDICTED, &parameters, 2, 1);
-        let (actions, returns) = episodes.act_and_predict(&mut acting);
+        let (actions, [returns, _]) = episodes.act_and_predict(&mut acting);
         episodes.returns_to_go.clone_from(&returns);
         let (expected, expected_returns) = episodes.reference_stream(&parameters);
         assert_close(&actions, &expected, "actions");

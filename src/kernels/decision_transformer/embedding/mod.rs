@@ -124,6 +124,7 @@ mod tests {
             positions: 0,
             norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
+            next_observation: None,
         }
     }
 

@@ -283,7 +283,7 @@ fn an_update_on_three_threads_is_the_update_on_one() {
     let tensors = engine.layout().views().map(|view| lamb::Parameter {
         len: view.range.len(),
         columns: view.dims[view.dims.len() - 1],
-        tensors: if view.name.contains("qkv") { 3 } else { 1 },
+        width: view.dims[view.dims.len() - 1] / if view.name.contains("qkv") { 3 } else { 1 },
     });
     let tensors: Vec<_> = tensors.collect();
     let found = after(&|buffers| engine.update_by_tensor(&tensors, &step, buffers));

@@ -2,7 +2,7 @@
 
 use super::Model;
 use super::memory::Memory;
-use super::{deviations, returns};
+use super::{deviations, next_observations, returns};
 use crate::kernels::decision_transformer::block::cpu::{self as block, Scratch};
 use crate::kernels::decision_transformer::embedding;
 use crate::kernels::decision_transformer::group::{Group, rate, undrop};
@@ -21,6 +21,7 @@ pub(crate) fn backward(
     memory: &mut Memory,
     gradient: &mut [f32],
 ) {
+    next_observations::backward(model, memory, gradient);
     head_backward(model, memory, gradient);
     returns::backward(model, group, memory, gradient);
     for (index, at) in model.layout.blocks.iter().enumerate().rev() {
@@ -51,6 +52,7 @@ fn head_backward(model: Model<'_>, memory: &mut Memory, gradient: &mut [f32]) {
     network.linear_backward((dz, a), head, (normed, c));
     let rows = (&*memory.final_normed, &mut **normed);
     deviations::backward(model, rows, &mut memory.deviations, factors, gradient);
+    next_observations::add_to_normed(model, &memory.next_observations, normed);
     stream.resize(normed.len());
     stream.fill(0.0);
     let x = match &layout.return_head {

@@ -1,6 +1,7 @@
 //! A thread's memory for its current group. It grows to the size of the largest group.
 
 use super::deviations::Deviations;
+use super::next_observations::NextObservations;
 use super::returns::Returns;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::block::cpu::{Scratch, Tape};
@@ -28,5 +29,7 @@ pub(crate) struct Memory {
     pub(crate) deviations: Deviations,
     /// Where returns-to-go are predicted.
     pub(crate) returns: Returns,
+    /// Where next observations are predicted.
+    pub(crate) next_observations: NextObservations,
     pub(crate) scratch: Scratch,
 }

@@ -8,6 +8,7 @@ pub(crate) mod backward;
 pub(crate) mod deviations;
 pub(crate) mod forward;
 pub(crate) mod memory;
+pub(crate) mod next_observations;
 pub mod reference;
 pub(crate) mod returns;
 pub(crate) mod weights;

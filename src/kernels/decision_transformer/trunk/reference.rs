@@ -61,7 +61,9 @@ pub fn loss_and_gradient<R: Real>(task: Task<'_>, parameters: &[R]) -> (Vec<R>, 
             total += loss;
             let (loss, dr) = returns_loss(task, window, steps, &tape);
             total += loss;
-            let at_heads = [&*dz, &*dr, &*draw];
+            let (loss, dn) = next_observations_loss(task, window, steps, &tape);
+            total += loss;
+            let at_heads = [&*dz, &*dr, &*draw, &*dn];
             backward(
                 task,
                 &layout,
@@ -79,8 +81,9 @@ pub fn loss_and_gradient<R: Real>(task: Task<'_>, parameters: &[R]) -> (Vec<R>, 
     (predictions, total, gradient)
 }
 
-/// The returns-to-go that are predicted: B x K, zero at padded steps and where none are.
-pub fn predicted_returns<R: Real>(task: Task<'_>, parameters: &[R]) -> Vec<R> {
+/// The returns-to-go that are predicted, to act for or to compare histories by: B x K, zero at
+/// padded steps and where none are.
+pub fn predicted_returns<R: Real>(task: Task<'_>, parameters: &[R], which: ReturnChoice) -> Vec<R> {
     let (layout, windows) = (Layout::new(task.shape), task.windows);
     let mut all = vec![R::zero(); windows.lengths.len() * windows.context];
     for (window, rows) in all.chunks_mut(windows.context).enumerate() {
@@ -88,21 +91,28 @@ pub fn predicted_returns<R: Real>(task: Task<'_>, parameters: &[R]) -> Vec<R> {
             && let Some(found) = forward(task, &layout, parameters, window).returns
         {
             let first = windows.first_step(window);
-            let found = chosen_returns(task.shape, &found.predictions);
+            let found = chosen_returns(task.shape, &found.predictions, which);
             rows[first..first + found.len()].copy_from_slice(&found);
         }
     }
     all
 }
 
-/// The returns-to-go to act for, from what the head for them gives.
-pub(in super::super) fn chosen_returns<R: Real>(shape: &Shape, predictions: &[R]) -> Vec<R> {
+/// Which of a step's predictions: `Prediction::chosen` or `Prediction::promised`.
+pub type ReturnChoice = fn(Prediction, &[f32]) -> f32;
+
+/// One return-to-go of each step, from what the head for them gives.
+pub(in super::super) fn chosen_returns<R: Real>(
+    shape: &Shape,
+    predictions: &[R],
+    which: ReturnChoice,
+) -> Vec<R> {
     match shape.condition.prediction() {
         None | Some(Prediction::Expectile(_)) => predictions.to_vec(),
-        Some(of @ Prediction::Bins { bins, .. }) => {
-            let rows = predictions.chunks(bins);
+        Some(of @ Prediction::Bins { .. }) => {
+            let rows = predictions.chunks(of.numbers());
             let rows = rows.map(|row| row.iter().map(|y| y.to_f64() as f32).collect());
-            rows.map(|row: Vec<f32>| R::from_f64(of.chosen(&row).into()))
+            rows.map(|row: Vec<f32>| R::from_f64(which(of, &row).into()))
                 .collect()
         }
     }
@@ -117,12 +127,19 @@ struct Tape<R> {
     logits: Vec<R>,
     raw_deviations: Vec<R>,
     returns: Option<Returns<R>>,
+    next_observations: Option<NextObservations<R>>,
 }
 
 /// What forward keeps of predicted returns-to-go: the observations' tokens and their norm.
 struct Returns<R> {
     stream: Vec<R>,
     normed: Vec<R>,
+    predictions: Vec<R>,
+}
+
+/// What forward keeps of predicted next observations: what they are predicted from.
+struct NextObservations<R> {
+    inputs: Vec<R>,
     predictions: Vec<R>,
 }
 
@@ -191,6 +208,17 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
             normed,
         }
     });
+    let next_observations = layout.next_observation.as_ref().map(|head| {
+        let actions = loss::reference::predict(task.shape.head, &logits);
+        let rows = normed.chunks(c).zip(actions.chunks(task.shape.action));
+        let inputs: Vec<R> = rows
+            .flat_map(|(row, action)| [row, action].concat())
+            .collect();
+        NextObservations {
+            predictions: exact.linear(head, &inputs),
+            inputs,
+        }
+    });
     Tape {
         embedded,
         blocks,
@@ -199,6 +227,7 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
         logits,
         raw_deviations,
         returns,
+        next_observations,
     }
 }
 
@@ -273,22 +302,68 @@ fn returns_loss<R: Real>(
             let found: Vec<R> = found.iter().map(|r| R::from_f64((*r).into())).collect();
             expectile::reference::loss(scales, &returns.predictions, &found)
         }
-        Prediction::Bins { bins, .. } => {
-            let mut targets = vec![R::zero(); found.len() * bins];
-            for (target, found) in targets.chunks_mut(bins).zip(found) {
-                target[bins::of_number(*found, bins)] = R::from_f64(1.0);
+        Prediction::Bins { bins, estimate, .. } => {
+            let numbers = prediction.numbers();
+            let mut loss = 0.0;
+            let mut gradient = Vec::new();
+            for (step, row) in returns.predictions.chunks(numbers).enumerate() {
+                let mut target = vec![R::zero(); bins];
+                target[bins::of_number(found[step], bins)] = R::from_f64(1.0);
+                let (head, objective) = (Head::Logits, Objective::CrossEntropy);
+                let (y, count) = (&row[..bins], count as f64);
+                let (_, part, dy) = loss::reference::loss(head, objective, y, &target, bins, count);
+                loss += part;
+                gradient.extend(dy);
+                gradient.extend(estimate.map(|_| R::zero()));
             }
-            let (head, objective) = (Head::Logits, Objective::CrossEntropy);
-            let (y, count) = (&returns.predictions, count as f64);
-            let (_, loss, dy) = loss::reference::loss(head, objective, y, &targets, bins, count);
-            (loss, dy)
+            (loss, gradient)
         }
     };
     let weight = f64::from(weight);
     for dy in &mut gradient {
         *dy = R::from_f64(weight * dy.to_f64());
     }
-    (weight * loss, gradient)
+    let estimate = prediction.estimate().map(|estimate| {
+        let scales = Scales {
+            expectile: estimate.expectile,
+            scale: 1.0,
+            count,
+        };
+        let numbers = prediction.numbers();
+        let last = returns.predictions.iter().skip(numbers - 1);
+        let y: Vec<R> = last.step_by(numbers).copied().collect();
+        let found = task.windows.returns_behind_bins(window).iter();
+        let found: Vec<R> = found.map(|r| R::from_f64((*r).into())).collect();
+        let (loss, dy) = expectile::reference::loss(scales, &y, &found);
+        let weight = f64::from(estimate.weight);
+        for (row, dy) in gradient.chunks_mut(numbers).zip(dy) {
+            row[numbers - 1] = R::from_f64(weight * dy.to_f64());
+        }
+        weight * loss
+    });
+    (weight * loss + estimate.unwrap_or_default(), gradient)
+}
+
+/// The loss of predicted next observations, and the gradient at them.
+fn next_observations_loss<R: Real>(
+    task: Task<'_>,
+    window: usize,
+    steps: usize,
+    tape: &Tape<R>,
+) -> (f64, Vec<R>) {
+    let (Some(weight), Some(tape)) = (task.shape.next_observation, &tape.next_observations) else {
+        return (0.0, Vec::new());
+    };
+    let s = task.shape.observation;
+    let next = task.windows.next_observations(window).flatten();
+    let next: Vec<R> = next.map(|x| R::from_f64((*x).into())).collect();
+    let (head, objective) = (Head::Logits, Objective::SquaredError);
+    let (y, count) = (&tape.predictions, (steps * s) as f64);
+    let (_, loss, mut dy) = loss::reference::loss(head, objective, y, &next, s, count);
+    for dy in &mut dy {
+        *dy = R::from_f64(f64::from(weight) * dy.to_f64());
+    }
+    (f64::from(weight) * loss, dy)
 }
 
 fn backward<R: Real>(
@@ -297,10 +372,10 @@ fn backward<R: Real>(
     parameters: &[R],
     window: usize,
     tape: &Tape<R>,
-    [dz, dr, draw]: [&[R]; 3],
+    [dz, dr, draw, dn]: [&[R]; 4],
     gradient: &mut [R],
 ) {
-    let (c, activation) = (task.shape.width, task.shape.activation);
+    let (c, a, activation) = (task.shape.width, task.shape.action, task.shape.activation);
     let tokens = task.tokens(window);
     let network = Network {
         precision: Precision::F32,
@@ -308,7 +383,27 @@ fn backward<R: Real>(
         parameters,
     };
     let mut back = Backward { network, gradient };
-    let mut normed = back.linear(&layout.head, &tape.normed, dz);
+    let (mut dz, mut through) = (dz.to_vec(), Vec::new());
+    if let (Some(head), Some(next)) = (&layout.next_observation, &tape.next_observations) {
+        let actions = loss::reference::predict(task.shape.head, &tape.logits);
+        for (step, row) in (back.linear(head, &next.inputs, dn).chunks(c + a)).enumerate() {
+            through.extend_from_slice(&row[..c]);
+            for (number, dy) in row[c..].iter().enumerate() {
+                let at = step * a + number;
+                let slope = match task.shape.head {
+                    Head::Tanh { scale } => {
+                        f64::from(scale) - actions[at].to_f64().powi(2) / f64::from(scale)
+                    }
+                    Head::Logits => 1.0,
+                };
+                dz[at] += R::from_f64(slope * dy.to_f64());
+            }
+        }
+    }
+    let mut normed = back.linear(&layout.head, &tape.normed, &dz);
+    if !through.is_empty() {
+        normed = sum(&normed, &through);
+    }
     match &layout.log_sigma {
         None => {}
         Some(LogSigma::Head(head)) => {

@@ -8,14 +8,16 @@
 //! ```
 //!
 //! y is a return-to-go, and the loss is [`expectile`] regression on those of the data; or it is the
-//! logits of [`bins`](super::super::bins), and the loss is the cross-entropy of the data's.
+//! logits of [`bins`](super::super::bins), and the loss is the cross-entropy of the data's. Behind
+//! the logits there may be an estimate, again an expectile of the return-to-go, whose errors are
+//! not scaled (kristery/Elastic-DT, `scripts/train_edt.py`).
 
 use super::Model;
 use super::memory::Memory;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::decision_transformer::bins;
 use crate::kernels::decision_transformer::group::Group;
-use crate::kernels::decision_transformer::shape::{Condition, Prediction};
+use crate::kernels::decision_transformer::shape::{Condition, Estimate, Prediction};
 use crate::kernels::decision_transformer::windows::Windows;
 use crate::kernels::expectile::{self, Scales};
 use crate::kernels::loss::{self, Head, Objective};
@@ -31,7 +33,7 @@ pub(crate) struct Returns {
     statistics: Vec<[f32; 2]>,
     predictions: Buffer,
     gradient: Buffer,
-    /// Returns-to-go, or a one in the place of each one's bin.
+    /// Returns-to-go, or a one in the place of a step's bin.
     targets: Vec<f32>,
 }
 
@@ -99,31 +101,54 @@ pub(crate) fn loss(
     let (rows, numbers) = (group.observations.len(), prediction.numbers());
     predictions.resize(rows * numbers);
     predict(model, observations, (normed, statistics), predictions);
-    targets.clear();
-    let found = (group.sequences.iter())
-        .flat_map(|sequence| windows.sequence(sequence.window).returns_to_go);
     gradient.resize(rows * numbers);
-    let loss = match prediction {
+    let sequences = || group.sequences.iter();
+    let found = sequences().flat_map(|at| windows.sequence(at.window).returns_to_go);
+    let (loss, estimate) = match prediction {
         Prediction::Expectile(expectile) => {
+            targets.clear();
             targets.extend(found);
             let scales = Scales {
                 expectile,
                 scale,
                 count,
             };
-            expectile::cpu::loss(scales, predictions, targets, gradient)
+            let loss = expectile::cpu::loss(scales, predictions, targets, gradient);
+            (loss, None)
         }
-        Prediction::Bins { bins, .. } => {
-            targets.resize(rows * bins, 0.0);
-            for (target, found) in targets.chunks_mut(bins).zip(found) {
-                target[bins::of_number(*found, bins)] = 1.0;
-            }
+        Prediction::Bins { bins, estimate, .. } => {
+            let rows = predictions.chunks(numbers).zip(found);
+            let rows = rows.zip(gradient.chunks_mut(numbers));
             let (head, objective) = (Head::Logits, Objective::CrossEntropy);
-            loss::cpu::loss(head, objective, predictions, targets, bins, count, gradient)
+            let losses = rows.map(|((y, found), dy)| {
+                targets.clear();
+                targets.resize(bins, 0.0);
+                targets[bins::of_number(*found, bins)] = 1.0;
+                let (y, dy) = (&y[..bins], &mut dy[..bins]);
+                loss::cpu::loss(head, objective, y, targets, bins, count, dy)
+            });
+            (losses.sum(), estimate)
         }
     };
     gradient.iter_mut().for_each(|dy| *dy *= weight);
-    f64::from(weight) * loss
+    let mut total = f64::from(weight) * loss;
+    if let Some(Estimate { expectile, weight }) = estimate {
+        let scales = Scales {
+            expectile,
+            scale: 1.0,
+            count,
+        };
+        let found = sequences().flat_map(|at| windows.returns_behind_bins(at.window));
+        let rows = predictions
+            .chunks(numbers)
+            .zip(gradient.chunks_mut(numbers));
+        for ((y, dy), found) in rows.zip(found) {
+            let (y, dy) = (&y[numbers - 1..], &mut dy[numbers - 1..]);
+            total += f64::from(weight) * expectile::cpu::loss(scales, y, &[*found], dy);
+            dy[0] *= weight;
+        }
+    }
+    total
 }
 
 /// With the gradient at the tokens that actions are predicted from in `scratch.stream`: makes it

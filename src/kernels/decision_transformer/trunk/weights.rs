@@ -18,6 +18,8 @@ pub(crate) struct Weights {
     pub(crate) head_transposed: Panels,
     pub(crate) return_head: Panels,
     pub(crate) return_head_transposed: Panels,
+    pub(crate) next_observation: Panels,
+    pub(crate) next_observation_transposed: Panels,
     pub(crate) log_sigma: Panels,
     pub(crate) log_sigma_transposed: Panels,
 }
@@ -34,23 +36,38 @@ impl Weights {
         let level = packing.level;
         embedding::cpu::pack(level, &layout.embedding, parameters, &mut self.embedding);
         position::bias(layout, parameters, &mut self.embed_bias);
-        let head = Matrix::of(parameters, &layout.head);
-        head.pack(level, &mut self.head);
-        if packing.backward() {
-            head.pack_transposed(level, &mut self.head_transposed);
-        }
-        if let Some(head) = &layout.return_head {
-            let head = Matrix::of(parameters, head);
-            head.pack(level, &mut self.return_head);
-            if packing.backward() {
-                head.pack_transposed(level, &mut self.return_head_transposed);
-            }
-        }
-        if let Some(LogSigma::Head(head)) = &layout.log_sigma {
-            let head = Matrix::of(parameters, head);
-            head.pack(level, &mut self.log_sigma);
-            if packing.backward() {
-                head.pack_transposed(level, &mut self.log_sigma_transposed);
+        let log_sigma = match &layout.log_sigma {
+            Some(LogSigma::Head(head)) => Some(head),
+            Some(LogSigma::Free(_)) | None => None,
+        };
+        for (head, panels, transposed) in [
+            (
+                Some(&layout.head),
+                &mut self.head,
+                &mut self.head_transposed,
+            ),
+            (
+                layout.return_head.as_ref(),
+                &mut self.return_head,
+                &mut self.return_head_transposed,
+            ),
+            (
+                layout.next_observation.as_ref(),
+                &mut self.next_observation,
+                &mut self.next_observation_transposed,
+            ),
+            (
+                log_sigma,
+                &mut self.log_sigma,
+                &mut self.log_sigma_transposed,
+            ),
+        ] {
+            if let Some(head) = head {
+                let head = Matrix::of(parameters, head);
+                head.pack(level, panels);
+                if packing.backward() {
+                    head.pack_transposed(level, transposed);
+                }
             }
         }
         // In training all tokens go through the last layer where returns are predicted.

@@ -2,7 +2,7 @@
 
 use crate::kernels::activation::Activation;
 use crate::kernels::decision_transformer::shape::{
-    Condition, MixerKind, NormPlacement, Prediction, Shape,
+    Condition, Estimate, MixerKind, NormPlacement, Prediction, Shape,
 };
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::loss::Head;
@@ -23,6 +23,7 @@ pub(super) const SHAPE: Shape = Shape {
     positions: 0,
     norm_placement: NormPlacement::Pre,
     norm_epsilon: EPSILON,
+    next_observation: None,
 };
 
 /// The return-to-go outside the sequence: two tokens a step.
@@ -71,6 +72,10 @@ pub(super) const BINS: Shape = Shape {
         prediction: Prediction::Bins {
             bins: 9,
             optimism: 3.0,
+            estimate: Some(Estimate {
+                expectile: 0.8,
+                weight: 0.7,
+            }),
         },
         weight: 0.3,
         hides: true,

@@ -35,6 +35,7 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
             positions: 0,
             norm_placement: NormPlacement::Pre,
             norm_epsilon: EPSILON,
+            next_observation: None,
         };
         let layout = Layout::new(&shape);
         let weights = numbers(1, layout.len());

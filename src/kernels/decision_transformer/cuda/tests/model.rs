@@ -33,6 +33,7 @@ pub(super) const SMALL: Shape = Shape {
     positions: 0,
     norm_placement: NormPlacement::Pre,
     norm_epsilon: EPSILON,
+    next_observation: None,
 };
 
 pub(super) const DROPOUT: Dropout = Dropout {

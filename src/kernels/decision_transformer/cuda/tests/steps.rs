@@ -9,7 +9,7 @@ use crate::kernels::decision_transformer::gather::{Actions, Columns, reference a
 use crate::kernels::decision_transformer::layout::Layout;
 use crate::kernels::decision_transformer::shape::{Condition, MixerKind, NormPlacement, Shape};
 use crate::kernels::decision_transformer::testing::parameters;
-use crate::kernels::decision_transformer::windows::{Side, Windows};
+use crate::kernels::decision_transformer::windows::{LossTargets, Side, Windows};
 use crate::kernels::device::backend::Backend;
 use crate::kernels::device::tests::{backends, fake};
 use crate::kernels::dropout::Dropout;
@@ -33,6 +33,7 @@ const SHAPE: Shape = Shape {
     positions: 0,
     norm_placement: NormPlacement::Pre,
     norm_epsilon: EPSILON,
+    next_observation: None,
 };
 
 /// The number of steps: few on the emulator, many on a device.
@@ -128,6 +129,7 @@ fn on_the_cpu(data: &Data, setup: &TrainerSetup) -> State {
                 lengths: &lengths,
                 side: Side::Right,
                 context: SHAPE.context,
+                targets: LossTargets::default(),
             };
             let dropout = Dropout {
                 key: keys[batch],

@@ -2,7 +2,7 @@
 
 use crate::kernels::activation::Activation;
 use crate::kernels::decision_transformer::shape::{
-    Condition, MixerKind, NormPlacement, Prediction, Shape,
+    Condition, Estimate, MixerKind, NormPlacement, Prediction, Shape,
 };
 use crate::kernels::layer_norm::EPSILON;
 use crate::kernels::likelihood::Deviation;
@@ -24,6 +24,7 @@ pub(super) const SMALL: Shape = Shape {
     positions: 0,
     norm_placement: NormPlacement::Pre,
     norm_epsilon: EPSILON,
+    next_observation: None,
 };
 
 /// The return-to-go outside the sequence: two tokens a step.
@@ -57,10 +58,35 @@ pub(super) const BINS: Shape = Shape {
         prediction: Prediction::Bins {
             bins: 7,
             optimism: 2.0,
+            estimate: None,
         },
         weight: 0.3,
         hides: true,
     },
+    ..SMALL
+};
+
+/// The same with an expectile beside the bins, and next observations.
+pub(super) const ESTIMATE: Shape = Shape {
+    condition: Condition::Predicted {
+        prediction: Prediction::Bins {
+            bins: 4,
+            optimism: 2.0,
+            estimate: Some(Estimate {
+                expectile: 0.8,
+                weight: 0.7,
+            }),
+        },
+        weight: 0.3,
+        hides: true,
+    },
+    next_observation: Some(0.6),
+    ..SMALL
+};
+
+/// Next observations behind the token of an observation.
+pub(super) const NEXT: Shape = Shape {
+    next_observation: Some(1.4),
     ..SMALL
 };
 
@@ -109,9 +135,10 @@ pub(super) const POST: Shape = Shape {
     ..SMALL
 };
 
-const MEMBERS: [Shape; 12] = [
+const MEMBERS: [Shape; 13] = [
     POST,
-    BINS,
+    ESTIMATE,
+    NEXT,
     NULLABLE,
     POSITION,
     SQUASHED,
@@ -124,7 +151,15 @@ const MEMBERS: [Shape; 12] = [
     LSTM,
 ];
 
-const COMBINATIONS: [Shape; 13] = [
+const COMBINATIONS: [Shape; 15] = [
+    Shape {
+        norm_placement: NormPlacement::Post,
+        ..ESTIMATE
+    },
+    Shape {
+        condition: Condition::Adaln,
+        ..NEXT
+    },
     Shape {
         norm_placement: NormPlacement::Post,
         deviation: Some(Deviation::Free),
