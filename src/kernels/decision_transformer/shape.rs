@@ -42,8 +42,7 @@ pub struct Shape {
     /// added to the variance in the norms of the blocks and in the last norm; the embedding's norm
     /// has [`EPSILON`]
     pub norm_epsilon: f32,
-    /// the weight of the loss of predicted [next observations](super::trunk::next_observations), if
-    /// they are predicted
+    /// the weight of the loss of next observations, if they are predicted
     pub next_observation: Option<f32>,
 }
 
