@@ -8,10 +8,10 @@ use crate::algorithms;
 use crate::evaluate;
 use crate::experiment::{ExperimentError, NONE};
 use crate::interrupt::Interrupt;
-use crate::kernels::device as cuda;
 use crate::keys::KeyError;
 use crate::nn::state_dict::StateDictError;
 use crate::{export, metrics, parallel, run, sweep};
+use rtg_kernels::device as cuda;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -18,10 +18,10 @@ use crate::checkpoint::Checkpoint;
 use crate::data::{self, ExperimentData};
 use crate::error::Error;
 use crate::experiment::Experiment;
-use crate::kernels::mlp::Pool;
 use crate::keys::KeyError;
 use crate::nn::state_dict::{Entry, StateDictError, Values, serialise};
 use crate::run::{self, Run};
+use rtg_kernels::mlp::Pool;
 
 /// The file of a run's labels, in its directory.
 pub const FILE: &str = "labels.safetensors";

@@ -44,7 +44,7 @@ pub mod interrupt;
 pub mod random;
 pub mod statistics;
 pub mod parallel;
-pub mod kernels;
+pub use rtg_kernels as kernels;
 pub mod nn;
 pub mod device;
 pub mod keys;

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::adamw::{self, AdamW, Buffers, Step};
 use crate::keys::{Range, keys};
+use rtg_kernels::adamw::{self, AdamW, Buffers, Step};
 
 /// The learning rate after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub enum OptimiserMethod {
     /// [`adamw`]: the same rate for all weights.
     #[default]
     Adamw,
-    /// [`lamb`](crate::kernels::lamb): the step of a weight matrix is as long as the rate times the
+    /// [`lamb`](rtg_kernels::lamb): the step of a weight matrix is as long as the rate times the
     /// matrix.
     Lamb,
 }

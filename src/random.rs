@@ -9,6 +9,7 @@ use std::fmt;
 use rand::{Rng, RngExt as _, SeedableRng, TryRng};
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
+pub use rtg_kernels::hash::mix;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -108,15 +109,6 @@ pub fn derive(seed: u64, name: &str) -> u64 {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     mix(mix(seed).wrapping_add(hash))
-}
-
-/// The finaliser of `SplitMix64` (Steele, Lea and Flood 2014): a bijection that maps close inputs
-/// to distant outputs.
-pub fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ fn build() -> Option<PathBuf> {
     fs::create_dir_all(&folder).unwrap();
     // Another process of these tests may use the file.
     let made = folder.join(format!("made-by-{}", std::process::id()));
-    let script = repository("src/kernels/device/emulator/build.sh");
+    let script = repository("kernels/src/device/emulator/build.sh");
     let status = Command::new("bash")
         .arg(script)
         .arg(&made)

@@ -1,5 +1,5 @@
 //! `--device cuda` through the driver layer, on a fake driver that runs the emulated kernels,
-//! counts what is done with it, and fails on request (`src/kernels/device/emulator/driver/`).
+//! counts what is done with it, and fails on request (`kernels/src/device/emulator/driver/`).
 
 use std::fs;
 use std::process::{Command, Output};

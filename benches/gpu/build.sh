@@ -28,7 +28,7 @@ built=$profile
 strip -o "$folder/rtg" "${CARGO_TARGET_DIR:-target}/$built/rtg"
 strip -o "$folder/kernel-tests" "$tests"
 # For any x86-64 machine of the last ten years, not this one.
-src/kernels/device/emulator/build.sh "$folder/fake/libcuda.so.1" -march=x86-64-v3
+kernels/src/device/emulator/build.sh "$folder/fake/libcuda.so.1" -march=x86-64-v3
 strip "$folder/fake/libcuda.so.1"
 cp benches/gpu/run.sh benches/gpu/pytorch_gpu.py benches/gpu/table.py benches/peers/pytorch_model.py "$folder/"
 tar czf "$file" -C "$scratch" rtg-gpu

@@ -5,7 +5,7 @@ use rtg_envs::Space;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::kernels::{Head, Objective};
+use rtg_kernels::{Head, Objective};
 
 /// How a box of actions is represented in a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use rtg_datasets::Normaliser;
 
 use super::networks::Shared;
 use super::{ActionCodec, Rule};
-use crate::kernels::mlp::Pool;
 use crate::policy::{Mode, Policy, Start};
 use crate::random::Stream;
+use rtg_kernels::mlp::Pool;
 
 /// How an actor's outputs become actions, in the network's units.
 pub trait Decision: Send {
@@ -196,8 +196,8 @@ impl<D: Decision> Policy for ActorPolicy<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Head;
-    use crate::kernels::mlp::{Network, Shape};
+    use rtg_kernels::Head;
+    use rtg_kernels::mlp::{Network, Shape};
 
     #[test]
     fn each_row_has_its_own_last_observations_and_none_of_the_episode_before() {

@@ -1,10 +1,10 @@
 //! Adam of the baselines: one optimiser per network, with neither weight decay nor clipping.
 
 use super::{Error, Saved};
-use crate::kernels::adamw::{AdamW, Step};
-use crate::kernels::mlp::Pool;
 use crate::nn::state_dict::Entry;
 use crate::optimise::Moments;
+use rtg_kernels::adamw::{AdamW, Step};
+use rtg_kernels::mlp::Pool;
 
 /// The optimiser's state for one network or vector.
 pub(super) struct Adam {

@@ -4,9 +4,9 @@
 use rtg_datasets::sample::Batch;
 
 use super::vector::TrainedVector;
-use crate::kernels::Head;
-use crate::kernels::mlp::heads::gaussian::Gaussian;
-use crate::kernels::mlp::heads::{categorical, tanh};
+use rtg_kernels::Head;
+use rtg_kernels::mlp::heads::gaussian::Gaussian;
+use rtg_kernels::mlp::heads::{categorical, tanh};
 
 /// The data's action in each row of a batch.
 #[derive(Debug, Default)]

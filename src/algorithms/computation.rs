@@ -6,9 +6,9 @@ use rtg_datasets::Normaliser;
 use super::ActionCodec;
 use super::actor_policy::Decision;
 use super::networks::Shared;
-use crate::kernels::decision_transformer::{self, position};
-use crate::kernels::mlp;
 use crate::nn::state_dict::{Entry, Naming};
+use rtg_kernels::decision_transformer::{self, position};
+use rtg_kernels::mlp;
 
 /// The computation of a greedy policy.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use rtg_datasets::Normaliser;
 use rtg_datasets::sample::{RewardTransform, TransitionConfig};
 
-use crate::kernels::mlp::{Network, Pool};
+use rtg_kernels::mlp::{Network, Pool};
 
 /// Computes the values of rows of observations, one for each row.
 pub(super) type Compute = dyn FnMut(&Pool, &[f32], usize) -> Vec<f32>;

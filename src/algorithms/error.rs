@@ -1,8 +1,8 @@
 //! Why an algorithm cannot learn or act.
 
-use crate::kernels::device as cuda;
 use crate::keys::PlanError;
 use crate::nn::state_dict::StateDictError;
+use rtg_kernels::device as cuda;
 
 /// Why an algorithm cannot learn or act.
 #[derive(Debug, thiserror::Error)]

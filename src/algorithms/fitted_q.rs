@@ -14,10 +14,10 @@ use rtg_datasets::sample::Transitions;
 use super::ActionCodec;
 use super::networks::Trained;
 use super::q_learning::losses;
-use crate::kernels::mlp::{Pass, Pool, Shape, Want};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
 use crate::nn::state_dict::{StateDictError, TensorFile};
 use crate::random::Stream;
+use rtg_kernels::mlp::{Pass, Pool, Shape, Want};
 
 /// d3rlpy's network and optimiser.
 const HIDDEN: [usize; 2] = [256, 256];

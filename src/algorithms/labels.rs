@@ -21,8 +21,8 @@ use rtg_datasets::{EpisodeView, LabelKind};
 use serde::{Deserialize, Serialize};
 
 use super::Critic;
-use crate::kernels::mlp::Pool;
 use crate::keys::{Range, keys};
+use rtg_kernels::mlp::Pool;
 
 /// How labels are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -321,7 +321,7 @@ pub trait Learner {
     /// From now on, divides each batch into parts and computes those of this process. Losses,
     /// gradients and weights remain those of the whole batch, the same in every process. It is
     /// called before the first update. For a learner of small networks, it is enough to divide its
-    /// [pool](crate::kernels::mlp::Pool::divide).
+    /// [pool](rtg_kernels::mlp::Pool::divide).
     ///
     /// # Errors
     /// A learner that can only compute whole batches.

@@ -3,11 +3,11 @@
 
 use super::adam::Adam;
 use super::cloning::{DataActions, Loss};
-use crate::kernels::Head;
-use crate::kernels::mlp::heads::categorical;
-use crate::kernels::mlp::{Network, Pass, Pool, Shape, Want};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
 use crate::random::Stream;
+use rtg_kernels::Head;
+use rtg_kernels::mlp::heads::categorical;
+use rtg_kernels::mlp::{Network, Pass, Pool, Shape, Want};
 
 const HIDDEN: [usize; 2] = [256, 256];
 const LEARNING_RATE: f64 = 3e-4;

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adam::Adam;
 use super::{Error, Saved};
-use crate::kernels::adamw::clip;
-use crate::kernels::mlp::{Layout, Network, Norm, Place, Pool, Shape};
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
+use rtg_kernels::adamw::clip;
+use rtg_kernels::mlp::{Layout, Network, Norm, Place, Pool, Shape};
 
 /// A network that a learner changes and policies read, shared without copying weights.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use super::adam::Adam;
 use super::networks::decayed;
 use super::{Error, Saved};
-use crate::kernels::mlp::Pool;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile, read_linear};
+use rtg_kernels::mlp::Pool;
 
 /// A vector of parameters with its training state.
 pub struct TrainedVector {

@@ -3,11 +3,11 @@
 
 use serde::Serialize;
 
-use crate::kernels::Dropout;
-use crate::kernels::adamw::{self, Buffers, Step};
-use crate::kernels::decision_transformer::cuda::TrainerSetup;
-use crate::kernels::decision_transformer::gather::{Columns, reference};
-use crate::kernels::decision_transformer::{Engine, LossTargets, Windows};
+use rtg_kernels::Dropout;
+use rtg_kernels::adamw::{self, Buffers, Step};
+use rtg_kernels::decision_transformer::cuda::TrainerSetup;
+use rtg_kernels::decision_transformer::gather::{Columns, reference};
+use rtg_kernels::decision_transformer::{Engine, LossTargets, Windows};
 
 /// Loss and gradient norm of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

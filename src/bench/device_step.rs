@@ -8,13 +8,13 @@ use serde::Serialize;
 use super::device_reference::{FirstStep, first_steps};
 use super::peak::step_flops;
 use super::{EPISODE_LENGTH, Sizes, model};
-use crate::kernels::adamw::AdamW;
-use crate::kernels::decision_transformer::Side;
-use crate::kernels::decision_transformer::cuda::{StepQueue, Trainer, TrainerSetup};
-use crate::kernels::decision_transformer::gather::{Actions, Columns};
-use crate::kernels::device::{Error, open};
-use crate::kernels::{Denominator, Dropout, Objective, Precision};
 use crate::random::Stream;
+use rtg_kernels::adamw::AdamW;
+use rtg_kernels::decision_transformer::Side;
+use rtg_kernels::decision_transformer::cuda::{StepQueue, Trainer, TrainerSetup};
+use rtg_kernels::decision_transformer::gather::{Actions, Columns};
+use rtg_kernels::device::{Error, open};
+use rtg_kernels::{Denominator, Dropout, Objective, Precision};
 
 /// Steps of the longest queue.
 const MOST_STEPS: usize = 64;

@@ -25,8 +25,8 @@ use crate::algorithms::decision_transformer::Model;
 use crate::algorithms::decision_transformer::config::{ConditionName, MixerName, ModelConfig};
 use crate::algorithms::decision_transformer::preprocessing::Preprocessing;
 use crate::algorithms::decision_transformer::recipe::Recipe;
-use crate::kernels::Level;
-use crate::kernels::decision_transformer::MixerKind;
+use rtg_kernels::Level;
+use rtg_kernels::decision_transformer::MixerKind;
 
 /// Sizes of the timed model and batch; the defaults are the published ones for Hopper.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

@@ -5,19 +5,17 @@ use std::time::{Duration, Instant};
 
 use gemm::{Parallelism, gemm};
 
-use crate::kernels::Precision;
-use crate::kernels::causal_convolution::TAPS;
-use crate::kernels::decision_transformer::mixer::attention::direct;
-use crate::kernels::decision_transformer::mixer::scan;
-use crate::kernels::decision_transformer::{MixerKind, Shape};
-use crate::kernels::selective_scan::{self, STATES};
+use rtg_kernels::Precision;
+use rtg_kernels::causal_convolution::TAPS;
+use rtg_kernels::decision_transformer::{MixerKind, Shape};
+use rtg_kernels::selective_scan::{self, STATES};
 
 /// Floating point operations of forward and backward over B full windows, without recomputation.
 ///
 /// A product with a weight counts three times (output, input gradient, weight gradient), attention
 /// counts causal pairs only, and the last layer counts queries, projection and MLP for the K
 /// observation tokens alone, since nothing else reaches the action head. Its keys and values count
-/// for these alone too, and its attention for each head, where that is [less](direct::pays); linear
+/// for these alone too, and its attention for each head, where that is [less](Shape::attends_directly); linear
 /// attention counts whichever is less, the square of scores or the sums for each head. Where
 /// returns are predicted, all tokens count in the last layer. A convolution counts its taps; a scan
 /// its filter's, and three products for each number of memory, the exponential not counted. An LSTM
@@ -44,12 +42,8 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
         return layers(block(tokens), block(answers));
     }
     if shape.mixer == MixerKind::Scan {
-        let [e, r, n] = [
-            scan::EXPANSION * shape.width,
-            scan::rank(shape.width),
-            STATES,
-        ];
-        let [e, r, n] = [e, r, n].map(|n| n as f64);
+        let [e, r] = shape.scan_sizes();
+        let [e, r, n] = [e, r, STATES].map(|n| n as f64);
         let each = e * (c + 2.0 * (r + n) + 3.0 * n + selective_scan::TAPS as f64);
         let block = |rows: f64| products(tokens * each + rows * (2.0 * e + 8.0 * c) * c);
         return layers(block(tokens), block(answers));
@@ -69,7 +63,7 @@ pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     }
     let whole = products(tokens * 12.0 * c * c) + attention(tokens * (tokens + 1.0) / 2.0);
     let pairs_of_observations = (stride - 1.0) * k + stride * k * (k - 1.0) / 2.0;
-    let (keys, wide) = if direct::pays(Precision::F32, shape) {
+    let (keys, wide) = if shape.attends_directly(Precision::F32) {
         (k, shape.heads as f64)
     } else {
         (tokens, 1.0)
@@ -167,9 +161,9 @@ fn multiply(left: &[f32], right: &[f32], product: &mut [f32], n: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::decision_transformer::{Condition, NormPlacement};
-    use crate::kernels::layer_norm::EPSILON;
-    use crate::kernels::{Activation, Head};
+    use rtg_kernels::decision_transformer::{Condition, NormPlacement};
+    use rtg_kernels::layer_norm::EPSILON;
+    use rtg_kernels::{Activation, Head};
 
     #[test]
     fn the_yardstick_multiplies() {

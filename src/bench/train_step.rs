@@ -13,9 +13,9 @@ use super::{EPISODE_LENGTH, Sizes, instructions, model};
 use crate::algorithms::decision_transformer::Learner;
 use crate::algorithms::decision_transformer::config::EngineKind;
 
-use crate::kernels::Precision;
 use crate::optimise::OptimiserConfig;
 use crate::random::Stream;
+use rtg_kernels::Precision;
 
 /// The result of `rtg bench train-step`.
 #[derive(Clone, Debug, PartialEq, Serialize)]

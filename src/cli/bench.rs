@@ -16,10 +16,10 @@ use crate::algorithms::decision_transformer::config::{ConditionName, EngineKind,
 use crate::bench::{self, DeviceStep, DeviceStepPlan, Milliseconds, Sizes};
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads};
-use crate::kernels::Precision;
-use crate::kernels::decision_transformer::MixerKind;
 use crate::keys::{Range, Table, Value};
 use crate::policy::ActingMode;
+use rtg_kernels::Precision;
+use rtg_kernels::decision_transformer::MixerKind;
 
 /// Benchmark one part of rtg on this machine.
 #[derive(Args)]

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{print, print_json};
 use crate::error::Error;
 use crate::experiment::default_threads;
-use crate::kernels::{Level, Precision, device};
+use rtg_kernels::{Level, Precision, device};
 
 /// List the processors and GPUs that rtg can use.
 #[derive(Args)]

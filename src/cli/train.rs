@@ -15,8 +15,6 @@ use crate::data::ExperimentData;
 use crate::device::Device;
 use crate::error::Error;
 use crate::experiment::Experiment;
-use crate::kernels::device as cuda;
-use crate::kernels::simd::Level;
 use crate::keys::{Table, Value};
 use crate::labels;
 use crate::metrics::{HparamValue, Recorder, Terminal};
@@ -24,6 +22,8 @@ use crate::parallel::{World, cores};
 use crate::report;
 use crate::run::{Run, Session, read_text};
 use crate::train::{self, LATEST, Training, new_learner};
+use rtg_kernels::device as cuda;
+use rtg_kernels::simd::Level;
 
 /// Train a policy and evaluate it.
 #[derive(Args)]

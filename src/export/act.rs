@@ -8,11 +8,11 @@ use rtg_act::format::{CHECKSUM, ENTRY, VERSION, checksum};
 
 use super::Error;
 use crate::algorithms::{ActionCodec, Computation, Perceptron, Rule, Sequence};
-use crate::kernels::decision_transformer::{self, Condition, MixerKind, NormPlacement};
-use crate::kernels::layer_norm::EPSILON;
-use crate::kernels::mlp::{self, Place};
-use crate::kernels::{Activation, Head, View};
 use crate::nn::state_dict::{Entry, Values, serialise};
+use rtg_kernels::decision_transformer::{self, Condition, MixerKind, NormPlacement};
+use rtg_kernels::layer_norm::EPSILON;
+use rtg_kernels::mlp::{self, Place};
+use rtg_kernels::{Activation, Head, View};
 
 const WHAT: &str = "exported for rtg-act";
 

@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 
 use super::Error;
 use crate::algorithms::{Computation, Sequence};
-use crate::kernels::decision_transformer::{Layout, Shape};
-use crate::kernels::layer_norm::EPSILON;
-use crate::kernels::{Activation, Head};
 use crate::nn::state_dict::{
     self, Entry, GPT2_POSITIONS, Naming, StateDictError, Values, untrained,
 };
 use crate::random::Stream;
 use crate::run::{read_text, write_whole};
+use rtg_kernels::decision_transformer::{Layout, Shape};
+use rtg_kernels::layer_norm::EPSILON;
+use rtg_kernels::{Activation, Head};
 
 /// The file name of the configuration.
 pub const CONFIG: &str = "config.json";

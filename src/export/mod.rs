@@ -13,7 +13,7 @@ pub mod onnx;
 pub use self::error::Error;
 
 use crate::algorithms::Sequence;
-use crate::kernels::decision_transformer::NormPlacement;
+use rtg_kernels::decision_transformer::NormPlacement;
 
 /// Refuses variants of the Decision Transformer that the formats do not support.
 fn check_switches(policy: &Sequence, what: &'static str) -> Result<(), Error> {

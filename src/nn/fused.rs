@@ -12,9 +12,9 @@ use std::rc::Rc;
 use dfdx::prelude::*;
 
 use super::transformer::Traced;
-use crate::kernels::decision_transformer::{Engine, Windows};
-use crate::kernels::likelihood::Entropy;
-use crate::kernels::{Denominator, Dropout, Objective};
+use rtg_kernels::decision_transformer::{Engine, Windows};
+use rtg_kernels::likelihood::Entropy;
+use rtg_kernels::{Denominator, Dropout, Objective};
 
 /// An engine and the gradient that it computes.
 pub(super) struct Fused {

@@ -8,7 +8,7 @@
 use dfdx::prelude::*;
 
 use super::transformer::Traced;
-use crate::kernels::activation::{Activation, reference};
+use rtg_kernels::activation::{Activation, reference};
 
 /// Exact GELU of each element.
 pub(super) fn gelu<S: dfdx::shapes::Shape>(x: Traced<S>) -> Traced<S> {

@@ -3,12 +3,12 @@
 use rand::RngExt;
 use rand_distr::{Distribution, Normal, StandardNormal, Uniform};
 
-use crate::kernels::causal_convolution::TAPS;
-use crate::kernels::decision_transformer::Layout;
-use crate::kernels::lstm::GATES;
-use crate::kernels::mlp;
-use crate::kernels::selective_scan;
 use crate::random::Stream;
+use rtg_kernels::causal_convolution::TAPS;
+use rtg_kernels::decision_transformer::Layout;
+use rtg_kernels::lstm::GATES;
+use rtg_kernels::mlp;
+use rtg_kernels::selective_scan;
 
 /// How a recipe initialises a new model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ pub fn initialise(
                 fill_uniform(&mut second, bound, stream);
                 values.iter_mut().zip(second).for_each(|(x, y)| *x += y);
             }
-        } else if let Some(deviation) = how.normal(layer, kind, layout.blocks.len()) {
+        } else if let Some(deviation) = how.normal(layer, kind, layout.layers()) {
             if kind != "bias" {
                 fill_normal(values, deviation, stream);
             }
@@ -294,10 +294,10 @@ pub(super) fn fill_uniform(values: &mut [f32], bound: f32, stream: &mut Stream) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::decision_transformer::{Condition, MixerKind, NormPlacement, Shape};
-    use crate::kernels::layer_norm::EPSILON;
-    use crate::kernels::selective_scan::STATES;
-    use crate::kernels::{Activation, Head};
+    use rtg_kernels::decision_transformer::{Condition, MixerKind, NormPlacement, Shape};
+    use rtg_kernels::layer_norm::EPSILON;
+    use rtg_kernels::selective_scan::STATES;
+    use rtg_kernels::{Activation, Head};
 
     fn deviation(values: &[f32]) -> f64 {
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;

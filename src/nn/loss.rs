@@ -9,8 +9,8 @@
 use dfdx::prelude::*;
 
 use super::transformer::Traced;
-use crate::kernels::decision_transformer::Windows;
-use crate::kernels::{Denominator, Objective};
+use rtg_kernels::decision_transformer::Windows;
+use rtg_kernels::{Denominator, Objective};
 
 /// The scalar loss of predictions B x K x A on the actions of the windows.
 pub fn loss(

@@ -2,7 +2,7 @@
 //! between them.
 //!
 //! Nothing is trained with it: it is the reference of the tests of
-//! [`kernels::mlp`](crate::kernels::mlp). All weights are stored in one flat vector, layer by
+//! [`kernels::mlp`](rtg_kernels::mlp). All weights are stored in one flat vector, layer by
 //! layer: the matrix, inputs x outputs, then the bias.
 
 use std::ops::Range;
@@ -10,8 +10,8 @@ use std::ops::Range;
 use dfdx::prelude::*;
 
 use super::initialise::{fill_uniform, linear_bound};
-use crate::kernels::{Dropout, Head, Objective, Site};
 use crate::random::Stream;
+use rtg_kernels::{Dropout, Head, Objective, Site};
 
 /// Sizes of the network.
 #[derive(Clone, Debug, PartialEq)]
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn our_own_network_gives_the_same_loss_and_gradient() {
-        use crate::kernels::mlp::{Network, Pass, Pool, Shape, Want, heads::tanh};
+        use rtg_kernels::mlp::{Network, Pass, Pool, Shape, Want, heads::tanh};
         let (rows, rate, scale) = (40, 0.25, 1.5);
         let dropout = Dropout {
             probability_attention: 0.0,

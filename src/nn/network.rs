@@ -7,11 +7,11 @@ use dfdx::prelude::*;
 use super::fused::Fused;
 use super::loss;
 use super::transformer::{ParameterTensor, Transformer};
-use crate::kernels::adamw::{self, Buffers, Step};
-use crate::kernels::decision_transformer::{Engine, Layout, Shape, Windows};
-use crate::kernels::lamb::{self, Parameter};
-use crate::kernels::likelihood::{Entropy, Likelihood};
-use crate::kernels::{Denominator, Dropout, Objective, Precision};
+use rtg_kernels::adamw::{self, Buffers, Step};
+use rtg_kernels::decision_transformer::{Engine, Layout, Shape, Windows};
+use rtg_kernels::lamb::{self, Parameter};
+use rtg_kernels::likelihood::{Entropy, Likelihood};
+use rtg_kernels::{Denominator, Dropout, Objective, Precision};
 
 /// The sizes of a model and its engine. The owner keeps the parameters, as one flat vector.
 pub struct SequenceNetwork {

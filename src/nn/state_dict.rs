@@ -9,10 +9,10 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 pub use self::names::{GPT2_POSITIONS, Naming};
 use self::names::{outer_name, peers};
 use super::initialise::{fill_normal, fill_uniform, linear_bound};
-use crate::kernels::decision_transformer::{Layout, MixerKind, Shape};
-use crate::kernels::lamb::Parameter;
-use crate::kernels::mlp;
 use crate::random::Stream;
+use rtg_kernels::decision_transformer::{Layout, MixerKind, Shape};
+use rtg_kernels::lamb::Parameter;
+use rtg_kernels::mlp;
 
 mod names;
 
@@ -208,7 +208,7 @@ pub fn export(naming: Naming, layout: &Layout, parameters: &[f32]) -> Vec<Entry>
     (layout.views())
         .flat_map(|view| {
             let values = &parameters[view.range.clone()];
-            peers(naming, layout.blocks.len(), view)
+            peers(naming, layout.layers(), view)
                 .into_iter()
                 .map(move |peer| {
                     let dims = peer.dims(&view.dims);
@@ -225,7 +225,7 @@ pub fn export(naming: Naming, layout: &Layout, parameters: &[f32]) -> Vec<Entry>
 
 /// How the published code divides the parameters of a model into tensors.
 pub fn tensors(naming: Naming, layout: &Layout) -> Vec<Parameter> {
-    let layers = layout.blocks.len();
+    let layers = layout.layers();
     let views = layout.views();
     views
         .map(|view| names::tensors(naming, layers, view))
@@ -258,7 +258,7 @@ pub fn import(
 ) -> Result<Vec<Entry>, StateDictError> {
     let mut known = Vec::new();
     for view in layout.views() {
-        for peer in peers(naming, layout.blocks.len(), view) {
+        for peer in peers(naming, layout.layers(), view) {
             let found = file
                 .tensor(&peer.name)
                 .map_err(|_| StateDictError::Missing(peer.name.clone()))?;

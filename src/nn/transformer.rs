@@ -7,16 +7,16 @@
 //! `gym/decision_transformer/models/decision_transformer.py`; the same in CORL's
 //! `algorithms/offline/dt.py`).
 //!
-//! The fast engine in [`crate::kernels::decision_transformer`] computes the same function; a test
+//! The fast engine in [`rtg_kernels::decision_transformer`] computes the same function; a test
 //! compares the two. Dropout masks come from the engine's counter-based generator, so both see the
 //! same ones.
 
 use dfdx::prelude::*;
 
 use super::gelu::gelu;
-use crate::kernels::decision_transformer::{Layout, NormPlacement, Shape, Windows};
-use crate::kernels::layer_norm::EPSILON;
-use crate::kernels::{Activation, Dropout, Head, Site};
+use rtg_kernels::decision_transformer::{Layout, NormPlacement, Shape, Windows};
+use rtg_kernels::layer_norm::EPSILON;
+use rtg_kernels::{Activation, Dropout, Head, Site};
 
 /// A tensor that records the operations it passes through.
 pub type Traced<S> = Tensor<S, f32, Cpu, OwnedTape<f32, Cpu>>;
@@ -59,7 +59,10 @@ impl Transformer<'_> {
         x = self.dropped(x, Site::Embedding, tokens);
         for layer in 0..self.shape.layers {
             let block = format!("block.{layer}");
-            let has_norm = self.layout.blocks[layer].norm_1.is_some();
+            let has_norm = self
+                .layout
+                .range(&format!("{block}.norm_1.weight"))
+                .is_some();
             let (skip, normed) = self.branch(x, has_norm.then(|| format!("{block}.norm_1")));
             let attended = self.attend(normed, &mask, layer, batch, tokens);
             x = skip + self.dropped(attended, Site::Projection { layer }, tokens);

@@ -7,8 +7,8 @@ use super::{EstimationPlan, FittedValue, Value};
 use crate::algorithms::ActionCodec;
 use crate::algorithms::fitted_q::FittedQ;
 use crate::interrupt::{self, Interrupt};
-use crate::kernels::mlp::Pool;
 use crate::random::Stream;
+use rtg_kernels::mlp::Pool;
 
 /// The largest discounted return-to-go of the data becomes this by scaling its rewards.
 const LARGEST: f64 = 10.0;

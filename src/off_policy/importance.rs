@@ -12,9 +12,9 @@ use super::{EstimationPlan, ImportanceValue};
 use crate::algorithms::ActionCodec;
 use crate::algorithms::logged_policy::LoggedPolicy;
 use crate::interrupt::{self, Interrupt};
-use crate::kernels::mlp::Pool;
 use crate::random::Stream;
 use crate::statistics::{Bootstrap, Importance, WeighedEpisode};
+use rtg_kernels::mlp::Pool;
 
 /// The smallest probability of a recorded action.
 const FLOOR: f64 = 1e-3;

@@ -18,9 +18,9 @@ use self::history::History;
 use crate::algorithms::ActionCodec;
 use crate::algorithms::action_codec::BoxUnits;
 use crate::error::Error;
-use crate::kernels::mlp::Pool;
 use crate::policy::Policy;
 use crate::statistics::{ImportanceEstimates, Interval, mean, mean_interval};
+use rtg_kernels::mlp::Pool;
 
 /// What is evaluated, for messages.
 const METHOD: &str = "off-policy evaluation";

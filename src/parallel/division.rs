@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use rtg_kernels::mlp::DividedBatch;
+
 use super::{Error, World};
 
 /// A batch divided into parts, consecutive ones for the same rank.
@@ -112,6 +114,28 @@ impl Division {
             let to = &mut array[place(index % blocks, index / blocks)];
             to.copy_from_slice(&from[..to.len()]);
         }
+    }
+}
+
+impl DividedBatch for Division {
+    fn own(&self) -> Range<usize> {
+        Self::own(self)
+    }
+
+    fn rows(&self, part: usize, rows: usize) -> Range<usize> {
+        Self::rows(self, part, rows)
+    }
+
+    fn own_rows(&self, rows: usize) -> Range<usize> {
+        Self::own_rows(self, rows)
+    }
+
+    fn sum(&self, mine: &[&[f32]], to: &mut [f32]) {
+        Self::sum(self, mine, to);
+    }
+
+    fn complete(&self, blocks: usize, rows: usize, array: &mut [f32]) {
+        Self::complete(self, blocks, rows, array);
     }
 }
 

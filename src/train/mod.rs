@@ -28,12 +28,12 @@ use crate::device::{ChosenDevice, Device};
 use crate::error::Error;
 use crate::experiment::Experiment;
 use crate::interrupt::Interrupt;
-use crate::kernels::threads;
 use crate::keys::{KeyError, Table};
 use crate::metrics::{self, Recorder};
 use crate::parallel::{self, Division, World};
 use crate::run::{self, Run, Summary};
 use crate::statistics::Calibration;
+use rtg_kernels::threads;
 
 /// File of the last state under `checkpoints/`.
 pub const LATEST: &str = "latest.safetensors";

@@ -6,9 +6,9 @@ use super::{Method, Work};
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::{Trained, mean};
 use crate::algorithms::{Rule, Update};
-use crate::kernels::mlp::heads::categorical;
-use crate::kernels::mlp::{Pass, Want};
 use crate::random::Stream;
+use rtg_kernels::mlp::heads::categorical;
+use rtg_kernels::mlp::{Pass, Want};
 
 /// The likeliest of this many actions; exploring, one drawn from their probabilities.
 pub struct Categorical(pub(in crate::algorithms) usize);

@@ -6,9 +6,9 @@ use crate::algorithms::Rule;
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::Trained;
 use crate::algorithms::vector::TrainedVector;
-use crate::kernels::mlp::heads::tanh;
-use crate::kernels::mlp::{Pass, Shape, Want};
 use crate::nn::initialise::LayerFill;
+use rtg_kernels::mlp::heads::tanh;
+use rtg_kernels::mlp::{Pass, Shape, Want};
 
 /// Actions from the actor's tanh, in the units of the data.
 pub struct Tanh {

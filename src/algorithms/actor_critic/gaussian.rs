@@ -6,7 +6,7 @@ use rtg_datasets::sample::Transitions;
 use crate::algorithms::Rule;
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::vector::TrainedVector;
-use crate::kernels::mlp::heads::{gaussian::Gaussian, tanh};
+use rtg_kernels::mlp::heads::{gaussian::Gaussian, tanh};
 
 /// CORL's name of the log standard deviations.
 pub(in crate::algorithms) const LOG_SIGMA: &str = "actor.log_std";

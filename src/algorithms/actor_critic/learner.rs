@@ -12,11 +12,11 @@ use crate::algorithms::vector::TrainedVector;
 use crate::algorithms::{
     self, Error, Facts, Input, LearnerState, Needs, Saved, Setup, Source, Update, ValidationBatch,
 };
-use crate::kernels::mlp::{Layout, Pass, Pool, Shape};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
 use crate::parallel::Division;
 use crate::random::Stream;
+use rtg_kernels::mlp::{Layout, Pass, Pool, Shape};
 
 /// Trains a [`Model`].
 pub struct Learner<M: Method> {

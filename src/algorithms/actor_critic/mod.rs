@@ -32,9 +32,9 @@ use super::networks::Trained;
 use super::vector::TrainedVector;
 use super::{ActionCodec, Card, Error, Facts, Needs, Saved, Update, general};
 use crate::behaviour::ActionNoise;
-use crate::kernels::mlp::{Pool, Shape};
 use crate::keys::{Keys, PlanError, Table, Value};
 use crate::nn::initialise::LayerFill;
+use rtg_kernels::mlp::{Pool, Shape};
 
 /// An actor-critic algorithm.
 pub trait Method: Sized + 'static {

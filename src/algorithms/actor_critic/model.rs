@@ -11,10 +11,10 @@ use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::{self, Shared};
 use crate::algorithms::{self, ActionCodec, Computation, Error, Needs, Saved, Setup, computation};
 use crate::behaviour::WithActionNoise;
-use crate::kernels::mlp::{Network, Shape};
 use crate::nn::state_dict::{Entry, read_linear};
 use crate::policy::{Mode, Policy};
 use crate::random::Stream;
+use rtg_kernels::mlp::{Network, Shape};
 
 /// The acting part: the actor, and its pre- and postprocessing.
 pub struct Model<M: Method> {

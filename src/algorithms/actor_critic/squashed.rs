@@ -8,8 +8,8 @@ use crate::algorithms::action_codec::divisor;
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::{Trained, mean};
 use crate::algorithms::{ActionCodec, Rule};
-use crate::kernels::mlp::heads::squashed::{Samples, Squashed};
-use crate::kernels::mlp::{Pass, Want};
+use rtg_kernels::mlp::heads::squashed::{Samples, Squashed};
+use rtg_kernels::mlp::{Pass, Want};
 
 /// Greedy: tanh of the mean; exploring: a sample.
 impl Decision for Squashed {

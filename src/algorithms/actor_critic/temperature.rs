@@ -2,7 +2,7 @@
 //! learned.
 
 use crate::algorithms::vector::TrainedVector;
-use crate::kernels::mlp::Pool;
+use rtg_kernels::mlp::Pool;
 
 /// The temperature's loss. With H the target entropy and log pi that of newly sampled actions,
 ///

@@ -6,7 +6,7 @@ use super::{Method, Work};
 use crate::algorithms::Update;
 use crate::algorithms::actor_policy::Decision;
 use crate::algorithms::networks::{Trained, mean};
-use crate::kernels::mlp::{Pass, Want};
+use rtg_kernels::mlp::{Pass, Want};
 
 /// Scratch memory of the critics' step, kept for the next one.
 #[derive(Default)]

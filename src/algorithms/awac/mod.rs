@@ -42,10 +42,10 @@ use super::conventions::OfflineConventions;
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Input, Needs, Update};
-use crate::kernels::mlp::Shape;
-use crate::kernels::mlp::heads::gaussian::{Bound, Gaussian};
 use crate::keys::Keys;
 use crate::nn::initialise::LayerFill;
+use rtg_kernels::mlp::Shape;
+use rtg_kernels::mlp::heads::gaussian::{Bound, Gaussian};
 
 /// AWAC.
 pub struct Awac;

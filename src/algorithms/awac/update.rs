@@ -9,10 +9,10 @@ use crate::algorithms::actor_critic::update::{Critics, bootstrap};
 use crate::algorithms::actor_critic::{Draw, Noise, Parts, Work};
 use crate::algorithms::conventions::OfflineConventions;
 use crate::algorithms::networks::mean;
-use crate::kernels::mlp::heads::gaussian::Gaussian;
-use crate::kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
-use crate::kernels::mlp::heads::tanh;
-use crate::kernels::mlp::{Pass, Want};
+use rtg_kernels::mlp::heads::gaussian::Gaussian;
+use rtg_kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
+use rtg_kernels::mlp::heads::tanh;
+use rtg_kernels::mlp::{Pass, Want};
 
 /// Scratch memory of an update, kept for the next one.
 #[derive(Default)]

@@ -10,12 +10,12 @@ use crate::algorithms::{
     self, Error, LearnerState, Needs, PublishedCode, Saved, Source, Update, ValidationBatch,
     moments,
 };
-use crate::kernels::mlp::{Gradient, Pass, Pool, Want};
-use crate::kernels::{adamw, lamb};
 use crate::nn::state_dict::{StateDictError, TensorFile};
 use crate::optimise::{Moments, OptimiserConfig, OptimiserMethod};
 use crate::parallel::Division;
 use crate::random::{derive, mix};
+use rtg_kernels::mlp::{Gradient, Pass, Pool, Want};
+use rtg_kernels::{adamw, lamb};
 
 /// Trains a [`Model`].
 pub struct Learner {

@@ -10,13 +10,13 @@ use crate::algorithms::networks::Shared;
 use crate::algorithms::{
     self, ActionCodec, Computation, Error, PublishedCode, Rule, Saved, computation,
 };
-use crate::kernels::Head;
-use crate::kernels::mlp::heads::tanh;
-use crate::kernels::mlp::{Layout, Network, Shape};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
 use crate::policy::{Mode, Policy};
 use crate::random::Stream;
+use rtg_kernels::Head;
+use rtg_kernels::mlp::heads::tanh;
+use rtg_kernels::mlp::{Layout, Network, Shape};
 
 /// A behaviour cloning model, trained or new.
 #[derive(Debug)]

@@ -51,10 +51,10 @@ use super::critic::Compute;
 use super::networks::{self, Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Error, Facts, Input, Needs, Rule, Saved, Update};
-use crate::kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
-use crate::kernels::mlp::{Network, Shape};
 use crate::keys::{KeyError, Keys, PlanError};
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill};
+use rtg_kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
+use rtg_kernels::mlp::{Network, Shape};
 
 /// CQL.
 pub struct Cql;

@@ -49,7 +49,7 @@ impl Penalty {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
+    use rtg_kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
 
     const OPEN: Penalty = Penalty {
         temperature: 1.0,

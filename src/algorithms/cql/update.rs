@@ -10,7 +10,7 @@ use crate::algorithms::actor_critic::update::{bootstrap, least};
 use crate::algorithms::actor_critic::{Draw, Method, Noise, Parts, Work};
 use crate::algorithms::networks::mean;
 use crate::algorithms::vector::TrainedVector;
-use crate::kernels::mlp::{Pass, Want};
+use rtg_kernels::mlp::{Pass, Want};
 
 /// Scratch memory of an update, kept for the next one.
 #[derive(Default)]

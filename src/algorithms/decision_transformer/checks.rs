@@ -2,11 +2,11 @@
 
 use super::config::{ActionHead, ConditionName, EngineKind, ModelConfig, mixer_word};
 use crate::algorithms::ACTING;
-use crate::kernels::Precision;
-use crate::kernels::decision_transformer::{Condition, MixerKind, NormPlacement};
-use crate::kernels::layer_norm::EPSILON;
 use crate::keys::KeyError;
 use crate::policy::ActingMode;
+use rtg_kernels::Precision;
+use rtg_kernels::decision_transformer::{Condition, MixerKind, NormPlacement};
+use rtg_kernels::layer_norm::EPSILON;
 
 /// Attention heads must divide the width.
 ///

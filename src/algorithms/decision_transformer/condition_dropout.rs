@@ -5,13 +5,13 @@
 //! are without; which windows depends on the seed, the number of the batch and the window's row
 //! alone.
 //!
-//! [`Condition::Nullable`]: crate::kernels::decision_transformer::Condition::Nullable
+//! [`Condition::Nullable`]: rtg_kernels::decision_transformer::Condition::Nullable
 
 use rtg_datasets::sample::Batch;
 
 use super::learner;
-use crate::kernels::decision_transformer::Windows;
 use crate::random::{Stream, mix};
+use rtg_kernels::decision_transformer::Windows;
 
 /// The two numbers of a step without a return-to-go.
 pub(super) const NULL: [f32; 2] = [0.0, 1.0];

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
 use crate::algorithms::PublishedCode;
-use crate::kernels::decision_transformer::{
-    Condition, Estimate, MixerKind, NormPlacement, Prediction,
-};
-use crate::kernels::layer_norm::EPSILON;
-use crate::kernels::{Activation, Deviation, Precision};
 use crate::keys::{KeyError, Range, keys};
 use crate::nn::initialise::StepFill;
 use crate::nn::state_dict::GPT2_POSITIONS;
+use rtg_kernels::decision_transformer::{
+    Condition, Estimate, MixerKind, NormPlacement, Prediction,
+};
+use rtg_kernels::layer_norm::EPSILON;
+use rtg_kernels::{Activation, Deviation, Precision};
 
 /// The implementation of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

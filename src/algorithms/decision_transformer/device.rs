@@ -10,11 +10,11 @@ use rtg_datasets::sample::{Columns, WindowSampler};
 use super::Learner;
 use super::learner::is_on;
 use crate::algorithms::Update;
-use crate::kernels::decision_transformer::Side;
-use crate::kernels::decision_transformer::cuda::{StepQueue, Trainer, TrainerSetup};
-use crate::kernels::decision_transformer::gather::{self, Actions};
-use crate::kernels::device::{Backend, Error};
 use crate::random::Stream;
+use rtg_kernels::decision_transformer::Side;
+use rtg_kernels::decision_transformer::cuda::{StepQueue, Trainer, TrainerSetup};
+use rtg_kernels::decision_transformer::gather::{self, Actions};
+use rtg_kernels::device::{Backend, Error};
 
 /// What a learner needs to compute on a device.
 #[derive(Debug)]

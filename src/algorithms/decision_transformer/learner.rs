@@ -14,15 +14,15 @@ use crate::algorithms::{
     self, Error, LearnerState, Needs, Saved, Source, Update, ValidationBatch, moments,
 };
 use crate::device::{ChosenDevice, Device};
-use crate::kernels::decision_transformer::{LossTargets, Side, Windows};
-use crate::kernels::likelihood::{Entropy, Likelihood};
-use crate::kernels::{Dropout, Objective, adamw, device as gpu, lamb};
 use crate::keys::{KeyError, PlanError};
 use crate::nn::network::SequenceNetwork;
 use crate::nn::state_dict::{self, Entry, StateDictError, TensorFile};
 use crate::optimise::{Moments, OptimiserConfig, OptimiserMethod};
 use crate::parallel::Division;
 use crate::random::{derive, mix};
+use rtg_kernels::decision_transformer::{LossTargets, Side, Windows};
+use rtg_kernels::likelihood::{Entropy, Likelihood};
+use rtg_kernels::{Dropout, Objective, adamw, device as gpu, lamb};
 
 /// The most steps that a device takes in one call.
 const MOST_STEPS: usize = 100;

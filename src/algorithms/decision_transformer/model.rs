@@ -10,12 +10,12 @@ use super::preprocessing::Preprocessing;
 use super::recipe::Recipe;
 use super::search::HistorySearch;
 use crate::algorithms::{self, Computation, Error, Saved, Sequence};
-use crate::kernels::Head;
-use crate::kernels::decision_transformer::{Condition, Layout, Memory, NormPlacement, Shape};
 use crate::nn::initialise::initialise;
 use crate::nn::state_dict::{self, Entry, Naming, StateDictError, TensorFile, untrained};
 use crate::policy::{ActingMode, Mode, Policy};
 use crate::random::Stream;
+use rtg_kernels::Head;
+use rtg_kernels::decision_transformer::{Condition, Layout, Memory, NormPlacement, Shape};
 
 /// A Decision Transformer, trained or new.
 #[derive(Clone, Debug)]

@@ -9,11 +9,10 @@
 use super::Model;
 use super::condition_dropout::{NULL, given};
 use super::preprocessing::Preprocessing;
-use crate::kernels::Head;
-use crate::kernels::decision_transformer::{self as kernels, Condition, Memory, StepInputs};
-use crate::kernels::loss;
 use crate::policy::{Policy, Start};
 use crate::random::Stream;
+use rtg_kernels::Head;
+use rtg_kernels::decision_transformer::{self as kernels, Condition, Memory, StepInputs};
 
 /// The policy of a [`Model`] for several episodes at once.
 pub(super) struct TargetReturn {
@@ -57,7 +56,7 @@ impl Guidance {
         for (with, without) in with.iter_mut().zip(without) {
             *with = without + self.factor * (*with - without);
         }
-        loss::cpu::predict(self.head, with);
+        self.head.predict(with);
     }
 }
 

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::config::body;
 use super::preprocessing::Preprocessing;
 use crate::algorithms::PublishedCode;
-use crate::kernels::Denominator;
 use crate::nn::initialise::Initialisation;
 use crate::nn::state_dict::Naming;
 use crate::optimise::{OptimiserConfig, OptimiserMethod};
+use rtg_kernels::Denominator;
 
 /// A published variant of the Decision Transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

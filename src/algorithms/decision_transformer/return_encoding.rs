@@ -6,7 +6,7 @@ use super::condition_dropout::ConditionDropout;
 use super::config::ModelConfig;
 use super::learner;
 use super::preprocessing::Preprocessing;
-use crate::kernels::decision_transformer::{LossTargets, Windows, bins};
+use rtg_kernels::decision_transformer::{LossTargets, Windows, bins};
 
 /// From the returns-to-go of a batch to the network's numbers.
 pub(super) enum ReturnEncoding {

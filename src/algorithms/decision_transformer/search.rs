@@ -14,8 +14,8 @@
 
 use super::Model;
 use super::policy::TargetReturn;
-use crate::kernels::decision_transformer::Memory;
 use crate::policy::{Policy, Start};
+use rtg_kernels::decision_transformer::Memory;
 
 /// Steps by which the lengths differ.
 const STRIDE: usize = 2;

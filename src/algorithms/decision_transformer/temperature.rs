@@ -11,10 +11,10 @@
 use super::Model;
 use crate::algorithms::adam::Adam;
 use crate::algorithms::{Error, Saved};
-use crate::kernels::likelihood::Entropy;
-use crate::kernels::mlp::Pool;
 use crate::nn::state_dict::Entry;
 use crate::random::{derive, mix};
+use rtg_kernels::likelihood::Entropy;
+use rtg_kernels::mlp::Pool;
 
 /// Its name in checkpoints.
 const LOG_ALPHA: &str = "log_alpha";

@@ -25,9 +25,9 @@ use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Wo
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Input, Needs, Update};
-use crate::kernels::mlp::Shape;
 use crate::keys::{Keys, Table};
 use crate::nn::initialise::LayerFill;
+use rtg_kernels::mlp::Shape;
 
 /// Discrete AWAC.
 pub struct DiscreteAwac;

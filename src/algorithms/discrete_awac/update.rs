@@ -6,7 +6,7 @@ use crate::algorithms::actor_critic::categorical::{Cloning, Critics, taken};
 use crate::algorithms::actor_critic::update::bootstrap;
 use crate::algorithms::actor_critic::{Parts, Work};
 use crate::algorithms::networks::mean;
-use crate::kernels::mlp::heads::categorical::log_softmax;
+use rtg_kernels::mlp::heads::categorical::log_softmax;
 
 /// Scratch memory of an update, kept for the next one.
 #[derive(Default)]
@@ -74,7 +74,7 @@ fn expectation(count: usize, logs: &[f32], values: &[f32], to: &mut Vec<f32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::assert_close;
+    use rtg_kernels::testing::assert_close;
 
     #[test]
     fn an_expectation_weighs_values_with_their_probabilities() {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::{self, Shared};
 use crate::algorithms::{self, ActionCodec, Computation, Error, Rule, Saved, computation};
-use crate::kernels::mlp::{Network, Shape};
 use crate::nn::state_dict::Entry;
 use crate::policy::{Mode, Policy};
+use rtg_kernels::mlp::{Network, Shape};
 
 /// The acting part: both networks, the members of one ensemble.
 pub struct Model {
@@ -141,7 +141,7 @@ impl Decision for Constrained {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::assert_close;
+    use rtg_kernels::testing::assert_close;
 
     #[test]
     fn an_action_is_allowed_above_the_threshold_and_not_at_it() {

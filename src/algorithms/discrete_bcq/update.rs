@@ -7,8 +7,8 @@ use super::model::{Constrained, RULED_OUT};
 use crate::algorithms::Update;
 use crate::algorithms::networks::{Trained, mean};
 use crate::algorithms::q_learning::{argmax, losses};
-use crate::kernels::mlp::heads::categorical;
-use crate::kernels::mlp::{Pass, Pool, Want};
+use rtg_kernels::mlp::heads::categorical;
+use rtg_kernels::mlp::{Pass, Pool, Want};
 
 /// Scratch memory of an update, kept for the next one.
 #[derive(Default)]

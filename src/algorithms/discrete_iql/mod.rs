@@ -26,9 +26,9 @@ use super::critic::{self, Compute};
 use super::networks::{self, Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Error, Input, Needs, Saved, Update};
-use crate::kernels::mlp::{Network, Shape};
 use crate::keys::{Keys, Table};
 use crate::nn::initialise::LayerFill;
+use rtg_kernels::mlp::{Network, Shape};
 
 /// Discrete IQL.
 pub struct DiscreteIql;

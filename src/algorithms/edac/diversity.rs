@@ -65,7 +65,7 @@ fn length(x: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{assert_gradient, numbers, to_f64};
+    use rtg_kernels::testing::{assert_gradient, numbers, to_f64};
 
     fn reference(members: usize, width: usize, gradients: &[f64]) -> f64 {
         let rows = gradients.len() / (members * width);

@@ -31,10 +31,10 @@ use super::actor_critic::{self, ACTOR, Initial, MadeOf, Method, Noise, Parts, Wo
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Facts, Input, Needs, Update};
-use crate::kernels::mlp::Shape;
-use crate::kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
 use crate::keys::{Keys, PlanError};
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill};
+use rtg_kernels::mlp::Shape;
+use rtg_kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
 
 /// EDAC and SAC-N.
 pub struct Edac;

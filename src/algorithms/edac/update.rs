@@ -7,8 +7,8 @@ use crate::algorithms::actor_critic::temperature::{self, Loss};
 use crate::algorithms::actor_critic::update::{Critics, bootstrap};
 use crate::algorithms::actor_critic::{Method, Noise, Parts, Work};
 use crate::algorithms::networks::mean;
-use crate::kernels::mlp::heads::squashed::Squashed;
-use crate::kernels::mlp::{Pass, Want};
+use rtg_kernels::mlp::heads::squashed::Squashed;
+use rtg_kernels::mlp::{Pass, Want};
 
 /// Scratch memory of an update, kept for the next one.
 #[derive(Default)]

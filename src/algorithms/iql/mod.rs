@@ -37,11 +37,11 @@ use super::critic::{self, Compute};
 use super::networks::{self, Products, Trained, mean};
 use super::vector::TrainedVector;
 use super::{Card, Error, Facts, Input, Needs, Saved, Update};
-use crate::kernels::mlp::heads::gaussian::{Bound, Gaussian};
-use crate::kernels::mlp::{Network, Shape};
 use crate::keys::{Keys, PlanError};
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill};
 use crate::random::derive;
+use rtg_kernels::mlp::heads::gaussian::{Bound, Gaussian};
+use rtg_kernels::mlp::{Network, Shape};
 
 /// IQL.
 pub struct Iql;

@@ -9,8 +9,8 @@ use crate::algorithms::actor_critic::gaussian::Regression;
 use crate::algorithms::actor_critic::update::{Critics, Expectile, bootstrap};
 use crate::algorithms::actor_critic::{Parts, Work};
 use crate::algorithms::networks::{Trained, mean};
-use crate::kernels::mlp::heads::tanh;
-use crate::kernels::mlp::{Pass, Want};
+use rtg_kernels::mlp::heads::tanh;
+use rtg_kernels::mlp::{Pass, Want};
 
 /// Scratch memory of an update, kept for the next one.
 #[derive(Default)]

@@ -86,7 +86,7 @@ pub fn advantages(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::assert_close;
+    use rtg_kernels::testing::assert_close;
 
     const HORIZON: Horizon = Horizon {
         discount: 0.99,

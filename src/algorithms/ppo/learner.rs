@@ -14,11 +14,11 @@ use crate::algorithms::{
     self, Error, Fresh, LearnerState, Needs, Saved, Setup, Source, Trajectories, Update,
     ValidationBatch,
 };
-use crate::kernels::adamw;
-use crate::kernels::mlp::{Layout, Pass, Pool, Shape, Want};
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill, initialise_mlp};
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
 use crate::random::Stream;
+use rtg_kernels::adamw;
+use rtg_kernels::mlp::{Layout, Pass, Pool, Shape, Want};
 
 /// Trains a [`Model`].
 pub struct Learner {

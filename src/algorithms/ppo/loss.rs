@@ -2,7 +2,7 @@
 
 use super::config::{Config, OnlineConventions};
 use super::model::GAUSSIAN;
-use crate::kernels::mlp::heads::categorical;
+use rtg_kernels::mlp::heads::categorical;
 
 /// The steps of a minibatch, gathered.
 #[derive(Default)]
@@ -172,7 +172,7 @@ impl Minibatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
+    use rtg_kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
 
     fn minibatch(rows: usize) -> Minibatch {
         let scaled = |seed, by: f32| -> Vec<f32> {

@@ -11,12 +11,12 @@ use super::config::Config;
 use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::{self, Shared};
 use crate::algorithms::{self, ActionCodec, Computation, Error, Rule, Saved, computation};
-use crate::kernels::mlp::heads::categorical;
-use crate::kernels::mlp::heads::gaussian::{Bound, Gaussian};
-use crate::kernels::mlp::{Activation, Network, Shape};
 use crate::nn::state_dict::{Entry, read_linear};
 use crate::policy::{Mode, Policy};
 use crate::random::Stream;
+use rtg_kernels::mlp::heads::categorical;
+use rtg_kernels::mlp::heads::gaussian::{Bound, Gaussian};
+use rtg_kernels::mlp::{Activation, Network, Shape};
 
 /// The acting part: the actor, and how its outputs become actions.
 pub struct Model {

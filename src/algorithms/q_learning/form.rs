@@ -91,7 +91,7 @@ pub(in crate::algorithms) fn argmax(row: &[f32]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
+    use rtg_kernels::testing::{assert_close, assert_gradient, numbers, to_f64};
 
     #[test]
     fn a_dueling_network_gives_values_whose_mean_is_the_states() {

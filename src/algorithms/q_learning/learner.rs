@@ -12,11 +12,11 @@ use crate::algorithms::networks::{Products, Trained};
 use crate::algorithms::{
     self, ActionCodec, Error, LearnerState, Needs, Saved, Setup, Source, Update, ValidationBatch,
 };
-use crate::kernels::mlp::{Layout, Pool};
 use crate::nn::initialise::{LayerFill, initialise_mlp};
 use crate::nn::state_dict::{StateDictError, TensorFile};
 use crate::parallel::Division;
 use crate::random::Stream;
+use rtg_kernels::mlp::{Layout, Pool};
 
 /// Trains a [`Model`].
 pub struct Learner {

@@ -96,7 +96,7 @@ pub fn conservative(values: &[f32], labels: &[u32], weight: f32, gradients: &mut
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{assert_gradient, numbers, to_f64};
+    use rtg_kernels::testing::{assert_gradient, numbers, to_f64};
 
     const CLOSE: f64 = 1e-6;
 

@@ -12,10 +12,10 @@ use super::form::{Form, argmax};
 use crate::algorithms::actor_policy::{ActorPolicy, Decision};
 use crate::algorithms::networks::{self, Shared};
 use crate::algorithms::{self, ActionCodec, Computation, Critic, Error, Rule, Saved, computation};
-use crate::kernels::mlp::{Network, Pool, Shape};
 use crate::nn::state_dict::Entry;
 use crate::policy::{Mode, Policy};
 use crate::random::Stream;
+use rtg_kernels::mlp::{Network, Pool, Shape};
 
 /// The acting part: the Q-network and its exploration.
 pub struct Model {

@@ -7,7 +7,7 @@ use super::losses;
 use super::method::{Loss, Method};
 use crate::algorithms::Update;
 use crate::algorithms::networks::{Trained, mean};
-use crate::kernels::mlp::{Pass, Pool, Want};
+use rtg_kernels::mlp::{Pass, Pool, Want};
 
 /// Scratch memory of an update, kept for the next one.
 #[derive(Default)]

@@ -32,9 +32,9 @@ use super::conventions::OfflineConventions;
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Input, Needs, Update};
-use crate::kernels::mlp::{Norm, Place, Shape};
 use crate::keys::Keys;
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill};
+use rtg_kernels::mlp::{Norm, Place, Shape};
 
 /// ReBRAC.
 pub struct Rebrac;

@@ -7,8 +7,8 @@ use crate::algorithms::actor_critic::update::{Critics, bootstrap, least, least_g
 use crate::algorithms::actor_critic::{Noise, Parts, Work};
 use crate::algorithms::conventions::OfflineConventions;
 use crate::algorithms::networks::mean;
-use crate::kernels::mlp::heads::tanh;
-use crate::kernels::mlp::{Pass, Want};
+use rtg_kernels::mlp::heads::tanh;
+use rtg_kernels::mlp::{Pass, Want};
 
 /// Scratch memory of an update, kept for the next one.
 #[derive(Default)]

@@ -14,11 +14,11 @@ use crate::algorithms::vector::TrainedVector;
 use crate::algorithms::{
     self, Error, LearnerState, Needs, Saved, Setup, Source, Update, ValidationBatch,
 };
-use crate::kernels::mlp::{Gradient, Layout, Pass, Pool, Want};
 use crate::nn::initialise::{BiasFill, LayerFill, WeightFill, initialise_mlp};
 use crate::nn::state_dict::{StateDictError, TensorFile};
 use crate::parallel::Division;
 use crate::random::{Stream, derive, mix};
+use rtg_kernels::mlp::{Gradient, Layout, Pass, Pool, Want};
 
 /// Trains a [`Model`].
 pub struct Learner {

@@ -12,10 +12,10 @@ use crate::algorithms::actor_critic::gaussian::{GaussianDecision, LOG_SIGMA};
 use crate::algorithms::actor_policy::ActorPolicy;
 use crate::algorithms::networks::{self, Shared};
 use crate::algorithms::{self, ActionCodec, Computation, Error, Saved, Setup, computation};
-use crate::kernels::mlp::heads::gaussian::{Bound, Gaussian};
-use crate::kernels::mlp::{Network, Shape};
 use crate::nn::state_dict::{Entry, read_linear};
 use crate::policy::{Mode, Policy};
+use rtg_kernels::mlp::heads::gaussian::{Bound, Gaussian};
+use rtg_kernels::mlp::{Network, Shape};
 
 /// The name of its network in files.
 pub(super) const ACTOR: &str = "actor";

@@ -42,12 +42,12 @@ use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Facts, Input, Interaction, Needs, Update};
 use crate::behaviour::ActionNoise;
-use crate::kernels::mlp::Shape;
-use crate::kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
 use crate::keys::{Keys, PlanError, Table};
 use crate::nn::initialise::LayerFill;
 use crate::random::Stream;
 use rtg_datasets::sample::{RewardTransform, TransitionConfig};
+use rtg_kernels::mlp::Shape;
+use rtg_kernels::mlp::heads::squashed::{LogProbability, LogSigma, Squashed};
 
 /// SAC.
 pub struct Sac;

@@ -8,7 +8,7 @@ use crate::algorithms::actor_critic::temperature::{self, Loss};
 use crate::algorithms::actor_critic::update::{Critics, bootstrap};
 use crate::algorithms::actor_critic::{Noise, Parts, Work};
 use crate::algorithms::networks::mean;
-use crate::kernels::mlp::heads::squashed::Squashed;
+use rtg_kernels::mlp::heads::squashed::Squashed;
 
 /// Scratch memory of an update, kept for the next one.
 #[derive(Default)]

@@ -34,10 +34,10 @@ use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Facts, Input, Interaction, Needs, Update};
 use crate::behaviour::{ActionNoise, NoiseProcess};
-use crate::kernels::mlp::Shape;
 use crate::keys::{Keys, PlanError, Table};
 use crate::random::Stream;
 use rtg_datasets::sample::{RewardTransform, TransitionConfig};
+use rtg_kernels::mlp::Shape;
 
 /// TD3.
 pub struct Td3;

@@ -28,8 +28,8 @@ use super::conventions::OfflineConventions;
 use super::networks::{Products, Trained};
 use super::vector::TrainedVector;
 use super::{Card, Input, Needs, Update};
-use crate::kernels::mlp::Shape;
 use crate::keys::Keys;
+use rtg_kernels::mlp::Shape;
 
 /// TD3+BC.
 pub struct Td3Bc;

@@ -3,7 +3,7 @@
 use super::graph::{BATCH, Element, Graph, Size, Value};
 use super::{decoded, finish, normalised, single};
 use crate::algorithms::{Perceptron, Rule};
-use crate::kernels::mlp::{Activation, Layout, Place};
+use rtg_kernels::mlp::{Activation, Layout, Place};
 
 /// The input is `states [batch, S]`; for a network with K > 1 observations, `states [batch, K, S]`
 /// with the newest last, and `attention_mask [batch, K]`, 0 for those before the episode's first. A

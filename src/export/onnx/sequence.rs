@@ -8,9 +8,9 @@
 use super::graph::{BATCH, Element, Graph, Size, Value};
 use super::{decoded, finish, is_identity, normalised, single};
 use crate::algorithms::{ActionCodec, Sequence};
-use crate::kernels::decision_transformer::Layout;
-use crate::kernels::layer_norm::EPSILON;
-use crate::kernels::{Activation, Head};
+use rtg_kernels::decision_transformer::Layout;
+use rtg_kernels::layer_norm::EPSILON;
+use rtg_kernels::{Activation, Head};
 
 const CONTEXT: Size = Size::Free("context");
 /// The score of a masked token; finite, so that a row with only masked tokens is not NaN.

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::transpose;
-use crate::kernels::View;
-use crate::kernels::lamb::Parameter;
+use rtg_kernels::View;
+use rtg_kernels::lamb::Parameter;
 
 /// The code whose names are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Weights go through a file and come back, under every naming.
 
 use super::*;
-use crate::kernels::decision_transformer::{Condition, Estimate, NormPlacement, Prediction};
-use crate::kernels::layer_norm::EPSILON;
-use crate::kernels::{Activation, Deviation, Head};
+use rtg_kernels::decision_transformer::{Condition, Estimate, NormPlacement, Prediction};
+use rtg_kernels::layer_norm::EPSILON;
+use rtg_kernels::{Activation, Deviation, Head};
 
 /// Two heads of returns-to-go.
 const ESTIMATED: Condition = Condition::Predicted {

@@ -1,0 +1,66 @@
+//! Attention on a GPU: the twin of `Attention` in `attention.cu`, and its launches.
+
+use crate::device::backend::{Address, Launch, LaunchWork, THREADS};
+use crate::device::parameters::parameters;
+use crate::dropout::cuda::Drop;
+
+parameters! {
+    /// See `attention.cu`.
+    Attention {
+        q: Address,
+        kv: Address,
+        out: Address,
+        logs: Address,
+        deltas: Address,
+        dout: Address,
+        dq: Address,
+        dkv: Address,
+        lengths: Address,
+        drop: Drop,
+        queries: i32,
+        keys: i32,
+        width: i32,
+        heads: i32,
+        q_stride: i32,
+        kv_stride: i32,
+        visible_stride: i32,
+        visible_offset: i32,
+    }
+}
+
+/// Rows of a block, as `attention.cu` has it.
+const SIDE: usize = 32;
+
+impl Attention {
+    /// `products`: how many products of the triangle of queries and keys; `matrices` of queries and
+    /// of keys are read or written.
+    fn launch(
+        &self,
+        kernel: &'static str,
+        rows: i32,
+        windows: usize,
+        products: usize,
+        matrices: [usize; 2],
+    ) -> Launch {
+        let blocks = (rows as usize).div_ceil(SIDE) * windows * self.heads as usize;
+        let [queries, keys, width] =
+            [self.queries, self.keys, self.width].map(|size| size as usize);
+        let seen = queries * keys / 2;
+        let numbers = width * (matrices[0] * queries + matrices[1] * keys);
+        let work = LaunchWork::of(windows * numbers, windows * products * 2 * seen * width);
+        Launch::new(kernel, [blocks, 1, 1], THREADS, self).doing(work)
+    }
+
+    /// `out` and `logs`.
+    pub(crate) fn forward(&self, windows: usize) -> Launch {
+        self.launch("attention", self.queries, windows, 2, [2, 2])
+    }
+
+    /// `dq` and `deltas`, then `dkv`.
+    pub(crate) fn backward(&self, windows: usize) -> [Launch; 2] {
+        [
+            self.launch("attention_queries", self.queries, windows, 3, [4, 2]),
+            self.launch("attention_keys", self.keys, windows, 4, [2, 4]),
+        ]
+    }
+}

@@ -1,0 +1,271 @@
+//! A step after the window has slid: all of its tokens through all layers, from the cache of the
+//! first.
+//!
+//! No token depends on a later one, so two threads can divide a window without waiting for each
+//! other after every layer: a helper passes the early half of the tokens through all layers and
+//! leaves what the late half needs of each in a [`Handover`].
+
+use super::layer::{self, Layer};
+use super::step::Scratch;
+use crate::buffer::Buffer;
+use crate::decision_transformer::mixer::acting::{Cache, Kept};
+use crate::decision_transformer::trunk::Model;
+use rayon::ThreadPool;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Tokens before a layer: the stream, its norm, and the cache of the layer's mixer.
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    x: Buffer,
+    normed: Buffer,
+    cache: Cache,
+}
+
+/// What a layer reads of its input tokens.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Which of its step's tokens the newest one is.
+    pub(super) newest: usize,
+    pub(super) x: &'a [f32],
+    pub(super) kept: Kept<'a>,
+}
+
+/// A second thread for one row, and what it needs.
+pub(super) struct Helper<'a> {
+    pub(super) pool: &'a ThreadPool,
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) handover: &'a Handover,
+}
+
+impl Helper<'_> {
+    /// The same for a part of what is to be done.
+    pub(super) fn again(&mut self) -> Helper<'_> {
+        Helper {
+            pool: self.pool,
+            scratch: &mut *self.scratch,
+            handover: self.handover,
+        }
+    }
+}
+
+/// The early half of the tokens before each layer but the first, as the late half needs them.
+#[derive(Debug, Default)]
+pub(super) struct Handover {
+    layers: Vec<Mutex<Tokens>>,
+    /// Layers whose early half is complete.
+    done: AtomicUsize,
+    /// Steps so far.
+    step: Arc<AtomicUsize>,
+}
+
+/// Writes the last layer's one row to `scratch.stream`: that of the newest token. `first` are the
+/// tokens before the first layer.
+pub(super) fn slide(
+    model: Model<'_>,
+    first: Known<'_>,
+    scratch: &mut Scratch,
+    helper: Option<Helper<'_>>,
+) {
+    let last = model.layout.blocks.len() - 1;
+    let (c, newest) = (model.network.shape.width, first.newest);
+    let tokens = first.x.len() / c;
+    let layer = Layer::new(model, last, newest);
+    if last == 0 {
+        let residual = &first.x[(tokens - 1) * c..];
+        layer.mix(residual, &mut scratch.layer, |mixer, memory, branch| {
+            mixer.pass(first.kept, &(tokens - 1..tokens), memory, branch);
+        });
+    } else {
+        match helper {
+            Some(helper) if tokens > 1 => halves(model, first, scratch, helper),
+            _ => pass(model, first, 0..tokens, scratch, |_, _| {}),
+        }
+        let [before, _] = &scratch.tokens;
+        let row = &before.x[before.x.len() - c..];
+        layer.mix(row, &mut scratch.layer, |mixer, memory, branch| {
+            mixer.answer(&before.normed, memory, branch);
+        });
+    }
+    scratch.stream.resize(c);
+    layer.finish(&mut scratch.layer, &mut scratch.stream);
+}
+
+/// Passes all tokens through all layers but the last, on two threads.
+fn halves(model: Model<'_>, first: Known<'_>, scratch: &mut Scratch, helper: Helper<'_>) {
+    let tokens = first.x.len() / model.network.shape.width;
+    let half = tokens.div_ceil(2);
+    let Helper {
+        pool,
+        scratch: other,
+        handover,
+    } = helper;
+    handover.begin();
+    pool.in_place_scope(|scope| {
+        scope.spawn(move |_| {
+            let _end = End(handover);
+            pass(model, first, 0..half, other, |index, tokens| {
+                handover.give(model, index, half, tokens);
+            });
+            handover.stay_awake();
+        });
+        pass(model, first, half..tokens, scratch, |index, tokens| {
+            handover.receive(model, index, half, tokens);
+        });
+    });
+}
+
+impl Handover {
+    /// For a model of this many layers.
+    pub(super) fn new(layers: usize) -> Self {
+        Self {
+            layers: (1..layers).map(|_| Mutex::default()).collect(),
+            done: AtomicUsize::new(0),
+            step: Arc::default(),
+        }
+    }
+
+    /// A step begins.
+    fn begin(&self) {
+        self.done.store(0, Ordering::Relaxed);
+        self.step.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Keeps the current thread of a pool awake until the next step, but not for long. To wake a
+    /// thread can take longer than its half of a step.
+    fn stay_awake(&self) {
+        const MOST: Duration = Duration::from_millis(1);
+        const SPINS: usize = 100;
+        let step = Arc::clone(&self.step);
+        let current = step.load(Ordering::Relaxed);
+        rayon::spawn(move || {
+            let began = Instant::now();
+            while step.load(Ordering::Relaxed) == current && began.elapsed() < MOST {
+                (0..SPINS).for_each(|_| std::hint::spin_loop());
+            }
+        });
+    }
+
+    /// The tokens behind a layer.
+    fn behind(&self, index: usize) -> MutexGuard<'_, Tokens> {
+        let layer = self.layers[index].lock();
+        layer.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves the first `half` tokens behind a layer for the other thread.
+    fn give(&self, model: Model<'_>, index: usize, half: usize, tokens: &mut Tokens) {
+        tokens.copy(model, index + 1, half, &mut self.behind(index));
+        self.done.store(index + 1, Ordering::Release);
+    }
+
+    /// Waits for the first `half` tokens behind a layer.
+    fn receive(&self, model: Model<'_>, index: usize, half: usize, tokens: &mut Tokens) {
+        /// Checks between two offers of the core to other threads.
+        const SPINS: usize = 1000;
+        let mut spins = 0;
+        while self.done.load(Ordering::Acquire) <= index {
+            spins += 1;
+            if spins % SPINS == 0 {
+                std::thread::yield_now();
+            }
+            std::hint::spin_loop();
+        }
+        self.behind(index).copy(model, index + 1, half, tokens);
+    }
+}
+
+/// Ends the other thread's waiting, even where this one panics.
+struct End<'a>(&'a Handover);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.done.store(usize::MAX, Ordering::Release);
+    }
+}
+
+impl Tokens {
+    /// Makes room for this many tokens before a layer.
+    fn resize(&mut self, model: Model<'_>, index: usize, tokens: usize) {
+        let c = model.network.shape.width;
+        self.x.resize(tokens * c);
+        self.normed.resize(tokens * c);
+        // The last layer has no cache.
+        if !model.is_last(index) {
+            model.layout.blocks[index]
+                .mixer
+                .resize(&mut self.cache, tokens);
+        }
+    }
+
+    /// Copies what later tokens need of the first `count` before a layer.
+    fn copy(&self, model: Model<'_>, index: usize, count: usize, to: &mut Self) {
+        let numbers = count * model.network.shape.width;
+        if to.x.len() < numbers {
+            to.resize(model, index, count);
+        }
+        if model.is_last(index) {
+            to.normed[..numbers].copy_from_slice(&self.normed[..numbers]);
+        } else {
+            let mixer = &model.layout.blocks[index].mixer;
+            let from = mixer.kept(&self.cache, &(0..count));
+            mixer.copy_past(from, mixer.places(&mut to.cache, &(0..count)));
+        }
+    }
+}
+
+/// Passes a run of tokens through all layers but the last; leaves them in the first of
+/// `scratch.tokens`. After each layer, `exchange` takes or completes the tokens behind it.
+fn pass(
+    model: Model<'_>,
+    first: Known<'_>,
+    rows: Range<usize>,
+    scratch: &mut Scratch,
+    exchange: impl Fn(usize, &mut Tokens),
+) {
+    let [mut before, mut behind] = std::mem::take(&mut scratch.tokens);
+    for index in 0..model.layout.blocks.len() - 1 {
+        let known = if index == 0 {
+            first
+        } else {
+            let mixer = &model.layout.blocks[index].mixer;
+            Known {
+                x: &before.x,
+                kept: mixer.kept(&before.cache, &(0..rows.end)),
+                ..first
+            }
+        };
+        behind.resize(model, index + 1, rows.end);
+        pass_layer(model, index, known, &rows, &mut behind, &mut scratch.layer);
+        exchange(index, &mut behind);
+        std::mem::swap(&mut before, &mut behind);
+    }
+    scratch.tokens = [before, behind];
+}
+
+/// Passes a run of tokens through one layer, not the last.
+fn pass_layer(
+    model: Model<'_>,
+    index: usize,
+    known: Known<'_>,
+    rows: &Range<usize>,
+    behind: &mut Tokens,
+    scratch: &mut layer::Scratch,
+) {
+    let [layer, next] = [index, index + 1].map(|index| Layer::new(model, index, known.newest));
+    let c = model.network.shape.width;
+    let numbers = rows.start * c..rows.end * c;
+    let Tokens { x, normed, cache } = behind;
+    let (x, normed) = (&mut x[numbers.clone()], &mut normed[numbers.clone()]);
+    layer.mix(&known.x[numbers], scratch, |mixer, memory, branch| {
+        mixer.pass(known.kept, rows, memory, branch);
+    });
+    layer.finish(scratch, x);
+    let statistics = &mut scratch.statistics;
+    next.norm_into(x, normed, statistics);
+    if !model.is_last(index + 1) {
+        let places = next.at.mixer.places(cache, rows);
+        next.mixer().keep(normed, &(0..rows.len()), places);
+    }
+}

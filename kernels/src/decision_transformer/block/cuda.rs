@@ -1,0 +1,198 @@
+//! A block on a device: its memory and its launches.
+
+use super::Parameters;
+use crate::decision_transformer::mixer::cuda as mixer;
+use crate::decision_transformer::mlp::cuda as mlp;
+use crate::decision_transformer::network::cuda::{Branch, ExtraGradient, Network, Take};
+use crate::decision_transformer::network::workspace::Workspace;
+use crate::decision_transformer::shape::Shape;
+use crate::device::backend::{Address, Error, Launch};
+use crate::dropout::Site;
+use crate::dropout::cuda::Drop;
+use crate::linear::cuda::Rows;
+
+/// What the forward pass stores of a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tape {
+    normed_1: Address,
+    statistics_1: Address,
+    mixer: mixer::Tape,
+    middle: Address,
+    normed_2: Address,
+    statistics_2: Address,
+    mlp: mlp::Tape,
+}
+
+/// Scratch memory of the backward pass, for all blocks in turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scratch {
+    mixer: mixer::Scratch,
+    mlp: Address,
+}
+
+/// The parts of a block's gradient.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts {
+    norm_1: Option<[Address; 2]>,
+    mixer: mixer::Parts,
+    norm_2: [Address; 2],
+    mlp: mlp::Parts,
+}
+
+/// A block's memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    pub(crate) tape: Tape,
+    pub(crate) scratch: Scratch,
+    pub(crate) parts: Parts,
+}
+
+impl Memory {
+    fn mixer(self) -> mixer::Memory {
+        mixer::Memory {
+            tape: self.tape.mixer,
+            scratch: self.scratch.mixer,
+            parts: self.parts.mixer,
+        }
+    }
+
+    fn mlp(self) -> mlp::Memory {
+        mlp::Memory {
+            tape: self.tape.mlp,
+            scratch: self.scratch.mlp,
+            parts: self.parts.mlp,
+        }
+    }
+}
+
+impl Scratch {
+    /// Takes memory for all of these blocks in turn, which have the same mixer.
+    pub(crate) fn take(
+        blocks: &[Parameters],
+        shape: &Shape,
+        steps: usize,
+        take: &mut Take<'_>,
+    ) -> Result<Self, Error> {
+        let mut mixer = mixer::Scratch::default();
+        if let Some(block) = blocks.first() {
+            block.mixer.take_scratch(steps, &mut mixer, take)?;
+        }
+        Ok(Self {
+            mixer,
+            mlp: take(3 * steps * 4 * shape.width)?,
+        })
+    }
+}
+
+impl Parameters {
+    /// Takes memory for what the forward pass stores of this many steps.
+    pub(crate) fn take_tape(
+        &self,
+        shape: &Shape,
+        steps: usize,
+        last: bool,
+        take: &mut Take<'_>,
+    ) -> Result<Tape, Error> {
+        let (c, tokens) = (shape.width, 3 * steps);
+        let rows = if last { steps } else { tokens };
+        Ok(Tape {
+            normed_1: take(tokens * c)?,
+            statistics_1: take(2 * tokens)?,
+            mixer: self.mixer.take_tape(steps, last, take)?,
+            middle: take(rows * c)?,
+            normed_2: take(rows * c)?,
+            statistics_2: take(2 * rows)?,
+            mlp: self.mlp.take_tape(shape.activation, rows, take)?,
+        })
+    }
+
+    /// Takes memory for the parts of the gradient over this many steps.
+    pub(crate) fn take_parts(&self, steps: usize, last: bool, workspace: &mut Workspace) -> Parts {
+        let tokens = 3 * steps;
+        let rows = if last { steps } else { tokens };
+        Parts {
+            norm_1: (self.norm_1.as_ref()).map(|norm| workspace.norm(norm, tokens)),
+            mixer: self.mixer.take_parts(tokens, rows, workspace),
+            norm_2: workspace.norm(&self.norm_2, rows),
+            mlp: self.mlp.take_parts(rows, workspace),
+        }
+    }
+
+    /// Writes x', from x.
+    pub(crate) fn forward_launches(
+        &self,
+        network: &Network<'_>,
+        layer: usize,
+        (x, behind): (Address, Address),
+        memory: &Memory,
+        launches: &mut Vec<Launch>,
+    ) {
+        let tape = memory.tape;
+        let (rows, tokens) = network.outputs(layer);
+        if let Some(norm) = &self.norm_1 {
+            let normed = (tape.normed_1, tape.statistics_1);
+            launches.push(network.norm(norm, x, normed, Drop::NONE, network.tokens()));
+        }
+        let branch = Branch {
+            residual: x,
+            residual_rows: tokens,
+            site: Site::Projection { layer },
+            to: tape.middle,
+        };
+        let normed = tape.normed_1;
+        (self.mixer).forward_launches(network, layer, normed, memory.mixer(), branch, launches);
+        let normed = (tape.normed_2, tape.statistics_2);
+        launches.push(network.norm(&self.norm_2, tape.middle, normed, Drop::NONE, rows));
+        let branch = Branch {
+            residual: tape.middle,
+            residual_rows: Rows::ALL,
+            site: Site::Mlp { layer },
+            to: behind,
+        };
+        let (rows, normed) = ((rows, tokens), tape.normed_2);
+        launches.extend((self.mlp).forward_launches(network, rows, normed, memory.mlp(), branch));
+    }
+
+    /// From the gradient after a block (scratch.stream\[0\], and scratch.dropped after the mask of
+    /// its MLP) to the one before it, in the same places, where the mask is that of `before`.
+    pub(crate) fn backward_launches(
+        &self,
+        network: &Network<'_>,
+        layer: usize,
+        x: Address,
+        before: Site,
+        memory: &Memory,
+        launches: &mut Vec<Launch>,
+    ) {
+        let (tape, parts, scratch) = (memory.tape, memory.parts, &network.scratch);
+        let (rows, tokens) = network.outputs(layer);
+        let normed = tape.normed_2;
+        launches.extend((self.mlp).backward_launches(network, rows, normed, memory.mlp()));
+        let drop = network.drop(Site::Projection { layer });
+        launches.push(network.norm_back(
+            &self.norm_2,
+            (tape.middle, tape.statistics_2, scratch.normed),
+            ExtraGradient::Rows(scratch.stream[0]),
+            (scratch.stream[1], Some(drop)),
+            (rows, tokens),
+            parts.norm_2,
+        ));
+        let normed = tape.normed_1;
+        (self.mixer).backward_launches(network, layer, normed, memory.mixer(), launches);
+        let beside = if network.is_last(layer) {
+            ExtraGradient::Observations(scratch.stream[1])
+        } else {
+            ExtraGradient::Rows(scratch.stream[1])
+        };
+        if let (Some(norm), Some(parts)) = (&self.norm_1, parts.norm_1) {
+            launches.push(network.norm_back(
+                norm,
+                (x, tape.statistics_1, scratch.normed),
+                beside,
+                (scratch.stream[0], Some(network.drop(before))),
+                (network.tokens(), Rows::ALL),
+                parts,
+            ));
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The memory of a model and a batch on the device, and its layout.
+
+use crate::adamw::cuda::Piece;
+use crate::decision_transformer::block::cuda as block;
+use crate::decision_transformer::embedding::cuda::table_slices;
+use crate::decision_transformer::layout::Layout;
+use crate::decision_transformer::network::cuda::{Inputs, QueueMemory, Scratch, Take};
+use crate::decision_transformer::network::workspace::Workspace;
+use crate::decision_transformer::shape::Shape;
+use crate::device::backend::{Address, Backend, Error};
+use crate::linear::cuda::Slices;
+use crate::loss::cuda::blocks as loss_blocks;
+
+/// All memory of a trainer.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    pub(crate) parameters: Address,
+    pub(crate) gradient: Address,
+    pub(crate) mean: Address,
+    pub(crate) square: Address,
+    pub(crate) inputs: Inputs,
+    pub(crate) queue: QueueMemory,
+    pub(crate) embedded: Address,
+    pub(crate) embedded_statistics: Address,
+    pub(crate) streams: Vec<Address>,
+    pub(crate) blocks: Vec<block::Memory>,
+    pub(crate) final_normed: Address,
+    pub(crate) final_statistics: Address,
+    pub(crate) predictions: Address,
+    /// The gradient with respect to the head's outputs.
+    pub(crate) dz: Address,
+    pub(crate) scratch: Scratch,
+    pub(crate) parts: Parts,
+    pub(crate) block_losses: Address,
+    pub(crate) pieces: Address,
+    pub(crate) squares: Address,
+}
+
+/// The parts of the gradient outside the blocks, and which part is added to which parameter.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) at: Address,
+    pub(crate) table: Address,
+    /// Return-to-go, observation, action.
+    pub(crate) inputs: Vec<Slices>,
+    pub(crate) embed_norm: [Address; 2],
+    pub(crate) final_norm: [Address; 2],
+    pub(crate) head: Slices,
+    pub(crate) pieces: Vec<Piece>,
+}
+
+/// Sizes of the memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) windows: usize,
+    /// Steps and batches of the longest queue.
+    pub(crate) steps: usize,
+    pub(crate) parts: usize,
+    /// Of the dataset, which is allocated later.
+    pub(crate) dataset_bytes: u64,
+}
+
+impl Parts {
+    /// Lays out the parts of the whole gradient from address `at`. Returns those outside the
+    /// blocks, those of each block, and their total size in numbers.
+    fn new(at: Address, layout: &Layout, steps: usize) -> (Self, Vec<block::Parts>, usize) {
+        let tokens = 3 * steps;
+        let mut workspace = Workspace::new(at);
+        let embedding = &layout.embedding;
+        let (slices, _) = table_slices(steps);
+        let table = workspace.take(&embedding.timestep, slices);
+        let inputs = embedding.kinds();
+        let inputs = inputs.map(|pair| workspace.linear(pair, steps)).collect();
+        let embed_norm = workspace.norm(&layout.embed_norm, tokens);
+        let layers = layout.blocks.len();
+        let blocks = layout.blocks.iter().enumerate();
+        let blocks = blocks
+            .map(|(layer, block)| block.take_parts(steps, layer + 1 == layers, &mut workspace))
+            .collect();
+        let parts = Self {
+            at,
+            table,
+            inputs,
+            embed_norm,
+            final_norm: workspace.norm(&layout.final_norm, steps),
+            head: workspace.linear(&layout.head, steps),
+            pieces: workspace.pieces,
+        };
+        (parts, blocks, workspace.words)
+    }
+}
+
+impl Memory {
+    /// Allocates the memory, if it and the dataset fit.
+    pub(crate) fn allocate(
+        backend: &mut dyn Backend,
+        shape: &Shape,
+        layout: &Layout,
+        sizes: Sizes,
+    ) -> Result<Self, Error> {
+        let mut words = 0;
+        Self::take(shape, layout, sizes, &mut |count| {
+            words += count as u64;
+            Ok(Address::NULL)
+        })?;
+        let needed = 4 * words + sizes.dataset_bytes;
+        if let Some(free) = backend.free_bytes()?.filter(|free| *free < needed) {
+            return Err(Error::Memory {
+                doing: "preparing a step",
+                needed: Some(needed),
+                free: Some(free),
+            });
+        }
+        Self::take(shape, layout, sizes, &mut |count| backend.allocate(count))
+    }
+
+    fn take(
+        shape: &Shape,
+        layout: &Layout,
+        sizes: Sizes,
+        take: &mut Take<'_>,
+    ) -> Result<Self, Error> {
+        let c = shape.width;
+        let steps = sizes.windows * shape.context;
+        let tokens = 3 * steps;
+        let (_, _, words) = Parts::new(Address::NULL, layout, steps);
+        let (parts, block_parts, _) = Parts::new(take(words)?, layout, steps);
+        let block_scratch = block::Scratch::take(&layout.blocks, shape, steps, take)?;
+        let mut streams = Vec::new();
+        let mut blocks = Vec::new();
+        for ((layer, at), parts) in layout.blocks.iter().enumerate().zip(block_parts) {
+            streams.push(take(tokens * c)?);
+            blocks.push(block::Memory {
+                tape: at.take_tape(shape, steps, layer + 1 == shape.layers, take)?,
+                scratch: block_scratch,
+                parts,
+            });
+        }
+        streams.push(take(steps * c)?);
+        Ok(Self {
+            parameters: take(layout.len())?,
+            gradient: take(layout.len())?,
+            mean: take(layout.len())?,
+            square: take(layout.len())?,
+            inputs: Inputs {
+                observations: take(steps * shape.observation)?,
+                actions: take(steps * shape.action)?,
+                returns_to_go: take(steps)?,
+                timesteps: take(steps)?,
+                lengths: take(sizes.windows)?,
+                first_steps: take(sizes.windows)?,
+            },
+            queue: QueueMemory {
+                clock: take(1)?,
+                starts: take(sizes.parts * sizes.windows)?,
+                keys: take(2 * sizes.parts)?,
+                rates: take(3 * sizes.steps)?,
+                losses: take(2 * sizes.parts)?,
+                norms: take(2 * sizes.steps)?,
+            },
+            embedded: take(tokens * c)?,
+            embedded_statistics: take(2 * tokens)?,
+            streams,
+            blocks,
+            final_normed: take(steps * c)?,
+            final_statistics: take(2 * steps)?,
+            predictions: take(steps * shape.action)?,
+            dz: take(steps * shape.action)?,
+            scratch: Scratch {
+                normed: take(tokens * c)?,
+                stream: [take(tokens * c)?, take(tokens * c)?],
+                dropped: take(tokens * c)?,
+            },
+            block_losses: take(2 * loss_blocks(steps))?,
+            // The struct `Piece` has 32 bytes in C.
+            pieces: take(8 * parts.pieces.len())?,
+            squares: take(2 * parts.pieces.len())?,
+            parts,
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! The launches of a step, built once: forward pass and loss, and the parts of the gradient.
+//!
+//! The order and the work are those of `trunk`: M = 3 B K rows of tokens, valid ones first in each
+//! window; after the last layer's mixer only the observations continue, B K rows. Rows after a
+//! window's valid tokens contain finite numbers that no kernel uses, and zero gradients.
+
+mod backward;
+
+use super::memory::Memory;
+use crate::decision_transformer::embedding::cuda::Embed;
+use crate::decision_transformer::layout::Layout;
+use crate::decision_transformer::network::cuda::Network;
+use crate::device::backend::{Address, Launch};
+use crate::dropout::Site;
+use crate::dropout::cuda::Drop;
+use crate::loss::cuda::HeadAndLoss;
+use crate::loss::{Denominator, Objective};
+use crate::parameters::Pair;
+
+/// What the launches depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sequence<'a> {
+    pub(crate) network: Network<'a>,
+    pub(crate) layout: &'a Layout,
+    pub(crate) memory: &'a Memory,
+    pub(crate) objective: Objective,
+    pub(crate) denominator: Denominator,
+}
+
+impl Sequence<'_> {
+    /// Predictions; with `learns`, also the loss and the gradient with respect to the head's
+    /// outputs.
+    pub(crate) fn forward(&self, learns: bool) -> Vec<Launch> {
+        let mut launches = Vec::new();
+        self.embed(&mut launches);
+        let (memory, network) = (self.memory, &self.network);
+        for (layer, at) in self.layout.blocks.iter().enumerate() {
+            let streams = (memory.streams[layer], memory.streams[layer + 1]);
+            let block = memory.blocks[layer];
+            at.forward_launches(network, layer, streams, &block, &mut launches);
+        }
+        launches.push(network.norm(
+            &self.layout.final_norm,
+            memory.streams[network.shape.layers],
+            (memory.final_normed, memory.final_statistics),
+            Drop::NONE,
+            network.steps(),
+        ));
+        launches.push(self.head_and_loss(learns));
+        launches
+    }
+
+    fn head_and_loss(&self, learns: bool) -> Launch {
+        let (memory, network) = (self.memory, &self.network);
+        let head = HeadAndLoss {
+            x: memory.final_normed,
+            weight: network.parameter(&self.layout.head.weight),
+            bias: network.parameter(&self.layout.head.bias),
+            actions: memory.inputs.actions,
+            lengths: memory.inputs.lengths,
+            predictions: memory.predictions,
+            dz: if learns { memory.dz } else { Address::NULL },
+            losses: memory.block_losses,
+            steps: network.steps() as i32,
+            windows: network.windows as i32,
+            context: network.shape.context as i32,
+            width: network.shape.width as i32,
+            action: network.shape.action as i32,
+            is_tanh: 0,
+            is_cross_entropy: 0,
+            counts_all: 0,
+            scale: 1.0,
+        };
+        let (objective, denominator) = (self.objective, self.denominator);
+        head.of(network.shape.head, objective, denominator).launch()
+    }
+
+    /// The kinds of tokens: their inputs, how many numbers a step has, and their weights.
+    fn kinds(&self) -> impl Iterator<Item = (Address, usize, &Pair)> {
+        let (inputs, at) = (&self.memory.inputs, &self.layout.embedding);
+        let shape = self.network.shape;
+        let given = [
+            (inputs.returns_to_go, 1),
+            (inputs.observations, shape.observation),
+            (inputs.actions, shape.action),
+        ];
+        (given.into_iter().zip(at.kinds())).map(|((input, width), pair)| (input, width, pair))
+    }
+
+    fn embed(&self, launches: &mut Vec<Launch>) {
+        let (memory, network) = (self.memory, &self.network);
+        for (kind, (input, inputs, pair)) in self.kinds().enumerate() {
+            let embed = Embed {
+                input,
+                weight: network.parameter(&pair.weight),
+                bias: network.parameter(&pair.bias),
+                timesteps: memory.inputs.timesteps,
+                lengths: memory.inputs.lengths,
+                table: network.parameter(&self.layout.embedding.timestep),
+                to: memory.embedded,
+                inputs: inputs as i32,
+                kind: kind as i32,
+                steps: network.steps() as i32,
+                context: network.shape.context as i32,
+                width: network.shape.width as i32,
+            };
+            launches.push(embed.launch());
+        }
+        launches.push(network.norm(
+            &self.layout.embed_norm,
+            memory.embedded,
+            (memory.streams[0], memory.embedded_statistics),
+            network.drop(Site::Embedding),
+            network.tokens(),
+        ));
+    }
+}

@@ -1,0 +1,159 @@
+//! The embedding compared with its reference. Exact f32, 1e-5.
+
+use crate::activation::Activation;
+use crate::decision_transformer::embedding::cuda::{Embed, Table};
+use crate::decision_transformer::embedding::{Steps, reference as embedding};
+use crate::decision_transformer::layout::Layout;
+use crate::decision_transformer::shape::{Condition, MixerKind, NormPlacement, Shape};
+use crate::device::tests::{backends, put, put_words, run, take, unwritten};
+use crate::layer_norm::EPSILON;
+use crate::linear::cuda::{Matrix, Rows, Slices, weight_gradient};
+use crate::loss::Head;
+use crate::precision::Precision;
+use crate::testing::{assert_close, numbers, to_f64};
+
+#[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one batch, its values and every gradient"
+)]
+fn the_embedding_is_the_reference_in_value_and_every_gradient() {
+    for (context, width) in [(1, 33), (5, 96), (9, 140)] {
+        let shape = Shape {
+            observation: 11,
+            action: 3,
+            context,
+            width,
+            heads: 1,
+            layers: 0,
+            timesteps: 9,
+            activation: Activation::Relu,
+            head: Head::Logits,
+            condition: Condition::Token,
+            mixer: MixerKind::Attention,
+            deviation: None,
+            positions: 0,
+            norm_placement: NormPlacement::Pre,
+            norm_epsilon: EPSILON,
+            next_observation: None,
+        };
+        let layout = Layout::new(&shape);
+        let weights = numbers(1, layout.len());
+        // The second window is shorter, and its rest is zero.
+        let lengths = [context, context / 2];
+        let steps = lengths.len() * context;
+        let zeroed = |seed: u64, width: usize| {
+            let mut all = numbers(seed, steps * width);
+            all[(context + lengths[1]) * width..].fill(0.0);
+            all
+        };
+        let inputs = [zeroed(2, 1), zeroed(3, 11), zeroed(4, 3)];
+        let timesteps: Vec<u32> = (0..steps as u32).map(|i| i * i % 9).collect();
+        let mut dx = numbers(5, 3 * steps * width);
+        let mut expected = Vec::new();
+        let mut gradient = vec![0.0; layout.len()];
+        for (window, length) in lengths.into_iter().enumerate() {
+            let range = window * context..window * context + length;
+            let rows =
+                |of: &[f32], width: usize| of[range.start * width..range.end * width].to_vec();
+            let (returns_to_go, observations, actions) = (
+                rows(&inputs[0], 1),
+                rows(&inputs[1], 11),
+                rows(&inputs[2], 3),
+            );
+            let steps = Steps {
+                observations: &observations,
+                actions: &actions,
+                returns_to_go: &returns_to_go,
+                timesteps: &timesteps[range.clone()],
+            };
+            let own = &mut dx[window * 3 * context * width..][..3 * context * width];
+            own[shape.condition.tokens(length) * width..].fill(0.0);
+            let mut x = embedding::forward(&layout.embedding, &to_f64(&weights), steps);
+            embedding::backward(
+                &layout.embedding,
+                steps,
+                &to_f64(&own[..x.len()]),
+                &mut gradient,
+            );
+            x.resize(3 * context * width, 0.0);
+            expected.extend(x);
+        }
+        for mut backend in backends() {
+            let backend = &mut *backend;
+            let at_weights = put(backend, &weights);
+            let at_timesteps = put_words(backend, &timesteps);
+            let at_lengths = put_words(backend, &lengths.map(|n| n as u32));
+            let (x, at_dx) = (unwritten(backend, 3 * steps * width), put(backend, &dx));
+            let at = &layout.embedding;
+            let pairs: Vec<_> = at.kinds().collect();
+            for (kind, (pair, input)) in pairs.into_iter().zip(&inputs).enumerate() {
+                let count = input.len() / steps;
+                let at_input = put(backend, input);
+                let embed = Embed {
+                    input: at_input,
+                    weight: at_weights.words(pair.weight.start),
+                    bias: at_weights.words(pair.bias.start),
+                    timesteps: at_timesteps,
+                    lengths: at_lengths,
+                    table: at_weights.words(layout.embedding.timestep.start),
+                    to: x,
+                    inputs: count as i32,
+                    kind: kind as i32,
+                    steps: steps as i32,
+                    context: context as i32,
+                    width: width as i32,
+                };
+                run(backend, [embed.launch()]);
+                let parts = Slices {
+                    count: 1,
+                    weight: unwritten(backend, count * width),
+                    stride: width,
+                    weight_slice: 0,
+                    bias: unwritten(backend, width),
+                    bias_slice: 0,
+                };
+                let rows = Rows::every(3, kind as i32);
+                let factors = (
+                    Matrix::new(at_input, count),
+                    Matrix::new(at_dx, width).only(rows),
+                );
+                let sizes = (count, width, steps);
+                run(
+                    backend,
+                    [weight_gradient(Precision::F32, sizes, factors, parts)],
+                );
+                for (from, range) in [(parts.weight, &pair.weight), (parts.bias, &pair.bias)] {
+                    let found = take(backend, from, range.len());
+                    // The action of a window's only step gets no gradient.
+                    if gradient[range.clone()].iter().any(|g| *g != 0.0) {
+                        assert_close(&found, &gradient[range.clone()], "gradient");
+                    } else {
+                        assert!(found.iter().all(|g| *g == 0.0));
+                    }
+                }
+            }
+            assert_close(&take(backend, x, 3 * steps * width), &expected, "tokens");
+            let length = shape.timesteps * width;
+            for slice_steps in [steps, 2, 1] {
+                let slices = steps.div_ceil(slice_steps);
+                let table = Table {
+                    dx: at_dx,
+                    timesteps: at_timesteps,
+                    lengths: at_lengths,
+                    to: unwritten(backend, slices * length),
+                    steps: steps as i32,
+                    context: context as i32,
+                    width: width as i32,
+                    slice_steps: slice_steps as i32,
+                };
+                run(backend, [table.launch(shape.timesteps)]);
+                let parts = take(backend, table.to, slices * length);
+                let of = |i| parts.chunks(length).map(|part| part[i]).sum::<f32>();
+                let found: Vec<f32> = (0..length).map(of).collect();
+                let expected = &gradient[layout.embedding.timestep.clone()];
+                assert_close(&found, expected, &format!("table in {slices} slices"));
+            }
+        }
+    }
+}

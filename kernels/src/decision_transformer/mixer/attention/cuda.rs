@@ -1,0 +1,237 @@
+//! Attention as a mixer on a device. Weights are read in place, not packed; the last layer has keys
+//! and values like the others.
+
+use super::Parameters;
+use crate::attention::cuda::Attention;
+use crate::decision_transformer::network::cuda::{Branch, Network, PLAIN, Take, observations};
+use crate::decision_transformer::network::workspace::Workspace;
+use crate::device::backend::{Address, Error, Launch};
+use crate::dropout::Site;
+use crate::linear::cuda::{Finish, Matrix, Slices};
+
+/// What the forward pass stores of a layer. In the last layer, queries and everything after them
+/// have the observations' rows only, and keys and values are stored separately.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tape {
+    q: Address,
+    q_stride: usize,
+    kv: Address,
+    kv_stride: usize,
+    attended: Address,
+    logs: Address,
+}
+
+/// Scratch memory of the backward pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scratch {
+    attended: Address,
+    deltas: Address,
+    /// M x 3 C: queries, keys and values side by side; in the last layer, keys and values.
+    qkv: Address,
+    /// The last layer's queries.
+    q: Address,
+}
+
+/// The parts of the gradient.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parts {
+    qkv: Slices,
+    projection: Slices,
+}
+
+/// One layer's memory.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Memory {
+    pub(in super::super) tape: Tape,
+    pub(in super::super) scratch: Scratch,
+    pub(in super::super) parts: Parts,
+}
+
+impl Tape {
+    pub(in super::super) fn take(
+        at: &Parameters,
+        steps: usize,
+        last: bool,
+        take: &mut Take<'_>,
+    ) -> Result<Self, Error> {
+        let (c, tokens) = (at.width(), 3 * steps);
+        let rows = if last { steps } else { tokens };
+        let (q, q_stride, kv, kv_stride) = if last {
+            (take(steps * c)?, c, take(tokens * 2 * c)?, 2 * c)
+        } else {
+            let qkv = take(tokens * 3 * c)?;
+            (qkv, 3 * c, qkv.words(c), 3 * c)
+        };
+        Ok(Self {
+            q,
+            q_stride,
+            kv,
+            kv_stride,
+            attended: take(rows * c)?,
+            logs: take(rows * at.heads)?,
+        })
+    }
+}
+
+impl Scratch {
+    pub(in super::super) fn take(
+        at: &Parameters,
+        steps: usize,
+        take: &mut Take<'_>,
+    ) -> Result<Self, Error> {
+        let (c, tokens) = (at.width(), 3 * steps);
+        Ok(Self {
+            attended: take(tokens * c)?,
+            deltas: take(tokens * at.heads)?,
+            qkv: take(tokens * 3 * c)?,
+            q: take(steps * c)?,
+        })
+    }
+}
+
+impl Parts {
+    /// Takes memory for a layer of this many rows of tokens, of which `outputs` continue after it.
+    pub(in super::super) fn take(
+        at: &Parameters,
+        tokens: usize,
+        outputs: usize,
+        workspace: &mut Workspace,
+    ) -> Self {
+        Self {
+            qkv: workspace.linear(&at.qkv, tokens),
+            projection: workspace.linear(&at.projection, outputs),
+        }
+    }
+}
+
+/// Computes the branch from the normed tokens.
+pub(in super::super) fn forward(
+    at: &Parameters,
+    network: &Network<'_>,
+    layer: usize,
+    normed: Address,
+    memory: Memory,
+    branch: Branch,
+    launches: &mut Vec<Launch>,
+) {
+    let (c, tape) = (at.width(), memory.tape);
+    let x = Matrix::new(normed, c);
+    let weight = network.weight(&at.qkv);
+    let bias = network.parameter(&at.qkv.bias);
+    if network.is_last(layer) {
+        let finish = Finish::Store { bias };
+        let factors = (x.only(observations()), weight);
+        launches.push(network.linear((network.steps(), c), factors, finish, (tape.q, c)));
+        let weight = Matrix::new(weight.at.words(c), 3 * c);
+        let bias = bias.words(c);
+        let finish = Finish::Store { bias };
+        let sizes = (network.tokens(), 2 * c);
+        launches.push(network.linear(sizes, (x, weight), finish, (tape.kv, 2 * c)));
+    } else {
+        let (sizes, finish) = ((network.tokens(), 3 * c), Finish::Store { bias });
+        launches.push(network.linear(sizes, (x, weight), finish, (tape.q, 3 * c)));
+    }
+    launches.push(heads(at, network, layer, memory).forward(network.windows));
+    let (rows, tokens) = network.outputs(layer);
+    let finish = branch.finish(network, &at.projection.bias, tokens);
+    let factors = (
+        Matrix::new(tape.attended, c),
+        network.weight(&at.projection),
+    );
+    launches.push(network.linear((rows, c), factors, finish, (branch.to, c)));
+}
+
+/// The heads of a layer, forward and backward.
+fn heads(at: &Parameters, network: &Network<'_>, layer: usize, memory: Memory) -> Attention {
+    let Memory { tape, scratch, .. } = memory;
+    let last = network.is_last(layer);
+    let c = at.width();
+    let (dq, dkv) = if last {
+        (scratch.q, scratch.qkv)
+    } else {
+        (scratch.qkv, scratch.qkv.words(c))
+    };
+    let context = network.shape.context;
+    Attention {
+        q: tape.q,
+        kv: tape.kv,
+        out: tape.attended,
+        logs: tape.logs,
+        deltas: scratch.deltas,
+        dout: scratch.attended,
+        dq,
+        dkv,
+        lengths: network.inputs.lengths,
+        drop: network.drop(Site::Attention { layer, head: 0 }),
+        queries: if last { context } else { 3 * context } as i32,
+        keys: 3 * context as i32,
+        width: c as i32,
+        heads: at.heads as i32,
+        q_stride: tape.q_stride as i32,
+        kv_stride: tape.kv_stride as i32,
+        visible_stride: if last { 3 } else { 1 },
+        visible_offset: if last { 2 } else { 1 },
+    }
+}
+
+/// From the gradient of the branch, scratch.dropped, to that of the normed tokens, scratch.normed.
+pub(in super::super) fn backward(
+    at: &Parameters,
+    network: &Network<'_>,
+    layer: usize,
+    normed: Address,
+    memory: Memory,
+    launches: &mut Vec<Launch>,
+) {
+    let (c, precision) = (at.width(), network.precision);
+    let (rows, _) = network.outputs(layer);
+    let branch = Matrix::new(network.scratch.dropped, c);
+    let attended = Matrix::new(memory.tape.attended, c);
+    let parts = memory.parts.projection;
+    launches.push(network.weight_gradient((c, c, rows), (attended, branch), parts));
+    let factors = (branch, network.weight(&at.projection));
+    let to = memory.scratch.attended;
+    launches.push(network.linear_back(precision, (rows, c, c), factors, PLAIN, to));
+    launches.extend(heads(at, network, layer, memory).backward(network.windows));
+    qkv_back(at, network, layer, normed, memory, launches);
+}
+
+/// Computes scratch.normed from the gradients of queries, keys and values.
+fn qkv_back(
+    at: &Parameters,
+    network: &Network<'_>,
+    layer: usize,
+    normed: Address,
+    memory: Memory,
+    launches: &mut Vec<Launch>,
+) {
+    let (scratch, parts) = (memory.scratch, memory.parts.qkv);
+    let (precision, c, tokens) = (network.precision, at.width(), network.tokens());
+    let to = network.scratch.normed;
+    let normed = Matrix::new(normed, c);
+    let weight = network.weight(&at.qkv);
+    if !network.is_last(layer) {
+        let dqkv = Matrix::new(scratch.qkv, 3 * c);
+        launches.push(network.weight_gradient((c, 3 * c, tokens), (normed, dqkv), parts));
+        let sizes = (tokens, c, 3 * c);
+        launches.push(network.linear_back(precision, sizes, (dqkv, weight), PLAIN, to));
+        return;
+    }
+    let steps = network.steps();
+    let (dq, dkv) = (Matrix::new(scratch.q, c), Matrix::new(scratch.qkv, 2 * c));
+    let query_rows = normed.only(observations());
+    launches.push(network.weight_gradient((c, c, steps), (query_rows, dq), parts));
+    let behind = Slices {
+        weight: parts.weight.words(c),
+        bias: parts.bias.words(c),
+        ..parts
+    };
+    launches.push(network.weight_gradient((c, 2 * c, tokens), (normed, dkv), behind));
+    let keys_values = Matrix::new(weight.at.words(c), 3 * c);
+    let sizes = (tokens, c, 2 * c);
+    launches.push(network.linear_back(precision, sizes, (dkv, keys_values), PLAIN, to));
+    let add = Finish::Add {
+        rows: observations(),
+    };
+    launches.push(network.linear_back(precision, (steps, c, c), (dq, weight), add, to));
+}

@@ -1,0 +1,128 @@
+//! Mixers on a device: their memory and their launches. A mixer without kernels takes no memory and
+//! launches nothing; models with such a mixer are refused earlier (`Shape::runs_on_devices`).
+
+use super::{Mixer, attention::cuda as attention};
+use crate::decision_transformer::network::cuda::{Branch, Network, Take};
+use crate::decision_transformer::network::workspace::Workspace;
+use crate::device::backend::{Address, Error, Launch};
+
+/// What the forward pass stores of a layer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tape {
+    attention: attention::Tape,
+}
+
+/// Scratch memory of the backward pass, for all layers in turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scratch {
+    attention: attention::Scratch,
+}
+
+/// The parts of a layer's gradient.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parts {
+    attention: attention::Parts,
+}
+
+/// One layer's memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    pub(crate) tape: Tape,
+    pub(crate) scratch: Scratch,
+    pub(crate) parts: Parts,
+}
+
+impl Memory {
+    fn attention(self) -> attention::Memory {
+        attention::Memory {
+            tape: self.tape.attention,
+            scratch: self.scratch.attention,
+            parts: self.parts.attention,
+        }
+    }
+}
+
+impl Mixer {
+    /// Takes memory for what the forward pass stores of a layer of this many steps.
+    pub(crate) fn take_tape(
+        &self,
+        steps: usize,
+        last: bool,
+        take: &mut Take<'_>,
+    ) -> Result<Tape, Error> {
+        Ok(match self {
+            Self::Attention(at) => Tape {
+                attention: attention::Tape::take(at, steps, last, take)?,
+            },
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => Tape::default(),
+        })
+    }
+
+    /// Takes the scratch memory of the backward pass, unless a layer with the same mixer has it
+    /// already.
+    pub(crate) fn take_scratch(
+        &self,
+        steps: usize,
+        scratch: &mut Scratch,
+        take: &mut Take<'_>,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Attention(at) => scratch.attention = attention::Scratch::take(at, steps, take)?,
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes memory for the parts of the gradient of a layer of this many rows of tokens, of which
+    /// `outputs` continue after it.
+    pub(crate) fn take_parts(
+        &self,
+        tokens: usize,
+        outputs: usize,
+        workspace: &mut Workspace,
+    ) -> Parts {
+        match self {
+            Self::Attention(at) => Parts {
+                attention: attention::Parts::take(at, tokens, outputs, workspace),
+            },
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => Parts::default(),
+        }
+    }
+
+    /// Computes the branch from the normed tokens.
+    pub(crate) fn forward_launches(
+        &self,
+        network: &Network<'_>,
+        layer: usize,
+        normed: Address,
+        memory: Memory,
+        branch: Branch,
+        launches: &mut Vec<Launch>,
+    ) {
+        match self {
+            Self::Attention(at) => {
+                let memory = memory.attention();
+                attention::forward(at, network, layer, normed, memory, branch, launches);
+            }
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
+        }
+    }
+
+    /// From the gradient of the branch, scratch.dropped, to that of the normed tokens,
+    /// scratch.normed; and to the parts of the gradient.
+    pub(crate) fn backward_launches(
+        &self,
+        network: &Network<'_>,
+        layer: usize,
+        normed: Address,
+        memory: Memory,
+        launches: &mut Vec<Launch>,
+    ) {
+        match self {
+            Self::Attention(at) => {
+                attention::backward(at, network, layer, normed, memory.attention(), launches);
+            }
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The MLP on a device: its memory and its launches.
+
+use super::Parameters;
+use crate::activation::Activation;
+use crate::decision_transformer::network::cuda::{Branch, Network, PLAIN, Take};
+use crate::decision_transformer::network::workspace::Workspace;
+use crate::device::backend::{Address, Error, Launch};
+use crate::linear::cuda::{Finish, Matrix, Rows, Slices};
+
+/// What the forward pass stores.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tape {
+    /// The input of the activation; only GELU needs it.
+    hidden_input: Address,
+    hidden: Address,
+}
+
+/// The parts of the gradient.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts {
+    up: Slices,
+    down: Slices,
+}
+
+/// One layer's memory. `scratch` is for the gradient of the hidden rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    pub(crate) tape: Tape,
+    pub(crate) scratch: Address,
+    pub(crate) parts: Parts,
+}
+
+impl Parameters {
+    /// Takes memory for what the forward pass stores of this many rows.
+    pub(crate) fn take_tape(
+        &self,
+        activation: Activation,
+        rows: usize,
+        take: &mut Take<'_>,
+    ) -> Result<Tape, Error> {
+        let inner = self.up.bias.len();
+        Ok(Tape {
+            hidden_input: match activation {
+                Activation::Gelu => take(rows * inner)?,
+                Activation::Relu => Address::NULL,
+            },
+            hidden: take(rows * inner)?,
+        })
+    }
+
+    /// Takes memory for the parts of the gradient of this many rows.
+    pub(crate) fn take_parts(&self, rows: usize, workspace: &mut Workspace) -> Parts {
+        Parts {
+            up: workspace.linear(&self.up, rows),
+            down: workspace.linear(&self.down, rows),
+        }
+    }
+
+    /// Computes the branch from normed rows.
+    pub(crate) fn forward_launches(
+        &self,
+        network: &Network<'_>,
+        (rows, tokens): (usize, Rows),
+        normed: Address,
+        memory: Memory,
+        branch: Branch,
+    ) -> [Launch; 2] {
+        let (c, inner) = (self.down.bias.len(), self.up.bias.len());
+        let Tape {
+            hidden_input,
+            hidden,
+        } = memory.tape;
+        let finish = Finish::Activate {
+            activation: network.shape.activation,
+            bias: network.parameter(&self.up.bias),
+            input: hidden_input,
+        };
+        let up = (Matrix::new(normed, c), network.weight(&self.up));
+        let down = (Matrix::new(hidden, inner), network.weight(&self.down));
+        let residual = branch.finish(network, &self.down.bias, tokens);
+        [
+            network.linear((rows, inner), up, finish, (hidden, inner)),
+            network.linear((rows, c), down, residual, (branch.to, c)),
+        ]
+    }
+
+    /// From the gradient of the branch, scratch.dropped, to that of the normed rows,
+    /// scratch.normed; and to the parts of the gradient.
+    pub(crate) fn backward_launches(
+        &self,
+        network: &Network<'_>,
+        rows: usize,
+        normed: Address,
+        memory: Memory,
+    ) -> [Launch; 4] {
+        let (c, inner) = (self.down.bias.len(), self.up.bias.len());
+        let (precision, activation) = (network.precision, network.shape.activation);
+        let branch = Matrix::new(network.scratch.dropped, c);
+        let hidden = Matrix::new(memory.tape.hidden, inner);
+        let input = match activation {
+            Activation::Relu => memory.tape.hidden,
+            Activation::Gelu => memory.tape.hidden_input,
+        };
+        let slope = Finish::Slope { activation, input };
+        let down = (branch, network.weight(&self.down));
+        let dhidden = Matrix::new(memory.scratch, inner);
+        let normed = Matrix::new(normed, c);
+        let up = (dhidden, network.weight(&self.up));
+        let to = network.scratch.normed;
+        let (parts, sizes) = (memory.parts, (rows, inner, c));
+        [
+            network.weight_gradient((inner, c, rows), (hidden, branch), parts.down),
+            network.linear_back(precision, sizes, down, slope, memory.scratch),
+            network.weight_gradient((c, inner, rows), (normed, dhidden), parts.up),
+            network.linear_back(precision, (rows, c, inner), up, PLAIN, to),
+        ]
+    }
+}

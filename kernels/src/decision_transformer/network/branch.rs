@@ -1,0 +1,36 @@
+//! The output of a block's branch, which is added to the residual stream, and the gradients of the
+//! branch.
+
+use crate::buffer::Buffer;
+use crate::dropout::cpu::{AddToResidual, Masks};
+
+/// The destination of a branch: `to` = `residual` + drop(branch), for as many rows as the residual
+/// has.
+pub(crate) struct Branch<'a> {
+    pub(crate) masks: Option<Masks<'a>>,
+    pub(crate) residual: &'a [f32],
+    pub(crate) to: &'a mut [f32],
+}
+
+impl<'a> Branch<'a> {
+    /// The epilogue of the branch's last product, C columns.
+    pub(crate) fn finish(self, bias: &'a [f32]) -> AddToResidual<'a> {
+        AddToResidual {
+            bias,
+            masks: self.masks,
+            residual: self.residual,
+            to: self.to,
+            stride: bias.len(),
+        }
+    }
+}
+
+/// The gradients of a branch's output, input and parameters.
+pub(crate) struct Gradients<'a> {
+    /// Of the branch's output, multiplied with its dropout mask; one row for each of its rows.
+    pub(crate) branch: &'a [f32],
+    /// Of the normed rows; overwritten.
+    pub(crate) normed: &'a mut Buffer,
+    /// Of all parameters of the model; added to.
+    pub(crate) parameters: &'a mut [f32],
+}

@@ -1,0 +1,383 @@
+//! Products in three precisions against the naive layer in f64, values and gradients.
+
+use super::{backends, put, run, take, unwritten};
+use crate::activation::{self, Activation};
+use crate::device::backend::{Address, Backend, Launch};
+use crate::dropout::cuda::Drop;
+use crate::linear::cuda::{
+    Across, Finish, MOST_DEPTH, Matrix, Rows, Sizes, Slices, product, slices, weight_gradient,
+};
+use crate::linear::reference;
+use crate::precision::Precision;
+use crate::testing::{assert_close, numbers, relative_error, to_f64};
+
+/// rows, in, out: some without whole tiles, and some with.
+const SIZES: [(usize, usize, usize); 7] = [
+    (1, 1, 1),
+    (5, 3, 7),
+    (70, 33, 65),
+    (64, 96, 96),
+    (31, 128, 40),
+    (70, 64, 128),
+    (37, 192, 64),
+];
+
+/// The same product in tiles of 128 x 128, which are otherwise for large ones.
+fn enlarged(launch: Launch) -> Launch {
+    let kernel = match launch.kernel {
+        "product_bf16" => "product_bf16_large",
+        "product_bf16_back" => "product_bf16_large_back",
+        "product_bf16_weight" => "product_bf16_large_weight",
+        other => panic!("{other} has no large tiles"),
+    };
+    let [x, y, z] = launch.grid;
+    Launch {
+        kernel,
+        grid: [x.div_ceil(2), y.div_ceil(2), z],
+        threads: 256,
+        ..launch
+    }
+}
+
+const NOTHING: Finish = Finish::Store {
+    bias: Address::NULL,
+};
+
+/// Against a reference that rounds its factors alike, every precision is exact to 1e-5: sums are
+/// f32.
+fn check(
+    backend: &mut dyn Backend,
+    precision: Precision,
+    (rows, inputs, outputs): (usize, usize, usize),
+    change: fn(Launch) -> Launch,
+) {
+    let (x, weight) = (numbers(1, rows * inputs), numbers(2, inputs * outputs));
+    let (bias, dy) = (numbers(3, outputs), numbers(4, rows * outputs));
+    let (exact_x, exact_weight) = (to_f64(&x), to_f64(&weight));
+    let what = format!("{precision:?}, {rows} x {inputs} x {outputs}: ");
+
+    let at_x = Matrix::new(put(backend, &x), inputs);
+    let at_weight = Matrix::new(put(backend, &weight), outputs);
+    let at_dy = Matrix::new(put(backend, &dy), outputs);
+    let finish = Finish::Store {
+        bias: put(backend, &bias),
+    };
+    let to = unwritten(backend, rows * outputs);
+    let sizes = Sizes {
+        rows,
+        columns: outputs,
+        depth: inputs,
+    };
+    let factor = (at_x, at_weight);
+    let launch = product(
+        precision,
+        Across::Neither,
+        sizes,
+        factor,
+        finish,
+        (to, outputs),
+    );
+    run(backend, [change(launch)]);
+    let y = take(backend, to, rows * outputs);
+    let expected = reference::forward(precision, &exact_x, &exact_weight, &to_f64(&bias));
+    assert_close(&y, &expected, &(what.clone() + "Y"));
+
+    let expected = reference::backward(precision, &exact_x, &exact_weight, &to_f64(&dy), outputs);
+    let to = unwritten(backend, rows * inputs);
+    let sizes = Sizes {
+        rows,
+        columns: inputs,
+        depth: outputs,
+    };
+    let factor = (at_dy, at_weight);
+    let launch = product(
+        precision,
+        Across::Right,
+        sizes,
+        factor,
+        NOTHING,
+        (to, inputs),
+    );
+    run(backend, [change(launch)]);
+    assert_close(
+        &take(backend, to, rows * inputs),
+        &expected.x,
+        &(what.clone() + "dX"),
+    );
+
+    let count = slices(inputs, outputs, rows);
+    let (dw, db) = (inputs * outputs, outputs);
+    let parts = Slices {
+        count,
+        weight: unwritten(backend, count * dw),
+        stride: outputs,
+        weight_slice: dw,
+        bias: unwritten(backend, count * db),
+        bias_slice: db,
+    };
+    let launch = weight_gradient(precision, (inputs, outputs, rows), (at_x, at_dy), parts);
+    run(backend, [change(launch)]);
+    let mut sum = |from, length: usize| {
+        let all = take(backend, from, count * length);
+        let of = |i| (0..count).map(|slice| all[slice * length + i]).sum::<f32>();
+        (0..length).map(of).collect::<Vec<f32>>()
+    };
+    assert_close(
+        &sum(parts.weight, dw),
+        &expected.weight,
+        &(what.clone() + "dW"),
+    );
+    // A bias sees numbers that were never rounded.
+    let exact = reference::backward(
+        Precision::F32,
+        &exact_x,
+        &exact_weight,
+        &to_f64(&dy),
+        outputs,
+    );
+    assert_close(&sum(parts.bias, db), &exact.bias, &(what + "db"));
+}
+
+#[test]
+fn products_are_the_reference_in_value_and_every_gradient() {
+    for mut backend in backends() {
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+            for sizes in SIZES {
+                check(&mut *backend, precision, sizes, |launch| launch);
+            }
+        }
+        for sizes in [(150, 128, 256), (90, 256, 128)] {
+            check(&mut *backend, Precision::Bf16, sizes, enlarged);
+        }
+    }
+}
+
+#[test]
+fn kernels_that_read_four_numbers_at_once_get_the_products_that_they_can_read() {
+    let kernel = |precision, (rows, inputs, outputs), at| {
+        let factors = [inputs, outputs].map(|stride| Matrix::new(Address(at), stride));
+        let sizes = Sizes {
+            rows,
+            columns: outputs,
+            depth: inputs,
+        };
+        let [x, weight] = factors;
+        let to = (Address(256), outputs);
+        product(precision, Across::Neither, sizes, (x, weight), NOTHING, to).kernel
+    };
+    assert_eq!(
+        kernel(Precision::Bf16, (16_384, 128, 128), 256),
+        "product_bf16_large"
+    );
+    assert_eq!(
+        kernel(Precision::Bf16, (3840, 128, 128), 256),
+        "product_bf16"
+    );
+    assert_eq!(
+        kernel(Precision::Tf32, (3840, 128, 64), 256),
+        "product_tf32"
+    );
+    assert_eq!(kernel(Precision::F32, (1, 4, 64), 256), "product_f32");
+    // No whole tiles, no rows that begin at 16 bytes, a matrix that does not.
+    for (sizes, at) in [
+        ((9, 128, 96), 256),
+        ((9, 126, 64), 256),
+        ((9, 128, 64), 260),
+    ] {
+        assert_eq!(kernel(Precision::Bf16, sizes, at), "product_any");
+    }
+}
+
+/// Sums of one sign, whose errors do not cancel, at the largest depth that `slices` allows.
+#[test]
+fn the_deepest_slice_is_near_the_exact_sum() {
+    let rows = MOST_DEPTH;
+    let positive = |seed| {
+        let numbers = numbers(seed, rows);
+        numbers.into_iter().map(f32::abs).collect::<Vec<f32>>()
+    };
+    let (x, dy) = (positive(1), positive(2));
+    for mut backend in backends() {
+        let backend = &mut *backend;
+        let factors = [&x, &dy].map(|numbers| Matrix::new(put(backend, numbers), 1));
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+            let expected = reference::backward(precision, &to_f64(&x), &[1.0], &to_f64(&dy), 1);
+            let parts = Slices {
+                count: 1,
+                weight: unwritten(backend, 1),
+                stride: 1,
+                weight_slice: 1,
+                bias: unwritten(backend, 1),
+                bias_slice: 1,
+            };
+            let [x, dy] = factors;
+            run(
+                backend,
+                [weight_gradient(precision, (1, 1, rows), (x, dy), parts)],
+            );
+            let error = relative_error(&take(backend, parts.weight, 1), &expected.weight);
+            assert!(error < 1e-4, "{precision:?}: {error:e}");
+        }
+    }
+    // One slice of a batch of 4096 windows would be too deep.
+    for (inputs, outputs) in [(512, 2048), (128, 128), (11, 3)] {
+        let rows: usize = 3 * 20 * 4096;
+        assert!(rows.div_ceil(slices(inputs, outputs, rows)) <= MOST_DEPTH);
+    }
+}
+
+#[test]
+fn rounded_factors_are_near_the_exact_product() {
+    let (rows, inputs, outputs) = (40, 128, 64);
+    let (x, weight) = (numbers(1, rows * inputs), numbers(2, inputs * outputs));
+    let exact = reference::forward(
+        Precision::F32,
+        &to_f64(&x),
+        &to_f64(&weight),
+        &vec![0.0; outputs],
+    );
+    for mut backend in backends() {
+        let backend = &mut *backend;
+        let at = [put(backend, &x), put(backend, &weight)];
+        let factor = (Matrix::new(at[0], inputs), Matrix::new(at[1], outputs));
+        let sizes = Sizes {
+            rows,
+            columns: outputs,
+            depth: inputs,
+        };
+        for (precision, least, most) in
+            [(Precision::Bf16, 1e-4, 1e-2), (Precision::Tf32, 1e-5, 1e-3)]
+        {
+            let to = unwritten(backend, rows * outputs);
+            let launch = product(
+                precision,
+                Across::Neither,
+                sizes,
+                factor,
+                NOTHING,
+                (to, outputs),
+            );
+            run(backend, [launch]);
+            let error = relative_error(&take(backend, to, rows * outputs), &exact);
+            assert!(least < error && error < most, "{precision:?}: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn the_epilogues_of_a_product_compute_their_formulas() {
+    // Outputs: one tile and a part of another, and one whole tile.
+    for outputs in [70, 64] {
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+            for mut backend in backends() {
+                check_epilogues(&mut *backend, precision, outputs);
+            }
+        }
+    }
+}
+
+/// A matrix of this many columns, transposed.
+fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
+    let column = |c| matrix.iter().skip(c).step_by(columns).copied();
+    (0..columns).flat_map(column).collect()
+}
+
+fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usize) {
+    let (rows, inputs) = (9, 20);
+    let size = rows * outputs;
+    let (x, weight) = (numbers(1, 3 * rows * inputs), numbers(2, inputs * outputs));
+    let bias = numbers(3, outputs);
+    let before = numbers(4, 3 * rows * outputs);
+    // Only the second of every three rows goes in.
+    let second = |x: &[f32], width: usize| {
+        let rows = x.chunks(width).skip(1).step_by(3);
+        rows.flatten().copied().collect::<Vec<f32>>()
+    };
+    let asked = second(&x, inputs);
+    let none = vec![0.0; outputs];
+    let exact = |bias: &[f32]| {
+        let (x, weight) = (to_f64(&asked), to_f64(&weight));
+        reference::forward(precision, &x, &weight, &to_f64(bias))
+    };
+    let at_x = Matrix::new(put(backend, &x), inputs).only(Rows::every(3, 1));
+    let at_weight = Matrix::new(put(backend, &weight), outputs);
+    let at_transposed = Matrix::new(put(backend, &transposed(&weight, outputs)), inputs);
+    let at_bias = put(backend, &bias);
+    let sizes = Sizes {
+        rows,
+        columns: outputs,
+        depth: inputs,
+    };
+    let forward = |finish, to| {
+        let factors = (at_x, at_weight);
+        product(
+            precision,
+            Across::Neither,
+            sizes,
+            factors,
+            finish,
+            (to, outputs),
+        )
+    };
+    let back = |finish, to| {
+        let factors = (at_x, at_transposed);
+        product(
+            precision,
+            Across::Right,
+            sizes,
+            factors,
+            finish,
+            (to, outputs),
+        )
+    };
+    for activation in [Activation::Relu, Activation::Gelu] {
+        let (input, to) = (unwritten(backend, size), unwritten(backend, size));
+        let finish = Finish::Activate {
+            activation,
+            bias: at_bias,
+            input,
+        };
+        run(backend, [forward(finish, to)]);
+        let y = exact(&bias);
+        let found = take(backend, to, size);
+        assert_close(&found, &activation::reference::forward(activation, &y), "f");
+        if activation == Activation::Gelu {
+            assert_close(&take(backend, input, size), &y, "the input of f");
+        }
+        // The slope is taken where the forward left what it needs.
+        let input = [to, input][usize::from(activation == Activation::Gelu)];
+        let to = unwritten(backend, size);
+        run(backend, [back(Finish::Slope { activation, input }, to)]);
+        let expected = activation::reference::backward(activation, &y, &exact(&none));
+        assert_close(&take(backend, to, size), &expected, "f'");
+    }
+    let to = put(backend, &before);
+    let add = Finish::Add {
+        rows: Rows::every(3, 2),
+    };
+    run(backend, [back(add, to)]);
+    let mut expected = to_f64(&before);
+    for (row, y) in expected
+        .chunks_mut(outputs)
+        .skip(2)
+        .step_by(3)
+        .zip(exact(&none).chunks(outputs))
+    {
+        row.iter_mut().zip(y).for_each(|(to, y)| *to += y);
+    }
+    assert_close(&take(backend, to, before.len()), &expected, "the sum");
+
+    let to = unwritten(backend, size);
+    let residual = Finish::Residual {
+        bias: at_bias,
+        residual: put(backend, &before),
+        residual_rows: Rows::every(3, 1),
+        drop: Drop::NONE,
+        tokens: Rows::every(3, 1),
+    };
+    run(backend, [forward(residual, to)]);
+    let mut expected = exact(&bias);
+    let beside = to_f64(&second(&before, outputs));
+    expected.iter_mut().zip(&beside).for_each(|(y, x)| *y += x);
+    assert_close(&take(backend, to, size), &expected, "the residual");
+}

@@ -1,0 +1,179 @@
+//! What stands around the scan, by vectors of channels.
+
+use super::{CHUNK, TAPS};
+use crate::simd::functions::{ln_1_plus_exp, sigmoid};
+use crate::simd::{Simd, dispatched};
+
+dispatched! {
+    /// u = v sigmoid(v) of the tokens of x behind its first `before`: (T - before) x E. `bank` has
+    /// the taps, oldest first, and the bias, E numbers each.
+    pub(crate) fn filter(
+        width: usize,
+        bank: &[f32],
+        before: usize,
+        x: &[f32],
+        u: &mut [f32],
+    ) = filter_with;
+}
+
+#[inline(always)]
+fn filter_with<S: Simd>(s: S, width: usize, bank: &[f32], before: usize, x: &[f32], u: &mut [f32]) {
+    for (at, token) in (before..x.len() / width).enumerate() {
+        let taps = TAPS.min(token + 1);
+        let (tap, row) = ((TAPS - taps) * width, (token + 1 - taps) * width);
+        for channel in (0..width).step_by(S::LANES) {
+            let end = width.min(channel + S::LANES);
+            let mut v = s.load(&bank[TAPS * width + channel..TAPS * width + end]);
+            for behind in (0..taps * width).step_by(width) {
+                let weight = s.load(&bank[tap + behind + channel..tap + behind + end]);
+                let from = s.load(&x[row + behind + channel..row + behind + end]);
+                v = s.mul_add(weight, from, v);
+            }
+            let to = at * width;
+            s.store(s.mul(v, sigmoid(s, v)), &mut u[to + channel..to + end]);
+        }
+    }
+}
+
+dispatched! {
+    /// In `d`, T x E: from the gradient at u of all tokens of a sequence to that at v, which is
+    /// computed again; writes dx and adds to the gradient of the bank.
+    pub(crate) fn filter_backward(
+        bank: &[f32],
+        x: &[f32],
+        d: &mut [f32],
+        dx: &mut [f32],
+        gradient: &mut [f32],
+    ) = filter_backward_with;
+}
+
+#[inline(always)]
+fn filter_backward_with<S: Simd>(
+    s: S,
+    bank: &[f32],
+    x: &[f32],
+    d: &mut [f32],
+    dx: &mut [f32],
+    gradient: &mut [f32],
+) {
+    let width = bank.len() / (TAPS + 1);
+    let tokens = x.len() / width;
+    // Some tokens at a time, the last first, so that their rows are in the cache.
+    for start in (0..tokens).step_by(CHUNK).rev() {
+        let after = tokens.min(start + CHUNK);
+        for channel in (0..width).step_by(S::LANES) {
+            let end = width.min(channel + S::LANES);
+            // The taps and the bias, and their gradients.
+            let (mut bank_here, mut gradients) =
+                ([s.splat(0.0); TAPS + 1], [s.splat(0.0); TAPS + 1]);
+            for (row, (weight, sum)) in bank_here.iter_mut().zip(&mut gradients).enumerate() {
+                *weight = s.load(&bank[row * width + channel..row * width + end]);
+                *sum = s.load(&gradient[row * width + channel..row * width + end]);
+            }
+            let [taps @ .., bias] = &bank_here;
+            // dv of the tokens behind, the nearest first; x of the tokens visible to the last,
+            // itself first.
+            let mut behind = [s.splat(0.0); TAPS - 1];
+            for (token, dv) in (after..tokens).zip(&mut behind) {
+                *dv = s.load(&d[token * width + channel..token * width + end]);
+            }
+            let mut visible = [s.splat(0.0); TAPS];
+            for (token, x_here) in (0..after).rev().zip(&mut visible) {
+                *x_here = s.load(&x[token * width + channel..token * width + end]);
+            }
+            for token in (start..after).rev() {
+                let mut v = *bias;
+                for (weight, x_here) in taps.iter().zip(visible.iter().rev()) {
+                    v = s.mul_add(*weight, *x_here, v);
+                }
+                let numbers = token * width + channel..token * width + end;
+                let dv = silu_backward(s, v, s.load(&d[numbers.clone()]));
+                s.store(dv, &mut d[numbers.clone()]);
+                gradients[TAPS] = s.add(gradients[TAPS], dv);
+                gradients[TAPS - 1] = s.mul_add(visible[0], dv, gradients[TAPS - 1]);
+                let mut dx_here = s.mul(taps[TAPS - 1], dv);
+                for (later, dv) in behind.iter().enumerate() {
+                    let tap = TAPS - 2 - later;
+                    dx_here = s.mul_add(taps[tap], *dv, dx_here);
+                    gradients[tap] = s.mul_add(visible[0], *dv, gradients[tap]);
+                }
+                s.store(dx_here, &mut dx[numbers]);
+                behind = [dv, behind[0], behind[1]];
+                let next = match token.checked_sub(TAPS) {
+                    None => s.splat(0.0),
+                    Some(token) => s.load(&x[token * width + channel..token * width + end]),
+                };
+                visible = [visible[1], visible[2], visible[3], next];
+            }
+            for (row, sum) in gradients.iter().enumerate() {
+                let to = &mut gradient[row * width + channel..row * width + end];
+                s.store(*sum, to);
+            }
+        }
+    }
+}
+
+/// d v sigmoid'(v) and so on: the slope of v sigmoid(v) times d.
+#[inline(always)]
+fn silu_backward<S: Simd>(s: S, v: S::F, d: S::F) -> S::F {
+    let sigma = sigmoid(s, v);
+    let one = s.splat(1.0);
+    let slope = s.mul(sigma, s.mul_add(v, s.sub(one, sigma), one));
+    s.mul(d, slope)
+}
+
+dispatched! {
+    /// Δ = ln(1 + e^x).
+    pub(crate) fn step(x: &[f32], steps: &mut [f32]) = step_with;
+}
+
+#[inline(always)]
+fn step_with<S: Simd>(s: S, x: &[f32], steps: &mut [f32]) {
+    for (x, step) in x.chunks(S::LANES).zip(steps.chunks_mut(S::LANES)) {
+        s.store(ln_1_plus_exp(s, s.load(x)), step);
+    }
+}
+
+dispatched! {
+    /// In `d`: from the gradient at Δ to that at x.
+    pub(crate) fn step_backward(x: &[f32], d: &mut [f32]) = step_backward_with;
+}
+
+#[inline(always)]
+fn step_backward_with<S: Simd>(s: S, x: &[f32], d: &mut [f32]) {
+    for (x, d) in x.chunks(S::LANES).zip(d.chunks_mut(S::LANES)) {
+        let slope = sigmoid(s, s.load(x));
+        s.store(s.mul(s.load(d), slope), d);
+    }
+}
+
+dispatched! {
+    /// y z sigmoid(z).
+    pub(crate) fn gate(y: &[f32], z: &[f32], gated: &mut [f32]) = gate_with;
+}
+
+#[inline(always)]
+fn gate_with<S: Simd>(s: S, y: &[f32], z: &[f32], gated: &mut [f32]) {
+    let numbers = y.chunks(S::LANES).zip(z.chunks(S::LANES));
+    for ((y, z), to) in numbers.zip(gated.chunks_mut(S::LANES)) {
+        let z = s.load(z);
+        s.store(s.mul(s.load(y), s.mul(z, sigmoid(s, z))), to);
+    }
+}
+
+dispatched! {
+    /// In `d`: from the gradient at the gated numbers to that at y; writes that at z.
+    pub(crate) fn gate_backward(y: &[f32], z: &[f32], d: &mut [f32], dz: &mut [f32])
+        = gate_backward_with;
+}
+
+#[inline(always)]
+fn gate_backward_with<S: Simd>(s: S, y: &[f32], z: &[f32], d: &mut [f32], dz: &mut [f32]) {
+    let given = y.chunks(S::LANES).zip(z.chunks(S::LANES));
+    let gradients = d.chunks_mut(S::LANES).zip(dz.chunks_mut(S::LANES));
+    for ((y, z), (d, dz)) in given.zip(gradients) {
+        let (z, upstream) = (s.load(z), s.load(d));
+        s.store(silu_backward(s, z, s.mul(upstream, s.load(y))), dz);
+        s.store(s.mul(upstream, s.mul(z, sigmoid(s, z))), d);
+    }
+}
