@@ -106,15 +106,17 @@ pub(super) fn backward(
     division.complete(count, rows, &mut pass.input_gradients);
     let member = network.layout.member_len();
     let range = pass.members.start * member..pass.members.end * member;
-    let own = pass.parts.iter();
-    let own: Vec<&[f32]> = own.map(|part| &part.gradient[range.clone()]).collect();
+    let own = || -> Vec<&[f32]> {
+        let parts = pass.parts.iter();
+        parts.map(|part| &part.gradient[range.clone()]).collect()
+    };
     match want.parameters {
         Gradient::Skip => {}
-        Gradient::Set(to) => division.sum(&own, &mut to[range.clone()]),
+        Gradient::Set(to) => division.sum(&own(), &mut to[range.clone()]),
         Gradient::Add(to) => {
             let mut sum = Buffer::default();
             sum.resize(range.len());
-            division.sum(&own, &mut sum);
+            division.sum(&own(), &mut sum);
             for (to, value) in to[range.clone()].iter_mut().zip(&sum[..]) {
                 *to += value;
             }

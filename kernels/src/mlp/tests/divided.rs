@@ -111,7 +111,11 @@ fn passes(shape: &Shape, ranks: Option<Ranks>) -> Vec<Vec<f32>> {
     let dy = numbers(8, pass.outputs().len());
     let mut gradient = numbers(9, network.parameters().len());
     let mut sum = gradient.clone();
-    let wants = [Gradient::Set(&mut gradient), Gradient::Add(&mut sum)];
+    let wants = [
+        Gradient::Skip,
+        Gradient::Set(&mut gradient),
+        Gradient::Add(&mut sum),
+    ];
     for parameters in wants {
         let want = Want {
             parameters,
