@@ -28,7 +28,7 @@ const REPEATED: [(&str, &[&str], &str); 4] = [
         "one per algorithm, always qualified by it: `iql::Config`",
     ),
     (
-        "src",
+        "kernels/src",
         &["Activation", "Gradient", "Layout", "Shape"],
         "one per kind of network or kernel, always qualified by it: `mlp::Shape`",
     ),
@@ -102,7 +102,7 @@ fn messages_quote_values_in_one_style() {
 
 #[test]
 fn a_public_type_has_a_name_of_its_own_in_its_crate() {
-    for folder in ["src", "envs/src", "datasets/src", "act/src"] {
+    for folder in ["src", "kernels/src", "envs/src", "datasets/src", "act/src"] {
         let allowed: Vec<&str> = (REPEATED.iter())
             .filter(|(place, ..)| *place == folder)
             .flat_map(|(_, names, _)| names.iter().copied())
@@ -286,6 +286,7 @@ fn texts() -> Vec<String> {
         "envs",
         "examples",
         "experiments",
+        "kernels",
         "python",
         "src",
         "tests",

@@ -15,11 +15,12 @@ use rtg_kernels::selective_scan::{self, STATES};
 /// A product with a weight counts three times (output, input gradient, weight gradient), attention
 /// counts causal pairs only, and the last layer counts queries, projection and MLP for the K
 /// observation tokens alone, since nothing else reaches the action head. Its keys and values count
-/// for these alone too, and its attention for each head, where that is [less](Shape::attends_directly); linear
-/// attention counts whichever is less, the square of scores or the sums for each head. Where
-/// returns are predicted, all tokens count in the last layer. A convolution counts its taps; a scan
-/// its filter's, and three products for each number of memory, the exponential not counted. An LSTM
-/// counts two products with four gates for every token, in the last layer, too.
+/// for these alone too, and its attention for each head, where that
+/// [is less](Shape::attends_directly); linear attention counts whichever is less, the square of
+/// scores or the sums for each head. Where returns are predicted, all tokens count in the last
+/// layer. A convolution counts its taps; a scan its filter's, and three products for each number of
+/// memory, the exponential not counted. An LSTM counts two products with four gates for every
+/// token, in the last layer, too.
 pub(super) fn step_flops(shape: &Shape, batch: usize) -> f64 {
     let [k, c, s, a] =
         [shape.context, shape.width, shape.observation, shape.action].map(|n| n as f64);
