@@ -1,5 +1,5 @@
-//! The hash that numbers follow from where nothing keeps the state of a generator: dropout masks, and
-//! the noise of sampled actions.
+//! The hash that numbers follow from where nothing keeps the state of a generator, as the noise of
+//! sampled actions.
 
 /// The finaliser of `SplitMix64` (Steele, Lea and Flood 2014): a bijection that maps close inputs
 /// to distant outputs.

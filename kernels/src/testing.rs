@@ -1,4 +1,4 @@
-//! For tests of kernels and of code that is made of them: numbers, and comparisons with a tolerance.
+//! For tests of kernels and of code that uses them: numbers, and comparisons with a tolerance.
 
 use super::real::Real;
 
