@@ -134,11 +134,7 @@ pub fn untrained(naming: Naming, shape: &Shape, stream: &mut Stream) -> Vec<Entr
         entries.push(entry("predict_state.bias", vec![shape.observation]));
     } else {
         // kristery/Elastic-DT has heads and embeddings of rewards, too.
-        for layer in ["embed_reward", "predict_reward"] {
-            let dims = match layer {
-                "embed_reward" => [width, 1],
-                _ => [1, width],
-            };
+        for (layer, dims) in [("embed_reward", [width, 1]), ("predict_reward", [1, width])] {
             entries.push(entry(&format!("{layer}.weight"), dims.to_vec()));
             entries.push(entry(&format!("{layer}.bias"), vec![dims[0]]));
         }

@@ -63,7 +63,7 @@ impl<'a> Windows<'a> {
     }
 
     /// The returns-to-go of a window's valid steps, where the network reads their bins.
-    pub fn returns_behind_bins(&self, window: usize) -> &'a [f32] {
+    pub fn unbinned_returns(&self, window: usize) -> &'a [f32] {
         let start = window * self.context + self.first_step(window);
         &self.targets.returns_to_go[start..start + self.lengths[window]]
     }

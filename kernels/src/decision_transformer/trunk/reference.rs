@@ -330,7 +330,7 @@ fn returns_loss<R: Real>(
         let numbers = prediction.numbers();
         let last = returns.predictions.iter().skip(numbers - 1);
         let y: Vec<R> = last.step_by(numbers).copied().collect();
-        let found = task.windows.returns_behind_bins(window).iter();
+        let found = task.windows.unbinned_returns(window).iter();
         let found: Vec<R> = found.map(|r| R::from_f64((*r).into())).collect();
         let (loss, dy) = expectile::reference::loss(scales, &y, &found);
         let weight = f64::from(estimate.weight);

@@ -138,7 +138,7 @@ pub(crate) fn loss(
             scale: 1.0,
             count,
         };
-        let found = sequences().flat_map(|at| windows.returns_behind_bins(at.window));
+        let found = sequences().flat_map(|at| windows.unbinned_returns(at.window));
         let rows = predictions
             .chunks(numbers)
             .zip(gradient.chunks_mut(numbers));
