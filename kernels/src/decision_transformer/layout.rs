@@ -64,9 +64,11 @@ impl Layout {
         let head = places.pair(name, &[c, shape.action]);
         let prediction = shape.condition.prediction();
         let return_head = prediction.map(|of| {
-            // The last column of `return_heads` is a head of its own.
-            let heads = ["return_head", "return_heads"];
-            let name = heads[usize::from(of.estimate().is_some())];
+            let name = match of.estimate() {
+                None => "return_head",
+                // The last column is a head of its own.
+                Some(_) => "return_heads",
+            };
             places.pair(name, &[c, of.numbers()])
         });
         let log_sigma = shape.deviation.map(|deviation| match deviation {

@@ -32,10 +32,8 @@ pub(crate) fn loss(
             Objective::SquaredError => squared_error(y, actions, part as f32, dz),
             Objective::CrossEntropy => cross_entropy(y, largest(actions), part as f32, dz),
         };
-        if let Head::Tanh { scale } = head {
-            for (dz, y) in dz.iter_mut().zip(y) {
-                *dz *= scale - y * y / scale;
-            }
+        for (dz, y) in dz.iter_mut().zip(y) {
+            *dz *= head.slope(*y);
         }
     }
     total * part

@@ -35,6 +35,14 @@ impl Head {
     pub fn predict(self, z: &mut [f32]) {
         cpu::predict(self, z);
     }
+
+    /// The derivative of a prediction y in the head's number that gave it.
+    pub(crate) fn slope(self, y: f32) -> f32 {
+        match self {
+            Self::Tanh { scale } => scale - y * y / scale,
+            Self::Logits => 1.0,
+        }
+    }
 }
 
 /// The loss of one step.

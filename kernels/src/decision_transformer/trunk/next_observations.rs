@@ -112,10 +112,7 @@ pub(crate) fn backward(model: Model<'_>, memory: &mut Memory, parameters: &mut [
     for ((row, back), (action, dz)) in rows.zip(actions) {
         back.copy_from_slice(&row[..c]);
         for ((dz, y), dy) in dz.iter_mut().zip(action).zip(&row[c..]) {
-            *dz += match shape.head {
-                Head::Tanh { scale } => dy * (scale - y * y / scale),
-                Head::Logits => *dy,
-            };
+            *dz += dy * shape.head.slope(*y);
         }
     }
 }
