@@ -1,7 +1,7 @@
 //! The fast product: a packed right factor, a register tile, one order of summation.
 
 use super::pairs;
-use super::tile::{Factors, product_of};
+use super::tile::{Floats, SumTile, Sums, product_of, sum_tile_of};
 use crate::buffer::Buffer;
 use crate::epilogue::Finish;
 use crate::precision::Precision;
@@ -374,33 +374,51 @@ pub(super) fn transpose<S: Simd>(s: S, square: &mut [S::F; MOST_LANES]) {
 /// Passes every element of the product left x right to `finish`, once.
 pub(crate) fn product<F: Finish>(level: Level, left: Left<'_>, right: Right<'_>, finish: F) {
     match right.panels.precision {
-        Precision::F32 | Precision::Tf32 => product_of_floats(level, left, right, finish),
+        Precision::F32 | Precision::Tf32 => {
+            product_of_floats(level, (level, sum_tile), left, right, finish);
+        }
         Precision::Bf16 => pairs::product(level, left, right, finish),
     }
 }
 
 dispatched! {
-    fn product_of_floats<F: Finish>(left: Left<'_>, right: Right<'_>, finish: F) = product_with;
+    fn product_of_floats<F: Finish>(
+        tiles: (Level, SumTile),
+        left: Left<'_>,
+        right: Right<'_>,
+        finish: F,
+    ) = product_with;
 }
 
 #[inline(always)]
-fn product_with<S: Simd, F: Finish>(s: S, left: Left<'_>, right: Right<'_>, finish: F) {
-    product_of(Floats(s), left, right, finish);
+fn product_with<S: Simd, F: Finish>(
+    s: S,
+    tiles: (Level, SumTile),
+    left: Left<'_>,
+    right: Right<'_>,
+    finish: F,
+) {
+    product_of::<S, F, true>(s, tiles, left, right, finish);
 }
 
-#[derive(Clone, Copy)]
-struct Floats<S>(S);
+dispatched! {
+    fn sum_tile(
+        left: Left<'_>,
+        row: usize,
+        panel: &[f32],
+        vectors: usize,
+        sums: &mut Sums,
+    ) -> usize = sum_tile_with;
+}
 
-impl<S: Simd> Factors for Floats<S> {
-    type S = S;
-
-    #[inline(always)]
-    fn simd(self) -> S {
-        self.0
-    }
-
-    #[inline(always)]
-    fn add_product(self, a: S::F, b: S::F, sum: S::F) -> S::F {
-        self.0.mul_add(a, b, sum)
-    }
+#[inline(always)]
+fn sum_tile_with<S: Simd>(
+    s: S,
+    left: Left<'_>,
+    row: usize,
+    panel: &[f32],
+    vectors: usize,
+    sums: &mut Sums,
+) -> usize {
+    sum_tile_of(Floats(s), left, row, panel, vectors, sums)
 }

@@ -7,11 +7,11 @@
 //! hold a pair for each row of the tile.
 
 use super::cpu::{Left, Right, transpose};
-use super::tile::{Factors, product_of};
+use super::tile::{Factors, SumTile, Sums, product_of, sum_tile_of};
 use crate::buffer::Buffer;
 use crate::epilogue::Finish;
 use crate::simd::pairs::{MOST_LANES, Pairs, Vector, dispatched_pairs};
-use crate::simd::{Level, Simd};
+use crate::simd::{Level, Simd, dispatched};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -201,17 +201,50 @@ thread_local! {
 pub(super) fn product<F: Finish>(level: Level, left: Left<'_>, right: Right<'_>, finish: F) {
     LEFT.with_borrow_mut(|memory| {
         let left = pack_left(level, left, right.depth(), memory);
-        product_packed(level, left, right, finish);
+        product_packed(level, (level, sum_tile), left, right, finish);
     });
 }
 
-dispatched_pairs! {
-    fn product_packed<F: Finish>(left: Left<'_>, right: Right<'_>, finish: F) = product_packed_of;
+dispatched! {
+    fn product_packed<F: Finish>(
+        tiles: (Level, SumTile),
+        left: Left<'_>,
+        right: Right<'_>,
+        finish: F,
+    ) = product_packed_with;
 }
 
 #[inline(always)]
-fn product_packed_of<P: Pairs, F: Finish>(p: P, left: Left<'_>, right: Right<'_>, finish: F) {
-    product_of(OfPairs(p), left, right, finish);
+fn product_packed_with<S: Simd, F: Finish>(
+    s: S,
+    tiles: (Level, SumTile),
+    left: Left<'_>,
+    right: Right<'_>,
+    finish: F,
+) {
+    product_of::<S, F, false>(s, tiles, left, right, finish);
+}
+
+dispatched_pairs! {
+    fn sum_tile(
+        left: Left<'_>,
+        row: usize,
+        panel: &[f32],
+        vectors: usize,
+        sums: &mut Sums,
+    ) -> usize = sum_tile_with;
+}
+
+#[inline(always)]
+fn sum_tile_with<P: Pairs>(
+    p: P,
+    left: Left<'_>,
+    row: usize,
+    panel: &[f32],
+    vectors: usize,
+    sums: &mut Sums,
+) -> usize {
+    sum_tile_of(OfPairs(p), left, row, panel, vectors, sums)
 }
 
 #[derive(Clone, Copy)]

@@ -1,8 +1,14 @@
 //! The register tile of a product: rows x one or two vectors, over the whole depth.
+//!
+//! Its code is compiled for each number of rows, each instruction set and both formats of factors.
+//! Were the epilogues compiled into all of these, they would be most of the program and of the
+//! time to build it. So they are compiled into the largest tile of f32 factors only, where a
+//! product spends its time; the sums of the other tiles go through memory.
 
 use super::cpu::{Left, Right};
 use crate::epilogue::Finish;
-use crate::simd::Simd;
+use crate::simd::pairs::MOST_LANES;
+use crate::simd::{Level, Simd};
 
 /// The element type of two factors.
 pub(super) trait Factors: Copy {
@@ -19,130 +25,201 @@ pub(super) trait Factors: Copy {
     ) -> <Self::S as Simd>::F;
 }
 
-/// Passes every element of the product to `finish`, once.
+#[derive(Clone, Copy)]
+pub(super) struct Floats<S>(pub(super) S);
+
+impl<S: Simd> Factors for Floats<S> {
+    type S = S;
+
+    #[inline(always)]
+    fn simd(self) -> S {
+        self.0
+    }
+
+    #[inline(always)]
+    fn add_product(self, a: S::F, b: S::F, sum: S::F) -> S::F {
+        self.0.mul_add(a, b, sum)
+    }
+}
+
+/// The sums of a tile: row after row, two vectors' width each.
+#[repr(align(64))]
+pub(super) struct Sums([f32; 12 * 2 * MOST_LANES]);
+
+/// Computes the sums of as many of the rows from `row` on as a tile takes, over the whole depth of
+/// a panel of which one or two vectors have columns. Returns the number of rows.
+pub(super) type SumTile = fn(
+    level: Level,
+    left: Left<'_>,
+    row: usize,
+    panel: &[f32],
+    vectors: usize,
+    sums: &mut Sums,
+) -> usize;
+
+/// Passes every element of the product to `finish`, once. FLOATS: the factors are f32, not pairs.
 #[inline(always)]
-pub(super) fn product_of<V: Factors, F: Finish>(
-    v: V,
+pub(super) fn product_of<S: Simd, F: Finish, const FLOATS: bool>(
+    s: S,
+    (level, sum_tile): (Level, SumTile),
     left: Left<'_>,
     right: Right<'_>,
     mut finish: F,
 ) {
+    let (lanes, width) = (S::LANES, 2 * S::LANES);
     assert_eq!(
         right.panel_width(),
-        2 * V::S::LANES,
+        width,
         "panels are packed for the level that reads them"
     );
-    // Two loops, so that the compiler knows which of the strides is one.
-    if left.depth_stride == 1 {
-        tiles_of::<V, F, true>(v, left, right, &mut finish);
-    } else {
-        assert_eq!(left.row_stride, 1, "rows or the depth are contiguous");
-        tiles_of::<V, F, false>(v, left, right, &mut finish);
-    }
-}
-
-/// All tiles, panel by panel; of the last panel, the second vector only if it has columns. ALONG:
-/// the depth runs along a row.
-#[inline(always)]
-fn tiles_of<V: Factors, F: Finish, const ALONG: bool>(
-    v: V,
-    left: Left<'_>,
-    right: Right<'_>,
-    finish: &mut F,
-) {
-    for column in (0..right.columns()).step_by(2 * V::S::LANES) {
-        let panel = right.panel(column / (2 * V::S::LANES));
-        if right.columns() - column > V::S::LANES {
-            tiles_of_panel::<V, F, 2, ALONG>(v, left, panel, (column, right.columns()), finish);
-        } else {
-            tiles_of_panel::<V, F, 1, ALONG>(v, left, panel, (column, right.columns()), finish);
+    let mut sums = Sums([0.0; 12 * 2 * MOST_LANES]);
+    for column in (0..right.columns()).step_by(width) {
+        let panel = right.panel(column / width);
+        let columns = width.min(right.columns() - column);
+        let mut row = 0;
+        if FLOATS && columns == width {
+            row = match S::TILE_ROWS {
+                12 => whole_tiles::<S, F, 12>(s, left, panel, column, &mut finish),
+                8 => whole_tiles::<S, F, 8>(s, left, panel, column, &mut finish),
+                6 => whole_tiles::<S, F, 6>(s, left, panel, column, &mut finish),
+                _ => whole_tiles::<S, F, 4>(s, left, panel, column, &mut finish),
+            };
+        }
+        while row < left.rows {
+            // The second vector only if it has columns.
+            let rows = sum_tile(level, left, row, panel, columns.div_ceil(lanes), &mut sums);
+            for line in sums.0.chunks_exact(width).take(rows) {
+                let (x, y) = (s.load(&line[..lanes]), s.load(&line[lanes..]));
+                if columns == width {
+                    finish.finish(s, row, column, lanes, x);
+                    finish.finish(s, row, column + lanes, lanes, y);
+                } else {
+                    finish.finish(s, row, column, lanes.min(columns), x);
+                    if columns > lanes {
+                        finish.finish(s, row, column + lanes, columns - lanes, y);
+                    }
+                }
+                row += 1;
+            }
         }
     }
 }
 
-/// The tiles of N vectors of a panel that begins at `column` of `columns`.
+/// The tiles of R rows of a panel that begins at `column` and has all its columns. Returns the
+/// number of their rows.
 #[inline(always)]
-fn tiles_of_panel<V: Factors, F: Finish, const N: usize, const ALONG: bool>(
-    v: V,
+fn whole_tiles<S: Simd, F: Finish, const R: usize>(
+    s: S,
     left: Left<'_>,
     panel: &[f32],
-    (column, columns): (usize, usize),
-    finish: &mut F,
-) {
-    let most = V::S::TILE_ROWS;
-    let mut row = 0;
-    while row < left.rows {
-        let rows = (left.rows - row).min(most);
-        let at = Place {
-            row,
-            column,
-            columns,
-        };
-        // The largest tile that fits; compilers drop those above TILE_ROWS. One vector is rare and
-        // has few tiles: each is compiled for each level and each end of a product.
-        row += match rows {
-            12.. if most >= 12 => tile::<V, F, 12, N, ALONG>(v, left, panel, at, finish),
-            8.. if most == 8 || most > 8 && N == 2 => {
-                tile::<V, F, 8, N, ALONG>(v, left, panel, at, finish)
-            }
-            6.. if most == 6 => tile::<V, F, 6, N, ALONG>(v, left, panel, at, finish),
-            5 if most == 6 && N == 2 => tile::<V, F, 5, N, ALONG>(v, left, panel, at, finish),
-            4.. => tile::<V, F, 4, N, ALONG>(v, left, panel, at, finish),
-            3 if N == 2 => tile::<V, F, 3, N, ALONG>(v, left, panel, at, finish),
-            2.. if N == 2 => tile::<V, F, 2, N, ALONG>(v, left, panel, at, finish),
-            _ => tile::<V, F, 1, N, ALONG>(v, left, panel, at, finish),
-        };
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Place {
-    row: usize,
     column: usize,
-    columns: usize,
-}
-
-/// One register tile, R rows x N vectors, over the whole depth. Returns R.
-#[inline(always)]
-fn tile<V: Factors, F: Finish, const R: usize, const N: usize, const ALONG: bool>(
-    v: V,
-    left: Left<'_>,
-    panel: &[f32],
-    place: Place,
     finish: &mut F,
 ) -> usize {
-    let (s, lanes) = (v.simd(), V::S::LANES);
-    let depth = panel.len() / (2 * lanes);
-    let start = left.start(place.row, V::S::TILE_ROWS);
-    let last = start + (R - 1) * left.row_stride + depth.saturating_sub(1) * left.depth_stride;
-    assert!(last < left.data.len(), "the left factor holds its rows");
-    let data = &left.data[start..];
-    let sums = if ALONG {
-        sums_along::<V, R, N>(v, data, left.row_stride, panel)
-    } else {
-        sums_across::<V, R, N>(v, data, left.depth_stride, panel)
-    };
-    if place.columns - place.column >= N * lanes {
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (n, sum) in sums.into_iter().enumerate() {
-                finish.finish(s, place.row + r, place.column + n * lanes, lanes, sum);
-            }
+    let end = left.rows / R * R;
+    for row in (0..end).step_by(R) {
+        // Two loops, so that the compiler knows which of the strides is one.
+        if left.depth_stride == 1 {
+            let sums = tile::<_, R, 2, true>(Floats(s), left, row, panel);
+            finish_tile(s, sums, row, column, finish);
+        } else {
+            let sums = tile::<_, R, 2, false>(Floats(s), left, row, panel);
+            finish_tile(s, sums, row, column, finish);
         }
-        return R;
     }
+    end
+}
+
+#[inline(always)]
+fn finish_tile<S: Simd, F: Finish, const R: usize>(
+    s: S,
+    sums: [[S::F; 2]; R],
+    row: usize,
+    column: usize,
+    finish: &mut F,
+) {
     for (r, sums) in sums.into_iter().enumerate() {
         for (n, sum) in sums.into_iter().enumerate() {
-            let column = place.column + n * lanes;
-            finish.finish(
-                s,
-                place.row + r,
-                column,
-                lanes.min(place.columns - column),
-                sum,
-            );
+            finish.finish(s, row + r, column + n * S::LANES, S::LANES, sum);
+        }
+    }
+}
+
+/// The body of a [`SumTile`].
+#[inline(always)]
+pub(super) fn sum_tile_of<V: Factors>(
+    v: V,
+    left: Left<'_>,
+    row: usize,
+    panel: &[f32],
+    vectors: usize,
+    sums: &mut Sums,
+) -> usize {
+    match (left.depth_stride == 1, vectors) {
+        (true, 1) => largest_tile::<V, 1, true>(v, left, row, panel, sums),
+        (true, _) => largest_tile::<V, 2, true>(v, left, row, panel, sums),
+        (false, 1) => largest_tile::<V, 1, false>(v, left, row, panel, sums),
+        (false, _) => largest_tile::<V, 2, false>(v, left, row, panel, sums),
+    }
+}
+
+/// The largest tile that fits, of N vectors; ALONG: see [`tile`].
+#[inline(always)]
+fn largest_tile<V: Factors, const N: usize, const ALONG: bool>(
+    v: V,
+    left: Left<'_>,
+    row: usize,
+    panel: &[f32],
+    to: &mut Sums,
+) -> usize {
+    let (s, most) = (v.simd(), V::S::TILE_ROWS);
+    // Compilers drop those above TILE_ROWS.
+    match (left.rows - row).min(most) {
+        12.. if most >= 12 => keep(s, tile::<V, 12, N, ALONG>(v, left, row, panel), to),
+        8.. if most >= 8 => keep(s, tile::<V, 8, N, ALONG>(v, left, row, panel), to),
+        6.. if most == 6 => keep(s, tile::<V, 6, N, ALONG>(v, left, row, panel), to),
+        5 if most == 6 => keep(s, tile::<V, 5, N, ALONG>(v, left, row, panel), to),
+        4.. => keep(s, tile::<V, 4, N, ALONG>(v, left, row, panel), to),
+        3 => keep(s, tile::<V, 3, N, ALONG>(v, left, row, panel), to),
+        2 => keep(s, tile::<V, 2, N, ALONG>(v, left, row, panel), to),
+        _ => keep(s, tile::<V, 1, N, ALONG>(v, left, row, panel), to),
+    }
+}
+
+/// Writes the sums of a tile to memory. Returns R.
+#[inline(always)]
+fn keep<S: Simd, const R: usize, const N: usize>(
+    s: S,
+    sums: [[S::F; N]; R],
+    to: &mut Sums,
+) -> usize {
+    for (sums, line) in sums.into_iter().zip(to.0.chunks_exact_mut(2 * S::LANES)) {
+        for (sum, to) in sums.into_iter().zip(line.chunks_exact_mut(S::LANES)) {
+            s.store(sum, to);
         }
     }
     R
+}
+
+/// The sums of one tile, R rows x N vectors, over the whole depth. ALONG: the depth runs along a
+/// row.
+#[inline(always)]
+fn tile<V: Factors, const R: usize, const N: usize, const ALONG: bool>(
+    v: V,
+    left: Left<'_>,
+    row: usize,
+    panel: &[f32],
+) -> [Vectors<V, N>; R] {
+    let depth = panel.len() / (2 * V::S::LANES);
+    let start = left.start(row, V::S::TILE_ROWS);
+    let last = start + (R - 1) * left.row_stride + depth.saturating_sub(1) * left.depth_stride;
+    assert!(last < left.data.len(), "the left factor holds its rows");
+    let data = &left.data[start..];
+    if ALONG {
+        sums_along::<V, R, N>(v, data, left.row_stride, panel)
+    } else {
+        assert_eq!(left.row_stride, 1, "rows or the depth are contiguous");
+        sums_across::<V, R, N>(v, data, left.depth_stride, panel)
+    }
 }
 
 /// N vectors of the sums of `V`.

@@ -189,42 +189,46 @@ impl Pairs for Avx512Bf16 {
 macro_rules! dispatched_pairs {
     (
         $(#[$attribute:meta])*
-        $visibility:vis fn $name:ident $(<$generic:ident: $bound:path>)? (
+        $visibility:vis fn $name:ident(
             $($argument:ident: $type:ty),* $(,)?
-        ) = $body:ident;
+        ) $(-> $output:ty)? = $body:ident;
     ) => {
         $(#[$attribute])*
-        $visibility fn $name $(<$generic: $bound>)? (
+        $visibility fn $name(
             level: $crate::simd::Level,
             $($argument: $type),*
-        ) {
+        ) $(-> $output)? {
             use $crate::simd::{Simd, dispatched, pairs::Imitated};
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512bf16,avx2,fma")]
             #[expect(unsafe_code, reason = "the attribute above proves the features")]
-            fn avx512_bf16 $(<$generic: $bound>)? ($($argument: $type),*) {
+            fn avx512_bf16($($argument: $type),*) $(-> $output)? {
                 use $crate::simd::pairs::Avx512Bf16;
 
-                $body(unsafe { Avx512Bf16::new() }, $($argument),*);
+                $body(unsafe { Avx512Bf16::new() }, $($argument),*)
             }
 
             #[inline(always)]
-            fn imitated_with<S: Simd $(, $generic: $bound)?>(s: S, $($argument: $type),*) {
-                $body(Imitated(s), $($argument),*);
+            fn imitated_with<S: Simd>(
+                s: S,
+                $($argument: $type),*
+            ) $(-> $output)? {
+                $body(Imitated(s), $($argument),*)
             }
 
             dispatched! {
-                fn imitated $(<$generic: $bound>)? ($($argument: $type),*) = imitated_with;
+                fn imitated(
+                    $($argument: $type),*
+                ) $(-> $output)? = imitated_with;
             }
 
             #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "just detected")]
             if level.multiplies_pairs() {
-                unsafe { avx512_bf16($($argument),*) };
-                return;
+                return unsafe { avx512_bf16($($argument),*) };
             }
-            imitated(level, $($argument),*);
+            imitated(level, $($argument),*)
         }
     };
 }
