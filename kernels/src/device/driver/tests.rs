@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "calls the fake driver")]
 
 use std::collections::BTreeMap;
+use std::ffi::{c_int, c_uint, c_void};
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::ptr::{null, null_mut};
@@ -10,7 +11,7 @@ use std::ptr::{null, null_mut};
 use libloading::Library;
 
 use super::cuda::Cuda;
-use super::interface::{Handle, Interface, NON_BLOCKING, Status, THREAD_LOCAL};
+use super::interface::{ERROR_LOG, Handle, Interface, NON_BLOCKING, Status, THREAD_LOCAL};
 use crate::device::backend::{Address, Backend, Error, Launch, THREADS};
 use crate::device::emulated::Emulated;
 use crate::device::tests::{fake_driver, put, take, unwritten};
@@ -109,6 +110,37 @@ fn a_copy_that_cannot_be_waited_for_never_writes_to_the_callers_memory() {
     // The stream is finished before it is destroyed.
     drop(cuda);
     assert_eq!(words, [7; 8]);
+}
+
+#[test]
+fn an_error_of_the_kernels_compiler_is_shown_with_its_message() {
+    unsafe extern "C" fn refusing(
+        _: *mut Handle,
+        _: *const c_void,
+        _: c_uint,
+        options: *const c_int,
+        values: *const *mut c_void,
+    ) -> Status {
+        let message = c"ptxas fatal: unknown instruction\n".to_bytes_with_nul();
+        // SAFETY: the caller passes the log's address and its size, which is larger.
+        unsafe {
+            assert_eq!([*options, *options.add(1)], ERROR_LOG);
+            assert!((*values.add(1)).addr() > message.len());
+            let log = (*values).cast::<u8>();
+            log.copy_from_nonoverlapping(message.as_ptr(), message.len());
+        }
+        218
+    }
+    let Some(path) = fake_driver() else { return };
+    let mut driver = start(path);
+    driver.load_module = refusing;
+    let error = Cuda::on(Box::leak(Box::new(driver)), 0).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("loading the kernels: "), "{text}");
+    assert!(
+        text.ends_with(": ptxas fatal: unknown instruction"),
+        "{text}"
+    );
 }
 
 #[test]
