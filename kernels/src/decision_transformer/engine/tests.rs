@@ -178,6 +178,10 @@ fn every_condition_and_mixer_computes_the_reference() {
         let sums = (Objective::SquaredError, Denominator::Steps);
         check(&fastest(2), shape, &[2, 7, 5], Side::Right, sums, None);
     }
+}
+
+#[test]
+fn odd_shapes_of_every_member_compute_the_reference() {
     members().for_each(odd_shapes_of);
 }
 
