@@ -18,7 +18,7 @@
 //! multiply-adds in the order of the depth. Columns of which the last panel has too few for its
 //! second vector are computed with one. So an element's bits depend on its row and column
 //! alone, not on how many rows are computed together or by which thread. Bias, activation, dropout
-//! and residual are applied before the tile is stored (`epilogue`).
+//! and residual are applied before an element is stored (`epilogue`).
 //!
 //! Three changes were measured in pairs on a Zen 5 and rejected, because none was faster: copying
 //! X^T where it is small (1.02 of a step's time), blocks of 48 rows outside the panels (1.00), and
