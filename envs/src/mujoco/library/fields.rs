@@ -224,6 +224,15 @@ fn numbers_under(printed: &str, heading: &str) -> Option<Vec<f64>> {
         .collect()
 }
 
+/// Whether these bytes lie inside a block. `start` is any number that is found in the struct: the
+/// end of its bytes may be beyond the largest address.
+fn holds((block, bytes): Block, start: usize, size: usize) -> bool {
+    start
+        .checked_sub(block)
+        .and_then(|before| bytes.checked_sub(before))
+        .is_some_and(|room| size <= room)
+}
+
 /// The offset of the pointer in `mjData` that leads to these numbers.
 fn search(world: &World, blocks: &[Block], numbers: &[f64]) -> Option<usize> {
     let is_varied = numbers
@@ -239,8 +248,8 @@ fn search(world: &World, blocks: &[Block], numbers: &[f64]) -> Option<usize> {
     let leads_there = |offset: &usize| {
         let pointer = pointer_at(*offset);
         let (start, size) = (pointer.addr(), size_of_val(numbers));
-        let is_inside = |block: &Block| block.0 <= start && start + size <= block.0 + block.1;
-        if !start.is_multiple_of(align_of::<f64>()) || !blocks.iter().any(is_inside) {
+        let is_inside = blocks.iter().any(|block| holds(*block, start, size));
+        if !start.is_multiple_of(align_of::<f64>()) || !is_inside {
             return false;
         }
         // SAFETY: inside of memory that belongs to this data, and aligned.
@@ -266,6 +275,23 @@ fn search(world: &World, blocks: &[Block], numbers: &[f64]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_inside_a_block_only_as_a_whole() {
+        let block = (4096, 64);
+        for (start, size, expected) in [
+            (4096, 64, true),
+            (4152, 8, true),
+            (4160, 0, true),
+            (4088, 8, false),
+            (4152, 16, false),
+            (4168, 8, false),
+            // No pointer; 64 bytes from there on end at 56.
+            (usize::MAX - 7, 64, false),
+        ] {
+            assert_eq!(holds(block, start, size), expected, "{size} at {start}");
+        }
+    }
 
     #[test]
     fn fields_equal_what_functions_return_of_the_same_simulation() {
