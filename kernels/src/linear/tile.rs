@@ -3,8 +3,8 @@
 //! Its code is compiled for each number of rows, each instruction set and both formats of factors.
 //! Were the epilogues compiled into all of these, they would be most of the program and of the
 //! time to build it. So they are compiled into the largest tile of f32 factors only, where a
-//! product spends its time; the sums of the other tiles go through memory. (Those of all tiles: 1.02
-//! of a step's time with AVX2, 1.00 with AVX-512, on a Xeon of the generation Emerald Rapids.)
+//! product spends its time; the sums of the other tiles go through memory. (If those of all tiles
+//! do, a step takes 1.02 of its time with AVX2 and 1.00 with AVX-512, on an Emerald Rapids Xeon.)
 
 use super::cpu::{Left, Right};
 use crate::epilogue::Finish;
