@@ -1,7 +1,6 @@
 //! The fast product: a packed right factor, a register tile, one order of summation.
 
-use super::pairs;
-use super::tile::{Floats, SumTile, Sums, product_of, sum_tile_of};
+use super::{pairs, tile};
 use crate::buffer::Buffer;
 use crate::epilogue::Finish;
 use crate::precision::Precision;
@@ -266,8 +265,10 @@ impl<'a> Right<'a> {
         &self.panels.data[start..start + lines * self.panels.width]
     }
 
-    pub(super) fn depth(&self) -> usize {
-        self.depth
+    /// Both factors are pairs of bfloat16.
+    #[inline(always)]
+    pub(super) fn holds_pairs(&self) -> bool {
+        self.panels.precision == Precision::Bf16
     }
 
     pub(super) fn columns(&self) -> usize {
@@ -373,52 +374,11 @@ pub(super) fn transpose<S: Simd>(s: S, square: &mut [S::F; MOST_LANES]) {
 
 /// Passes every element of the product left x right to `finish`, once.
 pub(crate) fn product<F: Finish>(level: Level, left: Left<'_>, right: Right<'_>, finish: F) {
-    match right.panels.precision {
-        Precision::F32 | Precision::Tf32 => {
-            product_of_floats(level, (level, sum_tile), left, right, finish);
-        }
-        Precision::Bf16 => pairs::product(level, left, right, finish),
+    if right.holds_pairs() {
+        pairs::with_left(level, left, right.depth, |left| {
+            tile::product(level, (level, pairs::sum_tile), left, right, finish);
+        });
+    } else {
+        tile::product(level, (level, tile::sum_tile), left, right, finish);
     }
-}
-
-dispatched! {
-    fn product_of_floats<F: Finish>(
-        tiles: (Level, SumTile),
-        left: Left<'_>,
-        right: Right<'_>,
-        finish: F,
-    ) = product_with;
-}
-
-#[inline(always)]
-fn product_with<S: Simd, F: Finish>(
-    s: S,
-    tiles: (Level, SumTile),
-    left: Left<'_>,
-    right: Right<'_>,
-    finish: F,
-) {
-    product_of::<S, F, true>(s, tiles, left, right, finish);
-}
-
-dispatched! {
-    fn sum_tile(
-        left: Left<'_>,
-        row: usize,
-        panel: &[f32],
-        vectors: usize,
-        sums: &mut Sums,
-    ) -> usize = sum_tile_with;
-}
-
-#[inline(always)]
-fn sum_tile_with<S: Simd>(
-    s: S,
-    left: Left<'_>,
-    row: usize,
-    panel: &[f32],
-    vectors: usize,
-    sums: &mut Sums,
-) -> usize {
-    sum_tile_of(Floats(s), left, row, panel, vectors, sums)
 }

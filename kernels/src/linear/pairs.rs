@@ -6,12 +6,11 @@
 //! rows; if the depth runs down its rows, into register tiles, one after the other, whose lines
 //! hold a pair for each row of the tile.
 
-use super::cpu::{Left, Right, transpose};
-use super::tile::{Factors, SumTile, Sums, product_of, sum_tile_of};
+use super::cpu::{Left, transpose};
+use super::tile::{Factors, Operands, Sums, sum_tile_of};
 use crate::buffer::Buffer;
-use crate::epilogue::Finish;
 use crate::simd::pairs::{MOST_LANES, Pairs, Vector, dispatched_pairs};
-use crate::simd::{Level, Simd, dispatched};
+use crate::simd::{Level, Simd};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -197,54 +196,19 @@ thread_local! {
     static LEFT: RefCell<Buffer> = RefCell::default();
 }
 
-/// The product with panels of pairs.
-pub(super) fn product<F: Finish>(level: Level, left: Left<'_>, right: Right<'_>, finish: F) {
-    LEFT.with_borrow_mut(|memory| {
-        let left = pack_left(level, left, right.depth(), memory);
-        product_packed(level, (level, sum_tile), left, right, finish);
-    });
-}
-
-dispatched! {
-    fn product_packed<F: Finish>(
-        tiles: (Level, SumTile),
-        left: Left<'_>,
-        right: Right<'_>,
-        finish: F,
-    ) = product_packed_with;
-}
-
-#[inline(always)]
-fn product_packed_with<S: Simd, F: Finish>(
-    s: S,
-    tiles: (Level, SumTile),
-    left: Left<'_>,
-    right: Right<'_>,
-    finish: F,
-) {
-    product_of::<S, F, false>(s, tiles, left, right, finish);
+/// Calls `body` with a copy of a left factor of that depth, as pairs.
+pub(super) fn with_left(level: Level, left: Left<'_>, depth: usize, body: impl FnOnce(Left<'_>)) {
+    LEFT.with_borrow_mut(|memory| body(pack_left(level, left, depth, memory)));
 }
 
 dispatched_pairs! {
-    fn sum_tile(
-        left: Left<'_>,
-        row: usize,
-        panel: &[f32],
-        vectors: usize,
-        sums: &mut Sums,
-    ) -> usize = sum_tile_with;
+    /// The [`SumTile`](super::tile::SumTile) of pairs.
+    pub(super) fn sum_tile(operands: Operands<'_>, sums: &mut Sums) -> usize = sum_tile_with;
 }
 
 #[inline(always)]
-fn sum_tile_with<P: Pairs>(
-    p: P,
-    left: Left<'_>,
-    row: usize,
-    panel: &[f32],
-    vectors: usize,
-    sums: &mut Sums,
-) -> usize {
-    sum_tile_of(OfPairs(p), left, row, panel, vectors, sums)
+fn sum_tile_with<P: Pairs>(p: P, operands: Operands<'_>, sums: &mut Sums) -> usize {
+    sum_tile_of(OfPairs(p), operands, sums)
 }
 
 #[derive(Clone, Copy)]

@@ -9,7 +9,7 @@
 use super::cpu::{Left, Right};
 use crate::epilogue::Finish;
 use crate::simd::pairs::MOST_LANES;
-use crate::simd::{Level, Simd};
+use crate::simd::{Level, Simd, dispatched};
 
 /// The element type of two factors.
 pub(super) trait Factors: Copy {
@@ -45,22 +45,38 @@ impl<S: Simd> Factors for Floats<S> {
 
 /// The sums of a tile: row after row, two vectors' width each.
 #[repr(align(64))]
-pub(super) struct Sums([f32; 12 * 2 * MOST_LANES]);
+pub(super) struct Sums([f32; Self::MOST]);
 
-/// Computes the sums of as many of the rows from `row` on as a tile takes, over the whole depth of
-/// a panel of which one or two vectors have columns. Returns the number of rows.
-pub(super) type SumTile = fn(
-    level: Level,
-    left: Left<'_>,
+impl Sums {
+    const MOST: usize = 12 * 2 * MOST_LANES;
+}
+
+/// What a tile multiplies: rows of the left factor, from `row` on, and a panel of the right one.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a> {
+    left: Left<'a>,
     row: usize,
-    panel: &[f32],
+    panel: &'a [f32],
+    /// How many of the panel's two vectors have columns.
     vectors: usize,
-    sums: &mut Sums,
-) -> usize;
+}
 
-/// Passes every element of the product to `finish`, once. FLOATS: the factors are f32, not pairs.
+/// Computes the sums of as many rows as a tile takes. Returns their number.
+pub(super) type SumTile = fn(Level, Operands<'_>, &mut Sums) -> usize;
+
+dispatched! {
+    /// Passes every element of the product to `finish`, once. `tiles` computes sums of factors of
+    /// the format that both factors have.
+    pub(super) fn product<F: Finish>(
+        tiles: (Level, SumTile),
+        left: Left<'_>,
+        right: Right<'_>,
+        finish: F,
+    ) = product_with;
+}
+
 #[inline(always)]
-pub(super) fn product_of<S: Simd, F: Finish, const FLOATS: bool>(
+fn product_with<S: Simd, F: Finish>(
     s: S,
     (level, sum_tile): (Level, SumTile),
     left: Left<'_>,
@@ -73,24 +89,29 @@ pub(super) fn product_of<S: Simd, F: Finish, const FLOATS: bool>(
         width,
         "panels are packed for the level that reads them"
     );
-    let mut sums = Sums([0.0; 12 * 2 * MOST_LANES]);
+    let mut sums = Sums([0.0; Sums::MOST]);
     for column in (0..right.columns()).step_by(width) {
-        let panel = right.panel(column / width);
         let columns = width.min(right.columns() - column);
-        let mut row = 0;
-        if FLOATS && columns == width {
-            row = match S::TILE_ROWS {
-                12 => whole_tiles::<S, F, 12>(s, left, panel, column, &mut finish),
-                8 => whole_tiles::<S, F, 8>(s, left, panel, column, &mut finish),
-                6 => whole_tiles::<S, F, 6>(s, left, panel, column, &mut finish),
-                _ => whole_tiles::<S, F, 4>(s, left, panel, column, &mut finish),
+        let mut operands = Operands {
+            left,
+            row: 0,
+            panel: right.panel(column / width),
+            // The second vector only if it has columns.
+            vectors: columns.div_ceil(lanes),
+        };
+        if columns == width && !right.holds_pairs() {
+            operands.row = match S::TILE_ROWS {
+                12 => whole_tiles::<S, F, 12>(s, operands, column, &mut finish),
+                8 => whole_tiles::<S, F, 8>(s, operands, column, &mut finish),
+                6 => whole_tiles::<S, F, 6>(s, operands, column, &mut finish),
+                _ => whole_tiles::<S, F, 4>(s, operands, column, &mut finish),
             };
         }
-        while row < left.rows {
-            // The second vector only if it has columns.
-            let rows = sum_tile(level, left, row, panel, columns.div_ceil(lanes), &mut sums);
+        while operands.row < left.rows {
+            let rows = sum_tile(level, operands, &mut sums);
             for line in sums.0.chunks_exact(width).take(rows) {
                 let (x, y) = (s.load(&line[..lanes]), s.load(&line[lanes..]));
+                let row = operands.row;
                 if columns == width {
                     finish.finish(s, row, column, lanes, x);
                     finish.finish(s, row, column + lanes, lanes, y);
@@ -100,7 +121,7 @@ pub(super) fn product_of<S: Simd, F: Finish, const FLOATS: bool>(
                         finish.finish(s, row, column + lanes, columns - lanes, y);
                     }
                 }
-                row += 1;
+                operands.row += 1;
             }
         }
     }
@@ -111,19 +132,19 @@ pub(super) fn product_of<S: Simd, F: Finish, const FLOATS: bool>(
 #[inline(always)]
 fn whole_tiles<S: Simd, F: Finish, const R: usize>(
     s: S,
-    left: Left<'_>,
-    panel: &[f32],
+    operands: Operands<'_>,
     column: usize,
     finish: &mut F,
 ) -> usize {
-    let end = left.rows / R * R;
+    let end = operands.left.rows / R * R;
     for row in (0..end).step_by(R) {
+        let operands = Operands { row, ..operands };
         // Two loops, so that the compiler knows which of the strides is one.
-        if left.depth_stride == 1 {
-            let sums = tile::<_, R, 2, true>(Floats(s), left, row, panel);
+        if operands.left.depth_stride == 1 {
+            let sums = tile::<_, R, 2, true>(Floats(s), operands);
             finish_tile(s, sums, row, column, finish);
         } else {
-            let sums = tile::<_, R, 2, false>(Floats(s), left, row, panel);
+            let sums = tile::<_, R, 2, false>(Floats(s), operands);
             finish_tile(s, sums, row, column, finish);
         }
     }
@@ -145,21 +166,24 @@ fn finish_tile<S: Simd, F: Finish, const R: usize>(
     }
 }
 
+dispatched! {
+    /// The [`SumTile`] of f32 factors.
+    pub(super) fn sum_tile(operands: Operands<'_>, sums: &mut Sums) -> usize = sum_tile_with;
+}
+
+#[inline(always)]
+fn sum_tile_with<S: Simd>(s: S, operands: Operands<'_>, sums: &mut Sums) -> usize {
+    sum_tile_of(Floats(s), operands, sums)
+}
+
 /// The body of a [`SumTile`].
 #[inline(always)]
-pub(super) fn sum_tile_of<V: Factors>(
-    v: V,
-    left: Left<'_>,
-    row: usize,
-    panel: &[f32],
-    vectors: usize,
-    sums: &mut Sums,
-) -> usize {
-    match (left.depth_stride == 1, vectors) {
-        (true, 1) => largest_tile::<V, 1, true>(v, left, row, panel, sums),
-        (true, _) => largest_tile::<V, 2, true>(v, left, row, panel, sums),
-        (false, 1) => largest_tile::<V, 1, false>(v, left, row, panel, sums),
-        (false, _) => largest_tile::<V, 2, false>(v, left, row, panel, sums),
+pub(super) fn sum_tile_of<V: Factors>(v: V, operands: Operands<'_>, sums: &mut Sums) -> usize {
+    match (operands.left.depth_stride == 1, operands.vectors) {
+        (true, 1) => largest_tile::<V, 1, true>(v, operands, sums),
+        (true, _) => largest_tile::<V, 2, true>(v, operands, sums),
+        (false, 1) => largest_tile::<V, 1, false>(v, operands, sums),
+        (false, _) => largest_tile::<V, 2, false>(v, operands, sums),
     }
 }
 
@@ -167,22 +191,20 @@ pub(super) fn sum_tile_of<V: Factors>(
 #[inline(always)]
 fn largest_tile<V: Factors, const N: usize, const ALONG: bool>(
     v: V,
-    left: Left<'_>,
-    row: usize,
-    panel: &[f32],
+    operands: Operands<'_>,
     to: &mut Sums,
 ) -> usize {
     let (s, most) = (v.simd(), V::S::TILE_ROWS);
     // Compilers drop those above TILE_ROWS.
-    match (left.rows - row).min(most) {
-        12.. if most >= 12 => keep(s, tile::<V, 12, N, ALONG>(v, left, row, panel), to),
-        8.. if most >= 8 => keep(s, tile::<V, 8, N, ALONG>(v, left, row, panel), to),
-        6.. if most == 6 => keep(s, tile::<V, 6, N, ALONG>(v, left, row, panel), to),
-        5 if most == 6 => keep(s, tile::<V, 5, N, ALONG>(v, left, row, panel), to),
-        4.. => keep(s, tile::<V, 4, N, ALONG>(v, left, row, panel), to),
-        3 => keep(s, tile::<V, 3, N, ALONG>(v, left, row, panel), to),
-        2 => keep(s, tile::<V, 2, N, ALONG>(v, left, row, panel), to),
-        _ => keep(s, tile::<V, 1, N, ALONG>(v, left, row, panel), to),
+    match (operands.left.rows - operands.row).min(most) {
+        12.. if most >= 12 => keep(s, tile::<V, 12, N, ALONG>(v, operands), to),
+        8.. if most >= 8 => keep(s, tile::<V, 8, N, ALONG>(v, operands), to),
+        6.. if most == 6 => keep(s, tile::<V, 6, N, ALONG>(v, operands), to),
+        5 if most == 6 => keep(s, tile::<V, 5, N, ALONG>(v, operands), to),
+        4.. => keep(s, tile::<V, 4, N, ALONG>(v, operands), to),
+        3 => keep(s, tile::<V, 3, N, ALONG>(v, operands), to),
+        2 => keep(s, tile::<V, 2, N, ALONG>(v, operands), to),
+        _ => keep(s, tile::<V, 1, N, ALONG>(v, operands), to),
     }
 }
 
@@ -206,10 +228,11 @@ fn keep<S: Simd, const R: usize, const N: usize>(
 #[inline(always)]
 fn tile<V: Factors, const R: usize, const N: usize, const ALONG: bool>(
     v: V,
-    left: Left<'_>,
-    row: usize,
-    panel: &[f32],
+    operands: Operands<'_>,
 ) -> [Vectors<V, N>; R] {
+    let Operands {
+        left, row, panel, ..
+    } = operands;
     let depth = panel.len() / (2 * V::S::LANES);
     let start = left.start(row, V::S::TILE_ROWS);
     let last = start + (R - 1) * left.row_stride + depth.saturating_sub(1) * left.depth_stride;
