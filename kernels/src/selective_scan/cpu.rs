@@ -75,39 +75,22 @@ fn forward_with<S: Simd>(
     y: &mut [f32],
 ) {
     let width = problem.width;
-    let (first, stride) = problem.requested;
-    for at in (0..width).step_by(S::LANES) {
-        let end = width.min(at + S::LANES);
-        let mut h: [S::F; STATES] = load_rows(s, state, width, at, end);
-        let rates = rates(s, &problem, at, end);
-        let skip = s.load(&problem.skip[at..end]);
-        let (mut next, mut row) = (first, 0);
-        for token in 0..problem.tokens() {
-            if token % CHUNK == 0 && token > 0 && !marks.is_empty() {
-                let mark = (token / CHUNK - 1) * STATES * width;
-                store_states(s, &h, &mut marks[mark..], width, at, end);
-            }
-            let u = s.load(&problem.u[token * width + at..token * width + end]);
-            let step = s.load(&problem.steps[token * width + at..token * width + end]);
-            let (b, c) = inputs(&problem, token);
-            let drive = s.mul(step, u);
-            // Two sums, so that one does not wait for the other.
-            let (mut even, mut odd) = (s.mul(skip, u), s.splat(0.0));
-            for n in (0..STATES).step_by(2) {
-                let decay = power_of_2(s, s.mul(step, rates[n]));
-                h[n] = s.mul_add(decay, h[n], s.mul(drive, s.splat(b[n])));
-                even = s.mul_add(h[n], s.splat(c[n]), even);
-                let decay = power_of_2(s, s.mul(step, rates[n + 1]));
-                h[n + 1] = s.mul_add(decay, h[n + 1], s.mul(drive, s.splat(b[n + 1])));
-                odd = s.mul_add(h[n + 1], s.splat(c[n + 1]), odd);
-            }
-            if token == next {
-                let to = row * width;
-                s.store(s.add(even, odd), &mut y[to + at..to + end]);
-                (next, row) = (next + stride, row + 1);
-            }
+    // Some tokens at a time, so that memory is read and written row after row.
+    for start in (0..problem.tokens()).step_by(CHUNK) {
+        let tokens = start..problem.tokens().min(start + CHUNK);
+        if let Some(mark) = (start / CHUNK).checked_sub(1)
+            && !marks.is_empty()
+        {
+            marks[mark * STATES * width..][..STATES * width].copy_from_slice(state);
         }
-        store_states(s, &h, state, width, at, end);
+        let next = tokens.end..tokens.end + CHUNK;
+        let next_rows = rows_of(&problem, next.clone());
+        for at in (0..width).step_by(S::LANES) {
+            let part = Part::of(&problem, tokens.clone(), at, S::LANES);
+            part.prefetch(&[problem.u, problem.steps], next.clone());
+            part.prefetch(&[y], next_rows.clone());
+            part.forward(s, &problem, state, y);
+        }
     }
 }
 
@@ -181,16 +164,21 @@ fn backward_with<S: Simd>(
             sums.fill(0.0);
         }
         let inputs = chunk_inputs(&problem, &tokens);
+        // Otherwise the next chunk, which comes before this one, waits for memory.
+        let before = start.saturating_sub(CHUNK)..start;
+        let rows_before = rows_of(&problem, before.clone());
+        let noted = chunk.saturating_sub(2) * STATES..chunk.saturating_sub(1) * STATES;
         for at in (0..width).step_by(S::LANES) {
-            let part = Part {
-                tokens: &tokens,
-                inputs: &inputs,
-                channels: (at, width.min(at + S::LANES)),
-            };
+            let part = Part::of(&problem, tokens.clone(), at, S::LANES);
+            let rows = [problem.u, problem.steps, gradients.u, gradients.steps];
+            part.prefetch(&rows, before.clone());
+            part.prefetch(&[dy], rows_before.clone());
+            part.prefetch(&[marks], noted.clone());
+            let from = (&inputs, marks, dy);
             if tokens.len() > HALF {
-                part.backward::<S, CHUNK>(s, &problem, (marks, dy), scratch, gradients);
+                part.backward::<S, CHUNK>(s, &problem, from, scratch, gradients);
             } else {
-                part.backward::<S, HALF>(s, &problem, (marks, dy), scratch, gradients);
+                part.backward::<S, HALF>(s, &problem, from, scratch, gradients);
             }
         }
         for (i, token) in tokens.enumerate() {
@@ -225,14 +213,72 @@ fn decays<S: Simd, const W: usize>(s: S, steps: &[S::F; W], rate: S::F) -> [S::F
     powers_of_2(s, exponents)
 }
 
-/// A vector of channels of a chunk.
-struct Part<'a> {
-    tokens: &'a Range<usize>,
-    inputs: &'a ChunkInputs,
-    channels: (usize, usize),
+/// The rows of y of the requested ones among these tokens.
+fn rows_of(problem: &Problem<'_>, tokens: Range<usize>) -> Range<usize> {
+    problem.requested_from(tokens.start).1..problem.requested_from(tokens.end).1
 }
 
-impl Part<'_> {
+/// A vector of channels of a chunk.
+struct Part {
+    tokens: Range<usize>,
+    channels: (usize, usize),
+    width: usize,
+}
+
+impl Part {
+    fn of(problem: &Problem<'_>, tokens: Range<usize>, at: usize, lanes: usize) -> Self {
+        let width = problem.width;
+        Self {
+            tokens,
+            channels: (at, width.min(at + lanes)),
+            width,
+        }
+    }
+
+    /// Prefetches a share of some rows of the matrices: the parts of a chunk together prefetch all
+    /// of these rows, line after line.
+    #[inline(always)]
+    fn prefetch(&self, matrices: &[&[f32]], rows: Range<usize>) {
+        let (at, end) = self.channels;
+        let start = rows.start * self.width;
+        let share = start + at * rows.len()..start + end * rows.len();
+        for matrix in matrices {
+            prefetch(matrix, share.clone());
+        }
+    }
+
+    /// y of the requested tokens; moves the state on.
+    #[inline(always)]
+    fn forward<S: Simd>(&self, s: S, problem: &Problem<'_>, state: &mut [f32], y: &mut [f32]) {
+        let (width, (at, end)) = (self.width, self.channels);
+        let mut h: [S::F; STATES] = load_rows(s, state, width, at, end);
+        let rates = rates(s, problem, at, end);
+        let skip = s.load(&problem.skip[at..end]);
+        let (mut next, mut row) = problem.requested_from(self.tokens.start);
+        for token in self.tokens.clone() {
+            let u = s.load(&problem.u[token * width + at..token * width + end]);
+            let step = s.load(&problem.steps[token * width + at..token * width + end]);
+            let (b, c) = inputs(problem, token);
+            let drive = s.mul(step, u);
+            // Two sums, so that one does not wait for the other.
+            let (mut even, mut odd) = (s.mul(skip, u), s.splat(0.0));
+            for n in (0..STATES).step_by(2) {
+                let decay = power_of_2(s, s.mul(step, rates[n]));
+                h[n] = s.mul_add(decay, h[n], s.mul(drive, s.splat(b[n])));
+                even = s.mul_add(h[n], s.splat(c[n]), even);
+                let decay = power_of_2(s, s.mul(step, rates[n + 1]));
+                h[n + 1] = s.mul_add(decay, h[n + 1], s.mul(drive, s.splat(b[n + 1])));
+                odd = s.mul_add(h[n + 1], s.splat(c[n + 1]), odd);
+            }
+            if token == next {
+                let to = row * width;
+                s.store(s.add(even, odd), &mut y[to + at..to + end]);
+                (next, row) = (next + problem.requested.1, row + 1);
+            }
+        }
+        store_states(s, &h, state, width, at, end);
+    }
+
     /// These channels of the first W tokens, T x E in `rows`. Missing tokens have zeros: they
     /// change no memory and contribute nothing to a gradient.
     #[inline(always)]
@@ -256,13 +302,16 @@ impl Part<'_> {
     ) -> [S::F; W] {
         let (at, end) = self.channels;
         let mut vectors = [s.splat(0.0); W];
+        let (mut next, mut row) = problem.requested_from(self.tokens.start);
         for (vector, token) in vectors.iter_mut().zip(self.tokens.clone()) {
-            if let Some(row) = problem.row_of(token) {
+            if token == next {
                 *vector = s.load(&rows[row * problem.width + at..row * problem.width + end]);
+                (next, row) = (next + problem.requested.1, row + 1);
             }
         }
         vectors
     }
+
     /// Of a chunk of at most W tokens: one number of memory after the other, so that those of all
     /// tokens are in registers.
     #[inline(always)]
@@ -270,7 +319,7 @@ impl Part<'_> {
         &self,
         s: S,
         problem: &Problem<'_>,
-        (all_marks, dy): (&[f32], &[f32]),
+        (inputs, all_marks, dy): (&ChunkInputs, &[f32], &[f32]),
         scratch: &mut Scratch,
         gradients: &mut Gradients<'_>,
     ) {
@@ -281,22 +330,6 @@ impl Part<'_> {
             carried: all_carried,
             sums: [sums_b, sums_c],
         } = scratch;
-        // Otherwise the next chunk, which comes before this one, waits for memory: its rows are
-        // too short for the processor to foresee them.
-        for token in self.tokens.start.saturating_sub(CHUNK)..self.tokens.start {
-            let place = token * width + at;
-            for rows in [problem.u, problem.steps, &*gradients.u, &*gradients.steps] {
-                prefetch(rows, place);
-            }
-            if let Some(row) = problem.row_of(token) {
-                prefetch(dy, row * width + at);
-            }
-        }
-        if let Some(earlier) = mark.and_then(|mark| mark.checked_sub(1)) {
-            for n in 0..STATES {
-                prefetch(all_marks, (earlier * STATES + n) * width + at);
-            }
-        }
         let u: [S::F; W] = self.load(s, problem.u, width);
         let steps: [S::F; W] = self.load(s, problem.steps, width);
         let d: [S::F; W] = self.load_requested(s, dy, problem);
@@ -320,14 +353,14 @@ impl Part<'_> {
             let decays = decays(s, &steps, s.mul(a, s.splat(LOG2_E)));
             for i in 0..W {
                 before[i] = h;
-                let drive = s.mul(drives[i], s.splat(self.inputs[i][n]));
+                let drive = s.mul(drives[i], s.splat(inputs[i][n]));
                 h = s.mul_add(decays[i], h, drive);
             }
             let mut carried = s.load(&all_carried[channels.clone()]);
             let mut da = s.load(&gradients.decay[channels.clone()]);
             for i in (0..W).rev() {
                 let lanes = i * S::LANES..(i + 1) * S::LANES;
-                let (b, c) = (self.inputs[i][n], self.inputs[i][STATES + n]);
+                let (b, c) = (inputs[i][n], inputs[i][STATES + n]);
                 let dc = s.mul(d[i], s.splat(c));
                 let l = s.add(dc, carried);
                 let to = &mut sums_c[lanes.clone()];

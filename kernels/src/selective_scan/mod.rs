@@ -71,11 +71,11 @@ impl Problem<'_> {
         self.u.len() / self.width
     }
 
-    /// The row of y of a token, if it is requested.
-    fn row_of(&self, token: usize) -> Option<usize> {
+    /// The first requested token from `token` on, and its row of y.
+    fn requested_from(&self, token: usize) -> (usize, usize) {
         let (first, stride) = self.requested;
-        let behind = token.checked_sub(first)?;
-        behind.is_multiple_of(stride).then_some(behind / stride)
+        let row = token.saturating_sub(first).div_ceil(stride);
+        (first + row * stride, row)
     }
 }
 

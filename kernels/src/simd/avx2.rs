@@ -12,10 +12,12 @@ use std::arch::x86_64::{
     _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpeq_epi32, _mm256_div_ps, _mm256_extractf128_ps,
     _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps,
     _mm256_max_epu32, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_mullo_epi32,
-    _mm256_permute2f128_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32,
-    _mm256_setzero_ps, _mm256_sll_epi32, _mm256_sqrt_ps, _mm256_srl_epi32, _mm256_storeu_ps,
-    _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm256_xor_si256,
+    _mm256_permute2f128_ps, _mm256_permutevar8x32_ps, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setr_epi32, _mm256_setzero_ps, _mm256_sll_epi32, _mm256_slli_epi32, _mm256_sqrt_ps,
+    _mm256_srl_epi32, _mm256_storeu_ps, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+    _mm256_xor_si256,
 };
+use std::f32::consts::LN_2;
 
 /// Proof that the CPU has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -36,6 +38,18 @@ fn first(lanes: usize) -> __m256i {
     const MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
     unsafe { _mm256_loadu_si256(MASKS[8 - lanes..].as_ptr().cast()) }
 }
+
+/// The bits of 2^(j / 8), less j of the bits that [`Avx2::powers_of_2`] adds.
+const ROOTS_OF_2: [u32; 8] = [
+    0x3f80_0000,
+    0x3f7b_95c2,
+    0x3f78_37f0,
+    0x3f75_fed7,
+    0x3f75_04f3,
+    0x3f75_672a,
+    0x3f77_44fd,
+    0x3f7a_c0c7,
+];
 
 impl Simd for Avx2 {
     type F = __m256;
@@ -112,6 +126,34 @@ impl Simd for Avx2 {
             let positive = _mm256_cmp_ps::<_CMP_GT_OQ>(test, _mm256_setzero_ps());
             _mm256_blendv_ps(no, yes, positive)
         }
+    }
+
+    /// x = k / 8 + r with |r| <= 1 / 16. An eighth is a bit above bit 20: k of them, added to the
+    /// bits of 2^(j / 8) less j of them, with j = k mod 8, give 2^(k / 8). 2^r is a polynomial, a
+    /// fit made for this file, of relative error 3e-8.
+    #[inline(always)]
+    fn powers_of_2<const W: usize>(self, mut x: [__m256; W]) -> [__m256; W] {
+        /// A number to which k / 8 is added is left with k in its low bits.
+        const ROUND: f32 = super::ROUND / 8.0;
+        const FIT: [f32; 3] = [0.055_496_22, 0.240_257_63, LN_2];
+        for x in &mut x {
+            unsafe {
+                let roots = _mm256_loadu_ps(ROOTS_OF_2.as_ptr().cast());
+                let least = _mm256_max_ps(_mm256_set1_ps(-126.0), *x);
+                let rounded = _mm256_add_ps(least, _mm256_set1_ps(ROUND));
+                let r = _mm256_sub_ps(least, _mm256_sub_ps(rounded, _mm256_set1_ps(ROUND)));
+                let k = _mm256_castps_si256(rounded);
+                let root = _mm256_castps_si256(_mm256_permutevar8x32_ps(roots, k));
+                let power = _mm256_add_epi32(root, _mm256_slli_epi32::<20>(k));
+                let power = _mm256_castsi256_ps(power);
+                let mut fit = _mm256_set1_ps(FIT[0]);
+                for coefficient in &FIT[1..] {
+                    fit = _mm256_fmadd_ps(fit, r, _mm256_set1_ps(*coefficient));
+                }
+                *x = _mm256_fmadd_ps(power, _mm256_mul_ps(fit, r), power);
+            }
+        }
+        x
     }
 
     #[inline(always)]

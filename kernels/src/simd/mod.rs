@@ -22,6 +22,7 @@ pub(crate) use avx2::Avx2;
 pub(crate) use avx512::Avx512;
 pub(crate) use plain::Plain;
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Environment variable that forces an instruction set: `avx512`, `avx2` or `plain`.
@@ -133,20 +134,26 @@ impl Level {
 /// bits.
 const ROUND: f32 = 12_582_912.0;
 
-/// Fetches the numbers at `at` into the nearest cache, where the CPU has an instruction for that.
+/// Fetches a range of numbers into the nearest cache, as far as there are any, where the CPU has an
+/// instruction for that.
 #[inline(always)]
 #[cfg_attr(
     target_arch = "x86_64",
-    expect(unsafe_code, reason = "the address lies within the slice")
+    expect(unsafe_code, reason = "the addresses lie within the slice")
 )]
-pub(crate) fn prefetch(numbers: &[f32], at: usize) {
+pub(crate) fn prefetch(numbers: &[f32], range: Range<usize>) {
+    /// Numbers in a cache line.
+    const LINE: usize = 16;
     #[cfg(target_arch = "x86_64")]
-    if let Some(number) = numbers.get(at) {
+    for number in numbers[range.start.min(numbers.len())..range.end.min(numbers.len())]
+        .iter()
+        .step_by(LINE)
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (numbers, at);
+    let _ = (numbers, range, LINE);
 }
 
 /// The vector operations of the kernels. A value of the type is the proof that they may run.
