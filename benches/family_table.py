@@ -23,7 +23,7 @@ def summaries(sweep):
     for name in (sweep / "runs.txt").read_text().split():
         summary = sweep / "runs" / name / "summary.json"
         if summary.exists():
-            group = name.rpartition("-seed-")[0]
+            group = name.rsplit("-seed-", 1)[0]
             groups.setdefault(group, []).append((name, json.loads(summary.read_text())))
     return groups
 
