@@ -1,6 +1,7 @@
 """Times rtg and PyTorch in turn, call by call, on this machine and prints medians and paired ratios.
 
     python benches/peers/compare.py [--rtg target/release/rtg] [--rounds 40] [--threads 2] [--wide] [--contexts 50,100]
+    python benches/peers/compare.py --settings    PyTorch with each of its settings
 
 All sides stay loaded and wait; each round asks every side for one step, or for 20 decisions, in turn
 and in changing order. So a machine whose speed drifts treats all alike, and a ratio is the median of
@@ -16,6 +17,16 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+
+# The settings of PyTorch that may be faster than its defaults; compiling needs a C++ compiler.
+SETTINGS = {
+    "sdpa": [],
+    "fused AdamW": ["--optimiser", "fused"],
+    "compiled": ["--compile"],
+    "compiled, fused": ["--compile", "--optimiser", "fused"],
+    "bf16": ["--bf16"],
+    "compiled, bf16": ["--compile", "--bf16"],
+}
 
 # PyTorch's threads still spin for a moment after a call.
 PAUSE = 0.01
@@ -79,6 +90,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--wide", action="store_true", help="also width 512, 4 layers, 4 heads")
     parser.add_argument("--contexts", default="", help="also windows of these lengths, such as 50,100")
+    parser.add_argument("--settings", action="store_true",
+                        help="only a step of the published size, with PyTorch compiled, in bfloat16, and so on")
     options = parser.parse_args()
     python, threads = sys.executable, ["--threads", options.threads]
     step, act = HERE / "pytorch_step.py", HERE / "pytorch_act.py"
@@ -88,6 +101,15 @@ def main():
     instructions = json.loads(subprocess.run(
         [options.rtg, "bench", "act", "--json"], check=True, capture_output=True, text=True).stdout)["instructions"]
     print(f"our instructions: {instructions}; {options.threads} threads", flush=True)
+
+    if options.settings:
+        commands = {"ours": [options.rtg, "bench", "train-step", "--on-request", *threads]}
+        commands["ours, bf16"] = [*commands["ours"], "--precision", "bf16"]
+        for name, how in SETTINGS.items():
+            commands[name] = [python, step, "--on-request", "--attention", "sdpa", *how, *threads]
+        print("train step, published size:")
+        show(race(commands, options.rounds))
+        return
 
     sizes = {"published size": []}
     for context in filter(None, options.contexts.split(",")):
@@ -121,7 +143,7 @@ def main():
 def show(sides):
     for name, side in sides.items():
         ratio = "" if name == "ours" else f"; ours takes {paired(sides['ours'], side):.3f} of it, pair by pair"
-        print(f"  {name:>6}: {side}{ratio}", flush=True)
+        print(f"  {name:>15}: {side}{ratio}", flush=True)
 
 
 if __name__ == "__main__":

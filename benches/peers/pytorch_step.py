@@ -1,6 +1,6 @@
 """Times one training step in PyTorch: forward, backward, clip 0.25, AdamW.
 
-    pytorch_step.py --attention sdpa|mha [--batch 64 --context 20 --width 128 ...]
+    pytorch_step.py --attention sdpa|mha [--batch 64 --context 20 --width 128 ...] [--compile] [--bf16]
 
 Prints one JSON object. The batch is random, full and fixed: reading data costs nothing here.
 """
@@ -30,8 +30,11 @@ def main():
     if arguments.attention == "sdpa":
         batch.pop("padded")
 
+    forward = torch.compile(model) if arguments.compile else model
+
     def step():
-        predicted = model(**batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bf16):
+            predicted = forward(**batch)
         loss = (F.mse_loss(predicted, batch["actions"], reduction="none") * mask).mean()
         optimiser.zero_grad()
         loss.backward()
@@ -53,6 +56,8 @@ def main():
         "sizes": sizes,
         "activation": arguments.activation,
         "optimiser": arguments.optimiser,
+        "compile": arguments.compile,
+        "bf16": arguments.bf16,
         "threads": arguments.threads,
         "steps": arguments.steps,
         "median_ms": round(statistics.median(milliseconds), 2),
@@ -68,6 +73,8 @@ def parse():
     arguments.add_argument("--batch", type=int, default=64)
     arguments.add_argument("--optimiser", choices=("default", "fused"), default="default",
                            help="AdamW as PyTorch picks it, or its fused kernel")
+    arguments.add_argument("--compile", action="store_true", help="compile the model with torch.compile")
+    arguments.add_argument("--bf16", action="store_true", help="products in bfloat16, by autocast")
     arguments.add_argument("--steps", type=int, default=20, help="timed steps")
     arguments.add_argument("--warmup", type=int, default=3, help="steps before those")
     return arguments.parse_args()
