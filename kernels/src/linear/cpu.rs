@@ -1,6 +1,6 @@
 //! The fast product: a packed right factor, a register tile, one order of summation.
 
-use super::{pairs, tile};
+use super::{amx, pairs, tile};
 use crate::buffer::Buffer;
 use crate::epilogue::Finish;
 use crate::precision::Precision;
@@ -60,6 +60,10 @@ impl<'a> Left<'a> {
 pub(crate) struct Panels {
     data: Buffer,
     precision: Precision,
+    /// Pairs are multiplied in AMX's registers.
+    amx: bool,
+    /// They never are.
+    without_amx: bool,
     width: usize,
     depth: usize,
     columns: usize,
@@ -81,6 +85,12 @@ impl Panels {
         self
     }
 
+    /// Whether pairs packed from now on are multiplied on vectors even where there is AMX.
+    #[cfg(test)]
+    pub(super) fn without_amx(&mut self, without: bool) {
+        self.without_amx = without;
+    }
+
     /// Lines of a panel for this many of the factor.
     fn lines(&self, depth: usize) -> usize {
         match self.precision {
@@ -90,6 +100,8 @@ impl Panels {
     }
 
     fn shape(&mut self, level: Level, depth: usize, columns: usize) {
+        self.amx =
+            self.precision == Precision::Bf16 && !self.without_amx && amx::is_available(level);
         self.width = 2 * level.lanes();
         self.depth = depth;
         self.columns = columns;
@@ -375,8 +387,10 @@ pub(super) fn transpose<S: Simd>(s: S, square: &mut [S::F; MOST_LANES]) {
 /// Passes every element of the product left x right to `finish`, once.
 pub(crate) fn product<F: Finish>(level: Level, left: Left<'_>, right: Right<'_>, finish: F) {
     if right.holds_pairs() {
-        pairs::with_left(level, left, right.depth, |left| {
-            tile::product(level, (level, pairs::sum_tile), left, right, finish);
+        let amx = right.panels.amx;
+        let sum_tile: tile::SumTile = if amx { amx::sum_tile } else { pairs::sum_tile };
+        pairs::with_left(level, left, right.depth, amx, |left| {
+            tile::product(level, (level, sum_tile), left, right, finish);
         });
     } else {
         tile::product(level, (level, tile::sum_tile), left, right, finish);

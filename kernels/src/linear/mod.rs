@@ -27,6 +27,7 @@
 //! Factors are f32 or pairs of bfloat16 (`pairs`), which take half the time on an AMD EPYC (Zen 5);
 //! sums are f32 in either case.
 
+mod amx;
 pub(crate) mod cpu;
 pub(crate) mod cuda;
 mod pairs;
@@ -42,23 +43,35 @@ mod tests {
     use crate::simd::Level;
     use crate::testing::{assert_close, assert_gradient, numbers, to_f64};
 
-    const SIZES: [(usize, usize, usize); 6] = [
+    const SIZES: [(usize, usize, usize); 7] = [
         (1, 1, 1),
         (5, 3, 7),
         (12, 16, 32),
         (59, 96, 40),
         (31, 128, 33),
         (70, 20, 130),
+        (33, 70, 65),
     ];
 
-    fn all_kinds() -> impl Iterator<Item = (Level, Precision)> {
-        let both = |level| [(level, Precision::F32), (level, Precision::Bf16)];
-        Level::available().into_iter().flat_map(both)
+    /// Panels for each way to multiply.
+    fn all_kinds() -> impl Iterator<Item = (Level, Precision, Panels)> {
+        Level::available().into_iter().flat_map(|level| {
+            [
+                (Precision::F32, false),
+                (Precision::Bf16, false),
+                (Precision::Bf16, true),
+            ]
+            .map(|(precision, on_vectors)| {
+                let mut panels = Panels::default();
+                panels.hold(precision).without_amx(on_vectors);
+                (level, precision, panels)
+            })
+        })
     }
 
     #[test]
     fn the_product_is_the_reference_in_value_and_every_gradient() {
-        for (level, precision) in all_kinds() {
+        for (level, precision, mut panels) in all_kinds() {
             for (rows, inputs, outputs) in SIZES {
                 let x = numbers(1, rows * inputs);
                 let weight = numbers(2, inputs * outputs);
@@ -68,8 +81,6 @@ mod tests {
                 let (exact_weight, exact_dy) = (to_f64(&weight), to_f64(&dy));
 
                 let mut y = vec![0.0; rows * outputs];
-                let mut panels = Panels::default();
-                panels.hold(precision);
                 panels.pack(level, &weight, outputs, inputs, outputs, None);
                 let finish = StoreWithBias {
                     bias: &bias,
@@ -111,9 +122,7 @@ mod tests {
         let (rows, inputs, outputs) = (61, 37, 50);
         let x = numbers(1, rows * inputs);
         let weight = numbers(2, inputs * outputs);
-        for (level, precision) in all_kinds() {
-            let mut panels = Panels::default();
-            panels.hold(precision);
+        for (level, _, mut panels) in all_kinds() {
             panels.pack(level, &weight, outputs, inputs, outputs, None);
             let mut all = vec![0.0; rows * outputs];
             let finish = Store {
@@ -121,7 +130,7 @@ mod tests {
                 stride: outputs,
             };
             product(level, Left::rows(&x, rows, inputs), panels.all(), finish);
-            for few in 1..=13 {
+            for few in (1..=13).chain([33, 50]) {
                 for first in [0, 11, rows - few] {
                     let mut some = vec![0.0; few * outputs];
                     let left = Left::rows(&x[first * inputs..], few, inputs);
@@ -145,9 +154,8 @@ mod tests {
         let (rows, inputs, outputs) = (301, 451, 33);
         let x = numbers(1, rows * inputs);
         let dy = numbers(2, rows * outputs);
-        let (mut panels, mut tiles) = (Panels::default(), Tiles::default());
-        for (level, precision) in all_kinds() {
-            panels.hold(precision);
+        let mut tiles = Tiles::default();
+        for (level, precision, mut panels) in all_kinds() {
             panels.pack(level, &dy, outputs, rows, outputs, None);
             let multiply = |left| {
                 let mut dw = vec![0.0; inputs * outputs];

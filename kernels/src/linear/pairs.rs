@@ -6,6 +6,7 @@
 //! rows; if the depth runs down its rows, into register tiles, one after the other, whose lines
 //! hold a pair for each row of the tile.
 
+use super::amx;
 use super::cpu::{Left, transpose};
 use super::tile::{Factors, Operands, Sums, sum_tile_of};
 use crate::buffer::Buffer;
@@ -44,7 +45,7 @@ fn pack_left<'a>(level: Level, left: Left<'_>, depth: usize, memory: &'a mut Buf
 
 dispatched_pairs! {
     /// Rows of pairs, `stride` apart.
-    fn pack_rows(left: Left<'_>, depth: usize, stride: usize, to: &mut [f32]) = pack_rows_of;
+    pub(super) fn pack_rows(left: Left<'_>, depth: usize, stride: usize, to: &mut [f32]) = pack_rows_of;
 }
 
 #[inline(always)]
@@ -173,7 +174,7 @@ fn load_neighbours<P: Pairs>(p: P, from: &[f32]) -> Vector<P> {
 
 /// Two lines of a matrix, those of the pairs' line `line`; beyond the depth, zeros.
 #[inline(always)]
-fn two_lines<P: Pairs>(
+pub(super) fn two_lines<P: Pairs>(
     p: P,
     from: &[f32],
     stride: usize,
@@ -196,9 +197,24 @@ thread_local! {
     static LEFT: RefCell<Buffer> = RefCell::default();
 }
 
-/// Calls `body` with a copy of a left factor of that depth, as pairs.
-pub(super) fn with_left(level: Level, left: Left<'_>, depth: usize, body: impl FnOnce(Left<'_>)) {
-    LEFT.with_borrow_mut(|memory| body(pack_left(level, left, depth, memory)));
+/// Calls `body` with a copy of a left factor of that depth, as pairs, in the order that the tile of
+/// vectors or that of AMX's registers reads.
+pub(super) fn with_left(
+    level: Level,
+    left: Left<'_>,
+    depth: usize,
+    amx: bool,
+    body: impl FnOnce(Left<'_>),
+) {
+    LEFT.with_borrow_mut(|memory| {
+        if amx {
+            let left = amx::pack_left(level, left, depth, memory);
+            let _registers = amx::Registers::new(depth.div_ceil(2));
+            body(left);
+        } else {
+            body(pack_left(level, left, depth, memory));
+        }
+    });
 }
 
 dispatched_pairs! {

@@ -6,6 +6,7 @@
 //! product spends its time; the sums of the other tiles go through memory. (If those of all tiles
 //! do, a step takes 1.02 of its time with AVX2 and 1.00 with AVX-512, on an Emerald Rapids Xeon.)
 
+use super::amx;
 use super::cpu::{Left, Right};
 use crate::epilogue::Finish;
 use crate::simd::pairs::MOST_LANES;
@@ -48,15 +49,19 @@ impl<S: Simd> Factors for Floats<S> {
 pub(super) struct Sums([f32; Self::MOST]);
 
 impl Sums {
-    const MOST: usize = 12 * 2 * MOST_LANES;
+    const MOST: usize = amx::ROWS * 2 * MOST_LANES;
+
+    pub(super) fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.0.as_mut_ptr()
+    }
 }
 
 /// What a tile multiplies: rows of the left factor, from `row` on, and a panel of the right one.
 #[derive(Clone, Copy)]
 pub(super) struct Operands<'a> {
-    left: Left<'a>,
-    row: usize,
-    panel: &'a [f32],
+    pub(super) left: Left<'a>,
+    pub(super) row: usize,
+    pub(super) panel: &'a [f32],
     /// How many of the panel's two vectors have columns.
     vectors: usize,
 }
