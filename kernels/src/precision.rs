@@ -18,7 +18,7 @@ pub enum Precision {
     /// Not on CPUs.
     Tf32,
     /// bfloat16 factors, f32 rounded to the nearest of 8 significant bits, ties to even; f32 sums.
-    /// Products take half the time with AVX512-BF16 on AMD's CPUs, and longer than f32 on Intel's.
+    /// Products take half the time on AMD's CPUs with AVX512-BF16, and less on Intel's, with AMX.
     Bf16,
 }
 

@@ -24,8 +24,8 @@
 //! X^T where it is small (1.02 of a step's time), blocks of 48 rows outside the panels (1.00), and
 //! prefetching what a tile will write (0.98 to 1.01).
 //!
-//! Factors are f32 or pairs of bfloat16 (`pairs`), which take half the time on an AMD EPYC (Zen 5);
-//! sums are f32 in either case.
+//! Factors are f32 or pairs of bfloat16, multiplied on vectors (`pairs`), which takes half the time
+//! on an AMD EPYC (Zen 5), or in matrix registers (`amx`); sums are f32 in either case.
 
 mod amx;
 pub(crate) mod cpu;

@@ -25,7 +25,8 @@ pub(crate) use plain::Plain;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-/// Environment variable that forces an instruction set: `avx512`, `avx2` or `plain`.
+/// Environment variable that forces an instruction set: `avx512`, `avx2` or `plain`. With any of
+/// them, products of bfloat16 pairs do not use AMX.
 pub const SIMD_VARIABLE: &str = "RTG_SIMD";
 
 /// A vector instruction set this CPU has.

@@ -353,8 +353,8 @@ keys! {
     /// slow, the reference).
     engine: EngineKind = EngineKind::Fused, Range::Words(&["fused", "composed"]), "", "";
     /// Number format of the factors of the fused engine's large products: `f32`, `bf16` (a GPU, or
-    /// a CPU with AVX512-BF16; on Intel's, `f32` is faster) or `tf32` (a GPU); sums, weights,
-    /// gradients and moments stay f32.
+    /// a CPU with AVX512-BF16; on Intel's also AMX) or `tf32` (a GPU); sums, weights, gradients and
+    /// moments stay f32.
     precision: Precision as serde(with = "PrecisionName", default) = Precision::F32,
         Range::Words(&["f32", "bf16", "tf32"]), "", "f32";
 }
