@@ -1,14 +1,21 @@
 //! The tile of bfloat16 pairs in AMX's matrix registers, of Intel's Xeons since 2023.
 //!
-//! A register holds 16 rows of 64 bytes. One instruction adds the product of 16 rows of 16 pairs and
-//! 16 lines of 16 columns of pairs to 16 x 16 sums: 16 times as many operations as one on vectors.
-//! Four registers have the sums of 32 rows and two vectors of columns. The right factor's panels
-//! ([`Panels`](super::cpu::Panels)) have the order of such registers already; the left factor is copied into rows of pairs.
+//! A register holds 16 rows of 64 bytes. One instruction, TDPBF16PS, adds the product of 16 rows
+//! of 16 pairs and 16 lines of 16 columns of pairs to 16 x 16 sums in f32. Four registers have the
+//! sums of 32 rows and two vectors of columns. The right factor's [`Panels`](super::cpu::Panels)
+//! have the order of such registers already; the left factor is copied into rows of pairs.
 //!
-//! Sums are f32 in the order of the depth; numbers below the least normal one are zero (Intel's
-//! manual, TDPBF16PS).
+//! Within these 16 pairs the order of summation is the processor's, the same for every element, and
+//! numbers below the least normal one are zero (Intel's manual). So the bits are others than those
+//! on vectors, and do not depend on the rows that are computed together.
 
-use super::cpu::Left;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(super) use super::amx_registers::Registers;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use super::amx_registers;
+use super::cpu::{Left, transpose};
+use super::pairs::{pack_rows, two_lines};
 use super::tile::{Operands, Sums};
 use crate::buffer::Buffer;
 use crate::simd::pairs::{MOST_LANES, Pairs, dispatched_pairs};
@@ -18,7 +25,7 @@ use crate::simd::{Level, Simd};
 pub(super) const ROWS: usize = 32;
 
 /// Rows of a register, and the pairs in one of them.
-const SIDE: usize = 16;
+pub(super) const SIDE: usize = 16;
 
 /// Whether products of this level use AMX: the CPU has it and AVX512-BF16, the system lets this
 /// process use it, and no instruction set is forced.
@@ -30,7 +37,7 @@ pub(super) fn is_available(level: Level) -> bool {
         static AVAILABLE: OnceLock<bool> = OnceLock::new();
         level.multiplies_pairs()
             && *AVAILABLE.get_or_init(|| {
-                Level::forced().is_none() && registers::cpu_has() && registers::request()
+                Level::forced().is_none() && amx_registers::cpu_has() && amx_registers::request()
             })
     }
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
@@ -39,9 +46,6 @@ pub(super) fn is_available(level: Level) -> bool {
         false
     }
 }
-
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub(super) use registers::Registers;
 
 /// There are none.
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
@@ -68,7 +72,7 @@ pub(super) fn pack_left<'a>(
     memory.resize(left.rows.next_multiple_of(ROWS) * stride);
     if left.depth_stride == 1 {
         let rows = &mut memory[..left.rows * stride];
-        super::pairs::pack_rows(level, left, depth, stride, rows);
+        pack_rows(level, left, depth, stride, rows);
     } else {
         pack_columns(level, left, depth, stride, memory);
     }
@@ -96,11 +100,10 @@ fn pack_columns_of<P: Pairs>(p: P, left: Left<'_>, depth: usize, stride: usize, 
             let mut square = [s.splat(0.0); MOST_LANES];
             for (line, pairs) in lines.zip(&mut square) {
                 let stride = left.depth_stride;
-                let (first, second) =
-                    super::pairs::two_lines(p, from, stride, depth, line, columns.clone());
+                let (first, second) = two_lines(p, from, stride, depth, line, columns.clone());
                 *pairs = p.pair(first, second);
             }
-            super::cpu::transpose(s, &mut square);
+            transpose(s, &mut square);
             for (r, pairs) in square[..lanes].iter().enumerate().take(columns.end) {
                 let start = (row + r) * stride + line;
                 s.store(*pairs, &mut to[start..start + lanes]);
@@ -123,173 +126,8 @@ pub(super) fn sum_tile(_: Level, operands: Operands<'_>, sums: &mut Sums) -> usi
         "the left factor has whole registers of rows"
     );
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    registers::sum(&left.data[start..], left.row_stride, panel, lines, sums);
+    amx_registers::sum(&left.data[start..], left.row_stride, panel, lines, sums);
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
     let _ = sums;
     ROWS.min(left.rows - row)
-}
-
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-#[expect(
-    unsafe_code,
-    reason = "instructions and a system call that the standard library lacks"
-)]
-mod registers {
-    use super::{SIDE, Sums};
-    use std::arch::asm;
-    use std::arch::x86_64::{__cpuid, __cpuid_count};
-    use std::marker::PhantomData;
-
-    /// AMX-TILE and AMX-BF16, and that the system saves the registers (Intel's manual, CPUID).
-    pub(super) fn cpu_has() -> bool {
-        const OSXSAVE: u32 = 1 << 27;
-        const BF16: u32 = 1 << 22;
-        const TILE: u32 = 1 << 24;
-        if __cpuid(0).eax < 7 || __cpuid(1).ecx & OSXSAVE == 0 {
-            return false;
-        }
-        __cpuid_count(7, 0).edx & (BF16 | TILE) == BF16 | TILE
-    }
-
-    /// Asks Linux for the registers' memory in each thread's state: `arch_prctl` with
-    /// `ARCH_REQ_XCOMP_PERM`. It refuses where the system does not save them.
-    pub(super) fn request() -> bool {
-        const ARCH_PRCTL: i64 = 158;
-        const ARCH_REQ_XCOMP_PERM: u64 = 0x1023;
-        const TILE_DATA: u64 = 18;
-        let result: i64;
-        // SAFETY: the call reads and writes no memory of this process.
-        unsafe {
-            asm!(
-                "syscall",
-                inlateout("rax") ARCH_PRCTL => result,
-                in("rdi") ARCH_REQ_XCOMP_PERM,
-                in("rsi") TILE_DATA,
-                out("rcx") _,
-                out("r11") _,
-                options(nostack),
-            );
-        }
-        result == 0
-    }
-
-    /// The operand of LDTILECFG.
-    #[repr(C, align(64))]
-    struct Shapes {
-        palette: u8,
-        start_row: u8,
-        reserved: [u8; 14],
-        row_bytes: [u16; 16],
-        rows: [u8; 16],
-    }
-
-    impl Shapes {
-        /// Six registers of whole size; then one of left and one of right factors for the last
-        /// lines, fewer than [`SIDE`].
-        fn new(last: usize) -> Self {
-            let mut shapes = Self {
-                palette: 1,
-                start_row: 0,
-                reserved: [0; 14],
-                row_bytes: [0; 16],
-                rows: [0; 16],
-            };
-            shapes.row_bytes[..8].fill(4 * SIDE as u16);
-            shapes.rows[..8].fill(SIDE as u8);
-            if last > 0 {
-                shapes.row_bytes[6] = 4 * last as u16;
-                shapes.rows[7] = last as u8;
-            }
-            shapes
-        }
-    }
-
-    /// The registers of this thread, as [`sum`] expects them, until this is dropped.
-    pub(in super::super) struct Registers(PhantomData<*const ()>);
-
-    impl Registers {
-        /// For factors of that many lines of pairs, where [`super::is_available`].
-        pub(in super::super) fn new(lines: usize) -> Self {
-            let shapes = Shapes::new(lines % SIDE);
-            // SAFETY: the CPU has the registers, and the operand is valid.
-            unsafe {
-                asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, readonly));
-            }
-            Self(PhantomData)
-        }
-    }
-
-    impl Drop for Registers {
-        fn drop(&mut self) {
-            // SAFETY: gives back what `new` has set up. Without it, the system would save eight
-            // kilobytes whenever it stops the thread.
-            unsafe { asm!("tilerelease", options(nostack, nomem)) };
-        }
-    }
-
-    /// The sums of 32 rows of pairs, `stride` apart, and a panel of `lines` lines.
-    pub(super) fn sum(left: &[f32], stride: usize, panel: &[f32], lines: usize, sums: &mut Sums) {
-        let last = lines % SIDE;
-        // SAFETY: `sum_tile` has checked that there are 32 rows of at least `lines` pairs; the panel
-        // has lines of two vectors; `Sums` has room for 32 rows of two vectors.
-        unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "test {whole}, {whole}",
-                "jz 3f",
-                "2:",
-                "tileloadd tmm4, [{a}+{a_stride}*1]",
-                "tileloadd tmm5, [{b}+{b_stride}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm5",
-                "tileloadd tmm5, [{b}+{b_stride}*1+64]",
-                "tdpbf16ps tmm1, tmm4, tmm5",
-                "tileloadd tmm4, [{c}+{a_stride}*1]",
-                "tdpbf16ps tmm3, tmm4, tmm5",
-                "tileloadd tmm5, [{b}+{b_stride}*1]",
-                "tdpbf16ps tmm2, tmm4, tmm5",
-                "add {a}, 64",
-                "add {c}, 64",
-                "add {b}, 2048",
-                "dec {whole}",
-                "jnz 2b",
-                "3:",
-                "test {last}, {last}",
-                "jz 4f",
-                "tileloadd tmm6, [{a}+{a_stride}*1]",
-                "tileloadd tmm7, [{b}+{b_stride}*1]",
-                "tdpbf16ps tmm0, tmm6, tmm7",
-                "tileloadd tmm7, [{b}+{b_stride}*1+64]",
-                "tdpbf16ps tmm1, tmm6, tmm7",
-                "tileloadd tmm6, [{c}+{a_stride}*1]",
-                "tdpbf16ps tmm3, tmm6, tmm7",
-                "tileloadd tmm7, [{b}+{b_stride}*1]",
-                "tdpbf16ps tmm2, tmm6, tmm7",
-                "4:",
-                "tilestored [{to}+{b_stride}*1], tmm0",
-                "tilestored [{to}+{b_stride}*1+64], tmm1",
-                "tilestored [{to}+{b_stride}*1+2048], tmm2",
-                "tilestored [{to}+{b_stride}*1+2112], tmm3",
-                whole = inout(reg) lines / SIDE => _,
-                last = in(reg) last,
-                a = inout(reg) left.as_ptr() => _,
-                c = inout(reg) left[SIDE * stride..].as_ptr() => _,
-                a_stride = in(reg) 4 * stride,
-                b = inout(reg) panel.as_ptr() => _,
-                b_stride = in(reg) 8 * SIDE,
-                to = in(reg) sums.as_mut_ptr(),
-                out("tmm0") _,
-                out("tmm1") _,
-                out("tmm2") _,
-                out("tmm3") _,
-                out("tmm4") _,
-                out("tmm5") _,
-                out("tmm6") _,
-                out("tmm7") _,
-                options(nostack),
-            );
-        }
-    }
 }

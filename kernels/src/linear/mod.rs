@@ -28,6 +28,8 @@
 //! on an AMD EPYC (Zen 5), or in matrix registers (`amx`); sums are f32 in either case.
 
 mod amx;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx_registers;
 pub(crate) mod cpu;
 pub(crate) mod cuda;
 mod pairs;

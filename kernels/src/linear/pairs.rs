@@ -45,7 +45,12 @@ fn pack_left<'a>(level: Level, left: Left<'_>, depth: usize, memory: &'a mut Buf
 
 dispatched_pairs! {
     /// Rows of pairs, `stride` apart.
-    pub(super) fn pack_rows(left: Left<'_>, depth: usize, stride: usize, to: &mut [f32]) = pack_rows_of;
+    pub(super) fn pack_rows(
+        left: Left<'_>,
+        depth: usize,
+        stride: usize,
+        to: &mut [f32],
+    ) = pack_rows_of;
 }
 
 #[inline(always)]
