@@ -149,7 +149,7 @@ pub(super) fn sum(left: &[f32], stride: usize, panel: &[f32], lines: usize, sums
             a_stride = in(reg) 4 * stride,
             b = inout(reg) panel.as_ptr() => _,
             b_stride = in(reg) 8 * SIDE,
-            to = in(reg) sums.as_mut_ptr(),
+            to = in(reg) sums.0.as_mut_ptr(),
             out("tmm0") _,
             out("tmm1") _,
             out("tmm2") _,

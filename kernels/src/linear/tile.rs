@@ -46,14 +46,10 @@ impl<S: Simd> Factors for Floats<S> {
 
 /// The sums of a tile: row after row, two vectors' width each.
 #[repr(align(64))]
-pub(super) struct Sums([f32; Self::MOST]);
+pub(super) struct Sums(pub(super) [f32; Self::MOST]);
 
 impl Sums {
     const MOST: usize = amx::ROWS * 2 * MOST_LANES;
-
-    pub(super) fn as_mut_ptr(&mut self) -> *mut f32 {
-        self.0.as_mut_ptr()
-    }
 }
 
 /// What a tile multiplies: rows of the left factor, from `row` on, and a panel of the right one.
