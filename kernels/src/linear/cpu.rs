@@ -387,11 +387,15 @@ pub(super) fn transpose<S: Simd>(s: S, square: &mut [S::F; MOST_LANES]) {
 /// Passes every element of the product left x right to `finish`, once.
 pub(crate) fn product<F: Finish>(level: Level, left: Left<'_>, right: Right<'_>, finish: F) {
     if right.holds_pairs() {
-        let amx = right.panels.amx;
-        let sum_tile: tile::SumTile = if amx { amx::sum_tile } else { pairs::sum_tile };
-        pairs::with_left(level, left, right.depth, amx, |left| {
-            tile::product(level, (level, sum_tile), left, right, finish);
-        });
+        pairs::with_left(
+            level,
+            left,
+            right.depth,
+            right.panels.amx,
+            |sum_tile, left| {
+                tile::product(level, (level, sum_tile), left, right, finish);
+            },
+        );
     } else {
         tile::product(level, (level, tile::sum_tile), left, right, finish);
     }

@@ -8,7 +8,7 @@
 
 use super::amx;
 use super::cpu::{Left, transpose};
-use super::tile::{Factors, Operands, Sums, sum_tile_of};
+use super::tile::{Factors, Operands, SumTile, Sums, sum_tile_of};
 use crate::buffer::Buffer;
 use crate::simd::pairs::{MOST_LANES, Pairs, Vector, dispatched_pairs};
 use crate::simd::{Level, Simd};
@@ -202,29 +202,29 @@ thread_local! {
     static LEFT: RefCell<Buffer> = RefCell::default();
 }
 
-/// Calls `body` with a copy of a left factor of that depth, as pairs, in the order that the tile of
-/// vectors or that of AMX's registers reads.
+/// Calls `body` with a tile, of vectors or of AMX's registers, and a copy of a left factor of that
+/// depth, as pairs, in the order that this tile reads.
 pub(super) fn with_left(
     level: Level,
     left: Left<'_>,
     depth: usize,
     amx: bool,
-    body: impl FnOnce(Left<'_>),
+    body: impl FnOnce(SumTile, Left<'_>),
 ) {
     LEFT.with_borrow_mut(|memory| {
         if amx {
             let left = amx::pack_left(level, left, depth, memory);
             let _registers = amx::Registers::new(depth.div_ceil(2));
-            body(left);
+            body(amx::sum_tile, left);
         } else {
-            body(pack_left(level, left, depth, memory));
+            body(sum_tile, pack_left(level, left, depth, memory));
         }
     });
 }
 
 dispatched_pairs! {
-    /// The [`SumTile`](super::tile::SumTile) of pairs.
-    pub(super) fn sum_tile(operands: Operands<'_>, sums: &mut Sums) -> usize = sum_tile_with;
+    /// The [`SumTile`] of pairs.
+    fn sum_tile(operands: Operands<'_>, sums: &mut Sums) -> usize = sum_tile_with;
 }
 
 #[inline(always)]
