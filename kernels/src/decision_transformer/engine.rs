@@ -3,8 +3,9 @@
 
 use super::block::cpu::Weights as BlockWeights;
 use super::embedding;
-use super::group::Group;
+use super::group::{Group, rows_at_a_time};
 use super::layout::Layout;
+use super::mixer::scan;
 use super::network::Network;
 use super::network::packing::{Packing, Purpose};
 use super::position;
@@ -26,18 +27,16 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The most tokens that a thread processes together, except for a window that has more: enough rows
-/// to amortise the memory traffic of weights and their gradients, few enough that a layer's
-/// activations stay in the cache. A scan keeps twice as many numbers of a token as attention. The
-/// tokens of an LSTM's window follow each other, and the rows of their products are windows: about
-/// twelve, a register tile.
+/// The most tokens that a thread processes together, except for a window that has more. The tokens
+/// of an LSTM's window follow each other, and the rows of their products are windows: about twelve,
+/// a register tile.
 fn group_tokens(shape: &Shape) -> usize {
-    let least = match shape.mixer {
-        MixerKind::Scan => 240,
-        MixerKind::Lstm => (12 * shape.condition.tokens(shape.context)).clamp(384, 2048),
-        MixerKind::Attention | MixerKind::Convolution | MixerKind::Linear => 384,
-    };
-    shape.width.max(least)
+    let rows = rows_at_a_time(shape);
+    match shape.mixer {
+        MixerKind::Scan => scan::rows_at_a_time(shape),
+        MixerKind::Lstm => (12 * shape.condition.tokens(shape.context)).clamp(rows, rows.max(2048)),
+        MixerKind::Attention | MixerKind::Convolution | MixerKind::Linear => rows,
+    }
 }
 
 /// Trains and predicts on the CPU. Owns its threads and all memory, and allocates nothing after the

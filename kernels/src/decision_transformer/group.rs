@@ -1,7 +1,7 @@
 //! The unit of work of one thread: a few windows whose valid tokens, concatenated, are the rows of
 //! every matrix.
 
-use super::shape::Condition;
+use super::shape::{Condition, Shape};
 use super::windows::Windows;
 use crate::buffer::Buffer;
 use crate::dropout::cpu::{Masks, Rate, Row};
@@ -117,6 +117,25 @@ impl Group {
             rows.extend(self.places.iter().map(row));
         }
     }
+}
+
+/// Rows that a thread works on at a time: enough to amortise the memory traffic of weights and their
+/// gradients, few enough that what stands between two products stays in the cache.
+pub(crate) fn rows_at_a_time(shape: &Shape) -> usize {
+    shape.width.max(384)
+}
+
+/// Cuts rows into pieces of at most about `most`, equally long but the last; a length suits all
+/// register tiles and the chunks of a scan.
+pub(crate) fn pieces(
+    rows: usize,
+    most: usize,
+) -> impl DoubleEndedIterator<Item = Range<usize>> + use<> {
+    const MULTIPLE: usize = 24;
+    let count = rows.div_ceil(most).max(1);
+    let length = rows.div_ceil(count).next_multiple_of(MULTIPLE);
+    let starts = (0..rows).step_by(length.max(1));
+    starts.map(move |start| start..rows.min(start + length))
 }
 
 /// The rate of a dropout site, if it is not zero.

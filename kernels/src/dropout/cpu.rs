@@ -3,6 +3,7 @@
 use super::Site;
 use crate::epilogue::Finish;
 use crate::simd::{Simd, dispatched};
+use std::ops::Range;
 
 const CHANNEL: u32 = 0x9e37_79b9;
 const ROUND_1: u32 = 0x7feb_352d;
@@ -24,6 +25,16 @@ pub(crate) struct Row(u32, u32);
 pub(crate) struct Masks<'a> {
     pub(crate) rate: Rate,
     pub(crate) rows: &'a [Row],
+}
+
+impl<'a> Masks<'a> {
+    /// Those of some of the rows.
+    pub(crate) fn of(self, rows: Range<usize>) -> Self {
+        Self {
+            rows: &self.rows[rows],
+            ..self
+        }
+    }
 }
 
 /// The finaliser of the generator `SplitMix64`.

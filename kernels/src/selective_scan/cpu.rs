@@ -10,7 +10,7 @@ use std::ops::Range;
 dispatched! {
     /// Writes y of the requested tokens, E numbers each. `state` is h before the first token and
     /// becomes h behind the last, N x E; `marks`, if there is room, receives h in front of each
-    /// chunk but the first.
+    /// chunk but the sequence's first.
     pub(crate) fn forward(
         problem: Problem<'_>,
         state: &mut [f32],
@@ -78,7 +78,7 @@ fn forward_with<S: Simd>(
     // Some tokens at a time, so that memory is read and written row after row.
     for start in (0..problem.tokens()).step_by(CHUNK) {
         let tokens = start..problem.tokens().min(start + CHUNK);
-        if let Some(mark) = (start / CHUNK).checked_sub(1)
+        if let Some(mark) = problem.mark(start)
             && !marks.is_empty()
         {
             marks[mark * STATES * width..][..STATES * width].copy_from_slice(state);
@@ -118,26 +118,21 @@ pub(crate) struct Scratch {
     sums: [Buffer; 2],
 }
 
-/// The gradients from dy, a row for each requested token. `marks` is what forward noted, from h
-/// zero.
-pub(crate) fn backward(
-    level: Level,
-    problem: Problem<'_>,
-    marks: &[f32],
-    dy: &[f32],
-    scratch: &mut Scratch,
-    gradients: &mut Gradients<'_>,
-) {
-    scratch.carried.resize(STATES * problem.width);
-    scratch.carried.fill(0.0);
-    for sums in &mut scratch.sums {
-        sums.resize(STATES * CHUNK * level.lanes());
+impl Scratch {
+    /// Begins behind the last token of a sequence of `width` channels.
+    pub(crate) fn begin(&mut self, level: Level, width: usize) {
+        self.carried.resize(STATES * width);
+        self.carried.fill(0.0);
+        for sums in &mut self.sums {
+            sums.resize(STATES * CHUNK * level.lanes());
+        }
     }
-    backward_vectors(level, problem, marks, dy, scratch, gradients);
 }
 
 dispatched! {
-    fn backward_vectors(
+    /// The gradients from dy, a row for each requested token. `marks` is what forward noted, from h
+    /// zero. `scratch` is as [`Scratch::begin`] leaves it, or as the tokens behind these do.
+    pub(crate) fn backward(
         problem: Problem<'_>,
         marks: &[f32],
         dy: &[f32],
@@ -167,7 +162,8 @@ fn backward_with<S: Simd>(
         // Otherwise the next chunk, which comes before this one, waits for memory.
         let before = start.saturating_sub(CHUNK)..start;
         let rows_before = rows_of(&problem, before.clone());
-        let noted = chunk.saturating_sub(2) * STATES..chunk.saturating_sub(1) * STATES;
+        let noted = problem.mark(before.start).unwrap_or_default();
+        let noted = noted * STATES..(noted + 1) * STATES;
         for at in (0..width).step_by(S::LANES) {
             let part = Part::of(&problem, tokens.clone(), at, S::LANES);
             let rows = [problem.u, problem.steps, gradients.u, gradients.steps];
@@ -324,7 +320,7 @@ impl Part {
         gradients: &mut Gradients<'_>,
     ) {
         let (width, (at, end)) = (problem.width, self.channels);
-        let mark = (self.tokens.start / CHUNK).checked_sub(1);
+        let mark = problem.mark(self.tokens.start);
         let marks = mark.map(|mark| &all_marks[mark * STATES * width..]);
         let Scratch {
             carried: all_carried,

@@ -1,7 +1,8 @@
 //! What stands around the scan, by vectors of channels.
 
 use super::{CHUNK, TAPS};
-use crate::simd::functions::{ln_1_plus_exp, sigmoid};
+use crate::epilogue::Finish;
+use crate::simd::functions::{exp_minus_1, ln_1_plus_exp, sigmoid};
 use crate::simd::{Simd, dispatched};
 
 dispatched! {
@@ -36,9 +37,11 @@ fn filter_with<S: Simd>(s: S, width: usize, bank: &[f32], before: usize, x: &[f3
 }
 
 dispatched! {
-    /// In `d`, T x E: from the gradient at u of all tokens of a sequence to that at v, which is
-    /// computed again; writes dx and adds to the gradient of the bank.
+    /// In `d`: from the gradient at u of T tokens to that at v, which is computed again; writes dx,
+    /// T x E, and adds to the gradient of the bank. `x` has `before` more tokens of the sequence in
+    /// front, `d` the dv of more tokens behind, 3 of each if there are as many.
     pub(crate) fn filter_backward(
+        before: usize,
         bank: &[f32],
         x: &[f32],
         d: &mut [f32],
@@ -50,6 +53,7 @@ dispatched! {
 #[inline(always)]
 fn filter_backward_with<S: Simd>(
     s: S,
+    before: usize,
     bank: &[f32],
     x: &[f32],
     d: &mut [f32],
@@ -57,7 +61,7 @@ fn filter_backward_with<S: Simd>(
     gradient: &mut [f32],
 ) {
     let width = bank.len() / (TAPS + 1);
-    let tokens = x.len() / width;
+    let (tokens, all) = (dx.len() / width, d.len() / width);
     // Some tokens at a time, the last first, so that their rows are in the cache.
     for start in (0..tokens).step_by(CHUNK).rev() {
         let after = tokens.min(start + CHUNK);
@@ -74,11 +78,11 @@ fn filter_backward_with<S: Simd>(
             // dv of the tokens behind, the nearest first; x of the tokens visible to the last,
             // itself first.
             let mut behind = [s.splat(0.0); TAPS - 1];
-            for (token, dv) in (after..tokens).zip(&mut behind) {
+            for (token, dv) in (after..all).zip(&mut behind) {
                 *dv = s.load(&d[token * width + channel..token * width + end]);
             }
             let mut visible = [s.splat(0.0); TAPS];
-            for (token, x_here) in (0..after).rev().zip(&mut visible) {
+            for (token, x_here) in (0..before + after).rev().zip(&mut visible) {
                 *x_here = s.load(&x[token * width + channel..token * width + end]);
             }
             for token in (start..after).rev() {
@@ -87,7 +91,8 @@ fn filter_backward_with<S: Simd>(
                     v = s.mul_add(*weight, *x_here, v);
                 }
                 let numbers = token * width + channel..token * width + end;
-                let dv = silu_backward(s, v, s.load(&d[numbers.clone()]));
+                let slope = silu_slope(s, v, sigmoid(s, v));
+                let dv = s.mul(s.load(&d[numbers.clone()]), slope);
                 s.store(dv, &mut d[numbers.clone()]);
                 gradients[TAPS] = s.add(gradients[TAPS], dv);
                 gradients[TAPS - 1] = s.mul_add(visible[0], dv, gradients[TAPS - 1]);
@@ -99,7 +104,7 @@ fn filter_backward_with<S: Simd>(
                 }
                 s.store(dx_here, &mut dx[numbers]);
                 behind = [dv, behind[0], behind[1]];
-                let next = match token.checked_sub(TAPS) {
+                let next = match (before + token).checked_sub(TAPS) {
                     None => s.splat(0.0),
                     Some(token) => s.load(&x[token * width + channel..token * width + end]),
                 };
@@ -113,37 +118,40 @@ fn filter_backward_with<S: Simd>(
     }
 }
 
-/// d v sigmoid'(v) and so on: the slope of v sigmoid(v) times d.
+/// The slope of v sigma, with sigma = sigmoid(v).
 #[inline(always)]
-fn silu_backward<S: Simd>(s: S, v: S::F, d: S::F) -> S::F {
-    let sigma = sigmoid(s, v);
+fn silu_slope<S: Simd>(s: S, v: S::F, sigma: S::F) -> S::F {
     let one = s.splat(1.0);
-    let slope = s.mul(sigma, s.mul_add(v, s.sub(one, sigma), one));
-    s.mul(d, slope)
+    s.mul(sigma, s.mul_add(v, s.sub(one, sigma), one))
 }
 
-dispatched! {
-    /// Δ = ln(1 + e^x).
-    pub(crate) fn step(x: &[f32], steps: &mut [f32]) = step_with;
+/// Δ = ln(1 + e^x), of x = product + bias.
+pub(crate) struct Step<'a> {
+    pub(crate) bias: &'a [f32],
+    pub(crate) to: &'a mut [f32],
+    pub(crate) stride: usize,
 }
 
-#[inline(always)]
-fn step_with<S: Simd>(s: S, x: &[f32], steps: &mut [f32]) {
-    for (x, step) in x.chunks(S::LANES).zip(steps.chunks_mut(S::LANES)) {
-        s.store(ln_1_plus_exp(s, s.load(x)), step);
+impl Finish for Step<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, row: usize, column: usize, lanes: usize, value: S::F) {
+        let at = row * self.stride + column;
+        let x = s.add(value, s.load(&self.bias[column..column + lanes]));
+        s.store(ln_1_plus_exp(s, x), &mut self.to[at..at + lanes]);
     }
 }
 
 dispatched! {
     /// In `d`: from the gradient at Δ to that at x.
-    pub(crate) fn step_backward(x: &[f32], d: &mut [f32]) = step_backward_with;
+    pub(crate) fn step_backward(steps: &[f32], d: &mut [f32]) = step_backward_with;
 }
 
 #[inline(always)]
-fn step_backward_with<S: Simd>(s: S, x: &[f32], d: &mut [f32]) {
-    for (x, d) in x.chunks(S::LANES).zip(d.chunks_mut(S::LANES)) {
-        let slope = sigmoid(s, s.load(x));
-        s.store(s.mul(s.load(d), slope), d);
+fn step_backward_with<S: Simd>(s: S, steps: &[f32], d: &mut [f32]) {
+    for (step, d) in steps.chunks(S::LANES).zip(d.chunks_mut(S::LANES)) {
+        // -sigmoid(x)
+        let slope = exp_minus_1(s, s.sub(s.splat(0.0), s.load(step)));
+        s.store(s.sub(s.splat(0.0), s.mul(s.load(d), slope)), d);
     }
 }
 
@@ -162,18 +170,34 @@ fn gate_with<S: Simd>(s: S, y: &[f32], z: &[f32], gated: &mut [f32]) {
 }
 
 dispatched! {
-    /// In `d`: from the gradient at the gated numbers to that at y; writes that at z.
-    pub(crate) fn gate_backward(y: &[f32], z: &[f32], d: &mut [f32], dz: &mut [f32])
-        = gate_backward_with;
+    /// In `d`: from the gradient at the gated numbers, which are computed again, to that at y;
+    /// writes that at z.
+    pub(crate) fn gate_backward(
+        y: &[f32],
+        z: &[f32],
+        d: &mut [f32],
+        dz: &mut [f32],
+        gated: &mut [f32],
+    ) = gate_backward_with;
 }
 
 #[inline(always)]
-fn gate_backward_with<S: Simd>(s: S, y: &[f32], z: &[f32], d: &mut [f32], dz: &mut [f32]) {
+fn gate_backward_with<S: Simd>(
+    s: S,
+    y: &[f32],
+    z: &[f32],
+    d: &mut [f32],
+    dz: &mut [f32],
+    gated: &mut [f32],
+) {
     let given = y.chunks(S::LANES).zip(z.chunks(S::LANES));
     let gradients = d.chunks_mut(S::LANES).zip(dz.chunks_mut(S::LANES));
-    for ((y, z), (d, dz)) in given.zip(gradients) {
-        let (z, upstream) = (s.load(z), s.load(d));
-        s.store(silu_backward(s, z, s.mul(upstream, s.load(y))), dz);
-        s.store(s.mul(upstream, s.mul(z, sigmoid(s, z))), d);
+    for (((y, z), (d, dz)), gated) in given.zip(gradients).zip(gated.chunks_mut(S::LANES)) {
+        let (y, z, upstream) = (s.load(y), s.load(z), s.load(d));
+        let sigma = sigmoid(s, z);
+        let silu = s.mul(z, sigma);
+        s.store(s.mul(upstream, silu), d);
+        s.store(s.mul(s.mul(upstream, y), silu_slope(s, z, sigma)), dz);
+        s.store(s.mul(y, silu), gated);
     }
 }

@@ -20,11 +20,11 @@
 //!
 //! Forward notes h every 8 tokens (`marks`); backward computes it again from there, a chunk
 //! and a vector of channels at a time, so that T x E x N numbers are never stored. Around it are
-//! three ops without sums over channels:
+//! three ops without sums over channels, of which step is the last part of a product:
 //!
 //! ```text
 //! filter:  v_t = b + sum_{m=0..3} w[m] x_{t-3+m},  u = v sigmoid(v)    (zeros before x)
-//! step:    Δ = ln(1 + e^x)
+//! step:    Δ = ln(1 + e^x)               dx = dΔ (1 - e^-Δ)
 //! gate:    y z sigmoid(z)
 //! ```
 //!
@@ -63,12 +63,19 @@ pub(crate) struct Problem<'a> {
     pub(crate) skip: &'a [f32],
     /// the first token whose y is wanted, and the distance to the next
     pub(crate) requested: (usize, usize),
+    /// whether these are later tokens of a sequence, behind a whole number of chunks
+    pub(crate) continues: bool,
 }
 
 impl Problem<'_> {
     /// T.
     pub(crate) fn tokens(&self) -> usize {
         self.u.len() / self.width
+    }
+
+    /// Which mark stands in front of the chunk that begins at `token`.
+    fn mark(&self, token: usize) -> Option<usize> {
+        (token / CHUNK + usize::from(self.continues)).checked_sub(1)
     }
 
     /// The first requested token from `token` on, and its row of y.
@@ -79,7 +86,7 @@ impl Problem<'_> {
     }
 }
 
-/// Numbers that forward notes of a sequence.
+/// Numbers that forward notes of a sequence: h in front of each chunk but the first.
 pub(crate) fn marks(tokens: usize, width: usize) -> usize {
     tokens.saturating_sub(1) / CHUNK * STATES * width
 }

@@ -2,6 +2,7 @@
 
 use super::reference::Gradient;
 use super::{CHUNK, Problem, STATES, TAPS, cpu, elementwise, marks, reference};
+use crate::linear::cpu::{Left, Panels, product};
 use crate::simd::Level;
 use crate::testing::{assert_close, assert_gradient, numbers, to_f64};
 
@@ -51,6 +52,7 @@ impl Numbers {
             decay: &self.decay,
             skip: &self.skip,
             requested,
+            continues: false,
         }
     }
 
@@ -129,6 +131,7 @@ fn check(
             decay: &mut decay,
             skip: &mut skip,
         };
+        scratch.begin(level, width);
         cpu::backward(level, problem, &noted, dy, &mut scratch, &mut to);
     }
     let more = |by: f64, all: &[f64]| -> Vec<f64> { all.iter().map(|g| g + by).collect() };
@@ -164,6 +167,64 @@ fn a_scan_in_parts_is_the_whole_one() {
             parts.extend(y);
         }
         assert_eq!(whole, parts);
+    }
+}
+
+#[test]
+fn the_gradients_of_a_scan_in_parts_are_those_of_the_whole_one() {
+    let (tokens, width) = (4 * CHUNK + 3, 21);
+    let read = Numbers::new(tokens, width);
+    let dy = numbers(6, tokens * width);
+    let find = |level, parts: &[std::ops::Range<usize>]| {
+        let number = STATES * width;
+        let mut noted = vec![f32::NAN; marks(tokens, width)];
+        let (mut state, mut scratch) = (vec![0.0; number], cpu::Scratch::default());
+        let mut rows = [0, 1, 2].map(|_| vec![f32::NAN; tokens * width.max(2 * STATES)]);
+        let (mut decay, mut skip) = (vec![0.0; number], vec![0.0; width]);
+        let part = |tokens: &std::ops::Range<usize>| Problem {
+            u: &read.u[tokens.start * width..tokens.end * width],
+            steps: &read.steps[tokens.start * width..tokens.end * width],
+            inputs: &read.inputs[tokens.start * 2 * STATES..],
+            continues: tokens.start > 0,
+            ..read.problem((0, 1))
+        };
+        let first_mark = |start: usize| (start / CHUNK).saturating_sub(1) * number;
+        for tokens in parts {
+            let mut y = vec![0.0; tokens.len() * width];
+            let noted = &mut noted[first_mark(tokens.start)..];
+            cpu::forward(level, part(tokens), &mut state, noted, &mut y);
+        }
+        scratch.begin(level, width);
+        for tokens in parts.iter().rev() {
+            let numbers = tokens.start * width..tokens.end * width;
+            let [u, steps, inputs] = &mut rows;
+            let mut to = cpu::Gradients {
+                u: &mut u[numbers.clone()],
+                steps: &mut steps[numbers.clone()],
+                inputs: &mut inputs[tokens.start * 2 * STATES..],
+                stride: 2 * STATES,
+                decay: &mut decay,
+                skip: &mut skip,
+            };
+            let noted = &noted[first_mark(tokens.start)..];
+            cpu::backward(
+                level,
+                part(tokens),
+                noted,
+                &dy[numbers],
+                &mut scratch,
+                &mut to,
+            );
+        }
+        let [u, steps, inputs] = rows;
+        let inputs = inputs[..tokens * 2 * STATES].to_vec();
+        let [u, steps] = [u, steps].map(|rows| rows[..tokens * width].to_vec());
+        [noted, u, steps, inputs, decay, skip]
+    };
+    for level in Level::available() {
+        let whole = find(level, &[0..tokens]);
+        let split = 2 * CHUNK;
+        assert_eq!(whole, find(level, &[0..CHUNK, CHUNK..split, split..tokens]));
     }
 }
 
@@ -210,7 +271,17 @@ fn the_fast_filter_is_the_reference_in_value_and_every_gradient() {
             let mut found = vec![f32::NAN; x.len()];
             let mut gradient = vec![0.5; bank.len()];
             let mut d = du.clone();
-            elementwise::filter_backward(level, &bank, &x, &mut d, &mut found, &mut gradient);
+            // The last tokens first, which the others then have behind them.
+            for tokens in [tokens / 2..tokens, 0..tokens / 2] {
+                let (before, behind) = (
+                    tokens.start.min(TAPS - 1),
+                    (x.len() / width - tokens.end).min(TAPS - 1),
+                );
+                let x = &x[(tokens.start - before) * width..tokens.end * width];
+                let d = &mut d[tokens.start * width..(tokens.end + behind) * width];
+                let dx = &mut found[tokens.start * width..tokens.end * width];
+                elementwise::filter_backward(level, before, &bank, x, d, dx, &mut gradient);
+            }
             assert_close(&d, &dv, "dv");
             let expected: Vec<f64> = dbank.iter().map(|g| g + 0.5).collect();
             assert_close(&found, &dx, "dx");
@@ -226,32 +297,41 @@ fn the_fast_step_and_gate_are_the_references_in_value_and_gradient() {
     x.extend([-80.0, -30.0, 19.9, 20.5, 60.0, 0.0]);
     let (y, d) = (numbers(2, x.len()), numbers(3, x.len()));
     let exact_x = to_f64(&x);
-    let product =
+    let times =
         |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a * b).collect() };
     let (exact_y, exact_d) = (to_f64(&y), to_f64(&d));
     for level in Level::available() {
+        // x is a product with 1, and a bias of zero.
         let mut steps = vec![f32::NAN; x.len()];
-        elementwise::step(level, &x, &mut steps);
-        for (found, expected) in steps.iter().zip(reference::step(&exact_x)) {
-            let error = (f64::from(*found) - expected).abs() / expected;
-            assert!(error < 1e-6, "{found}, not {expected}");
-        }
+        let mut one = Panels::default();
+        one.pack(level, &[1.0], 1, 1, 1, None);
+        let finish = elementwise::Step {
+            bias: &[0.0],
+            to: &mut steps,
+            stride: 1,
+        };
+        product(level, Left::rows(&x, x.len(), 1), one.all(), finish);
+        let close = |found: &[f32], expected: &[f64]| {
+            for (found, expected) in found.iter().zip(expected) {
+                let error = (f64::from(*found) - expected).abs() / expected.abs();
+                assert!(error < 1e-6, "{found}, not {expected}");
+            }
+        };
+        close(&steps, &reference::step(&exact_x));
         let mut gradient = d.clone();
-        elementwise::step_backward(level, &x, &mut gradient);
-        assert_close(
-            &gradient,
-            &reference::step_backward(&exact_x, &exact_d),
-            "dx",
-        );
+        elementwise::step_backward(level, &steps, &mut gradient);
+        close(&gradient, &reference::step_backward(&exact_x, &exact_d));
 
         let mut gated = vec![f32::NAN; x.len()];
         elementwise::gate(level, &y, &x, &mut gated);
         let silu = reference::silu(&exact_x);
-        assert_close(&gated, &product(&exact_y, &silu), "gated");
+        assert_close(&gated, &times(&exact_y, &silu), "gated");
         let (mut dy, mut dz) = (d.clone(), vec![f32::NAN; x.len()]);
-        elementwise::gate_backward(level, &y, &x, &mut dy, &mut dz);
-        assert_close(&dy, &product(&exact_d, &silu), "dy");
-        let upstream = product(&exact_d, &exact_y);
+        let mut again = vec![f32::NAN; x.len()];
+        elementwise::gate_backward(level, &y, &x, &mut dy, &mut dz, &mut again);
+        assert_eq!(again, gated);
+        assert_close(&dy, &times(&exact_d, &silu), "dy");
+        let upstream = times(&exact_d, &exact_y);
         assert_close(&dz, &reference::silu_backward(&exact_x, &upstream), "dz");
     }
 }

@@ -9,6 +9,20 @@ use super::Simd;
 /// leaves it in the low bits.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+    let (series, r, power) = exp_parts(s, x);
+    s.mul(s.mul_add(series, r, s.splat(1.0)), power)
+}
+
+/// e^x - 1, to a few units in the last place near zero too; x clamped to -87..=88.
+#[inline(always)]
+pub(crate) fn exp_minus_1<S: Simd>(s: S, x: S::F) -> S::F {
+    let (series, r, power) = exp_parts(s, x);
+    s.mul_add(s.mul(series, r), power, s.sub(power, s.splat(1.0)))
+}
+
+/// (e^r - 1) / r, r and 2^n.
+#[inline(always)]
+fn exp_parts<S: Simd>(s: S, x: S::F) -> (S::F, S::F, S::F) {
     const ROUND: f32 = 12_582_912.0;
     /// ln 2 in two parts, the first with few bits so that n times it is exact.
     const LN_2_HIGH: f32 = 0.693_359_4;
@@ -24,10 +38,9 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     for term in TAYLOR {
         series = s.mul_add(series, r, s.splat(term));
     }
-    series = s.mul_add(series, r, s.splat(1.0));
     let power = s.shift_left::<23>(s.bits(rounded));
     let power = s.add_bits(power, s.splat_bits(0x3f80_0000));
-    s.mul(series, s.to_float(power))
+    (series, r, s.to_float(power))
 }
 
 /// 2^x of W vectors, for x of at most 127; below -126 at most 2^-126; NaN stays NaN. For many
@@ -257,6 +270,32 @@ mod tests {
                     (f64::from(y) / exact - 1.0).abs() < 2.4e-7,
                     "exp({x}) = {y} on {level:?}"
                 );
+            }
+        }
+    }
+
+    dispatched! { fn all_exp_minus_1(x: &[f32], y: &mut [f32]) = all_exp_minus_1_with; }
+
+    #[inline(always)]
+    fn all_exp_minus_1_with<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
+        for (x, y) in x.chunks(S::LANES).zip(y.chunks_mut(S::LANES)) {
+            s.store(exp_minus_1(s, s.load(x)), y);
+        }
+    }
+
+    #[test]
+    fn exp_minus_1_has_three_units_in_the_last_place_near_zero_too() {
+        for level in Level::available() {
+            for range in [1e-6, 1e-3, 0.4, 3.0, 80.0] {
+                let x = points(-range, range);
+                let mut y = vec![0.0; x.len()];
+                all_exp_minus_1(level, &x, &mut y);
+                for (x, y) in x.iter().zip(y) {
+                    let exact = f64::from(*x).exp_m1();
+                    let error = (f64::from(y) - exact).abs();
+                    let allowed = 3.6e-7 * exact.abs();
+                    assert!(error <= allowed, "e^{x} - 1 = {y} on {level:?}");
+                }
             }
         }
     }

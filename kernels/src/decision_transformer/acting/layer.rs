@@ -55,7 +55,10 @@ impl<'a> Layer<'a> {
         statistics: &mut Vec<[f32; 2]>,
     ) {
         match &self.at.norm_1 {
-            Some(norm) => self.network.norm_into(norm, x, normed, statistics),
+            Some(norm) => {
+                statistics.resize(x.len() / self.network.shape.width, [0.0; 2]);
+                self.network.norm_into(norm, x, normed, statistics);
+            }
             None => normed.copy_from_slice(x),
         }
         if self.at.placement == NormPlacement::Post {
@@ -111,8 +114,9 @@ impl<'a> Layer<'a> {
             residual: self.at.residual(middle, normed),
             to: behind,
         };
-        let weights = &self.weights.mlp;
-        let tape = (tape, false);
-        mlp::forward(&self.at.mlp, self.network, weights, normed, tape, branch);
+        let (at, weights) = (&self.at.mlp, &self.weights.mlp);
+        let rows = 0..statistics.len();
+        tape.resize(at, rows.len());
+        mlp::forward(at, self.network, weights, normed, (tape, rows), branch);
     }
 }

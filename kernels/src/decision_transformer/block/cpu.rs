@@ -3,7 +3,7 @@
 use super::Parameters;
 use crate::buffer::Buffer;
 use crate::decision_transformer::embedding::cpu::add;
-use crate::decision_transformer::group::{rate, undrop};
+use crate::decision_transformer::group::{pieces, rate, rows_at_a_time, undrop};
 use crate::decision_transformer::mixer::{self, Layer};
 use crate::decision_transformer::mlp::cpu as mlp;
 use crate::decision_transformer::network::Factors;
@@ -106,23 +106,39 @@ pub(crate) fn forward(
     };
     let memory = (&mut tape.mixer, &mut scratch.mixer);
     (at.mixer).forward(layer, &weights.mixer, normed, memory, branch);
-    let (normed, statistics) = (&mut tape.normed_2, &mut tape.statistics_2);
-    network.norm(&at.norm_2, &tape.middle, normed, statistics);
+    transform(at, layer, &weights.mlp, tape, behind);
+}
+
+/// The second half of a block: writes x' from the rows in the middle.
+fn transform(
+    at: &Parameters,
+    layer: Layer<'_>,
+    weights: &mlp::Weights,
+    tape: &mut Tape,
+    behind: &mut Buffer,
+) {
+    let Layer { network, index, .. } = layer;
+    let (c, shape) = (network.shape.width, network.shape);
+    let rows = tape.middle.len() / c;
+    tape.normed_2.resize(tape.middle.len());
+    tape.statistics_2.resize(rows, [0.0; 2]);
+    tape.mlp.resize_to_learn(&at.mlp, shape.activation, rows);
     behind.resize(tape.middle.len());
-    let branch = Branch {
-        masks: masks(layer, mlp, &tape.mlp_rows),
-        residual: at.residual(&tape.middle, &tape.normed_2),
-        to: behind,
-    };
-    let mlp_tape = (&mut tape.mlp, true);
-    mlp::forward(
-        &at.mlp,
-        network,
-        &weights.mlp,
-        &tape.normed_2,
-        mlp_tape,
-        branch,
-    );
+    for rows in pieces(rows, rows_at_a_time(shape)) {
+        let numbers = rows.start * c..rows.end * c;
+        let middle = &tape.middle[numbers.clone()];
+        let normed = &mut tape.normed_2[numbers.clone()];
+        let statistics = &mut tape.statistics_2[rows.clone()];
+        network.norm_into(&at.norm_2, middle, normed, statistics);
+        let masks = masks(layer, Site::Mlp { layer: index }, &tape.mlp_rows);
+        let branch = Branch {
+            masks: masks.map(|masks| masks.of(rows.clone())),
+            residual: at.residual(middle, normed),
+            to: &mut behind[numbers],
+        };
+        let memory = (&mut tape.mlp, rows);
+        mlp::forward(&at.mlp, network, weights, normed, memory, branch);
+    }
 }
 
 /// The dropout masks of a branch, if it has any.
@@ -140,6 +156,7 @@ pub(crate) fn backward(
     scratch: &mut Scratch,
     gradient: &mut [f32],
 ) {
+    transform_backward(at, layer, &weights.mlp, tape, scratch, gradient);
     let Layer { network, index, .. } = layer;
     let Scratch {
         stream,
@@ -148,19 +165,6 @@ pub(crate) fn backward(
         factors,
         ..
     } = scratch;
-    let masked = masks(layer, Site::Mlp { layer: index }, &tape.mlp_rows);
-    let gradients = Gradients {
-        branch: undrop(network.level, masked, stream, branch),
-        normed: &mut *normed,
-        parameters: &mut *gradient,
-    };
-    let memory = (&mut scratch.mlp, &mut *factors);
-    let given = (&*tape.normed_2, &tape.mlp);
-    mlp::backward(&at.mlp, network, &weights.mlp, given, memory, gradients);
-    begin_behind(at.placement, network.level, normed, stream);
-    let given = (&*tape.middle, &*tape.statistics_2);
-    network.norm_backward(&at.norm_2, given, normed, stream, gradient);
-
     let masked = masks(layer, Site::Projection { layer: index }, &tape.mixer_rows)
         .filter(|_| at.mixer.drops());
     let gradients = Gradients {
@@ -187,6 +191,44 @@ pub(crate) fn backward(
     begin_behind(at.placement, network.level, normed, stream);
     let given = (x, &*tape.statistics_1);
     network.norm_backward(norm, given, normed, stream, gradient);
+}
+
+/// Of the second half, in `scratch.stream`.
+fn transform_backward(
+    at: &Parameters,
+    layer: Layer<'_>,
+    weights: &mlp::Weights,
+    tape: &Tape,
+    scratch: &mut Scratch,
+    gradient: &mut [f32],
+) {
+    let Layer { network, index, .. } = layer;
+    let (c, level) = (network.shape.width, network.level);
+    let Scratch {
+        stream,
+        branch,
+        normed,
+        factors,
+        mlp: memory,
+        ..
+    } = scratch;
+    for rows in pieces(tape.statistics_2.len(), rows_at_a_time(network.shape)) {
+        let numbers = rows.start * c..rows.end * c;
+        let stream = &mut stream[numbers.clone()];
+        let masks = masks(layer, Site::Mlp { layer: index }, &tape.mlp_rows);
+        let masks = masks.map(|masks| masks.of(rows.clone()));
+        let gradients = Gradients {
+            branch: undrop(level, masks, stream, branch),
+            normed: &mut *normed,
+            parameters: &mut *gradient,
+        };
+        let given = (&tape.normed_2[numbers.clone()], &tape.mlp, rows.clone());
+        let memory = (&mut *memory, &mut *factors);
+        mlp::backward(&at.mlp, network, weights, given, memory, gradients);
+        begin_behind(at.placement, level, normed, stream);
+        let given = (&tape.middle[numbers], &tape.statistics_2[rows]);
+        network.norm_backward(&at.norm_2, given, normed, stream, gradient);
+    }
 }
 
 /// Where the residual connection begins behind the norm: moves the gradient with respect to it,

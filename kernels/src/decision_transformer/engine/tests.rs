@@ -4,11 +4,13 @@ mod half_precision;
 mod shapes;
 
 use self::shapes::{
-    ADALN, CONVOLUTION, FREE, LSTM, PREDICTED, SCAN, SMALL, SQUASHED, combinations, family, members,
+    ADALN, CONVOLUTION, FREE, LSTM, POST, PREDICTED, SCAN, SMALL, SQUASHED, combinations, family,
+    members,
 };
 use super::*;
 use crate::activation::Activation;
 use crate::adamw::{self, AdamW, Buffers, Step};
+use crate::decision_transformer::shape::Condition;
 use crate::decision_transformer::testing::{Batch, parameters};
 use crate::decision_transformer::trunk::reference;
 use crate::decision_transformer::windows::Side;
@@ -183,6 +185,31 @@ fn every_condition_and_mixer_computes_the_reference() {
 #[test]
 fn odd_shapes_of_every_member_compute_the_reference() {
     members().for_each(odd_shapes_of);
+}
+
+/// Windows of more tokens than are worked on at a time.
+#[test]
+fn long_windows_compute_the_reference() {
+    let levels = Level::available().into_iter();
+    let engines: Vec<_> = levels.map(|level| (level, 2)).collect();
+    let scan = Shape {
+        condition: Condition::Adaln,
+        ..SCAN
+    };
+    for shape in [SMALL, POST, SCAN, scan] {
+        let shape = Shape {
+            context: 170,
+            timesteps: 200,
+            width: 20,
+            heads: 1,
+            layers: 2,
+            ..shape
+        };
+        let lengths = [170, 3, 133];
+        assert!(shape.condition.tokens(133) > scan::rows_at_a_time(&shape));
+        assert!(SMALL.condition.tokens(133) > rows_at_a_time(&shape));
+        check(&engines, shape, &lengths, Side::Left, VALID, Some(&DROPOUT));
+    }
 }
 
 /// Variants of a shape: a context of one, one layer, odd widths, many heads, long windows, logits.

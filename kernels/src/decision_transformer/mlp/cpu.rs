@@ -8,6 +8,7 @@ use crate::decision_transformer::network::branch::{Branch, Gradients};
 use crate::decision_transformer::network::packing::{Matrix, Packing};
 use crate::decision_transformer::network::{Factors, Network};
 use crate::linear::cpu::{Left, Panels, product};
+use std::ops::Range;
 
 /// Packed weights, and transposed for backward.
 #[derive(Debug, Default)]
@@ -49,42 +50,53 @@ impl Weights {
     }
 }
 
-/// Computes the branch from `normed`, and fills `tape`, except for the slopes if nothing learns
-/// from them.
+impl Tape {
+    /// Makes room for this many rows, without their slopes.
+    pub(crate) fn resize(&mut self, at: &Parameters, rows: usize) {
+        self.hidden.resize(rows * at.up.bias.len());
+    }
+
+    /// Makes room for this many rows from which the network learns.
+    pub(crate) fn resize_to_learn(&mut self, at: &Parameters, activation: Activation, rows: usize) {
+        self.resize(at, rows);
+        if activation == Activation::Gelu {
+            self.slope.resize(self.hidden.len());
+        }
+    }
+}
+
+/// Computes the branch from `normed`, some rows of all, and fills theirs of `tape`.
 pub(crate) fn forward(
     at: &Parameters,
     network: Network<'_>,
     weights: &Weights,
     normed: &[f32],
-    (tape, learns): (&mut Tape, bool),
+    (tape, rows): (&mut Tape, Range<usize>),
     branch: Branch<'_>,
 ) {
     let (c, inner) = (at.down.bias.len(), at.up.bias.len());
-    let rows = normed.len() / c;
-    tape.hidden.resize(rows * inner);
-    if learns && network.shape.activation == Activation::Gelu {
-        tape.slope.resize(rows * inner);
-    }
+    let numbers = rows.start * inner..rows.end * inner;
+    let hidden = &mut tape.hidden[numbers.clone()];
     let finish = Activate {
         activation: network.shape.activation,
         bias: network.of(&at.up.bias),
-        slope: &mut tape.slope,
-        output: &mut tape.hidden,
+        slope: tape.slope.get_mut(numbers).unwrap_or_default(),
+        output: &mut *hidden,
         stride: inner,
     };
-    let left = Left::rows(normed, rows, c);
+    let left = Left::rows(normed, rows.len(), c);
     product(network.level, left, weights.up.all(), finish);
     let finish = branch.finish(network.of(&at.down.bias));
-    let left = Left::rows(&tape.hidden, rows, inner);
+    let left = Left::rows(hidden, rows.len(), inner);
     product(network.level, left, weights.down.all(), finish);
 }
 
-/// Computes the gradients; `tape` is that of the forward pass of `normed`.
+/// Computes the gradients of some rows; `tape` is that of the forward pass of all.
 pub(crate) fn backward(
     at: &Parameters,
     network: Network<'_>,
     weights: &Weights,
-    (normed, tape): (&[f32], &Tape),
+    (normed, tape, rows): (&[f32], &Tape, Range<usize>),
     (scratch, factors): (&mut Scratch, &mut Factors),
     gradients: Gradients<'_>,
 ) {
@@ -94,19 +106,19 @@ pub(crate) fn backward(
         normed: dnormed,
         parameters: gradient,
     } = gradients;
-    let (precision, rows) = (network.precision, branch.len() / c);
-    let hidden = &mut scratch.hidden;
-    let down = (&*tape.hidden, branch);
-    network.weight_gradient(precision, &at.down, down, factors, gradient);
-    hidden.resize(rows * inner);
+    let numbers = rows.start * inner..rows.end * inner;
+    let output = &tape.hidden[numbers.clone()];
+    let (precision, hidden) = (network.precision, &mut scratch.hidden);
+    network.weight_gradient(precision, &at.down, (output, branch), factors, gradient);
+    hidden.resize(numbers.len());
     let finish = ActivateBackward {
         activation: network.shape.activation,
-        slope: &tape.slope,
-        output: &tape.hidden,
+        slope: tape.slope.get(numbers).unwrap_or_default(),
+        output,
         to: hidden,
         stride: inner,
     };
-    let left = Left::rows(branch, rows, c);
+    let left = Left::rows(branch, rows.len(), c);
     product(network.level, left, weights.down_transposed.all(), finish);
     network.weight_gradient(precision, &at.up, (normed, hidden), factors, gradient);
     network.linear_backward((hidden, inner), weights.up_transposed.all(), (dnormed, c));

@@ -43,6 +43,7 @@ impl<'a> Network<'a> {
     /// y = norm of x, rows x C: any norm but the embedding's.
     pub(crate) fn norm(self, at: &Pair, x: &[f32], y: &mut Buffer, statistics: &mut Vec<[f32; 2]>) {
         y.resize(x.len());
+        statistics.resize(x.len() / self.shape.width, [0.0; 2]);
         self.norm_into(at, x, y, statistics);
     }
 
@@ -52,9 +53,8 @@ impl<'a> Network<'a> {
         at: &Pair,
         x: &[f32],
         y: &mut [f32],
-        statistics: &mut Vec<[f32; 2]>,
+        statistics: &mut [[f32; 2]],
     ) {
-        statistics.resize(x.len() / self.shape.width, [0.0; 2]);
         let (gain, bias) = (self.of(&at.weight), self.of(&at.bias));
         let epsilon = self.shape.norm_epsilon;
         layer_norm::cpu::forward_at(self.level, epsilon, x, gain, bias, y, statistics);

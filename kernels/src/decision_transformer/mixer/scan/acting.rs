@@ -129,8 +129,8 @@ pub(in super::super) fn advance(
     let first = new.start.saturating_sub(TAPS - 1);
     let x = cache.x.of(e, &(first..new.end));
     filter(at, network, (x, new.start - first), &mut scratch.channels);
-    choose(at, network, weights, &mut scratch.channels);
     let (all, requested) = (0..new.len(), (0, 1));
+    choose(at, network, weights, &mut scratch.channels, all.clone());
     let problem = problem(at, network, weights, &scratch.channels, all, requested);
     scratch.y.resize(new.len() * e);
     let y = &mut scratch.y;
@@ -147,10 +147,9 @@ fn filter(
     channels: &mut Channels,
 ) {
     let e = at.inner();
-    let numbers = x.len() - before * e;
-    let u = &mut channels.u;
-    u.resize(numbers);
-    elementwise::filter(network.level, e, network.of(&at.bank()), before, x, u);
+    channels.resize(at, x.len() / e - before);
+    let (bank, u) = (network.of(&at.bank()), &mut channels.u);
+    elementwise::filter(network.level, e, bank, before, x, u);
 }
 
 /// The branch of a few tokens that the memory has passed.
@@ -197,6 +196,8 @@ pub(in super::super) fn answer(
         std::mem::take(&mut scratch.x),
         std::mem::take(&mut scratch.z),
     );
+    x.resize(normed.len() / c * e);
+    z.resize(e);
     multiply(network, (normed, c), &weights.x, (&mut x, e));
     let newest = &normed[normed.len() - c..];
     multiply(network, (newest, c), &weights.z, (&mut z, e));
@@ -217,7 +218,7 @@ fn whole(
     let e = at.inner();
     let tokens = x.len() / e;
     filter(at, network, (x, 0), &mut scratch.channels);
-    choose(at, network, weights, &mut scratch.channels);
+    choose(at, network, weights, &mut scratch.channels, 0..tokens);
     let requested = (tokens - z.len() / e, 1);
     let problem = problem(
         at,

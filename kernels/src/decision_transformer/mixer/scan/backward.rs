@@ -1,14 +1,17 @@
 //! Backward: from the gradient at the branch to those at the normed tokens and the parameters.
 
-use super::forward::{multiply, problem};
-use super::{Parameters, Scratch, Tape, Weights};
+use super::forward::{multiply, of, problem};
+use super::parts::{self, parts};
+use super::{Parameters, Scratch, Tape, Weights, rows_at_a_time};
+use crate::decision_transformer::group::pieces;
 use crate::decision_transformer::mixer::Layer;
 use crate::decision_transformer::network::branch::Gradients;
 use crate::decision_transformer::network::{Factors, Network};
 use crate::epilogue::{Accumulate, Store};
 use crate::linear::cpu::{Left, product};
 use crate::precision::Precision;
-use crate::selective_scan::{cpu, elementwise, marks};
+use crate::selective_scan::{Problem, TAPS, cpu, elementwise};
+use std::ops::Range;
 
 /// The gradients, with `tape` as forward left it for `normed`.
 pub(in super::super) fn backward(
@@ -19,130 +22,112 @@ pub(in super::super) fn backward(
     (scratch, factors): (&mut Scratch, &mut Factors),
     gradients: Gradients<'_>,
 ) {
-    let (network, c, e) = (layer.network, at.width, at.inner());
-    let (level, precision) = (network.level, network.precision);
+    let (network, c) = (layer.network, at.width);
     let Gradients {
         branch,
         normed: dnormed,
         parameters,
     } = gradients;
-    // Behind the scan.
-    let to = (&mut parameters[at.output.clone()], c);
-    weight_gradient(
-        network,
-        precision,
-        (&tape.gated, e),
-        (branch, c),
-        factors,
-        to,
-    );
+    dnormed.resize(normed.len());
+    scratch.decay.resize(weights.decay.len());
+    scratch.decay.fill(0.0);
+    for piece in pieces(layer.group.tokens, rows_at_a_time(network.shape)).rev() {
+        let outputs = parts::outputs(at, layer, &piece);
+        let work = (layer, &piece, &outputs);
+        let memory = (&mut *scratch, &mut *factors);
+        let branch = &branch[of(&outputs, c)];
+        gates(at, work, weights, (tape, branch), memory, parameters);
+        scans(at, layer, &piece, weights, (tape, scratch), parameters);
+        let memory = (&mut *scratch, &mut *factors);
+        choices(at, network, weights, (tape, &piece), memory, parameters);
+        filters(at, layer, &piece, (tape, scratch), parameters);
+        let memory = (&*scratch, &mut *factors);
+        inputs_gradient(at, work, (normed, tape), memory, parameters);
+        normed_gradient(at, work, weights, scratch, dnormed);
+    }
+    let gradient = parameters[at.log_decay.clone()].iter_mut();
+    for ((to, d), a) in gradient.zip(&*scratch.decay).zip(&weights.decay) {
+        *to += d * a;
+    }
+}
+
+/// A layer, some of its rows, and the rows of their outputs.
+type Work<'a> = (Layer<'a>, &'a Range<usize>, &'a Range<usize>);
+
+/// From the gradient at the branch to those at y and z.
+fn gates(
+    at: &Parameters,
+    (layer, _, outputs): Work<'_>,
+    weights: &Weights,
+    (tape, branch): (&Tape, &[f32]),
+    (scratch, factors): (&mut Scratch, &mut Factors),
+    parameters: &mut [f32],
+) {
+    let (network, c, e) = (layer.network, at.width, at.inner());
+    let Scratch { gated, y, z, .. } = scratch;
+    for rows in [&mut *gated, &mut *y, &mut *z] {
+        rows.resize(outputs.len() * e);
+    }
     let output = &weights.transposed.output;
-    multiply(network, (branch, c), output, (&mut scratch.gated, e));
-    scratch.z.resize(tape.z.len());
-    let dy = &mut scratch.gated;
-    elementwise::gate_backward(level, &tape.y, &tape.z, dy, &mut scratch.z);
-    scans(at, layer, weights, tape, scratch, parameters);
-    choices(at, network, weights, tape, (scratch, factors), parameters);
-    // In front of it.
-    let dx = &mut scratch.x;
-    dx.resize(tape.x.len());
-    for sequence in &layer.group.sequences {
-        let rows = sequence.token_rows();
-        let numbers = rows.start * e..rows.end * e;
-        elementwise::filter_backward(
-            level,
-            network.of(&at.bank()),
-            &tape.x[numbers.clone()],
-            &mut scratch.u[numbers.clone()],
-            &mut dx[numbers],
-            &mut parameters[at.bank()],
-        );
-    }
-    let input = &mut parameters[at.input.clone()];
-    let to = (&mut *input, 2 * e);
-    weight_gradient(network, precision, (normed, c), (dx, e), factors, to);
-    let requested = if layer.last { &*tape.requested } else { normed };
-    let to = (&mut input[e..], 2 * e);
-    weight_gradient(
-        network,
-        precision,
-        (requested, c),
-        (&scratch.z, e),
-        factors,
-        to,
-    );
-    multiply(network, (dx, e), &weights.transposed.x, (dnormed, c));
-    let (z, transposed) = ((&*scratch.z, e), &weights.transposed.z);
-    if layer.last {
-        multiply(network, z, transposed, (&mut scratch.gathered, c));
-        let rows = layer.group.observations.iter();
-        for (row, from) in rows.zip(scratch.gathered.chunks(c)) {
-            let to = &mut dnormed[row * c..(row + 1) * c];
-            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-        }
-    } else {
-        let left = Left::rows(z.0, z.0.len() / e, e);
-        let finish = Accumulate {
-            to: dnormed,
-            stride: c,
-        };
-        product(level, left, transposed.all(), finish);
-    }
+    multiply(network, (branch, c), output, (y, e));
+    let numbers = of(outputs, e);
+    let given = (&tape.y[numbers.clone()], &tape.z[numbers]);
+    elementwise::gate_backward(network.level, given.0, given.1, y, z, gated);
+    let to = (&mut parameters[at.output.clone()], c);
+    let (precision, x) = (network.precision, (&**gated, e));
+    weight_gradient(network, precision, x, (branch, c), factors, to);
 }
 
 /// From the gradient at y to those at u, at the steps, at B and C, and at what the channels have.
 fn scans(
     at: &Parameters,
     layer: Layer<'_>,
+    piece: &Range<usize>,
     weights: &Weights,
-    tape: &Tape,
-    scratch: &mut Scratch,
+    (tape, scratch): (&Tape, &mut Scratch),
     parameters: &mut [f32],
 ) {
     let (network, e, stride) = (layer.network, at.inner(), at.row());
-    let tokens = layer.group.tokens;
     let Scratch {
         scan,
-        gated: dy,
+        y: dy,
         u,
         steps,
         inputs,
         decay,
         ..
     } = scratch;
-    u.resize(tokens * e);
-    steps.resize(tokens * e);
-    inputs.resize(tokens * stride);
-    decay.resize(weights.decay.len());
-    decay.fill(0.0);
-    let mut notes = &tape.marks[..];
-    for sequence in &layer.group.sequences {
-        let (mine, others) = notes.split_at(marks(sequence.tokens, e));
-        notes = others;
-        let (rows, outputs) = (sequence.token_rows(), sequence.outputs(layer.last));
-        let requested = at.requested(layer);
-        let problem = problem(
-            at,
-            network,
-            weights,
-            &tape.channels,
-            rows.clone(),
-            requested,
-        );
+    u.resize((piece.len() + TAPS - 1) * e);
+    steps.resize(piece.len() * e);
+    inputs.resize(piece.len() * stride);
+    let first_output = parts::outputs(at, layer, piece).start;
+    for part in parts(at, layer, piece) {
+        let rows = part.rows.start - piece.start..part.rows.end - piece.start;
+        let outputs = part.outputs.start - first_output..part.outputs.end - first_output;
+        if part.behind == 0 {
+            scan.begin(network.level, e);
+        }
+        let problem = Problem {
+            continues: part.before > 0,
+            ..problem(
+                at,
+                network,
+                weights,
+                &tape.channels,
+                part.rows,
+                part.requested,
+            )
+        };
         let mut to = cpu::Gradients {
-            u: &mut u[rows.start * e..rows.end * e],
-            steps: &mut steps[rows.start * e..rows.end * e],
+            u: &mut u[of(&rows, e)],
+            steps: &mut steps[of(&rows, e)],
             inputs: &mut inputs[rows.start * stride + at.rank()..],
             stride,
             decay,
             skip: &mut parameters[at.skip.clone()],
         };
-        let dy = &dy[outputs.start * e..outputs.end * e];
-        cpu::backward(network.level, problem, mine, dy, scan, &mut to);
-    }
-    let gradient = parameters[at.log_decay.clone()].iter_mut();
-    for ((to, d), a) in gradient.zip(&**decay).zip(&weights.decay) {
-        *to += d * a;
+        let (marks, dy) = (&tape.marks[part.marks], &dy[of(&outputs, e)]);
+        cpu::backward(network.level, problem, marks, dy, scan, &mut to);
     }
 }
 
@@ -151,24 +136,24 @@ fn choices(
     at: &Parameters,
     network: Network<'_>,
     weights: &Weights,
-    tape: &Tape,
+    (tape, piece): (&Tape, &Range<usize>),
     (scratch, factors): (&mut Scratch, &mut Factors),
     parameters: &mut [f32],
 ) {
     let (level, e, row, rank) = (network.level, at.inner(), at.row(), at.rank());
-    let (channels, exact) = (&tape.channels, Precision::F32);
+    let (exact, rows) = (Precision::F32, piece.len());
+    let given = &tape.channels.inputs[of(piece, row)];
     let Scratch {
         u, steps, inputs, ..
     } = scratch;
-    let rows = u.len() / e;
-    elementwise::step_backward(level, &channels.raw_steps, steps);
+    elementwise::step_backward(level, &tape.channels.steps[of(piece, e)], steps);
     let sums = &mut parameters[at.step.bias.clone()];
     let panels = factors.panels.hold(exact);
     panels.pack(level, steps, e, rows, e, Some(sums));
     // The columns of d among those of d, B and C.
     let left = Left {
         depth_stride: row,
-        ..Left::columns(&channels.inputs, rows, rank)
+        ..Left::columns(given, rows, rank)
     };
     let finish = Accumulate {
         to: &mut parameters[at.step.weight.clone()],
@@ -182,14 +167,91 @@ fn choices(
     let left = Left::rows(steps, rows, e);
     product(level, left, weights.transposed.step.all(), finish);
     let to = (&mut parameters[at.inputs.clone()], row);
-    weight_gradient(network, exact, (&channels.u, e), (inputs, row), factors, to);
+    let x = (&tape.channels.u[of(piece, e)], e);
+    weight_gradient(network, exact, x, (inputs, row), factors, to);
     let finish = Accumulate { to: u, stride: e };
     let left = Left::rows(inputs, rows, row);
     product(level, left, weights.transposed.inputs.all(), finish);
 }
 
-/// dW += x^T dy, rows of W `stride` apart; some rows of x and dy at a time, which stay in the
-/// cache.
+/// From the gradient at u to that at x.
+fn filters(
+    at: &Parameters,
+    layer: Layer<'_>,
+    piece: &Range<usize>,
+    (tape, scratch): (&Tape, &mut Scratch),
+    parameters: &mut [f32],
+) {
+    let (network, e) = (layer.network, at.inner());
+    let Scratch {
+        u, x: dx, behind, ..
+    } = scratch;
+    dx.resize(piece.len() * e);
+    behind.resize((TAPS - 1) * e);
+    for part in parts(at, layer, piece) {
+        let rows = part.rows.start - piece.start..part.rows.end - piece.start;
+        let (before, after) = (part.before.min(TAPS - 1), part.behind.min(TAPS - 1));
+        let x = &tape.x[of(&(part.rows.start - before..part.rows.end), e)];
+        // A part with tokens behind it is the last of its piece.
+        let d = &mut u[of(&(rows.start..rows.end + after), e)];
+        let length = rows.len() * e;
+        d[length..].copy_from_slice(&behind[..after * e]);
+        let (bank, gradient) = (network.of(&at.bank()), &mut parameters[at.bank()]);
+        let dx = &mut dx[of(&rows, e)];
+        elementwise::filter_backward(network.level, before, bank, x, d, dx, gradient);
+        let first = length.min(behind.len());
+        behind[..first].copy_from_slice(&d[..first]);
+    }
+}
+
+/// The gradients of Wx and Wz.
+fn inputs_gradient(
+    at: &Parameters,
+    (layer, piece, outputs): Work<'_>,
+    (normed, tape): (&[f32], &Tape),
+    (scratch, factors): (&Scratch, &mut Factors),
+    parameters: &mut [f32],
+) {
+    let (network, c, e) = (layer.network, at.width, at.inner());
+    let precision = network.precision;
+    let asks = if layer.last { &tape.requested } else { normed };
+    let (x, asks) = ((&normed[of(piece, c)], c), (&asks[of(outputs, c)], c));
+    let gradient = &mut parameters[at.input.clone()];
+    let to = (&mut *gradient, 2 * e);
+    weight_gradient(network, precision, x, (&scratch.x, e), factors, to);
+    let to = (&mut gradient[e..], 2 * e);
+    weight_gradient(network, precision, asks, (&scratch.z, e), factors, to);
+}
+
+/// From the gradients at x and z to that at the normed tokens.
+fn normed_gradient(
+    at: &Parameters,
+    (layer, piece, outputs): Work<'_>,
+    weights: &Weights,
+    scratch: &mut Scratch,
+    dnormed: &mut [f32],
+) {
+    let (network, c, e) = (layer.network, at.width, at.inner());
+    let Scratch { x, z, gathered, .. } = scratch;
+    let to = &mut dnormed[of(piece, c)];
+    multiply(network, (x, e), &weights.transposed.x, (&mut *to, c));
+    let transposed = &weights.transposed.z;
+    if layer.last {
+        gathered.resize(outputs.len() * c);
+        multiply(network, (z, e), transposed, (gathered, c));
+        let rows = &layer.group.observations[outputs.clone()];
+        for (row, from) in rows.iter().zip(gathered.chunks(c)) {
+            let to = &mut dnormed[row * c..(row + 1) * c];
+            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        }
+    } else {
+        let left = Left::rows(z, piece.len(), e);
+        let finish = Accumulate { to, stride: c };
+        product(network.level, left, transposed.all(), finish);
+    }
+}
+
+/// dW += x^T dy, rows of W `stride` apart.
 fn weight_gradient(
     network: Network<'_>,
     precision: Precision,
@@ -198,18 +260,11 @@ fn weight_gradient(
     factors: &mut Factors,
     (to, stride): (&mut [f32], usize),
 ) {
-    const MOST_ROWS: usize = 480;
     let Factors { panels, tiles } = factors;
+    let rows = dy.len() / outputs;
     panels.hold(precision);
-    let rows = x.chunks(MOST_ROWS * inputs);
-    for (x, dy) in rows.zip(dy.chunks(MOST_ROWS * outputs)) {
-        let rows = dy.len() / outputs;
-        panels.pack(network.level, dy, outputs, rows, outputs, None);
-        let left = tiles.columns(network.level, panels, x, rows, inputs);
-        let finish = Accumulate {
-            to: &mut *to,
-            stride,
-        };
-        product(network.level, left, panels.all(), finish);
-    }
+    panels.pack(network.level, dy, outputs, rows, outputs, None);
+    let left = tiles.columns(network.level, panels, x, rows, inputs);
+    let finish = Accumulate { to, stride };
+    product(network.level, left, panels.all(), finish);
 }

@@ -1,13 +1,16 @@
 //! Forward: from the normed tokens of a group to the branch.
 
-use super::{Channels, Parameters, Scratch, Tape, Weights};
+use super::parts::{self, parts};
+use super::{Channels, Parameters, Scratch, Tape, Weights, rows_at_a_time};
 use crate::buffer::Buffer;
+use crate::decision_transformer::group::pieces;
 use crate::decision_transformer::mixer::Layer;
 use crate::decision_transformer::network::Network;
 use crate::decision_transformer::network::branch::Branch;
-use crate::epilogue::{Store, StoreWithBias};
+use crate::epilogue::Store;
 use crate::linear::cpu::{Left, Panels, product};
-use crate::selective_scan::{Problem, STATES, cpu, elementwise, marks};
+use crate::selective_scan::elementwise::Step;
+use crate::selective_scan::{Problem, STATES, TAPS, cpu, elementwise, marks};
 use std::ops::Range;
 
 /// Fills `tape`, and the branch from `normed`.
@@ -21,56 +24,84 @@ pub(in super::super) fn forward(
 ) {
     let Layer { network, group, .. } = layer;
     let (c, e) = (at.width, at.inner());
-    let requested = if layer.last {
+    if layer.last {
         group.gather_observations(normed, c, &mut tape.requested);
-        &tape.requested
-    } else {
-        normed
-    };
-    multiply(network, (requested, c), &weights.z, (&mut tape.z, e));
-    multiply(network, (normed, c), &weights.x, (&mut tape.x, e));
-    let channels = &mut tape.channels;
-    channels.u.resize(group.tokens * e);
-    for sequence in &group.sequences {
-        let rows = sequence.token_rows();
-        let numbers = rows.start * e..rows.end * e;
-        elementwise::filter(
-            network.level,
-            e,
-            network.of(&at.bank()),
-            0,
-            &tape.x[numbers.clone()],
-            &mut channels.u[numbers],
+    }
+    tape.x.resize(group.tokens * e);
+    tape.channels.resize(at, group.tokens);
+    for rows in [&mut tape.z, &mut tape.y] {
+        rows.resize(group.outputs(layer.last) * e);
+    }
+    let sequences = group.sequences.iter();
+    tape.marks
+        .resize(sequences.map(|sequence| marks(sequence.tokens, e)).sum());
+    for piece in pieces(group.tokens, rows_at_a_time(network.shape)) {
+        let outputs = parts::outputs(at, layer, &piece);
+        let (numbers, gated) = (of(&piece, e), of(&outputs, e));
+        let x = (&normed[of(&piece, c)], c);
+        let asks = if layer.last { &tape.requested } else { normed };
+        let asks = (&asks[of(&outputs, c)], c);
+        multiply(network, asks, &weights.z, (&mut tape.z[gated.clone()], e));
+        multiply(network, x, &weights.x, (&mut tape.x[numbers], e));
+        mix(at, layer, weights, &piece, tape, &mut scratch.state);
+        finish(
+            at,
+            network,
+            weights,
+            (&tape.y[gated.clone()], &tape.z[gated]),
+            &mut scratch.gated,
+            Branch {
+                masks: branch.masks.map(|masks| masks.of(outputs.clone())),
+                residual: &branch.residual[of(&outputs, c)],
+                to: &mut branch.to[of(&outputs, c)],
+            },
         );
     }
-    choose(at, network, weights, channels);
-    tape.y.resize(tape.z.len());
-    let noted = |tokens: usize| marks(tokens, e);
-    let all = group
-        .sequences
-        .iter()
-        .map(|sequence| noted(sequence.tokens));
-    tape.marks.resize(all.sum());
-    let mut notes = &mut tape.marks[..];
-    for sequence in &group.sequences {
-        let (mine, others) = std::mem::take(&mut notes).split_at_mut(noted(sequence.tokens));
-        notes = others;
-        let outputs = sequence.outputs(layer.last);
-        let (rows, requested) = (sequence.token_rows(), at.requested(layer));
-        let problem = problem(at, network, weights, channels, rows, requested);
-        scratch.state.resize(STATES * e);
-        scratch.state.fill(0.0);
-        let y = &mut tape.y[outputs.start * e..outputs.end * e];
-        cpu::forward(network.level, problem, &mut scratch.state, mine, y);
+}
+
+/// The numbers of some rows.
+pub(super) fn of(rows: &Range<usize>, width: usize) -> Range<usize> {
+    rows.start * width..rows.end * width
+}
+
+/// From x to y.
+fn mix(
+    at: &Parameters,
+    layer: Layer<'_>,
+    weights: &Weights,
+    piece: &Range<usize>,
+    tape: &mut Tape,
+    state: &mut Buffer,
+) {
+    let (network, e) = (layer.network, at.inner());
+    let bank = network.of(&at.bank());
+    for part in parts(at, layer, piece) {
+        let before = part.before.min(TAPS - 1);
+        let x = &tape.x[of(&(part.rows.start - before..part.rows.end), e)];
+        let u = &mut tape.channels.u[of(&part.rows, e)];
+        elementwise::filter(network.level, e, bank, before, x, u);
     }
-    finish(
-        at,
-        network,
-        weights,
-        (&tape.y, &tape.z),
-        &mut tape.gated,
-        branch,
-    );
+    choose(at, network, weights, &mut tape.channels, piece.clone());
+    for part in parts(at, layer, piece) {
+        if part.before == 0 {
+            state.resize(STATES * e);
+            state.fill(0.0);
+        }
+        let problem = Problem {
+            continues: part.before > 0,
+            ..problem(
+                at,
+                network,
+                weights,
+                &tape.channels,
+                part.rows,
+                part.requested,
+            )
+        };
+        let y = &mut tape.y[of(&part.outputs, e)];
+        let marks = &mut tape.marks[part.marks];
+        cpu::forward(network.level, problem, state, marks, y);
+    }
 }
 
 /// y = x W, without a bias.
@@ -78,48 +109,40 @@ pub(super) fn multiply(
     network: Network<'_>,
     (x, inputs): (&[f32], usize),
     weight: &Panels,
-    (y, outputs): (&mut Buffer, usize),
+    (y, outputs): (&mut [f32], usize),
 ) {
-    let rows = x.len() / inputs;
-    y.resize(rows * outputs);
     let finish = Store {
         to: y,
         stride: outputs,
     };
     product(
         network.level,
-        Left::rows(x, rows, inputs),
+        Left::rows(x, x.len() / inputs, inputs),
         weight.all(),
         finish,
     );
 }
 
-/// From u: the steps, B and C of each token.
+/// From u: the steps, B and C of some tokens.
 pub(super) fn choose(
     at: &Parameters,
     network: Network<'_>,
     weights: &Weights,
     channels: &mut Channels,
+    rows: Range<usize>,
 ) {
     let (e, row) = (at.inner(), at.row());
-    let Channels {
-        u,
-        inputs,
-        raw_steps,
-        steps,
-        ..
-    } = channels;
+    let numbers = of(&rows, e);
+    let u = &channels.u[numbers.clone()];
+    let inputs = &mut channels.inputs[of(&rows, row)];
     multiply(network, (u, e), &weights.inputs, (inputs, row));
-    raw_steps.resize(u.len());
-    steps.resize(u.len());
-    let finish = StoreWithBias {
+    let finish = Step {
         bias: network.of(&at.step.bias),
-        to: raw_steps,
+        to: &mut channels.steps[numbers],
         stride: e,
     };
-    let left = Left::rows(inputs, u.len() / e, row);
+    let left = Left::rows(inputs, rows.len(), row);
     product(network.level, left, weights.step.all(), finish);
-    elementwise::step(network.level, raw_steps, steps);
 }
 
 /// The scan of some rows, of which the first begins a sequence or continues from a state.
@@ -141,6 +164,7 @@ pub(super) fn problem<'a>(
         decay: &weights.decay,
         skip: network.of(&at.skip),
         requested,
+        continues: false,
     }
 }
 

@@ -12,6 +12,9 @@
 //! mix(n) = (y * silu(z)) Wo                 no bias, no dropout
 //! ```
 //!
+//! A window of more tokens than a piece has is worked on piece by piece, so that what stands between
+//! two products is in the cache. The gated numbers are computed again in backward.
+//!
 //! The ops between the products are [`selective_scan`](crate::selective_scan). Padding is
 //! not computed: the memory is zero in front of a window's first valid step. In the last layer z, y
 //! and all behind them have the rows of the observations only. Wi and Ws are f32 in either
@@ -23,6 +26,7 @@
 pub(super) mod acting;
 pub(super) mod backward;
 pub(super) mod forward;
+mod parts;
 pub(super) mod reference;
 pub(super) mod weights;
 
@@ -41,6 +45,11 @@ pub(crate) const EXPANSION: usize = 2;
 /// r, for C.
 pub(crate) fn rank(width: usize) -> usize {
     width.div_ceil(16)
+}
+
+/// Rows that a thread works on at a time: it keeps twice as many numbers of a token as attention.
+pub(crate) fn rows_at_a_time(shape: &Shape) -> usize {
+    shape.width.max(240)
 }
 
 /// Where the parameters are stored.
@@ -73,7 +82,6 @@ pub(crate) struct Tape {
     z: Buffer,
     channels: Channels,
     y: Buffer,
-    gated: Buffer,
     /// What the scans of the sequences note, concatenated.
     marks: Buffer,
 }
@@ -84,8 +92,6 @@ pub(crate) struct Channels {
     u: Buffer,
     /// d, B and C.
     inputs: Buffer,
-    /// In front of the logarithm, and behind it.
-    raw_steps: Buffer,
     steps: Buffer,
 }
 
@@ -95,13 +101,25 @@ pub(crate) struct Scratch {
     state: Buffer,
     scan: cpu::Scratch,
     gated: Buffer,
+    y: Buffer,
     z: Buffer,
     u: Buffer,
+    /// Of the first tokens of what was worked on before: of that behind, as backward goes.
+    behind: Buffer,
     steps: Buffer,
     inputs: Buffer,
     x: Buffer,
     decay: Buffer,
     gathered: Buffer,
+}
+
+impl Channels {
+    /// Makes room for this many tokens.
+    fn resize(&mut self, at: &Parameters, tokens: usize) {
+        self.u.resize(tokens * at.inner());
+        self.inputs.resize(tokens * at.row());
+        self.steps.resize(tokens * at.inner());
+    }
 }
 
 impl Parameters {
