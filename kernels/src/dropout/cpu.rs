@@ -27,7 +27,7 @@ pub(crate) struct Masks<'a> {
     pub(crate) rows: &'a [Row],
 }
 
-impl<'a> Masks<'a> {
+impl Masks<'_> {
     /// Those of some of the rows.
     pub(crate) fn of(self, rows: Range<usize>) -> Self {
         Self {

@@ -3,6 +3,7 @@
 
 use crate::buffer::Buffer;
 use crate::dropout::cpu::{AddToResidual, Masks};
+use std::ops::Range;
 
 /// The destination of a branch: `to` = `residual` + drop(branch), for as many rows as the residual
 /// has.
@@ -13,6 +14,16 @@ pub(crate) struct Branch<'a> {
 }
 
 impl<'a> Branch<'a> {
+    /// Some of its rows, of C numbers.
+    pub(crate) fn rows(&mut self, rows: &Range<usize>, width: usize) -> Branch<'_> {
+        let numbers = rows.start * width..rows.end * width;
+        Branch {
+            masks: self.masks.map(|masks| masks.of(rows.clone())),
+            residual: &self.residual[numbers.clone()],
+            to: &mut self.to[numbers],
+        }
+    }
+
     /// The epilogue of the branch's last product, C columns.
     pub(crate) fn finish(self, bias: &'a [f32]) -> AddToResidual<'a> {
         AddToResidual {

@@ -20,7 +20,7 @@ pub(in super::super) fn forward(
     weights: &Weights,
     normed: &[f32],
     (tape, scratch): (&mut Tape, &mut Scratch),
-    branch: Branch<'_>,
+    mut branch: Branch<'_>,
 ) {
     let Layer { network, group, .. } = layer;
     let (c, e) = (at.width, at.inner());
@@ -50,11 +50,7 @@ pub(in super::super) fn forward(
             weights,
             (&tape.y[gated.clone()], &tape.z[gated]),
             &mut scratch.gated,
-            Branch {
-                masks: branch.masks.map(|masks| masks.of(outputs.clone())),
-                residual: &branch.residual[of(&outputs, c)],
-                to: &mut branch.to[of(&outputs, c)],
-            },
+            branch.rows(&outputs, c),
         );
     }
 }
