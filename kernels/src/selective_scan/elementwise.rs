@@ -75,40 +75,40 @@ fn filter_backward_with<S: Simd>(
                 *sum = s.load(&gradient[row * width + channel..row * width + end]);
             }
             let [taps @ .., bias] = &bank_here;
-            // dv of the tokens behind, the nearest first; x of the tokens visible to the last,
-            // itself first.
-            let mut behind = [s.splat(0.0); TAPS - 1];
-            for (token, dv) in (after..all).zip(&mut behind) {
-                *dv = s.load(&d[token * width + channel..token * width + end]);
+            // All loads come first: rows of several buffers are a multiple of 4 KB apart, and a load
+            // waits for a store in front of it whose address differs by that.
+            let mut x_here = [s.splat(0.0); CHUNK + TAPS - 1];
+            let first = TAPS - 1 - (TAPS - 1).min(before + start);
+            let visible = (before + start).saturating_sub(TAPS - 1)..before + after;
+            for (token, to) in visible.zip(&mut x_here[first..]) {
+                *to = s.load(&x[token * width + channel..token * width + end]);
             }
-            let mut visible = [s.splat(0.0); TAPS];
-            for (token, x_here) in (0..before + after).rev().zip(&mut visible) {
-                *x_here = s.load(&x[token * width + channel..token * width + end]);
+            let mut dv = [s.splat(0.0); CHUNK + TAPS - 1];
+            for (token, to) in (start..all).zip(&mut dv) {
+                *to = s.load(&d[token * width + channel..token * width + end]);
             }
-            for token in (start..after).rev() {
+            for i in (0..CHUNK).rev() {
+                let token = start + i;
+                if token >= after {
+                    continue;
+                }
                 let mut v = *bias;
-                for (weight, x_here) in taps.iter().zip(visible.iter().rev()) {
-                    v = s.mul_add(*weight, *x_here, v);
+                for (tap, weight) in taps.iter().enumerate() {
+                    v = s.mul_add(*weight, x_here[i + tap], v);
+                }
+                dv[i] = s.mul(dv[i], silu_slope(s, v, sigmoid(s, v)));
+                let x_here = x_here[i + TAPS - 1];
+                gradients[TAPS] = s.add(gradients[TAPS], dv[i]);
+                gradients[TAPS - 1] = s.mul_add(x_here, dv[i], gradients[TAPS - 1]);
+                let mut dx_here = s.mul(taps[TAPS - 1], dv[i]);
+                for later in 1..TAPS {
+                    let tap = TAPS - 1 - later;
+                    dx_here = s.mul_add(taps[tap], dv[i + later], dx_here);
+                    gradients[tap] = s.mul_add(x_here, dv[i + later], gradients[tap]);
                 }
                 let numbers = token * width + channel..token * width + end;
-                let slope = silu_slope(s, v, sigmoid(s, v));
-                let dv = s.mul(s.load(&d[numbers.clone()]), slope);
-                s.store(dv, &mut d[numbers.clone()]);
-                gradients[TAPS] = s.add(gradients[TAPS], dv);
-                gradients[TAPS - 1] = s.mul_add(visible[0], dv, gradients[TAPS - 1]);
-                let mut dx_here = s.mul(taps[TAPS - 1], dv);
-                for (later, dv) in behind.iter().enumerate() {
-                    let tap = TAPS - 2 - later;
-                    dx_here = s.mul_add(taps[tap], *dv, dx_here);
-                    gradients[tap] = s.mul_add(visible[0], *dv, gradients[tap]);
-                }
+                s.store(dv[i], &mut d[numbers.clone()]);
                 s.store(dx_here, &mut dx[numbers]);
-                behind = [dv, behind[0], behind[1]];
-                let next = match (before + token).checked_sub(TAPS) {
-                    None => s.splat(0.0),
-                    Some(token) => s.load(&x[token * width + channel..token * width + end]),
-                };
-                visible = [visible[1], visible[2], visible[3], next];
             }
             for (row, sum) in gradients.iter().enumerate() {
                 let to = &mut gradient[row * width + channel..row * width + end];
