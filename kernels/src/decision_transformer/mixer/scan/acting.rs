@@ -1,7 +1,8 @@
 //! The scan of a running episode: what each token gives by itself, and the memory behind the
 //! newest.
 
-use super::forward::{choose, finish, multiply, output, problem};
+use super::forward::{choose, finish, multiply, output};
+use super::parts::problem;
 use super::{Channels, Parameters, Weights};
 use crate::buffer::Buffer;
 use crate::decision_transformer::mixer::rows::Rows;

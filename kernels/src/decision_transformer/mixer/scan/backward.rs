@@ -1,6 +1,6 @@
 //! Backward: from the gradient at the branch to those at the normed tokens and the parameters.
 
-use super::forward::{multiply, of, problem};
+use super::forward::{multiply, of};
 use super::parts::{self, parts};
 use super::{Parameters, Scratch, Tape, Weights, rows_at_a_time};
 use crate::decision_transformer::group::pieces;
@@ -10,7 +10,7 @@ use crate::decision_transformer::network::{Factors, Network};
 use crate::epilogue::{Accumulate, Store};
 use crate::linear::cpu::{Left, product};
 use crate::precision::Precision;
-use crate::selective_scan::{Problem, TAPS, cpu, elementwise};
+use crate::selective_scan::{TAPS, cpu, elementwise};
 use std::ops::Range;
 
 /// The gradients, with `tape` as forward left it for `normed`.
@@ -37,7 +37,7 @@ pub(in super::super) fn backward(
         let memory = (&mut *scratch, &mut *factors);
         let branch = &branch[of(&outputs, c)];
         gates(at, work, weights, (tape, branch), memory, parameters);
-        scans(at, layer, &piece, weights, (tape, scratch), parameters);
+        scans(at, work, weights, (tape, scratch), parameters);
         let memory = (&mut *scratch, &mut *factors);
         choices(at, network, weights, (tape, &piece), memory, parameters);
         filters(at, layer, &piece, (tape, scratch), parameters);
@@ -81,8 +81,7 @@ fn gates(
 /// From the gradient at y to those at u, at the steps, at B and C, and at what the channels have.
 fn scans(
     at: &Parameters,
-    layer: Layer<'_>,
-    piece: &Range<usize>,
+    (layer, piece, outputs): Work<'_>,
     weights: &Weights,
     (tape, scratch): (&Tape, &mut Scratch),
     parameters: &mut [f32],
@@ -90,7 +89,7 @@ fn scans(
     let (network, e, stride) = (layer.network, at.inner(), at.row());
     let Scratch {
         scan,
-        y: dy,
+        y,
         u,
         steps,
         inputs,
@@ -100,24 +99,13 @@ fn scans(
     u.resize((piece.len() + TAPS - 1) * e);
     steps.resize(piece.len() * e);
     inputs.resize(piece.len() * stride);
-    let first_output = parts::outputs(at, layer, piece).start;
     for part in parts(at, layer, piece) {
         let rows = part.rows.start - piece.start..part.rows.end - piece.start;
-        let outputs = part.outputs.start - first_output..part.outputs.end - first_output;
+        let dy = part.outputs.start - outputs.start..part.outputs.end - outputs.start;
         if part.behind == 0 {
             scan.begin(network.level, e);
         }
-        let problem = Problem {
-            continues: part.before > 0,
-            ..problem(
-                at,
-                network,
-                weights,
-                &tape.channels,
-                part.rows,
-                part.requested,
-            )
-        };
+        let problem = part.problem(at, network, weights, &tape.channels);
         let mut to = cpu::Gradients {
             u: &mut u[of(&rows, e)],
             steps: &mut steps[of(&rows, e)],
@@ -126,7 +114,7 @@ fn scans(
             decay,
             skip: &mut parameters[at.skip.clone()],
         };
-        let (marks, dy) = (&tape.marks[part.marks], &dy[of(&outputs, e)]);
+        let (marks, dy) = (&tape.marks[part.marks], &y[of(&dy, e)]);
         cpu::backward(network.level, problem, marks, dy, scan, &mut to);
     }
 }

@@ -10,7 +10,7 @@ use crate::decision_transformer::network::branch::Branch;
 use crate::epilogue::Store;
 use crate::linear::cpu::{Left, Panels, product};
 use crate::selective_scan::elementwise::Step;
-use crate::selective_scan::{Problem, STATES, TAPS, cpu, elementwise, marks};
+use crate::selective_scan::{STATES, TAPS, cpu, elementwise, marks};
 use std::ops::Range;
 
 /// Fills `tape`, and the branch from `normed`.
@@ -83,17 +83,7 @@ fn mix(
             state.resize(STATES * e);
             state.fill(0.0);
         }
-        let problem = Problem {
-            continues: part.before > 0,
-            ..problem(
-                at,
-                network,
-                weights,
-                &tape.channels,
-                part.rows,
-                part.requested,
-            )
-        };
+        let problem = part.problem(at, network, weights, &tape.channels);
         let y = &mut tape.y[of(&part.outputs, e)];
         let marks = &mut tape.marks[part.marks];
         cpu::forward(network.level, problem, state, marks, y);
@@ -139,29 +129,6 @@ pub(super) fn choose(
     };
     let left = Left::rows(inputs, rows.len(), row);
     product(network.level, left, weights.step.all(), finish);
-}
-
-/// The scan of some rows, of which the first begins a sequence or continues from a state.
-pub(super) fn problem<'a>(
-    at: &Parameters,
-    network: Network<'a>,
-    weights: &'a Weights,
-    channels: &'a Channels,
-    rows: Range<usize>,
-    requested: (usize, usize),
-) -> Problem<'a> {
-    let (e, stride) = (at.inner(), at.row());
-    Problem {
-        width: e,
-        u: &channels.u[rows.start * e..rows.end * e],
-        steps: &channels.steps[rows.start * e..rows.end * e],
-        inputs: &channels.inputs[rows.start * stride + at.rank()..],
-        stride,
-        decay: &weights.decay,
-        skip: network.of(&at.skip),
-        requested,
-        continues: false,
-    }
 }
 
 /// The branch from y and z.

@@ -1,9 +1,10 @@
 //! What is worked on together: pieces of a group's rows, and of each its sequences' parts.
 
-use super::Parameters;
+use super::{Channels, Parameters, Weights};
 use crate::decision_transformer::group::Sequence;
 use crate::decision_transformer::mixer::Layer;
-use crate::selective_scan::{CHUNK, STATES, marks};
+use crate::decision_transformer::network::Network;
+use crate::selective_scan::{CHUNK, Problem, STATES, marks};
 use std::ops::Range;
 
 /// The tokens of a sequence that are in a piece.
@@ -51,6 +52,23 @@ impl Part {
     }
 }
 
+impl Part {
+    /// The scan of its tokens.
+    pub(super) fn problem<'a>(
+        &self,
+        at: &Parameters,
+        network: Network<'a>,
+        weights: &'a Weights,
+        channels: &'a Channels,
+    ) -> Problem<'a> {
+        let (rows, requested) = (self.rows.clone(), self.requested);
+        Problem {
+            continues: self.before > 0,
+            ..problem(at, network, weights, channels, rows, requested)
+        }
+    }
+}
+
 /// The parts of a piece, in order.
 pub(super) fn parts<'a>(
     at: &'a Parameters,
@@ -70,4 +88,27 @@ pub(super) fn outputs(at: &Parameters, layer: Layer<'_>, piece: &Range<usize>) -
     let mut outputs = parts(at, layer, piece).map(|part| part.outputs);
     let first = outputs.next().unwrap_or_default();
     first.start..outputs.last().unwrap_or(first).end
+}
+
+/// The scan of some rows, of which the first begins a sequence or continues from a state.
+pub(super) fn problem<'a>(
+    at: &Parameters,
+    network: Network<'a>,
+    weights: &'a Weights,
+    channels: &'a Channels,
+    rows: Range<usize>,
+    requested: (usize, usize),
+) -> Problem<'a> {
+    let (e, stride) = (at.inner(), at.row());
+    Problem {
+        width: e,
+        u: &channels.u[rows.start * e..rows.end * e],
+        steps: &channels.steps[rows.start * e..rows.end * e],
+        inputs: &channels.inputs[rows.start * stride + at.rank()..],
+        stride,
+        decay: &weights.decay,
+        skip: network.of(&at.skip),
+        requested,
+        continues: false,
+    }
 }
