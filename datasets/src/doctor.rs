@@ -39,11 +39,13 @@
 //! [`check_up`] adds what to know before training: histograms, the range of returns-to-go, targets
 //! and a return scale.
 
+mod alike_states;
 mod checkup;
 mod content;
 mod ends;
 mod replay;
 
+pub use self::alike_states::AlikeStates;
 pub use self::checkup::{Checkup, CurvePoint, Histogram, check_up};
 pub use self::replay::{ReplayCheck, ReplayKind};
 use crate::Dataset;

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use rtg_datasets::doctor::{Checkup, check_up};
+use rtg_datasets::doctor::{AlikeStates, Checkup, check_up};
 use rtg_datasets::store::StoreMode;
 use rtg_datasets::{Dataset, Defects, EnvSpec, Part};
 use serde_json::{Map, Value, json};
@@ -125,6 +125,10 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
             ),
         ),
         (
+            "alike states",
+            (checkup.returns_at_alike_states).map_or_else(String::new, variances),
+        ),
+        (
             "targets",
             format!(
                 "{} (at most {}), return scale {}",
@@ -155,6 +159,17 @@ fn text(id: &str, data: &Dataset, checkup: &Checkup) -> String {
         );
     }
     text
+}
+
+/// What is left of the variance of returns-to-go.
+fn variances(at: AlikeStates) -> String {
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    format!(
+        "{} of the variance to go; {} with the nearest action, {} with the farthest",
+        percent(at.variance),
+        percent(at.nearest_action),
+        percent(at.farthest_action)
+    )
 }
 
 /// The environment, its options and its wrappers.

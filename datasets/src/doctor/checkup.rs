@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Finding, ReplayCheck, examine_and_replay};
+use super::{AlikeStates, Finding, ReplayCheck, examine_and_replay};
 use crate::{Dataset, ReturnSummary, returns_to_go};
 
 /// Bars of a histogram.
@@ -32,6 +32,8 @@ pub struct Checkup {
     pub returns_to_go: (f64, f64),
     /// How returns-to-go fall along the episodes.
     pub return_to_go_curve: Vec<CurvePoint>,
+    /// How far returns-to-go differ at alike states, where there are enough of these.
+    pub returns_at_alike_states: Option<AlikeStates>,
     /// The largest return that the best hundredth of the episodes reach, and at least three, or a
     /// tenth if they are few: a higher target is hardly supported by the data.
     pub largest_supported_target: f64,
@@ -88,6 +90,7 @@ pub fn check_up(dataset: &Dataset) -> Checkup {
         length_histogram: Histogram::of(&lengths),
         returns_to_go: range,
         return_to_go_curve,
+        returns_at_alike_states: AlikeStates::of(dataset),
         largest_supported_target: largest,
         suggested_targets,
         suggested_return_scale: ReturnSummary::of(dataset).suggested_scale(),
