@@ -1,9 +1,9 @@
 //! How far returns-to-go differ at alike states.
 //!
-//! A policy that is conditioned on a return learns p(action | state, return-to-go). It earns what it is
-//! asked for only if, at alike states, other returns go with other actions. Where they differ by luck,
-//! or by what is done much later, a large return is no cue for an action: the known failure of return
-//! conditioning ("return consistency", `OpenReview` hXtUtnf3ms).
+//! A policy that is conditioned on a return learns p(action | state, return-to-go). It reaches its
+//! target only if, at alike states, other returns go with other actions. Where they differ by luck,
+//! or by what is done much later, a large return is no cue for an action: the known failure of
+//! return conditioning ("return consistency", `OpenReview` hXtUtnf3ms).
 //!
 //! The nearest states (by normalised observation and time) of other episodes are looked up for some
 //! steps. Half the mean squared difference of two returns-to-go estimates their variance there.
@@ -38,8 +38,8 @@ pub struct AlikeStates {
     pub variance: f64,
     /// With the one of these where the action was nearest.
     pub nearest_action: f64,
-    /// And with the one where it was farthest. If it is no more than that of the nearest, and both are
-    /// large, no action goes with a return.
+    /// And with the one where it was farthest. If it is no more than that of the nearest, and both
+    /// are large, no action goes with a return.
     pub farthest_action: f64,
 }
 
@@ -83,7 +83,7 @@ impl Pool {
         if count < ENOUGH || dataset.episodes() < 2 {
             return None;
         }
-        // Multiples of the golden ratio fall evenly into all of the data, and into no rhythm of them.
+        // Multiples of the golden ratio fall evenly into all of the data, and into no rhythm of it.
         let place = |i: usize| {
             let share = (i as u64).wrapping_mul(GOLDEN);
             ((u128::from(share) * dataset.steps() as u128) >> 64) as usize
@@ -136,8 +136,10 @@ impl Pool {
         let (s, a) = self.widths;
         let mut nearest: Vec<(f32, usize)> = Vec::with_capacity(NEIGHBOURS + 1);
         let state = &self.states[own * s..][..s];
-        for (other, candidate) in self.states.chunks_exact(s).enumerate() {
-            let distance = distance(state, candidate);
+        // From its place on, so that the neighbours of equal states are not always the first ones.
+        let count = self.steps.len();
+        for other in (own + 1..count).chain(0..own) {
+            let distance = distance(state, &self.states[other * s..][..s]);
             let is_far = nearest.len() == NEIGHBOURS && distance >= nearest[NEIGHBOURS - 1].0;
             if is_far || self.steps[other].0 == self.steps[own].0 {
                 continue;
@@ -190,14 +192,15 @@ mod tests {
     use rtg_envs::Space;
 
     use super::*;
-    use crate::{Episode, Info};
+    use crate::{Defects, Episode, Info};
 
     /// Episodes of one step from two kinds of state, with a coin's choice of two actions; `reward` is
     /// given kind, action and another coin.
     fn gambles(reward: impl Fn(f64, f64, f64) -> f64) -> Option<AlikeStates> {
         let space = |low, high| Space::Box(rtg_envs::BoxSpace::float32(&[low], &[high]));
         let actions = Space::Discrete { n: 2, start: 0 };
-        let mut dataset = Dataset::new(Info::new("gamble", space(-9.0, 9.0), actions));
+        let info = Info::new("gamble", space(-9.0, 9.0), actions);
+        let mut dataset = Dataset::with(info, Defects::Keep);
         let mut state = 7_u64;
         for _ in 0..2000 {
             let mut coin = || {

@@ -119,8 +119,8 @@ impl Group {
     }
 }
 
-/// Rows that a thread works on at a time: enough to amortise the memory traffic of weights and their
-/// gradients, few enough that what stands between two products stays in the cache.
+/// Rows that a thread works on at a time: enough to amortise the memory traffic of weights and
+/// their gradients, few enough that what stands between two products stays in the cache.
 pub(crate) fn rows_at_a_time(shape: &Shape) -> usize {
     shape.width.max(384)
 }

@@ -75,8 +75,8 @@ fn filter_backward_with<S: Simd>(
                 *sum = s.load(&gradient[row * width + channel..row * width + end]);
             }
             let [taps @ .., bias] = &bank_here;
-            // All loads come first: rows of several buffers are a multiple of 4 KB apart, and a load
-            // waits for a store in front of it whose address differs by that.
+            // All loads come first: rows of several buffers are a multiple of 4 KB apart, and a
+            // load waits for a store in front of it whose address differs by that.
             let mut x_here = [s.splat(0.0); CHUNK + TAPS - 1];
             let first = TAPS - 1 - (TAPS - 1).min(before + start);
             let visible = (before + start).saturating_sub(TAPS - 1)..before + after;

@@ -12,8 +12,8 @@
 //! mix(n) = (y * silu(z)) Wo                 no bias, no dropout
 //! ```
 //!
-//! A window of more tokens than a piece has is worked on piece by piece, so that what stands between
-//! two products is in the cache. The gated numbers are computed again in backward.
+//! A window of more tokens than a piece has is worked on piece by piece, so that what stands
+//! between two products is in the cache. The gated numbers are computed again in backward.
 //!
 //! The ops between the products are [`selective_scan`](crate::selective_scan). Padding is
 //! not computed: the memory is zero in front of a window's first valid step. In the last layer z, y
