@@ -194,8 +194,8 @@ mod tests {
     use super::*;
     use crate::{Defects, Episode, Info};
 
-    /// Episodes of one step from two kinds of state, with a coin's choice of two actions; `reward` is
-    /// given kind, action and another coin.
+    /// Episodes of one step from two kinds of state, with a coin's choice of two actions; `reward`
+    /// is given kind, action and another coin.
     fn gambles(reward: impl Fn(f64, f64, f64) -> f64) -> Option<AlikeStates> {
         let space = |low, high| Space::Box(rtg_envs::BoxSpace::float32(&[low], &[high]));
         let actions = Space::Discrete { n: 2, start: 0 };
