@@ -75,6 +75,8 @@ pub(crate) struct Right<'a> {
     panels: &'a Panels,
     first: usize,
     depth: usize,
+    /// Panels before its first column.
+    skipped: usize,
     columns: usize,
 }
 
@@ -192,6 +194,7 @@ impl Panels {
             panels: self,
             first: depth.start,
             depth: depth.len(),
+            skipped: 0,
             columns,
         }
     }
@@ -268,12 +271,29 @@ fn copy_tiles_of<const R: usize>(from: &[f32], columns: usize, tiles: &mut [f32]
 }
 
 impl<'a> Right<'a> {
+    /// The two halves of its panels, each with its columns. The second may have none.
+    pub(crate) fn halves(self) -> [(Self, Range<usize>); 2] {
+        let width = self.panels.width;
+        let panels = self.columns.div_ceil(width).div_ceil(2);
+        let split = self.columns.min(panels * width);
+        let second = Self {
+            skipped: self.skipped + panels,
+            columns: self.columns - split,
+            ..self
+        };
+        let columns = split;
+        [
+            (Self { columns, ..self }, 0..split),
+            (second, split..self.columns),
+        ]
+    }
+
     pub(super) fn panel(&self, index: usize) -> &'a [f32] {
         let (all, lines) = (
             self.panels.lines(self.panels.depth),
             self.panels.lines(self.depth),
         );
-        let start = (index * all + self.first) * self.panels.width;
+        let start = ((self.skipped + index) * all + self.first) * self.panels.width;
         &self.panels.data[start..start + lines * self.panels.width]
     }
 

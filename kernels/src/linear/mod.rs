@@ -16,7 +16,8 @@
 //! dY is packed once for its group of rows, and db is computed in that pass. A register tile of
 //! rows x two vectors gathers its sums over the whole depth, each element by one chain of
 //! multiply-adds in the order of the depth. Columns of which the last panel has too few for its
-//! second vector are computed with one. So an element's bits depend on its row and column
+//! second vector are computed with one; a product of few rows takes several panels at once
+//! (`few_rows`). So an element's bits depend on its row and column
 //! alone, not on how many rows are computed together or by which thread. Bias, activation, dropout
 //! and residual are applied before an element is stored (`epilogue`).
 //!
@@ -32,6 +33,7 @@ mod amx;
 mod amx_registers;
 pub(crate) mod cpu;
 pub(crate) mod cuda;
+mod few_rows;
 mod pairs;
 pub mod reference;
 mod tile;
@@ -121,7 +123,8 @@ mod tests {
 
     #[test]
     fn an_element_has_the_same_bits_whatever_rows_are_computed_with_it() {
-        let (rows, inputs, outputs) = (61, 37, 50);
+        // With AVX-512, seven panels and a part of one.
+        let (rows, inputs, outputs) = (61, 37, 230);
         let x = numbers(1, rows * inputs);
         let weight = numbers(2, inputs * outputs);
         for (level, _, mut panels) in all_kinds() {

@@ -1,9 +1,11 @@
 //! One block of the model for a few tokens of one row.
 
+use super::halves::Halves;
 use crate::buffer::Buffer;
 use crate::decision_transformer::block;
 use crate::decision_transformer::mixer::acting::{self as mixer, Actor, Cache};
 use crate::decision_transformer::mlp::cpu as mlp;
+use crate::decision_transformer::mlp::half::Half;
 use crate::decision_transformer::network::Network;
 use crate::decision_transformer::network::branch::Branch;
 use crate::decision_transformer::shape::NormPlacement;
@@ -27,6 +29,8 @@ pub(super) struct Scratch {
     pub(super) statistics: Vec<[f32; 2]>,
     normed: Buffer,
     mlp: mlp::Tape,
+    /// The hidden numbers of an MLP that two threads share.
+    pub(super) hidden: Buffer,
 }
 
 impl<'a> Layer<'a> {
@@ -81,6 +85,16 @@ impl<'a> Layer<'a> {
         self.mixer().advance(cache, new, &mut scratch.mixer);
     }
 
+    /// A half of its MLP.
+    pub(super) fn half(self, index: usize) -> Half<'a> {
+        Half {
+            at: &self.at.mlp,
+            network: self.network,
+            weights: &self.weights.mlp,
+            index,
+        }
+    }
+
     /// The mixer's branch, as `mix` makes it, beside `residual`: a row of `scratch.middle` for each
     /// of its rows.
     pub(super) fn mix(
@@ -98,13 +112,14 @@ impl<'a> Layer<'a> {
         mix(self.mixer(), &mut scratch.mixer, branch);
     }
 
-    /// Writes x', from `scratch.middle`.
-    pub(super) fn finish(self, scratch: &mut Scratch, behind: &mut [f32]) {
+    /// Writes x', from `scratch.middle`; with `halves`, a helper does half of it.
+    pub(super) fn finish(self, scratch: &mut Scratch, halves: Option<&Halves>, behind: &mut [f32]) {
         let Scratch {
             middle,
             statistics,
             normed,
             mlp: tape,
+            hidden,
             ..
         } = scratch;
         self.network
@@ -114,6 +129,9 @@ impl<'a> Layer<'a> {
             residual: self.at.residual(middle, normed),
             to: behind,
         };
+        if let Some(halves) = halves {
+            return halves.own(self.half(0), normed, hidden, branch);
+        }
         let (at, weights) = (&self.at.mlp, &self.weights.mlp);
         let rows = 0..statistics.len();
         tape.resize(at, rows.len());

@@ -30,10 +30,13 @@
 //!
 //! A row's actions have the same bits whichever rows act beside it: rows that append go through the
 //! products together ([`step`]), a window that slides is worked on alone ([`slide`]). Many rows are
-//! shared out to the threads; the tokens of a single one, to two threads, of which the second stays
-//! awake between two decisions for up to a millisecond. With one thread, a step of one row
+//! shared out to the threads. A single one is worked on by two ([`helper`]): they share the tokens
+//! of a window that slides, or the columns of large MLPs of new tokens ([`halves`]). The second
+//! stays awake between two decisions for up to a millisecond. With one thread, a step of one row
 //! allocates nothing.
 
+mod halves;
+mod helper;
 mod layer;
 #[cfg(test)]
 mod reference;
@@ -51,9 +54,11 @@ use crate::likelihood;
 use crate::precision::Precision;
 use crate::simd::Level;
 use crate::threads;
+use halves::Halves;
+use helper::{Calls, Helper};
 use rayon::ThreadPool;
 use row::Row;
-use slide::{Handover, Helper};
+use slide::Handover;
 use step::{Job, Scratch};
 
 /// What acting remembers of an episode that is longer than the context.
@@ -82,6 +87,8 @@ pub struct Acting {
     /// Memory for each thread.
     scratch: Vec<Scratch>,
     handover: Handover,
+    halves: Halves,
+    calls: Calls,
     rows: Vec<Row>,
 }
 
@@ -146,6 +153,8 @@ impl Acting {
             pool,
             scratch: (0..workers).map(|_| Scratch::default()).collect(),
             handover: Handover::new(shape.layers),
+            halves: Halves::default(),
+            calls: Calls::default(),
             rows: Vec::new(),
         };
         let new_row = |_| Row::new(&shape, &acting.layout, memory);
@@ -263,6 +272,8 @@ impl Acting {
             pool,
             scratch,
             handover,
+            halves,
+            calls,
             ..
         } = self;
         let network = Network {
@@ -285,6 +296,8 @@ impl Acting {
                 pool,
                 scratch,
                 handover,
+                halves,
+                calls,
             });
             let to = &mut actions[row * a..(row + 1) * a];
             let mut job = [Job::new(*row, &mut self.rows[*row], to)];

@@ -5,16 +5,14 @@
 //! other after every layer: a helper passes the early half of the tokens through all layers and
 //! leaves what the late half needs of each in a [`Handover`].
 
+use super::helper::{Helper, Progress};
 use super::layer::{self, Layer};
 use super::step::Scratch;
 use crate::buffer::Buffer;
 use crate::decision_transformer::mixer::acting::{Cache, Kept};
 use crate::decision_transformer::trunk::Model;
-use rayon::ThreadPool;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Tokens before a layer: the stream, its norm, and the cache of the layer's mixer.
 #[derive(Debug, Default)]
@@ -33,32 +31,12 @@ pub(super) struct Known<'a> {
     pub(super) kept: Kept<'a>,
 }
 
-/// A second thread for one row, and what it needs.
-pub(super) struct Helper<'a> {
-    pub(super) pool: &'a ThreadPool,
-    pub(super) scratch: &'a mut Scratch,
-    pub(super) handover: &'a Handover,
-}
-
-impl Helper<'_> {
-    /// The same for a part of what is to be done.
-    pub(super) fn again(&mut self) -> Helper<'_> {
-        Helper {
-            pool: self.pool,
-            scratch: &mut *self.scratch,
-            handover: self.handover,
-        }
-    }
-}
-
 /// The early half of the tokens before each layer but the first, as the late half needs them.
 #[derive(Debug, Default)]
 pub(super) struct Handover {
     layers: Vec<Mutex<Tokens>>,
     /// Layers whose early half is complete.
-    done: AtomicUsize,
-    /// Steps so far.
-    step: Arc<AtomicUsize>,
+    early: Progress,
 }
 
 /// Writes the last layer's one row to `scratch.stream`: that of the newest token. `first` are the
@@ -90,31 +68,28 @@ pub(super) fn slide(
         });
     }
     scratch.stream.resize(c);
-    layer.finish(&mut scratch.layer, &mut scratch.stream);
+    layer.finish(&mut scratch.layer, None, &mut scratch.stream);
 }
 
 /// Passes all tokens through all layers but the last, on two threads.
 fn halves(model: Model<'_>, first: Known<'_>, scratch: &mut Scratch, helper: Helper<'_>) {
     let tokens = first.x.len() / model.network.shape.width;
     let half = tokens.div_ceil(2);
-    let Helper {
-        pool,
-        scratch: other,
-        handover,
-    } = helper;
-    handover.begin();
-    pool.in_place_scope(|scope| {
-        scope.spawn(move |_| {
-            let _end = End(handover);
+    let handover = helper.handover;
+    handover.early.reset();
+    helper.run(
+        |other| {
+            let _end = handover.early.guard();
             pass(model, first, 0..half, other, |index, tokens| {
                 handover.give(model, index, half, tokens);
             });
-            handover.stay_awake();
-        });
-        pass(model, first, half..tokens, scratch, |index, tokens| {
-            handover.receive(model, index, half, tokens);
-        });
-    });
+        },
+        || {
+            pass(model, first, half..tokens, scratch, |index, tokens| {
+                handover.receive(model, index, half, tokens);
+            });
+        },
+    );
 }
 
 impl Handover {
@@ -122,30 +97,8 @@ impl Handover {
     pub(super) fn new(layers: usize) -> Self {
         Self {
             layers: (1..layers).map(|_| Mutex::default()).collect(),
-            done: AtomicUsize::new(0),
-            step: Arc::default(),
+            early: Progress::default(),
         }
-    }
-
-    /// A step begins.
-    fn begin(&self) {
-        self.done.store(0, Ordering::Relaxed);
-        self.step.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Keeps the current thread of a pool awake until the next step, but not for long. To wake a
-    /// thread can take longer than its half of a step.
-    fn stay_awake(&self) {
-        const MOST: Duration = Duration::from_millis(1);
-        const SPINS: usize = 100;
-        let step = Arc::clone(&self.step);
-        let current = step.load(Ordering::Relaxed);
-        rayon::spawn(move || {
-            let began = Instant::now();
-            while step.load(Ordering::Relaxed) == current && began.elapsed() < MOST {
-                (0..SPINS).for_each(|_| std::hint::spin_loop());
-            }
-        });
     }
 
     /// The tokens behind a layer.
@@ -157,31 +110,13 @@ impl Handover {
     /// Leaves the first `half` tokens behind a layer for the other thread.
     fn give(&self, model: Model<'_>, index: usize, half: usize, tokens: &mut Tokens) {
         tokens.copy(model, index + 1, half, &mut self.behind(index));
-        self.done.store(index + 1, Ordering::Release);
+        self.early.complete();
     }
 
     /// Waits for the first `half` tokens behind a layer.
     fn receive(&self, model: Model<'_>, index: usize, half: usize, tokens: &mut Tokens) {
-        /// Checks between two offers of the core to other threads.
-        const SPINS: usize = 1000;
-        let mut spins = 0;
-        while self.done.load(Ordering::Acquire) <= index {
-            spins += 1;
-            if spins % SPINS == 0 {
-                std::thread::yield_now();
-            }
-            std::hint::spin_loop();
-        }
+        self.early.wait_for(index + 1);
         self.behind(index).copy(model, index + 1, half, tokens);
-    }
-}
-
-/// Ends the other thread's waiting, even where this one panics.
-struct End<'a>(&'a Handover);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.done.store(usize::MAX, Ordering::Release);
     }
 }
 
@@ -261,7 +196,7 @@ fn pass_layer(
     layer.mix(&known.x[numbers], scratch, |mixer, memory, branch| {
         mixer.pass(known.kept, rows, memory, branch);
     });
-    layer.finish(scratch, x);
+    layer.finish(scratch, None, x);
     let statistics = &mut scratch.statistics;
     next.norm_into(x, normed, statistics);
     if !model.is_last(index + 1) {

@@ -5,9 +5,11 @@
 //! depends on its row and column alone.
 
 use super::StepInputs;
+use super::halves::Halves;
+use super::helper::Helper;
 use super::layer::{self, Layer};
 use super::row::{Row, Step};
-use super::slide::{Helper, Known, Tokens, slide};
+use super::slide::{Known, Tokens, slide};
 use crate::buffer::Buffer;
 use crate::decision_transformer::trunk::Model;
 use crate::decision_transformer::trunk::forward::{apply_final_norm, apply_head};
@@ -177,7 +179,7 @@ fn answer(
         slide(model, known, scratch, helper.as_mut().map(Helper::again));
         answer.copy_from_slice(&scratch.stream);
     }
-    extend(model, jobs, newest, scratch, &mut answers);
+    extend(model, jobs, newest, scratch, helper, &mut answers);
     scratch.answers = answers;
 }
 
@@ -227,17 +229,12 @@ fn extend(
     jobs: &mut [Job<'_>],
     newest: usize,
     scratch: &mut Scratch,
+    helper: Option<Helper<'_>>,
     answers: &mut [f32],
 ) {
     let (shape, c) = (model.network.shape, model.network.shape.width);
     let appends = |job: &&mut Job<'_>| job.row.appends(shape);
-    let Scratch {
-        layer: memory,
-        stream,
-        normed,
-        statistics,
-        ..
-    } = scratch;
+    let stream = &mut scratch.stream;
     let tokens: usize = (jobs.iter_mut().filter(appends))
         .map(|job| job.fresh().len())
         .sum();
@@ -251,6 +248,50 @@ fn extend(
         stream[end..end + fresh.len()].copy_from_slice(fresh);
         end += fresh.len();
     }
+    match helper {
+        Some(helper) if Halves::pay(model) => {
+            let halves = helper.halves;
+            halves.begin();
+            helper.run(
+                |scratch| {
+                    let _end = halves.helping();
+                    for index in 0..model.layout.blocks.len() {
+                        let half = Layer::new(model, index, newest).half(1);
+                        halves.help(half, &mut scratch.layer.hidden);
+                    }
+                },
+                || {
+                    let _end = halves.owning();
+                    extend_through(model, jobs, newest, scratch, Some(halves));
+                },
+            );
+        }
+        _ => extend_through(model, jobs, newest, scratch, None),
+    }
+    let answers = jobs.iter_mut().zip(answers.chunks_mut(c));
+    let answers = answers.filter(|(job, _)| job.row.appends(shape));
+    for ((_, answer), found) in answers.zip(scratch.stream.chunks(c)) {
+        answer.copy_from_slice(found);
+    }
+}
+
+/// The new tokens, in `scratch.stream`, through all layers.
+fn extend_through(
+    model: Model<'_>,
+    jobs: &mut [Job<'_>],
+    newest: usize,
+    scratch: &mut Scratch,
+    halves: Option<&Halves>,
+) {
+    let (shape, c) = (model.network.shape, model.network.shape.width);
+    let appends = |job: &&mut Job<'_>| job.row.appends(shape);
+    let Scratch {
+        layer: memory,
+        stream,
+        normed,
+        statistics,
+        ..
+    } = scratch;
     for index in 0..model.layout.blocks.len() {
         let layer = Layer::new(model, index, newest);
         let mixer = &layer.at.mixer;
@@ -288,12 +329,7 @@ fn extend(
         layer.mix(stream, memory, |mixer, scratch, branch| {
             mixer.extend_each(runs, scratch, branch);
         });
-        layer.finish(memory, stream);
-    }
-    let answers = jobs.iter_mut().zip(answers.chunks_mut(c));
-    let answers = answers.filter(|(job, _)| job.row.appends(shape));
-    for ((_, answer), found) in answers.zip(stream.chunks(c)) {
-        answer.copy_from_slice(found);
+        layer.finish(memory, halves, stream);
     }
 }
 

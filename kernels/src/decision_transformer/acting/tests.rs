@@ -13,7 +13,7 @@ use crate::loss::{Denominator, Head, Objective};
 use crate::precision::Precision;
 use crate::testing::{assert_close, numbers, to_f64};
 
-use shapes::{ADALN, BINS, CONVOLUTION, LINEAR, LSTM, POST, PREDICTED, SCAN, SHAPE};
+use shapes::{ADALN, BINS, CONVOLUTION, LINEAR, LSTM, POST, PREDICTED, SCAN, SHAPE, exact_shapes};
 
 mod shapes;
 
@@ -195,108 +195,6 @@ impl Episodes {
             }
         }
     }
-}
-
-/// Shapes whose windows grow, and slide or do not.
-fn exact_shapes() -> Vec<Shape> {
-    let relu = Shape {
-        activation: Activation::Relu,
-        ..SHAPE
-    };
-    vec![
-        SHAPE,
-        Shape { layers: 1, ..relu },
-        Shape {
-            layers: 2,
-            heads: 1,
-            width: 33,
-            ..relu
-        },
-        Shape {
-            context: 1,
-            width: 128,
-            heads: 1,
-            ..relu
-        },
-        Shape {
-            head: Head::Logits,
-            ..SHAPE
-        },
-        ADALN,
-        Shape {
-            positions: 2,
-            norm_epsilon: 3e-3,
-            ..SHAPE
-        },
-        // Wider than the window, so that it slides.
-        Shape {
-            context: 5,
-            ..CONVOLUTION
-        },
-        Shape {
-            context: 1,
-            layers: 1,
-            ..CONVOLUTION
-        },
-        Shape {
-            context: 4,
-            layers: 2,
-            condition: Condition::Adaln,
-            ..CONVOLUTION
-        },
-        Shape { layers: 1, ..ADALN },
-        POST,
-        Shape { layers: 1, ..POST },
-        Shape {
-            context: 4,
-            norm_placement: NormPlacement::Post,
-            ..CONVOLUTION
-        },
-        SCAN,
-        Shape {
-            layers: 1,
-            width: 33,
-            ..SCAN
-        },
-        Shape {
-            context: 1,
-            layers: 2,
-            ..SCAN
-        },
-        Shape {
-            condition: Condition::Adaln,
-            context: 20,
-            ..SCAN
-        },
-        LINEAR,
-        Shape {
-            layers: 1,
-            width: 33,
-            context: 9,
-            ..LINEAR
-        },
-        LSTM,
-        Shape {
-            layers: 1,
-            width: 33,
-            ..LSTM
-        },
-        Shape {
-            context: 1,
-            layers: 2,
-            ..LSTM
-        },
-        Shape {
-            condition: Condition::Adaln,
-            context: 20,
-            ..LSTM
-        },
-        Shape {
-            context: 1,
-            layers: 2,
-            ..ADALN
-        },
-    ]
 }
 
 #[test]
@@ -571,6 +469,47 @@ fn a_streaming_row_acts_with_the_same_bits_whatever_rows_act_beside_it() {
             for row in active {
                 let part = row * a..(row + 1) * a;
                 assert_eq!(some[part.clone()], all[part], "row {row} of {active:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn two_threads_that_share_a_large_mlp_act_with_the_bits_of_one() {
+    let large = Shape {
+        width: 128,
+        heads: 1,
+        layers: 3,
+        ..SHAPE
+    };
+    let shapes = [
+        large,
+        // Halves of different width, on some levels.
+        Shape {
+            width: 150,
+            mixer: MixerKind::Convolution,
+            ..large
+        },
+        Shape {
+            condition: PREDICTED.condition,
+            ..large
+        },
+        Shape {
+            condition: Condition::Adaln,
+            mixer: MixerKind::Scan,
+            ..large
+        },
+    ];
+    for shape in shapes {
+        let parameters = parameters(&Layout::new(&shape));
+        let episodes = Episodes::new(shape, 1, 12);
+        for level in Level::available() {
+            for memory in [Memory::Exact, Memory::Streaming] {
+                let [one, two] = [1, 2].map(|threads| {
+                    let mut acting = Acting::at(level, memory, shape, &parameters, 1, threads);
+                    episodes.act(&mut acting, &[0])
+                });
+                assert_eq!(one, two, "{shape:?}");
             }
         }
     }

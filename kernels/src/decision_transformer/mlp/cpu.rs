@@ -13,8 +13,8 @@ use std::ops::Range;
 /// Packed weights, and transposed for backward.
 #[derive(Debug, Default)]
 pub(crate) struct Weights {
-    up: Panels,
-    down: Panels,
+    pub(super) up: Panels,
+    pub(super) down: Panels,
     up_transposed: Panels,
     down_transposed: Panels,
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;
+pub(crate) mod half;
 pub(crate) mod reference;
 
 use crate::parameters::{Pair, Places};

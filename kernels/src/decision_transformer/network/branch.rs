@@ -14,6 +14,14 @@ pub(crate) struct Branch<'a> {
 }
 
 impl<'a> Branch<'a> {
+    /// The same for a part of what is to be done.
+    pub(crate) fn again(&mut self) -> Branch<'_> {
+        Branch {
+            to: &mut *self.to,
+            ..*self
+        }
+    }
+
     /// Some of its rows, of C numbers.
     pub(crate) fn rows(&mut self, rows: &Range<usize>, width: usize) -> Branch<'_> {
         let numbers = rows.start * width..rows.end * width;

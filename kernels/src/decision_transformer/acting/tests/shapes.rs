@@ -88,3 +88,105 @@ pub(super) const POST: Shape = Shape {
     norm_placement: NormPlacement::Post,
     ..SHAPE
 };
+
+/// Shapes whose windows grow, and slide or do not.
+pub(super) fn exact_shapes() -> Vec<Shape> {
+    let relu = Shape {
+        activation: Activation::Relu,
+        ..SHAPE
+    };
+    vec![
+        SHAPE,
+        Shape { layers: 1, ..relu },
+        Shape {
+            layers: 2,
+            heads: 1,
+            width: 33,
+            ..relu
+        },
+        Shape {
+            context: 1,
+            width: 128,
+            heads: 1,
+            ..relu
+        },
+        Shape {
+            head: Head::Logits,
+            ..SHAPE
+        },
+        ADALN,
+        Shape {
+            positions: 2,
+            norm_epsilon: 3e-3,
+            ..SHAPE
+        },
+        // Wider than the window, so that it slides.
+        Shape {
+            context: 5,
+            ..CONVOLUTION
+        },
+        Shape {
+            context: 1,
+            layers: 1,
+            ..CONVOLUTION
+        },
+        Shape {
+            context: 4,
+            layers: 2,
+            condition: Condition::Adaln,
+            ..CONVOLUTION
+        },
+        Shape { layers: 1, ..ADALN },
+        POST,
+        Shape { layers: 1, ..POST },
+        Shape {
+            context: 4,
+            norm_placement: NormPlacement::Post,
+            ..CONVOLUTION
+        },
+        SCAN,
+        Shape {
+            layers: 1,
+            width: 33,
+            ..SCAN
+        },
+        Shape {
+            context: 1,
+            layers: 2,
+            ..SCAN
+        },
+        Shape {
+            condition: Condition::Adaln,
+            context: 20,
+            ..SCAN
+        },
+        LINEAR,
+        Shape {
+            layers: 1,
+            width: 33,
+            context: 9,
+            ..LINEAR
+        },
+        LSTM,
+        Shape {
+            layers: 1,
+            width: 33,
+            ..LSTM
+        },
+        Shape {
+            context: 1,
+            layers: 2,
+            ..LSTM
+        },
+        Shape {
+            condition: Condition::Adaln,
+            context: 20,
+            ..LSTM
+        },
+        Shape {
+            context: 1,
+            layers: 2,
+            ..ADALN
+        },
+    ]
+}
