@@ -2,8 +2,8 @@
 //
 // A block has 32 rows of one head of one window: queries for the output and for dq, keys for dk and dv. It processes the
 // other side 32 rows at a time, with both in shared memory, and skips what causality masks. Scores and
-// probabilities are in registers and in one tile of shared memory; global memory has the log of each query's sum
-// and, for the backward, the dot product of its output with the gradient there. Heads of more than 128 channels are
+// probabilities are in registers and in one tile of shared memory; global memory has the log of each query's sum.
+// Heads of more than 128 channels are
 // taken 128 at a time, the scores computed again for each. So shared memory does not depend on the context.
 #include "../dropout/dropout.h"
 
@@ -17,9 +17,8 @@ struct Attention {
     const float* q;
     const float* kv;
     float* out;
-    /// (query rows) x H: the log of the sum, and dout . out.
+    /// (query rows) x H: the log of the sum.
     float* logs;
-    float* deltas;
     /// For the backward only.
     const float* dout;
     float* dq;
@@ -221,20 +220,17 @@ __device__ void attend(const Attention& p, Tiles& s) {
     }
 }
 
-/// dq of 32 queries, and the dot products of output and gradient that the keys need.
+/// What the backward pass needs of 32 queries: the log of each one's sum, the dot product of its output with the gradient
+/// there, and the bits of its mask.
 template <bool VECTOR>
-__device__ void back_to_queries(const Attention& p, Tiles& s) {
-    int tiles = (p.queries + SIDE - 1) / SIDE;
-    Scene scene(p, blockIdx.x / tiles);
-    int first = blockIdx.x % tiles * SIDE, d = scene.d;
-    int row = threadIdx.x / LANES * 8, lane = threadIdx.x % LANES;
-    float scale = 1.f / sqrtf(float(d));
-    int last = scene.queries < first + SIDE ? scene.queries : first + SIDE;
-    int keys = last > first ? scene.sees(last - 1) : 0;
+__device__ inline void lay_queries(const Attention& p, const Scene& scene, Tiles& s, int first) {
+    int row = threadIdx.x / LANES * 8, lane = threadIdx.x % LANES, d = scene.d;
+#pragma unroll 1
     for (int r = row; r < row + 8; r++) {
         int query = first + r;
         float delta = 0.f;
         if (query < scene.queries)
+#pragma unroll 1
             for (int e = 4 * lane; e < d; e += 4 * LANES) {
                 u64 at = u64(query) * p.width + e;
                 float4 dout = load4<VECTOR>(scene.out_rows(p.dout) + at, d - e);
@@ -244,10 +240,19 @@ __device__ void back_to_queries(const Attention& p, Tiles& s) {
         if (lane == 0) {
             s.deltas[r] = delta;
             s.logs[r] = query < scene.queries ? p.logs[scene.log_at(query)] : 0.f;
-            if (query < p.queries) p.deltas[scene.log_at(query)] = delta;
             if (p.drop.threshold > 0) s.bits[r] = scene.bits(query);
         }
     }
+}
+
+/// dq of 32 queries.
+template <bool VECTOR>
+__device__ void back_to_queries(const Attention& p, const Scene& scene, Tiles& s, int first) {
+    int d = scene.d;
+    float scale = 1.f / sqrtf(float(d));
+    int last = scene.queries < first + SIDE ? scene.queries : first + SIDE;
+    int keys = last > first ? scene.sees(last - 1) : 0;
+    lay_queries<VECTOR>(p, scene, s, first);
     __syncthreads();
     for (int c = 0; c < d; c += CHUNK) {
         float sums[8][4], ones[8];
@@ -284,12 +289,10 @@ __device__ void back_to_queries(const Attention& p, Tiles& s) {
     }
 }
 
-/// dk and dv of 32 keys. Runs after `attention_queries`.
+/// dk and dv of 32 keys.
 template <bool VECTOR>
-__device__ void back_to_keys(const Attention& p, Tiles& s) {
-    int tiles = (p.keys + SIDE - 1) / SIDE;
-    Scene scene(p, blockIdx.x / tiles);
-    int first = blockIdx.x % tiles * SIDE, d = scene.d;
+__device__ void back_to_keys(const Attention& p, const Scene& scene, Tiles& s, int first) {
+    int d = scene.d;
     float scale = 1.f / sqrtf(float(d));
     // The first query that sees the first of these keys, down to a whole tile.
     int before = first + 1 - p.visible_offset;
@@ -301,12 +304,7 @@ __device__ void back_to_keys(const Attention& p, Tiles& s) {
             for (int n = 0; n < 4; n++) dk[r][n] = dv[r][n] = 0.f;
         }
         for (int query = from; query < scene.queries; query += SIDE) {
-            int mine = query + threadIdx.x;
-            if (threadIdx.x < SIDE && mine < scene.queries) {
-                s.logs[threadIdx.x] = p.logs[scene.log_at(mine)];
-                s.deltas[threadIdx.x] = p.deltas[scene.log_at(mine)];
-                if (p.drop.threshold > 0) s.bits[threadIdx.x] = scene.bits(mine);
-            }
+            lay_queries<VECTOR>(p, scene, s, query);
             Place at;
             float scores[2][4], slopes[2][4];
             dots<VECTOR>(s, scores, scene.k_rows(), p.kv_stride, first, scene.keys, scene.q_rows(p.q), p.q_stride,
@@ -346,6 +344,18 @@ __device__ void back_to_keys(const Attention& p, Tiles& s) {
     }
 }
 
+/// The gradients of queries, keys and values. A head has some blocks for its queries, then some for its keys.
+template <bool VECTOR>
+__device__ void back(const Attention& p, Tiles& s) {
+    int of_queries = (p.queries + SIDE - 1) / SIDE, of_keys = (p.keys + SIDE - 1) / SIDE;
+    Scene scene(p, blockIdx.x / (of_queries + of_keys));
+    int block = blockIdx.x % (of_queries + of_keys);
+    if (block < of_queries)
+        back_to_queries<VECTOR>(p, scene, s, block * SIDE);
+    else
+        back_to_keys<VECTOR>(p, scene, s, (block - of_queries) * SIDE);
+}
+
 /// Whether four channels of a head can be read at once.
 __device__ inline bool is_aligned(const Attention& p) {
     u64 addresses = u64(p.q) | u64(p.kv) | u64(p.out) | u64(p.dout) | u64(p.dq) | u64(p.dkv);
@@ -364,5 +374,4 @@ __device__ inline bool is_aligned(const Attention& p) {
     EXPORT(name)
 
 ATTENTION(attention, attend)
-ATTENTION(attention_queries, back_to_queries)
-ATTENTION(attention_keys, back_to_keys)
+ATTENTION(attention_backward, back)

@@ -11,7 +11,6 @@ parameters! {
         kv: Address,
         out: Address,
         logs: Address,
-        deltas: Address,
         dout: Address,
         dq: Address,
         dkv: Address,
@@ -37,12 +36,12 @@ impl Attention {
     fn launch(
         &self,
         kernel: &'static str,
-        rows: i32,
+        tiles: usize,
         windows: usize,
         products: usize,
         matrices: [usize; 2],
     ) -> Launch {
-        let blocks = (rows as usize).div_ceil(SIDE) * windows * self.heads as usize;
+        let blocks = tiles * windows * self.heads as usize;
         let [queries, keys, width] =
             [self.queries, self.keys, self.width].map(|size| size as usize);
         let seen = queries * keys / 2;
@@ -51,16 +50,19 @@ impl Attention {
         Launch::new(kernel, [blocks, 1, 1], THREADS, self).doing(work)
     }
 
-    /// `out` and `logs`.
-    pub(crate) fn forward(&self, windows: usize) -> Launch {
-        self.launch("attention", self.queries, windows, 2, [2, 2])
+    /// Tiles of its queries and of its keys.
+    fn tiles(&self) -> [usize; 2] {
+        [self.queries, self.keys].map(|rows| (rows as usize).div_ceil(SIDE))
     }
 
-    /// `dq` and `deltas`, then `dkv`.
-    pub(crate) fn backward(&self, windows: usize) -> [Launch; 2] {
-        [
-            self.launch("attention_queries", self.queries, windows, 3, [4, 2]),
-            self.launch("attention_keys", self.keys, windows, 4, [2, 4]),
-        ]
+    /// `out` and `logs`.
+    pub(crate) fn forward(&self, windows: usize) -> Launch {
+        self.launch("attention", self.tiles()[0], windows, 2, [2, 2])
+    }
+
+    /// `dq` and `dkv`.
+    pub(crate) fn backward(&self, windows: usize) -> Launch {
+        let tiles = self.tiles().iter().sum();
+        self.launch("attention_backward", tiles, windows, 7, [4, 4])
     }
 }

@@ -47,7 +47,7 @@ const MOST_BLOCKS: usize = 512;
 const SPAN: usize = 512;
 
 /// Whether four numbers of a row can be read at once.
-fn is_aligned(width: i32, addresses: &[Address]) -> bool {
+fn are_aligned(width: i32, addresses: &[Address]) -> bool {
     width % 4 == 0 && addresses.iter().all(|at| at.0.is_multiple_of(16))
 }
 
@@ -58,16 +58,36 @@ pub(crate) fn blocks(rows: usize) -> (usize, usize) {
 }
 
 impl Norm {
+    /// A norm of no rows.
+    pub(crate) const NONE: Self = Self {
+        x: Address::NULL,
+        gain: Address::NULL,
+        bias: Address::NULL,
+        y: Address::NULL,
+        statistics: Address::NULL,
+        drop: Drop::NONE,
+        rows: 0,
+        width: 0,
+    };
+
+    /// Whether it can read four numbers at once.
+    pub(crate) fn is_aligned(&self) -> bool {
+        are_aligned(self.width, &[self.x, self.gain, self.bias, self.y])
+    }
+
+    /// Its least work.
+    pub(crate) fn work(&self) -> LaunchWork {
+        LaunchWork::of(2 * self.rows as usize * self.width as usize, 0)
+    }
+
     pub(crate) fn launch(&self) -> Launch {
         let blocks = (self.rows as usize).div_ceil(WARPS);
-        let work = LaunchWork::of(2 * self.rows as usize * self.width as usize, 0);
-        let addresses = [self.x, self.gain, self.bias, self.y];
-        let kernel = if is_aligned(self.width, &addresses) {
+        let kernel = if self.is_aligned() {
             "layer_norm"
         } else {
             "layer_norm_any"
         };
-        Launch::new(kernel, [blocks, 1, 1], THREADS, self).doing(work)
+        Launch::new(kernel, [blocks, 1, 1], THREADS, self).doing(self.work())
     }
 }
 
@@ -86,7 +106,7 @@ impl NormBackward {
             self.dx,
             self.dropped,
         ];
-        let kernel = if is_aligned(self.width, &addresses) {
+        let kernel = if are_aligned(self.width, &addresses) {
             "layer_norm_backward"
         } else {
             "layer_norm_any_backward"

@@ -3,6 +3,7 @@
 //
 // A lane has four neighbouring channels of every 128. Up to 512 channels of a row are in registers, so that rows are
 // read from memory once.
+#pragma once
 #include "../dropout/dropout.h"
 
 constexpr float EPSILON = 1e-5f;
@@ -61,9 +62,10 @@ struct Norm {
     int rows, width;
 };
 
+/// Row `row`, by a warp.
 template <bool VECTOR>
-__device__ void norm(const Norm& p) {
-    int row = blockIdx.x * WARPS + threadIdx.x / LANES, lane = threadIdx.x % LANES;
+__device__ void norm(const Norm& p, int row) {
+    int lane = threadIdx.x % LANES;
     // The whole warp returns together.
     if (row >= p.rows) return;
     const float* from = p.x + u64(row) * p.width;
@@ -201,7 +203,9 @@ __device__ void norm_backward(const NormBackward& p, NormParts& parts) {
     add_up(dbias, p.dbias);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) layer_norm(Norm p) { norm<true>(p); }
+extern "C" __global__ void __launch_bounds__(THREADS) layer_norm(Norm p) {
+    norm<true>(p, blockIdx.x * WARPS + threadIdx.x / LANES);
+}
 EXPORT(layer_norm)
 extern "C" __global__ void __launch_bounds__(THREADS) layer_norm_backward(NormBackward p) {
     SHARED(NormParts, parts);
@@ -210,7 +214,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) layer_norm_backward(NormBa
 EXPORT(layer_norm_backward)
 
 // Of rows that do not begin at 16 bytes.
-extern "C" __global__ void __launch_bounds__(THREADS) layer_norm_any(Norm p) { norm<false>(p); }
+extern "C" __global__ void __launch_bounds__(THREADS) layer_norm_any(Norm p) {
+    norm<false>(p, blockIdx.x * WARPS + threadIdx.x / LANES);
+}
 EXPORT(layer_norm_any)
 extern "C" __global__ void __launch_bounds__(THREADS) layer_norm_any_backward(NormBackward p) {
     SHARED(NormParts, parts);

@@ -57,6 +57,18 @@ parameters! {
     }
 }
 
+parameters! {
+    /// See `linear.cu`.
+    Gradients {
+        input: Product,
+        weight: Product,
+        input_rows: i32,
+        input_columns: i32,
+        weight_rows: i32,
+        weight_columns: i32,
+    }
+}
+
 /// Rows and columns of a block's tile, and the depth of a piece, as `linear.cu` has them.
 const TILE: usize = 64;
 const DEPTH: usize = 32;
@@ -75,7 +87,7 @@ pub(crate) const MOST_DEPTH: usize = 16_384;
 
 /// Which factor is transposed, and so which epilogues there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Across {
+enum Across {
     /// C = A B: stored, activated, or added to a residual.
     Neither,
     /// C = A B^T, the gradient of an input: stored, added, or multiplied with a slope.
@@ -192,40 +204,135 @@ impl Form {
         }
     }
 
-    /// The kernel of a product.
-    fn kernel(self, precision: Precision, across: Across) -> &'static str {
-        let names = match (self, precision) {
-            (Self::Any, _) => ["product_any", "product_any_back", "product_any_weight"],
-            (_, Precision::F32) => ["product_f32", "product_f32_back", "product_f32_weight"],
-            (_, Precision::Tf32) => ["product_tf32", "product_tf32_back", "product_tf32_weight"],
-            (Self::Tiles, Precision::Bf16) => {
-                ["product_bf16", "product_bf16_back", "product_bf16_weight"]
-            }
-            (Self::Large, Precision::Bf16) => [
-                "product_bf16_large",
-                "product_bf16_large_back",
-                "product_bf16_large_weight",
-            ],
-        };
-        names[across as usize]
+    /// The kernels of a layer's forward pass and of its gradients.
+    fn kernels(self, precision: Precision) -> [&'static str; 2] {
+        match (self, precision) {
+            (Self::Any, _) => ["product_any", "gradients_any"],
+            (_, Precision::F32) => ["product_f32", "gradients_f32"],
+            (_, Precision::Tf32) => ["product_tf32", "gradients_tf32"],
+            (Self::Tiles, Precision::Bf16) => ["product_bf16", "gradients_bf16"],
+            (Self::Large, Precision::Bf16) => ["product_bf16_large", "gradients_bf16_large"],
+        }
     }
 
-    /// The launch of a product in this many slices.
-    fn launch(precision: Precision, across: Across, slices: usize, product: Product) -> Launch {
-        let form = Self::of(precision, across, slices, &product);
-        let tiles = |size: i32| (size as usize).div_ceil(form.tile());
-        let grid = [tiles(product.rows), tiles(product.columns), slices];
+    fn threads(self) -> u32 {
+        2 * self.tile() as u32
+    }
+}
+
+/// A product before it is launched.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    form: Form,
+    /// Tiles in rows and in columns.
+    tiles: [usize; 2],
+    slices: usize,
+    product: Product,
+    work: LaunchWork,
+}
+
+impl Part {
+    fn new(
+        precision: Precision,
+        across: Across,
+        slices: usize,
+        product: Product,
+        work: LaunchWork,
+    ) -> Self {
+        let form = Form::of(precision, across, slices, &product);
         let rounding = match precision {
             Precision::F32 => 0,
             Precision::Tf32 => 1,
             Precision::Bf16 => 2,
         };
-        let product = Product {
-            rounding,
-            ..product
+        Self {
+            form,
+            tiles: [product.rows, product.columns]
+                .map(|size| (size as usize).div_ceil(form.tile())),
+            slices,
+            product: Product {
+                rounding,
+                ..product
+            },
+            work,
+        }
+    }
+
+    fn blocks(&self) -> usize {
+        self.tiles[0] * self.tiles[1] * self.slices
+    }
+}
+
+/// The gradients of a layer: of its input, of its weight and bias, or of both, none of which needs
+/// the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LayerGradients {
+    precision: Precision,
+    input: Option<Part>,
+    weight: Option<Part>,
+}
+
+impl LayerGradients {
+    /// Those of this and what it lacks of another one, in the same precision.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            precision: self.precision,
+            input: self.input.or(other.input),
+            weight: self.weight.or(other.weight),
+        }
+    }
+
+    /// The same in tiles of 128 x 128, which are otherwise for large products.
+    #[cfg(test)]
+    pub(crate) fn enlarged(self) -> Self {
+        let enlarge = |part: Part| Part {
+            form: Form::Large,
+            tiles: part.tiles.map(|tiles| tiles.div_ceil(2)),
+            ..part
         };
-        let threads = 2 * form.tile() as u32;
-        Launch::new(form.kernel(precision, across), grid, threads, &product)
+        Self {
+            input: self.input.map(enlarge),
+            weight: self.weight.map(enlarge),
+            ..self
+        }
+    }
+
+    /// One launch, or two if the products have different forms.
+    pub(crate) fn launches(self) -> Vec<Launch> {
+        let Self { input, weight, .. } = self;
+        match (input, weight) {
+            (Some(one), Some(other)) if one.form != other.form => {
+                vec![self.launch(None, weight), self.launch(input, None)]
+            }
+            _ => vec![self.launch(input, weight)],
+        }
+    }
+
+    fn launch(self, input: Option<Part>, weight: Option<Part>) -> Launch {
+        let parts = || [input, weight].into_iter().flatten();
+        let sizes = |part: Option<Part>| {
+            let tiles = part.map_or([0, 0], |part| part.tiles);
+            tiles.map(|count| count as i32)
+        };
+        let product = |part: Option<Part>| part.map_or(Product::NONE, |part| part.product);
+        let [[input_rows, input_columns], [weight_rows, weight_columns]] =
+            [input, weight].map(sizes);
+        let parameters = Gradients {
+            input: product(input),
+            weight: product(weight),
+            input_rows,
+            input_columns,
+            weight_rows,
+            weight_columns,
+        };
+        let form = parts().next().map_or(Form::Any, |part| part.form);
+        let blocks = parts().map(|part| part.blocks()).sum();
+        let [_, kernel] = form.kernels(self.precision);
+        let work = parts().fold(LaunchWork::default(), |sum, part| LaunchWork {
+            bytes: sum.bytes + part.work.bytes,
+            operations: sum.operations + part.work.operations,
+        });
+        Launch::new(kernel, [blocks, 1, 1], form.threads(), &parameters).doing(work)
     }
 }
 
@@ -263,21 +370,57 @@ impl Sizes {
     }
 }
 
-/// C = A B or A B^T, with its epilogue. `to_stride` also applies to what `finish` reads.
+/// C = A B, with its epilogue. `to_stride` also applies to what `finish` reads.
 pub(crate) fn product(
+    precision: Precision,
+    sizes: Sizes,
+    factors: (Matrix, Matrix),
+    finish: Finish,
+    to: (Address, usize),
+) -> Launch {
+    debug_assert!(!matches!(finish, Finish::Add { .. } | Finish::Slope { .. }));
+    let part = finished(precision, Across::Neither, sizes, factors, finish, to);
+    let [kernel, _] = part.form.kernels(precision);
+    let [rows, columns] = part.tiles;
+    Launch::new(
+        kernel,
+        [rows, columns, 1],
+        part.form.threads(),
+        &part.product,
+    )
+    .doing(part.work)
+}
+
+/// C = A B^T, with its epilogue: the gradient of a layer's input.
+pub(crate) fn input_gradient(
+    precision: Precision,
+    sizes: Sizes,
+    factors: (Matrix, Matrix),
+    finish: Finish,
+    to: (Address, usize),
+) -> LayerGradients {
+    debug_assert!(!matches!(
+        finish,
+        Finish::Activate { .. } | Finish::Residual { .. }
+    ));
+    let part = finished(precision, Across::Right, sizes, factors, finish, to);
+    LayerGradients {
+        precision,
+        input: Some(part),
+        weight: None,
+    }
+}
+
+/// A product in one slice, with its epilogue.
+fn finished(
     precision: Precision,
     across: Across,
     sizes: Sizes,
     (a, b): (Matrix, Matrix),
     finish: Finish,
     (to, to_stride): (Address, usize),
-) -> Launch {
+) -> Part {
     let mut parameters = plain(sizes, a, b, to, to_stride);
-    debug_assert!(match finish {
-        Finish::Store { .. } => true,
-        Finish::Activate { .. } | Finish::Residual { .. } => across == Across::Neither,
-        Finish::Add { .. } | Finish::Slope { .. } => across == Across::Right,
-    });
     let results = match finish {
         Finish::Activate {
             activation: Activation::Relu,
@@ -320,7 +463,7 @@ pub(crate) fn product(
         }
     }
     let work = sizes.work(results * sizes.rows * sizes.columns);
-    Form::launch(precision, across, 1, parameters).doing(work)
+    Part::new(precision, across, 1, parameters, work)
 }
 
 /// Where the slices of a gradient go.
@@ -335,13 +478,14 @@ pub(crate) struct Slices {
     pub(crate) bias_slice: usize,
 }
 
-/// dW = X^T dY and db = the sums of dY's columns, in slices along `rows`.
+/// dW = X^T dY and db = the sums of dY's columns, in slices along `rows`: the gradient of a layer's
+/// weight and bias.
 pub(crate) fn weight_gradient(
     precision: Precision,
     (inputs, outputs, rows): (usize, usize, usize),
     (x, dy): (Matrix, Matrix),
     slices: Slices,
-) -> Launch {
+) -> LayerGradients {
     let sizes = Sizes {
         rows: inputs,
         columns: outputs,
@@ -355,11 +499,33 @@ pub(crate) fn weight_gradient(
         ..plain(sizes, x, dy, slices.weight, slices.stride)
     };
     let work = sizes.work(slices.count * inputs * outputs);
-    Form::launch(precision, Across::Left, slices.count, parameters).doing(work)
+    let part = Part::new(precision, Across::Left, slices.count, parameters, work);
+    LayerGradients {
+        precision,
+        input: None,
+        weight: Some(part),
+    }
+}
+
+impl Product {
+    /// A product without blocks.
+    const NONE: Self = {
+        let nowhere = Matrix {
+            at: Address::NULL,
+            stride: 0,
+            rows: Rows::ALL,
+        };
+        let sizes = Sizes {
+            rows: 0,
+            columns: 0,
+            depth: 0,
+        };
+        plain(sizes, nowhere, nowhere, Address::NULL, 0)
+    };
 }
 
 /// A product in one slice that is just stored.
-fn plain(sizes: Sizes, a: Matrix, b: Matrix, to: Address, to_stride: usize) -> Product {
+const fn plain(sizes: Sizes, a: Matrix, b: Matrix, to: Address, to_stride: usize) -> Product {
     Product {
         a: a.at,
         b: b.at,
@@ -376,7 +542,11 @@ fn plain(sizes: Sizes, a: Matrix, b: Matrix, to: Address, to_stride: usize) -> P
         rows: sizes.rows as i32,
         columns: sizes.columns as i32,
         depth: sizes.depth as i32,
-        slice_depth: sizes.depth.max(1) as i32,
+        slice_depth: if sizes.depth == 0 {
+            1
+        } else {
+            sizes.depth as i32
+        },
         a_stride: a.stride as i32,
         b_stride: b.stride as i32,
         to_stride: to_stride as i32,

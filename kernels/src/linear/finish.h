@@ -54,9 +54,9 @@ __device__ inline float finish(const Product& p, float value, float other, Bits 
 /// The epilogue of a tile that begins at (row, column). What several elements need is read before the first is
 /// written.
 template <int FINISH, int ACTIVATION, bool VECTOR, class Sums>
-__device__ void end_tile(const Product& p, Sums& sums, const Bits* bits, int row, int column) {
+__device__ void end_tile(const Product& p, int slice, Sums& sums, const Bits* bits, int row, int column) {
     constexpr int QUADS = 4;
-    float* to = p.to + blockIdx.z * p.to_slice;
+    float* to = p.to + slice * p.to_slice;
 #pragma unroll 1
     for (int round = 0; round < Sums::ROUNDS; round++, sums.next()) {
         float4 others[QUADS], biases[QUADS];

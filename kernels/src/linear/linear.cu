@@ -15,6 +15,14 @@
 /// Which factor is transposed, and so which epilogues there are.
 enum Across { NEITHER, RIGHT, LEFT };
 
+/// A tile of the result and a slice of the depth: what a block computes.
+struct Block {
+    int row, column, slice;
+    __device__ static Block of(int index, int rows, int columns) {
+        return {index % rows, index / rows % columns, index / rows / columns};
+    }
+};
+
 /// The sums of B's columns over a slice, before they are rounded: a thread adds those of its share. An f32 product's
 /// are read in shared memory, every other line of a column.
 template <class Factor, int TILE>
@@ -61,13 +69,16 @@ struct Panels {
     Panel<Factor, TILE, ACROSS == RIGHT> b[2];
     __align__(16) float columns[Columns<Factor, TILE>::PARTS][TILE];
     Bits bits[TILE];
+    /// Which tile this is. It is in no register while sums are added up.
+    Block block;
 };
 
 template <class Factor, int TILE, Across ACROSS, bool VECTOR, bool SUMS_COLUMNS>
-__device__ void product(const Product& p, Panels<Factor, TILE, ACROSS>& s) {
+__device__ void product(const Product& p, Block block, Panels<Factor, TILE, ACROSS>& s) {
     typedef Sums<Factor, TILE, ACROSS != LEFT, ACROSS == RIGHT> Totals;
-    int row = blockIdx.x * TILE, column = blockIdx.y * TILE;
-    int k = blockIdx.z * p.slice_depth;
+    if (threadIdx.x == 0) s.block = block;
+    int row = block.row * TILE, column = block.column * TILE;
+    int k = block.slice * p.slice_depth;
     int end = k + p.slice_depth < p.depth ? k + p.slice_depth : p.depth;
     Rows b_rows = ACROSS == RIGHT ? Rows{1, 0} : p.b_rows;
     Share<Factor, TILE, Totals::BLOCK, ACROSS != LEFT, VECTOR> a({p.a, p.a_stride, p.a_rows, row, p.rows}, k);
@@ -129,21 +140,23 @@ __device__ void product(const Product& p, Panels<Factor, TILE, ACROSS>& s) {
         of_a[1] = of_a[0];
         of_b[1] = of_b[0];
     }
+    block = s.block;
+    row = block.row * TILE, column = block.column * TILE;
     if (ACROSS == NEITHER) {
-        if (p.finish == RESIDUAL) return end_tile<RESIDUAL, RELU, VECTOR>(p, totals, s.bits, row, column);
+        if (p.finish == RESIDUAL) return end_tile<RESIDUAL, RELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
         if (p.finish == ACTIVATE) {
-            if (p.activation == RELU) return end_tile<ACTIVATE, RELU, VECTOR>(p, totals, s.bits, row, column);
-            return end_tile<ACTIVATE, GELU, VECTOR>(p, totals, s.bits, row, column);
+            if (p.activation == RELU) return end_tile<ACTIVATE, RELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
+            return end_tile<ACTIVATE, GELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
         }
     }
     if (ACROSS == RIGHT) {
-        if (p.finish == ADD) return end_tile<ADD, RELU, VECTOR>(p, totals, s.bits, row, column);
+        if (p.finish == ADD) return end_tile<ADD, RELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
         if (p.finish == SLOPE) {
-            if (p.activation == RELU) return end_tile<SLOPE, RELU, VECTOR>(p, totals, s.bits, row, column);
-            return end_tile<SLOPE, GELU, VECTOR>(p, totals, s.bits, row, column);
+            if (p.activation == RELU) return end_tile<SLOPE, RELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
+            return end_tile<SLOPE, GELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
         }
     }
-    end_tile<STORE, RELU, VECTOR>(p, totals, s.bits, row, column);
+    end_tile<STORE, RELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
     if (!SUMS_COLUMNS) return;
     columns.store(s.columns);
     __syncthreads();
@@ -151,31 +164,58 @@ __device__ void product(const Product& p, Panels<Factor, TILE, ACROSS>& s) {
     if (c < TILE && column + c < p.columns) {
         float sum = 0.f;
         for (auto& part : s.columns) sum += part[c];
-        p.sums[blockIdx.z * p.sums_slice + column + c] = sum;
+        p.sums[block.slice * p.sums_slice + column + c] = sum;
     }
 }
 
 template <class Factor, int TILE, Across ACROSS, bool VECTOR>
-__device__ void product(const Product& p, Panels<Factor, TILE, ACROSS>& s) {
+__device__ void product(const Product& p, Block block, Panels<Factor, TILE, ACROSS>& s) {
     // The whole block takes one way.
-    if (ACROSS == LEFT && p.sums != nullptr && blockIdx.x == 0)
-        product<Factor, TILE, ACROSS, VECTOR, ACROSS == LEFT>(p, s);
+    if (ACROSS == LEFT && p.sums != nullptr && block.row == 0)
+        product<Factor, TILE, ACROSS, VECTOR, ACROSS == LEFT>(p, block, s);
     else
-        product<Factor, TILE, ACROSS, VECTOR, false>(p, s);
+        product<Factor, TILE, ACROSS, VECTOR, false>(p, block, s);
 }
 
-#define PRODUCT(name, Factor, TILE, ACROSS, VECTOR)                                                                \
-    typedef Panels<Factor, TILE, ACROSS> Panels_##name;                                                            \
-    extern "C" __global__ void __launch_bounds__(2 * TILE, 192 / TILE) product_##name(Product p) {                 \
-        SHARED(Panels_##name, s);                                                                                  \
-        product<Factor, TILE, ACROSS, VECTOR>(p, s);                                                               \
-    }                                                                                                              \
-    EXPORT(product_##name)
+/// The gradients of a layer's input and of its weight: one launch, because neither needs the other. Either may have no
+/// blocks.
+struct Gradients {
+    Product input, weight;
+    /// Tiles in rows and columns; a weight's are as often as it has slices.
+    int input_rows, input_columns, weight_rows, weight_columns;
+};
+
+template <class Factor, int TILE>
+union EitherPanels {
+    Panels<Factor, TILE, RIGHT> input;
+    Panels<Factor, TILE, LEFT> weight;
+};
+
+template <class Factor, int TILE, bool VECTOR>
+__device__ void gradients(const Gradients& p, EitherPanels<Factor, TILE>& s) {
+    int index = blockIdx.x, inputs = p.input_rows * p.input_columns;
+    if (index < inputs) {
+        product<Factor, TILE, RIGHT, VECTOR>(
+            p.input, {index % p.input_rows, index / p.input_rows, 0}, s.input);
+        return;
+    }
+    product<Factor, TILE, LEFT, VECTOR>(
+        p.weight, Block::of(index - inputs, p.weight_rows, p.weight_columns), s.weight);
+}
 
 #define PRODUCTS(name, Factor, TILE, VECTOR)                                                                       \
-    PRODUCT(name, Factor, TILE, NEITHER, VECTOR)                                                                   \
-    PRODUCT(name##_back, Factor, TILE, RIGHT, VECTOR)                                                              \
-    PRODUCT(name##_weight, Factor, TILE, LEFT, VECTOR)
+    typedef Panels<Factor, TILE, NEITHER> Panels_##name;                                                           \
+    extern "C" __global__ void __launch_bounds__(2 * TILE, 192 / TILE) product_##name(Product p) {                 \
+        SHARED(Panels_##name, s);                                                                                  \
+        product<Factor, TILE, NEITHER, VECTOR>(p, {int(blockIdx.x), int(blockIdx.y), 0}, s);                       \
+    }                                                                                                              \
+    EXPORT(product_##name)                                                                                         \
+    typedef EitherPanels<Factor, TILE> Either_##name;                                                              \
+    extern "C" __global__ void __launch_bounds__(2 * TILE, 192 / TILE) gradients_##name(Gradients p) {             \
+        SHARED(Either_##name, s);                                                                                  \
+        gradients<Factor, TILE, VECTOR>(p, s);                                                                     \
+    }                                                                                                              \
+    EXPORT(gradients_##name)
 
 PRODUCTS(f32, F32, 64, true)
 PRODUCTS(tf32, Tf32, 64, true)

@@ -9,6 +9,7 @@ use crate::decision_transformer::shape::Shape;
 use crate::device::backend::{Address, Error, Launch};
 use crate::dropout::Site;
 use crate::dropout::cuda::Drop;
+use crate::layer_norm::cuda::Norm;
 use crate::linear::cuda::Rows;
 
 /// What the forward pass stores of a block.
@@ -118,7 +119,19 @@ impl Parameters {
         }
     }
 
-    /// Writes x', from x.
+    /// The norm in front of the mixer, if there is one.
+    pub(crate) fn first_norm(
+        &self,
+        network: &Network<'_>,
+        x: Address,
+        memory: &Memory,
+    ) -> Option<Norm> {
+        let to = (memory.tape.normed_1, memory.tape.statistics_1);
+        let norm = self.norm_1.as_ref()?;
+        Some(network.norm(norm, x, to, Drop::NONE, network.tokens()))
+    }
+
+    /// Writes x', from x. The embedding has computed the first norm of the first layer.
     pub(crate) fn forward_launches(
         &self,
         network: &Network<'_>,
@@ -129,10 +142,8 @@ impl Parameters {
     ) {
         let tape = memory.tape;
         let (rows, tokens) = network.outputs(layer);
-        if let Some(norm) = &self.norm_1 {
-            let normed = (tape.normed_1, tape.statistics_1);
-            launches.push(network.norm(norm, x, normed, Drop::NONE, network.tokens()));
-        }
+        let norm = self.first_norm(network, x, memory);
+        launches.extend(norm.filter(|_| layer > 0).map(|norm| norm.launch()));
         let branch = Branch {
             residual: x,
             residual_rows: tokens,
@@ -142,7 +153,8 @@ impl Parameters {
         let normed = tape.normed_1;
         (self.mixer).forward_launches(network, layer, normed, memory.mixer(), branch, launches);
         let normed = (tape.normed_2, tape.statistics_2);
-        launches.push(network.norm(&self.norm_2, tape.middle, normed, Drop::NONE, rows));
+        let norm = network.norm(&self.norm_2, tape.middle, normed, Drop::NONE, rows);
+        launches.push(norm.launch());
         let branch = Branch {
             residual: tape.middle,
             residual_rows: Rows::ALL,

@@ -7,12 +7,13 @@
 mod backward;
 
 use super::memory::Memory;
-use crate::decision_transformer::embedding::cuda::Embed;
+use crate::decision_transformer::embedding::cuda::{Embed, Kind};
 use crate::decision_transformer::layout::Layout;
 use crate::decision_transformer::network::cuda::Network;
 use crate::device::backend::{Address, Launch};
 use crate::dropout::Site;
 use crate::dropout::cuda::Drop;
+use crate::layer_norm::cuda::Norm;
 use crate::loss::cuda::HeadAndLoss;
 use crate::loss::{Denominator, Objective};
 use crate::parameters::Pair;
@@ -31,21 +32,21 @@ impl Sequence<'_> {
     /// Predictions; with `learns`, also the loss and the gradient with respect to the head's
     /// outputs.
     pub(crate) fn forward(&self, learns: bool) -> Vec<Launch> {
-        let mut launches = Vec::new();
-        self.embed(&mut launches);
+        let mut launches = vec![self.embed()];
         let (memory, network) = (self.memory, &self.network);
         for (layer, at) in self.layout.blocks.iter().enumerate() {
             let streams = (memory.streams[layer], memory.streams[layer + 1]);
             let block = memory.blocks[layer];
             at.forward_launches(network, layer, streams, &block, &mut launches);
         }
-        launches.push(network.norm(
+        let norm = network.norm(
             &self.layout.final_norm,
             memory.streams[network.shape.layers],
             (memory.final_normed, memory.final_statistics),
             Drop::NONE,
             network.steps(),
-        ));
+        );
+        launches.push(norm.launch());
         launches.push(self.head_and_loss(learns));
         launches
     }
@@ -87,31 +88,40 @@ impl Sequence<'_> {
         (given.into_iter().zip(at.kinds())).map(|((input, width), pair)| (input, width, pair))
     }
 
-    fn embed(&self, launches: &mut Vec<Launch>) {
+    /// The stream before the first layer, and what the first layer's mixer reads.
+    fn embed(&self) -> Launch {
         let (memory, network) = (self.memory, &self.network);
-        for (kind, (input, inputs, pair)) in self.kinds().enumerate() {
-            let embed = Embed {
-                input,
-                weight: network.parameter(&pair.weight),
-                bias: network.parameter(&pair.bias),
-                timesteps: memory.inputs.timesteps,
-                lengths: memory.inputs.lengths,
-                table: network.parameter(&self.layout.embedding.timestep),
-                to: memory.embedded,
-                inputs: inputs as i32,
-                kind: kind as i32,
-                steps: network.steps() as i32,
-                context: network.shape.context as i32,
-                width: network.shape.width as i32,
-            };
-            launches.push(embed.launch());
-        }
-        launches.push(network.norm(
+        let mut kinds = self.kinds().map(|(input, inputs, pair)| Kind {
+            input,
+            weight: network.parameter(&pair.weight),
+            bias: network.parameter(&pair.bias),
+            inputs: inputs as i32,
+        });
+        let mut kind = || kinds.next().expect("a step has three tokens");
+        let norm = network.norm(
             &self.layout.embed_norm,
             memory.embedded,
             (memory.streams[0], memory.embedded_statistics),
             network.drop(Site::Embedding),
             network.tokens(),
-        ));
+        );
+        let first = self.layout.blocks.first().zip(memory.blocks.first());
+        let next = first.and_then(|(at, block)| at.first_norm(network, memory.streams[0], block));
+        let embed = Embed {
+            return_to_go: kind(),
+            observation: kind(),
+            action: kind(),
+            timesteps: memory.inputs.timesteps,
+            lengths: memory.inputs.lengths,
+            table: network.parameter(&self.layout.embedding.timestep),
+            to: memory.embedded,
+            norm,
+            next: next.unwrap_or(Norm::NONE),
+            steps: network.steps() as i32,
+            context: network.shape.context as i32,
+            width: network.shape.width as i32,
+            is_aligned: 0,
+        };
+        embed.launch()
     }
 }

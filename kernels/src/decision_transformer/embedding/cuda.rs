@@ -2,22 +2,34 @@
 
 use crate::device::backend::{Address, Launch, LaunchWork, THREADS};
 use crate::device::parameters::parameters;
+use crate::layer_norm::cuda::Norm;
+
+parameters! {
+    /// See `embedding.cu`.
+    Kind {
+        input: Address,
+        weight: Address,
+        bias: Address,
+        inputs: i32,
+    }
+}
 
 parameters! {
     /// See `embedding.cu`.
     Embed {
-        input: Address,
-        weight: Address,
-        bias: Address,
+        return_to_go: Kind,
+        observation: Kind,
+        action: Kind,
         timesteps: Address,
         lengths: Address,
         table: Address,
         to: Address,
-        inputs: i32,
-        kind: i32,
+        norm: Norm,
+        next: Norm,
         steps: i32,
         context: i32,
         width: i32,
+        is_aligned: i32,
     }
 }
 
@@ -47,14 +59,28 @@ pub(crate) fn table_slices(steps: usize) -> (usize, usize) {
 }
 
 /// Steps of a thread block, as in `embedding.cu`.
-const STEPS: usize = 8;
+const STEPS: usize = 4;
 
 impl Embed {
     pub(crate) fn launch(&self) -> Launch {
         let blocks = (self.steps as usize).div_ceil(STEPS);
-        let [steps, inputs, width] = [self.steps, self.inputs, self.width].map(|n| n as usize);
-        let work = LaunchWork::of(steps * (inputs + width), 2 * steps * inputs * width);
-        Launch::new("embed", [blocks, 1, 1], THREADS, self).doing(work)
+        let [steps, width] = [self.steps, self.width].map(|n| n as usize);
+        let kinds = [self.return_to_go, self.observation, self.action];
+        let inputs: usize = kinds.iter().map(|kind| kind.inputs as usize).sum();
+        let norms = [self.norm, self.next];
+        // The norms read what the block has just written.
+        let written = norms
+            .iter()
+            .map(|norm| norm.rows as usize * width)
+            .sum::<usize>();
+        let numbers = steps * (inputs + 3 * width) + written;
+        let aligned = |norm: &Norm| norm.rows == 0 || norm.is_aligned();
+        let embed = Self {
+            is_aligned: i32::from(norms.iter().all(aligned)),
+            ..*self
+        };
+        let work = LaunchWork::of(numbers, 2 * steps * inputs * width);
+        Launch::new("embed", [blocks, 1, 1], THREADS, &embed).doing(work)
     }
 }
 

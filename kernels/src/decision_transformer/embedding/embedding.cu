@@ -1,41 +1,65 @@
 // Steps to tokens, and the gradient of the timestep table. The other gradients of the embedding are products.
-#include "../../device/device.h"
+#include "../../layer_norm/layer_norm.cu"
 
-struct Embed {
+/// One of a step's three tokens.
+struct Kind {
     /// B K x numbers, and their weight.
     const float* input;
     const float* weight;
     const float* bias;
+    int inputs;
+};
+
+struct Embed {
+    Kind return_to_go, observation, action;
     const u32* timesteps;
     /// B: valid steps of each window.
     const int* lengths;
     const float* table;
     /// 3 B K x C
     float* to;
-    /// Numbers of a step, and which token of a step this is: 0 return-to-go, 1 observation, 2 action.
-    int inputs, kind;
+    /// Of these rows, with dropout: the stream. And of that, in front of the first mixer, if it has any rows.
+    Norm norm, next;
     int steps, context, width;
+    /// Whether the norms can read four numbers at once.
+    int is_aligned;
 };
 
 /// Steps that a block embeds: each number of a weight is used for all of them.
-constexpr int STEPS = 8;
+constexpr int STEPS = 4;
+
+/// Adds the products of channel c to the sums of steps from `first` on.
+__device__ inline void add_kind(const Kind& kind, float (&sums)[STEPS], int first, int count, int c, int width) {
+#pragma unroll 1
+    for (int i = 0; i < kind.inputs; i++) {
+        float weight = kind.weight[u64(i) * width + c];
+#pragma unroll
+        for (int s = 0; s < STEPS; s++) {
+            float x = s < count ? kind.input[u64(first + s) * kind.inputs + i] : 0.f;
+            sums[s] = fmaf(x, weight, sums[s]);
+        }
+    }
+}
+
+template <bool VECTOR>
+__device__ void norm_tokens(const Embed& p, int begin, int end) {
+    for (int row = begin + threadIdx.x / LANES; row < end; row += WARPS) {
+        norm<VECTOR>(p.norm, row);
+        // A lane reads the channels that it has written.
+        norm<VECTOR>(p.next, row);
+    }
+}
 
 extern "C" __global__ void __launch_bounds__(THREADS) embed(Embed p) {
     int first = blockIdx.x * STEPS;
     int count = p.steps - first < STEPS ? p.steps - first : STEPS;
     for (int c = threadIdx.x; c < p.width; c += THREADS) {
-        float sums[STEPS];
-        for (float& sum : sums) sum = 0.f;
-        for (int i = 0; i < p.inputs; i++) {
-            float weight = p.weight[u64(i) * p.width + c];
-#pragma unroll
-            for (int s = 0; s < STEPS; s++) {
-                float x = s < count ? p.input[u64(first + s) * p.inputs + i] : 0.f;
-                sums[s] = fmaf(x, weight, sums[s]);
-            }
-        }
+        float sums[3][STEPS] = {};
+        add_kind(p.return_to_go, sums[0], first, count, c, p.width);
+        add_kind(p.observation, sums[1], first, count, c, p.width);
+        add_kind(p.action, sums[2], first, count, c, p.width);
         // Everything is loaded before the first store, after which loads would have to wait.
-        float bias = p.bias[c], times[STEPS];
+        float biases[3] = {p.return_to_go.bias[c], p.observation.bias[c], p.action.bias[c]}, times[STEPS];
         int valid[STEPS];
 #pragma unroll
         for (int s = 0; s < STEPS; s++) {
@@ -49,10 +73,19 @@ extern "C" __global__ void __launch_bounds__(THREADS) embed(Embed p) {
         for (int s = 0; s < STEPS; s++) {
             if (s >= count) continue;
             int step = first + s;
-            float token = sums[s] + bias + times[s];
-            p.to[(u64(step) * 3 + p.kind) * p.width + c] = step % p.context * 3 + p.kind < valid[s] ? token : 0.f;
+#pragma unroll
+            for (int kind = 0; kind < 3; kind++) {
+                float token = sums[kind][s] + biases[kind] + times[s];
+                p.to[(u64(step) * 3 + kind) * p.width + c] = step % p.context * 3 + kind < valid[s] ? token : 0.f;
+            }
         }
     }
+    __syncthreads();
+    int begin = 3 * first, end = 3 * (first + count);
+    if (p.is_aligned)
+        norm_tokens<true>(p, begin, end);
+    else
+        norm_tokens<false>(p, begin, end);
 }
 EXPORT(embed)
 

@@ -5,7 +5,7 @@ use crate::activation::Activation;
 use crate::decision_transformer::network::cuda::{Branch, Network, PLAIN, Take};
 use crate::decision_transformer::network::workspace::Workspace;
 use crate::device::backend::{Address, Error, Launch};
-use crate::linear::cuda::{Finish, Matrix, Rows, Slices};
+use crate::linear::cuda::{Finish, LayerGradients, Matrix, Rows, Slices};
 
 /// What the forward pass stores.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +92,7 @@ impl Parameters {
         rows: usize,
         normed: Address,
         memory: Memory,
-    ) -> [Launch; 4] {
+    ) -> Vec<Launch> {
         let (c, inner) = (self.down.bias.len(), self.up.bias.len());
         let (precision, activation) = (network.precision, network.shape.activation);
         let branch = Matrix::new(network.scratch.dropped, c);
@@ -108,11 +108,15 @@ impl Parameters {
         let up = (dhidden, network.weight(&self.up));
         let to = network.scratch.normed;
         let (parts, sizes) = (memory.parts, (rows, inner, c));
-        [
-            network.weight_gradient((inner, c, rows), (hidden, branch), parts.down),
-            network.linear_back(precision, sizes, down, slope, memory.scratch),
-            network.weight_gradient((c, inner, rows), (normed, dhidden), parts.up),
-            network.linear_back(precision, (rows, c, inner), up, PLAIN, to),
-        ]
+        let down = network
+            .weight_gradient((inner, c, rows), (hidden, branch), parts.down)
+            .and(network.linear_back(precision, sizes, down, slope, memory.scratch));
+        let up = network
+            .weight_gradient((c, inner, rows), (normed, dhidden), parts.up)
+            .and(network.linear_back(precision, (rows, c, inner), up, PLAIN, to));
+        [down, up]
+            .into_iter()
+            .flat_map(LayerGradients::launches)
+            .collect()
     }
 }

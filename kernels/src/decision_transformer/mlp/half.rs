@@ -55,11 +55,12 @@ impl Half<'_> {
     pub(crate) fn output(self, hidden: &[f32], branch: Branch<'_>) {
         let (c, inner) = (self.at.down.bias.len(), self.at.up.bias.len());
         let (right, columns) = &self.weights.down.all().halves()[self.index];
+        let Branch { residual, to, .. } = branch;
         let finish = AddToResidual {
             bias: &self.network.of(&self.at.down.bias)[columns.clone()],
             masks: None,
-            residual: &branch.residual[columns.start..],
-            to: &mut branch.to[columns.start..],
+            residual: &residual[columns.start..],
+            to: &mut to[columns.start..],
             stride: c,
         };
         let left = Left::rows(hidden, hidden.len() / inner, inner);

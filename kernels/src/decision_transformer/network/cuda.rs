@@ -5,7 +5,9 @@ use crate::device::backend::{Address, Error, Launch};
 use crate::dropout::cuda::{Drop, Places};
 use crate::dropout::{Dropout, Site};
 use crate::layer_norm::cuda::{Norm, NormBackward, blocks as norm_blocks};
-use crate::linear::cuda::{Across, Finish, Matrix, Rows, Sizes, Slices, product, weight_gradient};
+use crate::linear::cuda::{
+    Finish, LayerGradients, Matrix, Rows, Sizes, Slices, input_gradient, product, weight_gradient,
+};
 use crate::parameters::Pair;
 use crate::precision::Precision;
 use std::ops::Range;
@@ -117,7 +119,7 @@ impl Network<'_> {
         Drop::new(&places, self.dropout, site)
     }
 
-    /// Computes y and the statistics from x: a norm of this many rows.
+    /// y and the statistics from x: a norm of this many rows.
     pub(crate) fn norm(
         &self,
         at: &Pair,
@@ -125,7 +127,7 @@ impl Network<'_> {
         (y, statistics): (Address, Address),
         drop: Drop,
         rows: usize,
-    ) -> Launch {
+    ) -> Norm {
         Norm {
             x,
             gain: self.parameter(&at.weight),
@@ -136,7 +138,6 @@ impl Network<'_> {
             rows: rows as i32,
             width: self.shape.width as i32,
         }
-        .launch()
     }
 
     /// `to` = the gradient of x, from the gradient `dy` of a norm's output, plus `beside`; and
@@ -190,14 +191,7 @@ impl Network<'_> {
             columns,
             depth: x.stride,
         };
-        product(
-            self.precision,
-            Across::Neither,
-            sizes,
-            (x, weight),
-            finish,
-            to,
-        )
+        product(self.precision, sizes, (x, weight), finish, to)
     }
 
     /// `to` = dy W^T, rows x `inputs`, of `outputs` outputs.
@@ -212,14 +206,14 @@ impl Network<'_> {
         (dy, weight): (Matrix, Matrix),
         finish: Finish,
         to: Address,
-    ) -> Launch {
+    ) -> LayerGradients {
         let sizes = Sizes {
             rows,
             columns: inputs,
             depth: outputs,
         };
         let to = (to, inputs);
-        product(precision, Across::Right, sizes, (dy, weight), finish, to)
+        input_gradient(precision, sizes, (dy, weight), finish, to)
     }
 
     /// The parts of the gradient of a weight, inputs x outputs, over this many rows of x and dy.
@@ -228,7 +222,7 @@ impl Network<'_> {
         sizes: (usize, usize, usize),
         factors: (Matrix, Matrix),
         parts: Slices,
-    ) -> Launch {
+    ) -> LayerGradients {
         weight_gradient(self.precision, sizes, factors, parts)
     }
 }

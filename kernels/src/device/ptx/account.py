@@ -2,7 +2,7 @@
 
 From ptxas and nvdisasm, for compute capability 9.0. The hot loop is the innermost loop with the most arithmetic: on
 tensor cores (HMMA) where a kernel uses them, else fused multiplications and additions (FFMA). The other instructions of
-that loop take issue slots, too: with n instructions for each HMMA, a scheduler that issues one a cycle starts one HMMA
+that loop take issue slots, too (of a kernel with two such loops, the longer one counts): with n instructions for each HMMA, a scheduler that issues one a cycle starts one HMMA
 in n cycles, and what tensor cores could do beyond that is lost.
 """
 
@@ -16,8 +16,7 @@ ATTENTION = "both ways to read rows are in it; one quad at a time is used where 
 # Why a kernel has other loads. What ends in _any is the twin for rows that do not begin at 16 bytes.
 OTHER_LOADS = {
     "attention": ATTENTION,
-    "attention_keys": ATTENTION,
-    "attention_queries": ATTENTION,
+    "attention_backward": ATTENTION,
     "add_up": "slices and pieces of a gradient begin anywhere, and are read eight at a time",
     "embed": "a step has any number of observations and actions; timesteps and lengths are single numbers",
     "gather": "a step has any number of observations and actions",

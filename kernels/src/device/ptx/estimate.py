@@ -41,13 +41,24 @@ class Card:
         self.wait = CACHE_WAIT if fits else MEMORY_WAIT
         self.rate = CACHE_RATE if fits else MEMORY_RATE
 
-    def launch(self, name, blocks, alone, together, moved, cached=0.0):
-        """`alone`: cycles of a block that has a multiprocessor for itself; `together`: that it takes from others."""
-        resident = self.kernels[name]["resident"]
-        full, rest = divmod(blocks, MULTIPROCESSORS * resident)
-        cycles = full * max(alone, resident * together)
-        if rest:
-            cycles += max(alone, ceil(rest / MULTIPROCESSORS) * together)
+    def launch(self, name, parts, moved, cached=0.0):
+        """`parts`: blocks of one kind, the cycles of one that has a multiprocessor for itself, and the cycles that it
+        takes from others."""
+        room = MULTIPROCESSORS * self.kernels[name]["resident"]
+        waiting, cycles = [list(part) for part in parts if part[0]], 0.0
+        while waiting:
+            # As many as there is room for, in their order.
+            round_, left = [], room
+            while waiting and left:
+                count = min(left, waiting[0][0])
+                round_.append((count, *waiting[0][1:]))
+                left -= count
+                waiting[0][0] -= count
+                if not waiting[0][0]:
+                    waiting.pop(0)
+            blocks = room - left
+            shared = sum(count * together for count, _, together in round_) / blocks
+            cycles += max(max(alone for _, alone, _ in round_), ceil(blocks / MULTIPROCESSORS) * shared)
         seconds = NODE + max((cycles + START_AND_END) / CLOCK, moved / self.rate, cached / CACHE_RATE)
         count, total = self.times.get(name, (0, 0.0))
         self.times[name] = (count + 1, total + seconds)
@@ -56,55 +67,75 @@ class Card:
         """Cycles of a multiprocessor for this many instructions of each warp of a block."""
         return instructions * threads / 32 / 4 / ISSUED
 
-    def product(self, precision, across, rows, columns, depth, slices=1, results=1):
-        """A product of `linear.cu`; see `Form::of` in linear/cuda.rs for its kernel."""
-        across_tiles = {"": [columns], "_back": [], "_weight": [rows, columns]}[across]
-        along = [] if across == "_weight" else [depth]
-        along += [columns] if across == "_back" else []
+    def form(self, precision, across, rows, columns, depth, slices=1):
+        """The kernels of a product, as `Form::of` in linear/cuda.rs has them, and its tile."""
+        across_tiles = {"": [columns], "input": [], "weight": [rows, columns]}[across]
+        along = [] if across == "weight" else [depth]
+        along += [columns] if across == "input" else []
 
         def whole(tile):
             return not any(size % tile for size in across_tiles) and not any(size % 4 for size in along)
 
+        if not whole(64):
+            return "any", 64
         large = whole(128) and precision == "bf16" and ceil(rows / 128) * ceil(columns / 128) * slices >= 128
-        tile = 128 if large else 64
-        name = "product_any" if not whole(64) else f"product_{precision}{'_large' * large}"
-        name += across
-        kernel = self.kernels[name]
-        pieces = ceil(ceil(depth / slices) / 32)
-        # Of a warp's share of a piece: multiply-adds of each thread, or instructions of tensor cores.
-        if kernel["hmma"]:
-            a_piece = 16 * (2 if large else 1) * (2 if precision == "tf32" else 1)
-            parts = kernel["hmma"] / a_piece
-            tensor = a_piece * kernel["threads"] / 32 * 2048 / (2 if precision == "tf32" else 1) / 2048 / TENSOR
-        else:
-            parts, tensor = kernel["ffma"] / 1024, 0.0
-        busy = max(self.issue(kernel["loop"] / parts, kernel["threads"]), tensor,
-                   kernel["shared_requests"] / parts * kernel["threads"] / 32)
-        blocks = ceil(rows / tile) * ceil(columns / tile) * slices
-        # Whole pieces are loaded two ahead.
-        ahead = 1 if name.startswith("product_any") else 2
-        alone = pieces * (max(self.wait / ahead, busy) + BARRIER)
-        moved = 4 * (rows * depth + depth * columns + results * slices * rows * columns)
-        self.launch(name, blocks, alone, pieces * (busy + BARRIER), moved, 4 * blocks * pieces * 32 * 2 * tile)
+        return (f"{precision}_large", 128) if large else (precision, 64)
 
-    def attention(self, name, windows, heads, width, last, dots, mixed, matrices):
+    def products(self, family, products):
+        """One launch of products of `linear.cu` that have the same form: (precision, across, rows, columns, depth,
+        slices, matrices of the result's size that are read or written)."""
+        form, tile = self.form(*products[0][:6])
+        name = f"{family}_{form}"
+        kernel = self.kernels[name]
+        parts, moved, cached = [], 0, 0
+        for precision, _, rows, columns, depth, slices, results in products:
+            pieces = ceil(ceil(depth / slices) / 32)
+            # Of a warp's share of a piece: multiply-adds of each thread, or instructions of tensor cores.
+            if kernel["hmma"]:
+                a_piece = 16 * (2 if tile == 128 else 1) * (2 if precision == "tf32" else 1)
+                share = kernel["hmma"] / a_piece
+                tensor = a_piece * kernel["threads"] / 32 * 2048 / (2 if precision == "tf32" else 1) / 2048 / TENSOR
+            else:
+                share, tensor = kernel["ffma"] / 1024, 0.0
+            busy = max(self.issue(kernel["loop"] / share, kernel["threads"]), tensor,
+                       kernel["shared_requests"] / share * kernel["threads"] / 32)
+            blocks = ceil(rows / tile) * ceil(columns / tile) * slices
+            # Whole pieces are loaded two ahead.
+            ahead = 1 if form == "any" else 2
+            parts.append((blocks, pieces * (max(self.wait / ahead, busy) + BARRIER), pieces * (busy + BARRIER)))
+            moved += 4 * (rows * depth + depth * columns + results * slices * rows * columns)
+            cached += 4 * blocks * pieces * 32 * 2 * tile
+        self.launch(name, parts, moved, cached)
+
+    def gradients(self, *products):
+        """Those of a layer, in one launch if they have the same form."""
+        if len({self.form(*product[:6]) for product in products}) == 1:
+            self.products("gradients", products)
+        else:
+            for product in products:
+                self.products("gradients", [product])
+
+    def attention(self, name, windows, heads, width, last, kinds, matrices):
+        """`kinds` of blocks: whether one has keys, and its tiles of dot products and of sums."""
         kernel, channels = self.kernels[name], width // heads
         queries, keys = CONTEXT * (1 if last else 3), 3 * CONTEXT
         chunks = ceil(channels / 128)
-        own = keys if name == "attention_keys" else queries
-        tiles = ceil(own / 32)
-        pairs = tiles * (tiles + 1) // 2 if queries == keys else ceil(queries / 32) * ceil(keys / 32)
-        fused = dots * 8 * channels + mixed * 1024 * chunks
-        busy = self.issue(fused * kernel["loop"] / kernel["ffma"] + 300, kernel["threads"]) * pairs / tiles
-        # Each tile is read in two rounds of loads.
-        waits = 2 * (2 * dots + mixed) * chunks * self.wait * pairs / tiles
+        parts = []
+        for has_keys, dots, mixed in kinds:
+            tiles = ceil((keys if has_keys else queries) / 32)
+            pairs = tiles * (tiles + 1) // 2 if queries == keys else ceil(queries / 32) * ceil(keys / 32)
+            fused = dots * 8 * channels + mixed * 1024 * chunks
+            busy = self.issue(fused * kernel["loop"] / kernel["ffma"] + 300, kernel["threads"]) * pairs / tiles
+            # Each tile is read in two rounds of loads.
+            waits = 2 * (2 * dots + mixed) * chunks * self.wait * pairs / tiles
+            parts.append((tiles * windows * heads, waits + busy, busy))
         moved = 4 * windows * width * (matrices[0] * queries + matrices[1] * keys)
-        self.launch(name, tiles * windows * heads, waits + busy, busy, moved)
+        self.launch(name, parts, moved)
 
     def rows(self, name, blocks, rounds, moved):
         """A kernel whose threads wait this often."""
         wait = rounds * self.wait
-        self.launch(name, blocks, wait, wait / self.kernels[name]["resident"], moved)
+        self.launch(name, [(blocks, wait, wait / self.kernels[name]["resident"])], moved)
 
 
 def slices(inputs, outputs, rows):
@@ -133,62 +164,54 @@ def step(kernels, batch, width, layers, heads):
     def weight(precision, inputs, outputs, rows, count=None):
         count = count or slices(inputs, outputs, rows)
         gradients.append((inputs * outputs, count))
-        card.product(precision, "_weight", inputs, outputs, rows, count)
+        return precision, "weight", inputs, outputs, rows, count, 1
 
     def forward(precision, rows, columns, depth, results):
-        card.product(precision, "", rows, columns, depth, 1, results)
+        card.products("product", [(precision, "", rows, columns, depth, 1, results)])
 
     def back(precision, rows, columns, depth, results=1):
-        card.product(precision, "_back", rows, columns, depth, 1, results)
+        return precision, "input", rows, columns, depth, 1, results
 
     card.rows("gather", batch, 5, 8 * steps * (OBSERVATION + ACTION + 2))
-    for inputs in (1, OBSERVATION, ACTION):
-        card.rows("embed", ceil(steps / 8), 3 + inputs / 4, 4 * steps * (inputs + c))
-    norm(tokens)
+    # Four steps of a block are twelve rows of its four warps, twice.
+    card.rows("embed", ceil(steps / 4), 3 + (1 + OBSERVATION + ACTION) / 4 + 2 * 3, 4 * 7 * tokens * c)
     for layer in range(layers):
         last = layer + 1 == layers
         rows = steps if last else tokens
-        norm(tokens)
+        if layer:
+            norm(tokens)
         if last:
             forward("bf16", steps, c, c, 1)
             forward("bf16", tokens, 2 * c, c, 1)
         else:
             forward("bf16", tokens, 3 * c, c, 1)
-        card.attention("attention", batch, heads, c, last, 1, 1, (2, 2))
+        card.attention("attention", batch, heads, c, last, [(False, 1, 1)], (2, 2))
         forward("bf16", rows, c, c, 2)
         norm(rows)
         forward("bf16", rows, 4 * c, c, 1)
         forward("bf16", rows, c, 4 * c, 2)
     norm(steps)
     card.rows("head_and_loss", min(ceil(steps / 4), 256), 4 * ceil(steps / 1024), 4 * steps * (c + 3 * ACTION))
-    weight("f32", c, ACTION, steps)
-    back("f32", steps, c, ACTION)
+    card.gradients(back("f32", steps, c, ACTION), weight("f32", c, ACTION, steps))
     norm_back(steps, 4)
     for layer in reversed(range(layers)):
         last = layer + 1 == layers
         rows = steps if last else tokens
-        weight("bf16", 4 * c, c, rows)
-        back("bf16", rows, 4 * c, c, 2)
-        weight("bf16", c, 4 * c, rows)
-        back("bf16", rows, c, 4 * c)
+        card.gradients(back("bf16", rows, 4 * c, c, 2), weight("bf16", 4 * c, c, rows))
+        card.gradients(back("bf16", rows, c, 4 * c), weight("bf16", c, 4 * c, rows))
         norm_back(rows, 5)
-        weight("bf16", c, c, rows)
-        back("bf16", rows, c, c)
-        card.attention("attention_queries", batch, heads, c, last, 2, 1, (4, 2))
-        card.attention("attention_keys", batch, heads, c, last, 2, 2, (2, 4))
+        card.gradients(back("bf16", rows, c, c), weight("bf16", c, c, rows))
+        card.attention("attention_backward", batch, heads, c, last, [(False, 2, 1), (True, 2, 2)], (4, 4))
         if last:
             count = slices(c, 3 * c, tokens)
-            weight("bf16", c, c, steps, count)
-            weight("bf16", c, 2 * c, tokens, count)
-            back("bf16", tokens, c, 2 * c)
-            back("bf16", steps, c, c, 2)
+            card.gradients(back("bf16", tokens, c, 2 * c), weight("bf16", c, 2 * c, tokens, count))
+            card.gradients(back("bf16", steps, c, c, 2), weight("bf16", c, c, steps, count))
         else:
-            weight("bf16", c, 3 * c, tokens)
-            back("bf16", tokens, c, 3 * c)
+            card.gradients(back("bf16", tokens, c, 3 * c), weight("bf16", c, 3 * c, tokens))
         norm_back(tokens, 5)
     norm_back(tokens, 3)
     for inputs in (1, OBSERVATION, ACTION):
-        weight("f32", inputs, c, steps)
+        card.gradients(weight("f32", inputs, c, steps))
     scanned = min(steps, 4096)
     parts = ceil(steps / 4096)
     card.rows("table_backward", TIMESTEPS * ceil(c / 128) * min(parts, 16), 2 * max(scanned, steps / 16) / 128,

@@ -9,7 +9,7 @@ use crate::device::parameters::parameters;
 use crate::dropout::cuda::Drop;
 use crate::layer_norm::cuda::Norm;
 use crate::layer_norm::reference as layer_norm;
-use crate::linear::cuda::{Across, Finish, Matrix, Sizes, product};
+use crate::linear::cuda::{Finish, Matrix, Sizes, product};
 use crate::linear::reference as linear;
 use crate::precision::Precision;
 use crate::testing::{numbers, relative_error, to_f64};
@@ -77,15 +77,8 @@ fn product_error(backend: &mut dyn Backend) -> Result<f64, Error> {
     let finish = Finish::Store {
         bias: Address::NULL,
     };
-    let across = Across::Neither;
-    backend.launch(&product(
-        Precision::F32,
-        across,
-        sizes,
-        factors,
-        finish,
-        (to, outputs),
-    ))?;
+    let launch = product(Precision::F32, sizes, factors, finish, (to, outputs));
+    backend.launch(&launch)?;
     let expected = linear::forward(
         Precision::F32,
         &to_f64(&x),

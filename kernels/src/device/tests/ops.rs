@@ -196,7 +196,6 @@ fn check_attention(
         kv: put(backend, &kv),
         out,
         logs: unwritten(backend, windows * queries * heads),
-        deltas: unwritten(backend, windows * queries * heads),
         dout: put(backend, &dout),
         dq,
         dkv,
@@ -212,7 +211,7 @@ fn check_attention(
         visible_offset: if observations { 2 } else { 1 },
     };
     run(backend, [attention.forward(windows)]);
-    run(backend, attention.backward(windows));
+    run(backend, [attention.backward(windows)]);
     let (out, dq) = (take(backend, out, q.len()), take(backend, dq, q.len()));
     let dkv = take(backend, dkv, kv.len());
 

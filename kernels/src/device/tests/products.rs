@@ -5,7 +5,8 @@ use crate::activation::{self, Activation};
 use crate::device::backend::{Address, Backend, Launch};
 use crate::dropout::cuda::Drop;
 use crate::linear::cuda::{
-    Across, Finish, MOST_DEPTH, Matrix, Rows, Sizes, Slices, product, slices, weight_gradient,
+    Finish, LayerGradients, MOST_DEPTH, Matrix, Rows, Sizes, Slices, input_gradient, product,
+    slices, weight_gradient,
 };
 use crate::linear::reference;
 use crate::precision::Precision;
@@ -22,17 +23,22 @@ const SIZES: [(usize, usize, usize); 7] = [
     (37, 192, 64),
 ];
 
-/// The same product in tiles of 128 x 128, which are otherwise for large ones.
+/// How a product is launched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Plainly,
+    /// In tiles of 128 x 128, which are otherwise for large ones.
+    Enlarged,
+    /// Both gradients in one launch.
+    Together,
+}
+
+/// The same product in tiles of 128 x 128.
 fn enlarged(launch: Launch) -> Launch {
-    let kernel = match launch.kernel {
-        "product_bf16" => "product_bf16_large",
-        "product_bf16_back" => "product_bf16_large_back",
-        "product_bf16_weight" => "product_bf16_large_weight",
-        other => panic!("{other} has no large tiles"),
-    };
+    assert_eq!(launch.kernel, "product_bf16");
     let [x, y, z] = launch.grid;
     Launch {
-        kernel,
+        kernel: "product_bf16_large",
         grid: [x.div_ceil(2), y.div_ceil(2), z],
         threads: 256,
         ..launch
@@ -49,7 +55,7 @@ fn check(
     backend: &mut dyn Backend,
     precision: Precision,
     (rows, inputs, outputs): (usize, usize, usize),
-    change: fn(Launch) -> Launch,
+    how: How,
 ) {
     let (x, weight) = (numbers(1, rows * inputs), numbers(2, inputs * outputs));
     let (bias, dy) = (numbers(3, outputs), numbers(4, rows * outputs));
@@ -69,42 +75,26 @@ fn check(
         depth: inputs,
     };
     let factor = (at_x, at_weight);
-    let launch = product(
-        precision,
-        Across::Neither,
-        sizes,
-        factor,
-        finish,
-        (to, outputs),
-    );
-    run(backend, [change(launch)]);
+    let launch = product(precision, sizes, factor, finish, (to, outputs));
+    let launch = if how == How::Enlarged {
+        enlarged(launch)
+    } else {
+        launch
+    };
+    run(backend, [launch]);
     let y = take(backend, to, rows * outputs);
     let expected = reference::forward(precision, &exact_x, &exact_weight, &to_f64(&bias));
     assert_close(&y, &expected, &(what.clone() + "Y"));
 
     let expected = reference::backward(precision, &exact_x, &exact_weight, &to_f64(&dy), outputs);
-    let to = unwritten(backend, rows * inputs);
+    let at_dx = unwritten(backend, rows * inputs);
     let sizes = Sizes {
         rows,
         columns: inputs,
         depth: outputs,
     };
-    let factor = (at_dy, at_weight);
-    let launch = product(
-        precision,
-        Across::Right,
-        sizes,
-        factor,
-        NOTHING,
-        (to, inputs),
-    );
-    run(backend, [change(launch)]);
-    assert_close(
-        &take(backend, to, rows * inputs),
-        &expected.x,
-        &(what.clone() + "dX"),
-    );
-
+    let to = (at_dx, inputs);
+    let dx = input_gradient(precision, sizes, (at_dy, at_weight), NOTHING, to);
     let count = slices(inputs, outputs, rows);
     let (dw, db) = (inputs * outputs, outputs);
     let parts = Slices {
@@ -115,8 +105,18 @@ fn check(
         bias: unwritten(backend, count * db),
         bias_slice: db,
     };
-    let launch = weight_gradient(precision, (inputs, outputs, rows), (at_x, at_dy), parts);
-    run(backend, [change(launch)]);
+    let sizes = (inputs, outputs, rows);
+    let dw_and_db = weight_gradient(precision, sizes, (at_x, at_dy), parts);
+    let launches = match how {
+        How::Plainly => [dx, dw_and_db].map(LayerGradients::launches).concat(),
+        How::Enlarged => [dx.enlarged(), dw_and_db.enlarged()]
+            .map(LayerGradients::launches)
+            .concat(),
+        How::Together => dx.and(dw_and_db).launches(),
+    };
+    run(backend, launches);
+    let dx = take(backend, at_dx, rows * inputs);
+    assert_close(&dx, &expected.x, &(what.clone() + "dX"));
     let mut sum = |from, length: usize| {
         let all = take(backend, from, count * length);
         let of = |i| (0..count).map(|slice| all[slice * length + i]).sum::<f32>();
@@ -143,11 +143,12 @@ fn products_are_the_reference_in_value_and_every_gradient() {
     for mut backend in backends() {
         for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
             for sizes in SIZES {
-                check(&mut *backend, precision, sizes, |launch| launch);
+                check(&mut *backend, precision, sizes, How::Plainly);
+                check(&mut *backend, precision, sizes, How::Together);
             }
         }
         for sizes in [(150, 128, 256), (90, 256, 128)] {
-            check(&mut *backend, Precision::Bf16, sizes, enlarged);
+            check(&mut *backend, Precision::Bf16, sizes, How::Enlarged);
         }
     }
 }
@@ -163,7 +164,7 @@ fn kernels_that_read_four_numbers_at_once_get_the_products_that_they_can_read() 
         };
         let [x, weight] = factors;
         let to = (Address(256), outputs);
-        product(precision, Across::Neither, sizes, (x, weight), NOTHING, to).kernel
+        product(precision, sizes, (x, weight), NOTHING, to).kernel
     };
     assert_eq!(
         kernel(Precision::Bf16, (16_384, 128, 128), 256),
@@ -211,10 +212,8 @@ fn the_deepest_slice_is_near_the_exact_sum() {
                 bias_slice: 1,
             };
             let [x, dy] = factors;
-            run(
-                backend,
-                [weight_gradient(precision, (1, 1, rows), (x, dy), parts)],
-            );
+            let gradient = weight_gradient(precision, (1, 1, rows), (x, dy), parts);
+            run(backend, gradient.launches());
             let error = relative_error(&take(backend, parts.weight, 1), &expected.weight);
             assert!(error < 1e-4, "{precision:?}: {error:e}");
         }
@@ -249,14 +248,7 @@ fn rounded_factors_are_near_the_exact_product() {
             [(Precision::Bf16, 1e-4, 1e-2), (Precision::Tf32, 1e-5, 1e-3)]
         {
             let to = unwritten(backend, rows * outputs);
-            let launch = product(
-                precision,
-                Across::Neither,
-                sizes,
-                factor,
-                NOTHING,
-                (to, outputs),
-            );
+            let launch = product(precision, sizes, factor, NOTHING, (to, outputs));
             run(backend, [launch]);
             let error = relative_error(&take(backend, to, rows * outputs), &exact);
             assert!(least < error && error < most, "{precision:?}: {error:e}");
@@ -308,27 +300,16 @@ fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usi
         columns: outputs,
         depth: inputs,
     };
-    let forward = |finish, to| {
-        let factors = (at_x, at_weight);
-        product(
-            precision,
-            Across::Neither,
-            sizes,
-            factors,
-            finish,
-            (to, outputs),
-        )
-    };
+    let forward = |finish, to| product(precision, sizes, (at_x, at_weight), finish, (to, outputs));
     let back = |finish, to| {
-        let factors = (at_x, at_transposed);
-        product(
+        input_gradient(
             precision,
-            Across::Right,
             sizes,
-            factors,
+            (at_x, at_transposed),
             finish,
             (to, outputs),
         )
+        .launches()
     };
     for activation in [Activation::Relu, Activation::Gelu] {
         let (input, to) = (unwritten(backend, size), unwritten(backend, size));
@@ -347,7 +328,7 @@ fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usi
         // The slope is taken where the forward left what it needs.
         let input = [to, input][usize::from(activation == Activation::Gelu)];
         let to = unwritten(backend, size);
-        run(backend, [back(Finish::Slope { activation, input }, to)]);
+        run(backend, back(Finish::Slope { activation, input }, to));
         let expected = activation::reference::backward(activation, &y, &exact(&none));
         assert_close(&take(backend, to, size), &expected, "f'");
     }
@@ -355,7 +336,7 @@ fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usi
     let add = Finish::Add {
         rows: Rows::every(3, 2),
     };
-    run(backend, [back(add, to)]);
+    run(backend, back(add, to));
     let mut expected = to_f64(&before);
     for (row, y) in expected
         .chunks_mut(outputs)

@@ -34,9 +34,10 @@ impl Sequence<'_> {
         let dz = Matrix::new(memory.dz, a);
         let normed = Matrix::new(memory.final_normed, c);
         let (exact, parts) = (Precision::F32, memory.parts.head);
-        launches.push(weight_gradient(exact, (c, a, steps), (normed, dz), parts));
+        let weight = weight_gradient(exact, (c, a, steps), (normed, dz), parts);
         let factors = (dz, network.weight(head));
-        launches.push(network.linear_back(exact, (steps, c, a), factors, PLAIN, scratch.normed));
+        let back = network.linear_back(exact, (steps, c, a), factors, PLAIN, scratch.normed);
+        launches.extend(weight.and(back).launches());
         let layers = network.shape.layers;
         let drop = network.drop(Site::Mlp { layer: layers - 1 });
         launches.push(network.norm_back(
@@ -70,12 +71,8 @@ impl Sequence<'_> {
             let dx = Matrix::new(scratch.stream[0], c).only(Rows::every(3, kind as i32));
             let x = Matrix::new(input, inputs);
             let sizes = (inputs, c, steps);
-            launches.push(weight_gradient(
-                Precision::F32,
-                sizes,
-                (x, dx),
-                parts.inputs[kind],
-            ));
+            let gradient = weight_gradient(Precision::F32, sizes, (x, dx), parts.inputs[kind]);
+            launches.extend(gradient.launches());
         }
         let table = Table {
             dx: scratch.stream[0],

@@ -1,16 +1,45 @@
 //! The embedding compared with its reference. Exact f32, 1e-5.
 
 use crate::activation::Activation;
-use crate::decision_transformer::embedding::cuda::{Embed, Table};
+use crate::decision_transformer::embedding::cuda::{Embed, Kind, Table};
 use crate::decision_transformer::embedding::{Steps, reference as embedding};
 use crate::decision_transformer::layout::Layout;
 use crate::decision_transformer::shape::{Condition, MixerKind, NormPlacement, Shape};
+use crate::device::backend::{Address, Backend};
 use crate::device::tests::{backends, put, put_words, run, take, unwritten};
+use crate::dropout::cuda::Drop;
 use crate::layer_norm::EPSILON;
+use crate::layer_norm::cuda::Norm;
+use crate::layer_norm::reference::forward as layer_norm;
 use crate::linear::cuda::{Matrix, Rows, Slices, weight_gradient};
 use crate::loss::Head;
 use crate::precision::Precision;
 use crate::testing::{assert_close, numbers, to_f64};
+
+/// Two norms in a row, with the same gain and bias.
+fn norms(
+    backend: &mut dyn Backend,
+    weights: &[f32],
+    layout: &Layout,
+    x: Address,
+    rows: usize,
+) -> [Norm; 2] {
+    let at = &layout.embed_norm;
+    let width = at.weight.len();
+    let [gain, bias] = [&at.weight, &at.bias].map(|range| put(backend, &weights[range.clone()]));
+    let mut norm = |x| Norm {
+        x,
+        gain,
+        bias,
+        y: unwritten(backend, rows * width),
+        statistics: unwritten(backend, 2 * rows),
+        drop: Drop::NONE,
+        rows: rows as i32,
+        width: width as i32,
+    };
+    let first = norm(x);
+    [first, norm(first.y)]
+}
 
 #[test]
 #[expect(
@@ -87,24 +116,33 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
             let (x, at_dx) = (unwritten(backend, 3 * steps * width), put(backend, &dx));
             let at = &layout.embedding;
             let pairs: Vec<_> = at.kinds().collect();
+            let at_inputs: Vec<_> = inputs.iter().map(|input| put(backend, input)).collect();
+            let kind = |kind: usize| Kind {
+                input: at_inputs[kind],
+                weight: at_weights.words(pairs[kind].weight.start),
+                bias: at_weights.words(pairs[kind].bias.start),
+                inputs: (inputs[kind].len() / steps) as i32,
+            };
+            let [norm, next] = norms(backend, &weights, &layout, x, 3 * steps);
+            let embed = Embed {
+                return_to_go: kind(0),
+                observation: kind(1),
+                action: kind(2),
+                timesteps: at_timesteps,
+                lengths: at_lengths,
+                table: at_weights.words(layout.embedding.timestep.start),
+                to: x,
+                norm,
+                next,
+                steps: steps as i32,
+                context: context as i32,
+                width: width as i32,
+                is_aligned: 0,
+            };
+            run(backend, [embed.launch()]);
             for (kind, (pair, input)) in pairs.into_iter().zip(&inputs).enumerate() {
                 let count = input.len() / steps;
-                let at_input = put(backend, input);
-                let embed = Embed {
-                    input: at_input,
-                    weight: at_weights.words(pair.weight.start),
-                    bias: at_weights.words(pair.bias.start),
-                    timesteps: at_timesteps,
-                    lengths: at_lengths,
-                    table: at_weights.words(layout.embedding.timestep.start),
-                    to: x,
-                    inputs: count as i32,
-                    kind: kind as i32,
-                    steps: steps as i32,
-                    context: context as i32,
-                    width: width as i32,
-                };
-                run(backend, [embed.launch()]);
+                let at_input = at_inputs[kind];
                 let parts = Slices {
                     count: 1,
                     weight: unwritten(backend, count * width),
@@ -121,7 +159,7 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
                 let sizes = (count, width, steps);
                 run(
                     backend,
-                    [weight_gradient(Precision::F32, sizes, factors, parts)],
+                    weight_gradient(Precision::F32, sizes, factors, parts).launches(),
                 );
                 for (from, range) in [(parts.weight, &pair.weight), (parts.bias, &pair.bias)] {
                     let found = take(backend, from, range.len());
@@ -134,6 +172,13 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
                 }
             }
             assert_close(&take(backend, x, 3 * steps * width), &expected, "tokens");
+            let gain = to_f64(&weights[layout.embed_norm.weight.clone()]);
+            let bias = to_f64(&weights[layout.embed_norm.bias.clone()]);
+            let mut normed = expected.clone();
+            for norm in [norm, next] {
+                normed = layer_norm(&normed, &gain, &bias);
+                assert_close(&take(backend, norm.y, normed.len()), &normed, "norm");
+            }
             let length = shape.timesteps * width;
             for slice_steps in [steps, 2, 1] {
                 let slices = steps.div_ceil(slice_steps);

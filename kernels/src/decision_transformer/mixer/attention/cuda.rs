@@ -25,7 +25,6 @@ pub(crate) struct Tape {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scratch {
     attended: Address,
-    deltas: Address,
     /// M x 3 C: queries, keys and values side by side; in the last layer, keys and values.
     qkv: Address,
     /// The last layer's queries.
@@ -82,7 +81,6 @@ impl Scratch {
         let (c, tokens) = (at.width(), 3 * steps);
         Ok(Self {
             attended: take(tokens * c)?,
-            deltas: take(tokens * at.heads)?,
             qkv: take(tokens * 3 * c)?,
             q: take(steps * c)?,
         })
@@ -157,7 +155,6 @@ fn heads(at: &Parameters, network: &Network<'_>, layer: usize, memory: Memory) -
         kv: tape.kv,
         out: tape.attended,
         logs: tape.logs,
-        deltas: scratch.deltas,
         dout: scratch.attended,
         dq,
         dkv,
@@ -188,11 +185,12 @@ pub(in super::super) fn backward(
     let branch = Matrix::new(network.scratch.dropped, c);
     let attended = Matrix::new(memory.tape.attended, c);
     let parts = memory.parts.projection;
-    launches.push(network.weight_gradient((c, c, rows), (attended, branch), parts));
+    let projection = network.weight_gradient((c, c, rows), (attended, branch), parts);
     let factors = (branch, network.weight(&at.projection));
     let to = memory.scratch.attended;
-    launches.push(network.linear_back(precision, (rows, c, c), factors, PLAIN, to));
-    launches.extend(heads(at, network, layer, memory).backward(network.windows));
+    let back = network.linear_back(precision, (rows, c, c), factors, PLAIN, to);
+    launches.extend(projection.and(back).launches());
+    launches.push(heads(at, network, layer, memory).backward(network.windows));
     qkv_back(at, network, layer, normed, memory, launches);
 }
 
@@ -212,26 +210,29 @@ fn qkv_back(
     let weight = network.weight(&at.qkv);
     if !network.is_last(layer) {
         let dqkv = Matrix::new(scratch.qkv, 3 * c);
-        launches.push(network.weight_gradient((c, 3 * c, tokens), (normed, dqkv), parts));
+        let qkv = network.weight_gradient((c, 3 * c, tokens), (normed, dqkv), parts);
         let sizes = (tokens, c, 3 * c);
-        launches.push(network.linear_back(precision, sizes, (dqkv, weight), PLAIN, to));
+        let back = network.linear_back(precision, sizes, (dqkv, weight), PLAIN, to);
+        launches.extend(qkv.and(back).launches());
         return;
     }
     let steps = network.steps();
     let (dq, dkv) = (Matrix::new(scratch.q, c), Matrix::new(scratch.qkv, 2 * c));
     let query_rows = normed.only(observations());
-    launches.push(network.weight_gradient((c, c, steps), (query_rows, dq), parts));
+    let queries = network.weight_gradient((c, c, steps), (query_rows, dq), parts);
     let behind = Slices {
         weight: parts.weight.words(c),
         bias: parts.bias.words(c),
         ..parts
     };
-    launches.push(network.weight_gradient((c, 2 * c, tokens), (normed, dkv), behind));
+    let others = network.weight_gradient((c, 2 * c, tokens), (normed, dkv), behind);
     let keys_values = Matrix::new(weight.at.words(c), 3 * c);
     let sizes = (tokens, c, 2 * c);
-    launches.push(network.linear_back(precision, sizes, (dkv, keys_values), PLAIN, to));
+    let back = network.linear_back(precision, sizes, (dkv, keys_values), PLAIN, to);
+    launches.extend(others.and(back).launches());
     let add = Finish::Add {
         rows: observations(),
     };
-    launches.push(network.linear_back(precision, (steps, c, c), (dq, weight), add, to));
+    let back = network.linear_back(precision, (steps, c, c), (dq, weight), add, to);
+    launches.extend(queries.and(back).launches());
 }
