@@ -74,6 +74,8 @@ struct Rates {
 
 struct Update {
     float* weights;
+    /// A copy of them as factors of products in bfloat16, or null.
+    Half* halves;
     float* mean;
     float* square;
     const float* gradient;
@@ -119,10 +121,14 @@ extern "C" __global__ void __launch_bounds__(WIDE) update(Update p) {
         change(g.z, weights.z, mean.z, square.z);
         change(g.w, weights.w, mean.w, square.w);
         reinterpret_cast<float4*>(p.weights)[i] = weights;
+        if (p.halves != nullptr) store4<true>(p.halves + 4 * i, weights, 4);
         reinterpret_cast<float4*>(p.mean)[i] = mean;
         reinterpret_cast<float4*>(p.square)[i] = square;
     }
     u32 last = 4 * quads + thread;
-    if (last < p.count) change(p.gradient[last], p.weights[last], p.mean[last], p.square[last]);
+    if (last < p.count) {
+        change(p.gradient[last], p.weights[last], p.mean[last], p.square[last]);
+        if (p.halves != nullptr) p.halves[last] = Half(pack_bf16(p.weights[last], 0.f));
+    }
 }
 EXPORT(update)

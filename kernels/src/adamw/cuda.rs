@@ -36,6 +36,7 @@ parameters! {
     /// See `adamw.cu`.
     Update {
         weights: Address,
+        halves: Address,
         mean: Address,
         square: Address,
         gradient: Address,
@@ -111,8 +112,14 @@ impl Update {
         let blocks = (self.count as usize)
             .div_ceil(WIDE as usize)
             .min(MOST_BLOCKS);
-        // Weights and moments are read and written, the gradient is read.
-        let work = LaunchWork::of(7 * self.count as usize, 0);
+        // Weights and moments are read and written, the gradient is read; a copy is written.
+        let count = self.count as usize;
+        let copy = if self.halves == Address::NULL {
+            0
+        } else {
+            count.div_ceil(2)
+        };
+        let work = LaunchWork::of(7 * count + copy, 0);
         Launch::new("update", [blocks, 1, 1], WIDE, self).doing(work)
     }
 }

@@ -16,13 +16,13 @@ struct Attention {
     /// Rows of queries and of keys; a key's value is `width` numbers after it.
     const float* q;
     const float* kv;
-    float* out;
+    Numbers out;
     /// (query rows) x H: the log of the sum.
     float* logs;
     /// For the backward only.
     const float* dout;
-    float* dq;
-    float* dkv;
+    Numbers dq;
+    Numbers dkv;
     const int* lengths;
     Drop drop;
     /// Rows of a window: its queries, its keys (3 K).
@@ -154,12 +154,13 @@ __device__ inline void add_mixed(const Tiles& s, float (&sums)[8][4]) {
 /// Writes these sums, times a factor for each row, to the rows that exist.
 template <bool VECTOR>
 __device__ inline void write_mixed(
-    const float (&sums)[8][4], const float (&factors)[8], float* to, int stride, int first, int rows, int c, int d) {
+    const float (&sums)[8][4], const float (&factors)[8], const Numbers& to, u64 place, int stride, int first, int rows,
+    int c, int d) {
     int row = first + threadIdx.x / LANES * 8, channel = c + threadIdx.x % LANES * 4;
     for (int r = 0; r < 8; r++) {
         float x = factors[r];
         float4 four = {sums[r][0] * x, sums[r][1] * x, sums[r][2] * x, sums[r][3] * x};
-        store4<VECTOR>(to + u64(row + r) * stride + channel, four, row + r < rows ? d - channel : 0);
+        to.store<VECTOR>(place + u64(row + r) * stride + channel, four, row + r < rows ? d - channel : 0);
     }
 }
 
@@ -215,8 +216,8 @@ __device__ void attend(const Attention& p, Tiles& s) {
             if (lane == 0 && c == 0 && query < p.queries)
                 p.logs[scene.log_at(query)] = totals[r] > 0.f ? most[r] + logf(totals[r]) : 0.f;
         }
-        float* to = p.out + scene.query_row * p.width + scene.head * d;
-        write_mixed<VECTOR>(sums, inverse, to, p.width, first, p.queries, c, d);
+        u64 place = scene.query_row * p.width + scene.head * d;
+        write_mixed<VECTOR>(sums, inverse, p.out, place, p.width, first, p.queries, c, d);
     }
 }
 
@@ -232,9 +233,8 @@ __device__ inline void lay_queries(const Attention& p, const Scene& scene, Tiles
         if (query < scene.queries)
 #pragma unroll 1
             for (int e = 4 * lane; e < d; e += 4 * LANES) {
-                u64 at = u64(query) * p.width + e;
-                float4 dout = load4<VECTOR>(scene.out_rows(p.dout) + at, d - e);
-                delta = add_dot(delta, dout, load4<VECTOR>(scene.out_rows(p.out) + at, d - e));
+                u64 at = (scene.query_row + query) * p.width + scene.head * d + e;
+                delta = add_dot(delta, load4<VECTOR>(p.dout + at, d - e), p.out.load<VECTOR>(at, d - e));
             }
         delta = warp_sum(delta);
         if (lane == 0) {
@@ -284,8 +284,8 @@ __device__ void back_to_queries(const Attention& p, const Scene& scene, Tiles& s
             add_mixed(s, sums);
             __syncthreads();
         }
-        float* to = p.dq + scene.query_row * p.q_stride + scene.head * d;
-        write_mixed<VECTOR>(sums, ones, to, p.q_stride, first, p.queries, c, d);
+        u64 place = scene.query_row * p.q_stride + scene.head * d;
+        write_mixed<VECTOR>(sums, ones, p.dq, place, p.q_stride, first, p.queries, c, d);
     }
 }
 
@@ -338,9 +338,9 @@ __device__ void back_to_keys(const Attention& p, const Scene& scene, Tiles& s, i
             add_mixed(s, dk);
             __syncthreads();
         }
-        float* to = p.dkv + scene.key_row * p.kv_stride + scene.head * d;
-        write_mixed<VECTOR>(dk, ones, to, p.kv_stride, first, p.keys, c, d);
-        write_mixed<VECTOR>(dv, ones, to + p.width, p.kv_stride, first, p.keys, c, d);
+        u64 place = scene.key_row * p.kv_stride + scene.head * d;
+        write_mixed<VECTOR>(dk, ones, p.dkv, place, p.kv_stride, first, p.keys, c, d);
+        write_mixed<VECTOR>(dv, ones, p.dkv, place + p.width, p.kv_stride, first, p.keys, c, d);
     }
 }
 
@@ -358,7 +358,7 @@ __device__ void back(const Attention& p, Tiles& s) {
 
 /// Whether four channels of a head can be read at once.
 __device__ inline bool is_aligned(const Attention& p) {
-    u64 addresses = u64(p.q) | u64(p.kv) | u64(p.out) | u64(p.dout) | u64(p.dq) | u64(p.dkv);
+    u64 addresses = u64(p.q) | u64(p.kv) | u64(p.out.at) | u64(p.dout) | u64(p.dq.at) | u64(p.dkv.at);
     return addresses % 16 == 0 && (p.width | p.width / p.heads | p.q_stride | p.kv_stride) % 4 == 0;
 }
 

@@ -60,6 +60,55 @@ __device__ inline void store4(float* to, float4 x, int count) {
     if (count > 3) to[3] = x.w;
 }
 
+/// A number as bfloat16: the upper half of an f32.
+typedef unsigned short Half;
+
+__device__ inline float low_half(u32 two) { return __uint_as_float(two << 16); }
+__device__ inline float high_half(u32 two) { return __uint_as_float(two & 0xffff0000u); }
+
+/// The same of numbers in bfloat16, at an address of 8 bytes, or at any.
+template <bool VECTOR>
+__device__ inline float4 load4(const Half* from, int count) {
+    if (VECTOR) {
+        uint2 four = count > 0 ? *reinterpret_cast<const uint2*>(from) : uint2{0, 0};
+        return {low_half(four.x), high_half(four.x), low_half(four.y), high_half(four.y)};
+    }
+    u32 x = count > 0 ? from[0] : 0, y = count > 1 ? from[1] : 0;
+    u32 z = count > 2 ? from[2] : 0, w = count > 3 ? from[3] : 0;
+    return {low_half(x), low_half(y), low_half(z), low_half(w)};
+}
+template <bool VECTOR>
+__device__ inline void store4(Half* to, float4 x, int count) {
+    uint2 four = {pack_bf16(x.x, x.y), pack_bf16(x.z, x.w)};
+    if (VECTOR) {
+        if (count > 0) *reinterpret_cast<uint2*>(to) = four;
+        return;
+    }
+    if (count > 0) to[0] = Half(four.x);
+    if (count > 1) to[1] = Half(four.x >> 16);
+    if (count > 2) to[2] = Half(four.y);
+    if (count > 3) to[3] = Half(four.y >> 16);
+}
+
+/// Numbers in memory, as f32 or as bfloat16.
+struct Numbers {
+    float* at;
+    int are_halves;
+
+    template <bool VECTOR>
+    __device__ float4 load(u64 place, int count) const {
+        if (are_halves) return load4<VECTOR>(reinterpret_cast<const Half*>(at) + place, count);
+        return load4<VECTOR>(at + place, count);
+    }
+    template <bool VECTOR>
+    __device__ void store(u64 place, float4 x, int count) const {
+        if (are_halves)
+            store4<VECTOR>(reinterpret_cast<Half*>(at) + place, x, count);
+        else
+            store4<VECTOR>(at + place, x, count);
+    }
+};
+
 __device__ inline float warp_sum(float x) {
     for (int by = LANES / 2; by > 0; by /= 2) x += __shfl_xor_sync(ALL_LANES, x, by);
     return x;

@@ -69,6 +69,30 @@ macro_rules! parameters {
 }
 pub(crate) use parameters;
 
+parameters! {
+    /// See `device.h`.
+    Numbers {
+        at: Address,
+        are_halves: i32,
+    }
+}
+
+impl Numbers {
+    /// Numbers of f32.
+    pub(crate) fn floats(at: Address) -> Self {
+        Self { at, are_halves: 0 }
+    }
+
+    /// Words that this many take.
+    pub(crate) fn words(self, count: usize) -> usize {
+        if self.are_halves == 0 {
+            count
+        } else {
+            count.div_ceil(2)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Numbers as the words of 4 bytes that a [`Backend`] moves, and back.
 
 use super::backend::{Address, Backend, Error};
+use crate::simd::pairs;
 
 /// A new place with these words.
 pub(crate) fn put(backend: &mut dyn Backend, words: &[u32]) -> Result<Address, Error> {
@@ -38,6 +39,13 @@ pub(crate) fn doubles(
 /// The bits of each number.
 pub(crate) fn bits(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|number| number.to_bits()).collect()
+}
+
+/// Numbers rounded to bfloat16, two a word.
+pub(crate) fn rounded(numbers: &[f32]) -> Vec<u32> {
+    let half = |number: &f32| pairs::rounded(*number).to_bits() >> 16;
+    let word = |two: &[f32]| half(&two[0]) | two.get(1).map_or(0, half) << 16;
+    numbers.chunks(2).map(word).collect()
 }
 
 /// The lower and the upper half of each, as they are stored on every machine that CUDA runs on.

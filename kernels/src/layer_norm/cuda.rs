@@ -1,7 +1,7 @@
 //! Layer normalisation on a GPU: the twins of the structs in `layer_norm.cu`, and their launches.
 
 use crate::device::backend::{Address, Launch, LaunchWork, THREADS, WARPS};
-use crate::device::parameters::parameters;
+use crate::device::parameters::{Numbers, parameters};
 use crate::dropout::cuda::Drop;
 use crate::linear::cuda::Rows;
 
@@ -11,7 +11,7 @@ parameters! {
         x: Address,
         gain: Address,
         bias: Address,
-        y: Address,
+        y: Numbers,
         statistics: Address,
         drop: Drop,
         rows: i32,
@@ -28,7 +28,7 @@ parameters! {
         dy: Address,
         beside: Address,
         dx: Address,
-        dropped: Address,
+        dropped: Numbers,
         dgain: Address,
         dbias: Address,
         drop: Drop,
@@ -63,7 +63,10 @@ impl Norm {
         x: Address::NULL,
         gain: Address::NULL,
         bias: Address::NULL,
-        y: Address::NULL,
+        y: Numbers {
+            at: Address::NULL,
+            are_halves: 0,
+        },
         statistics: Address::NULL,
         drop: Drop::NONE,
         rows: 0,
@@ -72,12 +75,13 @@ impl Norm {
 
     /// Whether it can read four numbers at once.
     pub(crate) fn is_aligned(&self) -> bool {
-        are_aligned(self.width, &[self.x, self.gain, self.bias, self.y])
+        are_aligned(self.width, &[self.x, self.gain, self.bias, self.y.at])
     }
 
     /// Its least work.
     pub(crate) fn work(&self) -> LaunchWork {
-        LaunchWork::of(2 * self.rows as usize * self.width as usize, 0)
+        let numbers = self.rows as usize * self.width as usize;
+        LaunchWork::of(numbers + self.y.words(numbers), 0)
     }
 
     pub(crate) fn launch(&self) -> Launch {
@@ -94,17 +98,21 @@ impl Norm {
 impl NormBackward {
     pub(crate) fn launch(&self) -> Launch {
         let (_, blocks) = blocks(self.rows as usize);
-        let beside = usize::from(self.beside != Address::NULL);
-        let dropped = usize::from(self.dropped != Address::NULL);
-        let matrices = 3 + beside + dropped;
-        let work = LaunchWork::of(matrices * self.rows as usize * self.width as usize, 0);
+        let numbers = self.rows as usize * self.width as usize;
+        let matrices = 3 + usize::from(self.beside != Address::NULL);
+        let dropped = if self.dropped.at == Address::NULL {
+            0
+        } else {
+            self.dropped.words(numbers)
+        };
+        let work = LaunchWork::of(matrices * numbers + dropped, 0);
         let addresses = [
             self.x,
             self.gain,
             self.dy,
             self.beside,
             self.dx,
-            self.dropped,
+            self.dropped.at,
         ];
         let kernel = if are_aligned(self.width, &addresses) {
             "layer_norm_backward"
@@ -127,7 +135,7 @@ mod tests {
             x: Address::NULL,
             gain: Address::NULL,
             bias: Address::NULL,
-            y: Address::NULL,
+            y: Numbers::floats(Address::NULL),
             statistics: Address::NULL,
             drop: Drop::NONE,
             rows,

@@ -38,6 +38,15 @@ struct Span {
         }
     }
 
+    template <bool VECTOR>
+    __device__ void store(const Numbers& to, u64 row, int first, int width) const {
+#pragma unroll
+        for (int i = 0; i < HELD; i++) {
+            int c = channel(first, i);
+            to.store<VECTOR>(row + c, float4{x[i][0], x[i][1], x[i][2], x[i][3]}, width - c);
+        }
+    }
+
     /// Calls f(element, channel) for each that exists.
     template <bool VECTOR, class F>
     __device__ static void each(int first, int width, F f) {
@@ -55,7 +64,7 @@ struct Norm {
     const float* x;
     const float* gain;
     const float* bias;
-    float* y;
+    Numbers y;
     /// rows x 2: mean and 1 / standard deviation
     float2* statistics;
     Drop drop;
@@ -103,7 +112,7 @@ __device__ void norm(const Norm& p, int row) {
             float value = fmaf((x.x[i][j] - mean) * scale, gain.x[i][j], bias.x[i][j]);
             x.x[i][j] = value * mask(p.drop, bits, c);
         });
-        x.store<VECTOR>(p.y + u64(row) * p.width, first, p.width);
+        x.store<VECTOR>(p.y, u64(row) * p.width, first, p.width);
     }
 }
 
@@ -116,7 +125,7 @@ struct NormBackward {
     const float* beside;
     float* dx;
     /// mask dx: the gradient of the branch before, or null.
-    float* dropped;
+    Numbers dropped;
     /// blocks x C: the parts of this block's rows.
     float* dgain;
     float* dbias;
@@ -176,7 +185,7 @@ __device__ void norm_backward(const NormBackward& p, NormParts& parts) {
         sum = warp_sum(sum) / p.width;
         product = warp_sum(product) / p.width;
         Bits bits = {0, 0};
-        if (p.dropped != nullptr && p.drop.threshold > 0) bits = bits_of_row(p.drop, p.token_rows.token_row(row));
+        if (p.dropped.at != nullptr && p.drop.threshold > 0) bits = bits_of_row(p.drop, p.token_rows.token_row(row));
         Span::each<VECTOR>(begin, p.width, [&](int i, int j, int) {
             float d = dy.x[i][j], x_hat = (x.x[i][j] - mean) * scale;
             dgain.x[i][j] = fmaf(d, x_hat, dgain.x[i][j]);
@@ -185,9 +194,9 @@ __device__ void norm_backward(const NormBackward& p, NormParts& parts) {
             x.x[i][j] = beside_row != nullptr ? dx + beside.x[i][j] : dx;
         });
         x.store<VECTOR>(p.dx + u64(row) * p.width, begin, p.width);
-        if (p.dropped == nullptr) continue;
+        if (p.dropped.at == nullptr) continue;
         Span::each<VECTOR>(begin, p.width, [&](int i, int j, int c) { x.x[i][j] *= mask(p.drop, bits, c); });
-        x.store<VECTOR>(p.dropped + u64(row) * p.width, begin, p.width);
+        x.store<VECTOR>(p.dropped, u64(row) * p.width, begin, p.width);
     }
     auto add_up = [&](const Span& sums, float* to) {
         __syncthreads();

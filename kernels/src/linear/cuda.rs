@@ -6,26 +6,9 @@ use crate::device::parameters::parameters;
 use crate::dropout::cuda::Drop;
 use crate::precision::Precision;
 
-parameters! {
-    /// Row r of a matrix is token row stride r + offset.
-    Rows {
-        stride: i32,
-        offset: i32,
-    }
-}
+mod matrix;
 
-impl Rows {
-    /// Every row, in order.
-    pub(crate) const ALL: Self = Self {
-        stride: 1,
-        offset: 0,
-    };
-
-    /// Every `stride`-th row, from `offset` on.
-    pub(crate) fn every(stride: i32, offset: i32) -> Self {
-        Self { stride, offset }
-    }
-}
+pub(crate) use matrix::{Matrix, Rows, Storage};
 
 parameters! {
     /// See `linear.cu`.
@@ -96,30 +79,6 @@ enum Across {
     Left,
 }
 
-/// A matrix in memory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Matrix {
-    pub(crate) at: Address,
-    /// From one row to the next.
-    pub(crate) stride: usize,
-    pub(crate) rows: Rows,
-}
-
-impl Matrix {
-    pub(crate) fn new(at: Address, stride: usize) -> Self {
-        Self {
-            at,
-            stride,
-            rows: Rows::ALL,
-        }
-    }
-
-    /// The same matrix with only these of its rows.
-    pub(crate) fn only(self, rows: Rows) -> Self {
-        Self { rows, ..self }
-    }
-}
-
 /// The epilogue of the sums, as `Finish` in `linear.cu`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Finish {
@@ -171,9 +130,14 @@ impl Form {
         if self == Self::Large { 2 * TILE } else { TILE }
     }
 
-    /// The fastest for a product. Kernels that read four numbers at a time need rows that begin at
-    /// 16 bytes; and whole tiles of a factor whose rows lie across the depth.
-    fn of(precision: Precision, across: Across, slices: usize, product: &Product) -> Self {
+    /// The fastest for a product. Kernels that read 16 bytes at a time need rows that begin there;
+    /// and whole tiles of a factor whose rows lie across the depth. Those for bfloat16 read halves.
+    fn of(
+        (precision, storage): (Precision, Storage),
+        across: Across,
+        slices: usize,
+        product: &Product,
+    ) -> Self {
         let sizes = [product.rows, product.columns, product.depth].map(|size| size as usize);
         let [rows, columns, depth] = sizes;
         let addresses = [
@@ -184,20 +148,29 @@ impl Form {
             product.input,
             product.to,
         ];
+        let halves = storage == Storage::Halves;
+        let quad = if halves { 8 } else { 4 };
         let strides = [product.a_stride, product.b_stride, product.to_stride];
         let aligned = addresses.iter().all(|address| address.0.is_multiple_of(16))
-            && strides.iter().all(|stride| stride % 4 == 0)
+            && strides.iter().all(|stride| stride % quad == 0)
             && product.to_slice.is_multiple_of(4);
         let fits = |tile| match across {
-            Across::Neither => columns.is_multiple_of(tile) && depth.is_multiple_of(4),
-            Across::Right => columns.is_multiple_of(4) && depth.is_multiple_of(4),
+            Across::Neither => columns.is_multiple_of(tile) && depth.is_multiple_of(quad as usize),
+            Across::Right => [columns, depth]
+                .iter()
+                .all(|size| size.is_multiple_of(quad as usize)),
             Across::Left => rows.is_multiple_of(tile) && columns.is_multiple_of(tile),
         };
         let large = Self::Large.tile();
         let blocks = rows.div_ceil(large) * columns.div_ceil(large) * slices;
-        if !aligned || !fits(TILE) {
+        let whole = aligned && fits(TILE);
+        assert!(
+            !halves || (whole && precision == Precision::Bf16),
+            "halves are the factors of products of whole tiles in bfloat16"
+        );
+        if !whole || (precision == Precision::Bf16 && !halves) {
             Self::Any
-        } else if precision == Precision::Bf16 && fits(large) && blocks >= LARGE_BLOCKS {
+        } else if halves && fits(large) && blocks >= LARGE_BLOCKS {
             Self::Large
         } else {
             Self::Tiles
@@ -233,13 +206,14 @@ struct Part {
 
 impl Part {
     fn new(
-        precision: Precision,
+        format: (Precision, Storage),
         across: Across,
         slices: usize,
         product: Product,
         work: LaunchWork,
     ) -> Self {
-        let form = Form::of(precision, across, slices, &product);
+        let form = Form::of(format, across, slices, &product);
+        let (precision, _) = format;
         let rounding = match precision {
             Precision::F32 => 0,
             Precision::Tf32 => 1,
@@ -337,7 +311,7 @@ impl LayerGradients {
 }
 
 /// The depth of a slice, for this many slices: whole pieces.
-fn slice_depth(depth: usize, slices: usize) -> usize {
+pub(crate) fn slice_depth(depth: usize, slices: usize) -> usize {
     depth.div_ceil(slices).next_multiple_of(DEPTH)
 }
 
@@ -358,15 +332,15 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Both factors are read; this many numbers are read or written at the end.
-    fn work(self, results: usize) -> LaunchWork {
+    /// Both factors are read; this many words are read or written at the end.
+    fn work(self, storage: Storage, results: usize) -> LaunchWork {
         let Self {
             rows,
             columns,
             depth,
         } = self;
         let factors = (rows + columns) * depth;
-        LaunchWork::of(factors + results, 2 * rows * columns * depth)
+        LaunchWork::of(storage.words(factors) + results, 2 * rows * columns * depth)
     }
 }
 
@@ -421,13 +395,16 @@ fn finished(
     (to, to_stride): (Address, usize),
 ) -> Part {
     let mut parameters = plain(sizes, a, b, to, to_stride);
-    let results = match finish {
-        Finish::Activate {
-            activation: Activation::Relu,
-            ..
-        }
-        | Finish::Store { .. } => 1,
-        _ => 2,
+    // Numbers of the result's size that are read or written: floats, and those that are stored as
+    // factors are.
+    let (floats, others) = match finish {
+        Finish::Store { .. } => (1, 0),
+        Finish::Residual { .. } | Finish::Add { .. } => (2, 0),
+        Finish::Activate { activation, .. } => (usize::from(activation == Activation::Gelu), 1),
+        Finish::Slope { activation, .. } => match activation {
+            Activation::Relu => (0, 2),
+            Activation::Gelu => (1, 1),
+        },
     };
     match finish {
         Finish::Store { bias } => parameters.bias = bias,
@@ -462,8 +439,9 @@ fn finished(
             parameters.input = input;
         }
     }
-    let work = sizes.work(results * sizes.rows * sizes.columns);
-    Part::new(precision, across, 1, parameters, work)
+    let (storage, size) = (stored(a, b), sizes.rows * sizes.columns);
+    let work = sizes.work(storage, floats * size + storage.words(others * size));
+    Part::new((precision, storage), across, 1, parameters, work)
 }
 
 /// Where the slices of a gradient go.
@@ -498,8 +476,9 @@ pub(crate) fn weight_gradient(
         sums_slice: slices.bias_slice as u64,
         ..plain(sizes, x, dy, slices.weight, slices.stride)
     };
-    let work = sizes.work(slices.count * inputs * outputs);
-    let part = Part::new(precision, Across::Left, slices.count, parameters, work);
+    let work = sizes.work(stored(x, dy), slices.count * inputs * outputs);
+    let format = (precision, stored(x, dy));
+    let part = Part::new(format, Across::Left, slices.count, parameters, work);
     LayerGradients {
         precision,
         input: None,
@@ -514,6 +493,7 @@ impl Product {
             at: Address::NULL,
             stride: 0,
             rows: Rows::ALL,
+            storage: Storage::Floats,
         };
         let sizes = Sizes {
             rows: 0,
@@ -522,6 +502,12 @@ impl Product {
         };
         plain(sizes, nowhere, nowhere, Address::NULL, 0)
     };
+}
+
+/// How both factors are stored.
+fn stored(a: Matrix, b: Matrix) -> Storage {
+    assert_eq!(a.storage, b.storage, "factors are stored alike");
+    a.storage
 }
 
 /// A product in one slice that is just stored.

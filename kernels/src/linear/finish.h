@@ -18,11 +18,14 @@ enum Finish {
 };
 
 struct Product {
-    const float* a;
-    const float* b;
+    /// The factors, as halves in a kernel for bfloat16.
+    const void* a;
+    const void* b;
     const float* bias;
     const float* residual;
+    /// Those of a slope are as `to` is, if it is the activation's output.
     float* input;
+    /// Halves if another product for bfloat16 reads them: an activation's output, or a gradient behind its slope.
     float* to;
     /// Where the sums of B's columns over a slice go, or null: the gradient of a bias.
     float* sums;
@@ -39,6 +42,16 @@ struct Product {
     u64 to_slice, sums_slice;
 };
 
+/// One of two types.
+template <bool FIRST, class A, class B>
+struct Chosen {
+    typedef A Type;
+};
+template <class A, class B>
+struct Chosen<false, A, B> {
+    typedef B Type;
+};
+
 /// The epilogue of one element: its sum and its bias, what was read for it, and its mask's bits.
 template <int FINISH, int ACTIVATION>
 __device__ inline float finish(const Product& p, float value, float other, Bits bits, int column) {
@@ -51,12 +64,14 @@ __device__ inline float finish(const Product& p, float value, float other, Bits 
     }
 }
 
-/// The epilogue of a tile that begins at (row, column). What several elements need is read before the first is
+/// The epilogue of a tile that begins at (row, column), of factors that are `Number`s in memory. What several elements need is read before the first is
 /// written.
-template <int FINISH, int ACTIVATION, bool VECTOR, class Sums>
+template <int FINISH, int ACTIVATION, bool VECTOR, class Number, class Sums>
 __device__ void end_tile(const Product& p, int slice, Sums& sums, const Bits* bits, int row, int column) {
     constexpr int QUADS = 4;
-    float* to = p.to + slice * p.to_slice;
+    typedef typename Chosen<FINISH == ACTIVATE || FINISH == SLOPE, Number, float>::Type Stored;
+    typedef typename Chosen<ACTIVATION == RELU, Number, float>::Type Input;
+    Stored* to = reinterpret_cast<Stored*>(p.to) + slice * p.to_slice;
 #pragma unroll 1
     for (int round = 0; round < Sums::ROUNDS; round++, sums.next()) {
         float4 others[QUADS], biases[QUADS];
@@ -74,7 +89,8 @@ __device__ void end_tile(const Product& p, int slice, Sums& sums, const Bits* bi
                 others[i] = load4<VECTOR>(residual, counts[i]);
             }
             if (FINISH == ADD) others[i] = load4<VECTOR>(to + places[i], counts[i]);
-            if (FINISH == SLOPE) others[i] = load4<VECTOR>(p.input + places[i], counts[i]);
+            if (FINISH == SLOPE)
+                others[i] = load4<VECTOR>(reinterpret_cast<const Input*>(p.input) + places[i], counts[i]);
             if (p.bias != nullptr) biases[i] = load4<VECTOR>(p.bias + c, counts[i]);
         }
 #pragma unroll

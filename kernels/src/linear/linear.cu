@@ -23,7 +23,7 @@ struct Block {
     }
 };
 
-/// The sums of B's columns over a slice, before they are rounded: a thread adds those of its share. An f32 product's
+/// The sums of B's columns over a slice, as they are in memory: a thread adds those of its share. An f32 product's
 /// are read in shared memory, every other line of a column.
 template <class Factor, int TILE>
 struct Columns {
@@ -31,10 +31,19 @@ struct Columns {
     static constexpr int SHARERS = 2 * TILE / DEPTH, PARTS = IN_SHARED ? 2 : 2 * TILE / LANES;
     float4 sums[4] = {};
 
-    __device__ void carry(const Carried& carried) {
-        for (int i = 0; i < 4 && !IN_SHARED; i++) {
-            float4 x = carried.quads[i], sum = sums[i];
-            sums[i] = {sum.x + x.x, sum.y + x.y, sum.z + x.z, sum.w + x.w};
+    __device__ void add(int i, float4 x) {
+        float4 sum = sums[i];
+        sums[i] = {sum.x + x.x, sum.y + x.y, sum.z + x.z, sum.w + x.w};
+    }
+    __device__ void carry(const Carried<Factor>& carried) {
+        for (int i = 0; i < Factor::LOADS && !IN_SHARED; i++) {
+            if constexpr (Factor::WIDE == 4) {
+                add(i, carried.loads[i]);
+            } else {
+                uint4 x = carried.loads[i];
+                add(2 * i, {low_half(x.x), high_half(x.x), low_half(x.y), high_half(x.y)});
+                add(2 * i + 1, {low_half(x.z), high_half(x.z), low_half(x.w), high_half(x.w)});
+            }
         }
     }
     template <class Panel>
@@ -55,7 +64,8 @@ struct Columns {
         } else {
             for (int i = 0; i < 4; i++) {
                 float4 sum = {of_warp(sums[i].x), of_warp(sums[i].y), of_warp(sums[i].z), of_warp(sums[i].w)};
-                int column = (threadIdx.x % SHARERS + i * SHARERS) * 4;
+                constexpr int QUADS = Factor::WIDE / 4;
+                int column = (threadIdx.x % SHARERS + i / QUADS * SHARERS) * Factor::WIDE + i % QUADS * 4;
                 if (threadIdx.x % LANES < SHARERS) *reinterpret_cast<float4*>(&to[threadIdx.x / LANES][column]) = sum;
             }
         }
@@ -76,13 +86,15 @@ struct Panels {
 template <class Factor, int TILE, Across ACROSS, bool VECTOR, bool SUMS_COLUMNS>
 __device__ void product(const Product& p, Block block, Panels<Factor, TILE, ACROSS>& s) {
     typedef Sums<Factor, TILE, ACROSS != LEFT, ACROSS == RIGHT> Totals;
+    typedef typename Factor::Number Number;
     if (threadIdx.x == 0) s.block = block;
     int row = block.row * TILE, column = block.column * TILE;
     int k = block.slice * p.slice_depth;
     int end = k + p.slice_depth < p.depth ? k + p.slice_depth : p.depth;
     Rows b_rows = ACROSS == RIGHT ? Rows{1, 0} : p.b_rows;
-    Share<Factor, TILE, Totals::BLOCK, ACROSS != LEFT, VECTOR> a({p.a, p.a_stride, p.a_rows, row, p.rows}, k);
-    Share<Factor, TILE, Totals::BLOCK, ACROSS == RIGHT, VECTOR> b({p.b, p.b_stride, b_rows, column, p.columns}, k);
+    typedef const Number* From;
+    Share<Factor, TILE, Totals::BLOCK, ACROSS != LEFT, VECTOR> a({From(p.a), p.a_stride, p.a_rows, row, p.rows}, k);
+    Share<Factor, TILE, Totals::BLOCK, ACROSS == RIGHT, VECTOR> b({From(p.b), p.b_stride, b_rows, column, p.columns}, k);
     bool drops = ACROSS == NEITHER && p.finish == RESIDUAL && p.drop.threshold > 0;
     if (drops && threadIdx.x < TILE && row + int(threadIdx.x) < p.rows)
         s.bits[threadIdx.x] = bits_of_row(p.drop, p.token_rows.token_row(row + threadIdx.x));
@@ -91,7 +103,7 @@ __device__ void product(const Product& p, Block block, Panels<Factor, TILE, ACRO
     totals.clear();
     if constexpr (!VECTOR) totals.rounding = Rounding(p.rounding);
     // Pieces are loaded two ahead: one is multiplied, one waits to be stored, one is on its way.
-    Carried of_a[2], of_b[2];
+    Carried<Factor> of_a[2], of_b[2];
     int pieces = (end - k + DEPTH - 1) / DEPTH;
     auto load_part = [&](int set, int piece) {
         a.load_part(of_a[set], end - k - piece * DEPTH);
@@ -143,20 +155,20 @@ __device__ void product(const Product& p, Block block, Panels<Factor, TILE, ACRO
     block = s.block;
     row = block.row * TILE, column = block.column * TILE;
     if (ACROSS == NEITHER) {
-        if (p.finish == RESIDUAL) return end_tile<RESIDUAL, RELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
+        if (p.finish == RESIDUAL) return end_tile<RESIDUAL, RELU, VECTOR, Number>(p, block.slice, totals, s.bits, row, column);
         if (p.finish == ACTIVATE) {
-            if (p.activation == RELU) return end_tile<ACTIVATE, RELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
-            return end_tile<ACTIVATE, GELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
+            if (p.activation == RELU) return end_tile<ACTIVATE, RELU, VECTOR, Number>(p, block.slice, totals, s.bits, row, column);
+            return end_tile<ACTIVATE, GELU, VECTOR, Number>(p, block.slice, totals, s.bits, row, column);
         }
     }
     if (ACROSS == RIGHT) {
-        if (p.finish == ADD) return end_tile<ADD, RELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
+        if (p.finish == ADD) return end_tile<ADD, RELU, VECTOR, Number>(p, block.slice, totals, s.bits, row, column);
         if (p.finish == SLOPE) {
-            if (p.activation == RELU) return end_tile<SLOPE, RELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
-            return end_tile<SLOPE, GELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
+            if (p.activation == RELU) return end_tile<SLOPE, RELU, VECTOR, Number>(p, block.slice, totals, s.bits, row, column);
+            return end_tile<SLOPE, GELU, VECTOR, Number>(p, block.slice, totals, s.bits, row, column);
         }
     }
-    end_tile<STORE, RELU, VECTOR>(p, block.slice, totals, s.bits, row, column);
+    end_tile<STORE, RELU, VECTOR, Number>(p, block.slice, totals, s.bits, row, column);
     if (!SUMS_COLUMNS) return;
     columns.store(s.columns);
     __syncthreads();

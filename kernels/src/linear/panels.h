@@ -8,8 +8,29 @@
 
 constexpr int DEPTH = 32;
 
+/// How the numbers of a factor are in memory: what a thread loads at once, and how often for its share of a piece.
+struct InFloats {
+    typedef float Number;
+    typedef float4 Load;
+    static constexpr int WIDE = 4, LOADS = 4;
+    template <bool VECTOR>
+    __device__ static float4 load(const float* from, int count) {
+        return load4<VECTOR>(from, count);
+    }
+};
+struct InHalves {
+    typedef Half Number;
+    typedef uint4 Load;
+    static constexpr int WIDE = 8, LOADS = 2;
+    template <bool VECTOR>
+    __device__ static uint4 load(const Half* from, int count) {
+        static_assert(VECTOR, "rows of halves begin at 16 bytes");
+        return count > 0 ? *reinterpret_cast<const uint4*>(from) : uint4{0, 0, 0, 0};
+    }
+};
+
 /// Exact f32. Its pieces are always depth x tile, so that a thread reads its rows and its columns four at a time.
-struct F32 {
+struct F32 : InFloats {
     typedef float Type;
     static constexpr bool BY_DEPTH = true;
     static constexpr int pad(bool along) { return along ? 4 : 8; }
@@ -17,7 +38,7 @@ struct F32 {
 };
 
 /// TF32 on tensor cores.
-struct Tf32 {
+struct Tf32 : InFloats {
     typedef u32 Type;
     static constexpr bool BY_DEPTH = false;
     static constexpr int pad(bool along) { return along ? 4 : 8; }
@@ -26,14 +47,12 @@ struct Tf32 {
     }
 };
 
-/// bfloat16 on tensor cores.
-struct Bf16 {
-    typedef unsigned short Type;
+/// bfloat16 on tensor cores, and in memory.
+struct Bf16 : InHalves {
+    typedef Half Type;
     static constexpr bool BY_DEPTH = false;
     static constexpr int pad(bool) { return 8; }
-    __device__ static void store(unsigned short* to, float4 x) {
-        *reinterpret_cast<uint2*>(to) = {pack_bf16(x.x, x.y), pack_bf16(x.z, x.w)};
-    }
+    __device__ static void store(Half* to, uint4 x) { *reinterpret_cast<uint4*>(to) = x; }
 };
 
 /// A piece in shared memory. ALONG: the lines of the factor in memory run along the depth.
@@ -45,16 +64,18 @@ struct Panel {
 };
 
 /// A factor in memory: the lines of a tile, or its columns, begin at `first`; there are `count` of them.
+template <class Factor>
 struct Lines {
-    const float* base;
+    const typename Factor::Number* base;
     int stride;
     Rows rows;
     int first, count;
 };
 
-/// A thread's share of a piece: four quads of one line.
+/// A thread's share of a piece: parts of one line.
+template <class Factor>
 struct Carried {
-    float4 quads[4];
+    typename Factor::Load loads[Factor::LOADS];
 };
 
 /// A thread's shares of the pieces of a factor, in turn. VECTOR: rows begin at 16 bytes, and a
@@ -64,20 +85,21 @@ struct Share {
     static constexpr int LINES = ALONG ? TILE : DEPTH, SHARERS = BLOCK / LINES;
     /// Whether lines become columns as they are stored.
     static constexpr bool TURNED = Factor::BY_DEPTH && ALONG;
-    const float* from;
+    static constexpr int WIDE = Factor::WIDE, LOADS = Factor::LOADS;
+    const typename Factor::Number* from;
     u64 advance;
     /// Numbers, or lines, of the tile that exist.
     int existing;
 
     /// Lanes that store at the same time have lines apart, whose banks differ.
     __device__ static int line() {
-        constexpr int GROUP = SHARERS == 8 ? 2 : 4;
+        constexpr int GROUP = SHARERS == 8 || (SHARERS == 4 && WIDE == 8) ? 2 : 4;
         int i = threadIdx.x / SHARERS;
         return i / 8 * 8 + i % GROUP * (8 / GROUP) + i % 8 / GROUP;
     }
-    __device__ static int column(int i) { return (threadIdx.x % SHARERS + i * SHARERS) * 4; }
+    __device__ static int column(int i) { return (threadIdx.x % SHARERS + i * SHARERS) * WIDE; }
 
-    __device__ Share(const Lines& lines, int start) : existing(lines.count - lines.first) {
+    __device__ Share(const Lines<Factor>& lines, int start) : existing(lines.count - lines.first) {
         int row = (ALONG ? lines.first : start) + line(), place = (ALONG ? start : lines.first) + column(0);
         // A line after the last is read as the last: nothing that is computed of it is stored.
         if (VECTOR && ALONG) row = row < lines.count ? row : lines.count - 1;
@@ -86,27 +108,28 @@ struct Share {
     }
 
     /// Reads the next piece, of which `depth` lines or columns exist.
-    __device__ void load_part(Carried& to, int depth) {
+    __device__ void load_part(Carried<Factor>& to, int depth) {
         bool is_inside = ALONG ? VECTOR || line() < existing : line() < depth;
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            int count = ALONG ? depth - column(i) : VECTOR ? 4 : existing - column(i);
-            to.quads[i] = load4<VECTOR>(from + (column(i) - column(0)), is_inside ? count : 0);
+        for (int i = 0; i < LOADS; i++) {
+            int count = ALONG ? depth - column(i) : VECTOR ? WIDE : existing - column(i);
+            to.loads[i] = Factor::template load<VECTOR>(from + (column(i) - column(0)), is_inside ? count : 0);
         }
         from += advance;
     }
 
     /// Reads the next piece, which is whole, with VECTOR.
-    __device__ void load(Carried& to) {
+    __device__ void load(Carried<Factor>& to) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) to.quads[i] = *reinterpret_cast<const float4*>(from + (column(i) - column(0)));
+        for (int i = 0; i < LOADS; i++)
+            to.loads[i] = *reinterpret_cast<const typename Factor::Load*>(from + (column(i) - column(0)));
         from += advance;
     }
 
-    __device__ static void store(const Carried& carried, Panel<Factor, TILE, ALONG>& to) {
+    __device__ static void store(const Carried<Factor>& carried, Panel<Factor, TILE, ALONG>& to) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            float4 x = carried.quads[i];
+        for (int i = 0; i < LOADS; i++) {
+            typename Factor::Load x = carried.loads[i];
             if constexpr (TURNED) {
                 to.at[column(i)][line()] = x.x;
                 to.at[column(i) + 1][line()] = x.y;

@@ -7,10 +7,11 @@ use crate::decision_transformer::network::cuda::{Branch, ExtraGradient, Network,
 use crate::decision_transformer::network::workspace::Workspace;
 use crate::decision_transformer::shape::Shape;
 use crate::device::backend::{Address, Error, Launch};
+use crate::device::parameters::Numbers;
 use crate::dropout::Site;
 use crate::dropout::cuda::Drop;
 use crate::layer_norm::cuda::Norm;
-use crate::linear::cuda::Rows;
+use crate::linear::cuda::{Rows, Storage};
 
 /// What the forward pass stores of a block.
 #[derive(Clone, Copy, Debug)]
@@ -71,16 +72,18 @@ impl Scratch {
     pub(crate) fn take(
         blocks: &[Parameters],
         shape: &Shape,
-        steps: usize,
+        (steps, storage): (usize, Storage),
         take: &mut Take<'_>,
     ) -> Result<Self, Error> {
         let mut mixer = mixer::Scratch::default();
         if let Some(block) = blocks.first() {
-            block.mixer.take_scratch(steps, &mut mixer, take)?;
+            block
+                .mixer
+                .take_scratch((steps, storage), &mut mixer, take)?;
         }
         Ok(Self {
             mixer,
-            mlp: take(3 * steps * 4 * shape.width)?,
+            mlp: take(storage.words(3 * steps * 4 * shape.width))?,
         })
     }
 }
@@ -90,20 +93,22 @@ impl Parameters {
     pub(crate) fn take_tape(
         &self,
         shape: &Shape,
-        steps: usize,
+        (steps, storage): (usize, Storage),
         last: bool,
         take: &mut Take<'_>,
     ) -> Result<Tape, Error> {
         let (c, tokens) = (shape.width, 3 * steps);
         let rows = if last { steps } else { tokens };
         Ok(Tape {
-            normed_1: take(tokens * c)?,
+            normed_1: take(storage.words(tokens * c))?,
             statistics_1: take(2 * tokens)?,
-            mixer: self.mixer.take_tape(steps, last, take)?,
+            mixer: self.mixer.take_tape((steps, storage), last, take)?,
             middle: take(rows * c)?,
-            normed_2: take(rows * c)?,
+            normed_2: take(storage.words(rows * c))?,
             statistics_2: take(2 * rows)?,
-            mlp: self.mlp.take_tape(shape.activation, rows, take)?,
+            mlp: self
+                .mlp
+                .take_tape(shape.activation, (rows, storage), take)?,
         })
     }
 
@@ -126,7 +131,8 @@ impl Parameters {
         x: Address,
         memory: &Memory,
     ) -> Option<Norm> {
-        let to = (memory.tape.normed_1, memory.tape.statistics_1);
+        let normed = network.storage.numbers(memory.tape.normed_1);
+        let to = (normed, memory.tape.statistics_1);
         let norm = self.norm_1.as_ref()?;
         Some(network.norm(norm, x, to, Drop::NONE, network.tokens()))
     }
@@ -152,7 +158,7 @@ impl Parameters {
         };
         let normed = tape.normed_1;
         (self.mixer).forward_launches(network, layer, normed, memory.mixer(), branch, launches);
-        let normed = (tape.normed_2, tape.statistics_2);
+        let normed = (network.storage.numbers(tape.normed_2), tape.statistics_2);
         let norm = network.norm(&self.norm_2, tape.middle, normed, Drop::NONE, rows);
         launches.push(norm.launch());
         let branch = Branch {
@@ -181,11 +187,12 @@ impl Parameters {
         let normed = tape.normed_2;
         launches.extend((self.mlp).backward_launches(network, rows, normed, memory.mlp()));
         let drop = network.drop(Site::Projection { layer });
+        let dropped = network.storage.numbers(scratch.dropped);
         launches.push(network.norm_back(
             &self.norm_2,
             (tape.middle, tape.statistics_2, scratch.normed),
             ExtraGradient::Rows(scratch.stream[0]),
-            (scratch.stream[1], Some(drop)),
+            (scratch.stream[1], Some((drop, dropped))),
             (rows, tokens),
             parts.norm_2,
         ));
@@ -196,12 +203,17 @@ impl Parameters {
         } else {
             ExtraGradient::Rows(scratch.stream[1])
         };
+        // The norm of the embedding is no product.
+        let dropped = match before {
+            Site::Embedding => Numbers::floats(scratch.dropped),
+            _ => dropped,
+        };
         if let (Some(norm), Some(parts)) = (&self.norm_1, parts.norm_1) {
             launches.push(network.norm_back(
                 norm,
                 (x, tape.statistics_1, scratch.normed),
                 beside,
-                (scratch.stream[0], Some(network.drop(before))),
+                (scratch.stream[0], Some((network.drop(before), dropped))),
                 (network.tokens(), Rows::ALL),
                 parts,
             ));

@@ -8,13 +8,15 @@ use crate::decision_transformer::network::cuda::{Inputs, QueueMemory, Scratch, T
 use crate::decision_transformer::network::workspace::Workspace;
 use crate::decision_transformer::shape::Shape;
 use crate::device::backend::{Address, Backend, Error};
-use crate::linear::cuda::Slices;
+use crate::linear::cuda::{Slices, Storage};
 use crate::loss::cuda::blocks as loss_blocks;
 
 /// All memory of a trainer.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pub(crate) parameters: Address,
+    /// The parameters as factors of the large products: the same, or a rounded copy.
+    pub(crate) factors: Address,
     pub(crate) gradient: Address,
     pub(crate) mean: Address,
     pub(crate) square: Address,
@@ -56,6 +58,8 @@ pub(crate) struct Sizes {
     /// Steps and batches of the longest queue.
     pub(crate) steps: usize,
     pub(crate) parts: usize,
+    /// How the factors of the large products are stored.
+    pub(crate) storage: Storage,
     /// Of the dataset, which is allocated later.
     pub(crate) dataset_bytes: u64,
 }
@@ -120,25 +124,30 @@ impl Memory {
         sizes: Sizes,
         take: &mut Take<'_>,
     ) -> Result<Self, Error> {
-        let c = shape.width;
+        let (c, storage) = (shape.width, sizes.storage);
         let steps = sizes.windows * shape.context;
         let tokens = 3 * steps;
         let (_, _, words) = Parts::new(Address::NULL, layout, steps);
         let (parts, block_parts, _) = Parts::new(take(words)?, layout, steps);
-        let block_scratch = block::Scratch::take(&layout.blocks, shape, steps, take)?;
+        let block_scratch = block::Scratch::take(&layout.blocks, shape, (steps, storage), take)?;
         let mut streams = Vec::new();
         let mut blocks = Vec::new();
         for ((layer, at), parts) in layout.blocks.iter().enumerate().zip(block_parts) {
             streams.push(take(tokens * c)?);
             blocks.push(block::Memory {
-                tape: at.take_tape(shape, steps, layer + 1 == shape.layers, take)?,
+                tape: at.take_tape(shape, (steps, storage), layer + 1 == shape.layers, take)?,
                 scratch: block_scratch,
                 parts,
             });
         }
         streams.push(take(steps * c)?);
+        let parameters = take(layout.len())?;
         Ok(Self {
-            parameters: take(layout.len())?,
+            parameters,
+            factors: match storage {
+                Storage::Floats => parameters,
+                Storage::Halves => take(storage.words(layout.len()))?,
+            },
             gradient: take(layout.len())?,
             mean: take(layout.len())?,
             square: take(layout.len())?,

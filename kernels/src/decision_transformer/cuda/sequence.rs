@@ -11,6 +11,7 @@ use crate::decision_transformer::embedding::cuda::{Embed, Kind};
 use crate::decision_transformer::layout::Layout;
 use crate::decision_transformer::network::cuda::Network;
 use crate::device::backend::{Address, Launch};
+use crate::device::parameters::Numbers;
 use crate::dropout::Site;
 use crate::dropout::cuda::Drop;
 use crate::layer_norm::cuda::Norm;
@@ -42,7 +43,10 @@ impl Sequence<'_> {
         let norm = network.norm(
             &self.layout.final_norm,
             memory.streams[network.shape.layers],
-            (memory.final_normed, memory.final_statistics),
+            (
+                Numbers::floats(memory.final_normed),
+                memory.final_statistics,
+            ),
             Drop::NONE,
             network.steps(),
         );
@@ -101,7 +105,10 @@ impl Sequence<'_> {
         let norm = network.norm(
             &self.layout.embed_norm,
             memory.embedded,
-            (memory.streams[0], memory.embedded_statistics),
+            (
+                Numbers::floats(memory.streams[0]),
+                memory.embedded_statistics,
+            ),
             network.drop(Site::Embedding),
             network.tokens(),
         );

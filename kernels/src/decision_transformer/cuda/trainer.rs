@@ -17,8 +17,9 @@ use crate::decision_transformer::shape::Shape;
 use crate::decision_transformer::windows::{Side, Windows};
 use crate::device::backend::{Address, Backend, Error, Graph, Launch};
 use crate::device::parameters::Plain;
-use crate::device::transfer::{bits, doubles, get, halves, put, words};
+use crate::device::transfer::{bits, doubles, get, halves, put, rounded, words};
 use crate::dropout::Dropout;
+use crate::linear::cuda::Storage;
 use crate::loss::cuda::blocks as loss_blocks;
 use crate::loss::{Denominator, Objective};
 use crate::precision::Precision;
@@ -100,6 +101,7 @@ impl Trainer {
             windows: setup.windows,
             steps: setup.most_steps,
             parts: setup.most_steps * setup.accumulation,
+            storage: Storage::of(setup.precision, setup.shape.width),
             dataset_bytes: setup.dataset_bytes,
         };
         let memory = Memory::allocate(&mut *backend, &setup.shape, &layout, sizes)?;
@@ -201,6 +203,8 @@ impl Trainer {
                 windows: *windows,
                 dropout,
                 parameters: memory.parameters,
+                factors: memory.factors,
+                storage: Storage::of(*precision, shape.width),
                 inputs: memory.inputs,
                 queue: memory.queue,
                 scratch: memory.scratch,
@@ -233,6 +237,7 @@ impl Trainer {
         let memory = &self.memory;
         let update = Update {
             weights: memory.parameters,
+            halves: self.rounded_parameters(),
             mean: memory.mean,
             square: memory.square,
             gradient: memory.gradient,
@@ -253,6 +258,16 @@ impl Trainer {
         update.of(&self.setup.adamw).launch()
     }
 
+    /// The copy of the parameters in bfloat16, or null.
+    fn rounded_parameters(&self) -> Address {
+        let memory = &self.memory;
+        if memory.factors == memory.parameters {
+            Address::NULL
+        } else {
+            memory.factors
+        }
+    }
+
     /// Uploads parameters and moments, each as long as the layout.
     pub fn load(&mut self, parameters: &[f32], mean: &[f32], square: &[f32]) -> Result<(), Error> {
         let memory = &self.memory;
@@ -262,6 +277,10 @@ impl Trainer {
             (memory.square, square),
         ] {
             self.backend.upload(to, &bits(numbers))?;
+        }
+        let factors = self.rounded_parameters();
+        if factors != Address::NULL {
+            self.backend.upload(factors, &rounded(parameters))?;
         }
         Ok(())
     }

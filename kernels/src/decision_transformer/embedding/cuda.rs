@@ -3,6 +3,7 @@
 use crate::device::backend::{Address, Launch, LaunchWork, THREADS};
 use crate::device::parameters::parameters;
 use crate::layer_norm::cuda::Norm;
+use crate::linear::cuda::{Slices, slice_depth};
 
 parameters! {
     /// See `embedding.cu`.
@@ -35,15 +36,32 @@ parameters! {
 
 parameters! {
     /// See `embedding.cu`.
-    Table {
+    KindGradient {
+        input: Address,
+        weight: Address,
+        bias: Address,
+        inputs: i32,
+        slices: i32,
+        slice_steps: i32,
+    }
+}
+
+parameters! {
+    /// See `embedding.cu`.
+    EmbedBackward {
+        return_to_go: KindGradient,
+        observation: KindGradient,
+        action: KindGradient,
         dx: Address,
         timesteps: Address,
         lengths: Address,
-        to: Address,
+        table: Address,
         steps: i32,
         context: i32,
         width: i32,
+        table_rows: i32,
         slice_steps: i32,
+        slices: i32,
     }
 }
 
@@ -84,13 +102,48 @@ impl Embed {
     }
 }
 
-impl Table {
-    /// The launch for a table of this many rows.
-    pub(crate) fn launch(&self, rows: usize) -> Launch {
-        let columns = (self.width as usize).div_ceil(THREADS as usize);
-        let (steps, width) = (self.steps as usize, self.width as usize);
-        let slices = steps.div_ceil(self.slice_steps as usize).max(1);
-        let work = LaunchWork::of((3 * steps + slices * rows) * width, 0);
-        Launch::new("table_backward", [rows, columns, slices], THREADS, self).doing(work)
+/// Inputs of a block of the backward, as in `embedding.cu`.
+const INPUTS: usize = 8;
+
+impl KindGradient {
+    /// The gradient over this many steps, in `parts`.
+    pub(crate) fn new(input: Address, inputs: usize, steps: usize, parts: Slices) -> Self {
+        Self {
+            input,
+            weight: parts.weight,
+            bias: parts.bias,
+            inputs: inputs as i32,
+            slices: parts.count as i32,
+            slice_steps: slice_depth(steps, parts.count) as i32,
+        }
+    }
+
+    fn blocks(&self) -> usize {
+        (self.inputs as usize).div_ceil(INPUTS) * self.slices as usize
+    }
+
+    /// Numbers read and written beside the tokens' gradient.
+    fn numbers(&self, steps: usize, width: usize) -> usize {
+        let inputs = self.inputs as usize;
+        steps * inputs + self.slices as usize * (inputs + 1) * width
+    }
+}
+
+impl EmbedBackward {
+    pub(crate) fn launch(&self) -> Launch {
+        let kinds = [self.return_to_go, self.observation, self.action];
+        let [steps, width, rows, slices] =
+            [self.steps, self.width, self.table_rows, self.slices].map(|n| n as usize);
+        let of_kinds: usize = kinds.iter().map(KindGradient::blocks).sum();
+        let grid = [
+            of_kinds + rows * slices,
+            width.div_ceil(THREADS as usize),
+            1,
+        ];
+        let beside: usize = kinds.iter().map(|kind| kind.numbers(steps, width)).sum();
+        let inputs: usize = kinds.iter().map(|kind| kind.inputs as usize).sum();
+        let numbers = (3 * steps + slices * rows) * width + beside;
+        let work = LaunchWork::of(numbers, 2 * steps * inputs * width);
+        Launch::new("embed_backward", grid, THREADS, self).doing(work)
     }
 }

@@ -5,6 +5,7 @@ use super::{Mixer, attention::cuda as attention};
 use crate::decision_transformer::network::cuda::{Branch, Network, Take};
 use crate::decision_transformer::network::workspace::Workspace;
 use crate::device::backend::{Address, Error, Launch};
+use crate::linear::cuda::Storage;
 
 /// What the forward pass stores of a layer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,13 +47,13 @@ impl Mixer {
     /// Takes memory for what the forward pass stores of a layer of this many steps.
     pub(crate) fn take_tape(
         &self,
-        steps: usize,
+        size: (usize, Storage),
         last: bool,
         take: &mut Take<'_>,
     ) -> Result<Tape, Error> {
         Ok(match self {
             Self::Attention(at) => Tape {
-                attention: attention::Tape::take(at, steps, last, take)?,
+                attention: attention::Tape::take(at, size, last, take)?,
             },
             Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => Tape::default(),
         })
@@ -62,12 +63,12 @@ impl Mixer {
     /// already.
     pub(crate) fn take_scratch(
         &self,
-        steps: usize,
+        size: (usize, Storage),
         scratch: &mut Scratch,
         take: &mut Take<'_>,
     ) -> Result<(), Error> {
         match self {
-            Self::Attention(at) => scratch.attention = attention::Scratch::take(at, steps, take)?,
+            Self::Attention(at) => scratch.attention = attention::Scratch::take(at, size, take)?,
             Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
         }
         Ok(())

@@ -5,7 +5,7 @@ use crate::activation::Activation;
 use crate::decision_transformer::network::cuda::{Branch, Network, PLAIN, Take};
 use crate::decision_transformer::network::workspace::Workspace;
 use crate::device::backend::{Address, Error, Launch};
-use crate::linear::cuda::{Finish, LayerGradients, Matrix, Rows, Slices};
+use crate::linear::cuda::{Finish, LayerGradients, Rows, Slices, Storage};
 
 /// What the forward pass stores.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ impl Parameters {
     pub(crate) fn take_tape(
         &self,
         activation: Activation,
-        rows: usize,
+        (rows, storage): (usize, Storage),
         take: &mut Take<'_>,
     ) -> Result<Tape, Error> {
         let inner = self.up.bias.len();
@@ -44,7 +44,7 @@ impl Parameters {
                 Activation::Gelu => take(rows * inner)?,
                 Activation::Relu => Address::NULL,
             },
-            hidden: take(rows * inner)?,
+            hidden: take(storage.words(rows * inner))?,
         })
     }
 
@@ -75,8 +75,8 @@ impl Parameters {
             bias: network.parameter(&self.up.bias),
             input: hidden_input,
         };
-        let up = (Matrix::new(normed, c), network.weight(&self.up));
-        let down = (Matrix::new(hidden, inner), network.weight(&self.down));
+        let up = (network.factor(normed, c), network.weight(&self.up));
+        let down = (network.factor(hidden, inner), network.weight(&self.down));
         let residual = branch.finish(network, &self.down.bias, tokens);
         [
             network.linear((rows, inner), up, finish, (hidden, inner)),
@@ -95,16 +95,16 @@ impl Parameters {
     ) -> Vec<Launch> {
         let (c, inner) = (self.down.bias.len(), self.up.bias.len());
         let (precision, activation) = (network.precision, network.shape.activation);
-        let branch = Matrix::new(network.scratch.dropped, c);
-        let hidden = Matrix::new(memory.tape.hidden, inner);
+        let branch = network.factor(network.scratch.dropped, c);
+        let hidden = network.factor(memory.tape.hidden, inner);
         let input = match activation {
             Activation::Relu => memory.tape.hidden,
             Activation::Gelu => memory.tape.hidden_input,
         };
         let slope = Finish::Slope { activation, input };
         let down = (branch, network.weight(&self.down));
-        let dhidden = Matrix::new(memory.scratch, inner);
-        let normed = Matrix::new(normed, c);
+        let dhidden = network.factor(memory.scratch, inner);
+        let normed = network.factor(normed, c);
         let up = (dhidden, network.weight(&self.up));
         let to = network.scratch.normed;
         let (parts, sizes) = (memory.parts, (rows, inner, c));

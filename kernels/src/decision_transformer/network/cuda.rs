@@ -2,11 +2,13 @@
 
 use crate::decision_transformer::shape::Shape;
 use crate::device::backend::{Address, Error, Launch};
+use crate::device::parameters::Numbers;
 use crate::dropout::cuda::{Drop, Places};
 use crate::dropout::{Dropout, Site};
 use crate::layer_norm::cuda::{Norm, NormBackward, blocks as norm_blocks};
 use crate::linear::cuda::{
-    Finish, LayerGradients, Matrix, Rows, Sizes, Slices, input_gradient, product, weight_gradient,
+    Finish, LayerGradients, Matrix, Rows, Sizes, Slices, Storage, input_gradient, product,
+    weight_gradient,
 };
 use crate::parameters::Pair;
 use crate::precision::Precision;
@@ -44,7 +46,8 @@ pub(crate) struct Scratch {
     pub(crate) normed: Address,
     /// The gradient of the residual stream after a branch, and before it.
     pub(crate) stream: [Address; 2],
-    /// The gradient of a branch: that of the stream, multiplied with the branch's mask.
+    /// The gradient of a branch: that of the stream, multiplied with the branch's mask. A factor
+    /// of large products; before the first layer, f32.
     pub(crate) dropped: Address,
 }
 
@@ -56,6 +59,9 @@ pub(crate) struct Network<'a> {
     pub(crate) windows: usize,
     pub(crate) dropout: Option<&'a Dropout>,
     pub(crate) parameters: Address,
+    /// The parameters as factors of the large products, and how those are stored.
+    pub(crate) factors: Address,
+    pub(crate) storage: Storage,
     pub(crate) inputs: Inputs,
     pub(crate) queue: QueueMemory,
     pub(crate) scratch: Scratch,
@@ -104,9 +110,22 @@ impl Network<'_> {
         self.parameters.words(range.start)
     }
 
-    /// A weight as the right factor.
-    pub(crate) fn weight(&self, at: &Pair) -> Matrix {
+    /// A weight as the right factor, exact.
+    pub(crate) fn exact_weight(&self, at: &Pair) -> Matrix {
         Matrix::new(self.parameter(&at.weight), at.bias.len())
+    }
+
+    /// A weight as the right factor of a large product.
+    pub(crate) fn weight(&self, at: &Pair) -> Matrix {
+        self.factor(
+            self.storage.behind(self.factors, at.weight.start),
+            at.bias.len(),
+        )
+    }
+
+    /// Any other factor of a large product.
+    pub(crate) fn factor(&self, at: Address, stride: usize) -> Matrix {
+        Matrix::new(at, stride).stored(self.storage)
     }
 
     pub(crate) fn drop(&self, site: Site) -> Drop {
@@ -124,7 +143,7 @@ impl Network<'_> {
         &self,
         at: &Pair,
         x: Address,
-        (y, statistics): (Address, Address),
+        (y, statistics): (Numbers, Address),
         drop: Drop,
         rows: usize,
     ) -> Norm {
@@ -141,13 +160,13 @@ impl Network<'_> {
     }
 
     /// `to` = the gradient of x, from the gradient `dy` of a norm's output, plus `beside`; and
-    /// scratch.dropped = `to` multiplied with a mask.
+    /// `to` multiplied with a mask in a second place.
     pub(crate) fn norm_back(
         &self,
         at: &Pair,
         (x, statistics, dy): (Address, Address, Address),
         beside: ExtraGradient,
-        (to, drop): (Address, Option<Drop>),
+        (to, drop): (Address, Option<(Drop, Numbers)>),
         (rows, tokens): (usize, Rows),
         [dgain, dbias]: [Address; 2],
     ) -> Launch {
@@ -163,10 +182,10 @@ impl Network<'_> {
             dy,
             beside,
             dx: to,
-            dropped: drop.map_or(Address::NULL, |_| self.scratch.dropped),
+            dropped: drop.map_or(Numbers::floats(Address::NULL), |(_, dropped)| dropped),
             dgain,
             dbias,
-            drop: drop.unwrap_or(Drop::NONE),
+            drop: drop.map_or(Drop::NONE, |(drop, _)| drop),
             token_rows: tokens,
             beside_observations,
             rows: rows as i32,

@@ -14,6 +14,7 @@ use super::cuda::Cuda;
 use super::interface::{ERROR_LOG, Handle, Interface, NON_BLOCKING, Status, THREAD_LOCAL};
 use crate::device::backend::{Address, Backend, Error, Launch, THREADS};
 use crate::device::emulated::Emulated;
+use crate::device::parameters::Numbers;
 use crate::device::tests::{fake_driver, put, take, unwritten};
 use crate::dropout::cuda::Drop;
 use crate::layer_norm::cuda::Norm;
@@ -39,7 +40,7 @@ fn norm(backend: &mut dyn Backend) -> (Launch, Address) {
         x: put(backend, &numbers(1, rows * width)),
         gain: put(backend, &numbers(2, width)),
         bias: put(backend, &numbers(3, width)),
-        y,
+        y: Numbers::floats(y),
         statistics: unwritten(backend, 2 * rows),
         drop: Drop::NONE,
         rows: rows as i32,

@@ -18,12 +18,12 @@ OTHER_LOADS = {
     "attention": ATTENTION,
     "attention_backward": ATTENTION,
     "add_up": "slices and pieces of a gradient begin anywhere, and are read eight at a time",
+    "embed_backward": "a step has any number of inputs; it looks for the few steps of a row of the table",
     "embed": "a step has any number of observations and actions; timesteps and lengths are single numbers",
     "gather": "a step has any number of observations and actions",
     "head_and_loss": "an action has any number of parts",
     "layer_norm": "the key and the place of a row's dropout are single numbers",
     "layer_norm_backward": "so they are here, and a row has two statistics",
-    "table_backward": "it looks for the few steps of a row of the table",
     "update": "it adds up the squares of all pieces, in f64",
 }
 # Of a multiprocessor of compute capability 9.0: CUDA C++ Programming Guide, "Compute Capabilities".

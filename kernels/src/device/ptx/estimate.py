@@ -103,8 +103,10 @@ class Card:
             # Whole pieces are loaded two ahead.
             ahead = 1 if form == "any" else 2
             parts.append((blocks, pieces * (max(self.wait / ahead, busy) + BARRIER), pieces * (busy + BARRIER)))
-            moved += 4 * (rows * depth + depth * columns + results * slices * rows * columns)
-            cached += 4 * blocks * pieces * 32 * 2 * tile
+            # Factors in bfloat16 are so in memory.
+            size = 2 if form.startswith("bf16") else 4
+            moved += size * (rows * depth + depth * columns) + 4 * results * slices * rows * columns
+            cached += size * blocks * pieces * 32 * 2 * tile
         self.launch(name, parts, moved, cached)
 
     def gradients(self, *products):
@@ -210,12 +212,17 @@ def step(kernels, batch, width, layers, heads):
             card.gradients(back("bf16", tokens, c, 3 * c), weight("bf16", c, 3 * c, tokens))
         norm_back(tokens, 5)
     norm_back(tokens, 3)
+    blocks = 0
     for inputs in (1, OBSERVATION, ACTION):
-        card.gradients(weight("f32", inputs, c, steps))
-    scanned = min(steps, 4096)
-    parts = ceil(steps / 4096)
-    card.rows("table_backward", TIMESTEPS * ceil(c / 128) * min(parts, 16), 2 * max(scanned, steps / 16) / 128,
-              4 * (3 * steps + TIMESTEPS) * c)
+        _, _, _, _, _, count, _ = weight("f32", inputs, c, steps)
+        blocks += ceil(inputs / 8) * count
+    # Eight steps of a slice at a time; and the rows of the table, which search for their steps.
+    groups = ceil(ceil(steps / count) / 32) * 4 + 1
+    scanned, parts = min(steps, 4096), ceil(steps / 4096)
+    resident = card.kernels["embed_backward"]["resident"]
+    kinds = [(blocks, groups), (TIMESTEPS * min(parts, 16), max(scanned, steps / 16) * (1 / 512 + 1 / TIMESTEPS) + 1)]
+    kinds = [(count * ceil(c / 128), rounds * card.wait, rounds * card.wait / resident) for count, rounds in kinds]
+    card.launch("embed_backward", kinds, 4 * (5 * steps + TIMESTEPS) * c)
     numbers = sum(length * (count + 1) for length, count in gradients)
     parameters = sum(length for length, _ in gradients) + TIMESTEPS * c
     # A thread has four numbers of a piece, and reads eight slices at a time; norms have many slices of few numbers.

@@ -1,6 +1,6 @@
 //! The end of a step: the sums of the parts, the clipping and `AdamW`. Exact f32, 1e-5.
 
-use super::{backends, put, put_words, run, take, unwritten};
+use super::{backends, put, put_words, rounded, run, take, take_halves, unwritten};
 use crate::adamw::cuda::{AddUp, Rates, Update, pieces};
 use crate::adamw::{self, AdamW, reference::State};
 use crate::device::backend::Backend;
@@ -82,6 +82,7 @@ fn slices_are_added_up_clipped_and_applied_as_the_reference_does() {
             let zeros = vec![0.0; count];
             let update = Update {
                 weights: put(backend, &weights),
+                halves: unwritten(backend, count.div_ceil(2)),
                 mean: put(backend, &zeros),
                 square: put(backend, &zeros),
                 gradient,
@@ -106,6 +107,9 @@ fn slices_are_added_up_clipped_and_applied_as_the_reference_does() {
                 &exact.weights,
                 "weights",
             );
+            let weights_now = take(backend, update.weights, count);
+            let copy = take_halves(backend, update.halves, count);
+            assert_eq!(copy, rounded(&weights_now), "the copy of the weights");
             assert_close(&take(backend, update.mean, count), &exact.mean, "mean");
             assert_close(
                 &take(backend, update.square, count),

@@ -5,7 +5,7 @@ use super::{build, folder, has_compiler, put, sources, take, unwritten};
 use crate::device::backend::{Address, Launch, THREADS};
 use crate::device::backend::{Backend, Error};
 use crate::device::emulated::Emulated;
-use crate::device::parameters::parameters;
+use crate::device::parameters::{Numbers, parameters};
 use crate::dropout::cuda::Drop;
 use crate::layer_norm::cuda::Norm;
 use crate::layer_norm::reference as layer_norm;
@@ -103,7 +103,7 @@ fn norm_error(backend: &mut dyn Backend) -> Result<f64, Error> {
         x: put(backend, &x),
         gain: put(backend, &gain),
         bias: put(backend, &bias),
-        y,
+        y: Numbers::floats(y),
         statistics: unwritten(backend, 2 * rows),
         drop: Drop::NONE,
         rows: rows as i32,

@@ -9,6 +9,8 @@ use super::driver::Cuda;
 pub(crate) use super::driver::tests::fake;
 use super::emulated::Emulated;
 use super::transfer::{bits, get};
+use crate::linear::cuda::Storage;
+use crate::simd::pairs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -122,6 +124,19 @@ pub(crate) fn take(backend: &mut dyn Backend, from: Address, count: usize) -> Ve
     let mut numbers = vec![0.0; count];
     get(backend, from, &mut numbers).unwrap();
     numbers
+}
+
+/// Numbers in bfloat16.
+pub(crate) fn take_halves(backend: &mut dyn Backend, from: Address, count: usize) -> Vec<f32> {
+    let words = take(backend, from, Storage::Halves.words(count));
+    let both =
+        |word: &f32| [word.to_bits() << 16, word.to_bits() & 0xffff_0000].map(f32::from_bits);
+    words.iter().flat_map(both).take(count).collect()
+}
+
+/// These numbers, rounded to bfloat16.
+pub(crate) fn rounded(numbers: &[f32]) -> Vec<f32> {
+    numbers.iter().copied().map(pairs::rounded).collect()
 }
 
 pub(crate) fn run(backend: &mut dyn Backend, launches: impl IntoIterator<Item = Launch>) {

@@ -1,15 +1,16 @@
 //! Each op except the products against its naive reference in f64, values and gradients: exact f32,
 //! 1e-5.
 
-use super::{backends, put, put_words, run, take, unwritten};
+use super::{backends, put, put_words, rounded, run, take, take_halves, unwritten};
 use crate::attention::cuda::Attention;
 use crate::attention::{self, Visible};
 use crate::device::backend::{Address, Backend};
+use crate::device::parameters::Numbers;
 use crate::dropout::cuda::{Drop, Places};
 use crate::dropout::{Dropout, Site};
 use crate::layer_norm::cuda::{Norm, NormBackward, blocks};
 use crate::layer_norm::reference as layer_norm;
-use crate::linear::cuda::Rows;
+use crate::linear::cuda::{Rows, Storage};
 use crate::loss::cuda::{HeadAndLoss, blocks as loss_blocks};
 use crate::loss::{Denominator, Head, Objective, reference as loss};
 use crate::testing::{assert_close, numbers, to_f64};
@@ -60,7 +61,7 @@ fn masks_are_those_of_the_cpu_bit_by_bit_behind_a_norm_too() {
                 x: at[0],
                 gain: at[1],
                 bias: at[2],
-                y,
+                y: Numbers::floats(y),
                 statistics,
                 drop: Drop::new(&places, Some(&DROPOUT), site),
                 rows: rows as i32,
@@ -104,7 +105,7 @@ fn the_norm_is_the_reference_in_value_and_every_gradient() {
                 x: at_x,
                 gain: at_gain,
                 bias: put(backend, &bias),
-                y,
+                y: Numbers::floats(y),
                 statistics,
                 drop: Drop::NONE,
                 rows: rows as i32,
@@ -113,12 +114,20 @@ fn the_norm_is_the_reference_in_value_and_every_gradient() {
             run(backend, [norm.launch()]);
             let (exact_x, exact_gain) = (to_f64(&x), to_f64(&gain));
             let expected = layer_norm::forward(&exact_x, &exact_gain, &to_f64(&bias));
-            assert_close(&take(backend, y, rows * width), &expected, "y");
+            let found = take(backend, y, rows * width);
+            assert_close(&found, &expected, "y");
+            let halves = Norm {
+                y: Storage::Halves.numbers(y),
+                ..norm
+            };
+            run(backend, [halves.launch()]);
+            assert_eq!(take_halves(backend, y, rows * width), rounded(&found), "y");
 
             let expected = layer_norm::backward(&exact_x, &exact_gain, &to_f64(&dy));
             let (block_rows, count) = blocks(rows);
-            let [dx, dgain, dbias] =
-                [rows * width, count * width, count * width].map(|n| unwritten(backend, n));
+            let [dx, dropped, dgain, dbias] =
+                [rows * width, rows * width, count * width, count * width]
+                    .map(|n| unwritten(backend, n));
             // The gradient added to the norm's is one for every row, for observations alone, or
             // none.
             let beside = numbers(5, rows * width);
@@ -131,7 +140,7 @@ fn the_norm_is_the_reference_in_value_and_every_gradient() {
                     dy: put(backend, &dy),
                     beside: address,
                     dx,
-                    dropped: Address::NULL,
+                    dropped: Storage::Halves.numbers(dropped),
                     dgain,
                     dbias,
                     drop: Drop::NONE,
@@ -153,7 +162,10 @@ fn the_norm_is_the_reference_in_value_and_every_gradient() {
                         expected.x[i] + f64::from(beside)
                     })
                     .collect();
-                assert_close(&take(backend, dx, rows * width), &sums, "dx");
+                let found = take(backend, dx, rows * width);
+                assert_close(&found, &sums, "dx");
+                let found_halves = take_halves(backend, dropped, rows * width);
+                assert_eq!(found_halves, rounded(&found), "dx, dropped");
             }
             for (parts, expected, what) in [
                 (dgain, &expected.gain, "dgain"),
@@ -194,11 +206,11 @@ fn check_attention(
     let attention = Attention {
         q: put(backend, &q),
         kv: put(backend, &kv),
-        out,
+        out: Numbers::floats(out),
         logs: unwritten(backend, windows * queries * heads),
         dout: put(backend, &dout),
-        dq,
-        dkv,
+        dq: Numbers::floats(dq),
+        dkv: Numbers::floats(dkv),
         lengths: put_words(backend, &lengths),
         drop: Drop::new(&places, dropout, Site::Attention { layer, head: 0 }),
         queries: queries as i32,
@@ -212,8 +224,24 @@ fn check_attention(
     };
     run(backend, [attention.forward(windows)]);
     run(backend, [attention.backward(windows)]);
-    let (out, dq) = (take(backend, out, q.len()), take(backend, dq, q.len()));
-    let dkv = take(backend, dkv, kv.len());
+    let at = [(out, q.len()), (dq, q.len()), (dkv, kv.len())];
+    let [out, dq, dkv] = at.map(|(from, count)| take(backend, from, count));
+    // The same in bfloat16, from the same output in f32.
+    let [(at_out, _), (at_dq, _), (at_dkv, _)] = at;
+    let halves = Attention {
+        dq: Storage::Halves.numbers(at_dq),
+        dkv: Storage::Halves.numbers(at_dkv),
+        ..attention
+    };
+    run(backend, [halves.backward(windows)]);
+    let halves = Attention {
+        out: Storage::Halves.numbers(at_out),
+        ..attention
+    };
+    run(backend, [halves.forward(windows)]);
+    for ((from, count), expected) in at.into_iter().zip([&out, &dq, &dkv]) {
+        assert_eq!(take_halves(backend, from, count), rounded(expected));
+    }
 
     let mut expected: [Vec<f64>; 3] = Default::default();
     for window in 0..windows {

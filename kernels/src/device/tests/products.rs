@@ -1,12 +1,13 @@
 //! Products in three precisions against the naive layer in f64, values and gradients.
 
-use super::{backends, put, run, take, unwritten};
+use super::{backends, put, put_words, rounded, run, take, take_halves, unwritten};
 use crate::activation::{self, Activation};
 use crate::device::backend::{Address, Backend, Launch};
+use crate::device::transfer;
 use crate::dropout::cuda::Drop;
 use crate::linear::cuda::{
-    Finish, LayerGradients, MOST_DEPTH, Matrix, Rows, Sizes, Slices, input_gradient, product,
-    slices, weight_gradient,
+    Finish, LayerGradients, MOST_DEPTH, Matrix, Rows, Sizes, Slices, Storage, input_gradient,
+    product, slices, weight_gradient,
 };
 use crate::linear::reference;
 use crate::precision::Precision;
@@ -45,6 +46,28 @@ fn enlarged(launch: Launch) -> Launch {
     }
 }
 
+/// How factors of this precision are stored.
+fn storage(precision: Precision, whole_tiles: bool) -> Storage {
+    if precision == Precision::Bf16 && whole_tiles {
+        Storage::Halves
+    } else {
+        Storage::Floats
+    }
+}
+
+fn put_factor(
+    backend: &mut dyn Backend,
+    storage: Storage,
+    numbers: &[f32],
+    columns: usize,
+) -> Matrix {
+    let at = match storage {
+        Storage::Floats => put(backend, numbers),
+        Storage::Halves => put_words(backend, &transfer::rounded(numbers)),
+    };
+    Matrix::new(at, columns).stored(storage)
+}
+
 const NOTHING: Finish = Finish::Store {
     bias: Address::NULL,
 };
@@ -62,9 +85,11 @@ fn check(
     let (exact_x, exact_weight) = (to_f64(&x), to_f64(&weight));
     let what = format!("{precision:?}, {rows} x {inputs} x {outputs}: ");
 
-    let at_x = Matrix::new(put(backend, &x), inputs);
-    let at_weight = Matrix::new(put(backend, &weight), outputs);
-    let at_dy = Matrix::new(put(backend, &dy), outputs);
+    let whole = [inputs, outputs].iter().all(|size| size.is_multiple_of(64));
+    let storage = storage(precision, whole);
+    let at_x = put_factor(backend, storage, &x, inputs);
+    let at_weight = put_factor(backend, storage, &weight, outputs);
+    let at_dy = put_factor(backend, storage, &dy, outputs);
     let finish = Finish::Store {
         bias: put(backend, &bias),
     };
@@ -127,7 +152,11 @@ fn check(
         &expected.weight,
         &(what.clone() + "dW"),
     );
-    // A bias sees numbers that were never rounded.
+    // A bias sees numbers as they are in memory.
+    let dy = match storage {
+        Storage::Floats => dy,
+        Storage::Halves => rounded(&dy),
+    };
     let exact = reference::backward(
         Precision::F32,
         &exact_x,
@@ -156,7 +185,9 @@ fn products_are_the_reference_in_value_and_every_gradient() {
 #[test]
 fn kernels_that_read_four_numbers_at_once_get_the_products_that_they_can_read() {
     let kernel = |precision, (rows, inputs, outputs), at| {
-        let factors = [inputs, outputs].map(|stride| Matrix::new(Address(at), stride));
+        let storage = Storage::of(precision, inputs);
+        let factors =
+            [inputs, outputs].map(|stride| Matrix::new(Address(at), stride).stored(storage));
         let sizes = Sizes {
             rows,
             columns: outputs,
@@ -185,8 +216,10 @@ fn kernels_that_read_four_numbers_at_once_get_the_products_that_they_can_read() 
         ((9, 126, 64), 256),
         ((9, 128, 64), 260),
     ] {
-        assert_eq!(kernel(Precision::Bf16, sizes, at), "product_any");
+        assert_eq!(kernel(Precision::F32, sizes, at), "product_any");
     }
+    // Nor floats that are to be multiplied as halves.
+    assert_eq!(kernel(Precision::Bf16, (9, 96, 96), 256), "product_any");
 }
 
 /// Sums of one sign, whose errors do not cancel, at the largest depth that `slices` allows.
@@ -237,8 +270,6 @@ fn rounded_factors_are_near_the_exact_product() {
     );
     for mut backend in backends() {
         let backend = &mut *backend;
-        let at = [put(backend, &x), put(backend, &weight)];
-        let factor = (Matrix::new(at[0], inputs), Matrix::new(at[1], outputs));
         let sizes = Sizes {
             rows,
             columns: outputs,
@@ -247,8 +278,12 @@ fn rounded_factors_are_near_the_exact_product() {
         for (precision, least, most) in
             [(Precision::Bf16, 1e-4, 1e-2), (Precision::Tf32, 1e-5, 1e-3)]
         {
+            let storage = storage(precision, true);
+            let at_x = put_factor(backend, storage, &x, inputs);
+            let at_weight = put_factor(backend, storage, &weight, outputs);
             let to = unwritten(backend, rows * outputs);
-            let launch = product(precision, sizes, factor, NOTHING, (to, outputs));
+            let factors = (at_x, at_weight);
+            let launch = product(precision, sizes, factors, NOTHING, (to, outputs));
             run(backend, [launch]);
             let error = relative_error(&take(backend, to, rows * outputs), &exact);
             assert!(least < error && error < most, "{precision:?}: {error:e}");
@@ -275,7 +310,10 @@ fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
 }
 
 fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usize) {
-    let (rows, inputs) = (9, 20);
+    // With whole tiles, factors in bfloat16 are halves, and so is what other such products read.
+    let whole = outputs == 64;
+    let (rows, inputs) = (9, if whole { 64 } else { 20 });
+    let storage = storage(precision, whole);
     let size = rows * outputs;
     let (x, weight) = (numbers(1, 3 * rows * inputs), numbers(2, inputs * outputs));
     let bias = numbers(3, outputs);
@@ -291,9 +329,16 @@ fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usi
         let (x, weight) = (to_f64(&asked), to_f64(&weight));
         reference::forward(precision, &x, &weight, &to_f64(bias))
     };
-    let at_x = Matrix::new(put(backend, &x), inputs).only(Rows::every(3, 1));
-    let at_weight = Matrix::new(put(backend, &weight), outputs);
-    let at_transposed = Matrix::new(put(backend, &transposed(&weight, outputs)), inputs);
+    let at_x = put_factor(backend, storage, &x, inputs).only(Rows::every(3, 1));
+    let at_weight = put_factor(backend, storage, &weight, outputs);
+    let at_transposed = put_factor(backend, storage, &transposed(&weight, outputs), inputs);
+    let check = |backend: &mut dyn Backend, from, expected: &[f64], what| match storage {
+        Storage::Floats => assert_close(&take(backend, from, size), expected, what),
+        Storage::Halves => {
+            let error = relative_error(&take_halves(backend, from, size), expected);
+            assert!(error < 1.0 / 256.0, "{what}: {error:e}");
+        }
+    };
     let at_bias = put(backend, &bias);
     let sizes = Sizes {
         rows,
@@ -320,8 +365,8 @@ fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usi
         };
         run(backend, [forward(finish, to)]);
         let y = exact(&bias);
-        let found = take(backend, to, size);
-        assert_close(&found, &activation::reference::forward(activation, &y), "f");
+        let expected = activation::reference::forward(activation, &y);
+        check(backend, to, &expected, "f");
         if activation == Activation::Gelu {
             assert_close(&take(backend, input, size), &y, "the input of f");
         }
@@ -330,7 +375,7 @@ fn check_epilogues(backend: &mut dyn Backend, precision: Precision, outputs: usi
         let to = unwritten(backend, size);
         run(backend, back(Finish::Slope { activation, input }, to));
         let expected = activation::reference::backward(activation, &y, &exact(&none));
-        assert_close(&take(backend, to, size), &expected, "f'");
+        check(backend, to, &expected, "f'");
     }
     let to = put(backend, &before);
     let add = Finish::Add {

@@ -2,7 +2,7 @@
 //! parameter.
 
 use super::Sequence;
-use crate::decision_transformer::embedding::cuda::{Table, table_slices};
+use crate::decision_transformer::embedding::cuda::{EmbedBackward, KindGradient, table_slices};
 use crate::decision_transformer::network::cuda::{ExtraGradient, PLAIN, observations};
 use crate::device::backend::Launch;
 use crate::dropout::Site;
@@ -35,11 +35,12 @@ impl Sequence<'_> {
         let normed = Matrix::new(memory.final_normed, c);
         let (exact, parts) = (Precision::F32, memory.parts.head);
         let weight = weight_gradient(exact, (c, a, steps), (normed, dz), parts);
-        let factors = (dz, network.weight(head));
+        let factors = (dz, network.exact_weight(head));
         let back = network.linear_back(exact, (steps, c, a), factors, PLAIN, scratch.normed);
         launches.extend(weight.and(back).launches());
         let layers = network.shape.layers;
         let drop = network.drop(Site::Mlp { layer: layers - 1 });
+        let dropped = network.storage.numbers(scratch.dropped);
         launches.push(network.norm_back(
             &self.layout.final_norm,
             (
@@ -48,7 +49,7 @@ impl Sequence<'_> {
                 scratch.normed,
             ),
             ExtraGradient::Nothing,
-            (scratch.stream[0], Some(drop)),
+            (scratch.stream[0], Some((drop, dropped))),
             (steps, observations()),
             memory.parts.final_norm,
         ));
@@ -67,23 +68,27 @@ impl Sequence<'_> {
             (network.tokens(), Rows::ALL),
             parts.embed_norm,
         ));
-        for (kind, (input, inputs, _)) in self.kinds().enumerate() {
-            let dx = Matrix::new(scratch.stream[0], c).only(Rows::every(3, kind as i32));
-            let x = Matrix::new(input, inputs);
-            let sizes = (inputs, c, steps);
-            let gradient = weight_gradient(Precision::F32, sizes, (x, dx), parts.inputs[kind]);
-            launches.extend(gradient.launches());
-        }
-        let table = Table {
+        let mut kinds = self
+            .kinds()
+            .zip(&parts.inputs)
+            .map(|((input, inputs, _), parts)| KindGradient::new(input, inputs, steps, *parts));
+        let mut kind = || kinds.next().expect("a step has three tokens");
+        let (slices, slice_steps) = table_slices(steps);
+        let gradients = EmbedBackward {
+            return_to_go: kind(),
+            observation: kind(),
+            action: kind(),
             dx: scratch.stream[0],
             timesteps: memory.inputs.timesteps,
             lengths: memory.inputs.lengths,
-            to: parts.table,
+            table: parts.table,
             steps: steps as i32,
             context: network.shape.context as i32,
             width: c as i32,
-            slice_steps: table_slices(steps).1 as i32,
+            table_rows: network.shape.timesteps as i32,
+            slice_steps: slice_steps as i32,
+            slices: slices as i32,
         };
-        launches.push(table.launch(network.shape.timesteps));
+        launches.push(gradients.launch());
     }
 }

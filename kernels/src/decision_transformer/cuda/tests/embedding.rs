@@ -1,20 +1,20 @@
 //! The embedding compared with its reference. Exact f32, 1e-5.
 
 use crate::activation::Activation;
-use crate::decision_transformer::embedding::cuda::{Embed, Kind, Table};
+use crate::decision_transformer::embedding::cuda::{Embed, EmbedBackward, Kind, KindGradient};
 use crate::decision_transformer::embedding::{Steps, reference as embedding};
 use crate::decision_transformer::layout::Layout;
 use crate::decision_transformer::shape::{Condition, MixerKind, NormPlacement, Shape};
 use crate::device::backend::{Address, Backend};
+use crate::device::parameters::Numbers;
 use crate::device::tests::{backends, put, put_words, run, take, unwritten};
 use crate::dropout::cuda::Drop;
 use crate::layer_norm::EPSILON;
 use crate::layer_norm::cuda::Norm;
 use crate::layer_norm::reference::forward as layer_norm;
-use crate::linear::cuda::{Matrix, Rows, Slices, weight_gradient};
 use crate::loss::Head;
-use crate::precision::Precision;
 use crate::testing::{assert_close, numbers, to_f64};
+use std::ops::Range;
 
 /// Two norms in a row, with the same gain and bias.
 fn norms(
@@ -31,14 +31,14 @@ fn norms(
         x,
         gain,
         bias,
-        y: unwritten(backend, rows * width),
+        y: Numbers::floats(unwritten(backend, rows * width)),
         statistics: unwritten(backend, 2 * rows),
         drop: Drop::NONE,
         rows: rows as i32,
         width: width as i32,
     };
     let first = norm(x);
-    [first, norm(first.y)]
+    [first, norm(first.y.at)]
 }
 
 #[test]
@@ -140,64 +140,58 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
                 is_aligned: 0,
             };
             run(backend, [embed.launch()]);
-            for (kind, (pair, input)) in pairs.into_iter().zip(&inputs).enumerate() {
-                let count = input.len() / steps;
-                let at_input = at_inputs[kind];
-                let parts = Slices {
-                    count: 1,
-                    weight: unwritten(backend, count * width),
-                    stride: width,
-                    weight_slice: 0,
-                    bias: unwritten(backend, width),
-                    bias_slice: 0,
-                };
-                let rows = Rows::every(3, kind as i32);
-                let factors = (
-                    Matrix::new(at_input, count),
-                    Matrix::new(at_dx, width).only(rows),
-                );
-                let sizes = (count, width, steps);
-                run(
-                    backend,
-                    weight_gradient(Precision::F32, sizes, factors, parts).launches(),
-                );
-                for (from, range) in [(parts.weight, &pair.weight), (parts.bias, &pair.bias)] {
-                    let found = take(backend, from, range.len());
-                    // The action of a window's only step gets no gradient.
-                    if gradient[range.clone()].iter().any(|g| *g != 0.0) {
-                        assert_close(&found, &gradient[range.clone()], "gradient");
-                    } else {
-                        assert!(found.iter().all(|g| *g == 0.0));
-                    }
-                }
-            }
             assert_close(&take(backend, x, 3 * steps * width), &expected, "tokens");
             let gain = to_f64(&weights[layout.embed_norm.weight.clone()]);
             let bias = to_f64(&weights[layout.embed_norm.bias.clone()]);
             let mut normed = expected.clone();
             for norm in [norm, next] {
                 normed = layer_norm(&normed, &gain, &bias);
-                assert_close(&take(backend, norm.y, normed.len()), &normed, "norm");
+                assert_close(&take(backend, norm.y.at, normed.len()), &normed, "norm");
             }
-            let length = shape.timesteps * width;
-            for slice_steps in [steps, 2, 1] {
-                let slices = steps.div_ceil(slice_steps);
-                let table = Table {
+            for slices in [1, 2, steps] {
+                let slice_steps = steps.div_ceil(slices) as i32;
+                let kind = |backend: &mut dyn Backend, kind: usize| KindGradient {
+                    input: at_inputs[kind],
+                    weight: unwritten(backend, slices * pairs[kind].weight.len()),
+                    bias: unwritten(backend, slices * width),
+                    inputs: (inputs[kind].len() / steps) as i32,
+                    slices: slices as i32,
+                    slice_steps,
+                };
+                let kinds = [0, 1, 2].map(|index| kind(backend, index));
+                let backward = EmbedBackward {
+                    return_to_go: kinds[0],
+                    observation: kinds[1],
+                    action: kinds[2],
                     dx: at_dx,
                     timesteps: at_timesteps,
                     lengths: at_lengths,
-                    to: unwritten(backend, slices * length),
+                    table: unwritten(backend, slices * shape.timesteps * width),
                     steps: steps as i32,
                     context: context as i32,
                     width: width as i32,
-                    slice_steps: slice_steps as i32,
+                    table_rows: shape.timesteps as i32,
+                    slice_steps,
+                    slices: slices as i32,
                 };
-                run(backend, [table.launch(shape.timesteps)]);
-                let parts = take(backend, table.to, slices * length);
-                let of = |i| parts.chunks(length).map(|part| part[i]).sum::<f32>();
-                let found: Vec<f32> = (0..length).map(of).collect();
-                let expected = &gradient[layout.embedding.timestep.clone()];
-                assert_close(&found, expected, &format!("table in {slices} slices"));
+                run(backend, [backward.launch()]);
+                let mut check = |from, range: &Range<usize>| {
+                    let parts = take(backend, from, slices * range.len());
+                    let of = |i| parts.chunks(range.len()).map(|part| part[i]).sum::<f32>();
+                    let found: Vec<f32> = (0..range.len()).map(of).collect();
+                    let expected = &gradient[range.clone()];
+                    // The action of a window's only step gets no gradient.
+                    if expected.iter().any(|g| *g != 0.0) {
+                        assert_close(&found, expected, &format!("gradient in {slices} slices"));
+                    } else {
+                        assert!(found.iter().all(|g| *g == 0.0));
+                    }
+                };
+                for (kind, pair) in kinds.iter().zip(&pairs) {
+                    check(kind.weight, &pair.weight);
+                    check(kind.bias, &pair.bias);
+                }
+                check(backward.table, &layout.embedding.timestep);
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::decision_transformer::network::cuda::{Branch, Network, PLAIN, Take, o
 use crate::decision_transformer::network::workspace::Workspace;
 use crate::device::backend::{Address, Error, Launch};
 use crate::dropout::Site;
-use crate::linear::cuda::{Finish, Matrix, Slices};
+use crate::linear::cuda::{Finish, Slices, Storage};
 
 /// What the forward pass stores of a layer. In the last layer, queries and everything after them
 /// have the observations' rows only, and keys and values are stored separately.
@@ -49,7 +49,7 @@ pub(in super::super) struct Memory {
 impl Tape {
     pub(in super::super) fn take(
         at: &Parameters,
-        steps: usize,
+        (steps, storage): (usize, Storage),
         last: bool,
         take: &mut Take<'_>,
     ) -> Result<Self, Error> {
@@ -66,7 +66,7 @@ impl Tape {
             q_stride,
             kv,
             kv_stride,
-            attended: take(rows * c)?,
+            attended: take(storage.words(rows * c))?,
             logs: take(rows * at.heads)?,
         })
     }
@@ -75,14 +75,14 @@ impl Tape {
 impl Scratch {
     pub(in super::super) fn take(
         at: &Parameters,
-        steps: usize,
+        (steps, storage): (usize, Storage),
         take: &mut Take<'_>,
     ) -> Result<Self, Error> {
         let (c, tokens) = (at.width(), 3 * steps);
         Ok(Self {
             attended: take(tokens * c)?,
-            qkv: take(tokens * 3 * c)?,
-            q: take(steps * c)?,
+            qkv: take(storage.words(tokens * 3 * c))?,
+            q: take(storage.words(steps * c))?,
         })
     }
 }
@@ -113,14 +113,14 @@ pub(in super::super) fn forward(
     launches: &mut Vec<Launch>,
 ) {
     let (c, tape) = (at.width(), memory.tape);
-    let x = Matrix::new(normed, c);
+    let x = network.factor(normed, c);
     let weight = network.weight(&at.qkv);
     let bias = network.parameter(&at.qkv.bias);
     if network.is_last(layer) {
         let finish = Finish::Store { bias };
         let factors = (x.only(observations()), weight);
         launches.push(network.linear((network.steps(), c), factors, finish, (tape.q, c)));
-        let weight = Matrix::new(weight.at.words(c), 3 * c);
+        let weight = network.factor(network.storage.behind(weight.at, c), 3 * c);
         let bias = bias.words(c);
         let finish = Finish::Store { bias };
         let sizes = (network.tokens(), 2 * c);
@@ -133,7 +133,7 @@ pub(in super::super) fn forward(
     let (rows, tokens) = network.outputs(layer);
     let finish = branch.finish(network, &at.projection.bias, tokens);
     let factors = (
-        Matrix::new(tape.attended, c),
+        network.factor(tape.attended, c),
         network.weight(&at.projection),
     );
     launches.push(network.linear((rows, c), factors, finish, (branch.to, c)));
@@ -147,17 +147,17 @@ fn heads(at: &Parameters, network: &Network<'_>, layer: usize, memory: Memory) -
     let (dq, dkv) = if last {
         (scratch.q, scratch.qkv)
     } else {
-        (scratch.qkv, scratch.qkv.words(c))
+        (scratch.qkv, network.storage.behind(scratch.qkv, c))
     };
     let context = network.shape.context;
     Attention {
         q: tape.q,
         kv: tape.kv,
-        out: tape.attended,
+        out: network.storage.numbers(tape.attended),
         logs: tape.logs,
         dout: scratch.attended,
-        dq,
-        dkv,
+        dq: network.storage.numbers(dq),
+        dkv: network.storage.numbers(dkv),
         lengths: network.inputs.lengths,
         drop: network.drop(Site::Attention { layer, head: 0 }),
         queries: if last { context } else { 3 * context } as i32,
@@ -182,8 +182,8 @@ pub(in super::super) fn backward(
 ) {
     let (c, precision) = (at.width(), network.precision);
     let (rows, _) = network.outputs(layer);
-    let branch = Matrix::new(network.scratch.dropped, c);
-    let attended = Matrix::new(memory.tape.attended, c);
+    let branch = network.factor(network.scratch.dropped, c);
+    let attended = network.factor(memory.tape.attended, c);
     let parts = memory.parts.projection;
     let projection = network.weight_gradient((c, c, rows), (attended, branch), parts);
     let factors = (branch, network.weight(&at.projection));
@@ -206,10 +206,10 @@ fn qkv_back(
     let (scratch, parts) = (memory.scratch, memory.parts.qkv);
     let (precision, c, tokens) = (network.precision, at.width(), network.tokens());
     let to = network.scratch.normed;
-    let normed = Matrix::new(normed, c);
+    let normed = network.factor(normed, c);
     let weight = network.weight(&at.qkv);
     if !network.is_last(layer) {
-        let dqkv = Matrix::new(scratch.qkv, 3 * c);
+        let dqkv = network.factor(scratch.qkv, 3 * c);
         let qkv = network.weight_gradient((c, 3 * c, tokens), (normed, dqkv), parts);
         let sizes = (tokens, c, 3 * c);
         let back = network.linear_back(precision, sizes, (dqkv, weight), PLAIN, to);
@@ -217,7 +217,8 @@ fn qkv_back(
         return;
     }
     let steps = network.steps();
-    let (dq, dkv) = (Matrix::new(scratch.q, c), Matrix::new(scratch.qkv, 2 * c));
+    let dq = network.factor(scratch.q, c);
+    let dkv = network.factor(scratch.qkv, 2 * c);
     let query_rows = normed.only(observations());
     let queries = network.weight_gradient((c, c, steps), (query_rows, dq), parts);
     let behind = Slices {
@@ -226,7 +227,7 @@ fn qkv_back(
         ..parts
     };
     let others = network.weight_gradient((c, 2 * c, tokens), (normed, dkv), behind);
-    let keys_values = Matrix::new(weight.at.words(c), 3 * c);
+    let keys_values = network.factor(network.storage.behind(weight.at, c), 3 * c);
     let sizes = (tokens, c, 2 * c);
     let back = network.linear_back(precision, sizes, (dkv, keys_values), PLAIN, to);
     launches.extend(others.and(back).launches());
