@@ -50,8 +50,9 @@ export RTG_TEST_DEVICE=$gpu
 export CUDA_CACHE_PATH=${CUDA_CACHE_PATH:-$results/compiled}
 if [ -n "$fake" ]; then
     export LD_LIBRARY_PATH=$here/fake${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-    small=(--batch 2 --width 16 --layers 1 --heads 1 --context 2)
-    large=("--batch 4 --width 32 --layers 2 --heads 2 --context 2")
+    # Of the least width that has its factors in bfloat16.
+    small=(--batch 2 --width 64 --layers 1 --heads 1 --context 2)
+    large=("--batch 4 --width 64 --layers 2 --heads 2 --context 2")
     repeats=1 steps=20 torch_device=cpu oversized=400000
 fi
 
@@ -99,7 +100,7 @@ expect_error() {
 repeat() {
     local run=("$rtg" train --dataset builtin/pendulum/random --seed 5 --steps "$steps" --set evaluation.every=0
         --set evaluation.final_episodes=1 --device "cuda:$gpu" --set decision_transformer.precision=bf16)
-    [ -z "$fake" ] || run+=(--set decision_transformer.width=16 --set decision_transformer.layers=1
+    [ -z "$fake" ] || run+=(--set decision_transformer.width=64 --set decision_transformer.layers=1
         --set optimiser.batch_size=8)
     rm -rf "$results"/repeated && mkdir -p "$results/repeated"
     "${run[@]}" --run-dir "$results/repeated/1" && "${run[@]}" --run-dir "$results/repeated/2" &&

@@ -76,17 +76,35 @@ struct Scene {
     }
 };
 
-/// Channels c.. of rows row.. into a tile; zero after the last row and channel.
+/// Channels c.. of rows row.. into a tile; zero after the last row and channel, of which there is one at least.
 template <bool VECTOR>
 __device__ inline void lay_rows(
     float (&to)[SIDE][CHUNK + 4], const float* from, int stride, int row, int rows, int c, int d) {
     int channel = threadIdx.x % LANES * 4;
-    // As many loads in flight at a time: more would push the sums out of the registers.
-#pragma unroll VECTOR ? 4 : 1
-    for (int r = threadIdx.x / LANES; r < SIDE; r += WARPS) {
-        const float* quad = from + u64(row + r) * stride + c + channel;
-        float4 x = load4<VECTOR>(quad, row + r < rows ? d - c - channel : 0);
-        *reinterpret_cast<float4*>(&to[r][channel]) = x;
+    if constexpr (VECTOR) {
+        // All of a thread's loads are in flight at a time: without branches, those of rows that do not exist, too.
+        constexpr int SHARE = SIDE / WARPS;
+        float4 loaded[SHARE];
+        int existing = c + channel < d ? channel : 0;
+#pragma unroll
+        for (int i = 0; i < SHARE; i++) {
+            int r = row + threadIdx.x / LANES + i * WARPS;
+            loaded[i] = load4<true>(from + u64(r < rows ? r : rows - 1) * stride + c + existing, 4);
+        }
+#pragma unroll
+        for (int i = 0; i < SHARE; i++) {
+            int r = threadIdx.x / LANES + i * WARPS;
+            float4 x = loaded[i];
+            if (row + r >= rows || c + channel >= d) x = {0.f, 0.f, 0.f, 0.f};
+            *reinterpret_cast<float4*>(&to[r][channel]) = x;
+        }
+    } else {
+#pragma unroll 1
+        for (int r = threadIdx.x / LANES; r < SIDE; r += WARPS) {
+            const float* quad = from + u64(row + r) * stride + c + channel;
+            float4 x = load4<false>(quad, row + r < rows ? d - c - channel : 0);
+            *reinterpret_cast<float4*>(&to[r][channel]) = x;
+        }
     }
 }
 

@@ -216,7 +216,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) layer_norm(Norm p) {
     norm<true>(p, blockIdx.x * WARPS + threadIdx.x / LANES);
 }
 EXPORT(layer_norm)
-extern "C" __global__ void __launch_bounds__(THREADS) layer_norm_backward(NormBackward p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 3) layer_norm_backward(NormBackward p) {
     SHARED(NormParts, parts);
     norm_backward<true>(p, parts);
 }

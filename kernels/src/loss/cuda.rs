@@ -3,10 +3,12 @@
 use super::{Denominator, Head, Objective};
 use crate::device::backend::{Address, Launch, LaunchWork, THREADS, WARPS};
 use crate::device::parameters::parameters;
+use crate::layer_norm::cuda::Norm;
 
 parameters! {
     /// See `loss.cu`.
     HeadAndLoss {
+        norm: Norm,
         x: Address,
         weight: Address,
         bias: Address,
@@ -24,6 +26,7 @@ parameters! {
         is_cross_entropy: i32,
         counts_all: i32,
         scale: f32,
+        is_aligned: i32,
     }
 }
 
@@ -54,7 +57,14 @@ impl HeadAndLoss {
     pub(crate) fn launch(&self) -> Launch {
         let blocks = blocks(self.steps as usize);
         let [steps, width, action] = [self.steps, self.width, self.action].map(|n| n as usize);
-        let work = LaunchWork::of(steps * (width + 3 * action), 2 * steps * width * action);
-        Launch::new("head_and_loss", [blocks, 1, 1], THREADS, self).doing(work)
+        // The normed rows are read where they have just been written.
+        let normed = 2 * self.norm.rows as usize * width;
+        let numbers = normed.max(steps * width) + 3 * steps * action;
+        let work = LaunchWork::of(numbers, 2 * steps * width * action);
+        let head = Self {
+            is_aligned: i32::from(self.norm.rows == 0 || self.norm.is_aligned()),
+            ..*self
+        };
+        Launch::new("head_and_loss", [blocks, 1, 1], THREADS, &head).doing(work)
     }
 }

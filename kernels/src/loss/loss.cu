@@ -1,7 +1,9 @@
-// The action head and the loss: a warp for each step, from its normed token to predictions, loss and the gradient.
-#include "../device/device.h"
+// The action head and the loss: a warp for each step, from its token to predictions, loss and the gradient.
+#include "../layer_norm/layer_norm.cu"
 
 struct HeadAndLoss {
+    /// The norm in front of the head, if it has any rows; its result is x.
+    Norm norm;
     /// B K x C
     const float* x;
     const float* weight;
@@ -18,6 +20,8 @@ struct HeadAndLoss {
     /// Tanh head or logits; squared error or cross-entropy; whether the mean counts padding.
     int is_tanh, is_cross_entropy, counts_all;
     float scale;
+    /// Whether the norm can read four numbers at once.
+    int is_aligned;
 };
 
 /// The index of the largest number, the first of equals.
@@ -63,7 +67,7 @@ struct HeadShared {
 };
 
 // Actions have few numbers, so their loops are not unrolled.
-extern "C" __global__ void __launch_bounds__(THREADS) head_and_loss(HeadAndLoss p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 4) head_and_loss(HeadAndLoss p) {
     SHARED(HeadShared, s);
     int lane = threadIdx.x % LANES;
     int count = 0;
@@ -77,6 +81,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) head_and_loss(HeadAndLoss 
     float part = count > 0 ? float(1.0 / count) : 0.f;
     double total = 0;
     for (int step = blockIdx.x * WARPS + threadIdx.x / LANES; step < p.steps; step += gridDim.x * WARPS) {
+        if (p.is_aligned)
+            norm<true>(p.norm, step);
+        else
+            norm<false>(p.norm, step);
+        // Lanes read what others wrote.
+        __syncwarp();
         bool valid = step % p.context < p.lengths[step / p.context];
         const float* x = p.x + u64(step) * p.width;
         float* y = p.predictions + u64(step) * p.action;

@@ -40,6 +40,12 @@ impl Sequence<'_> {
             let block = memory.blocks[layer];
             at.forward_launches(network, layer, streams, &block, &mut launches);
         }
+        launches.push(self.head_and_loss(learns));
+        launches
+    }
+
+    fn head_and_loss(&self, learns: bool) -> Launch {
+        let (memory, network) = (self.memory, &self.network);
         let norm = network.norm(
             &self.layout.final_norm,
             memory.streams[network.shape.layers],
@@ -50,14 +56,8 @@ impl Sequence<'_> {
             Drop::NONE,
             network.steps(),
         );
-        launches.push(norm.launch());
-        launches.push(self.head_and_loss(learns));
-        launches
-    }
-
-    fn head_and_loss(&self, learns: bool) -> Launch {
-        let (memory, network) = (self.memory, &self.network);
         let head = HeadAndLoss {
+            norm,
             x: memory.final_normed,
             weight: network.parameter(&self.layout.head.weight),
             bias: network.parameter(&self.layout.head.bias),
@@ -75,6 +75,7 @@ impl Sequence<'_> {
             is_cross_entropy: 0,
             counts_all: 0,
             scale: 1.0,
+            is_aligned: 0,
         };
         let (objective, denominator) = (self.objective, self.denominator);
         head.of(network.shape.head, objective, denominator).launch()

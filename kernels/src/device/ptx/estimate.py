@@ -128,8 +128,8 @@ class Card:
             pairs = tiles * (tiles + 1) // 2 if queries == keys else ceil(queries / 32) * ceil(keys / 32)
             fused = dots * 8 * channels + mixed * 1024 * chunks
             busy = self.issue(fused * kernel["loop"] / kernel["ffma"] + 300, kernel["threads"]) * pairs / tiles
-            # Each tile is read in two rounds of loads.
-            waits = 2 * (2 * dots + mixed) * chunks * self.wait * pairs / tiles
+            # What a product of tiles reads is on its way at the same time.
+            waits = (dots + mixed) * chunks * self.wait * pairs / tiles
             parts.append((tiles * windows * heads, waits + busy, busy))
         moved = 4 * windows * width * (matrices[0] * queries + matrices[1] * keys)
         self.launch(name, parts, moved)
@@ -155,7 +155,7 @@ def step(kernels, batch, width, layers, heads):
     norm_slices, gradients = [], []
 
     def norm(rows):
-        card.rows("layer_norm", ceil(rows / 4), 3, 4 * 2 * rows * c)
+        card.rows("layer_norm", ceil(rows / 4), 3, 4 * 1.5 * rows * c)
 
     def norm_back(rows, matrices):
         block_rows = max(ceil(rows / 512), 16)
@@ -176,7 +176,7 @@ def step(kernels, batch, width, layers, heads):
 
     card.rows("gather", batch, 5, 8 * steps * (OBSERVATION + ACTION + 2))
     # Four steps of a block are twelve rows of its four warps, twice.
-    card.rows("embed", ceil(steps / 4), 3 + (1 + OBSERVATION + ACTION) / 4 + 2 * 3, 4 * 7 * tokens * c)
+    card.rows("embed", ceil(steps / 4), 3 + (1 + OBSERVATION + ACTION) / 4 + 2 * 3, 4 * 4.5 * tokens * c)
     for layer in range(layers):
         last = layer + 1 == layers
         rows = steps if last else tokens
@@ -187,30 +187,29 @@ def step(kernels, batch, width, layers, heads):
             forward("bf16", tokens, 2 * c, c, 1)
         else:
             forward("bf16", tokens, 3 * c, c, 1)
-        card.attention("attention", batch, heads, c, last, [(False, 1, 1)], (2, 2))
+        card.attention("attention", batch, heads, c, last, [(False, 1, 1)], (1.5, 2))
         forward("bf16", rows, c, c, 2)
         norm(rows)
-        forward("bf16", rows, 4 * c, c, 1)
+        forward("bf16", rows, 4 * c, c, 0.5)
         forward("bf16", rows, c, 4 * c, 2)
-    norm(steps)
-    card.rows("head_and_loss", min(ceil(steps / 4), 256), 4 * ceil(steps / 1024), 4 * steps * (c + 3 * ACTION))
+    card.rows("head_and_loss", min(ceil(steps / 4), 512), 6 * ceil(steps / 2048), 4 * steps * (2 * c + 3 * ACTION))
     card.gradients(back("f32", steps, c, ACTION), weight("f32", c, ACTION, steps))
-    norm_back(steps, 4)
+    norm_back(steps, 3.5)
     for layer in reversed(range(layers)):
         last = layer + 1 == layers
         rows = steps if last else tokens
-        card.gradients(back("bf16", rows, 4 * c, c, 2), weight("bf16", 4 * c, c, rows))
+        card.gradients(back("bf16", rows, 4 * c, c, 1), weight("bf16", 4 * c, c, rows))
         card.gradients(back("bf16", rows, c, 4 * c), weight("bf16", c, 4 * c, rows))
-        norm_back(rows, 5)
+        norm_back(rows, 4.5)
         card.gradients(back("bf16", rows, c, c), weight("bf16", c, c, rows))
-        card.attention("attention_backward", batch, heads, c, last, [(False, 2, 1), (True, 2, 2)], (4, 4))
+        card.attention("attention_backward", batch, heads, c, last, [(False, 2, 1), (True, 2, 2)], (3, 3))
         if last:
             count = slices(c, 3 * c, tokens)
             card.gradients(back("bf16", tokens, c, 2 * c), weight("bf16", c, 2 * c, tokens, count))
             card.gradients(back("bf16", steps, c, c, 2), weight("bf16", c, c, steps, count))
         else:
             card.gradients(back("bf16", tokens, c, 3 * c), weight("bf16", c, 3 * c, tokens))
-        norm_back(tokens, 5)
+        norm_back(tokens, 4.5 if layer else 5)
     norm_back(tokens, 3)
     blocks = 0
     for inputs in (1, OBSERVATION, ACTION):

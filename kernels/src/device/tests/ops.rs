@@ -313,7 +313,10 @@ fn head_and_loss_are_the_reference_in_value_and_gradient() {
     let (windows, context, width, action) = (3, 4, 40, 5);
     let lengths = [4, 1, 0];
     let steps = windows * context;
-    let x = numbers(1, steps * width);
+    let before = numbers(1, steps * width);
+    let (gain, shift) = (numbers(5, width), numbers(6, width));
+    let x = layer_norm::forward(&to_f64(&before), &to_f64(&gain), &to_f64(&shift));
+    let x: Vec<f32> = x.iter().map(|x| *x as f32).collect();
     let weight: Vec<f32> = numbers(2, width * action).iter().map(|w| 0.3 * w).collect();
     let (bias, actions) = (numbers(3, action), numbers(4, steps * action));
     let cases = [
@@ -355,8 +358,20 @@ fn head_and_loss_are_the_reference_in_value_and_gradient() {
                 let (y, value, gradient) = loss::loss(head, objective, &z, &taken, action, count);
                 let [predictions, dz] = [steps * action; 2].map(|n| unwritten(backend, n));
                 let losses = unwritten(backend, 2 * loss_blocks(steps));
+                let normed = unwritten(backend, steps * width);
+                let norm = Norm {
+                    x: put(backend, &before),
+                    gain: put(backend, &gain),
+                    bias: put(backend, &shift),
+                    y: Numbers::floats(normed),
+                    statistics: unwritten(backend, 2 * steps),
+                    drop: Drop::NONE,
+                    rows: steps as i32,
+                    width: width as i32,
+                };
                 let launch = HeadAndLoss {
-                    x: put(backend, &x),
+                    norm,
+                    x: normed,
                     weight: put(backend, &weight),
                     bias: put(backend, &bias),
                     actions: put(backend, &actions),
@@ -373,6 +388,7 @@ fn head_and_loss_are_the_reference_in_value_and_gradient() {
                     is_cross_entropy: 0,
                     counts_all: 0,
                     scale: 1.0,
+                    is_aligned: 0,
                 };
                 run(backend, [launch.of(head, objective, denominator).launch()]);
                 assert_close(
