@@ -82,7 +82,7 @@ impl Halves {
             copy(branch.residual, &mut input.residual);
         }
         self.owner.progress.complete();
-        self.owner.hide(half, normed, hidden);
+        self.owner.compute_hidden(half, normed, hidden);
         self.helper.progress.wait_for(part + 1);
         self.helper.add_hidden(half.other(), hidden);
         half.output(hidden, branch.again());
@@ -96,7 +96,7 @@ impl Halves {
         let part = self.helper.progress.parts();
         self.owner.progress.wait_for(part + 1);
         let input = lock(&self.input);
-        self.helper.hide(half, &input.normed, hidden);
+        self.helper.compute_hidden(half, &input.normed, hidden);
         self.owner.progress.wait_for(part + 2);
         self.owner.add_hidden(half.other(), hidden);
         let mut output = lock(&self.helper.output);
@@ -114,10 +114,10 @@ impl Halves {
 
 impl Side {
     /// Computes its columns of `hidden` and leaves a copy for the other thread.
-    fn hide(&self, half: Half<'_>, normed: &[f32], hidden: &mut Buffer) {
+    fn compute_hidden(&self, half: Half<'_>, normed: &[f32], hidden: &mut Buffer) {
         let (c, inner) = (half.at.down.bias.len(), half.at.up.bias.len());
         hidden.resize(normed.len() / c * inner);
-        half.hide(normed, hidden);
+        half.compute_hidden(normed, hidden);
         let mut copy = lock(&self.hidden);
         copy.resize(hidden.len());
         copy_columns(hidden, &mut copy, inner, half.hidden_columns());

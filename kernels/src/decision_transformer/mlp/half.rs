@@ -37,7 +37,7 @@ impl Half<'_> {
     }
 
     /// Computes its columns of `hidden`, rows x all.
-    pub(crate) fn hide(self, normed: &[f32], hidden: &mut [f32]) {
+    pub(crate) fn compute_hidden(self, normed: &[f32], hidden: &mut [f32]) {
         let (c, inner) = (self.at.down.bias.len(), self.at.up.bias.len());
         let (right, columns) = &self.weights.up.all().halves()[self.index];
         let finish = Activate {
