@@ -12,8 +12,8 @@ use crate::workbench::{TINY, Workbench};
 const RUN: &str = "train --dataset builtin/cartpole/mixed --seed 3 --set logging.every=3 \
     --set optimiser.accumulation=2 --set evaluation.every=0 --set evaluation.final_episodes=1";
 
-/// Launches of a batch of a model with one layer, by the table in `GPU.md`; a step has one more. The
-/// model has no whole tiles, so five layers have two launches of gradients.
+/// Launches of a batch of a model with one layer, by the table in `GPU.md`; a step has one more.
+/// The model has no whole tiles, so five products have two launches of gradients.
 const KERNELS_OF_A_BATCH: u64 = 28;
 
 /// The program, where the fake driver is the first `libcuda.so.1`.
