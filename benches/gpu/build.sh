@@ -21,7 +21,7 @@ tests=$(cargo test --profile "$profile" --workspace --lib --no-run --locked --me
     python3 -c 'import json, sys
 for line in sys.stdin:
     found = json.loads(line)
-    if found.get("executable") and found["target"]["name"] == "rtg":
+    if found.get("executable") and found["target"]["name"] == "rtg_kernels":
         print(found["executable"])')
 built=$profile
 [ "$profile" != dev ] || built=debug

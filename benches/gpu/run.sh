@@ -37,7 +37,7 @@ results=$(cd "$1" && pwd)
 shift
 
 rtg=$here/rtg
-tests=("$here/kernel-tests" kernels::device kernels::decision_transformer::cuda --test-threads 1 --skip faults)
+tests=("$here/kernel-tests" device::tests decision_transformer::cuda --test-threads 1 --skip faults)
 small=(--batch 64 --width 128 --layers 3 --heads 1)
 large=(
     "--batch 4096 --width 128 --layers 3 --heads 1"
@@ -69,7 +69,10 @@ devices() {
     lscpu | grep -E 'Model name|^CPU\(s\)'
 }
 
-parity() { "${tests[@]}"; }
+parity() {
+    [ "$("${tests[@]}" --list | grep -c ': test$')" -gt 0 ] || { note parity "no test has such a name"; return 1; }
+    "${tests[@]}"
+}
 
 train() {
     local run=("$rtg" train --dataset builtin/cartpole/mixed --seed 3 --set logging.every=10
