@@ -4,14 +4,14 @@
 //! numbers, then of the output. Each reads half of the weights, which is what an MLP of few tokens
 //! takes its time for. An element has the same bits whichever columns are computed with it.
 
-use super::helper::{End, Progress};
+use super::helper::{End, Progress, lock};
 use crate::buffer::Buffer;
 use crate::decision_transformer::block::Parameters;
 use crate::decision_transformer::mlp::half::Half;
 use crate::decision_transformer::network::branch::Branch;
 use crate::decision_transformer::trunk::Model;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 /// What two threads leave for each other: the one that owns the row, which has the first half, and
 /// its helper.
@@ -130,10 +130,6 @@ impl Side {
         let inner = half.at.up.bias.len();
         copy_columns(&lock(&self.hidden), hidden, inner, half.hidden_columns());
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn copy(from: &[f32], to: &mut Buffer) {

@@ -4,8 +4,8 @@ use super::halves::Halves;
 use super::slide::Handover;
 use super::step::Scratch;
 use rayon::ThreadPool;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A second thread for one row, and what it needs.
@@ -69,6 +69,11 @@ impl Calls {
             }
         });
     }
+}
+
+/// Locks what a thread that panicked may have held: nothing there outlives a step.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How many parts of its work a thread has completed in the current call.

@@ -5,14 +5,14 @@
 //! other after every layer: a helper passes the early half of the tokens through all layers and
 //! leaves what the late half needs of each in a [`Handover`].
 
-use super::helper::{Helper, Progress};
+use super::helper::{Helper, Progress, lock};
 use super::layer::{self, Layer};
 use super::step::Scratch;
 use crate::buffer::Buffer;
 use crate::decision_transformer::mixer::acting::{Cache, Kept};
 use crate::decision_transformer::trunk::Model;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// Tokens before a layer: the stream, its norm, and the cache of the layer's mixer.
 #[derive(Debug, Default)]
@@ -103,8 +103,7 @@ impl Handover {
 
     /// The tokens behind a layer.
     fn behind(&self, index: usize) -> MutexGuard<'_, Tokens> {
-        let layer = self.layers[index].lock();
-        layer.unwrap_or_else(PoisonError::into_inner)
+        lock(&self.layers[index])
     }
 
     /// Leaves the first `half` tokens behind a layer for the other thread.
