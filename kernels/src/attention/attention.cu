@@ -3,8 +3,8 @@
 // A block has 32 rows of one head of one window: queries for the output and for dq, keys for dk and dv. It processes the
 // other side 32 rows at a time, with both in shared memory, and skips what causality masks. Scores and
 // probabilities are in registers and in one tile of shared memory; global memory has the log of each query's sum.
-// Heads of more than 128 channels are
-// taken 128 at a time, the scores computed again for each. So shared memory does not depend on the context.
+// Heads of more than 128 channels are taken 128 at a time, the scores computed again for each. So shared memory does
+// not depend on the context.
 #include "../dropout/dropout.h"
 
 constexpr int SIDE = 32;

@@ -74,7 +74,7 @@ impl Norm {
     };
 
     /// Whether it can read four numbers at once.
-    pub(crate) fn is_aligned(&self) -> bool {
+    fn is_aligned(&self) -> bool {
         are_aligned(self.width, &[self.x, self.gain, self.bias, self.y.at])
     }
 

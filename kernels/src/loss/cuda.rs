@@ -26,7 +26,6 @@ parameters! {
         is_cross_entropy: i32,
         counts_all: i32,
         scale: f32,
-        is_aligned: i32,
     }
 }
 
@@ -61,10 +60,6 @@ impl HeadAndLoss {
         let normed = 2 * self.norm.rows as usize * width;
         let numbers = normed.max(steps * width) + 3 * steps * action;
         let work = LaunchWork::of(numbers, 2 * steps * width * action);
-        let head = Self {
-            is_aligned: i32::from(self.norm.rows == 0 || self.norm.is_aligned()),
-            ..*self
-        };
-        Launch::new("head_and_loss", [blocks, 1, 1], THREADS, &head).doing(work)
+        Launch::new("head_and_loss", [blocks, 1, 1], THREADS, self).doing(work)
     }
 }

@@ -20,8 +20,6 @@ struct HeadAndLoss {
     /// Tanh head or logits; squared error or cross-entropy; whether the mean counts padding.
     int is_tanh, is_cross_entropy, counts_all;
     float scale;
-    /// Whether the norm can read four numbers at once.
-    int is_aligned;
 };
 
 /// The index of the largest number, the first of equals.
@@ -81,10 +79,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) head_and_loss(HeadAndLo
     float part = count > 0 ? float(1.0 / count) : 0.f;
     double total = 0;
     for (int step = blockIdx.x * WARPS + threadIdx.x / LANES; step < p.steps; step += gridDim.x * WARPS) {
-        if (p.is_aligned)
-            norm<true>(p.norm, step);
-        else
-            norm<false>(p.norm, step);
+        norm(p.norm, step);
         // Lanes read what others wrote.
         __syncwarp();
         bool valid = step % p.context < p.lengths[step / p.context];

@@ -75,7 +75,6 @@ impl Sequence<'_> {
             is_cross_entropy: 0,
             counts_all: 0,
             scale: 1.0,
-            is_aligned: 0,
         };
         let (objective, denominator) = (self.objective, self.denominator);
         head.of(network.shape.head, objective, denominator).launch()
@@ -128,7 +127,6 @@ impl Sequence<'_> {
             steps: network.steps() as i32,
             context: network.shape.context as i32,
             width: network.shape.width as i32,
-            is_aligned: 0,
         };
         embed.launch()
     }

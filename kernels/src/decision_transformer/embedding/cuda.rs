@@ -30,7 +30,6 @@ parameters! {
         steps: i32,
         context: i32,
         width: i32,
-        is_aligned: i32,
     }
 }
 
@@ -92,13 +91,8 @@ impl Embed {
             .map(|norm| norm.rows as usize * width)
             .sum::<usize>();
         let numbers = steps * (inputs + 3 * width) + written;
-        let aligned = |norm: &Norm| norm.rows == 0 || norm.is_aligned();
-        let embed = Self {
-            is_aligned: i32::from(norms.iter().all(aligned)),
-            ..*self
-        };
         let work = LaunchWork::of(numbers, 2 * steps * inputs * width);
-        Launch::new("embed", [blocks, 1, 1], THREADS, &embed).doing(work)
+        Launch::new("embed", [blocks, 1, 1], THREADS, self).doing(work)
     }
 }
 

@@ -21,8 +21,6 @@ struct Embed {
     /// Of these rows, with dropout: the stream. And of that, in front of the first mixer, if it has any rows.
     Norm norm, next;
     int steps, context, width;
-    /// Whether the norms can read four numbers at once.
-    int is_aligned;
 };
 
 /// Steps that a block embeds: each number of a weight is used for all of them.
@@ -38,15 +36,6 @@ __device__ inline void add_kind(const Kind& kind, float (&sums)[STEPS], int firs
             float x = s < count ? kind.input[u64(first + s) * kind.inputs + i] : 0.f;
             sums[s] = fmaf(x, weight, sums[s]);
         }
-    }
-}
-
-template <bool VECTOR>
-__device__ void norm_tokens(const Embed& p, int begin, int end) {
-    for (int row = begin + threadIdx.x / LANES; row < end; row += WARPS) {
-        norm<VECTOR>(p.norm, row);
-        // A lane reads the channels that it has written.
-        norm<VECTOR>(p.next, row);
     }
 }
 
@@ -81,11 +70,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) embed(Embed p) {
         }
     }
     __syncthreads();
-    int begin = 3 * first, end = 3 * (first + count);
-    if (p.is_aligned)
-        norm_tokens<true>(p, begin, end);
-    else
-        norm_tokens<false>(p, begin, end);
+    for (int row = 3 * first + threadIdx.x / LANES; row < 3 * (first + count); row += WARPS) {
+        norm(p.norm, row);
+        // Its stores and these loads may divide a row differently among the lanes.
+        __syncwarp();
+        norm(p.next, row);
+    }
 }
 EXPORT(embed)
 

@@ -388,7 +388,6 @@ fn head_and_loss_are_the_reference_in_value_and_gradient() {
                     is_cross_entropy: 0,
                     counts_all: 0,
                     scale: 1.0,
-                    is_aligned: 0,
                 };
                 run(backend, [launch.of(head, objective, denominator).launch()]);
                 assert_close(

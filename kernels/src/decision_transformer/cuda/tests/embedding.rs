@@ -137,7 +137,6 @@ fn the_embedding_is_the_reference_in_value_and_every_gradient() {
                 steps: steps as i32,
                 context: context as i32,
                 width: width as i32,
-                is_aligned: 0,
             };
             run(backend, [embed.launch()]);
             assert_close(&take(backend, x, 3 * steps * width), &expected, "tokens");
