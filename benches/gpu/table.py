@@ -60,7 +60,7 @@ def kernels_table(answer, peak):
     yield header("kernel", "launches", "ms", "GB/s", "of the copy", "TFLOP/s", "of the product")
     for kernel in answer["kernels"]:
         # Only the large products use the step's precision; everything else is f32.
-        precision = answer["precision"] if kernel["kernel"].startswith(f"product_{answer['precision']}") else "f32"
+        precision = answer["precision"] if answer["precision"] in kernel["kernel"].split("_") else "f32"
         shares = [
             f"{100 * kernel[name] / peak[of]:.0f} %" if of in peak else "-"
             for name, of in (("gigabytes_per_second", "gigabytes_per_second"), ("teraflops", f"{precision}_teraflops"))

@@ -109,9 +109,17 @@ struct Numbers {
     }
 };
 
+/// The sums of some numbers over the warp, for every lane.
+template <int COUNT>
+__device__ inline void warp_sums(float (&x)[COUNT]) {
+    for (int by = LANES / 2; by > 0; by /= 2)
+        for (float& sum : x) sum += __shfl_xor_sync(ALL_LANES, sum, by);
+}
+
 __device__ inline float warp_sum(float x) {
-    for (int by = LANES / 2; by > 0; by /= 2) x += __shfl_xor_sync(ALL_LANES, x, by);
-    return x;
+    float sums[1] = {x};
+    warp_sums(sums);
+    return sums[0];
 }
 
 __device__ inline float warp_max(float x) {

@@ -107,7 +107,8 @@ pub(crate) enum Finish {
     },
 }
 
-fn number(activation: Activation) -> i32 {
+/// As `Activation` in `activation.h`.
+pub(crate) fn number(activation: Activation) -> i32 {
     match activation {
         Activation::Relu => 0,
         Activation::Gelu => 1,

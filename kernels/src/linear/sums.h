@@ -2,6 +2,15 @@
 #pragma once
 #include "panels.h"
 
+/// Of 16 x 8 sums a lane has two neighbours in each of two rows; it exchanges two with the lane beside it, and has four
+/// neighbours of row lane / 4, or of the eighth row after it if the lane is odd.
+__device__ inline float4 neighbours(const float (&x)[4]) {
+    bool odd = threadIdx.x % 2 == 1;
+    float first = __shfl_xor_sync(ALL_LANES, odd ? x[0] : x[2], 1);
+    float second = __shfl_xor_sync(ALL_LANES, odd ? x[1] : x[3], 1);
+    return odd ? float4{first, second, x[2], x[3]} : float4{x[0], x[1], first, second};
+}
+
 /// On tensor cores. Warps are two rows of tiles of TILE / 2 x 32.
 template <class Factor, int TILE, bool ALONG_A, bool ALONG_B>
 struct Sums {
@@ -73,21 +82,14 @@ struct Sums {
         }
     }
 
-    /// Row and column of quad i of a round in the tile. A lane has two neighbours in each of two rows, and exchanges
-    /// two with the lane beside it.
+    /// Row and column of quad i of a round in the tile.
     __device__ static int row(int round, int) {
         int lane = threadIdx.x % LANES;
         return warp_row() + round * 16 + lane / 4 + lane % 2 * 8;
     }
     __device__ static int column(int i) { return warp_column() + i * 8 + threadIdx.x % 4 / 2 * 4; }
     /// Quad i of the first round that `next` has left.
-    __device__ float4 quad(int i) const {
-        const float(&x)[4] = parts[0][i];
-        bool odd = threadIdx.x % 2 == 1;
-        float first = __shfl_xor_sync(ALL_LANES, odd ? x[0] : x[2], 1);
-        float second = __shfl_xor_sync(ALL_LANES, odd ? x[1] : x[3], 1);
-        return odd ? float4{first, second, x[2], x[3]} : float4{x[0], x[1], first, second};
-    }
+    __device__ float4 quad(int i) const { return neighbours(parts[0][i]); }
     /// Drops the first round. So a loop over rounds need not be unrolled for its sums to be in registers.
     __device__ void next() {
 #pragma unroll

@@ -1,6 +1,7 @@
 //! A block on a device: its memory and its launches.
 
 use super::Parameters;
+use super::positionwise::Positionwise;
 use crate::decision_transformer::mixer::cuda as mixer;
 use crate::decision_transformer::mlp::cuda as mlp;
 use crate::decision_transformer::network::cuda::{Branch, ExtraGradient, Network, Take};
@@ -137,38 +138,82 @@ impl Parameters {
         Some(network.norm(norm, x, to, Drop::NONE, network.tokens()))
     }
 
-    /// Writes x', from x. The embedding has computed the first norm of the first layer.
+    /// Writes x', from x; and if one launch computes all between two mixers, what the next block's
+    /// mixes, too. The embedding has computed the first norm of the first layer.
     pub(crate) fn forward_launches(
         &self,
         network: &Network<'_>,
         layer: usize,
-        (x, behind): (Address, Address),
+        streams: (Address, Address),
         memory: &Memory,
+        next: Option<(&Self, &Memory)>,
         launches: &mut Vec<Launch>,
     ) {
-        let tape = memory.tape;
+        let (x, behind) = streams;
+        if layer == 0 || !network.positionwise {
+            let norm = self.first_norm(network, x, memory);
+            launches.extend(norm.filter(|_| layer > 0).map(|norm| norm.launch()));
+            let normed = memory.tape.normed_1;
+            (self.mixer).input_launches(network, layer, normed, memory.mixer(), launches);
+        }
+        (self.mixer).mix_launches(network, layer, memory.mixer(), launches);
+        if network.positionwise {
+            let positionwise = self.positionwise(network, layer, streams, memory, next);
+            launches.push(positionwise.launch());
+            return;
+        }
         let (rows, tokens) = network.outputs(layer);
-        let norm = self.first_norm(network, x, memory);
-        launches.extend(norm.filter(|_| layer > 0).map(|norm| norm.launch()));
         let branch = Branch {
             residual: x,
             residual_rows: tokens,
             site: Site::Projection { layer },
-            to: tape.middle,
+            to: memory.tape.middle,
         };
-        let normed = tape.normed_1;
-        (self.mixer).forward_launches(network, layer, normed, memory.mixer(), branch, launches);
-        let normed = (network.storage.numbers(tape.normed_2), tape.statistics_2);
-        let norm = network.norm(&self.norm_2, tape.middle, normed, Drop::NONE, rows);
-        launches.push(norm.launch());
+        (self.mixer).output_launches(network, layer, memory.mixer(), branch, launches);
+        launches.push(self.second_norm(network, layer, memory).launch());
         let branch = Branch {
-            residual: tape.middle,
+            residual: memory.tape.middle,
             residual_rows: Rows::ALL,
             site: Site::Mlp { layer },
             to: behind,
         };
-        let (rows, normed) = ((rows, tokens), tape.normed_2);
+        let (rows, normed) = ((rows, tokens), memory.tape.normed_2);
         launches.extend((self.mlp).forward_launches(network, rows, normed, memory.mlp(), branch));
+    }
+
+    /// The norm in front of the MLP.
+    fn second_norm(&self, network: &Network<'_>, layer: usize, memory: &Memory) -> Norm {
+        let (tape, (rows, _)) = (memory.tape, network.outputs(layer));
+        let normed = (network.storage.numbers(tape.normed_2), tape.statistics_2);
+        network.norm(&self.norm_2, tape.middle, normed, Drop::NONE, rows)
+    }
+
+    /// All between this mixer and the next block's.
+    fn positionwise(
+        &self,
+        network: &Network<'_>,
+        layer: usize,
+        (residual, to): (Address, Address),
+        memory: &Memory,
+        next: Option<(&Self, &Memory)>,
+    ) -> Positionwise {
+        let (rows, token_rows) = network.outputs(layer);
+        let first_norm = next.and_then(|(at, memory)| at.first_norm(network, to, memory));
+        let mut all = Positionwise {
+            residual,
+            token_rows,
+            norm: self.second_norm(network, layer, memory),
+            to,
+            next: first_norm.unwrap_or(Norm::NONE),
+            rows: rows as i32,
+            ..Positionwise::NONE
+        };
+        (self.mixer).output_in(network, layer, memory.mixer(), &mut all);
+        (self.mlp).forward_in(network, layer, memory.tape.mlp, &mut all);
+        if let Some((at, memory)) = next {
+            (at.mixer).inputs_in(network, layer + 1, memory.mixer(), &mut all);
+        }
+        all
     }
 
     /// From the gradient after a block (scratch.stream\[0\], and scratch.dropped after the mask of

@@ -38,7 +38,9 @@ impl Sequence<'_> {
         for (layer, at) in self.layout.blocks.iter().enumerate() {
             let streams = (memory.streams[layer], memory.streams[layer + 1]);
             let block = memory.blocks[layer];
-            at.forward_launches(network, layer, streams, &block, &mut launches);
+            let next = self.layout.blocks.get(layer + 1);
+            let next = next.zip(memory.blocks.get(layer + 1));
+            at.forward_launches(network, layer, streams, &block, next, &mut launches);
         }
         launches.push(self.head_and_loss(learns));
         launches

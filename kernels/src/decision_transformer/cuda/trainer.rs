@@ -9,6 +9,7 @@ use super::memory::{Memory, Sizes};
 use super::sequence::Sequence;
 use crate::adamw::AdamW;
 use crate::adamw::cuda::{AddUp, Rates, Update};
+use crate::decision_transformer::block::positionwise;
 use crate::decision_transformer::gather::cuda::Gather;
 use crate::decision_transformer::gather::{Actions, Columns};
 use crate::decision_transformer::layout::Layout;
@@ -80,6 +81,8 @@ pub struct Trainer {
     pub(super) setup: TrainerSetup,
     layout: Layout,
     pub(super) memory: Memory,
+    /// Whether one launch computes all between the attention of two layers.
+    pub(super) positionwise: bool,
     /// One step, once there is a dataset.
     step: Option<Graph>,
     pub(super) launches: Vec<Launch>,
@@ -112,6 +115,7 @@ impl Trainer {
         backend.upload(memory.pieces, &words(&bytes))?;
         Ok(Self {
             backend,
+            positionwise: positionwise::fits(&setup.shape, sizes.storage),
             setup,
             layout,
             memory,
@@ -205,6 +209,7 @@ impl Trainer {
                 parameters: memory.parameters,
                 factors: memory.factors,
                 storage: Storage::of(*precision, shape.width),
+                positionwise: self.positionwise,
                 inputs: memory.inputs,
                 queue: memory.queue,
                 scratch: memory.scratch,

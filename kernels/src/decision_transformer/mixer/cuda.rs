@@ -2,6 +2,7 @@
 //! launches nothing; models with such a mixer are refused earlier (`Shape::runs_on_devices`).
 
 use super::{Mixer, attention::cuda as attention};
+use crate::decision_transformer::block::positionwise::Positionwise;
 use crate::decision_transformer::network::cuda::{Branch, Network, Take};
 use crate::decision_transformer::network::workspace::Workspace;
 use crate::device::backend::{Address, Error, Launch};
@@ -90,12 +91,44 @@ impl Mixer {
         }
     }
 
-    /// Computes the branch from the normed tokens.
-    pub(crate) fn forward_launches(
+    /// What is mixed, from the normed tokens.
+    pub(crate) fn input_launches(
         &self,
         network: &Network<'_>,
         layer: usize,
         normed: Address,
+        memory: Memory,
+        launches: &mut Vec<Launch>,
+    ) {
+        match self {
+            Self::Attention(at) => {
+                attention::inputs(at, network, layer, normed, memory.attention(), launches);
+            }
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
+        }
+    }
+
+    /// Mixes it.
+    pub(crate) fn mix_launches(
+        &self,
+        network: &Network<'_>,
+        layer: usize,
+        memory: Memory,
+        launches: &mut Vec<Launch>,
+    ) {
+        match self {
+            Self::Attention(at) => {
+                launches.push(attention::mix(at, network, layer, memory.attention()));
+            }
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
+        }
+    }
+
+    /// Computes the branch of what was mixed.
+    pub(crate) fn output_launches(
+        &self,
+        network: &Network<'_>,
+        layer: usize,
         memory: Memory,
         branch: Branch,
         launches: &mut Vec<Launch>,
@@ -103,7 +136,39 @@ impl Mixer {
         match self {
             Self::Attention(at) => {
                 let memory = memory.attention();
-                attention::forward(at, network, layer, normed, memory, branch, launches);
+                launches.push(attention::output(at, network, layer, memory, branch));
+            }
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
+        }
+    }
+
+    /// Fills in what one launch for all between two mixers reads of the layer before it.
+    pub(crate) fn output_in(
+        &self,
+        network: &Network<'_>,
+        layer: usize,
+        memory: Memory,
+        to: &mut Positionwise,
+    ) {
+        match self {
+            Self::Attention(at) => {
+                attention::output_in(at, network, layer, memory.attention(), to);
+            }
+            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
+        }
+    }
+
+    /// Fills in what such a launch writes for the layer behind it.
+    pub(crate) fn inputs_in(
+        &self,
+        network: &Network<'_>,
+        layer: usize,
+        memory: Memory,
+        to: &mut Positionwise,
+    ) {
+        match self {
+            Self::Attention(at) => {
+                attention::inputs_in(at, network, layer, memory.attention(), to);
             }
             Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
         }

@@ -2,10 +2,12 @@
 
 use super::Parameters;
 use crate::activation::Activation;
+use crate::decision_transformer::block::positionwise::Positionwise;
 use crate::decision_transformer::network::cuda::{Branch, Network, PLAIN, Take};
 use crate::decision_transformer::network::workspace::Workspace;
 use crate::device::backend::{Address, Error, Launch};
-use crate::linear::cuda::{Finish, LayerGradients, Rows, Slices, Storage};
+use crate::dropout::Site;
+use crate::linear::cuda::{Finish, LayerGradients, Rows, Slices, Storage, number};
 
 /// What the forward pass stores.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +84,20 @@ impl Parameters {
             network.linear((rows, inner), up, finish, (hidden, inner)),
             network.linear((rows, c), down, residual, (branch.to, c)),
         ]
+    }
+
+    /// Fills in what one launch for all between two mixers reads and writes of the MLP.
+    pub(crate) fn forward_in(
+        &self,
+        network: &Network<'_>,
+        layer: usize,
+        tape: Tape,
+        to: &mut Positionwise,
+    ) {
+        (to.up, to.down) = (network.layer(&self.up), network.layer(&self.down));
+        to.mlp_drop = network.drop(Site::Mlp { layer });
+        (to.input, to.hidden) = (tape.hidden_input, tape.hidden);
+        to.activation = number(network.shape.activation);
     }
 
     /// From the gradient of the branch, scratch.dropped, to that of the normed rows,

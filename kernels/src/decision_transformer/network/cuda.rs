@@ -1,5 +1,6 @@
 //! The model on a device, for the launches of all its parts.
 
+use crate::decision_transformer::block::positionwise::Layer;
 use crate::decision_transformer::shape::Shape;
 use crate::device::backend::{Address, Error, Launch};
 use crate::device::parameters::Numbers;
@@ -62,6 +63,8 @@ pub(crate) struct Network<'a> {
     /// The parameters as factors of the large products, and how those are stored.
     pub(crate) factors: Address,
     pub(crate) storage: Storage,
+    /// Whether one launch computes all between the attention of two layers.
+    pub(crate) positionwise: bool,
     pub(crate) inputs: Inputs,
     pub(crate) queue: QueueMemory,
     pub(crate) scratch: Scratch,
@@ -121,6 +124,14 @@ impl Network<'_> {
             self.storage.behind(self.factors, at.weight.start),
             at.bias.len(),
         )
+    }
+
+    /// Weight and bias of a layer of large products.
+    pub(crate) fn layer(&self, at: &Pair) -> Layer {
+        Layer {
+            weight: self.weight(at).at,
+            bias: self.parameter(&at.bias),
+        }
     }
 
     /// Any other factor of a large product.

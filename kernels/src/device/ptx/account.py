@@ -2,7 +2,8 @@
 
 From ptxas and nvdisasm, for compute capability 9.0. The hot loop is the innermost loop with the most arithmetic: on
 tensor cores (HMMA) where a kernel uses them, else fused multiplications and additions (FFMA). The other instructions of
-that loop take issue slots, too (of a kernel with two such loops, the longer one counts): with n instructions for each HMMA, a scheduler that issues one a cycle starts one HMMA
+that loop take issue slots, too (of a kernel with two such loops, the longer one counts; where HMMAs are in no innermost
+loop, it is the code from one branch, label or barrier to the next that has the most of them): with n instructions for each HMMA, a scheduler that issues one a cycle starts one HMMA
 in n cycles, and what tensor cores could do beyond that is lost.
 """
 
@@ -24,6 +25,7 @@ OTHER_LOADS = {
     "head_and_loss": "an action has any number of parts",
     "layer_norm": "the key and the place of a row's dropout are single numbers",
     "layer_norm_backward": "so they are here, and a row has two statistics",
+    "positionwise_bf16": "the key and the place of a row's dropout are single numbers",
     "update": "it adds up the squares of all pieces, in f64",
 }
 # Of a multiprocessor of compute capability 9.0: CUDA C++ Programming Guide, "Compute Capabilities".
@@ -90,6 +92,10 @@ def hot_loop(code, labels):
     count = lambda body, start: sum(name.startswith(start) for name in body)  # noqa: E731
     # An epilogue has many FFMA, too, but more of other instructions.
     sums = lambda body: count(body, "FFMA") if 2 * count(body, "FFMA") > len(body) else 0  # noqa: E731
+    if not any(count(body, "HMMA") for body in bodies) and any(name.startswith("HMMA") for name, _ in code):
+        cuts = sorted({0, *labels.values(), *(place + 1 for place, (name, _) in enumerate(code)
+                                              if re.match(r"(BRA|BAR|EXIT|CALL|RET)\b", name)), len(code)})
+        bodies = [[name for name, _ in code[begin:end]] for begin, end in zip(cuts, cuts[1:])]
     return max(bodies, key=lambda body: (count(body, "HMMA"), sums(body), len(body)), default=[])
 
 

@@ -134,6 +134,28 @@ class Card:
         moved = 4 * windows * width * (matrices[0] * queries + matrices[1] * keys)
         self.launch(name, parts, moved)
 
+    def positionwise(self, rows, next_rows, width):
+        """The kernel of positionwise.cu, for models of its width."""
+        kernel = self.kernels["positionwise_bf16"]
+        # Products of 128 x 128 weights: projection, up, down; queries, keys and values.
+        squares, strip = 9 + (3 if next_rows else 0), 48
+        instructions = strip / 16 * 4 * 8
+        tensor = instructions * 4 * 2048 / 2048 / TENSOR
+        busy = max(self.issue(kernel["loop"] / kernel["hmma"] * instructions, kernel["threads"]), tensor,
+                   kernel["shared_requests"] / kernel["hmma"] * instructions * 4)
+        # A square of a weight is loaded while the one before it is multiplied. A block waits for the keys of its masks,
+        # for the first square, and for the middle of the stream, which it wrote. Norms wait for ten shuffles of three
+        # groups of rows each; epilogues issue their code.
+        norms = (2 if next_rows else 1) * (3 * 10 * 25 + self.issue(600, kernel["threads"]))
+        ends = squares * (self.issue(400, kernel["threads"]) + 2 * BARRIER)
+        alone = squares * max(self.wait, busy) + 5 * self.wait + norms + ends
+        together = squares * busy + norms + ends
+        blocks = ceil(rows / strip)
+        # Halves: attention's output, normed and hidden rows. Floats: the stream, read once and written twice, queries,
+        # keys and values.
+        moved = width * (2 * (6 * rows + next_rows) + 4 * (3 * rows + 3 * next_rows))
+        self.launch("positionwise_bf16", [(blocks, alone, together)], moved, blocks * squares * 2 * width * width)
+
     def rows(self, name, blocks, rounds, moved):
         """A kernel whose threads wait this often."""
         wait = rounds * self.wait
@@ -177,17 +199,21 @@ def step(kernels, batch, width, layers, heads):
     card.rows("gather", batch, 5, 8 * steps * (OBSERVATION + ACTION + 2))
     # Four steps of a block are twelve rows of its four warps, twice.
     card.rows("embed", ceil(steps / 4), 3 + (1 + OBSERVATION + ACTION) / 4 + 2 * 3, 4 * 4.5 * tokens * c)
+    positionwise = c == 128
     for layer in range(layers):
         last = layer + 1 == layers
         rows = steps if last else tokens
-        if layer:
+        if layer and not positionwise:
             norm(tokens)
-        if last:
+        if last and not (layer and positionwise):
             forward("bf16", steps, c, c, 1)
             forward("bf16", tokens, 2 * c, c, 1)
-        else:
+        elif not (layer and positionwise):
             forward("bf16", tokens, 3 * c, c, 1)
         card.attention("attention", batch, heads, c, last, [(False, 1, 1)], (1.5, 2))
+        if positionwise:
+            card.positionwise(rows, 0 if last else tokens, c)
+            continue
         forward("bf16", rows, c, c, 2)
         norm(rows)
         forward("bf16", rows, 4 * c, c, 0.5)

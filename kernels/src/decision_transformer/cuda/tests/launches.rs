@@ -112,7 +112,7 @@ fn estimated(heading: &str) -> BTreeMap<String, usize> {
 #[test]
 fn the_estimate_is_made_of_the_launches_of_a_step() {
     let small = launches(64, 128, 3, 1);
-    assert_eq!(small.values().sum::<usize>(), 52);
+    assert_eq!(small.values().sum::<usize>(), 38);
     let heading = "## Batch 64, width 128, 3 layers, 1 heads\n";
     assert_eq!(small, estimated(heading));
     let large = launches(4096, 512, 4, 4);

@@ -5,4 +5,5 @@ mod embedding;
 mod gather;
 mod launches;
 mod model;
+mod positionwise;
 mod steps;

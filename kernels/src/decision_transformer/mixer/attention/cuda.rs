@@ -3,6 +3,7 @@
 
 use super::Parameters;
 use crate::attention::cuda::Attention;
+use crate::decision_transformer::block::positionwise::Positionwise;
 use crate::decision_transformer::network::cuda::{Branch, Network, PLAIN, Take, observations};
 use crate::decision_transformer::network::workspace::Workspace;
 use crate::device::backend::{Address, Error, Launch};
@@ -102,14 +103,13 @@ impl Parts {
     }
 }
 
-/// Computes the branch from the normed tokens.
-pub(in super::super) fn forward(
+/// Queries, keys and values from the normed tokens.
+pub(in super::super) fn inputs(
     at: &Parameters,
     network: &Network<'_>,
     layer: usize,
     normed: Address,
     memory: Memory,
-    branch: Branch,
     launches: &mut Vec<Launch>,
 ) {
     let (c, tape) = (at.width(), memory.tape);
@@ -129,14 +129,63 @@ pub(in super::super) fn forward(
         let (sizes, finish) = ((network.tokens(), 3 * c), Finish::Store { bias });
         launches.push(network.linear(sizes, (x, weight), finish, (tape.q, 3 * c)));
     }
-    launches.push(heads(at, network, layer, memory).forward(network.windows));
+}
+
+/// What each query attends to.
+pub(in super::super) fn mix(
+    at: &Parameters,
+    network: &Network<'_>,
+    layer: usize,
+    memory: Memory,
+) -> Launch {
+    heads(at, network, layer, memory).forward(network.windows)
+}
+
+/// The branch from what queries attend to.
+pub(in super::super) fn output(
+    at: &Parameters,
+    network: &Network<'_>,
+    layer: usize,
+    memory: Memory,
+    branch: Branch,
+) -> Launch {
+    let (c, tape) = (at.width(), memory.tape);
     let (rows, tokens) = network.outputs(layer);
     let finish = branch.finish(network, &at.projection.bias, tokens);
     let factors = (
         network.factor(tape.attended, c),
         network.weight(&at.projection),
     );
-    launches.push(network.linear((rows, c), factors, finish, (branch.to, c)));
+    network.linear((rows, c), factors, finish, (branch.to, c))
+}
+
+/// The same and more in one launch with what follows: fills in what is read of this layer.
+pub(in super::super) fn output_in(
+    at: &Parameters,
+    network: &Network<'_>,
+    layer: usize,
+    memory: Memory,
+    to: &mut Positionwise,
+) {
+    to.attended = memory.tape.attended;
+    to.projection = network.layer(&at.projection);
+    to.projection_drop = network.drop(Site::Projection { layer });
+}
+
+/// Fills in where this layer's queries, keys and values go.
+pub(in super::super) fn inputs_in(
+    at: &Parameters,
+    network: &Network<'_>,
+    layer: usize,
+    memory: Memory,
+    to: &mut Positionwise,
+) {
+    let tape = memory.tape;
+    let (_, query_rows) = network.outputs(layer);
+    to.qkv = network.layer(&at.qkv);
+    (to.q, to.kv) = (tape.q, tape.kv);
+    (to.q_stride, to.kv_stride) = (tape.q_stride as i32, tape.kv_stride as i32);
+    to.query_rows = query_rows;
 }
 
 /// The heads of a layer, forward and backward.
