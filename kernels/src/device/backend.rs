@@ -29,6 +29,8 @@ pub struct Launch {
     pub(crate) grid: [u32; 3],
     /// Threads of a block.
     pub(crate) threads: u32,
+    /// Dynamic shared memory of a block.
+    pub(crate) dynamic_bytes: u32,
     /// The kernel's one parameter, in words so that it is aligned.
     pub(crate) parameters: Vec<u64>,
     /// Bytes of it.
@@ -63,6 +65,8 @@ pub(crate) const POISON: u8 = 0xff;
 pub(crate) const THREADS: u32 = 128;
 /// Threads of the blocks that add up all parameters, as `adamw.cu` has it.
 pub(crate) const WIDE: u32 = 256;
+/// Dynamic shared memory of the kernels that have any, as `device.h` has it.
+const DYNAMIC_BYTES: u32 = 96 << 10;
 /// Warps of a block of [`THREADS`].
 pub(crate) const WARPS: usize = 4;
 
@@ -85,9 +89,19 @@ impl Launch {
             kernel,
             grid: grid.map(|blocks| blocks as u32),
             threads,
+            dynamic_bytes: 0,
             parameters: words.collect(),
             bytes: bytes.len(),
             work: LaunchWork::default(),
+        }
+    }
+
+    /// The same, of a kernel with dynamic shared memory.
+    #[must_use]
+    pub(crate) fn with_dynamic_memory(self) -> Self {
+        Self {
+            dynamic_bytes: DYNAMIC_BYTES,
+            ..self
         }
     }
 

@@ -2,20 +2,25 @@
 //
 // Every kernel takes one plain struct by value, which mirrors a Rust struct next to its launch.
 // Four numbers are read at once where every row begins at 16 bytes, which is so if widths are multiples of four;
-// other rows have a kernel, or a way through one, of their own. Shared memory is static and below 48 KB, so no launch
-// has to request more. Blocks have one dimension; grids put what can be large into x, whose limit is 2^31.
+// other rows have a kernel, or a way through one, of their own. Shared memory is static and below 48 KB, but for
+// kernels whose launch requests DYNAMIC_BYTES. Blocks have one dimension; grids put what can be large into x, whose
+// limit is 2^31.
 // Warps are never split: every lane reaches every shuffle.
 #pragma once
 #ifdef RTG_EMULATED
 #include "emulator/emulator.h"
 #else
 #define SHARED(type, name) __shared__ type name
+#define DYNAMIC_SHARED(type, name)                                                                                 \
+    extern __shared__ __align__(16) unsigned char shared_bytes[];                                                  \
+    type& name = *reinterpret_cast<type*>(shared_bytes)
 #define EXPORT(kernel)
 #endif
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
 #ifndef RTG_EMULATED
+#include "copies.h"
 #include "matrix.h"
 #endif
 
@@ -24,6 +29,8 @@ constexpr int LANES = 32;
 /// Threads of every block but those of the sums over all parameters.
 constexpr int THREADS = 128;
 constexpr int WARPS = THREADS / LANES;
+/// Dynamic shared memory of the kernels that have any: less than the 99 KB of the devices that have the least.
+constexpr int DYNAMIC_BYTES = 96 << 10;
 
 /// How many batches of the uploaded queue are done: all that a replayed graph needs to know.
 struct Clock {

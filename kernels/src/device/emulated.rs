@@ -11,9 +11,10 @@ use std::path::Path;
 /// on it.
 pub const EMULATOR_VARIABLE: &str = "RTG_CUDA_EMULATOR";
 
-/// The function that `EXPORT` of `emulator.h` generates for a kernel: grid, threads, parameters,
-/// their bytes, reversed order.
-type Kernel = unsafe extern "C" fn(*const u32, u32, *const c_void, c_ulong, bool) -> *const c_char;
+/// The function that `EXPORT` of `emulator.h` generates for a kernel: grid, threads, bytes of
+/// dynamic shared memory, parameters, their bytes, reversed order.
+type Kernel =
+    unsafe extern "C" fn(*const u32, u32, u32, *const c_void, c_ulong, bool) -> *const c_char;
 
 /// Runs kernels on the CPU, for tests.
 #[derive(Debug)]
@@ -107,6 +108,7 @@ impl Backend for Emulated {
             kernel(
                 launch.grid.as_ptr(),
                 launch.threads,
+                launch.dynamic_bytes,
                 launch.parameters.as_ptr().cast(),
                 launch.bytes as c_ulong,
                 self.reversed,

@@ -2,7 +2,7 @@
 
 use crate::activation::Activation;
 use crate::device::backend::{Address, Launch, LaunchWork};
-use crate::device::parameters::parameters;
+use crate::device::parameters::{Plain, parameters};
 use crate::dropout::cuda::Drop;
 use crate::precision::Precision;
 
@@ -52,7 +52,7 @@ parameters! {
     }
 }
 
-/// Rows and columns of a block's tile, and the depth of a piece, as `linear.cu` has them.
+/// Rows and columns of a block's least tile, and the depth of a piece, as `panels.h` has them.
 const TILE: usize = 64;
 const DEPTH: usize = 32;
 /// Blocks that a product should have, so that every multiprocessor of a large device has one or
@@ -116,27 +116,34 @@ pub(crate) fn number(activation: Activation) -> i32 {
 }
 
 /// How a kernel divides the result, and what it can read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
     /// Tiles of 64 x 64, numbers one by one.
     Any,
     /// Tiles of 64 x 64, four numbers at a time.
     Tiles,
-    /// Tiles of 128 x 128, four numbers at a time.
+    /// Tiles of 128 x 128, of halves.
     Large,
+    /// Tiles of 128 x 256, of halves.
+    Wide,
 }
 
 impl Form {
-    fn tile(self) -> usize {
-        if self == Self::Large { 2 * TILE } else { TILE }
+    /// Rows and columns of a tile.
+    fn tile(self) -> [usize; 2] {
+        match self {
+            Self::Any | Self::Tiles => [TILE, TILE],
+            Self::Large => [2 * TILE, 2 * TILE],
+            Self::Wide => [2 * TILE, 4 * TILE],
+        }
     }
 
-    /// The fastest for a product. Kernels that read 16 bytes at a time need rows that begin there;
-    /// and whole tiles of a factor whose rows lie across the depth. Those for bfloat16 read halves.
-    fn of(
+    /// The largest that a product fits. Kernels that read 16 bytes at a time need rows that begin
+    /// there; and whole tiles of a factor whose rows lie across the depth. Those for bfloat16 read
+    /// halves.
+    fn largest(
         (precision, storage): (Precision, Storage),
         across: Across,
-        slices: usize,
         product: &Product,
     ) -> Self {
         let sizes = [product.rows, product.columns, product.depth].map(|size| size as usize);
@@ -155,27 +162,45 @@ impl Form {
         let aligned = addresses.iter().all(|address| address.0.is_multiple_of(16))
             && strides.iter().all(|stride| stride % quad == 0)
             && product.to_slice.is_multiple_of(4);
-        let fits = |tile| match across {
-            Across::Neither => columns.is_multiple_of(tile) && depth.is_multiple_of(quad as usize),
-            Across::Right => [columns, depth]
-                .iter()
-                .all(|size| size.is_multiple_of(quad as usize)),
-            Across::Left => rows.is_multiple_of(tile) && columns.is_multiple_of(tile),
+        let quads = |size: &usize| size.is_multiple_of(quad as usize);
+        let fits = |form: &Self| {
+            let [of_rows, of_columns] = form.tile();
+            let whole_columns = columns.is_multiple_of(of_columns);
+            match across {
+                Across::Neither => whole_columns && quads(&depth),
+                Across::Right => {
+                    [columns, depth].iter().all(quads) && (*form != Self::Wide || whole_columns)
+                }
+                Across::Left => rows.is_multiple_of(of_rows) && whole_columns,
+            }
         };
-        let large = Self::Large.tile();
-        let blocks = rows.div_ceil(large) * columns.div_ceil(large) * slices;
-        let whole = aligned && fits(TILE);
+        let whole = aligned && fits(&Self::Tiles);
         assert!(
             !halves || (whole && precision == Precision::Bf16),
             "halves are the factors of products of whole tiles in bfloat16"
         );
         if !whole || (precision == Precision::Bf16 && !halves) {
-            Self::Any
-        } else if halves && fits(large) && blocks >= LARGE_BLOCKS {
-            Self::Large
-        } else {
-            Self::Tiles
+            return Self::Any;
         }
+        let large = [Self::Wide, Self::Large].into_iter();
+        let largest = large.filter(|_| halves).find(fits);
+        largest.unwrap_or(Self::Tiles)
+    }
+
+    /// The fastest for products in one launch, or none if their kernels differ: the largest that
+    /// all fit and that has enough blocks.
+    fn of(parts: &[Part]) -> Option<Self> {
+        let largest = parts.iter().map(|part| part.largest).min()?;
+        if largest == Self::Any {
+            let all = parts.iter().all(|part| part.largest == Self::Any);
+            return all.then_some(Self::Any);
+        }
+        let is_enough = |form: &Self| {
+            let blocks = parts.iter().map(|part| part.blocks(*form));
+            *form <= largest && blocks.sum::<usize>() >= LARGE_BLOCKS
+        };
+        let mut forms = [Self::Wide, Self::Large].into_iter();
+        Some(forms.find(is_enough).unwrap_or(Self::Tiles))
     }
 
     /// The kernels of a layer's forward pass and of its gradients.
@@ -186,20 +211,31 @@ impl Form {
             (_, Precision::Tf32) => ["product_tf32", "gradients_tf32"],
             (Self::Tiles, Precision::Bf16) => ["product_bf16", "gradients_bf16"],
             (Self::Large, Precision::Bf16) => ["product_bf16_large", "gradients_bf16_large"],
+            (Self::Wide, Precision::Bf16) => ["product_bf16_wide", "gradients_bf16_wide"],
         }
     }
 
-    fn threads(self) -> u32 {
-        2 * self.tile() as u32
+    /// A launch of one of its kernels.
+    fn launch(
+        self,
+        kernel: &'static str,
+        grid: [usize; 3],
+        parameters: &impl Plain,
+        work: LaunchWork,
+    ) -> Launch {
+        let [rows, _] = self.tile();
+        let launch = Launch::new(kernel, grid, 2 * rows as u32, parameters).doing(work);
+        match self {
+            Self::Any | Self::Tiles => launch,
+            Self::Large | Self::Wide => launch.with_dynamic_memory(),
+        }
     }
 }
 
 /// A product before it is launched.
 #[derive(Clone, Copy, Debug)]
 struct Part {
-    form: Form,
-    /// Tiles in rows and in columns.
-    tiles: [usize; 2],
+    largest: Form,
     slices: usize,
     product: Product,
     work: LaunchWork,
@@ -213,7 +249,6 @@ impl Part {
         product: Product,
         work: LaunchWork,
     ) -> Self {
-        let form = Form::of(format, across, slices, &product);
         let (precision, _) = format;
         let rounding = match precision {
             Precision::F32 => 0,
@@ -221,9 +256,7 @@ impl Part {
             Precision::Bf16 => 2,
         };
         Self {
-            form,
-            tiles: [product.rows, product.columns]
-                .map(|size| (size as usize).div_ceil(form.tile())),
+            largest: Form::largest(format, across, &product),
             slices,
             product: Product {
                 rounding,
@@ -233,8 +266,23 @@ impl Part {
         }
     }
 
-    fn blocks(&self) -> usize {
-        self.tiles[0] * self.tiles[1] * self.slices
+    /// Tiles in rows and in columns.
+    fn tiles(&self, form: Form) -> [usize; 2] {
+        let [rows, columns] = form.tile();
+        let Product {
+            rows: of_rows,
+            columns: of_columns,
+            ..
+        } = self.product;
+        [
+            (of_rows as usize).div_ceil(rows),
+            (of_columns as usize).div_ceil(columns),
+        ]
+    }
+
+    fn blocks(&self, form: Form) -> usize {
+        let [rows, columns] = self.tiles(form);
+        rows * columns * self.slices
     }
 }
 
@@ -257,36 +305,37 @@ impl LayerGradients {
         }
     }
 
-    /// The same in tiles of 128 x 128, which are otherwise for large products.
+    /// One launch in tiles that are otherwise for large products.
     #[cfg(test)]
-    pub(crate) fn enlarged(self) -> Self {
-        let enlarge = |part: Part| Part {
-            form: Form::Large,
-            tiles: part.tiles.map(|tiles| tiles.div_ceil(2)),
-            ..part
-        };
-        Self {
-            input: self.input.map(enlarge),
-            weight: self.weight.map(enlarge),
-            ..self
-        }
+    pub(crate) fn enlarged(self, wide: bool) -> Launch {
+        let form = if wide { Form::Wide } else { Form::Large };
+        self.launch(form, self.input, self.weight)
     }
 
-    /// One launch, or two if the products have different forms.
+    /// One launch, or two if the products need different kernels.
     pub(crate) fn launches(self) -> Vec<Launch> {
         let Self { input, weight, .. } = self;
-        match (input, weight) {
-            (Some(one), Some(other)) if one.form != other.form => {
-                vec![self.launch(None, weight), self.launch(input, None)]
-            }
-            _ => vec![self.launch(input, weight)],
+        let parts: Vec<Part> = [input, weight].into_iter().flatten().collect();
+        match Form::of(&parts) {
+            Some(form) => vec![self.launch(form, input, weight)],
+            None => [(None, weight), (input, None)]
+                .into_iter()
+                .flat_map(|(input, weight)| {
+                    Self {
+                        input,
+                        weight,
+                        ..self
+                    }
+                    .launches()
+                })
+                .collect(),
         }
     }
 
-    fn launch(self, input: Option<Part>, weight: Option<Part>) -> Launch {
+    fn launch(self, form: Form, input: Option<Part>, weight: Option<Part>) -> Launch {
         let parts = || [input, weight].into_iter().flatten();
         let sizes = |part: Option<Part>| {
-            let tiles = part.map_or([0, 0], |part| part.tiles);
+            let tiles = part.map_or([0, 0], |part| part.tiles(form));
             tiles.map(|count| count as i32)
         };
         let product = |part: Option<Part>| part.map_or(Product::NONE, |part| part.product);
@@ -300,14 +349,13 @@ impl LayerGradients {
             weight_rows,
             weight_columns,
         };
-        let form = parts().next().map_or(Form::Any, |part| part.form);
-        let blocks = parts().map(|part| part.blocks()).sum();
+        let blocks = parts().map(|part| part.blocks(form)).sum();
         let [_, kernel] = form.kernels(self.precision);
         let work = parts().fold(LaunchWork::default(), |sum, part| LaunchWork {
             bytes: sum.bytes + part.work.bytes,
             operations: sum.operations + part.work.operations,
         });
-        Launch::new(kernel, [blocks, 1, 1], form.threads(), &parameters).doing(work)
+        form.launch(kernel, [blocks, 1, 1], &parameters, work)
     }
 }
 
@@ -355,15 +403,10 @@ pub(crate) fn product(
 ) -> Launch {
     debug_assert!(!matches!(finish, Finish::Add { .. } | Finish::Slope { .. }));
     let part = finished(precision, Across::Neither, sizes, factors, finish, to);
-    let [kernel, _] = part.form.kernels(precision);
-    let [rows, columns] = part.tiles;
-    Launch::new(
-        kernel,
-        [rows, columns, 1],
-        part.form.threads(),
-        &part.product,
-    )
-    .doing(part.work)
+    let form = Form::of(&[part]).unwrap_or(Form::Any);
+    let [kernel, _] = form.kernels(precision);
+    let [rows, columns] = part.tiles(form);
+    form.launch(kernel, [rows, columns, 1], &part.product, part.work)
 }
 
 /// C = A B^T, with its epilogue: the gradient of a layer's input.

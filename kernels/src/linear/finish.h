@@ -52,6 +52,12 @@ struct Chosen<false, A, B> {
     typedef B Type;
 };
 
+/// A constant as an argument.
+template <int VALUE>
+struct Is {
+    static constexpr int value = VALUE;
+};
+
 /// The epilogue of one element: its sum and its bias, what was read for it, and its mask's bits.
 template <int FINISH, int ACTIVATION>
 __device__ inline float finish(const Product& p, float value, float other, Bits bits, int column) {
@@ -64,8 +70,8 @@ __device__ inline float finish(const Product& p, float value, float other, Bits 
     }
 }
 
-/// The epilogue of a tile that begins at (row, column), of factors that are `Number`s in memory. What several elements need is read before the first is
-/// written.
+/// The epilogue of a tile that begins at (row, column), of factors that are `Number`s in memory. What several elements
+/// need is read before the first is written.
 template <int FINISH, int ACTIVATION, bool VECTOR, class Number, class Sums>
 __device__ void end_tile(const Product& p, int slice, Sums& sums, const Bits* bits, int row, int column) {
     constexpr int QUADS = 4;
@@ -79,7 +85,7 @@ __device__ void end_tile(const Product& p, int slice, Sums& sums, const Bits* bi
         int counts[QUADS];
 #pragma unroll
         for (int i = 0; i < QUADS; i++) {
-            int r = row + sums.row(round, i), c = column + sums.column(i);
+            int r = row + sums.row(round, i), c = column + sums.column(round, i);
             counts[i] = r < p.rows ? p.columns - c : 0;
             Rows rows = FINISH == ADD ? p.token_rows : Rows{1, 0};
             places[i] = u64(rows.token_row(r)) * p.to_stride + c;
@@ -96,7 +102,7 @@ __device__ void end_tile(const Product& p, int slice, Sums& sums, const Bits* bi
 #pragma unroll
         for (int i = 0; i < QUADS; i++) {
             float4 x = sums.quad(i), bias = biases[i], other = others[i];
-            int c = column + sums.column(i);
+            int c = column + sums.column(round, i);
             Bits of_row = {0, 0};
             if (FINISH == RESIDUAL && p.drop.threshold > 0) of_row = bits[sums.row(round, i)];
             if (p.bias != nullptr) x = {x.x + bias.x, x.y + bias.y, x.z + bias.z, x.w + bias.w};

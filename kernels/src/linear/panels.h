@@ -1,15 +1,29 @@
 // The pieces of the factors that a product has in shared memory: how they are laid out, and how they get there.
 //
-// A piece is 32 deep and as wide as a block's tile. It is read from memory in quads of four neighbours, rounded, and
-// stored while another piece is multiplied. Lines in shared memory are padded so that lanes use different banks
-// whenever they store, or read, quads or rows of 16 bytes.
+// A piece is 32 deep and as wide as a block's tile. Floats are read from memory in quads of four neighbours, rounded,
+// and stored while another piece is multiplied; halves are copied 16 bytes at a time, some pieces ahead. Lines in
+// shared memory are padded so that lanes use different banks whenever they store, or read, quads or rows of 16 bytes.
 #pragma once
 #include "../device/device.h"
 
 constexpr int DEPTH = 32;
 
-/// How the numbers of a factor are in memory: what a thread loads at once, and how often for its share of a piece.
+/// The tile of a result that a block computes, by two rows of warps. Factors that are copied asynchronously have
+/// several pieces in shared memory.
+template <int ROWS_, int COLUMNS_, int STAGES_>
+struct Tile {
+    static constexpr int ROWS = ROWS_, COLUMNS = COLUMNS_, STAGES = STAGES_;
+    static constexpr int BLOCK = 2 * ROWS, WARP_ROWS = ROWS / 2, WARP_COLUMNS = COLUMNS / (BLOCK / LANES / 2);
+};
+typedef Tile<64, 64, 4> Small;
+/// With dynamic shared memory.
+typedef Tile<128, 128, 4> Large;
+typedef Tile<128, 256, 3> Wide;
+
+/// How the numbers of a factor of floats are in memory: what a thread loads at once, and how often for its share of a
+/// piece.
 struct InFloats {
+    static constexpr bool ASYNC = false;
     typedef float Number;
     typedef float4 Load;
     static constexpr int WIDE = 4, LOADS = 4;
@@ -18,17 +32,6 @@ struct InFloats {
         return load4<VECTOR>(from, count);
     }
 };
-struct InHalves {
-    typedef Half Number;
-    typedef uint4 Load;
-    static constexpr int WIDE = 8, LOADS = 2;
-    template <bool VECTOR>
-    __device__ static uint4 load(const Half* from, int count) {
-        static_assert(VECTOR, "rows of halves begin at 16 bytes");
-        return count > 0 ? *reinterpret_cast<const uint4*>(from) : uint4{0, 0, 0, 0};
-    }
-};
-
 /// Exact f32. Its pieces are always depth x tile, so that a thread reads its rows and its columns four at a time.
 struct F32 : InFloats {
     typedef float Type;
@@ -47,11 +50,13 @@ struct Tf32 : InFloats {
     }
 };
 
-/// bfloat16 on tensor cores, and in memory.
-struct Bf16 : InHalves {
+/// bfloat16 on tensor cores, and in memory. Its pieces are copied asynchronously.
+struct Bf16 {
+    typedef Half Number;
     typedef Half Type;
-    static constexpr bool BY_DEPTH = false;
+    static constexpr bool ASYNC = true, BY_DEPTH = false;
     static constexpr int pad(bool) { return 8; }
+    __device__ static uint4 load(const Half* from) { return *reinterpret_cast<const uint4*>(from); }
     __device__ static void store(Half* to, uint4 x) { *reinterpret_cast<uint4*>(to) = x; }
 };
 
@@ -93,7 +98,7 @@ struct Share {
 
     /// Lanes that store at the same time have lines apart, whose banks differ.
     __device__ static int line() {
-        constexpr int GROUP = SHARERS == 8 || (SHARERS == 4 && WIDE == 8) ? 2 : 4;
+        constexpr int GROUP = SHARERS == 8 ? 2 : 4;
         int i = threadIdx.x / SHARERS;
         return i / 8 * 8 + i % GROUP * (8 / GROUP) + i % 8 / GROUP;
     }
@@ -139,5 +144,42 @@ struct Share {
                 Factor::store(&to.at[line()][column(i)], x);
             }
         }
+    }
+};
+
+/// A thread's part of the pieces of a factor in bfloat16, in turn: some lines of eight neighbours. A factor whose lines
+/// do not run along the depth has whole tiles.
+template <int TILE, int BLOCK, bool ALONG>
+struct Copies {
+    static constexpr int LINES = ALONG ? TILE : DEPTH, PARTS = (ALONG ? DEPTH : TILE) / 8;
+    static constexpr int COUNT = LINES * PARTS / BLOCK;
+    const Half* from;
+    u64 advance;
+    int offsets[COUNT];
+
+    /// Lanes that store at the same time have lines apart, whose banks differ.
+    __device__ static int line(int i) {
+        int line = (threadIdx.x + i * BLOCK) / PARTS;
+        return ALONG ? line / 8 * 8 + line % 2 * 4 + line % 8 / 2 : line;
+    }
+    __device__ static int column() { return threadIdx.x % PARTS * 8; }
+
+    __device__ Copies(const Lines<Bf16>& lines, int start) {
+        int row = ALONG ? lines.first : start, place = (ALONG ? start : lines.first) + column();
+        from = lines.base + u64(lines.rows.token_row(row)) * lines.stride + place;
+        advance = ALONG ? DEPTH : u64(lines.rows.stride) * DEPTH * lines.stride;
+        for (int i = 0; i < COUNT; i++) {
+            // A line after the last is read as the last: nothing that is computed of it is stored.
+            int existing = ALONG && row + line(i) >= lines.count ? lines.count - 1 - row : line(i);
+            offsets[i] = existing * lines.rows.stride * lines.stride;
+        }
+    }
+
+    /// Copies the next piece, of which `depth` lines or columns exist; the others are zero.
+    __device__ void copy(Panel<Bf16, TILE, ALONG>& to, int depth) {
+#pragma unroll
+        for (int i = 0; i < COUNT; i++)
+            copy_async(&to.at[line(i)][column()], from + offsets[i], (ALONG ? column() : line(i)) < depth);
+        from += advance;
     }
 };

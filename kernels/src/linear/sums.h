@@ -11,25 +11,26 @@ __device__ inline float4 neighbours(const float (&x)[4]) {
     return odd ? float4{first, second, x[2], x[3]} : float4{x[0], x[1], first, second};
 }
 
-/// On tensor cores. Warps are two rows of tiles of TILE / 2 x 32.
-template <class Factor, int TILE, bool ALONG_A, bool ALONG_B>
+/// On tensor cores: tiles of 16 x 8, rows and columns of which a warp has.
+template <class Factor, class Tile, bool ALONG_A, bool ALONG_B>
 struct Sums {
-    static constexpr int BLOCK = 2 * TILE, COLUMNS = 4, ROWS = TILE / 32;
-    /// A round of the epilogue is four quads of each thread.
-    static constexpr int ROUNDS = ROWS;
+    static constexpr int BLOCK = Tile::BLOCK, ROWS = Tile::WARP_ROWS / 16, COLUMNS = Tile::WARP_COLUMNS / 8;
+    /// A round of the epilogue is four quads of each thread, in neighbouring columns.
+    static constexpr int GROUPS = COLUMNS / 4, ROUNDS = ROWS * GROUPS;
     /// The depth of an instruction; and numbers in 16 bytes, half of it.
     static constexpr int HALF = 16 / sizeof(typename Factor::Type), STEP = 2 * HALF;
     static constexpr bool HALVES = sizeof(typename Factor::Type) == 2;
-    typedef Panel<Factor, TILE, ALONG_A> A;
-    typedef Panel<Factor, TILE, ALONG_B> B;
-    float parts[ROWS][COLUMNS][4];
+    typedef Panel<Factor, Tile::ROWS, ALONG_A> A;
+    typedef Panel<Factor, Tile::COLUMNS, ALONG_B> B;
+    float parts[ROUNDS][4][4];
 
-    __device__ static int warp_row() { return threadIdx.x / LANES / (TILE / 32) * (TILE / 2); }
-    __device__ static int warp_column() { return threadIdx.x / LANES % (TILE / 32) * 32; }
+    static constexpr int ACROSS = Tile::COLUMNS / Tile::WARP_COLUMNS;
+    __device__ static int warp_row() { return threadIdx.x / LANES / ACROSS * Tile::WARP_ROWS; }
+    __device__ static int warp_column() { return threadIdx.x / LANES % ACROSS * Tile::WARP_COLUMNS; }
 
     __device__ void clear() {
-        for (auto& row : parts)
-            for (auto& part : row)
+        for (auto& round : parts)
+            for (auto& part : round)
                 for (float& x : part) x = 0.f;
     }
 
@@ -74,10 +75,11 @@ struct Sums {
 #pragma unroll
                 for (int j = 0; j < COLUMNS; j++) {
                     u32 b0 = b[j / 2][j % 2 * 2], b1 = b[j / 2][j % 2 * 2 + 1];
+                    float(&sums)[4] = parts[i * GROUPS + j / 4][j % 4];
                     if constexpr (HALVES)
-                        multiply_bf16(parts[i][j], a[i], b0, b1);
+                        multiply_bf16(sums, a[i], b0, b1);
                     else
-                        multiply_tf32(parts[i][j], a[i], b0, b1);
+                        multiply_tf32(sums, a[i], b0, b1);
                 }
         }
     }
@@ -85,16 +87,18 @@ struct Sums {
     /// Row and column of quad i of a round in the tile.
     __device__ static int row(int round, int) {
         int lane = threadIdx.x % LANES;
-        return warp_row() + round * 16 + lane / 4 + lane % 2 * 8;
+        return warp_row() + round / GROUPS * 16 + lane / 4 + lane % 2 * 8;
     }
-    __device__ static int column(int i) { return warp_column() + i * 8 + threadIdx.x % 4 / 2 * 4; }
+    __device__ static int column(int round, int i) {
+        return warp_column() + round % GROUPS * 32 + i * 8 + threadIdx.x % 4 / 2 * 4;
+    }
     /// Quad i of the first round that `next` has left.
     __device__ float4 quad(int i) const { return neighbours(parts[0][i]); }
     /// Drops the first round. So a loop over rounds need not be unrolled for its sums to be in registers.
     __device__ void next() {
 #pragma unroll
         for (int i = 0; i + 1 < ROUNDS; i++)
-            for (int j = 0; j < COLUMNS; j++)
+            for (int j = 0; j < 4; j++)
                 for (int k = 0; k < 4; k++) parts[i][j][k] = parts[i + 1][j][k];
     }
 };
@@ -114,7 +118,7 @@ __device__ inline float4 round(Rounding rounding, const float* four) {
 
 /// The same by multiply-adds, in the order of the depth: each thread has two times four rows, and four columns.
 template <bool ALONG_A, bool ALONG_B>
-struct Sums<F32, 64, ALONG_A, ALONG_B> {
+struct Sums<F32, Small, ALONG_A, ALONG_B> {
     static constexpr int BLOCK = 128, ROUNDS = 2;
     float parts[8][4];
     Rounding rounding = NONE;
@@ -128,7 +132,7 @@ struct Sums<F32, 64, ALONG_A, ALONG_B> {
 #pragma unroll 4
         for (int k = 0; k < DEPTH; k++) {
             float4 low = round(rounding, &a_piece.at[k][row(0, 0)]), high = round(rounding, &a_piece.at[k][row(1, 0)]);
-            float4 b = round(rounding, &b_piece.at[k][column(0)]);
+            float4 b = round(rounding, &b_piece.at[k][column(0, 0)]);
             float a[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
             for (int i = 0; i < 8; i++) {
                 parts[i][0] = fmaf(a[i], b.x, parts[i][0]);
@@ -140,7 +144,7 @@ struct Sums<F32, 64, ALONG_A, ALONG_B> {
     }
 
     __device__ static int row(int round, int i) { return threadIdx.x / 16 * 4 + round * 32 + i; }
-    __device__ static int column(int) { return threadIdx.x % 16 * 4; }
+    __device__ static int column(int, int) { return threadIdx.x % 16 * 4; }
     __device__ float4 quad(int i) const { return {parts[i][0], parts[i][1], parts[i][2], parts[i][3]}; }
     __device__ void next() {
         for (int i = 0; i < 4; i++)

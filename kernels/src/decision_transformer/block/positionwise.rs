@@ -99,6 +99,12 @@ impl Positionwise {
         let words = halves.words(6 * rows + next) + (3 + input) * rows + 3 * next;
         let weights = halves.words(12 * WIDTH * WIDTH);
         let work = LaunchWork::of(WIDTH * words + weights, 2 * WIDTH * WIDTH * squares);
-        Launch::new("positionwise_bf16", [rows.div_ceil(STRIP), 1, 1], THREADS, self).doing(work)
+        Launch::new(
+            "positionwise_bf16",
+            [rows.div_ceil(STRIP), 1, 1],
+            THREADS,
+            self,
+        )
+        .doing(work)
     }
 }

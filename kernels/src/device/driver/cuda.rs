@@ -2,7 +2,9 @@
 #![expect(unsafe_code, reason = "calls the CUDA driver")]
 
 use super::devices::device;
-use super::interface::{ERROR_LOG, Handle, Interface, NON_BLOCKING, THREAD_LOCAL, load};
+use super::interface::{
+    DYNAMIC_BYTES, ERROR_LOG, Handle, Interface, NON_BLOCKING, THREAD_LOCAL, load,
+};
 use crate::device::backend::{Address, Backend, Error, Graph, Launch, POISON};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString, c_int, c_uint, c_void};
@@ -121,7 +123,9 @@ impl Cuda {
         })
     }
 
-    fn function(&mut self, kernel: &'static str) -> Result<Handle, Error> {
+    /// The kernel of a launch, ready to run.
+    fn function(&mut self, launch: &Launch) -> Result<Handle, Error> {
+        let kernel = launch.kernel;
         if let Some(function) = self.functions.get(kernel) {
             return Ok(*function);
         }
@@ -138,6 +142,12 @@ impl Cuda {
         // function was just returned by the driver.
         let status = unsafe { (self.driver.load_function)(function) };
         self.check_kernel(kernel, status)?;
+        if launch.dynamic_bytes > 0 {
+            let bytes = launch.dynamic_bytes as c_int;
+            // SAFETY: as above.
+            let status = unsafe { (self.driver.set_attribute)(function, DYNAMIC_BYTES, bytes) };
+            self.check_kernel(kernel, status)?;
+        }
         self.functions.insert(kernel, function);
         Ok(function)
     }
@@ -174,7 +184,7 @@ impl Cuda {
 
     /// Puts a launch into the stream, which may be one that is captured.
     fn enqueue(&mut self, launch: &Launch) -> Result<(), Error> {
-        let function = self.function(launch.kernel)?;
+        let function = self.function(launch)?;
         let [x, y, z] = launch.grid;
         let mut parameters = [launch.parameters.as_ptr().cast_mut().cast::<c_void>()];
         // SAFETY: each kernel takes one struct, whose bytes are there; the driver copies them
@@ -189,7 +199,7 @@ impl Cuda {
                 launch.threads,
                 1,
                 1,
-                0,
+                launch.dynamic_bytes,
                 self.stream,
                 parameters.as_mut_ptr(),
                 null_mut(),
@@ -203,7 +213,7 @@ impl Cuda {
         let driver = self.driver;
         // Kernels are looked up first: loading one cannot be part of a graph.
         for launch in launches {
-            self.function(launch.kernel)?;
+            self.function(launch)?;
         }
         // SAFETY: the stream is this device's.
         let status = unsafe { (driver.begin_capture)(self.stream, THREAD_LOCAL) };

@@ -33,6 +33,8 @@ pub(super) const NON_BLOCKING: c_uint = 1;
 pub(super) const THREAD_LOCAL: c_int = 1;
 /// `CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR` and `_MINOR`.
 pub(super) const CAPABILITY: [c_int; 2] = [75, 76];
+/// `CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES`.
+pub(super) const DYNAMIC_BYTES: c_int = 8;
 /// `CU_JIT_ERROR_LOG_BUFFER` and `CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES`.
 pub(super) const ERROR_LOG: [c_int; 2] = [5, 6];
 
@@ -91,6 +93,7 @@ functions! {
     unload_module = c"cuModuleUnload"(Handle);
     get_function = c"cuModuleGetFunction"(*mut Handle, Handle, *const c_char);
     load_function = c"cuFuncLoad"(Handle);
+    set_attribute = c"cuFuncSetAttribute"(Handle, c_int, c_int);
     launch = c"cuLaunchKernel"(
         Handle, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, Handle,
         *mut *mut c_void, *mut *mut c_void

@@ -15,9 +15,12 @@ use super::interface::{ERROR_LOG, Handle, Interface, NON_BLOCKING, Status, THREA
 use crate::device::backend::{Address, Backend, Error, Launch, THREADS};
 use crate::device::emulated::Emulated;
 use crate::device::parameters::Numbers;
-use crate::device::tests::{fake_driver, put, take, unwritten};
+use crate::device::tests::{fake_driver, put, put_words, take, unwritten};
+use crate::device::transfer;
 use crate::dropout::cuda::Drop;
 use crate::layer_norm::cuda::Norm;
+use crate::linear::cuda::{Finish, Matrix, Sizes, Storage, input_gradient};
+use crate::precision::Precision;
 use crate::testing::numbers;
 
 /// A device of the fake driver; none without g++.
@@ -69,6 +72,70 @@ fn launches_and_graphs_give_the_bits_of_the_emulator() {
     );
     cuda.replay(graph).unwrap();
     assert_eq!(take(&mut cuda, y, 240), expected);
+}
+
+/// A product of 70 x 256 in a tile that needs dynamic shared memory; its result is at the second
+/// address.
+fn product(backend: &mut dyn Backend) -> (Launch, Address) {
+    let sizes = Sizes {
+        rows: 70,
+        columns: 256,
+        depth: 64,
+    };
+    let mut factor = |seed, rows: usize| {
+        let halves = transfer::rounded(&numbers(seed, rows * sizes.depth));
+        Matrix::new(put_words(backend, &halves), sizes.depth).stored(Storage::Halves)
+    };
+    let factors = (factor(1, sizes.rows), factor(2, sizes.columns));
+    let to = unwritten(backend, sizes.rows * sizes.columns);
+    let bias = Address::NULL;
+    let at = (to, sizes.columns);
+    let gradient = input_gradient(Precision::Bf16, sizes, factors, Finish::Store { bias }, at);
+    (gradient.enlarged(true), to)
+}
+
+#[test]
+fn dynamic_shared_memory_is_asked_for_before_a_kernel_has_it() {
+    let (Some(path), Some(mut cuda)) = (fake_driver(), fake()) else {
+        return;
+    };
+    let mut emulated = Emulated::load(path).unwrap();
+    let (launch, to) = product(&mut emulated);
+    let count = 70 * 256;
+    emulated.launch(&launch).unwrap();
+    let expected = take(&mut emulated, to, count);
+    assert!(expected.iter().all(|x| x.is_finite()));
+    let less = Launch {
+        dynamic_bytes: launch.dynamic_bytes / 2,
+        ..launch
+    };
+    let error = emulated.launch(&less).unwrap_err().to_string();
+    assert!(error.contains("more shared memory"), "{error}");
+
+    let (launch, to) = product(&mut cuda);
+    let graph = cuda.capture(&[launch]).unwrap();
+    cuda.replay(graph).unwrap();
+    assert_eq!(take(&mut cuda, to, count), expected);
+
+    // A device that does not grant it; and a launch of a kernel that did not ask.
+    let answers: [unsafe extern "C" fn(Handle, c_int, c_int) -> Status; 2] = [refusing, forgetting];
+    for answer in answers {
+        let mut driver = start(path);
+        driver.set_attribute = answer;
+        let mut cuda = Cuda::on(Box::leak(Box::new(driver)), 0).unwrap();
+        let (launch, _) = product(&mut cuda);
+        let error = cuda.launch(&launch).unwrap_err().to_string();
+        assert!(error.contains("kernel gradients_bf16_wide"), "{error}");
+        assert!(error.contains("invalid argument"), "{error}");
+    }
+}
+
+unsafe extern "C" fn refusing(_: Handle, _: c_int, _: c_int) -> Status {
+    1
+}
+
+unsafe extern "C" fn forgetting(_: Handle, _: c_int, _: c_int) -> Status {
+    0
 }
 
 #[test]

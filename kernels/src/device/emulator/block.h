@@ -17,8 +17,17 @@ constexpr unsigned MOST_THREADS = 1024;
 constexpr unsigned MOST_BLOCKS_Y = 65535;
 /// Static shared memory that every device grants to a block.
 constexpr size_t MOST_SHARED_BYTES = 48 << 10;
+/// Dynamic shared memory that every device grants to a block whose kernel asks for it.
+constexpr size_t MOST_DYNAMIC_BYTES = 99 << 10;
 
 enum class State { Ready, AtBlockBarrier, AtWarpBarrier, Done };
+
+/// An asynchronous copy of 16 bytes, or of zeros if it is from nowhere, and its group.
+struct Copy {
+    void* to;
+    const void* from;
+    size_t group;
+};
 
 /// One thread of the block.
 struct Thread {
@@ -30,6 +39,9 @@ struct Thread {
     size_t shared = 0;
     /// What the other lanes of its warp may read.
     const void* published = nullptr;
+    /// Copies that were not waited for, and groups of them that it has ended.
+    std::vector<Copy> copies;
+    size_t groups = 0;
 };
 
 struct Free {
@@ -54,6 +66,8 @@ struct Block {
     std::string failure;
     void (*kernel)(const void*) = nullptr;
     const void* parameters = nullptr;
+    /// Bytes that the launch requests.
+    size_t dynamic_bytes = 0;
 };
 
 inline thread_local Block* running = nullptr;
@@ -81,7 +95,7 @@ inline void poison(Shared& object) { std::memset(object.memory.get(), 0xff, obje
 /// The next shared object of this thread: the same for all threads, because all request them in the
 /// same order.
 template <class T>
-T& shared() {
+T& shared(bool dynamic = false) {
     Block& block = *running;
     size_t index = self().shared++;
     if (index == block.shared.size()) {
@@ -92,7 +106,7 @@ T& shared() {
         block.shared.push_back(std::move(object));
         size_t total = 0;
         for (const Shared& each : block.shared) total += each.bytes;
-        if (total > MOST_SHARED_BYTES) fail("more than 48 KB of shared memory");
+        if (total > (dynamic ? block.dynamic_bytes : MOST_SHARED_BYTES)) fail("more shared memory than it was given");
     }
     return *static_cast<T*>(block.shared[index].memory.get());
 }
@@ -105,24 +119,15 @@ inline void thread_main() {
     }
 }
 
-/// Releases the warps whose threads all wait at one barrier. Threads that wait at different ones
-/// are deadlocked.
-inline bool release_warps(Block& block) {
-    bool released = false;
-    for (unsigned first = 0; first < block.size; first += WARP) {
-        unsigned end = first + WARP < block.size ? first + WARP : block.size;
-        unsigned waiting = 0;
-        bool together = true;
-        for (unsigned i = first; i < end; i++) {
-            waiting += block.threads[i]->state == State::AtWarpBarrier;
-            together &= block.threads[i]->line == block.threads[first]->line;
-        }
-        if (waiting == end - first && together) {
-            for (unsigned i = first; i < end; i++) block.threads[i]->state = State::Ready;
-            released = true;
-        }
+/// Releases a warp whose threads, from `first` on, all wait at one barrier. Threads that wait at different ones are
+/// deadlocked.
+inline bool release_warp(Block& block, unsigned first, unsigned end) {
+    for (unsigned i = first; i < end; i++) {
+        const Thread& thread = *block.threads[i];
+        if (thread.state != State::AtWarpBarrier || thread.line != block.threads[first]->line) return false;
     }
-    return released;
+    for (unsigned i = first; i < end; i++) block.threads[i]->state = State::Ready;
+    return true;
 }
 
 /// Releases all threads if all wait at one barrier.
@@ -149,30 +154,44 @@ inline std::string divergence(const Block& block) {
     return text + " ...";
 }
 
-/// Runs one block to its end.
+/// Runs the ready threads of a warp until all wait for the whole block, or have finished. Whether any ran.
+inline bool run_warp(Block& block, unsigned first, unsigned end) {
+    bool ran = false;
+    do {
+        for (unsigned turn = first; turn < end; turn++) {
+            block.current = block.reversed ? end - 1 - (turn - first) : turn;
+            Thread& thread = self();
+            if (thread.state != State::Ready) continue;
+            block.scheduler.switch_to(thread.fiber);
+            ran = true;
+            if (!block.failure.empty()) return ran;
+        }
+    } while (release_warp(block, first, end));
+    return ran;
+}
+
+/// Runs one block to its end. A warp runs as far as it can before the next one, so that what it should have waited for
+/// is not there.
 inline void run_block(Block& block) {
     for (Shared& object : block.shared) poison(object);
     for (unsigned i = 0; i < block.size; i++) {
         block.threads[i]->state = State::Ready;
         block.threads[i]->shared = 0;
+        block.threads[i]->copies.clear();
+        block.threads[i]->groups = 0;
     }
+    unsigned warps = (block.size + WARP - 1) / WARP;
     for (;;) {
-        unsigned done = 0;
         bool ran = false;
-        for (unsigned turn = 0; turn < block.size; turn++) {
-            block.current = block.reversed ? block.size - 1 - turn : turn;
-            Thread& thread = self();
-            if (thread.state == State::Ready) {
-                block.scheduler.switch_to(thread.fiber);
-                ran = true;
-                if (!block.failure.empty()) return;
-            }
-            done += thread.state == State::Done;
+        for (unsigned turn = 0; turn < warps; turn++) {
+            unsigned first = (block.reversed ? warps - 1 - turn : turn) * WARP;
+            ran |= run_warp(block, first, first + WARP < block.size ? first + WARP : block.size);
+            if (!block.failure.empty()) return;
         }
+        unsigned done = 0;
+        for (unsigned i = 0; i < block.size; i++) done += block.threads[i]->state == State::Done;
         if (done == block.size) return;
-        bool released = release_warps(block);
-        released |= release_block(block);
-        if (!released && !ran) {
+        if (!release_block(block) && !ran) {
             block.failure = divergence(block);
             return;
         }
@@ -197,7 +216,8 @@ inline Block& prepared(unsigned threads) {
 /// Runs a kernel over a grid. Returns what went wrong, or null.
 template <class P>
 const char* launch(
-    void (*kernel)(P), const unsigned* grid, unsigned threads, const void* parameters, size_t bytes, bool reversed) {
+    void (*kernel)(P), const unsigned* grid, unsigned threads, unsigned dynamic_bytes, const void* parameters,
+    size_t bytes, bool reversed) {
     static thread_local std::string failure;
     static thread_local void (*body)(P);
     if (bytes != sizeof(P)) {
@@ -207,6 +227,7 @@ const char* launch(
     bool fits = threads >= 1 && threads <= MOST_THREADS && grid[0] >= 1 && grid[1] >= 1 && grid[2] >= 1 &&
                 grid[0] <= 0x7fffffffu && grid[1] <= MOST_BLOCKS_Y && grid[2] <= MOST_BLOCKS_Y;
     if (!fits) return "no device runs such a grid";
+    if (dynamic_bytes > MOST_DYNAMIC_BYTES) return "no device has so much shared memory";
     Block& block = prepared(threads);
     body = kernel;
     // Parameters may lie anywhere in the caller's memory; a kernel gets an aligned copy.
@@ -216,6 +237,7 @@ const char* launch(
     block.kernel = [](const void* from) { body(*static_cast<const P*>(from)); };
     block.grid = {grid[0], grid[1], grid[2]};
     block.reversed = reversed;
+    block.dynamic_bytes = dynamic_bytes;
     running = &block;
     uint64_t blocks = uint64_t(grid[0]) * grid[1] * grid[2];
     for (uint64_t turn = 0; turn < blocks; turn++) {

@@ -2,8 +2,9 @@
 // headers.
 //
 // Every thread of a block is a fiber (fiber.h). They run one after the other, in order or in reverse, each to its
-// next barrier (block.h); so a barrier that is missing shows as another result in one of the two orders. A barrier
-// that only some threads reach is found, with its line; so are threads at two different barriers. Shared memory is
+// next barrier (block.h), and a warp as far as it can before the next one; so a barrier that is missing shows as another
+// result in one of the two orders. A barrier that only some threads reach is found, with its line; so are threads at two
+// different barriers. Asynchronous copies (copies.h) are as late as they may be, or in reverse as early. Shared memory is
 // full of NaN when a block begins, each object in an allocation of its own, so that AddressSanitizer sees overruns.
 // Lanes of a warp exchange values (warp.h) and multiply matrices (matrix.h) together. There are no atomics: kernels
 // here add up in a fixed order, so that a step gives the same bits again.
@@ -11,6 +12,7 @@
 // What it does not show: races between blocks beyond the two orders, memory access patterns, time.
 #pragma once
 #include "block.h"
+#include "copies.h"
 #include "math.h"
 #include "matrix.h"
 #include "warp.h"
@@ -31,12 +33,14 @@
 
 /// A shared object of a kernel.
 #define SHARED(type, name) type& name = emulator::shared<type>()
+#define DYNAMIC_SHARED(type, name) type& name = emulator::shared<type>(true)
 
 /// Makes a kernel callable from outside; see `emulated.rs`.
 #define EXPORT(kernel)                                                                                            \
     extern "C" const char* emulated_##kernel(                                                                     \
-        const unsigned* grid, unsigned threads, const void* parameters, unsigned long bytes, bool reversed) {     \
-        return emulator::launch(kernel, grid, threads, parameters, bytes, reversed);                              \
+        const unsigned* grid, unsigned threads, unsigned dynamic_bytes, const void* parameters,                   \
+        unsigned long bytes, bool reversed) {                                                                     \
+        return emulator::launch(kernel, grid, threads, dynamic_bytes, parameters, bytes, reversed);               \
     }
 
 inline float __uint_as_float(unsigned bits) { return emulator::float_of_bits(bits); }

@@ -30,6 +30,8 @@ OTHER_LOADS = {
 }
 # Of a multiprocessor of compute capability 9.0: CUDA C++ Programming Guide, "Compute Capabilities".
 REGISTERS, THREADS, BLOCKS, SHARED_BYTES, RESERVED_BYTES = 65536, 2048, 32, 228 << 10, 1 << 10
+# Kernels with dynamic shared memory, of DYNAMIC_BYTES in device.h.
+DYNAMIC, DYNAMIC_BYTES = re.compile(r"_(large|wide)$"), 96 << 10
 HEADER = """# The kernels' machine code
 
 Made by `build.py`, which fails in the gate when a kernel's row changes without this file, or when a kernel misses a
@@ -51,7 +53,8 @@ def kernels(report, ptx):
     threads = dict(re.findall(r"\.entry (\w+)\([^{]*?\.maxntid (\d+)", ptx))
     found = re.findall(r"Function properties for (\w+)\n[^\n]*\nptxas info\s+: Used (\d+) registers([^\n]*)", report)
     shared = {name: re.search(r"(\d+) bytes smem", rest) for name, _, rest in found}
-    return {name: (int(registers), int(shared[name][1]) if shared[name] else 0, int(threads[name]))
+    dynamic = {name: DYNAMIC_BYTES if DYNAMIC.search(name) else 0 for name, _, _ in found}
+    return {name: (int(registers), dynamic[name] + (int(shared[name][1]) if shared[name] else 0), int(threads[name]))
             for name, registers, _ in found}
 
 
@@ -111,7 +114,7 @@ def account(cuda, ptx, folder):
     for name, (code, labels) in sorted(functions(text).items()):
         registers, shared, threads = resources[name]
         loop = hot_loop(code, labels)
-        loads = [instruction for instruction, _ in code if re.match(r"LDG\b", instruction)]
+        loads = [instruction for instruction, _ in code if re.match(r"LDG(STS)?\b", instruction)]
         wide = [sum(f".{bits}" in load for load in loads) for bits in (64, 128)]
         found[name] = {
             "registers": registers,
@@ -133,7 +136,7 @@ def requests(instruction):
     """Requests of 128 bytes that an instruction makes to shared memory, without conflicts between banks."""
     if instruction.startswith("LDSM"):
         return int(instruction[-1]) if instruction[-1].isdigit() else 1
-    if not re.match(r"(LDS|STS)\b", instruction):
+    if not re.match(r"(LDS|STS|LDGSTS)\b", instruction):
         return 0
     return 4 if ".128" in instruction else 2 if ".64" in instruction else 1
 

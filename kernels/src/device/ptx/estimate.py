@@ -9,9 +9,10 @@ instructions are those that account.py finds in the machine code. A launch takes
   multiprocessor have work;
 - moving: bytes through the second-level cache, or from memory if they do not fit there;
 
-in each of as many rounds as the blocks need that do not fit on the card at a time; and the launch itself.
+of blocks that begin in their order, wherever others have ended; and the launch itself.
 """
 
+from heapq import heapreplace
 from math import ceil
 
 MULTIPROCESSORS, CLOCK = 132, 1.755e9
@@ -21,6 +22,8 @@ CACHE_BYTES, CACHE_RATE, MEMORY_RATE = 50e6, 5.5e12, 0.85 * 3.35e12
 CACHE_WAIT, MEMORY_WAIT = 600, 900
 BARRIER, START_AND_END = 60, 2500
 NODE = 1.5e-6
+# Pieces that a tile of bfloat16 has in shared memory, as in panels.h.
+STAGES = {(64, 64): 4, (128, 128): 4, (128, 256): 3}
 # batch, width, layers, heads; and the milliseconds that such a step is to take.
 STEPS = [((64, 128, 3, 1), 0.30), ((4096, 512, 4, 4), 60.0)]
 # Hopper, K 20.
@@ -45,20 +48,15 @@ class Card:
         """`parts`: blocks of one kind, the cycles of one that has a multiprocessor for itself, and the cycles that it
         takes from others."""
         room = MULTIPROCESSORS * self.kernels[name]["resident"]
-        waiting, cycles = [list(part) for part in parts if part[0]], 0.0
-        while waiting:
-            # As many as there is room for, in their order.
-            round_, left = [], room
-            while waiting and left:
-                count = min(left, waiting[0][0])
-                round_.append((count, *waiting[0][1:]))
-                left -= count
-                waiting[0][0] -= count
-                if not waiting[0][0]:
-                    waiting.pop(0)
-            blocks = room - left
-            shared = sum(count * together for count, _, together in round_) / blocks
-            cycles += max(max(alone for _, alone, _ in round_), ceil(blocks / MULTIPROCESSORS) * shared)
+        blocks = [part[1:] for part in parts for _ in range(part[0])]
+        ends = [0.0] * room
+        for first in range(0, len(blocks), room):
+            # These are beside each other, more or less. Each begins where another one has ended.
+            round_ = blocks[first : first + room]
+            shared = ceil(len(round_) / MULTIPROCESSORS) * sum(together for _, together in round_) / len(round_)
+            for alone, _ in round_:
+                heapreplace(ends, ends[0] + max(alone, shared))
+        cycles = max(ends)
         seconds = NODE + max((cycles + START_AND_END) / CLOCK, moved / self.rate, cached / CACHE_RATE)
         count, total = self.times.get(name, (0, 0.0))
         self.times[name] = (count + 1, total + seconds)
@@ -67,52 +65,63 @@ class Card:
         """Cycles of a multiprocessor for this many instructions of each warp of a block."""
         return instructions * threads / 32 / 4 / ISSUED
 
-    def form(self, precision, across, rows, columns, depth, slices=1):
-        """The kernels of a product, as `Form::of` in linear/cuda.rs has them, and its tile."""
-        across_tiles = {"": [columns], "input": [], "weight": [rows, columns]}[across]
-        along = [] if across == "weight" else [depth]
-        along += [columns] if across == "input" else []
+    def form(self, products):
+        """The kernels of one launch of products, as `Form::of` in linear/cuda.rs has them, and rows and columns of
+        their tiles; none if their kernels differ."""
+        def fits(product, tile):
+            precision, across, rows, columns, depth = product[:5]
+            quad, whole = 8 if precision == "bf16" else 4, columns % tile[1] == 0
+            if across == "weight":
+                return whole and rows % tile[0] == 0
+            if across == "input":
+                return columns % quad == 0 and depth % quad == 0 and (whole or tile != (128, 256))
+            return whole and depth % quad == 0
 
-        def whole(tile):
-            return not any(size % tile for size in across_tiles) and not any(size % 4 for size in along)
-
-        if not whole(64):
-            return "any", 64
-        large = whole(128) and precision == "bf16" and ceil(rows / 128) * ceil(columns / 128) * slices >= 128
-        return (f"{precision}_large", 128) if large else (precision, 64)
+        of_tiles = {fits(product, (64, 64)) for product in products}
+        if False in of_tiles:
+            return ("any", (64, 64)) if len(of_tiles) == 1 else None
+        precision = products[0][0]
+        for name, tile in (("wide", (128, 256)), ("large", (128, 128))):
+            blocks = sum(ceil(rows / tile[0]) * ceil(columns / tile[1]) * slices
+                         for _, _, rows, columns, _, slices, _ in products)
+            if precision == "bf16" and all(fits(product, tile) for product in products) and blocks >= 128:
+                return f"{precision}_{name}", tile
+        return precision, (64, 64)
 
     def products(self, family, products):
         """One launch of products of `linear.cu` that have the same form: (precision, across, rows, columns, depth,
         slices, matrices of the result's size that are read or written)."""
-        form, tile = self.form(*products[0][:6])
+        form, tile = self.form(products)
         name = f"{family}_{form}"
         kernel = self.kernels[name]
+        warps, halves = kernel["threads"] // 32, form.startswith("bf16")
         parts, moved, cached = [], 0, 0
         for precision, _, rows, columns, depth, slices, results in products:
             pieces = ceil(ceil(depth / slices) / 32)
             # Of a warp's share of a piece: multiply-adds of each thread, or instructions of tensor cores.
             if kernel["hmma"]:
-                a_piece = 16 * (2 if tile == 128 else 1) * (2 if precision == "tf32" else 1)
+                a_piece = tile[0] * tile[1] * 32 / warps / (2048 if halves else 1024)
                 share = kernel["hmma"] / a_piece
-                tensor = a_piece * kernel["threads"] / 32 * 2048 / (2 if precision == "tf32" else 1) / 2048 / TENSOR
+                tensor = a_piece * warps / (1 if halves else 0.5) / TENSOR
             else:
                 share, tensor = kernel["ffma"] / 1024, 0.0
             busy = max(self.issue(kernel["loop"] / share, kernel["threads"]), tensor,
-                       kernel["shared_requests"] / share * kernel["threads"] / 32)
-            blocks = ceil(rows / tile) * ceil(columns / tile) * slices
-            # Whole pieces are loaded two ahead.
-            ahead = 1 if form == "any" else 2
+                       kernel["shared_requests"] / share * warps)
+            blocks = ceil(rows / tile[0]) * ceil(columns / tile[1]) * slices
+            # Pieces on their way: of halves, all stages but one; of floats, two where they are whole.
+            ahead = STAGES[tile] - 1 if halves else 1 if form == "any" else 2
             parts.append((blocks, pieces * (max(self.wait / ahead, busy) + BARRIER), pieces * (busy + BARRIER)))
             # Factors in bfloat16 are so in memory.
-            size = 2 if form.startswith("bf16") else 4
+            size = 2 if halves else 4
             moved += size * (rows * depth + depth * columns) + 4 * results * slices * rows * columns
-            cached += size * blocks * pieces * 32 * 2 * tile
+            cached += size * blocks * pieces * 32 * (tile[0] + tile[1])
         self.launch(name, parts, moved, cached)
 
     def gradients(self, *products):
-        """Those of a layer, in one launch if they have the same form."""
-        if len({self.form(*product[:6]) for product in products}) == 1:
-            self.products("gradients", products)
+        """Those of a layer's input and of its weight, in one launch if they have the same kernel: the longer blocks
+        first."""
+        if self.form(products):
+            self.products("gradients", products[::-1])
         else:
             for product in products:
                 self.products("gradients", [product])

@@ -1,15 +1,16 @@
 //! Faults planted in copies of the sources: the emulator, or a comparison, must find each.
 
 use super::LIBRARY_VARIABLE;
-use super::{build, folder, has_compiler, put, sources, take, unwritten};
+use super::{build, folder, has_compiler, put, put_words, sources, take, unwritten};
 use crate::device::backend::{Address, Launch, THREADS};
 use crate::device::backend::{Backend, Error};
 use crate::device::emulated::Emulated;
 use crate::device::parameters::{Numbers, parameters};
+use crate::device::transfer;
 use crate::dropout::cuda::Drop;
 use crate::layer_norm::cuda::Norm;
 use crate::layer_norm::reference as layer_norm;
-use crate::linear::cuda::{Finish, Matrix, Sizes, product};
+use crate::linear::cuda::{Finish, Matrix, Sizes, Storage, product};
 use crate::linear::reference as linear;
 use crate::precision::Precision;
 use crate::testing::{numbers, relative_error, to_f64};
@@ -62,12 +63,21 @@ fn planted(name: &str, file: &str, right: &str, wrong: &str) -> Vec<Emulated> {
 
 /// The error of a product of these kernels against the reference.
 fn product_error(backend: &mut dyn Backend) -> Result<f64, Error> {
+    error_of(Precision::F32, backend)
+}
+
+fn error_of(precision: Precision, backend: &mut dyn Backend) -> Result<f64, Error> {
     let (rows, inputs, outputs) = (70, 128, 128);
     let (x, weight) = (numbers(1, rows * inputs), numbers(2, inputs * outputs));
-    let factors = (
-        Matrix::new(put(backend, &x), inputs),
-        Matrix::new(put(backend, &weight), outputs),
-    );
+    let storage = Storage::of(precision, inputs);
+    let mut put = |numbers: &[f32], stride| {
+        let at = match storage {
+            Storage::Floats => put(backend, numbers),
+            Storage::Halves => put_words(backend, &transfer::rounded(numbers)),
+        };
+        Matrix::new(at, stride).stored(storage)
+    };
+    let factors = (put(&x, inputs), put(&weight, outputs));
     let to = unwritten(backend, rows * outputs);
     let sizes = Sizes {
         rows,
@@ -77,10 +87,10 @@ fn product_error(backend: &mut dyn Backend) -> Result<f64, Error> {
     let finish = Finish::Store {
         bias: Address::NULL,
     };
-    let launch = product(Precision::F32, sizes, factors, finish, (to, outputs));
+    let launch = product(precision, sizes, factors, finish, (to, outputs));
     backend.launch(&launch)?;
     let expected = linear::forward(
-        Precision::F32,
+        precision,
         &to_f64(&x),
         &to_f64(&weight),
         &vec![0.0; outputs],
@@ -141,6 +151,27 @@ fn a_removed_barrier_is_detected() {
         "        load_part(0, piece + 2);",
     );
     assert!(worst(backends, product_error).is_none_or(|error| error > 1e-3));
+}
+
+#[test]
+fn an_asynchronous_copy_that_nothing_waits_for_is_detected() {
+    let wait = "            wait_for_copies<Tile::STAGES - 2>();\n";
+    let barrier = "            __syncthreads();\n            copy(";
+    let faults = [
+        ("no-wait", wait, ""),
+        (
+            "late",
+            wait,
+            "            wait_for_copies<Tile::STAGES - 1>();\n",
+        ),
+        ("no-barrier", barrier, "            copy("),
+    ];
+    for (name, right, wrong) in faults {
+        let backends = planted(name, "linear/linear.cu", right, wrong);
+        // NaN is more than no number.
+        let error = worst(backends, |backend| error_of(Precision::Bf16, backend));
+        assert!(error.is_none_or(|error| !(error < 1e-3)), "{name}");
+    }
 }
 
 #[test]

@@ -28,22 +28,30 @@ const SIZES: [(usize, usize, usize); 7] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
     Plainly,
-    /// In tiles of 128 x 128, which are otherwise for large ones.
-    Enlarged,
+    /// In tiles that are otherwise for large ones; wide ones are 128 x 256.
+    Enlarged {
+        wide: bool,
+    },
     /// Both gradients in one launch.
     Together,
 }
 
-/// The same product in tiles of 128 x 128.
-fn enlarged(launch: Launch) -> Launch {
+/// The same product in these tiles.
+fn enlarged(launch: Launch, wide: bool) -> Launch {
     assert_eq!(launch.kernel, "product_bf16");
     let [x, y, z] = launch.grid;
-    Launch {
-        kernel: "product_bf16_large",
-        grid: [x.div_ceil(2), y.div_ceil(2), z],
+    let (kernel, across) = if wide {
+        ("product_bf16_wide", 4)
+    } else {
+        ("product_bf16_large", 2)
+    };
+    let launch = Launch {
+        kernel,
+        grid: [x.div_ceil(2), y.div_ceil(across), z],
         threads: 256,
         ..launch
-    }
+    };
+    launch.with_dynamic_memory()
 }
 
 /// How factors of this precision are stored.
@@ -101,10 +109,9 @@ fn check(
     };
     let factor = (at_x, at_weight);
     let launch = product(precision, sizes, factor, finish, (to, outputs));
-    let launch = if how == How::Enlarged {
-        enlarged(launch)
-    } else {
-        launch
+    let launch = match how {
+        How::Enlarged { wide } => enlarged(launch, wide),
+        How::Plainly | How::Together => launch,
     };
     run(backend, [launch]);
     let y = take(backend, to, rows * outputs);
@@ -134,9 +141,7 @@ fn check(
     let dw_and_db = weight_gradient(precision, sizes, (at_x, at_dy), parts);
     let launches = match how {
         How::Plainly => [dx, dw_and_db].map(LayerGradients::launches).concat(),
-        How::Enlarged => [dx.enlarged(), dw_and_db.enlarged()]
-            .map(LayerGradients::launches)
-            .concat(),
+        How::Enlarged { wide } => [dx, dw_and_db].map(|part| part.enlarged(wide)).to_vec(),
         How::Together => dx.and(dw_and_db).launches(),
     };
     run(backend, launches);
@@ -177,7 +182,12 @@ fn products_are_the_reference_in_value_and_every_gradient() {
             }
         }
         for sizes in [(150, 128, 256), (90, 256, 128)] {
-            check(&mut *backend, Precision::Bf16, sizes, How::Enlarged);
+            let how = How::Enlarged { wide: false };
+            check(&mut *backend, Precision::Bf16, sizes, how);
+        }
+        for sizes in [(150, 256, 512), (90, 512, 256)] {
+            let how = How::Enlarged { wide: true };
+            check(&mut *backend, Precision::Bf16, sizes, how);
         }
     }
 }
@@ -199,6 +209,14 @@ fn kernels_that_read_four_numbers_at_once_get_the_products_that_they_can_read() 
     };
     assert_eq!(
         kernel(Precision::Bf16, (16_384, 128, 128), 256),
+        "product_bf16_large"
+    );
+    assert_eq!(
+        kernel(Precision::Bf16, (16_384, 128, 256), 256),
+        "product_bf16_wide"
+    );
+    assert_eq!(
+        kernel(Precision::Bf16, (8192, 128, 256), 256),
         "product_bf16_large"
     );
     assert_eq!(

@@ -371,21 +371,33 @@ int cuFuncLoad(void* handle) {
     });
 }
 
+int cuFuncSetAttribute(void* handle, int attribute, int value) {
+    return act("cuFuncSetAttribute", During::NoCapture, [&]() -> int {
+        Function* function = function_of(handle);
+        if (function == nullptr) return INVALID_HANDLE;
+        // The device that has the least of this memory.
+        if (attribute != 8 || value < 0 || value > 99 << 10) return INVALID_VALUE;
+        function->dynamic_bytes = unsigned(value);
+        return SUCCESS;
+    });
+}
+
 int cuLaunchKernel(void* handle, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned threads_y,
-                   unsigned threads_z, unsigned shared, void* stream_handle, void** parameters, void** extra) {
+                   unsigned threads_z, unsigned dynamic_bytes, void* stream_handle, void** parameters, void** extra) {
     return act("cuLaunchKernel", During::Capture, [&]() -> int {
         Function* function = function_of(handle);
         Stream* stream = context()->streams.find(stream_handle);
         if (function == nullptr || stream == nullptr) return INVALID_HANDLE;
         const Entry& entry = function->entry;
         bool fits = x >= 1 && y >= 1 && z >= 1 && x <= 0x7fffffffu && y <= 65535 && z <= 65535 && threads >= 1;
-        bool plain = threads_y == 1 && threads_z == 1 && shared == 0 && extra == nullptr;
-        if (!fits || !plain || entry.parameters.size() != 1) return INVALID_VALUE;
+        bool plain = threads_y == 1 && threads_z == 1 && extra == nullptr;
+        if (!fits || !plain || dynamic_bytes > function->dynamic_bytes || entry.parameters.size() != 1) return INVALID_VALUE;
         if (entry.most_threads != 0 && threads > entry.most_threads) return INVALID_VALUE;
         Launch launch;
         launch.function = function;
         launch.grid[0] = x, launch.grid[1] = y, launch.grid[2] = z;
         launch.threads = threads;
+        launch.dynamic_bytes = dynamic_bytes;
         const char* bytes = static_cast<const char*>(parameters[0]);
         launch.parameters.assign(bytes, bytes + entry.parameters[0]);
         if (stream->capture) {

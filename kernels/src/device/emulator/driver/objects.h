@@ -34,7 +34,7 @@ enum Status {
     CAPTURE_INVALIDATED = 901,
 };
 
-typedef const char* (*Emulated)(const unsigned*, unsigned, const void*, unsigned long, bool);
+typedef const char* (*Emulated)(const unsigned*, unsigned, unsigned, const void*, unsigned long, bool);
 
 /// A kernel of a module: its signature in the PTX, and the emulated kernel of that name.
 struct Function {
@@ -42,11 +42,13 @@ struct Function {
     Entry entry;
     Emulated run = nullptr;
     bool loaded = false;
+    /// The most dynamic shared memory that a launch may request.
+    unsigned dynamic_bytes = 48 << 10;
 };
 
 struct Launch {
     Function* function = nullptr;
-    unsigned grid[3] = {}, threads = 0;
+    unsigned grid[3] = {}, threads = 0, dynamic_bytes = 0;
     std::vector<char> parameters;
 };
 
@@ -138,7 +140,7 @@ inline int run(const Launch& launch) {
     uint64_t turn = ++record().kernels[name];
     if (record().fault.is(name, turn)) return ILLEGAL_ADDRESS;
     const char* failure = launch.function->run(
-        launch.grid, launch.threads, launch.parameters.data(), launch.parameters.size(), false);
+        launch.grid, launch.threads, launch.dynamic_bytes, launch.parameters.data(), launch.parameters.size(), false);
     if (failure != nullptr) std::fprintf(stderr, "kernel %s: %s\n", name.c_str(), failure);
     return failure == nullptr ? SUCCESS : LAUNCH_FAILED;
 }
