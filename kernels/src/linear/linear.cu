@@ -199,8 +199,8 @@ __device__ inline void add_copied(
     };
 #pragma unroll
     for (int stage = 0; stage + 1 < Tile::STAGES; stage++) copy(stage);
-    // What else is in shared memory is complete after a barrier, too.
-    if (pieces == 0) __syncthreads();
+    // What else is in shared memory is complete after a barrier, too, also in a slice behind the last row.
+    if (pieces <= 0) __syncthreads();
 #pragma unroll 1
     for (int piece = 0; piece < pieces;) {
         // Unrolled, so that places in shared memory are known.

@@ -240,6 +240,39 @@ fn kernels_that_read_four_numbers_at_once_get_the_products_that_they_can_read() 
     assert_eq!(kernel(Precision::Bf16, (9, 96, 96), 256), "product_any");
 }
 
+#[test]
+fn slices_behind_the_last_row_are_zero() {
+    let (rows, inputs, outputs, count) = (40, 64, 64, 5);
+    let (x, dy) = (numbers(1, rows * inputs), numbers(2, rows * outputs));
+    for mut backend in backends() {
+        let backend = &mut *backend;
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+            let storage = storage(precision, true);
+            let factors = (
+                put_factor(backend, storage, &x, inputs),
+                put_factor(backend, storage, &dy, outputs),
+            );
+            let parts = Slices {
+                count,
+                weight: unwritten(backend, count * inputs * outputs),
+                stride: outputs,
+                weight_slice: inputs * outputs,
+                bias: unwritten(backend, count * outputs),
+                bias_slice: outputs,
+            };
+            let gradient = weight_gradient(precision, (inputs, outputs, rows), factors, parts);
+            run(backend, gradient.launches());
+            // Two slices of 32 rows have all of them.
+            for (at, length) in [(parts.weight, inputs * outputs), (parts.bias, outputs)] {
+                let slices = take(backend, at, count * length);
+                let (full, empty) = slices.split_at(2 * length);
+                assert!(full.iter().all(|x| x.is_finite()), "{precision:?}");
+                assert!(empty.iter().all(|x| x.abs() < f32::MIN_POSITIVE));
+            }
+        }
+    }
+}
+
 /// Sums of one sign, whose errors do not cancel, at the largest depth that `slices` allows.
 #[test]
 fn the_deepest_slice_is_near_the_exact_sum() {

@@ -32,7 +32,10 @@ fn bits(
     let steps = windows.lengths.len() * windows.context;
     let mut predictions = vec![f32::NAN; steps * setup.shape.action];
     trainer.predict(&windows, &mut predictions).unwrap();
-    let bits = |numbers: &[f32]| numbers.iter().map(|x| x.to_bits()).collect();
+    let bits = |numbers: &[f32]| {
+        assert!(numbers.iter().all(|x| x.is_finite()), "{:?}", setup.shape);
+        numbers.iter().map(|x| x.to_bits()).collect()
+    };
     (loss.to_bits(), bits(&gradient), bits(&predictions))
 }
 
