@@ -1,6 +1,7 @@
 // All kernels, as one module.
 #include "adamw/adamw.cu"
 #include "attention/attention.cu"
+#include "attention/halves.cu"
 #include "decision_transformer/block/positionwise.cu"
 #include "decision_transformer/embedding/embedding.cu"
 #include "decision_transformer/gather/gather.cu"

@@ -8,7 +8,8 @@ use super::simd::pairs;
 /// MLP, forward and backward.
 ///
 /// Everything else is f32 in either case: the sums of these products, the residual stream, norms,
-/// softmax, the parameters and their gradients, `AdamW`, and acting.
+/// softmax, the parameters and their gradients, `AdamW`, and acting. With `Bf16` a GPU rounds what
+/// attention multiplies, too, in heads of at most 128 channels, a multiple of 16.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// f32 factors.

@@ -1,10 +1,11 @@
 // Causal attention of short sequences, exact f32: see `mod.rs` for the formulas.
 //
-// A block has 32 rows of one head of one window: queries for the output and for dq, keys for dk and dv. It processes the
-// other side 32 rows at a time, with both in shared memory, and skips what causality masks. Scores and
+// A block has 32 rows of one head of one window: queries for the output and for dq, keys for dk and dv. It processes
+// the other side 32 rows at a time, with both in shared memory, and skips what causality masks. Scores and
 // probabilities are in registers and in one tile of shared memory; global memory has the log of each query's sum.
 // Heads of more than 128 channels are taken 128 at a time, the scores computed again for each. So shared memory does
 // not depend on the context.
+#pragma once
 #include "../dropout/dropout.h"
 
 constexpr int SIDE = 32;
@@ -62,6 +63,11 @@ struct Scene {
     /// Keys that a query sees; none if there is no such query.
     __device__ int sees(int query) const {
         return query < queries ? p.visible_stride * query + p.visible_offset : 0;
+    }
+    /// The first query that sees a key.
+    __device__ int first_that_sees(int key) const {
+        int before = key + 1 - p.visible_offset;
+        return before > 0 ? (before + p.visible_stride - 1) / p.visible_stride : 0;
     }
     __device__ const float* q_rows(const float* of) const { return of + query_row * p.q_stride + head * d; }
     __device__ const float* out_rows(const float* of) const { return of + query_row * p.width + head * d; }
@@ -239,8 +245,8 @@ __device__ void attend(const Attention& p, Tiles& s) {
     }
 }
 
-/// What the backward pass needs of 32 queries: the log of each one's sum, the dot product of its output with the gradient
-/// there, and the bits of its mask.
+/// What the backward pass needs of 32 queries: the log of each one's sum, the dot product of its output with the
+/// gradient there, and the bits of its mask.
 template <bool VECTOR>
 __device__ inline void lay_queries(const Attention& p, const Scene& scene, Tiles& s, int first) {
     int row = threadIdx.x / LANES * 8, lane = threadIdx.x % LANES, d = scene.d;
@@ -312,9 +318,7 @@ template <bool VECTOR>
 __device__ void back_to_keys(const Attention& p, const Scene& scene, Tiles& s, int first) {
     int d = scene.d;
     float scale = 1.f / sqrtf(float(d));
-    // The first query that sees the first of these keys, down to a whole tile.
-    int before = first + 1 - p.visible_offset;
-    int from = before > 0 ? (before + p.visible_stride - 1) / p.visible_stride / SIDE * SIDE : 0;
+    int from = scene.first_that_sees(first) / SIDE * SIDE;
     for (int c = 0; c < d; c += CHUNK) {
         float dk[8][4], dv[8][4], ones[8];
         for (int r = 0; r < 8; r++) {

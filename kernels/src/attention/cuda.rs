@@ -3,6 +3,7 @@
 use crate::device::backend::{Address, Launch, LaunchWork, THREADS};
 use crate::device::parameters::{Numbers, parameters};
 use crate::dropout::cuda::Drop;
+use crate::linear::cuda::Storage;
 
 parameters! {
     /// See `attention.cu`.
@@ -27,15 +28,52 @@ parameters! {
     }
 }
 
-/// Rows of a block, as `attention.cu` has it.
-const SIDE: usize = 32;
+/// How a head's rows are divided among blocks.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    /// Rows of a block.
+    rows: usize,
+    /// The kernels of the forward and of the backward pass, and their dynamic shared memory.
+    kernels: [(&'static str, u32); 2],
+}
+
+/// As `attention.cu` has it.
+const FLOATS: Form = Form {
+    rows: 32,
+    kernels: [("attention", 0), ("attention_backward", 0)],
+};
+/// As `halves.cu` has it.
+const HALVES: Form = Form {
+    rows: 64,
+    kernels: [
+        ("attention_bf16", 52 << 10),
+        ("attention_backward_bf16", 70 << 10),
+    ],
+};
+
+/// How queries, keys, values and the output's gradient are stored: those of heads of whole tiles as
+/// the other factors are.
+pub(crate) fn storage(factors: Storage, head_width: usize) -> Storage {
+    if head_width.is_multiple_of(16) && head_width <= 128 {
+        factors
+    } else {
+        Storage::Floats
+    }
+}
 
 impl Attention {
+    fn form(storage: Storage) -> Form {
+        match storage {
+            Storage::Floats => FLOATS,
+            Storage::Halves => HALVES,
+        }
+    }
+
     /// `products`: how many products of the triangle of queries and keys; `words` of a window are
     /// read or written.
     fn launch(
         &self,
-        kernel: &'static str,
+        (kernel, dynamic_bytes): (&'static str, u32),
         tiles: usize,
         windows: usize,
         products: usize,
@@ -46,12 +84,14 @@ impl Attention {
             [self.queries, self.keys, self.width].map(|size| size as usize);
         let seen = queries * keys / 2;
         let work = LaunchWork::of(windows * words, windows * products * 2 * seen * width);
-        Launch::new(kernel, [blocks, 1, 1], THREADS, self).doing(work)
+        Launch::new(kernel, [blocks, 1, 1], THREADS, self)
+            .with_dynamic_memory(dynamic_bytes)
+            .doing(work)
     }
 
     /// Tiles of its queries and of its keys.
-    fn tiles(&self) -> [usize; 2] {
-        [self.queries, self.keys].map(|rows| (rows as usize).div_ceil(SIDE))
+    fn tiles(&self, form: Form) -> [usize; 2] {
+        [self.queries, self.keys].map(|rows| (rows as usize).div_ceil(form.rows))
     }
 
     /// Numbers of a window's queries and of its keys.
@@ -59,19 +99,21 @@ impl Attention {
         [self.queries, self.keys].map(|rows| rows as usize * self.width as usize)
     }
 
-    /// `out` and `logs`.
-    pub(crate) fn forward(&self, windows: usize) -> Launch {
+    /// `out` and `logs`, of factors that are stored like this.
+    pub(crate) fn forward(&self, storage: Storage, windows: usize) -> Launch {
+        let form = Self::form(storage);
         let [queries, keys] = self.numbers();
-        let words = queries + 2 * keys + self.out.words(queries);
-        self.launch("attention", self.tiles()[0], windows, 2, words)
+        let words = storage.words(queries + 2 * keys) + self.out.words(queries);
+        self.launch(form.kernels[0], self.tiles(form)[0], windows, 2, words)
     }
 
     /// `dq` and `dkv`.
-    pub(crate) fn backward(&self, windows: usize) -> Launch {
+    pub(crate) fn backward(&self, storage: Storage, windows: usize) -> Launch {
+        let form = Self::form(storage);
         let [queries, keys] = self.numbers();
-        let read = 2 * queries + 2 * keys + self.out.words(queries);
+        let read = storage.words(2 * queries + 2 * keys) + self.out.words(queries);
         let written = self.dq.words(queries) + self.dkv.words(2 * keys);
-        let tiles = self.tiles().iter().sum();
-        self.launch("attention_backward", tiles, windows, 7, read + written)
+        let tiles = self.tiles(form).iter().sum();
+        self.launch(form.kernels[1], tiles, windows, 7, read + written)
     }
 }

@@ -96,6 +96,7 @@ impl Visible {
 mod tests {
     use super::{Visible, cpu, reference};
     use crate::dropout::{Dropout, Site};
+    use crate::precision::Precision;
     use crate::simd::Level;
     use crate::testing::{assert_close, assert_gradient, numbers, to_f64};
 
@@ -169,6 +170,7 @@ mod tests {
 
                         let mask = dropped.then(|| masks(visible, heads, queries, keys, first));
                         let shape = reference::Problem {
+                            precision: Precision::F32,
                             width,
                             heads,
                             visible,
@@ -205,6 +207,7 @@ mod tests {
         let mask = masks(Visible::TOKENS, heads, queries, keys, 0);
         for visible in [Visible::TOKENS, Visible::TOKENS.hiding(Some((1, 2)))] {
             let shape = reference::Problem {
+                precision: Precision::F32,
                 width,
                 heads,
                 visible,

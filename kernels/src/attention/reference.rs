@@ -1,11 +1,14 @@
 //! Naive causal attention, which stores the whole row of probabilities.
 
 use super::Visible;
+use crate::precision::Precision;
 use crate::real::Real;
 
 /// The sizes of one sequence.
 #[derive(Clone, Copy)]
 pub struct Problem<'a, R> {
+    /// number format of the factors of its products; sums and softmax are exact
+    pub precision: Precision,
     /// C
     pub width: usize,
     /// H
@@ -20,6 +23,13 @@ impl<R: Real> Problem<'_, R> {
     fn mask(&self, head: usize, queries: usize, query: usize, keys: usize, key: usize) -> R {
         let index = (head * queries + query) * keys + key;
         self.mask.map_or(R::from_f64(1.0), |mask| mask[index])
+    }
+
+    /// Probabilities of one query after dropout, as a factor.
+    fn masked(&self, probabilities: &[R], mask: impl Fn(usize) -> R) -> Vec<R> {
+        let masked = probabilities.iter().enumerate();
+        let masked: Vec<R> = masked.map(|(key, p)| *p * mask(key)).collect();
+        self.precision.round(&masked)
     }
 
     /// The probabilities of one query, before dropout.
@@ -53,12 +63,15 @@ impl<R: Real> Problem<'_, R> {
 pub fn forward<R: Real>(problem: Problem<'_, R>, q: &[R], kv: &[R]) -> Vec<R> {
     let (c, d) = (problem.width, problem.width / problem.heads);
     let (queries, keys) = (q.len() / c, kv.len() / (2 * c));
+    let (q, kv) = (&problem.precision.round(q), &problem.precision.round(kv));
     let mut out = vec![R::zero(); q.len()];
     for head in 0..problem.heads {
         for query in 0..queries {
             let probabilities = problem.probabilities(q, kv, head, query);
-            for (key, p) in probabilities.into_iter().enumerate() {
-                let p = p * problem.mask(head, queries, query, keys, key);
+            let masked = problem.masked(&probabilities, |key| {
+                problem.mask(head, queries, query, keys, key)
+            });
+            for (key, p) in masked.into_iter().enumerate() {
                 for e in head * d..(head + 1) * d {
                     out[query * c + e] += p * kv[key * 2 * c + c + e];
                 }
@@ -78,25 +91,28 @@ pub fn backward<R: Real>(
     let (c, d) = (problem.width, problem.width / problem.heads);
     let (queries, keys) = (q.len() / c, kv.len() / (2 * c));
     let scale = R::from_f64(d as f64).sqrt();
+    let [q, kv, dout] = &[q, kv, dout].map(|factor| problem.precision.round(factor));
     let mut dq = vec![R::zero(); q.len()];
     let mut dkv = vec![R::zero(); kv.len()];
     for head in 0..problem.heads {
         for query in 0..queries {
             let probabilities = problem.probabilities(q, kv, head, query);
+            let mask = |key| problem.mask(head, queries, query, keys, key);
+            let masked = problem.masked(&probabilities, mask);
             let mut dp = Vec::new();
             let mut inner = R::zero();
             for (key, p) in probabilities.iter().enumerate() {
-                let mask = problem.mask(head, queries, query, keys, key);
                 let mut dot = R::zero();
                 for e in head * d..(head + 1) * d {
                     dot += dout[query * c + e] * kv[key * 2 * c + c + e];
-                    dkv[key * 2 * c + c + e] += mask * *p * dout[query * c + e];
+                    dkv[key * 2 * c + c + e] += masked[key] * dout[query * c + e];
                 }
-                dp.push(mask * dot);
-                inner += *p * mask * dot;
+                dp.push(mask(key) * dot);
+                inner += *p * mask(key) * dot;
             }
-            for (key, p) in probabilities.iter().enumerate() {
-                let ds = *p * (dp[key] - inner) / scale;
+            let slopes = probabilities.iter().zip(dp);
+            let slopes: Vec<R> = slopes.map(|(p, dp)| *p * (dp - inner) / scale).collect();
+            for (key, ds) in problem.precision.round(&slopes).into_iter().enumerate() {
                 for e in head * d..(head + 1) * d {
                     dq[query * c + e] += ds * kv[key * 2 * c + e];
                     dkv[key * 2 * c + e] += ds * q[query * c + e];

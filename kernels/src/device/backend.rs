@@ -65,8 +65,6 @@ pub(crate) const POISON: u8 = 0xff;
 pub(crate) const THREADS: u32 = 128;
 /// Threads of the blocks that add up all parameters, as `adamw.cu` has it.
 pub(crate) const WIDE: u32 = 256;
-/// Dynamic shared memory of the kernels that have any, as `device.h` has it.
-const DYNAMIC_BYTES: u32 = 96 << 10;
 /// Warps of a block of [`THREADS`].
 pub(crate) const WARPS: usize = 4;
 
@@ -96,11 +94,11 @@ impl Launch {
         }
     }
 
-    /// The same, of a kernel with dynamic shared memory.
+    /// The same, of a kernel with this much dynamic shared memory.
     #[must_use]
-    pub(crate) fn with_dynamic_memory(self) -> Self {
+    pub(crate) fn with_dynamic_memory(self, bytes: u32) -> Self {
         Self {
-            dynamic_bytes: DYNAMIC_BYTES,
+            dynamic_bytes: bytes,
             ..self
         }
     }

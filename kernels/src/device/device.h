@@ -2,9 +2,9 @@
 //
 // Every kernel takes one plain struct by value, which mirrors a Rust struct next to its launch.
 // Four numbers are read at once where every row begins at 16 bytes, which is so if widths are multiples of four;
-// other rows have a kernel, or a way through one, of their own. Shared memory is static and below 48 KB, but for
-// kernels whose launch requests DYNAMIC_BYTES. Blocks have one dimension; grids put what can be large into x, whose
-// limit is 2^31.
+// other rows have a kernel, or a way through one, of their own. Shared memory is static and below 48 KB, or dynamic
+// and below the 99 KB of the devices that have the least. Blocks have one dimension; grids put what can be large into
+// x, whose limit is 2^31.
 // Warps are never split: every lane reaches every shuffle.
 #pragma once
 #ifdef RTG_EMULATED
@@ -29,8 +29,6 @@ constexpr int LANES = 32;
 /// Threads of every block but those of the sums over all parameters.
 constexpr int THREADS = 128;
 constexpr int WARPS = THREADS / LANES;
-/// Dynamic shared memory of the kernels that have any: less than the 99 KB of the devices that have the least.
-constexpr int DYNAMIC_BYTES = 96 << 10;
 
 /// How many batches of the uploaded queue are done: all that a replayed graph needs to know.
 struct Clock {

@@ -55,6 +55,8 @@ parameters! {
 /// Rows and columns of a block's least tile, and the depth of a piece, as `panels.h` has them.
 const TILE: usize = 64;
 const DEPTH: usize = 32;
+/// Dynamic shared memory of large tiles, as `linear.cu` has it.
+pub(crate) const DYNAMIC_BYTES: u32 = 96 << 10;
 /// Blocks that a product should have, so that every multiprocessor of a large device has one or
 /// two.
 const BLOCKS: usize = 256;
@@ -105,6 +107,8 @@ pub(crate) enum Finish {
         activation: Activation,
         input: Address,
     },
+    /// to = v + bias, stored as the factors are
+    Factor { bias: Address },
 }
 
 /// As `Activation` in `activation.h`.
@@ -227,7 +231,7 @@ impl Form {
         let launch = Launch::new(kernel, grid, 2 * rows as u32, parameters).doing(work);
         match self {
             Self::Any | Self::Tiles => launch,
-            Self::Large | Self::Wide => launch.with_dynamic_memory(),
+            Self::Large | Self::Wide => launch.with_dynamic_memory(DYNAMIC_BYTES),
         }
     }
 }
@@ -443,6 +447,7 @@ fn finished(
     // factors are.
     let (floats, others) = match finish {
         Finish::Store { .. } => (1, 0),
+        Finish::Factor { .. } => (0, 1),
         Finish::Residual { .. } | Finish::Add { .. } => (2, 0),
         Finish::Activate { activation, .. } => (usize::from(activation == Activation::Gelu), 1),
         Finish::Slope { activation, .. } => match activation {
@@ -452,6 +457,10 @@ fn finished(
     };
     match finish {
         Finish::Store { bias } => parameters.bias = bias,
+        Finish::Factor { bias } => {
+            parameters.finish = 5;
+            parameters.bias = bias;
+        }
         Finish::Activate {
             activation,
             bias,

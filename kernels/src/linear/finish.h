@@ -15,6 +15,8 @@ enum Finish {
     ADD = 3,
     /// to = v f'(input), where input is the activation's output for ReLU
     SLOPE = 4,
+    /// to = v + bias, as other products read it
+    FACTOR = 5,
 };
 
 struct Product {
@@ -25,7 +27,8 @@ struct Product {
     const float* residual;
     /// Those of a slope are as `to` is, if it is the activation's output.
     float* input;
-    /// Halves if another product for bfloat16 reads them: an activation's output, or a gradient behind its slope.
+    /// Halves if another product for bfloat16 reads them: an activation's output, a gradient behind its slope, or what
+    /// attention multiplies.
     float* to;
     /// Where the sums of B's columns over a slice go, or null: the gradient of a bias.
     float* sums;
@@ -75,7 +78,7 @@ __device__ inline float finish(const Product& p, float value, float other, Bits 
 template <int FINISH, int ACTIVATION, bool VECTOR, class Number, class Sums>
 __device__ void end_tile(const Product& p, int slice, Sums& sums, const Bits* bits, int row, int column) {
     constexpr int QUADS = 4;
-    typedef typename Chosen<FINISH == ACTIVATE || FINISH == SLOPE, Number, float>::Type Stored;
+    typedef typename Chosen<FINISH == ACTIVATE || FINISH == SLOPE || FINISH == FACTOR, Number, float>::Type Stored;
     typedef typename Chosen<ACTIVATION == RELU, Number, float>::Type Input;
     Stored* to = reinterpret_cast<Stored*>(p.to) + slice * p.to_slice;
 #pragma unroll 1

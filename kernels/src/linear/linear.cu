@@ -252,6 +252,7 @@ __device__ void product(const Product& p, Block block, Panels<Factor, Tile, ACRO
     if (ACROSS == RIGHT && p.finish == ADD) return end_as(Is<ADD>{}, Is<RELU>{});
     if (ACROSS == RIGHT && p.finish == SLOPE)
         return is_gelu ? end_as(Is<SLOPE>{}, Is<GELU>{}) : end_as(Is<SLOPE>{}, Is<RELU>{});
+    if (ACROSS != LEFT && Factor::ASYNC && p.finish == FACTOR) return end_as(Is<FACTOR>{}, Is<RELU>{});
     end_as(Is<STORE>{}, Is<RELU>{});
     if constexpr (SUMS_COLUMNS) {
         columns.store(s.columns.at);
@@ -300,6 +301,9 @@ __device__ void gradients(const Gradients& p, EitherPanels<Factor, Tile>& s) {
     product<Factor, Tile, RIGHT, VECTOR>(p.input, {index % p.input_rows, index / p.input_rows, 0}, s.input);
 }
 
+/// Dynamic shared memory of the kernels of large tiles.
+constexpr int LARGE_BYTES = 96 << 10;
+
 #define PRODUCTS(name, Factor, Tile, VECTOR, PANELS)                                                               \
     typedef Panels<Factor, Tile, NEITHER> Panels_##name;                                                           \
     extern "C" __global__ void __launch_bounds__(Tile::BLOCK, 192 / Tile::ROWS) product_##name(Product p) {        \
@@ -319,7 +323,7 @@ PRODUCTS(tf32, Tf32, Small, true, SHARED)
 PRODUCTS(bf16, Bf16, Small, true, SHARED)
 PRODUCTS(bf16_large, Bf16, Large, true, DYNAMIC_SHARED)
 PRODUCTS(bf16_wide, Bf16, Wide, true, DYNAMIC_SHARED)
-static_assert(sizeof(Panels_bf16_wide) <= DYNAMIC_BYTES && sizeof(Either_bf16_wide) <= DYNAMIC_BYTES, "it fits");
-static_assert(sizeof(Panels_bf16_large) <= DYNAMIC_BYTES && sizeof(Either_bf16_large) <= DYNAMIC_BYTES, "it fits");
+static_assert(sizeof(Panels_bf16_wide) <= LARGE_BYTES && sizeof(Either_bf16_wide) <= LARGE_BYTES, "it fits");
+static_assert(sizeof(Panels_bf16_large) <= LARGE_BYTES && sizeof(Either_bf16_large) <= LARGE_BYTES, "it fits");
 // For sizes that those refuse, in any precision, without tensor cores.
 PRODUCTS(any, F32, Small, false, SHARED)

@@ -22,6 +22,7 @@ pub(super) fn stream<R: Real>(
     let (c, layout) = (shape.width, Layout::new(shape));
     let network = Network {
         precision: Precision::F32,
+        attention: Precision::F32,
         epsilon: shape.norm_epsilon,
         parameters,
     };
@@ -43,6 +44,7 @@ pub(super) fn stream<R: Real>(
             // With a context of one step, no later token sees the action.
             let first = first.min(token);
             let problem = attention::Problem {
+                precision: Precision::F32,
                 width: c,
                 heads: shape.heads,
                 visible: Visible::behind(token - first).hiding(shape.condition.hidden_tokens()),

@@ -115,6 +115,7 @@ impl Episodes {
                 shape: &self.shape,
                 windows,
                 precision: Precision::F32,
+                attention: Precision::F32,
                 objective: Objective::SquaredError,
                 denominator: Denominator::Valid,
                 dropout: None,

@@ -38,8 +38,8 @@ struct Positionwise {
     /// Of the next layer, with `x` = `to`; without rows in the last one. Queries are of token rows `query_rows` alone.
     Norm next;
     Layer qkv;
-    float* q;
-    float* kv;
+    Numbers q;
+    Numbers kv;
     Rows query_rows;
     int q_stride, kv_stride;
     int rows, activation;
@@ -324,13 +324,10 @@ __device__ inline void project_next(const Positionwise& p, StripTiles& s, Carrie
         sums.each(bias, none, [&](float4 x, int row, int column, float4) {
             int token = first + row;
             if (token >= p.rows) return;
-            float* to = p.kv + u64(token) * p.kv_stride + (part - 1) * CHANNELS;
-            if (part == 0) {
-                int behind = token - p.query_rows.offset;
-                if (behind % p.query_rows.stride != 0) return;
-                to = p.q + u64(behind / p.query_rows.stride) * p.q_stride;
-            }
-            store4<true>(to + column, x, 4);
+            if (part > 0) return p.kv.store<true>(u64(token) * p.kv_stride + (part - 1) * CHANNELS + column, x, 4);
+            int behind = token - p.query_rows.offset;
+            if (behind % p.query_rows.stride != 0) return;
+            p.q.store<true>(u64(behind / p.query_rows.stride) * p.q_stride + column, x, 4);
         });
     }
 }

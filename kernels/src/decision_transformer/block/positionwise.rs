@@ -3,7 +3,7 @@
 
 use crate::decision_transformer::shape::Shape;
 use crate::device::backend::{Address, Launch, LaunchWork, THREADS};
-use crate::device::parameters::parameters;
+use crate::device::parameters::{Numbers, parameters};
 use crate::dropout::cuda::Drop;
 use crate::layer_norm::cuda::Norm;
 use crate::linear::cuda::{Rows, Storage};
@@ -46,8 +46,8 @@ parameters! {
         to: Address,
         next: Norm,
         qkv: Layer,
-        q: Address,
-        kv: Address,
+        q: Numbers,
+        kv: Numbers,
         query_rows: Rows,
         q_stride: i32,
         kv_stride: i32,
@@ -78,8 +78,14 @@ impl Positionwise {
         to: Address::NULL,
         next: Norm::NONE,
         qkv: Layer::NONE,
-        q: Address::NULL,
-        kv: Address::NULL,
+        q: Numbers {
+            at: Address::NULL,
+            are_halves: 0,
+        },
+        kv: Numbers {
+            at: Address::NULL,
+            are_halves: 0,
+        },
         query_rows: Rows::ALL,
         q_stride: 0,
         kv_stride: 0,
@@ -95,8 +101,8 @@ impl Positionwise {
         let halves = Storage::Halves;
         let input = if self.input == Address::NULL { 0 } else { 4 };
         // Attention's output, normed and hidden rows are halves; the stream, which is read once and
-        // written twice, and queries, keys and values are not.
-        let words = halves.words(6 * rows + next) + (3 + input) * rows + 3 * next;
+        // written twice, is not; queries, keys and values may be.
+        let words = halves.words(6 * rows + next) + (3 + input) * rows + self.kv.words(3 * next);
         let weights = halves.words(12 * WIDTH * WIDTH);
         let work = LaunchWork::of(WIDTH * words + weights, 2 * WIDTH * WIDTH * squares);
         Launch::new(

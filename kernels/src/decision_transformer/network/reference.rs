@@ -11,6 +11,8 @@ use std::ops::Range;
 #[derive(Clone, Copy)]
 pub(crate) struct Network<'a, R> {
     pub(crate) precision: Precision,
+    /// That of attention's factors.
+    pub(crate) attention: Precision,
     /// Added to the variance in all norms but the embedding's.
     pub(crate) epsilon: f32,
     pub(crate) parameters: &'a [R],

@@ -23,6 +23,8 @@ pub struct Task<'a> {
     pub windows: &'a Windows<'a>,
     /// number format of the large products' factors
     pub precision: Precision,
+    /// number format of attention's factors
+    pub attention: Precision,
     /// squared error or cross-entropy
     pub objective: Objective,
     /// which steps the mean counts
@@ -161,11 +163,13 @@ fn forward<R: Real>(task: Task<'_>, layout: &Layout, parameters: &[R], window: u
     let (c, activation) = (task.shape.width, task.shape.activation);
     let exact = Network {
         precision: Precision::F32,
+        attention: task.attention,
         epsilon: task.shape.norm_epsilon,
         parameters,
     };
     let network = Network {
         precision: task.precision,
+        attention: task.attention,
         epsilon: task.shape.norm_epsilon,
         parameters,
     };
@@ -377,6 +381,7 @@ fn backward<R: Real>(
     let tokens = task.tokens(window);
     let network = Network {
         precision: Precision::F32,
+        attention: task.attention,
         epsilon: task.shape.norm_epsilon,
         parameters,
     };

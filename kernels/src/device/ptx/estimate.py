@@ -127,21 +127,33 @@ class Card:
                 self.products("gradients", [product])
 
     def attention(self, name, windows, heads, width, last, kinds, matrices):
-        """`kinds` of blocks: whether one has keys, and its tiles of dot products and of sums."""
-        kernel, channels = self.kernels[name], width // heads
+        """`kinds` of blocks: whether one has keys, and its tiles of dot products and of sums. `matrices` of queries and
+        of keys are read and written."""
+        channels = width // heads
+        halves = channels % 16 == 0 and channels <= 128
+        kernel, side = self.kernels[f"{name}_bf16" if halves else name], 64 if halves else 32
         queries, keys = CONTEXT * (1 if last else 3), 3 * CONTEXT
-        chunks = ceil(channels / 128)
+        chunks, warps = ceil(channels / 128), kernel["threads"] // 32
         parts = []
         for has_keys, dots, mixed in kinds:
-            tiles = ceil((keys if has_keys else queries) / 32)
-            pairs = tiles * (tiles + 1) // 2 if queries == keys else ceil(queries / 32) * ceil(keys / 32)
-            fused = dots * 8 * channels + mixed * 1024 * chunks
-            busy = self.issue(fused * kernel["loop"] / kernel["ffma"] + 300, kernel["threads"]) * pairs / tiles
-            # What a product of tiles reads is on its way at the same time.
-            waits = (dots + mixed) * chunks * self.wait * pairs / tiles
-            parts.append((tiles * windows * heads, waits + busy, busy))
-        moved = 4 * windows * width * (matrices[0] * queries + matrices[1] * keys)
-        self.launch(name, parts, moved)
+            tiles = ceil((keys if has_keys else queries) / side)
+            pairs = tiles * (tiles + 1) // 2 if queries == keys else ceil(queries / side) * ceil(keys / side)
+            if halves:
+                # Instructions of tensor cores of a warp; each takes a scheduler as long as `account.md` says, and each
+                # score the mathematics of softmax.
+                instructions = (dots + mixed) * 16 * side * channels / 2048
+                busy = max(self.issue(instructions * kernel["loop"] / kernel["hmma"] + 40 * side * side / 128, 128),
+                           instructions * warps / TENSOR, kernel["shared_requests"] / kernel["hmma"] * instructions * warps)
+                # All rows of a pair of tiles are on their way at the same time; before, what a block has of queries.
+                waits = self.wait * (1 + 1 / pairs * tiles)
+            else:
+                fused = dots * 8 * channels + mixed * 1024 * chunks
+                busy = self.issue(fused * kernel["loop"] / kernel["ffma"] + 300, kernel["threads"])
+                # What a product of tiles reads is on its way at the same time.
+                waits = (dots + mixed) * chunks * self.wait
+            parts.append((tiles * windows * heads, (waits + busy) * pairs / tiles, busy * pairs / tiles))
+        moved = 4 * windows * width * (matrices[halves][0] * queries + matrices[halves][1] * keys)
+        self.launch(f"{name}_bf16" if halves else name, parts, moved)
 
     def positionwise(self, rows, next_rows, width):
         """The kernel of positionwise.cu, for models of its width."""
@@ -219,7 +231,7 @@ def step(kernels, batch, width, layers, heads):
             forward("bf16", tokens, 2 * c, c, 1)
         elif not (layer and positionwise):
             forward("bf16", tokens, 3 * c, c, 1)
-        card.attention("attention", batch, heads, c, last, [(False, 1, 1)], (1.5, 2))
+        card.attention("attention", batch, heads, c, last, [(False, 1, 1)], ((1.5, 2), (1, 1)))
         if positionwise:
             card.positionwise(rows, 0 if last else tokens, c)
             continue
@@ -237,7 +249,7 @@ def step(kernels, batch, width, layers, heads):
         card.gradients(back("bf16", rows, c, 4 * c), weight("bf16", c, 4 * c, rows))
         norm_back(rows, 4.5)
         card.gradients(back("bf16", rows, c, c), weight("bf16", c, c, rows))
-        card.attention("attention_backward", batch, heads, c, last, [(False, 2, 1), (True, 2, 2)], (3, 3))
+        card.attention("attention_backward", batch, heads, c, last, [(False, 2, 1), (True, 2, 2)], ((3, 3), (2, 2)))
         if last:
             count = slices(c, 3 * c, tokens)
             card.gradients(back("bf16", tokens, c, 2 * c), weight("bf16", c, 2 * c, tokens, count))

@@ -18,7 +18,12 @@ fn comparisons_pass_with_functions_two_units_off_and_without_contraction() {
         ];
         let options = options.each_ref().map(String::as_str);
         let library = build(sources(), &format!("inexact-{seed}.so"), &options);
-        for tests in ["device::tests::ops", "device::tests::ends", "cuda::tests::"] {
+        for tests in [
+            "device::tests::attention",
+            "device::tests::ops",
+            "device::tests::ends",
+            "cuda::tests::",
+        ] {
             let (passed, said) = again(&library, tests, &[]);
             assert!(
                 passed && said.contains("test result: ok"),

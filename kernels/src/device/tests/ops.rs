@@ -1,9 +1,7 @@
-//! Each op except the products against its naive reference in f64, values and gradients: exact f32,
+//! Each op except products and attention against its naive reference in f64, values and gradients: exact f32,
 //! 1e-5.
 
 use super::{backends, put, put_words, rounded, run, take, take_halves, unwritten};
-use crate::attention::cuda::Attention;
-use crate::attention::{self, Visible};
 use crate::device::backend::{Address, Backend};
 use crate::device::parameters::Numbers;
 use crate::dropout::cuda::{Drop, Places};
@@ -15,7 +13,7 @@ use crate::loss::cuda::{HeadAndLoss, blocks as loss_blocks};
 use crate::loss::{Denominator, Head, Objective, reference as loss};
 use crate::testing::{assert_close, numbers, to_f64};
 
-const DROPOUT: Dropout = Dropout {
+pub(super) const DROPOUT: Dropout = Dropout {
     probability_attention: 0.2,
     probability_residual: 0.3,
     probability_embedding: 0.1,
@@ -24,7 +22,7 @@ const DROPOUT: Dropout = Dropout {
 
 /// A clock at batch 1 of a plan whose second key is DROPOUT's, and windows of `context` steps that
 /// begin there.
-fn places(backend: &mut dyn Backend, context: usize, first_steps: &[u32]) -> Places {
+pub(super) fn places(backend: &mut dyn Backend, context: usize, first_steps: &[u32]) -> Places {
     let key = DROPOUT.key;
     Places {
         keys: put_words(backend, &[1, 2, key as u32, (key >> 32) as u32]),
@@ -177,134 +175,6 @@ fn the_norm_is_the_reference_in_value_and_every_gradient() {
                 assert_close(&found, expected, what);
             }
         }
-    }
-}
-
-/// Windows of up to `steps` steps, the second one short, padded on the left.
-fn check_attention(
-    backend: &mut dyn Backend,
-    (steps, heads, width): (usize, usize, usize),
-    observations: bool,
-    dropped: bool,
-) {
-    let layer = 1;
-    let lengths = [steps as u32, steps.div_ceil(2) as u32];
-    let first_steps = lengths.map(|length| steps as u32 - length);
-    let (visible, queries) = if observations {
-        (Visible::every(3, 2), steps)
-    } else {
-        (Visible::TOKENS, 3 * steps)
-    };
-    let (keys, windows) = (3 * steps, lengths.len());
-    let q = numbers(1, windows * queries * width);
-    let kv = numbers(2, windows * keys * 2 * width);
-    let dout = numbers(3, windows * queries * width);
-    let places = places(backend, steps, &first_steps);
-    let dropout = dropped.then_some(&DROPOUT);
-    let [out, dq] = [q.len(), q.len()].map(|n| unwritten(backend, n));
-    let dkv = unwritten(backend, kv.len());
-    let attention = Attention {
-        q: put(backend, &q),
-        kv: put(backend, &kv),
-        out: Numbers::floats(out),
-        logs: unwritten(backend, windows * queries * heads),
-        dout: put(backend, &dout),
-        dq: Numbers::floats(dq),
-        dkv: Numbers::floats(dkv),
-        lengths: put_words(backend, &lengths),
-        drop: Drop::new(&places, dropout, Site::Attention { layer, head: 0 }),
-        queries: queries as i32,
-        keys: keys as i32,
-        width: width as i32,
-        heads: heads as i32,
-        q_stride: width as i32,
-        kv_stride: 2 * width as i32,
-        visible_stride: if observations { 3 } else { 1 },
-        visible_offset: if observations { 2 } else { 1 },
-    };
-    run(backend, [attention.forward(windows)]);
-    run(backend, [attention.backward(windows)]);
-    let at = [(out, q.len()), (dq, q.len()), (dkv, kv.len())];
-    let [out, dq, dkv] = at.map(|(from, count)| take(backend, from, count));
-    // The same in bfloat16, from the same output in f32.
-    let [(at_out, _), (at_dq, _), (at_dkv, _)] = at;
-    let halves = Attention {
-        dq: Storage::Halves.numbers(at_dq),
-        dkv: Storage::Halves.numbers(at_dkv),
-        ..attention
-    };
-    run(backend, [halves.backward(windows)]);
-    let halves = Attention {
-        out: Storage::Halves.numbers(at_out),
-        ..attention
-    };
-    run(backend, [halves.forward(windows)]);
-    for ((from, count), expected) in at.into_iter().zip([&out, &dq, &dkv]) {
-        assert_eq!(take_halves(backend, from, count), rounded(expected));
-    }
-
-    let mut expected: [Vec<f64>; 3] = Default::default();
-    for window in 0..windows {
-        let (length, first) = (lengths[window] as usize, 3 * first_steps[window] as usize);
-        let valid_keys = 3 * length - 1;
-        let valid = if observations { length } else { valid_keys };
-        let mut mask = Vec::new();
-        for head in 0..heads {
-            for query in 0..valid {
-                let mut row = vec![1.0; first + valid_keys];
-                if dropped {
-                    let token = first + visible.keys(query) - 1;
-                    DROPOUT.mask(Site::Attention { layer, head }, window, token, &mut row);
-                }
-                mask.extend(to_f64(&row[first..]));
-            }
-        }
-        let problem = attention::reference::Problem {
-            width,
-            heads,
-            visible,
-            mask: Some(&mask),
-        };
-        let of_queries = |x: &[f32]| to_f64(&x[window * queries * width..][..valid * width]);
-        let exact_q = of_queries(&q);
-        let exact_kv = to_f64(&kv[window * keys * 2 * width..][..valid_keys * 2 * width]);
-        let (dq, dkv) =
-            attention::reference::backward(problem, &exact_q, &exact_kv, &of_queries(&dout));
-        let y = attention::reference::forward(problem, &exact_q, &exact_kv);
-        let rows = [queries * width, queries * width, keys * 2 * width];
-        for ((all, mut one), rows) in expected.iter_mut().zip([y, dq, dkv]).zip(rows) {
-            one.resize(rows, 0.0);
-            all.extend(one);
-        }
-    }
-    let [y, exact_dq, exact_dkv] = &expected;
-    let what = format!("{steps} steps, {heads} heads, width {width}: ");
-    assert_close(&out, y, &(what.clone() + "o"));
-    // One visible key: no gradient, and its rounding has no scale.
-    if steps > 1 {
-        assert_close(&dq, exact_dq, &(what.clone() + "dq"));
-    }
-    assert_close(&dkv, exact_dkv, &(what + "dk, dv"));
-}
-
-#[test]
-fn attention_is_the_reference_in_value_and_every_gradient() {
-    for mut backend in backends() {
-        for sizes in [(1, 1, 8), (2, 3, 96), (7, 1, 128), (13, 4, 20), (3, 1, 131)] {
-            for observations in [false, true] {
-                for dropped in [false, true] {
-                    check_attention(&mut *backend, sizes, observations, dropped);
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn attention_over_a_hundred_steps_is_the_reference() {
-    for mut backend in backends() {
-        check_attention(&mut *backend, (100, 1, 6), false, true);
-        check_attention(&mut *backend, (100, 1, 6), true, false);
     }
 }
 

@@ -6,8 +6,8 @@ use crate::device::backend::{Address, Backend, Launch};
 use crate::device::transfer;
 use crate::dropout::cuda::Drop;
 use crate::linear::cuda::{
-    Finish, LayerGradients, MOST_DEPTH, Matrix, Rows, Sizes, Slices, Storage, input_gradient,
-    product, slices, weight_gradient,
+    DYNAMIC_BYTES, Finish, LayerGradients, MOST_DEPTH, Matrix, Rows, Sizes, Slices, Storage,
+    input_gradient, product, slices, weight_gradient,
 };
 use crate::linear::reference;
 use crate::precision::Precision;
@@ -51,7 +51,7 @@ fn enlarged(launch: Launch, wide: bool) -> Launch {
         threads: 256,
         ..launch
     };
-    launch.with_dynamic_memory()
+    launch.with_dynamic_memory(DYNAMIC_BYTES)
 }
 
 /// How factors of this precision are stored.

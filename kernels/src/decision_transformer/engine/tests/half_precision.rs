@@ -44,6 +44,7 @@ fn check_half_precision(shape: Shape) {
             shape: &shape,
             windows: &windows,
             precision,
+            attention: Precision::F32,
             objective,
             denominator,
             dropout: Some(&DROPOUT),

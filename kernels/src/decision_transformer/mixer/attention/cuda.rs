@@ -2,7 +2,7 @@
 //! and values like the others.
 
 use super::Parameters;
-use crate::attention::cuda::Attention;
+use crate::attention::cuda::{Attention, storage};
 use crate::decision_transformer::block::positionwise::Positionwise;
 use crate::decision_transformer::network::cuda::{Branch, Network, PLAIN, Take, observations};
 use crate::decision_transformer::network::workspace::Workspace;
@@ -47,6 +47,21 @@ pub(in super::super) struct Memory {
     pub(in super::super) parts: Parts,
 }
 
+impl Parameters {
+    /// How queries, keys, values and the gradient of what queries attend to are stored.
+    fn storage(&self, factors: Storage) -> Storage {
+        storage(factors, self.width() / self.heads)
+    }
+
+    /// The epilogue of a product that gives them.
+    fn finish(&self, network: &Network<'_>, bias: Address) -> Finish {
+        match self.storage(network.storage) {
+            Storage::Floats => Finish::Store { bias },
+            Storage::Halves => Finish::Factor { bias },
+        }
+    }
+}
+
 impl Tape {
     pub(in super::super) fn take(
         at: &Parameters,
@@ -56,11 +71,13 @@ impl Tape {
     ) -> Result<Self, Error> {
         let (c, tokens) = (at.width(), 3 * steps);
         let rows = if last { steps } else { tokens };
+        let of_heads = at.storage(storage);
+        let mut factors = |count| take(of_heads.words(count));
         let (q, q_stride, kv, kv_stride) = if last {
-            (take(steps * c)?, c, take(tokens * 2 * c)?, 2 * c)
+            (factors(steps * c)?, c, factors(tokens * 2 * c)?, 2 * c)
         } else {
-            let qkv = take(tokens * 3 * c)?;
-            (qkv, 3 * c, qkv.words(c), 3 * c)
+            let qkv = factors(tokens * 3 * c)?;
+            (qkv, 3 * c, of_heads.behind(qkv, c), 3 * c)
         };
         Ok(Self {
             q,
@@ -81,7 +98,7 @@ impl Scratch {
     ) -> Result<Self, Error> {
         let (c, tokens) = (at.width(), 3 * steps);
         Ok(Self {
-            attended: take(tokens * c)?,
+            attended: take(at.storage(storage).words(tokens * c))?,
             qkv: take(storage.words(tokens * 3 * c))?,
             q: take(storage.words(steps * c))?,
         })
@@ -117,16 +134,15 @@ pub(in super::super) fn inputs(
     let weight = network.weight(&at.qkv);
     let bias = network.parameter(&at.qkv.bias);
     if network.is_last(layer) {
-        let finish = Finish::Store { bias };
+        let finish = at.finish(network, bias);
         let factors = (x.only(observations()), weight);
         launches.push(network.linear((network.steps(), c), factors, finish, (tape.q, c)));
         let weight = network.factor(network.storage.behind(weight.at, c), 3 * c);
-        let bias = bias.words(c);
-        let finish = Finish::Store { bias };
+        let finish = at.finish(network, bias.words(c));
         let sizes = (network.tokens(), 2 * c);
         launches.push(network.linear(sizes, (x, weight), finish, (tape.kv, 2 * c)));
     } else {
-        let (sizes, finish) = ((network.tokens(), 3 * c), Finish::Store { bias });
+        let (sizes, finish) = ((network.tokens(), 3 * c), at.finish(network, bias));
         launches.push(network.linear(sizes, (x, weight), finish, (tape.q, 3 * c)));
     }
 }
@@ -138,7 +154,7 @@ pub(in super::super) fn mix(
     layer: usize,
     memory: Memory,
 ) -> Launch {
-    heads(at, network, layer, memory).forward(network.windows)
+    heads(at, network, layer, memory).forward(at.storage(network.storage), network.windows)
 }
 
 /// The branch from what queries attend to.
@@ -183,7 +199,9 @@ pub(in super::super) fn inputs_in(
     let tape = memory.tape;
     let (_, query_rows) = network.outputs(layer);
     to.qkv = network.layer(&at.qkv);
-    (to.q, to.kv) = (tape.q, tape.kv);
+    (to.q, to.kv) = [tape.q, tape.kv]
+        .map(|of| at.storage(network.storage).numbers(of))
+        .into();
     (to.q_stride, to.kv_stride) = (tape.q_stride as i32, tape.kv_stride as i32);
     to.query_rows = query_rows;
 }
@@ -237,9 +255,11 @@ pub(in super::super) fn backward(
     let projection = network.weight_gradient((c, c, rows), (attended, branch), parts);
     let factors = (branch, network.weight(&at.projection));
     let to = memory.scratch.attended;
-    let back = network.linear_back(precision, (rows, c, c), factors, PLAIN, to);
+    let finish = at.finish(network, Address::NULL);
+    let back = network.linear_back(precision, (rows, c, c), factors, finish, to);
     launches.extend(projection.and(back).launches());
-    launches.push(heads(at, network, layer, memory).backward(network.windows));
+    let storage = at.storage(network.storage);
+    launches.push(heads(at, network, layer, memory).backward(storage, network.windows));
     qkv_back(at, network, layer, normed, memory, launches);
 }
 

@@ -5,6 +5,7 @@ use crate::attention::{Visible, reference as attention};
 use crate::decision_transformer::network::reference::{Backward, Network, Tokens};
 use crate::dropout::Site;
 use crate::linear_attention::reference as linear_attention;
+use crate::precision::Precision;
 use crate::real::Real;
 
 /// What the forward pass stores of one window.
@@ -36,8 +37,13 @@ fn split<R: Real>(qkv: &[R], c: usize) -> (Vec<R>, Vec<R>) {
 }
 
 impl Parameters {
-    fn problem<'a, R>(&self, mask: Option<&'a [R]>) -> attention::Problem<'a, R> {
+    fn problem<'a, R>(
+        &self,
+        precision: Precision,
+        mask: Option<&'a [R]>,
+    ) -> attention::Problem<'a, R> {
         attention::Problem {
+            precision,
             width: self.width(),
             heads: self.heads,
             visible: Visible::TOKENS.hiding(self.hidden),
@@ -84,7 +90,8 @@ impl Parameters {
             let (q, kv) = self.features(&q, &kv);
             linear_attention::forward(self.linear_problem(), &q, &kv)
         } else {
-            attention::forward(self.problem(mask.as_deref()), &q, &kv)
+            let problem = self.problem(network.attention, mask.as_deref());
+            attention::forward(problem, &q, &kv)
         };
         let branch = network.linear(&self.projection, &attended);
         (Tape { qkv, attended }, branch)
@@ -107,7 +114,8 @@ impl Parameters {
             let (q, kv) = self.features(&q, &kv);
             linear_attention::backward(self.linear_problem(), &q, &kv, &attended)
         } else {
-            attention::backward(self.problem(mask.as_deref()), &q, &kv, &attended)
+            let problem = self.problem(back.network.attention, mask.as_deref());
+            attention::backward(problem, &q, &kv, &attended)
         };
         let rows = dq.chunks(c).zip(dkv.chunks(2 * c));
         let qkv: Vec<R> = rows.flat_map(|(q, kv)| [q, kv].concat()).collect();
