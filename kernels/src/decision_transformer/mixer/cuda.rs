@@ -100,12 +100,10 @@ impl Mixer {
         memory: Memory,
         launches: &mut Vec<Launch>,
     ) {
-        match self {
-            Self::Attention(at) => {
-                attention::inputs(at, network, layer, normed, memory.attention(), launches);
-            }
-            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
-        }
+        let Self::Attention(at) = self else {
+            return;
+        };
+        attention::inputs(at, network, layer, normed, memory.attention(), launches);
     }
 
     /// Mixes it.
@@ -116,12 +114,10 @@ impl Mixer {
         memory: Memory,
         launches: &mut Vec<Launch>,
     ) {
-        match self {
-            Self::Attention(at) => {
-                launches.push(attention::mix(at, network, layer, memory.attention()));
-            }
-            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
-        }
+        let Self::Attention(at) = self else {
+            return;
+        };
+        launches.push(attention::mix(at, network, layer, memory.attention()));
     }
 
     /// Computes the branch of what was mixed.
@@ -133,13 +129,11 @@ impl Mixer {
         branch: Branch,
         launches: &mut Vec<Launch>,
     ) {
-        match self {
-            Self::Attention(at) => {
-                let memory = memory.attention();
-                launches.push(attention::output(at, network, layer, memory, branch));
-            }
-            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
-        }
+        let Self::Attention(at) = self else {
+            return;
+        };
+        let memory = memory.attention();
+        launches.push(attention::output(at, network, layer, memory, branch));
     }
 
     /// Fills in what one launch for all between two mixers reads of the layer before it.
@@ -150,12 +144,10 @@ impl Mixer {
         memory: Memory,
         to: &mut Positionwise,
     ) {
-        match self {
-            Self::Attention(at) => {
-                attention::output_in(at, network, layer, memory.attention(), to);
-            }
-            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
-        }
+        let Self::Attention(at) = self else {
+            return;
+        };
+        attention::output_in(at, network, layer, memory.attention(), to);
     }
 
     /// Fills in what such a launch writes for the layer behind it.
@@ -166,12 +158,10 @@ impl Mixer {
         memory: Memory,
         to: &mut Positionwise,
     ) {
-        match self {
-            Self::Attention(at) => {
-                attention::inputs_in(at, network, layer, memory.attention(), to);
-            }
-            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
-        }
+        let Self::Attention(at) = self else {
+            return;
+        };
+        attention::inputs_in(at, network, layer, memory.attention(), to);
     }
 
     /// From the gradient of the branch, scratch.dropped, to that of the normed tokens,
@@ -184,11 +174,9 @@ impl Mixer {
         memory: Memory,
         launches: &mut Vec<Launch>,
     ) {
-        match self {
-            Self::Attention(at) => {
-                attention::backward(at, network, layer, normed, memory.attention(), launches);
-            }
-            Self::Convolution(_) | Self::Scan(_) | Self::Lstm(_) => {}
-        }
+        let Self::Attention(at) = self else {
+            return;
+        };
+        attention::backward(at, network, layer, normed, memory.attention(), launches);
     }
 }
