@@ -64,6 +64,7 @@ pub(crate) mod mixer;
 pub(crate) mod mlp;
 pub(crate) mod network;
 pub mod position;
+pub(crate) mod positionwise;
 mod shape;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -152,6 +152,28 @@ struct NormBackward {
 
 typedef float NormParts[WARPS][SPAN];
 
+/// What a row's gradient is computed of: a span of it. Nothing after row `end`.
+template <bool VECTOR>
+struct NormRow {
+    Span x, dy, beside;
+    float2 statistics;
+    bool has_beside;
+
+    __device__ NormRow(const NormBackward& p, int row, int begin, int end) : x{}, dy{}, beside{}, statistics{} {
+        const float* beside_row = p.beside;
+        if (p.beside_observations)
+            beside_row = row % 3 == 1 ? beside_row + u64(row / 3) * p.width : nullptr;
+        else if (beside_row != nullptr)
+            beside_row += u64(row) * p.width;
+        has_beside = beside_row != nullptr;
+        if (row >= end) return;
+        statistics = p.statistics[row];
+        x.template load<VECTOR>(p.x + u64(row) * p.width, begin, p.width);
+        dy.template load<VECTOR>(p.dy + u64(row) * p.width, begin, p.width);
+        if (has_beside) beside.template load<VECTOR>(beside_row, begin, p.width);
+    }
+};
+
 /// A block has some rows and one span of their channels. Its warps take rows in turn, each adds up the gradients of
 /// gain and bias of its rows, and in the end the block adds up those of its warps.
 template <bool VECTOR>
@@ -161,20 +183,16 @@ __device__ void norm_backward(const NormBackward& p, NormParts& parts) {
     int end = first_row + p.block_rows < p.rows ? first_row + p.block_rows : p.rows;
     Span gain, dgain = {}, dbias = {};
     gain.load<VECTOR>(p.gain, begin, p.width);
+    // The next row is on its way while this one is processed.
+    NormRow<VECTOR> coming(p, first_row + warp, begin, end);
 #pragma unroll 1
     for (int row = first_row + warp; row < end; row += WARPS) {
+        NormRow<VECTOR> now = coming;
+        coming = NormRow<VECTOR>(p, row + WARPS, begin, end);
         const float* x_row = p.x + u64(row) * p.width;
         const float* dy_row = p.dy + u64(row) * p.width;
-        const float* beside_row = p.beside;
-        if (p.beside_observations)
-            beside_row = row % 3 == 1 ? beside_row + u64(row / 3) * p.width : nullptr;
-        else if (beside_row != nullptr)
-            beside_row += u64(row) * p.width;
-        Span x, dy, beside = {};
-        float2 statistics = p.statistics[row];
-        x.load<VECTOR>(x_row, begin, p.width);
-        dy.load<VECTOR>(dy_row, begin, p.width);
-        if (beside_row != nullptr) beside.load<VECTOR>(beside_row, begin, p.width);
+        Span &x = now.x, &dy = now.dy, &beside = now.beside;
+        float2 statistics = now.statistics;
         float mean = statistics.x, scale = statistics.y, sum = 0.f, product = 0.f;
         auto add = [&](const Span& x, const Span& dy, const Span& gain, int first) {
             Span::each<VECTOR>(first, p.width, [&](int i, int j, int) {
@@ -204,7 +222,7 @@ __device__ void norm_backward(const NormBackward& p, NormParts& parts) {
             dgain.x[i][j] = fmaf(d, x_hat, dgain.x[i][j]);
             dbias.x[i][j] += d;
             float dx = scale * (d * gain.x[i][j] - sum - x_hat * product);
-            x.x[i][j] = beside_row != nullptr ? dx + beside.x[i][j] : dx;
+            x.x[i][j] = now.has_beside ? dx + beside.x[i][j] : dx;
         });
         x.store<VECTOR>(p.dx + u64(row) * p.width, begin, p.width);
         if (p.dropped.at == nullptr) continue;
@@ -229,7 +247,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) layer_norm(Norm p) {
     norm<true>(p, blockIdx.x * WARPS + threadIdx.x / LANES);
 }
 EXPORT(layer_norm)
-extern "C" __global__ void __launch_bounds__(THREADS, 3) layer_norm_backward(NormBackward p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2) layer_norm_backward(NormBackward p) {
     SHARED(NormParts, parts);
     norm_backward<true>(p, parts);
 }

@@ -1,11 +1,11 @@
 //! A block on a device: its memory and its launches.
 
 use super::Parameters;
-use super::positionwise::Positionwise;
 use crate::decision_transformer::mixer::cuda as mixer;
 use crate::decision_transformer::mlp::cuda as mlp;
 use crate::decision_transformer::network::cuda::{Branch, ExtraGradient, Network, Take};
 use crate::decision_transformer::network::workspace::Workspace;
+use crate::decision_transformer::positionwise::cuda::Positionwise;
 use crate::decision_transformer::shape::Shape;
 use crate::device::backend::{Address, Error, Launch};
 use crate::device::parameters::Numbers;

@@ -20,7 +20,6 @@
 
 pub(crate) mod cpu;
 pub(crate) mod cuda;
-pub(crate) mod positionwise;
 pub(crate) mod reference;
 
 use super::mixer::Mixer;

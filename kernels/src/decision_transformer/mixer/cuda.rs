@@ -2,9 +2,9 @@
 //! launches nothing; models with such a mixer are refused earlier (`Shape::runs_on_devices`).
 
 use super::{Mixer, attention::cuda as attention};
-use crate::decision_transformer::block::positionwise::Positionwise;
 use crate::decision_transformer::network::cuda::{Branch, Network, Take};
 use crate::decision_transformer::network::workspace::Workspace;
+use crate::decision_transformer::positionwise::cuda::Positionwise;
 use crate::device::backend::{Address, Error, Launch};
 use crate::linear::cuda::Storage;
 

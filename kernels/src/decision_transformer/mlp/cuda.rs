@@ -2,9 +2,9 @@
 
 use super::Parameters;
 use crate::activation::Activation;
-use crate::decision_transformer::block::positionwise::Positionwise;
 use crate::decision_transformer::network::cuda::{Branch, Network, PLAIN, Take};
 use crate::decision_transformer::network::workspace::Workspace;
+use crate::decision_transformer::positionwise::cuda::Positionwise;
 use crate::device::backend::{Address, Error, Launch};
 use crate::dropout::Site;
 use crate::linear::cuda::{Finish, LayerGradients, Rows, Slices, Storage, number};

@@ -1,6 +1,6 @@
 //! The model on a device, for the launches of all its parts.
 
-use crate::decision_transformer::block::positionwise::Layer;
+use crate::decision_transformer::positionwise::cuda::Layer;
 use crate::decision_transformer::shape::Shape;
 use crate::device::backend::{Address, Error, Launch};
 use crate::device::parameters::Numbers;

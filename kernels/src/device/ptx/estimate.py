@@ -204,7 +204,8 @@ def step(kernels, batch, width, layers, heads):
         block_rows = max(ceil(rows / 512), 16)
         blocks = ceil(rows / block_rows)
         norm_slices.append(blocks)
-        card.rows("layer_norm_backward", blocks, 1.5 * block_rows / 4 + 2, 4 * matrices * rows * c)
+        # A row is loaded while the one before it is processed, which has a mask to find.
+        card.rows("layer_norm_backward", blocks, 0.5 * block_rows / 4 + 3, 4 * matrices * rows * c)
 
     def weight(precision, inputs, outputs, rows, count=None):
         count = count or slices(inputs, outputs, rows)

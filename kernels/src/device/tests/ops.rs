@@ -1,5 +1,5 @@
-//! Each op except products and attention against its naive reference in f64, values and gradients: exact f32,
-//! 1e-5.
+//! Each op except products and attention against its naive reference in f64, values and gradients:
+//! exact f32, 1e-5.
 
 use super::{backends, put, put_words, rounded, run, take, take_halves, unwritten};
 use crate::device::backend::{Address, Backend};

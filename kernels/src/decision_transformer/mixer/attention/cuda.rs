@@ -3,9 +3,9 @@
 
 use super::Parameters;
 use crate::attention::cuda::{Attention, storage};
-use crate::decision_transformer::block::positionwise::Positionwise;
 use crate::decision_transformer::network::cuda::{Branch, Network, PLAIN, Take, observations};
 use crate::decision_transformer::network::workspace::Workspace;
+use crate::decision_transformer::positionwise::cuda::Positionwise;
 use crate::device::backend::{Address, Error, Launch};
 use crate::dropout::Site;
 use crate::linear::cuda::{Finish, Slices, Storage};
