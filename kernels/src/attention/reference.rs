@@ -25,15 +25,15 @@ impl<R: Real> Problem<'_, R> {
         self.mask.map_or(R::from_f64(1.0), |mask| mask[index])
     }
 
-    /// Probabilities of one query after dropout, as a factor.
-    fn masked(&self, probabilities: &[R], mask: impl Fn(usize) -> R) -> Vec<R> {
-        let masked = probabilities.iter().enumerate();
+    /// Numbers of one query and its keys times their masks, as a factor.
+    fn masked(&self, numbers: &[R], mask: impl Fn(usize) -> R) -> Vec<R> {
+        let masked = numbers.iter().enumerate();
         let masked: Vec<R> = masked.map(|(key, p)| *p * mask(key)).collect();
         self.precision.round(&masked)
     }
 
-    /// The probabilities of one query, before dropout.
-    fn probabilities(&self, q: &[R], kv: &[R], head: usize, query: usize) -> Vec<R> {
+    /// The probabilities of one query times their sum, and the sum.
+    fn weights(&self, q: &[R], kv: &[R], head: usize, query: usize) -> (Vec<R>, R) {
         let (c, d) = (self.width, self.width / self.heads);
         let scale = R::from_f64(d as f64).sqrt();
         let mut scores = Vec::new();
@@ -55,7 +55,21 @@ impl<R: Real> Problem<'_, R> {
         for weight in &weights {
             sum += *weight;
         }
-        weights.into_iter().map(|weight| weight / sum).collect()
+        (weights, sum)
+    }
+
+    /// A head's channels of a query's output. Weights are rounded before they are divided by their
+    /// sum.
+    fn output(&self, kv: &[R], head: usize, (masked, sum): (&[R], R)) -> Vec<R> {
+        let (c, d) = (self.width, self.width / self.heads);
+        let channels = c + head * d..c + (head + 1) * d;
+        let mut out = vec![R::zero(); d];
+        for (weight, row) in masked.iter().zip(kv.chunks(2 * c)) {
+            for (out, v) in out.iter_mut().zip(&row[channels.clone()]) {
+                *out += *weight * *v;
+            }
+        }
+        out.into_iter().map(|out| out / sum).collect()
     }
 }
 
@@ -67,15 +81,12 @@ pub fn forward<R: Real>(problem: Problem<'_, R>, q: &[R], kv: &[R]) -> Vec<R> {
     let mut out = vec![R::zero(); q.len()];
     for head in 0..problem.heads {
         for query in 0..queries {
-            let probabilities = problem.probabilities(q, kv, head, query);
-            let masked = problem.masked(&probabilities, |key| {
+            let (weights, sum) = problem.weights(q, kv, head, query);
+            let masked = problem.masked(&weights, |key| {
                 problem.mask(head, queries, query, keys, key)
             });
-            for (key, p) in masked.into_iter().enumerate() {
-                for e in head * d..(head + 1) * d {
-                    out[query * c + e] += p * kv[key * 2 * c + c + e];
-                }
-            }
+            let of_head = problem.output(kv, head, (&masked, sum));
+            out[query * c + head * d..][..d].copy_from_slice(&of_head);
         }
     }
     out
@@ -96,19 +107,25 @@ pub fn backward<R: Real>(
     let mut dkv = vec![R::zero(); kv.len()];
     for head in 0..problem.heads {
         for query in 0..queries {
-            let probabilities = problem.probabilities(q, kv, head, query);
+            let (weights, sum) = problem.weights(q, kv, head, query);
             let mask = |key| problem.mask(head, queries, query, keys, key);
+            let masked = problem.masked(&weights, mask);
+            let out = problem.output(kv, head, (&masked, sum));
+            let of_head = &dout[query * c + head * d..][..d];
+            let mut inner = R::zero();
+            for (out, dout) in problem.precision.round(&out).into_iter().zip(of_head) {
+                inner += out * *dout;
+            }
+            let probabilities: Vec<R> = weights.into_iter().map(|weight| weight / sum).collect();
             let masked = problem.masked(&probabilities, mask);
             let mut dp = Vec::new();
-            let mut inner = R::zero();
-            for (key, p) in probabilities.iter().enumerate() {
+            for key in 0..probabilities.len() {
                 let mut dot = R::zero();
                 for e in head * d..(head + 1) * d {
                     dot += dout[query * c + e] * kv[key * 2 * c + c + e];
                     dkv[key * 2 * c + c + e] += masked[key] * dout[query * c + e];
                 }
                 dp.push(mask(key) * dot);
-                inner += *p * mask(key) * dot;
             }
             let slopes = probabilities.iter().zip(dp);
             let slopes: Vec<R> = slopes.map(|(p, dp)| *p * (dp - inner) / scale).collect();

@@ -175,11 +175,11 @@ impl Case {
             }
             match self.storage {
                 Storage::Floats => assert_close(found, &expected, &format!("{self:?}: {name}")),
-                // Weights are rounded before they are divided by their sum, by up to 2^-9; so are
-                // those of the reference behind it, and results.
+                // Numbers near a tie may be rounded to either side, by up to 2^-8; and weights
+                // of a later tile are rounded beside another maximum.
                 Storage::Halves => {
                     let error = relative_error(found, &expected);
-                    assert!(error < 1e-2, "{self:?}: {name}: {error:e}");
+                    assert!(error < 6e-3, "{self:?}: {name}: {error:e}");
                 }
             }
         }
