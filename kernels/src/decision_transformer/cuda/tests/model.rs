@@ -232,7 +232,8 @@ fn distance(found: &[f32], expected: &[f64]) -> f64 {
 
 /// Numbers at a tie may round to either side, so each rounded product is compared to 1e-5 in
 /// `products`; this test shows that the model rounds where the reference does, and stays within
-/// 1e-2 of the exact gradient.
+/// 1e-2 of the exact gradient. How much nearer one parameter's gradient is depends on the last bits
+/// of the mathematics library.
 #[test]
 fn rounding_precisions_are_near_the_exact_gradient_and_nearer_to_the_reference_that_rounds() {
     // The second has whole tiles, which tensor cores multiply.
@@ -293,6 +294,7 @@ fn check_rounding(shape: &Shape) {
                 .loss_and_gradient(&windows, key, &mut gradient)
                 .unwrap();
             assert!((loss / exact_loss - 1.0).abs() < 1e-3);
+            let mut ratios = Vec::new();
             for view in layout.views() {
                 let range = view.range.clone();
                 if exact[range.clone()].iter().all(|g| g.abs() < 1e-9) {
@@ -301,8 +303,11 @@ fn check_rounding(shape: &Shape) {
                 let far = distance(&gradient[range.clone()], &exact[range.clone()]);
                 let near = distance(&gradient[range.clone()], &rounding[range]);
                 assert!(far < most, "{precision:?}: {} is off by {far:e}", view.name);
-                assert!(near < 0.8 * far, "{}: {near:e} and {far:e}", view.name);
+                assert!(near < far, "{}: {near:e} and {far:e}", view.name);
+                ratios.push(near / far);
             }
+            let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
+            assert!(mean < 0.6, "{precision:?}: {mean}");
         }
     }
 }
