@@ -32,7 +32,8 @@ impl<R: Real> Problem<'_, R> {
         self.precision.round(&masked)
     }
 
-    /// The probabilities of one query times their sum, and the sum.
+    /// The weights of one query's keys, and their sum, by which those that are rounded are divided
+    /// later.
     fn weights(&self, q: &[R], kv: &[R], head: usize, query: usize) -> (Vec<R>, R) {
         let (c, d) = (self.width, self.width / self.heads);
         let scale = R::from_f64(d as f64).sqrt();
@@ -54,6 +55,10 @@ impl<R: Real> Problem<'_, R> {
         let mut sum = R::zero();
         for weight in &weights {
             sum += *weight;
+        }
+        if self.precision == Precision::F32 {
+            let probabilities = weights.into_iter().map(|weight| weight / sum);
+            return (probabilities.collect(), R::from_f64(1.0));
         }
         (weights, sum)
     }
@@ -109,23 +114,18 @@ pub fn backward<R: Real>(
         for query in 0..queries {
             let (weights, sum) = problem.weights(q, kv, head, query);
             let mask = |key| problem.mask(head, queries, query, keys, key);
-            let masked = problem.masked(&weights, mask);
-            let out = problem.output(kv, head, (&masked, sum));
-            let of_head = &dout[query * c + head * d..][..d];
-            let mut inner = R::zero();
-            for (out, dout) in problem.precision.round(&out).into_iter().zip(of_head) {
-                inner += out * *dout;
-            }
             let probabilities: Vec<R> = weights.into_iter().map(|weight| weight / sum).collect();
             let masked = problem.masked(&probabilities, mask);
             let mut dp = Vec::new();
-            for key in 0..probabilities.len() {
+            let mut inner = R::zero();
+            for (key, p) in probabilities.iter().enumerate() {
                 let mut dot = R::zero();
                 for e in head * d..(head + 1) * d {
                     dot += dout[query * c + e] * kv[key * 2 * c + c + e];
                     dkv[key * 2 * c + c + e] += masked[key] * dout[query * c + e];
                 }
                 dp.push(mask(key) * dot);
+                inner += *p * mask(key) * dot;
             }
             let slopes = probabilities.iter().zip(dp);
             let slopes: Vec<R> = slopes.map(|(p, dp)| *p * (dp - inner) / scale).collect();
