@@ -63,14 +63,23 @@ struct Is {
 
 /// The epilogue of one element: its sum and its bias, what was read for it, and its mask's bits.
 template <int FINISH, int ACTIVATION>
-__device__ inline float finish(const Product& p, float value, float other, Bits bits, int column) {
+__device__ inline float finish(const Drop& drop, float value, float other, Bits bits, int column) {
     switch (FINISH) {
     case ACTIVATE: return activate(ACTIVATION, value);
-    case RESIDUAL: return other + mask(p.drop, bits, column) * value;
+    case RESIDUAL: return other + mask(drop, bits, column) * value;
     case ADD: return other + value;
     case SLOPE: return value * slope(ACTIVATION, other);
     default: return value;
     }
+}
+
+/// The same of four neighbours.
+template <int FINISH, int ACTIVATION>
+__device__ inline float4 finish(const Drop& drop, float4 x, float4 other, Bits bits, int column) {
+    return {finish<FINISH, ACTIVATION>(drop, x.x, other.x, bits, column),
+            finish<FINISH, ACTIVATION>(drop, x.y, other.y, bits, column + 1),
+            finish<FINISH, ACTIVATION>(drop, x.z, other.z, bits, column + 2),
+            finish<FINISH, ACTIVATION>(drop, x.w, other.w, bits, column + 3)};
 }
 
 /// The epilogue of a tile that begins at (row, column), of factors that are `Number`s in memory. What several elements
@@ -110,10 +119,7 @@ __device__ void end_tile(const Product& p, int slice, Sums& sums, const Bits* bi
             if (FINISH == RESIDUAL && p.drop.threshold > 0) of_row = bits[sums.row(round, i)];
             if (p.bias != nullptr) x = {x.x + bias.x, x.y + bias.y, x.z + bias.z, x.w + bias.w};
             if (FINISH == ACTIVATE && ACTIVATION == GELU) store4<VECTOR>(p.input + places[i], x, counts[i]);
-            x.x = finish<FINISH, ACTIVATION>(p, x.x, other.x, of_row, c);
-            x.y = finish<FINISH, ACTIVATION>(p, x.y, other.y, of_row, c + 1);
-            x.z = finish<FINISH, ACTIVATION>(p, x.z, other.z, of_row, c + 2);
-            x.w = finish<FINISH, ACTIVATION>(p, x.w, other.w, of_row, c + 3);
+            x = finish<FINISH, ACTIVATION>(p.drop, x, other, of_row, c);
             store4<VECTOR>(to + places[i], x, counts[i]);
         }
     }

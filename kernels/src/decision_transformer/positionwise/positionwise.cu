@@ -228,11 +228,6 @@ struct StripSums {
     }
 };
 
-__device__ inline float4 masked(const Drop& drop, Bits bits, int column, float4 x, float4 residual) {
-    return {residual.x + mask(drop, bits, column) * x.x, residual.y + mask(drop, bits, column + 1) * x.y,
-            residual.z + mask(drop, bits, column + 2) * x.z, residual.w + mask(drop, bits, column + 3) * x.w};
-}
-
 __device__ inline void store_four(Half* to, uint2 four) { *reinterpret_cast<uint2*>(to) = four; }
 
 /// The norm of the stream in shared memory, which becomes the next factor in its place. A warp has some rows of it,
@@ -298,9 +293,9 @@ __device__ inline void add_mlp(
             bool exists = first + row < p.rows;
             if (p.activation == GELU) {
                 if (exists) store4<true>(p.input + place, x, 4);
-                x = {activate(GELU, x.x), activate(GELU, x.y), activate(GELU, x.z), activate(GELU, x.w)};
+                x = finish<ACTIVATE, GELU>(p.mlp_drop, x, x, {0, 0}, column);
             } else {
-                x = {activate(RELU, x.x), activate(RELU, x.y), activate(RELU, x.z), activate(RELU, x.w)};
+                x = finish<ACTIVATE, RELU>(p.mlp_drop, x, x, {0, 0}, column);
             }
             uint2 halves = {pack_bf16(x.x, x.y), pack_bf16(x.z, x.w)};
             store_four(&s.hidden[row][column], halves);
@@ -363,7 +358,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) positionwise_bf16(Posit
         sums.each(bias, residual, [&](float4 x, int row, int column, float4 residual) {
             Bits of_row = {0, 0};
             if (drop.threshold > 0) of_row = bits[row];
-            x = masked(drop, of_row, column, x, residual);
+            x = finish<RESIDUAL, RELU>(drop, x, residual, of_row, column);
             *reinterpret_cast<float4*>(&s.stream[row][column]) = x;
             if (first + row < p.rows) store4<true>(to + u64(first + row) * CHANNELS + column, x, 4);
         });
