@@ -6,12 +6,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// The device of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Device {
     /// The driver's first GPU if it can be used, or else the CPU engine.
     Auto,
     /// The CPU engine.
+    #[default]
     Cpu,
     /// The GPU with this number.
     Cuda(usize),

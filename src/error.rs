@@ -151,6 +151,9 @@ pub enum Error {
     /// A GPU that cannot be used.
     #[error(transparent)]
     Gpu(#[from] cuda::Error),
+    /// A GPU on which evaluations in training cannot act.
+    #[error("evaluation.device: {0}")]
+    EvaluationGpu(cuda::Error),
     /// A report of an unknown kind.
     #[error(
         "unsupported report format (use .html, .md, .tex, .svg, .csv or .parquet): {}",
@@ -313,6 +316,7 @@ impl From<evaluate::Error> for Error {
     fn from(error: evaluate::Error) -> Self {
         match error {
             evaluate::Error::Environment(source) => source.into(),
+            evaluate::Error::Policy(error) => error.into(),
             evaluate::Error::Interrupted(signal) => signal.into(),
         }
     }
@@ -411,6 +415,9 @@ impl Error {
             }
             Self::Parallel(error) => error.hint(),
             Self::Gpu(error) => return error.hint().map(str::to_owned),
+            Self::EvaluationGpu(_) => {
+                "--set evaluation.device=cpu acts on the CPU, with the same weights".to_owned()
+            }
             Self::ReportKind { .. } => "for example --out report.html".to_owned(),
             Self::VideoKind { .. } => "for example --out rollout.gif, or --out frames for single \
                 frames"

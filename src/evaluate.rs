@@ -9,6 +9,7 @@ use std::time::Instant;
 use rtg_envs::registry;
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms;
 use crate::interrupt::{self, Interrupt};
 use crate::parallel::World;
 use crate::policy::{Policy, Start};
@@ -90,6 +91,9 @@ pub enum Error {
     /// An environment that does not exist or cannot be created here.
     #[error(transparent)]
     Environment(#[from] rtg_envs::Error),
+    /// A policy that cannot be made, or that could not act to the end.
+    #[error(transparent)]
+    Policy(#[from] algorithms::Error),
     /// Interrupted by a signal.
     #[error(transparent)]
     Interrupted(#[from] Interrupt),
@@ -103,13 +107,17 @@ impl EvaluationPlan {
     }
 }
 
+/// Makes a policy for this many episodes at once.
+pub type MakePolicy<'a> = dyn FnMut(usize) -> Result<Box<dyn Policy>, algorithms::Error> + 'a;
+
 /// Runs the plan. `finished` is called after each episode with the number of finished episodes and
 /// their total.
 ///
 /// # Errors
-/// An environment id that the registry does not know; a signal.
+/// An environment id that the registry does not know; a policy that cannot be made, or whose device
+/// fails; a signal.
 pub fn evaluate(
-    policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
+    policy: &mut MakePolicy<'_>,
     plan: &EvaluationPlan,
     finished: impl FnMut(usize, usize),
 ) -> Result<EvaluationResult, Error> {
@@ -123,11 +131,11 @@ pub fn evaluate(
 /// As [`evaluate`].
 pub fn share(
     world: &World,
-    policy: &mut dyn FnMut(usize) -> Box<dyn Policy>,
+    policy: &mut MakePolicy<'_>,
     plan: &EvaluationPlan,
     finished: impl FnMut(usize, usize),
 ) -> Result<EvaluationResult, Error> {
-    with_policy(world, policy(plan.rows(world.size())), plan, finished)
+    with_policy(world, policy(plan.rows(world.size()))?, plan, finished)
 }
 
 /// The same with a policy of [`EvaluationPlan::rows`] episodes.
@@ -171,11 +179,17 @@ pub fn with_policy(
             finished(ended, all);
         }
     };
-    let mut heard = Ok(());
-    while heard.is_ok() && rollout.advance(&mut *policy, rows * ROUNDS, &mut note) > 0 {
-        heard = interrupt::check();
+    let (mut heard, mut failed) = (Ok(()), None);
+    while heard.is_ok()
+        && failed.is_none()
+        && rollout.advance(&mut *policy, rows * ROUNDS, &mut note) > 0
+    {
+        (heard, failed) = (interrupt::check(), policy.failure());
     }
     world.agree_on(heard)?;
+    if let Some(error) = failed {
+        return Err(algorithms::Error::from(error).into());
+    }
     let outcomes: Vec<EpisodeOutcome> = outcomes.into_iter().flatten().collect();
     let (outcomes, instabilities) = gather(world, &outcomes, rollout.instabilities(), count);
     let reference = registry::spec(&plan.env)?.reference_returns;
@@ -278,7 +292,9 @@ mod tests {
         let actions = rtg_envs::registry::spec("CartPole-v1")
             .unwrap()
             .action_space;
-        let policy = |rows| -> Box<dyn Policy> { Box::new(Random::new(&actions, rows)) };
+        let policy = |rows| -> Result<Box<dyn Policy>, algorithms::Error> {
+            Ok(Box::new(Random::new(&actions, rows)))
+        };
         for episodes in [1, 2, 7] {
             let alone = evaluate(&mut { policy }, &plan(episodes), |_, _| ()).unwrap();
             let shared = threads::run(3, |world| {

@@ -26,7 +26,7 @@ use crate::algorithms::{AlgorithmRef, Facts, Input};
 use crate::device::Device;
 use crate::keys::wrong_type;
 use crate::keys::{KeyError, PlanError, Table, Value};
-use crate::policy::ActingMode;
+use crate::policy::Acting;
 use crate::statistics::Interval;
 
 pub use self::error::ExperimentError;
@@ -169,7 +169,7 @@ impl Experiment {
             let expected = "omitted: the weights are those of the run in `from`";
             return Err(KeyError::new("initial_weights", path.display(), expected).into());
         }
-        self.check_acting(self.evaluation.acting)?;
+        self.check_acting(self.evaluation.acting())?;
         if let Some(trajectories) = &self.trajectories {
             if let (Some(target), false) = (trajectories.target, takes_target) {
                 return Err(KeyError::new("trajectories.target", target, unasked).into());
@@ -221,8 +221,8 @@ impl Experiment {
     /// Refuses a way of acting that its policy does not support.
     ///
     /// # Errors
-    /// Names the key `evaluation.acting`.
-    pub fn check_acting(&self, acting: ActingMode) -> Result<(), ExperimentError> {
+    /// Names the key `evaluation.acting` or `evaluation.device`.
+    pub fn check_acting(&self, acting: Acting) -> Result<(), ExperimentError> {
         Ok(self.algorithm.check_acting(&self.tables, acting)?)
     }
 
@@ -345,11 +345,19 @@ impl Experiment {
                 .map(|ends| Value::from(ends.to_vec()));
             evaluation.extend(range.map(|range| ("return_range".to_owned(), range)));
         }
-        // A checkpoint does not depend on the device.
-        old.extend(
-            new.get("device")
-                .map(|now| ("device".to_owned(), now.clone())),
-        );
+        // A checkpoint does not depend on the devices.
+        let device = |table: &Table| {
+            table
+                .get("device")
+                .cloned()
+                .map(|now| ("device".to_owned(), now))
+        };
+        old.extend(device(&new));
+        if let (Some(Value::Table(old)), Some(Value::Table(new))) =
+            (old.get_mut("evaluation"), new.get("evaluation"))
+        {
+            old.extend(device(new));
+        }
         let keys = all_keys(&old, "").into_iter().chain(all_keys(&new, ""));
         let shown = |table: &Table, key: &str| {
             let mut value = Some(Value::Table(table.clone()));
@@ -369,6 +377,14 @@ impl Experiment {
 }
 
 impl EvaluationConfig {
+    /// How and where policies act.
+    pub fn acting(&self) -> Acting {
+        Acting {
+            mode: self.acting,
+            device: self.device,
+        }
+    }
+
     /// Steps between evaluations in a run of `steps`; 0: only at the end.
     pub fn every_for(&self, steps: u64) -> u64 {
         self.every.unwrap_or(steps.div_ceil(5))

@@ -60,6 +60,7 @@ pub mod export;
 pub mod experiment;
 pub mod sweep;
 pub mod error;
+pub mod acting;
 pub mod builtin;
 pub mod data;
 pub mod checkpoint;

@@ -1,7 +1,10 @@
 //! The contract between policies and the rollout.
 
+use rtg_kernels::device;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::device::Device;
 
 /// The start of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +56,16 @@ impl ActingMode {
     }
 }
 
+/// How a trained policy acts, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acting {
+    /// What it remembers of long episodes.
+    pub mode: ActingMode,
+    /// Where its network computes; [`Experiment::acting`](crate::experiment::Experiment::acting)
+    /// chooses one for `auto`.
+    pub device: Device,
+}
+
 /// Acts in several episodes at once, one in each row.
 ///
 /// An episode's actions depend on its start and its observations alone: not on the row, on the
@@ -79,6 +92,11 @@ pub trait Policy: Send {
         last_rewards: &[f64],
         actions: &mut [f64],
     );
+
+    /// An error of the device on which the policy computes. All actions since then are meaningless.
+    fn failure(&mut self) -> Option<device::Error> {
+        None
+    }
 
     /// The actions that the last call of [`Policy::act`] chose, active rows x the network's action
     /// width, in the network's units and before clipping to the action space: on-policy learners

@@ -10,7 +10,6 @@ use crate::data;
 use crate::error::Error;
 use crate::experiment::{Experiment, Returns, Target, Targets};
 use crate::labels;
-use crate::policy::ActingMode;
 use crate::run::Run;
 use crate::statistics::Interval;
 use crate::train::{BEST, LATEST};
@@ -117,16 +116,6 @@ impl TrainedPolicy {
         };
         let model = self.model.optimistic(optimism).ok_or(Error::NoBins)?;
         Ok(Self { model, ..self })
-    }
-
-    /// How its policy acts in long episodes: as given, else as in the run's evaluations.
-    ///
-    /// # Errors
-    /// A way that its policy does not have.
-    pub fn acting(&self, given: Option<ActingMode>) -> Result<ActingMode, Error> {
-        let acting = given.unwrap_or(self.plan.evaluation.acting);
-        self.plan.check_acting(acting)?;
-        Ok(acting)
     }
 
     /// The target returns of its policy: those given, else the run's, and none if the policy takes

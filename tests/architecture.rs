@@ -32,6 +32,7 @@ const MODULES: [&str; 32] = [
     "experiment",
     "sweep",
     "error",
+    "acting",
     "builtin",
     "data",
     "checkpoint",

@@ -124,6 +124,66 @@ fn training_on_a_device_is_training_on_the_cpu_and_a_run_may_change_between_them
     }
 }
 
+/// The returns of a run's evaluations.
+fn returns(bench: &Workbench, run: &str) -> Vec<Value> {
+    let summary = fs::read_to_string(bench.path(run).join("summary.json")).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    let evaluations = summary["evaluations"].as_array().unwrap();
+    evaluations
+        .iter()
+        .map(|evaluation| evaluation["returns"].clone())
+        .collect()
+}
+
+#[test]
+fn evaluating_on_a_device_is_evaluating_on_the_cpu() {
+    let bench = Workbench::new();
+    let Some(library) = emulator() else {
+        return;
+    };
+    let run = format!("{RUN} {TINY} --set evaluation.every=4 --set evaluation.final_episodes=1");
+    bench.succeed(&format!("{run} --steps 8 --run-dir cpu"));
+    // The first evaluation on the CPU, the last one on a device; training on the CPU.
+    bench.succeed(&format!("{run} --steps 4 --run-dir both"));
+    let rest = "train --resume --steps 8 --set evaluation.device=cuda --run-dir both";
+    on_device(&bench, library, rest);
+    let last = |run: &str| returns(&bench, run).split_off(2);
+    assert_eq!(last("both"), last("cpu"));
+    assert!(weights(&bench, "both") == weights(&bench, "cpu"));
+
+    // Rows that begin again while others are in the middle of an episode.
+    let evaluate = "evaluate both --targets 20 --episodes 3 --rows 2 --json --device";
+    let result = |text: String| -> Value { serde_json::from_str(&text).unwrap() };
+    let on_cpu = result(bench.succeed(&format!("{evaluate} cpu")));
+    for device in ["cuda", "auto"] {
+        let found = result(on_device(&bench, library, &format!("{evaluate} {device}")));
+        assert_eq!(found["targets"], on_cpu["targets"]);
+    }
+
+    for (arguments, expected) in [
+        (
+            "evaluate both --device cuda --acting streaming",
+            "'evaluation.acting' is streaming: it must be exact with evaluation.device = \"cuda\"",
+        ),
+        (
+            "train --algorithm bc --dataset builtin/cartpole/mixed --steps 1 --run-dir bc \
+             --set evaluation.device=cuda",
+            "'evaluation.device' is cuda: it must be cpu: bc acts on no other device",
+        ),
+        (
+            "train --recipe reinformer --dataset builtin/pendulum/mixed --steps 1 --run-dir predicted \
+             --set evaluation.device=cuda:1",
+            "condition",
+        ),
+    ] {
+        let said = bench.transcript(arguments);
+        assert!(
+            said.contains("exit code 1") && said.contains(expected),
+            "{said}"
+        );
+    }
+}
+
 #[test]
 fn without_a_driver_a_gpu_is_an_error_with_a_hint_and_auto_is_the_cpu() {
     let bench = Workbench::new();
@@ -148,4 +208,19 @@ fn without_a_driver_a_gpu_is_an_error_with_a_hint_and_auto_is_the_cpu() {
         said.contains("computes on the CPU: no NVIDIA driver"),
         "{said}"
     );
+    let output = bench.run("evaluate auto --episodes 1 --device auto");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("the policy computes on the CPU: no NVIDIA driver"),
+        "{said}"
+    );
+    let told = bench.transcript("evaluate auto --episodes 1 --device cuda");
+    assert!(
+        told.contains("hint: ") && told.contains("--device cpu"),
+        "{told}"
+    );
+    let run = format!("train {TINY} --steps 2 --set evaluation.device=cuda --run-dir none");
+    let told = bench.transcript(&run);
+    assert!(told.contains("hint: --set evaluation.device=cpu"), "{told}");
 }

@@ -250,6 +250,9 @@ fn too_little_memory_is_an_error_that_counts_the_dataset_and_auto_says_why_it_us
     }
     let (text, _) = fake.succeed(&format!("{run} --device auto --run-dir gpu"));
     assert!(text.contains("computes on fake device 0"), "{text}");
+    let text = (fake.with("FAKE_CUDA_MEMORY", 64 << 10)).fail("evaluate cpu --device cuda");
+    let expected = "preparing to act: out of device memory, ";
+    assert!(text.contains(expected) && text.contains("--rows"), "{text}");
     let composed = "--set decision_transformer.engine=composed";
     let (text, _) = fake.succeed(&format!("{run} {composed} --device auto --run-dir slow"));
     assert!(text.contains("computes on the CPU: "), "{text}");
@@ -293,10 +296,34 @@ fn every_call_of_the_driver_that_fails_is_an_error_with_a_hint() {
     let Some(fake) = Fake::new(&bench) else {
         return;
     };
-    let run = format!("{RUN} {TINY} --steps 1 --device cuda --run-dir");
+    fails_well(
+        &fake,
+        &format!("{RUN} {TINY} --steps 1 --device cuda --run-dir"),
+    );
+}
+
+#[test]
+fn every_call_that_fails_in_an_evaluation_is_an_error_with_a_hint() {
+    let bench = Workbench::new();
+    let Some(fake) = Fake::new(&bench) else {
+        return;
+    };
+    let run = format!("{RUN} {TINY} --steps 1 --set evaluation.device=cuda --run-dir");
+    fails_well(&fake, &run);
+    let (_, record) = fake.succeed("evaluate right --episodes 2 --device cuda");
+    let replays = count(&record, "totals", "replays");
+    assert!(replays > 5, "{record}");
+    // The forward pass of one layer.
+    let kernels = record["kernels"].as_object().unwrap().values();
+    assert_eq!(kernels.filter_map(Value::as_u64).sum::<u64>(), 9 * replays);
+    assert_eq!(count(&record, "totals", "launches"), 0);
+}
+
+/// Whether this run, without the directory's name, ends with an error whichever function fails.
+fn fails_well(fake: &Fake<'_>, run: &str) {
     let (_, record) = fake.succeed(&format!("{run} right"));
     let calls = record["calls"].as_object().unwrap();
-    assert!(calls.len() > 25, "{calls:?}");
+    assert!(calls.len() > 20, "{calls:?}");
     for (function, times) in calls {
         let times = times.as_u64().unwrap();
         let mut places = vec![1, times.div_ceil(2)];

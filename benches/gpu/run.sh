@@ -8,6 +8,7 @@
 # | devices | the driver, the card, its clocks | 60 |
 # | parity | every kernel against its reference, 100 steps against the CPU engine | 180 |
 # | train | a run on the CPU, on the GPU, and on both in turn; wrong devices; a batch too large | 180 |
+# | act | decisions of 1 and 100 episodes on the CPU and on the GPU, and the returns of a run on both | 120 |
 # | repeat | the same run three times, once waiting for every launch: the same bits | 120 |
 # | step-64 | the published size, f32, tf32 and bf16, the first steps also on the CPU | 180 |
 # | torch-64 | PyTorch at that size: eager, compiled, and the whole step as one graph | 420 |
@@ -15,7 +16,7 @@
 # | peaks | what large products and copies reach in PyTorch | 60 |
 # | memcheck, racecheck, synccheck, initcheck | compute-sanitizer on the kernels' tests | 560 each |
 #
-# `quick` stands for the first six and peaks, in an order that gives what matters first; `all` for everything. After
+# `quick` stands for the first seven and peaks, in an order that gives what matters first; `all` for everything. After
 # each part the table is written again, so that what was measured is there however the time ends.
 #
 # Needed: a driver (or --fake: the fake driver, which proves the script; its times mean nothing). Used where they are:
@@ -44,7 +45,7 @@ large=(
     "--batch 64 --width 512 --layers 4 --heads 4"
     "--batch 4096 --width 512 --layers 4 --heads 4"
 )
-repeats=20 steps=200 torch_device="cuda:$gpu" oversized=4000000
+repeats=20 steps=200 episodes=100 torch_device="cuda:$gpu" oversized=4000000
 export RTG_TEST_DEVICE=$gpu
 # Compiled kernels are kept between the parts, also where the home folder cannot be written.
 export CUDA_CACHE_PATH=${CUDA_CACHE_PATH:-$results/compiled}
@@ -53,7 +54,7 @@ if [ -n "$fake" ]; then
     # Of the least width that has its factors in bfloat16.
     small=(--batch 2 --width 64 --layers 1 --heads 1 --context 2)
     large=("--batch 4 --width 64 --layers 2 --heads 2 --context 2")
-    repeats=1 steps=20 torch_device=cpu oversized=400000
+    repeats=1 steps=20 episodes=1 torch_device=cpu oversized=400000
 fi
 
 failed=()
@@ -90,6 +91,21 @@ train() {
     expect_error "there is no CUDA device 99" "${run[@]}" --device cuda:99 --run-dir "$folder/none" || ok=1
     expect_error "out of device memory" "${run[@]}" --device "cuda:$gpu" --run-dir "$folder/large" \
         --set "optimiser.batch_size=$oversized" || ok=1
+    return $ok
+}
+
+act() {
+    local ok=0 rows device run=("$rtg" evaluate "$results/runs/cpu" --episodes "$episodes" --json)
+    : >"$results/acting.jsonl"
+    for rows in 1 100; do
+        for device in cpu "cuda:$gpu"; do
+            "$rtg" bench act --rows "$rows" --device "$device" "${small[@]}" --json >"$results/answer.json" &&
+                json_line <"$results/answer.json" >>"$results/acting.jsonl" || { note act "$rows on $device failed"; ok=1; }
+        done
+    done
+    [ -d "$results/runs/cpu" ] || { note act "the part train was not run, so no returns are compared"; return $ok; }
+    "${run[@]}" --device cpu >"$results/returns-cpu.json" || ok=1
+    "${run[@]}" --device "cuda:$gpu" >"$results/returns-cuda.json" || ok=1
     return $ok
 }
 
@@ -161,8 +177,8 @@ part() {
     say "" "== $name (at most $seconds s)"
     # In its own process, so that it can be ended as a whole.
     (
-        export -f devices parity train expect_error repeat ours theirs each_large peaks sanitizer say note json_line
-        declare -p here gpu fake results rtg tests small large repeats steps torch_device oversized >"$results/settings"
+        export -f devices parity train act expect_error repeat ours theirs each_large peaks sanitizer say note json_line
+        declare -p here gpu fake results rtg tests small large repeats steps episodes torch_device oversized >"$results/settings"
         exec timeout --kill-after 10 "$seconds" bash -c "set -uo pipefail; source '$results/settings'; $*"
     ) 2>&1 | tee "$results/$name.txt"
     outcome=${PIPESTATUS[0]}
@@ -180,6 +196,7 @@ run() {
     devices) part devices 60 devices ;;
     parity) part parity 180 parity ;;
     train) part train 180 train ;;
+    act) part act 120 act ;;
     repeat) part repeat 120 repeat ;;
     step-64) part step-64 180 ours --reference "${small[@]}" ;;
     torch-64) part torch-64 420 theirs "${small[@]}" ;;
@@ -187,7 +204,7 @@ run() {
     torch-large) part torch-large 560 each_large theirs ;;
     peaks) part peaks 60 peaks ;;
     memcheck | racecheck | synccheck | initcheck) part "$1" 560 sanitizer "$1" ;;
-    quick) for each in devices parity train repeat step-64 torch-64 peaks; do run "$each"; done ;;
+    quick) for each in devices parity train act repeat step-64 torch-64 peaks; do run "$each"; done ;;
     all) for each in quick step-large torch-large memcheck racecheck synccheck initcheck; do run "$each"; done ;;
     *) say "unknown part '$1'" >&2 && failed+=("$1") ;;
     esac

@@ -87,6 +87,31 @@ def curves(folder):
         yield row([name, *(f"{value:.6f}" for value in values), f"{off:.1e}"])
 
 
+def acting_table(answers):
+    """Milliseconds of a decision in all rows."""
+    times = {(answer["rows"], answer["device"]): answer["median_ms"] for answer in answers}
+    device = next((device for _, device in times if device != "cpu"), None)
+    yield header("episodes in lock-step", "CPU, ms", "GPU, ms", "CPU over GPU")
+    for rows in sorted({rows for rows, _ in times}):
+        of = [times.get((rows, name)) for name in ("cpu", device)]
+        ratio = f"{of[0] / of[1]:.2f}" if all(of) else "-"
+        yield row([str(rows), *(f"{ms:.3f}" if ms else "-" for ms in of), ratio])
+
+
+def returns_table(folder):
+    """The mean returns of one policy, acting on the CPU and on the GPU."""
+    paths = [folder / f"returns-{name}.json" for name in ("cpu", "cuda")]
+    if not all(path.exists() and path.read_text() for path in paths):
+        return
+    results = [json.loads(path.read_text()) for path in paths]
+    yield header("target", *(f"{name}: return, steps in s" for name in ("CPU", "GPU")), "episodes with another return")
+    for cpu, gpu in zip(*(result["targets"] for result in results)):
+        others = sum(a != b for a, b in zip(cpu["returns"], gpu["returns"]))
+        means = [f"{score['return_mean']:.1f}, {result['env_steps']} in {result['seconds']:.1f}"
+                 for score, result in zip((cpu, gpu), results)]
+        yield row([f"{cpu['target']:g}", *means, f"{others} of {len(cpu['returns'])}"])
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     ours = latest(lines(folder / "ours.jsonl"), key)
@@ -102,6 +127,12 @@ def main():
     if runs := list(curves(folder / "runs")):
         print("\nTraining, CPU and GPU:\n")
         print(*runs, sep="\n")
+    if answers := lines(folder / "acting.jsonl"):
+        print("\nDecisions:\n")
+        print(*acting_table(answers), sep="\n")
+    if returns := list(returns_table(folder)):
+        print("\nOne policy, acting on both:\n")
+        print(*returns, sep="\n")
     for answer in ours:
         sizes = answer["sizes"]
         print(f"\nBatch {sizes['batch']}, width {sizes['width']}, {answer['precision']}:\n")

@@ -1,6 +1,7 @@
 """Times rtg and PyTorch in turn, call by call, on this machine and prints medians and paired ratios.
 
     python benches/peers/compare.py [--rtg target/release/rtg] [--rounds 40] [--threads 2] [--wide] [--contexts 50,100]
+                                    [--instructions avx2]
     python benches/peers/compare.py --settings    PyTorch with each of its settings
 
 All sides stay loaded and wait; each round asks every side for one step, or for 20 decisions, in turn
@@ -10,6 +11,7 @@ the ratios of neighbours.
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -26,6 +28,12 @@ SETTINGS = {
     "compiled, fused": ["--compile", "--optimiser", "fused"],
     "bf16": ["--bf16"],
     "compiled, bf16": ["--compile", "--bf16"],
+}
+
+# What limits a side's libraries to some instructions: PyTorch's own kernels, oneDNN and MKL.
+LIMITS = {
+    "avx2": {"RTG_SIMD": "avx2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
+             "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
 }
 
 # PyTorch's threads still spin for a moment after a call.
@@ -92,7 +100,10 @@ def main():
     parser.add_argument("--contexts", default="", help="also windows of these lengths, such as 50,100")
     parser.add_argument("--settings", action="store_true",
                         help="only a step of the published size, with PyTorch compiled, in bfloat16, and so on")
+    parser.add_argument("--instructions", choices=list(LIMITS),
+                        help="limits both sides to these, as on a machine that has no others; else each takes its best")
     options = parser.parse_args()
+    os.environ.update(LIMITS.get(options.instructions, {}))
     python, threads = sys.executable, ["--threads", options.threads]
     step, act = HERE / "pytorch_step.py", HERE / "pytorch_act.py"
     ours = {"ours": options.rtg}

@@ -13,7 +13,8 @@ use crate::device::{ChosenDevice, Device};
 use crate::keys::Table;
 use crate::nn::state_dict::{Entry, StateDictError, TensorFile};
 use crate::parallel::Division;
-use crate::policy::{ActingMode, Mode, Policy};
+use crate::policy::{Acting, ActingMode, Mode, Policy};
+use rtg_kernels::device;
 
 /// The inputs of a new learner.
 pub struct Setup<'a> {
@@ -232,6 +233,30 @@ pub trait Model {
     /// [`Algorithm::check_acting`](super::Algorithm::check_acting) accepts for its plan.
     fn greedy(&self, _acting: ActingMode, rows: usize, threads: usize) -> Box<dyn Policy> {
         self.policy(Mode::Greedy, rows, threads)
+    }
+
+    /// A greedy policy that computes on a GPU and acts exactly.
+    ///
+    /// # Errors
+    /// A model without kernels for a GPU, or an error of the driver.
+    fn on_gpu(&self, _ordinal: usize, _rows: usize) -> Result<Box<dyn Policy>, Error> {
+        Err(device::Error::Model.into())
+    }
+
+    /// A greedy policy that acts as given.
+    ///
+    /// # Errors
+    /// As [`Model::on_gpu`].
+    fn acting(
+        &self,
+        acting: Acting,
+        rows: usize,
+        threads: usize,
+    ) -> Result<Box<dyn Policy>, Error> {
+        match acting.device {
+            Device::Cuda(ordinal) => self.on_gpu(ordinal, rows),
+            Device::Cpu | Device::Auto => Ok(self.greedy(acting.mode, rows, threads)),
+        }
     }
 
     /// The same model, whose greedy actions follow its target by this factor; none if it has

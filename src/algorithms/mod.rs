@@ -52,8 +52,9 @@ use rtg_datasets::Dataset;
 use rtg_envs::Spec;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::device::Device;
 use crate::keys::{KeyError, Keys, PlanError, Table, Value};
-use crate::policy::ActingMode;
+use crate::policy::{Acting, ActingMode};
 
 pub use self::action_codec::ActionCodec;
 pub use self::computation::{Computation, Perceptron, Rule, Sequence};
@@ -139,6 +140,9 @@ impl Facts<'_> {
 /// The key of the ways of acting.
 const ACTING: &str = "evaluation.acting";
 
+/// The key of the device that evaluations act on.
+const ACTING_DEVICE: &str = "evaluation.device";
+
 /// One algorithm: an entry of [`TABLE`].
 pub trait Algorithm: Sync {
     /// Its properties.
@@ -163,16 +167,21 @@ pub trait Algorithm: Sync {
     }
 
     /// Refuses a way of acting that the policy of a plan with these tables does not have. All have
-    /// [`ActingMode::Exact`].
+    /// [`ActingMode::Exact`] on the CPU.
     ///
     /// # Errors
     /// Names the key.
-    fn check_acting(&self, _plan: &Table, acting: ActingMode) -> Result<(), PlanError> {
-        if acting == ActingMode::Exact {
-            return Ok(());
+    fn check_acting(&self, _plan: &Table, acting: Acting) -> Result<(), PlanError> {
+        let name = self.card().name;
+        if acting.mode != ActingMode::Exact {
+            let expected = format!("exact with algorithm = \"{name}\"");
+            return Err(KeyError::new(ACTING, acting.mode.name(), expected).into());
         }
-        let expected = format!("exact with algorithm = \"{}\"", self.card().name);
-        Err(KeyError::new(ACTING, acting.name(), expected).into())
+        if let Device::Cuda(_) = acting.device {
+            let expected = format!("cpu: {name} acts on no other device");
+            return Err(KeyError::new(ACTING_DEVICE, acting.device, expected).into());
+        }
+        Ok(())
     }
 
     /// Fills in defaults that follow from the data, so that the plan is complete.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{Policy, Start};
 use crate::random::Stream;
+use rtg_kernels::device;
 
 /// How the noise of a step depends on that of the step before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +101,10 @@ impl WithActionNoise {
 impl Policy for WithActionNoise {
     fn takes_target(&self) -> bool {
         self.policy.takes_target()
+    }
+
+    fn failure(&mut self) -> Option<device::Error> {
+        self.policy.failure()
     }
 
     fn begin(&mut self, row: usize, start: &Start) {

@@ -3,6 +3,7 @@
 use rtg_envs::{Space, random::NumpyRng};
 
 use crate::policy::{Policy, Start};
+use rtg_kernels::device;
 
 /// Adds noise between 0 (none) and 1 to the actions of another policy.
 ///
@@ -33,6 +34,10 @@ impl Noisy {
 impl Policy for Noisy {
     fn takes_target(&self) -> bool {
         self.policy.takes_target()
+    }
+
+    fn failure(&mut self) -> Option<device::Error> {
+        self.policy.failure()
     }
 
     fn begin(&mut self, row: usize, start: &Start) {

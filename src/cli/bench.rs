@@ -14,12 +14,13 @@ use crate::algorithms::decision_transformer::checks::{
 };
 use crate::algorithms::decision_transformer::config::{ConditionName, EngineKind, ModelConfig};
 use crate::bench::{self, DeviceStep, DeviceStepPlan, Milliseconds, Sizes};
+use crate::device::Device;
 use crate::error::Error;
 use crate::experiment::{Experiment, default_threads};
 use crate::keys::{Range, Table, Value};
-use crate::policy::ActingMode;
-use rtg_kernels::Precision;
+use crate::policy::{Acting, ActingMode};
 use rtg_kernels::decision_transformer::MixerKind;
+use rtg_kernels::{Precision, device};
 
 /// Benchmark one part of rtg on this machine.
 #[derive(Args)]
@@ -82,6 +83,9 @@ enum What {
         /// How the model acts past the first K steps.
         #[arg(long, value_enum, default_value_t = ActingMode::Exact)]
         acting: ActingMode,
+        /// Where it acts: cpu, cuda, cuda:N, or auto (a GPU if one is usable).
+        #[arg(long, default_value_t = Device::Cpu)]
+        device: Device,
         #[command(flatten)]
         run: RunArgs,
         #[command(flatten)]
@@ -274,11 +278,18 @@ impl Bench {
             What::Act {
                 sizes,
                 rows,
-                acting,
+                acting: mode,
+                device,
                 run,
                 pace,
             } => {
                 let sizes = sizes.checked(EngineKind::Fused, false)?;
+                let device = match device {
+                    Device::Auto if device::check(0).is_ok() => Device::Cuda(0),
+                    Device::Auto => Device::Cpu,
+                    device => device,
+                };
+                let acting = Acting { mode, device };
                 act(sizes, (acting, rows.get()), &run, &pace)
             }
             What::Update {
@@ -343,23 +354,19 @@ fn device_step_text(answer: &DeviceStep) -> String {
     text
 }
 
-fn act(
-    sizes: Sizes,
-    rows: (ActingMode, usize),
-    run: &RunArgs,
-    pace: &PaceArgs,
-) -> Result<(), Error> {
+fn act(sizes: Sizes, rows: (Acting, usize), run: &RunArgs, pace: &PaceArgs) -> Result<(), Error> {
     check_acting(&bench::config(&sizes), rows.0)?;
+    let (device, on_gpu) = (rows.0.device.to_string(), rows.0.device != Device::Cpu);
     let threads = run.threads();
     if pace.on_request {
-        return answered(bench::act_on_request(sizes, rows, threads));
+        return answered(bench::act_on_request(sizes, rows, threads)?);
     }
-    let answer = bench::act(sizes, rows, threads);
+    let answer = bench::act(sizes, rows, threads)?;
     let line = format!(
         "{} per action, {:.0} actions per second with {}\n",
         times(&answer.decision),
         answer.per_second,
-        answer.instructions
+        if on_gpu { &device } else { answer.instructions }
     );
     say(run.json, &answer, &line)
 }

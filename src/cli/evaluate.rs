@@ -8,7 +8,9 @@ use clap::Args;
 use super::estimate::number;
 use super::progress::bar;
 use super::ranks::Ranks;
-use super::{print, print_json};
+use super::{print, print_json, say};
+use crate::acting;
+use crate::device::Device;
 use crate::error::Error;
 use crate::evaluate::{self, EvaluationPlan, EvaluationResult};
 use crate::experiment::Target;
@@ -44,6 +46,10 @@ pub(super) struct Evaluate {
     /// [default: the run's evaluation.acting].
     #[arg(long, value_enum)]
     acting: Option<ActingMode>,
+    /// Where a Decision Transformer acts: cpu, or all environments at once on a GPU: cuda, cuda:N,
+    /// or auto (a GPU if one is usable) [default: the run's evaluation.device].
+    #[arg(long)]
+    device: Option<Device>,
     /// How far a Decision Transformer that was trained with `condition_dropout` follows its target:
     /// 0 ignores it, 1 acts as the model alone, more exaggerates [default: the run's guidance].
     #[arg(long, value_parser = not_negative)]
@@ -76,7 +82,8 @@ impl Evaluate {
         let trained = TrainedPolicy::open(&self.run, self.checkpoint, None)?;
         let trained = trained.guided(self.guidance)?.optimistic(self.optimism)?;
         let (targets, return_range) = trained.targets(self.targets.as_deref())?;
-        let acting = trained.acting(self.acting)?;
+        let (acting, message) = acting::choose(&trained.plan, world, (self.acting, self.device))?;
+        message.iter().for_each(|message| say(message));
         let TrainedPolicy {
             model, env, plan, ..
         } = trained;
@@ -93,7 +100,7 @@ impl Evaluate {
         let bar = bar(0, "episodes");
         let evaluation = evaluate::share(
             world,
-            &mut |rows| model.greedy(acting, rows, threads),
+            &mut |rows| model.acting(acting, rows, threads),
             &plan,
             |ended, all| {
                 if world.is_first() {

@@ -117,6 +117,10 @@ keys! {
     /// Decision Transformer). For evaluations; videos and collections act exactly.
     acting: ActingMode as serde(default) = ActingMode::Exact,
         Range::Words(&["exact", "streaming", "search"]), "", "exact";
+    /// Where a Decision Transformer acts: `cpu`, or in all environments at once on a GPU: `cuda`,
+    /// `cuda:N`, or `auto` for one if it is usable. A GPU acts exactly and in f32; actions differ
+    /// by the order of sums alone. For evaluations. May change at a resume.
+    device: Device as serde(default) = Device::Cpu, Range::Any, "", "";
     /// Whether training continues during an evaluation, which then has a thread of its own, worth
     /// it where a core is free: `threads` below the number of cores. The results are the same;
     /// until they are known, the run's state at the evaluated step stays in memory. The evaluation

@@ -11,6 +11,7 @@ use rtg_envs::{mujoco, registry};
 
 use super::processor::ThreadClock;
 use super::{BEST, LATEST, Training};
+use crate::algorithms;
 use crate::checkpoint::TrainingState;
 use crate::error::Error;
 use crate::evaluate::{self, EvaluationPlan, EvaluationResult, TargetScore};
@@ -57,10 +58,11 @@ impl Training<'_> {
         }
         self.learner.synchronise()?;
         let plan = self.evaluation_plan(episodes, self.experiment.threads);
-        let (model, acting) = (self.learner.model(), self.experiment.evaluation.acting);
-        let policy = &mut |rows| model.greedy(acting, rows, plan.threads);
+        let (model, acting) = (self.learner.model(), self.acting);
+        let policy = &mut |rows| model.acting(acting, rows, plan.threads);
         let warned_before = mujoco::warnings().count;
-        let results = evaluate::share(&self.world, policy, &plan, |_, _| ())?;
+        let results = evaluate::share(&self.world, policy, &plan, |_, _| ());
+        let results = results.map_err(|error| on_device(error.into()))?;
         if self.record(self.progress.step, results, warned_before)? {
             self.save(BEST)?;
         }
@@ -72,9 +74,9 @@ impl Training<'_> {
     pub(super) fn evaluate_beside(&mut self, episodes: usize) -> Result<bool, Error> {
         let state = self.state()?;
         let plan = self.evaluation_plan(episodes, 1);
-        let acting = self.experiment.evaluation.acting;
         let model = self.learner.model();
-        let policy = model.greedy(acting, plan.rows(1), plan.threads);
+        let policy = model.acting(self.acting, plan.rows(1), plan.threads);
+        let policy = policy.map_err(|error| on_device(error.into()))?;
         let clock = ThreadClock::default();
         let its_clock = clock.clone();
         let warned = mujoco::warnings().count;
@@ -122,7 +124,7 @@ impl Training<'_> {
                 self.beside = Some(beside);
                 return Err(signal.into());
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(on_device(error.into())),
         };
         let is_best = self.record(beside.step, results, beside.warned)?;
         if let Some(state) = &mut beside.state {
@@ -217,6 +219,16 @@ impl Training<'_> {
             self.progress.best_return = first;
         }
         Ok(is_best)
+    }
+}
+
+/// Tells an error of the device of evaluations from one of the learner's.
+pub(super) fn on_device(error: Error) -> Error {
+    match error {
+        Error::Gpu(source) | Error::Algorithm(algorithms::Error::Gpu(source)) => {
+            Error::EvaluationGpu(source)
+        }
+        error => error,
     }
 }
 

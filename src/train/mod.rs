@@ -21,6 +21,7 @@ use self::health::Health;
 use self::learner_input::LearnerInput;
 use self::processor::ProcessorClock;
 use self::validation::Validation;
+use crate::acting;
 use crate::algorithms::{self, Learner, Setup, memory};
 use crate::checkpoint::{self, Checkpoint, Header, Progress, TrainingState};
 use crate::data::ExperimentData;
@@ -31,6 +32,7 @@ use crate::interrupt::Interrupt;
 use crate::keys::{KeyError, Table};
 use crate::metrics::{self, Recorder};
 use crate::parallel::{self, Division, World};
+use crate::policy::Acting;
 use crate::run::{self, Run, Summary};
 use crate::statistics::Calibration;
 use rtg_kernels::threads;
@@ -58,6 +60,8 @@ pub struct Training<'a> {
     progress: Progress,
     processor: ProcessorClock,
     recorder: Recorder,
+    /// How evaluations act.
+    acting: Acting,
     /// An evaluation on a thread of its own.
     beside: Option<Beside>,
 }
@@ -170,7 +174,13 @@ impl<'a> Training<'a> {
         if let Some(message) = chosen.message() {
             recorder.message(&message);
         }
+        let chosen = acting::choose(experiment, &world, (None, None));
+        let (acting, message) = chosen.map_err(evaluation::on_device)?;
+        if let Some(message) = message {
+            recorder.message(&message);
+        }
         Ok(Self {
+            acting,
             experiment,
             env: &opened.spec.id,
             simulated: opened.unsimulated.is_none(),

@@ -243,6 +243,9 @@ pub enum Error {
     },
 }
 
+/// What a model that only acts needs its memory for; otherwise it is for steps.
+pub(crate) const PREPARING_TO_ACT: &str = "preparing to act";
+
 /// `, 3 MiB needed, 2 MiB free`: what is known of it.
 fn amounts(needed: Option<u64>, free: Option<u64>) -> String {
     let needed = needed.map(|bytes| format!(", {} MiB needed", bytes.div_ceil(1 << 20)));
@@ -263,6 +266,9 @@ impl Error {
             Self::NoDevice { .. } => "`rtg devices` lists the devices found; or use --device cpu",
             Self::OldDevice { .. } => {
                 "choose another device with --device cuda:N, or compute on the CPU: --device cpu"
+            }
+            Self::Memory { doing, .. } if *doing == PREPARING_TO_ACT => {
+                "act in fewer environments at once with --rows, or on the CPU: --device cpu"
             }
             Self::Memory { .. } => {
                 "use a smaller optimiser.batch_size and a larger optimiser.accumulation for the \

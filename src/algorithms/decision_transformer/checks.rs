@@ -1,9 +1,10 @@
 //! What goes together in a plan.
 
 use super::config::{ActionHead, ConditionName, EngineKind, ModelConfig, mixer_word};
-use crate::algorithms::ACTING;
+use crate::algorithms::{ACTING, ACTING_DEVICE};
+use crate::device::Device;
 use crate::keys::KeyError;
-use crate::policy::ActingMode;
+use crate::policy::{Acting, ActingMode};
 use rtg_kernels::Precision;
 use rtg_kernels::decision_transformer::{Condition, MixerKind, NormPlacement};
 use rtg_kernels::layer_norm::EPSILON;
@@ -143,12 +144,17 @@ pub(super) fn deterministic_only(config: &ModelConfig, place: &str) -> KeyError 
     KeyError::new(&key, found, format!("tanh or logits {place}"))
 }
 
-/// Only softmax attention streams, and only predictions of returns are compared in a search.
+/// Only softmax attention streams, and only predictions of returns are compared in a search. A GPU
+/// acts exactly.
 ///
 /// # Errors
 /// Names the key.
-pub fn check_acting(config: &ModelConfig, acting: ActingMode) -> Result<(), KeyError> {
-    let expected = match acting {
+pub fn check_acting(config: &ModelConfig, acting: Acting) -> Result<(), KeyError> {
+    let on_gpu = matches!(acting.device, Device::Cuda(_));
+    let expected = match acting.mode {
+        ActingMode::Streaming | ActingMode::Search if on_gpu => {
+            format!("exact with {ACTING_DEVICE} = \"{}\"", acting.device)
+        }
         ActingMode::Streaming if config.mixer != MixerKind::Attention => {
             format!("exact with mixer = \"{}\"", mixer_word(config.mixer))
         }
@@ -161,9 +167,10 @@ pub fn check_acting(config: &ModelConfig, acting: ActingMode) -> Result<(), KeyE
                 often equal"
                 .to_owned()
         }
+        _ if on_gpu => return check_switches(config, on_gpu),
         _ => return Ok(()),
     };
-    Err(KeyError::new(ACTING, acting.name(), expected))
+    Err(KeyError::new(ACTING, acting.mode.name(), expected))
 }
 
 /// Not every CPU has bfloat16 instructions.

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::keys::{self, KeyError, Keys, PlanError, Table};
 use crate::optimise::{OptimiserConfig, OptimiserMethod};
-use crate::policy::ActingMode;
+use crate::policy::Acting;
 
 /// The Decision Transformer's entry in the table of algorithms.
 pub struct DecisionTransformer;
@@ -96,7 +96,7 @@ impl Algorithm for DecisionTransformer {
         Ok(())
     }
 
-    fn check_acting(&self, plan: &Table, acting: ActingMode) -> Result<(), PlanError> {
+    fn check_acting(&self, plan: &Table, acting: Acting) -> Result<(), PlanError> {
         Ok(check_acting(&keys::read(plan, NETWORK)?, acting)?)
     }
 

@@ -14,8 +14,8 @@ use crate::nn::initialise::initialise;
 use crate::nn::state_dict::{self, Entry, Naming, StateDictError, TensorFile, untrained};
 use crate::policy::{ActingMode, Mode, Policy};
 use crate::random::Stream;
-use rtg_kernels::Head;
 use rtg_kernels::decision_transformer::{Condition, Layout, Memory, NormPlacement, Shape};
+use rtg_kernels::{Head, device};
 
 /// A Decision Transformer, trained or new.
 #[derive(Clone, Debug)]
@@ -176,6 +176,13 @@ impl algorithms::Model for Model {
 
     fn greedy(&self, acting: ActingMode, rows: usize, threads: usize) -> Box<dyn Policy> {
         self.policy(acting, rows, threads)
+    }
+
+    fn on_gpu(&self, ordinal: usize, rows: usize) -> Result<Box<dyn Policy>, algorithms::Error> {
+        let backend = device::open(ordinal)?;
+        Ok(Box::new(policy::TargetReturn::on_device(
+            self, backend, rows,
+        )?))
     }
 
     fn guided(&self, guidance: f32) -> Option<Box<dyn algorithms::Model>> {

@@ -12,11 +12,13 @@ use super::preprocessing::Preprocessing;
 use crate::policy::{Policy, Start};
 use crate::random::Stream;
 use rtg_kernels::Head;
+use rtg_kernels::decision_transformer::cuda::DeviceActing;
 use rtg_kernels::decision_transformer::{self as kernels, Condition, Memory, StepInputs};
+use rtg_kernels::device::{self, Backend};
 
 /// The policy of a [`Model`] for several episodes at once.
 pub(super) struct TargetReturn {
-    acting: kernels::Acting,
+    network: Network,
     preprocessing: Preprocessing,
     first_timestep: u32,
     timestep_limit: u32,
@@ -39,6 +41,40 @@ pub(super) struct TargetReturn {
     can_be_absent: bool,
     /// Draws actions from a stochastic model, with a stream for each row.
     exploration: Option<Exploration>,
+}
+
+/// The network that acts.
+enum Network {
+    Cpu(kernels::Acting),
+    /// And the driver's first error, after which it does not act any more.
+    Device(Box<DeviceActing>, Option<device::Error>),
+}
+
+impl Network {
+    fn begin(&mut self, row: usize) {
+        match self {
+            Self::Cpu(acting) => acting.begin(row),
+            Self::Device(acting, _) => acting.begin(row),
+        }
+    }
+
+    fn act(&mut self, active: &[usize], inputs: &StepInputs<'_>, outputs: &mut [f32]) {
+        match self {
+            Self::Cpu(acting) => acting.act(active, inputs, outputs),
+            Self::Device(acting, failure @ None) => {
+                *failure = acting.act(active, inputs, outputs).err();
+            }
+            Self::Device(_, Some(_)) => {}
+        }
+    }
+
+    /// What only the CPU supports.
+    fn on_cpu(&self) -> Option<&kernels::Acting> {
+        match self {
+            Self::Cpu(acting) => Some(acting),
+            Self::Device(..) => None,
+        }
+    }
 }
 
 /// How actions follow from outputs with and without a target. The row without that of row i is the
@@ -85,7 +121,7 @@ impl TargetReturn {
             head: model.shape.head,
         };
         let acting = kernels::Acting::with(memory, shape, &parameters, 2 * rows, threads);
-        let mut policy = Self::of(model, acting, rows, 2 * rows);
+        let mut policy = Self::of(model, Network::Cpu(acting), rows, 2 * rows);
         policy.guidance = Some(guidance);
         policy.scaled_returns[NULL.len() * rows..].copy_from_slice(&NULL.repeat(rows));
         policy
@@ -103,16 +139,27 @@ impl TargetReturn {
             ..model.shape
         };
         let acting = kernels::Acting::with(memory, shape, &model.parameters, rows, threads);
-        Self::of(model, acting, rows, rows)
+        Self::of(model, Network::Cpu(acting), rows, rows)
+    }
+
+    /// A policy that computes on a device.
+    pub(super) fn on_device(
+        model: &Model,
+        backend: Box<dyn Backend>,
+        rows: usize,
+    ) -> Result<Self, device::Error> {
+        let acting = DeviceActing::new(backend, model.shape, &model.parameters, rows)?;
+        let network = Network::Device(Box::new(acting), None);
+        Ok(Self::of(model, network, rows, rows))
     }
 
     /// A policy of `rows` episodes with a network of `inputs` rows.
-    fn of(model: &Model, acting: kernels::Acting, rows: usize, inputs: usize) -> Self {
+    fn of(model: &Model, network: Network, rows: usize, inputs: usize) -> Self {
         let shape = &model.shape;
         let first_timestep = model.recipe.first_timestep();
         let last = model.preprocessing.episode_length.saturating_sub(1);
         Self {
-            acting,
+            network,
             preprocessing: model.preprocessing.clone(),
             first_timestep,
             timestep_limit: first_timestep + last as u32,
@@ -147,7 +194,8 @@ impl TargetReturn {
 impl TargetReturn {
     /// The return that the model expects of a row's last action, in the network's units.
     pub(super) fn promised(&self, row: usize) -> f32 {
-        self.acting.promised(row)
+        let acting = self.network.on_cpu();
+        acting.map_or(f32::NAN, |acting| acting.promised(row))
     }
 }
 
@@ -156,10 +204,17 @@ impl Policy for TargetReturn {
         !self.predicts
     }
 
+    fn failure(&mut self) -> Option<device::Error> {
+        match &mut self.network {
+            Network::Cpu(_) => None,
+            Network::Device(_, failure) => failure.take(),
+        }
+    }
+
     fn begin(&mut self, row: usize, start: &Start) {
-        self.acting.begin(row);
+        self.network.begin(row);
         if self.guidance.is_some() {
-            self.acting.begin(row + self.began.len());
+            self.network.begin(row + self.began.len());
         }
         self.returns_to_go[row] = start.target.unwrap_or_default();
         self.timesteps[row] = self.first_timestep;
@@ -221,7 +276,7 @@ impl Policy for TargetReturn {
             timesteps: &self.timesteps,
             previous_actions: &self.last_actions,
         };
-        self.acting.act(&self.active, &inputs, &mut self.outputs);
+        self.network.act(&self.active, &inputs, &mut self.outputs);
         let (outputs, without) = self.outputs.split_at_mut(rows * inner);
         for &row in active {
             let own = row * inner..(row + 1) * inner;
@@ -229,9 +284,10 @@ impl Policy for TargetReturn {
             if let Some(guidance) = self.guidance {
                 guidance.combine(output, &without[own]);
             }
-            if let Some(Exploration { streams, noise }) = &mut self.exploration {
+            let exploring = self.exploration.as_mut().zip(self.network.on_cpu());
+            if let Some((Exploration { streams, noise }, acting)) = exploring {
                 streams[row].fill_normal(noise);
-                self.acting.sample(row, noise, output);
+                acting.sample(row, noise, output);
             }
             let action = &mut actions[row * outer..(row + 1) * outer];
             codec.decode(output, action);

@@ -7,11 +7,12 @@ use crate::decision_transformer::layout::Layout;
 use crate::decision_transformer::network::cuda::{Inputs, QueueMemory, Scratch, Take};
 use crate::decision_transformer::network::workspace::Workspace;
 use crate::decision_transformer::shape::Shape;
-use crate::device::backend::{Address, Backend, Error};
+use crate::device::backend::{Address, Backend, Error, PREPARING_TO_ACT};
 use crate::linear::cuda::{Slices, Storage};
 use crate::loss::cuda::blocks as loss_blocks;
 
-/// All memory of a trainer.
+/// All memory of a trainer; of a model that only acts, that of the forward pass, and null addresses
+/// for the rest.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pub(crate) parameters: Address,
@@ -62,6 +63,15 @@ pub(crate) struct Sizes {
     pub(crate) storage: Storage,
     /// Of the dataset, which is allocated later.
     pub(crate) dataset_bytes: u64,
+    /// Whether there are steps; else predictions only.
+    pub(crate) trains: bool,
+}
+
+impl Sizes {
+    /// The size of what only steps need.
+    fn of_steps(&self, count: usize) -> usize {
+        if self.trains { count } else { 0 }
+    }
 }
 
 impl Parts {
@@ -110,12 +120,19 @@ impl Memory {
         let needed = 4 * words + sizes.dataset_bytes;
         if let Some(free) = backend.free_bytes()?.filter(|free| *free < needed) {
             return Err(Error::Memory {
-                doing: "preparing a step",
+                doing: if sizes.trains {
+                    "preparing a step"
+                } else {
+                    PREPARING_TO_ACT
+                },
                 needed: Some(needed),
                 free: Some(free),
             });
         }
-        Self::take(shape, layout, sizes, &mut |count| backend.allocate(count))
+        Self::take(shape, layout, sizes, &mut |count| match count {
+            0 => Ok(Address::NULL),
+            count => backend.allocate(count),
+        })
     }
 
     fn take(
@@ -128,8 +145,15 @@ impl Memory {
         let steps = sizes.windows * shape.context;
         let tokens = 3 * steps;
         let (_, _, words) = Parts::new(Address::NULL, layout, steps);
-        let (parts, block_parts, _) = Parts::new(take(words)?, layout, steps);
-        let block_scratch = block::Scratch::take(&layout.blocks, shape, (steps, storage), take)?;
+        let (parts, block_parts, _) = Parts::new(take(sizes.of_steps(words))?, layout, steps);
+        let mut take_for_steps = |count| take(sizes.of_steps(count));
+        let block_scratch =
+            block::Scratch::take(&layout.blocks, shape, (steps, storage), &mut take_for_steps)?;
+        let scratch = Scratch {
+            normed: take_for_steps(tokens * c)?,
+            stream: [take_for_steps(tokens * c)?, take_for_steps(tokens * c)?],
+            dropped: take_for_steps(tokens * c)?,
+        };
         let mut streams = Vec::new();
         let mut blocks = Vec::new();
         for ((layer, at), parts) in layout.blocks.iter().enumerate().zip(block_parts) {
@@ -148,9 +172,9 @@ impl Memory {
                 Storage::Floats => parameters,
                 Storage::Halves => take(storage.words(layout.len()))?,
             },
-            gradient: take(layout.len())?,
-            mean: take(layout.len())?,
-            square: take(layout.len())?,
+            gradient: take(sizes.of_steps(layout.len()))?,
+            mean: take(sizes.of_steps(layout.len()))?,
+            square: take(sizes.of_steps(layout.len()))?,
             inputs: Inputs {
                 observations: take(steps * shape.observation)?,
                 actions: take(steps * shape.action)?,
@@ -161,11 +185,11 @@ impl Memory {
             },
             queue: QueueMemory {
                 clock: take(1)?,
-                starts: take(sizes.parts * sizes.windows)?,
+                starts: take(sizes.of_steps(sizes.parts * sizes.windows))?,
                 keys: take(2 * sizes.parts)?,
-                rates: take(3 * sizes.steps)?,
-                losses: take(2 * sizes.parts)?,
-                norms: take(2 * sizes.steps)?,
+                rates: take(sizes.of_steps(3 * sizes.steps))?,
+                losses: take(sizes.of_steps(2 * sizes.parts))?,
+                norms: take(sizes.of_steps(2 * sizes.steps))?,
             },
             embedded: take(tokens * c)?,
             embedded_statistics: take(2 * tokens)?,
@@ -174,16 +198,12 @@ impl Memory {
             final_normed: take(steps * c)?,
             final_statistics: take(2 * steps)?,
             predictions: take(steps * shape.action)?,
-            dz: take(steps * shape.action)?,
-            scratch: Scratch {
-                normed: take(tokens * c)?,
-                stream: [take(tokens * c)?, take(tokens * c)?],
-                dropped: take(tokens * c)?,
-            },
-            block_losses: take(2 * loss_blocks(steps))?,
+            dz: take(sizes.of_steps(steps * shape.action))?,
+            scratch,
+            block_losses: take(sizes.of_steps(2 * loss_blocks(steps)))?,
             // The struct `Piece` has 32 bytes in C.
-            pieces: take(8 * parts.pieces.len())?,
-            squares: take(2 * parts.pieces.len())?,
+            pieces: take(sizes.of_steps(8 * parts.pieces.len()))?,
+            squares: take(sizes.of_steps(2 * parts.pieces.len()))?,
             parts,
         })
     }

@@ -106,6 +106,7 @@ impl Trainer {
             parts: setup.most_steps * setup.accumulation,
             storage: Storage::of(setup.precision, setup.shape.width),
             dataset_bytes: setup.dataset_bytes,
+            trains: true,
         };
         let memory = Memory::allocate(&mut *backend, &setup.shape, &layout, sizes)?;
         let mut bytes = Vec::new();

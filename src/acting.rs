@@ -1,0 +1,56 @@
+//! How and where the policy of a run acts in evaluations.
+
+use crate::device::{ChosenDevice, Device};
+use crate::error::Error;
+use crate::experiment::Experiment;
+use crate::parallel::{self, World};
+use crate::policy::{Acting, ActingMode};
+use rtg_kernels::device as gpu;
+
+/// As given, else as in the plan's evaluations; with `auto` on a GPU if there is one and the policy
+/// can act on it. Also a message, if it is the CPU for a reason.
+///
+/// # Errors
+/// A way of acting or a device that the policy does not support, several ranks on a GPU, or a GPU
+/// that cannot be used.
+pub fn choose(
+    plan: &Experiment,
+    world: &World,
+    (mode, device): (Option<ActingMode>, Option<Device>),
+) -> Result<(Acting, Option<String>), Error> {
+    let planned = plan.evaluation.acting();
+    let acting = Acting {
+        mode: mode.unwrap_or(planned.mode),
+        device: device.unwrap_or(planned.device),
+    };
+    let on = |device| Acting { device, ..acting };
+    match acting.device {
+        Device::Auto => match usable(plan, world, on(Device::Cuda(0)), 0) {
+            Ok(()) => Ok((on(Device::Cuda(0)), None)),
+            Err(reason) => {
+                plan.check_acting(on(Device::Cpu))?;
+                let message = ChosenDevice::cpu(Device::Auto, reason).message();
+                let message = message.map(|message| format!("the policy {message}"));
+                Ok((on(Device::Cpu), message))
+            }
+        },
+        Device::Cuda(ordinal) => {
+            usable(plan, world, acting, ordinal)?;
+            Ok((acting, None))
+        }
+        Device::Cpu => {
+            plan.check_acting(acting)?;
+            Ok((acting, None))
+        }
+    }
+}
+
+/// Whether the policy can act on this GPU.
+fn usable(plan: &Experiment, world: &World, acting: Acting, ordinal: usize) -> Result<(), Error> {
+    plan.check_acting(acting)?;
+    if world.size() > 1 {
+        let device = acting.device.to_string();
+        return Err(parallel::Error::Device { device }.into());
+    }
+    Ok(gpu::check(ordinal)?)
+}
