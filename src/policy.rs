@@ -61,7 +61,7 @@ impl ActingMode {
 pub struct Acting {
     /// What it remembers of long episodes.
     pub mode: ActingMode,
-    /// Where its network computes; [`Experiment::acting`](crate::experiment::Experiment::acting)
+    /// Where its network computes; [`choose`](crate::acting::choose)
     /// chooses one for `auto`.
     pub device: Device,
 }

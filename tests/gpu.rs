@@ -173,7 +173,7 @@ fn evaluating_on_a_device_is_evaluating_on_the_cpu() {
         (
             "train --recipe reinformer --dataset builtin/pendulum/mixed --steps 1 --run-dir predicted \
              --set evaluation.device=cuda:1",
-            "condition",
+            "'evaluation.device' is cuda:1: it must be cpu with decision_transformer.condition = predicted",
         ),
     ] {
         let said = bench.transcript(arguments);

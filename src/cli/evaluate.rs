@@ -83,7 +83,9 @@ impl Evaluate {
         let trained = trained.guided(self.guidance)?.optimistic(self.optimism)?;
         let (targets, return_range) = trained.targets(self.targets.as_deref())?;
         let (acting, message) = acting::choose(&trained.plan, world, (self.acting, self.device))?;
-        message.iter().for_each(|message| say(message));
+        if let Some(message) = message {
+            say(&message);
+        }
         let TrainedPolicy {
             model, env, plan, ..
         } = trained;

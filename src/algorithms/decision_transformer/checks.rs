@@ -167,7 +167,13 @@ pub fn check_acting(config: &ModelConfig, acting: Acting) -> Result<(), KeyError
                 often equal"
                 .to_owned()
         }
-        _ if on_gpu => return check_switches(config, on_gpu),
+        _ if on_gpu => {
+            let refused = |error: KeyError| {
+                let expected = format!("cpu with {} = {}", error.key, error.value);
+                KeyError::new(ACTING_DEVICE, acting.device, expected)
+            };
+            return check_switches(config, on_gpu).map_err(refused);
+        }
         _ => return Ok(()),
     };
     Err(KeyError::new(ACTING, acting.mode.name(), expected))

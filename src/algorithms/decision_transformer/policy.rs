@@ -45,7 +45,7 @@ pub(super) struct TargetReturn {
 
 /// The network that acts.
 enum Network {
-    Cpu(kernels::Acting),
+    Cpu(Box<kernels::Acting>),
     /// And the driver's first error, after which it does not act any more.
     Device(Box<DeviceActing>, Option<device::Error>),
 }
@@ -121,7 +121,7 @@ impl TargetReturn {
             head: model.shape.head,
         };
         let acting = kernels::Acting::with(memory, shape, &parameters, 2 * rows, threads);
-        let mut policy = Self::of(model, Network::Cpu(acting), rows, 2 * rows);
+        let mut policy = Self::of(model, Network::Cpu(Box::new(acting)), rows, 2 * rows);
         policy.guidance = Some(guidance);
         policy.scaled_returns[NULL.len() * rows..].copy_from_slice(&NULL.repeat(rows));
         policy
@@ -139,7 +139,7 @@ impl TargetReturn {
             ..model.shape
         };
         let acting = kernels::Acting::with(memory, shape, &model.parameters, rows, threads);
-        Self::of(model, Network::Cpu(acting), rows, rows)
+        Self::of(model, Network::Cpu(Box::new(acting)), rows, rows)
     }
 
     /// A policy that computes on a device.
