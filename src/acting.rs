@@ -8,7 +8,7 @@ use crate::policy::{Acting, ActingMode};
 use rtg_kernels::device as gpu;
 
 /// As given, else as in the plan's evaluations; with `auto` on a GPU if there is one and the policy
-/// can act on it. Also a message, if it is the CPU for a reason.
+/// can act on it, and with a message that says where and why.
 ///
 /// # Errors
 /// A way of acting or a device that the policy does not support, several ranks on a GPU, or a GPU
@@ -25,15 +25,21 @@ pub fn choose(
     };
     let on = |device| Acting { device, ..acting };
     match acting.device {
-        Device::Auto => match usable(plan, world, on(Device::Cuda(0)), 0) {
-            Ok(()) => Ok((on(Device::Cuda(0)), None)),
-            Err(reason) => {
-                plan.check_acting(on(Device::Cpu))?;
-                let message = ChosenDevice::cpu(Device::Auto, reason).message();
-                let message = message.map(|message| format!("the policy {message}"));
-                Ok((on(Device::Cpu), message))
-            }
-        },
+        Device::Auto => {
+            let (gpu, cpu) = (on(Device::Cuda(0)), on(Device::Cpu));
+            let (acting, device) = match usable(plan, world, gpu, 0) {
+                Ok(()) => (gpu, ChosenDevice::Gpu(gpu.device.to_string())),
+                Err(reason) => {
+                    plan.check_acting(cpu)?;
+                    (cpu, ChosenDevice::cpu(Device::Auto, reason))
+                }
+            };
+            let message = device.message();
+            Ok((
+                acting,
+                message.map(|message| format!("the policy {message}")),
+            ))
+        }
         Device::Cuda(ordinal) => {
             usable(plan, world, acting, ordinal)?;
             Ok((acting, None))

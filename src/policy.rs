@@ -61,8 +61,7 @@ impl ActingMode {
 pub struct Acting {
     /// What it remembers of long episodes.
     pub mode: ActingMode,
-    /// Where its network computes; [`choose`](crate::acting::choose)
-    /// chooses one for `auto`.
+    /// Where its network computes; [`choose`](crate::acting::choose) replaces `auto`.
     pub device: Device,
 }
 

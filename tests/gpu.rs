@@ -155,8 +155,9 @@ fn evaluating_on_a_device_is_evaluating_on_the_cpu() {
     let evaluate = "evaluate both --targets 20 --episodes 3 --rows 2 --json --device";
     let result = |text: String| -> Value { serde_json::from_str(&text).unwrap() };
     let on_cpu = result(bench.succeed(&format!("{evaluate} cpu")));
-    for device in ["cuda", "auto"] {
-        let found = result(on_device(&bench, library, &format!("{evaluate} {device}")));
+    for (device, message) in [("cuda", ""), ("auto", "the policy computes on cuda\n")] {
+        let said = on_device(&bench, library, &format!("{evaluate} {device}"));
+        let found = result(said.strip_prefix(message).unwrap().to_owned());
         assert_eq!(found["targets"], on_cpu["targets"]);
     }
 
