@@ -60,3 +60,47 @@ fn usable(plan: &Experiment, world: &World, acting: Acting, ordinal: usize) -> R
     }
     Ok(gpu::check(ordinal)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::threads;
+
+    fn plan(settings: &[&str]) -> Experiment {
+        let parse = |setting: &&str| Experiment::parse_setting(setting).unwrap();
+        let layers: Vec<_> = settings.iter().map(parse).collect();
+        Experiment::from_layers(&layers).unwrap()
+    }
+
+    #[test]
+    fn several_ranks_act_on_the_cpu() {
+        let plan = plan(&["evaluation.device=auto"]);
+        let (chosen, refused) = threads::run(2, |world| {
+            let given = (None, Some(Device::Cuda(0)));
+            let refused = choose(&plan, &world, given).unwrap_err();
+            (choose(&plan, &world, (None, None)).unwrap(), refused)
+        })
+        .swap_remove(1);
+        let (acting, message) = chosen;
+        assert_eq!(acting.device, Device::Cpu);
+        assert!(message.unwrap().contains("--mpi is for the CPU"));
+        let hint = refused.hint().unwrap();
+        assert!(hint.contains("--device cpu"), "{refused}: {hint}");
+    }
+
+    #[test]
+    fn auto_is_the_cpu_for_what_only_the_cpu_can() {
+        let plan = plan(&["evaluation.acting=streaming", "evaluation.device=auto"]);
+        let (acting, message) = choose(&plan, &World::alone(), (None, None)).unwrap();
+        let expected = Acting {
+            mode: ActingMode::Streaming,
+            device: Device::Cpu,
+        };
+        assert_eq!(acting, expected);
+        let message = message.unwrap();
+        assert!(
+            message.contains("'evaluation.acting' is streaming"),
+            "{message}"
+        );
+    }
+}
