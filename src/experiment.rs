@@ -346,17 +346,16 @@ impl Experiment {
             evaluation.extend(range.map(|range| ("return_range".to_owned(), range)));
         }
         // A checkpoint does not depend on the devices.
-        let device = |table: &Table| {
-            table
-                .get("device")
-                .cloned()
-                .map(|now| ("device".to_owned(), now))
+        let copy_device = |from: &Table, to: &mut Table| {
+            if let Some(device) = from.get("device") {
+                to.insert("device".to_owned(), device.clone());
+            }
         };
-        old.extend(device(&new));
+        copy_device(&new, &mut old);
         if let (Some(Value::Table(old)), Some(Value::Table(new))) =
             (old.get_mut("evaluation"), new.get("evaluation"))
         {
-            old.extend(device(new));
+            copy_device(new, old);
         }
         let keys = all_keys(&old, "").into_iter().chain(all_keys(&new, ""));
         let shown = |table: &Table, key: &str| {

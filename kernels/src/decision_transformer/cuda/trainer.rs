@@ -408,8 +408,8 @@ impl Trainer {
         launches
     }
 
-    /// The predictions of a batch without dropout, B x K x A; zero at padded steps. To act in B
-    /// episodes at once, read the last valid step of each.
+    /// The predictions of a batch without dropout, B x K x A; zero at padded steps. To act, see
+    /// [`DeviceActing`](super::DeviceActing).
     ///
     /// # Panics
     /// If an array does not fit the shape, or a timestep the table.
