@@ -9,7 +9,6 @@ use super::memory::{Memory, Sizes};
 use super::sequence::Sequence;
 use crate::decision_transformer::acting::StepInputs;
 use crate::decision_transformer::layout::Layout;
-use crate::decision_transformer::network::cuda::Network;
 use crate::decision_transformer::shape::Shape;
 use crate::device::backend::{Backend, Error, Graph};
 use crate::device::transfer::{bits, get};
@@ -56,19 +55,7 @@ impl DeviceActing {
         backend.upload(memory.parameters, &bits(parameters))?;
         backend.upload(memory.inputs.first_steps, &vec![0; rows])?;
         let sequence = Sequence {
-            network: Network {
-                shape: &shape,
-                precision: Precision::F32,
-                windows: rows,
-                dropout: None,
-                parameters: memory.parameters,
-                factors: memory.factors,
-                storage: sizes.storage,
-                positionwise: false,
-                inputs: memory.inputs,
-                queue: memory.queue,
-                scratch: memory.scratch,
-            },
+            network: memory.network(&shape, Precision::F32, rows),
             layout: &layout,
             memory: &memory,
             // Of the loss, which is not computed.

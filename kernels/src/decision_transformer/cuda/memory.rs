@@ -4,12 +4,13 @@ use crate::adamw::cuda::Piece;
 use crate::decision_transformer::block::cuda as block;
 use crate::decision_transformer::embedding::cuda::table_slices;
 use crate::decision_transformer::layout::Layout;
-use crate::decision_transformer::network::cuda::{Inputs, QueueMemory, Scratch, Take};
+use crate::decision_transformer::network::cuda::{Inputs, Network, QueueMemory, Scratch, Take};
 use crate::decision_transformer::network::workspace::Workspace;
 use crate::decision_transformer::shape::Shape;
 use crate::device::backend::{Address, Backend, Error, PREPARING_TO_ACT};
 use crate::linear::cuda::{Slices, Storage};
 use crate::loss::cuda::blocks as loss_blocks;
+use crate::precision::Precision;
 
 /// All memory of a trainer; of a model that only acts, that of the forward pass, and null addresses
 /// for the rest.
@@ -105,6 +106,28 @@ impl Parts {
 }
 
 impl Memory {
+    /// The model in this memory, without dropout, for batches of B `windows`.
+    pub(crate) fn network<'a>(
+        &self,
+        shape: &'a Shape,
+        precision: Precision,
+        windows: usize,
+    ) -> Network<'a> {
+        Network {
+            shape,
+            precision,
+            windows,
+            dropout: None,
+            parameters: self.parameters,
+            factors: self.factors,
+            storage: Storage::of(precision, shape.width),
+            positionwise: false,
+            inputs: self.inputs,
+            queue: self.queue,
+            scratch: self.scratch,
+        }
+    }
+
     /// Allocates the memory, if it and the dataset fit.
     pub(crate) fn allocate(
         backend: &mut dyn Backend,

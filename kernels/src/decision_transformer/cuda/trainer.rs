@@ -203,17 +203,9 @@ impl Trainer {
         let memory = &self.memory;
         Sequence {
             network: Network {
-                shape,
-                precision: *precision,
-                windows: *windows,
                 dropout,
-                parameters: memory.parameters,
-                factors: memory.factors,
-                storage: Storage::of(*precision, shape.width),
                 positionwise: self.positionwise,
-                inputs: memory.inputs,
-                queue: memory.queue,
-                scratch: memory.scratch,
+                ..memory.network(shape, *precision, *windows)
             },
             layout: &self.layout,
             memory,
